@@ -1,0 +1,215 @@
+//! Features as bytes: at most 256 bins each, the last for missing values.
+//!
+//! A numeric feature has up to 255 value bins whose edges are midpoints between neighbouring training values, one a
+//! distinct value where there are few and quantiles where there are many. A categorical feature has a bin for each of
+//! its 254 most frequent training categories, and one, [`OTHER_BIN`], that all the others share: the rare ones and those
+//! not seen in training. So an unseen category scores as the rare ones did.
+
+use super::map_codes;
+use crate::table::{FeatureTable, MISSING_CODE};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Bins of a feature: all values of a `u8`.
+pub(crate) const BINS: usize = 256;
+/// The bin of missing values.
+pub(crate) const MISSING_BIN: u8 = 255;
+/// The bin of rare and unseen categories.
+pub(crate) const OTHER_BIN: u8 = 254;
+const MAX_EDGES: usize = 254;
+const MAX_CATEGORIES: usize = 254;
+/// Edges are quantiles of at most this many values, taken at even steps: more do not move them measurably.
+const EDGE_SAMPLE: usize = 65_536;
+
+/// How one feature becomes bins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum FeatureBins {
+    /// Strictly ascending edges: the bin of `x` is the number of edges below `x`, so bin `b` ends at `edges[b]`.
+    Numeric(Vec<f64>),
+    /// Category `i` has bin `i`; most frequent first, equals by name.
+    Categorical(Vec<String>),
+}
+
+/// Bins of rows, row-major: `bins[row * features + feature]`.
+#[derive(Debug)]
+pub(crate) struct BinnedRows {
+    pub(crate) features: usize,
+    pub(crate) bins: Vec<u8>,
+}
+
+/// Bins of all features of a table, numeric ones first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TableBins(pub(crate) Vec<FeatureBins>);
+
+impl TableBins {
+    /// Learns the bins of every feature from these rows.
+    pub(crate) fn fit(table: &FeatureTable, rows: &[u32]) -> TableBins {
+        let numeric = table.numeric_names().len();
+        TableBins(
+            (0..table.features())
+                .into_par_iter()
+                .map(|f| match f.checked_sub(numeric) {
+                    None => FeatureBins::Numeric(numeric_edges(table.numeric(f), rows)),
+                    Some(c) => FeatureBins::Categorical(frequent_categories(table, c, rows)),
+                })
+                .collect(),
+        )
+    }
+
+    /// Bins these rows of a table whose feature names the caller has checked.
+    pub(crate) fn transform(&self, table: &FeatureTable, rows: &[u32]) -> BinnedRows {
+        let features = self.0.len();
+        let columns: Vec<Vec<u8>> =
+            self.0.par_iter().enumerate().map(|(f, bins)| bins.column(table, f, rows)).collect();
+        let mut bins = vec![0u8; features * rows.len()];
+        const BLOCK: usize = 4096;
+        bins.par_chunks_mut(BLOCK * features).enumerate().for_each(|(block, out)| {
+            for (f, column) in columns.iter().enumerate() {
+                let column = &column[block * BLOCK..];
+                out.chunks_exact_mut(features).zip(column).for_each(|(row, &bin)| row[f] = bin);
+            }
+        });
+        BinnedRows { features, bins }
+    }
+
+    /// Whether the bins are as `fit` makes them; a file might hold anything.
+    pub(crate) fn is_valid(&self, numeric: usize) -> bool {
+        self.0.iter().enumerate().all(|(f, bins)| match bins {
+            FeatureBins::Numeric(edges) => {
+                f < numeric
+                    && edges.len() <= MAX_EDGES
+                    && edges.iter().all(|e| e.is_finite())
+                    && edges.windows(2).all(|w| w[0] < w[1])
+            }
+            FeatureBins::Categorical(names) => f >= numeric && names.len() <= MAX_CATEGORIES,
+        })
+    }
+}
+
+impl FeatureBins {
+    fn column(&self, table: &FeatureTable, feature: usize, rows: &[u32]) -> Vec<u8> {
+        match self {
+            FeatureBins::Numeric(edges) => {
+                let values = table.numeric(feature);
+                rows.iter().map(|&row| numeric_bin(edges, values[row as usize])).collect()
+            }
+            FeatureBins::Categorical(names) => {
+                let bin_of: HashMap<&str, u8> = names.iter().map(String::as_str).zip(0u8..).collect();
+                let mut column = vec![0; rows.len()];
+                let codes = table.categorical(feature - table.numeric_names().len());
+                let of = |name: &str| bin_of.get(name).copied().unwrap_or(OTHER_BIN);
+                map_codes(codes, rows, MISSING_BIN, of, |i, bin| column[i] = bin);
+                column
+            }
+        }
+    }
+}
+
+/// Number of edges below `x`, by a binary search without branches on the data (3 times as fast as `partition_point`).
+fn numeric_bin(edges: &[f64], x: f64) -> u8 {
+    if x.is_nan() {
+        return MISSING_BIN;
+    }
+    let (mut base, mut size) = (0, edges.len());
+    while size > 0 {
+        let half = size.div_ceil(2);
+        base += if edges[base + half - 1] < x { half } else { 0 };
+        size -= half;
+    }
+    base as u8
+}
+
+fn numeric_edges(values: &[f64], rows: &[u32]) -> Vec<f64> {
+    let step = rows.len().div_ceil(EDGE_SAMPLE).max(1);
+    let mut sample: Vec<f64> =
+        rows.iter().step_by(step).map(|&row| values[row as usize]).filter(|v| !v.is_nan()).collect();
+    sample.sort_unstable_by(f64::total_cmp);
+    let count = sample.len();
+    let distinct = sample.chunk_by(|a, b| a == b).count();
+    let every_value = distinct <= MAX_EDGES + 1;
+    let (mut edges, mut below, mut filled) = (Vec::new(), 0, 0);
+    let mut groups = sample.chunk_by(|a, b| a == b).peekable();
+    while let (Some(group), Some(next)) = (groups.next(), groups.peek()) {
+        below += group.len();
+        let quantile = below * (MAX_EDGES + 1) / count;
+        if every_value || quantile > filled {
+            filled = quantile;
+            let (a, b) = (group[0], next[0]);
+            let middle = a / 2.0 + b / 2.0;
+            // Of neighbouring floats the middle rounds to one of them, and it may not be the upper one.
+            edges.push(if a <= middle && middle < b { middle } else { a });
+        }
+    }
+    edges.truncate(MAX_EDGES);
+    edges
+}
+
+fn frequent_categories(table: &FeatureTable, column: usize, rows: &[u32]) -> Vec<String> {
+    let column = table.categorical(column);
+    let mut counts = vec![0u32; column.dictionary.len()];
+    for &row in rows {
+        let code = column.codes[row as usize];
+        if code != MISSING_CODE {
+            counts[code as usize] += 1;
+        }
+    }
+    let mut found: Vec<usize> = (0..counts.len()).filter(|&code| counts[code] > 0).collect();
+    let by_frequency = |a: &usize, b: &usize| {
+        counts[*b].cmp(&counts[*a]).then_with(|| column.dictionary[*a].cmp(&column.dictionary[*b]))
+    };
+    if found.len() > MAX_CATEGORIES {
+        found.select_nth_unstable_by(MAX_CATEGORIES, by_frequency);
+        found.truncate(MAX_CATEGORIES);
+    }
+    found.sort_unstable_by(by_frequency);
+    found.into_iter().map(|code| column.dictionary[code].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn few_values_have_a_bin_each_and_missing_has_the_last() {
+        let values = [3.0, 1.0, f64::NAN, 2.0, 1.0];
+        let edges = numeric_edges(&values, &[0, 1, 2, 3, 4]);
+        assert_eq!(edges, [1.5, 2.5]);
+        assert_eq!(values.map(|v| numeric_bin(&edges, v)), [2, 0, MISSING_BIN, 1, 0]);
+        assert_eq!(numeric_edges(&[f64::NAN; 2], &[0, 1]), [0.0; 0]);
+    }
+
+    #[test]
+    fn categories_beyond_the_most_frequent_share_a_bin_with_unseen_ones() {
+        let mut table = FeatureTable::new(vec![], vec!["c".into()]);
+        // k000 occurs 301 times, k299 twice: the 254 most frequent are k000 to k253.
+        let names: Vec<String> =
+            (0..300).flat_map(|k| std::iter::repeat_n(format!("k{k:03}"), 301 - k)).collect();
+        table.push_category(0, names.iter().map(|n| Some(n.as_str())).chain([None, Some("unseen")]));
+        table.finish_append().unwrap();
+        let last = table.rows() as u32 - 1;
+        let rows: Vec<u32> = (0..last).collect();
+        let bins = TableBins::fit(&table, &rows);
+        let binned = bins.transform(&table, &[0, last - 2, last - 1, last]).bins;
+        assert_eq!(binned, [0, OTHER_BIN, MISSING_BIN, OTHER_BIN]);
+        let FeatureBins::Categorical(kept) = &bins.0[0] else { panic!("categorical") };
+        assert_eq!((kept.len(), kept[253].as_str()), (254, "k253"));
+    }
+
+    proptest! {
+        #[test]
+        fn bins_keep_the_order_of_values(values in prop::collection::vec(-1e300f64..1e300, 1..900), digits in 0..3) {
+            let scale = [1.0, 1e297, 1e299][digits as usize];
+            let values: Vec<f64> = values.iter().map(|v| (v / scale).round() * scale).collect();
+            let rows: Vec<u32> = (0..values.len() as u32).collect();
+            let edges = numeric_edges(&values, &rows);
+            prop_assert!(TableBins(vec![FeatureBins::Numeric(edges.clone())]).is_valid(1));
+            for pair in values.windows(2) {
+                let bins = [numeric_bin(&edges, pair[0]), numeric_bin(&edges, pair[1])];
+                prop_assert_eq!(bins[0] as usize, edges.partition_point(|e| *e < pair[0]));
+                prop_assert!(pair[0] > pair[1] || bins[0] <= bins[1]);
+            }
+        }
+    }
+}

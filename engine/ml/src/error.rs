@@ -1,0 +1,161 @@
+//! The one error type of the crate.
+//!
+//! Bad input, a bad parameter and a damaged model file are errors, never panics. A caller that only needs to know what
+//! to do about one asks [`Error::kind`].
+
+/// What went wrong, with the values that show it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing to learn from or to score.
+    #[error("no rows: a model needs rows to learn from, and metrics need rows to score")]
+    NoRows,
+    /// Fewer training rows than a model can be made of.
+    #[error("too few rows: {rows}, and at least {needed} are needed")]
+    TooFewRows {
+        /// Rows given.
+        rows: usize,
+        /// Rows needed.
+        needed: usize,
+    },
+    /// All training rows carry the same label.
+    #[error(
+        "one class only: all {rows} training rows are labelled {label}; wait for rows of the other class"
+    )]
+    OneClass {
+        /// The label that all rows have.
+        label: bool,
+        /// Training rows.
+        rows: usize,
+    },
+    /// The table has no column at all.
+    #[error("no features: the table has neither a numeric nor a categorical column")]
+    NoFeatures,
+    /// Two inputs that belong together have different lengths.
+    #[error("{what}: {found} values where {expected} belong")]
+    LengthMismatch {
+        /// Which input.
+        what: &'static str,
+        /// Length expected.
+        expected: usize,
+        /// Length found.
+        found: usize,
+    },
+    /// A row index beyond the table.
+    #[error("row {row} is not in the table of {rows} rows")]
+    RowOutOfRange {
+        /// The index given.
+        row: u32,
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// Training rows must be strictly ascending, so that the order of sums is the table's.
+    #[error("training rows must be strictly ascending, and are not at position {position}")]
+    RowsNotAscending {
+        /// First position that is not above the one before it.
+        position: usize,
+    },
+    /// A score that is no probability (not finite, or outside 0 to 1).
+    #[error("{value} at position {position} is not a probability")]
+    NotAProbability {
+        /// Position in the slice.
+        position: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// A parameter outside its range.
+    #[error("{name} = {value}: {expected}")]
+    BadParameter {
+        /// Name of the parameter, as in the job file.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// The table to score has other features than the model learned.
+    #[error("{group} feature {position} is {found} in the table, but the model learned {expected}")]
+    FeatureMismatch {
+        /// `numeric` or `categorical`.
+        group: &'static str,
+        /// Position in the group.
+        position: usize,
+        /// Name in the model, quoted, or `absent`.
+        expected: String,
+        /// Name in the table, quoted, or `absent`.
+        found: String,
+    },
+    /// The columns of one append have different lengths; the table is as it was before.
+    #[error("column {column} got {found} values where the others got {expected}; nothing was appended")]
+    UnequalColumns {
+        /// Name of the column.
+        column: String,
+        /// Values appended to the first column.
+        expected: usize,
+        /// Values appended to this one.
+        found: usize,
+    },
+    /// A push named a column that the table does not have; the table is as it was before.
+    #[error("there is no {group} column {column}; nothing was appended")]
+    NoSuchColumn {
+        /// `numeric` or `categorical`.
+        group: &'static str,
+        /// Index given.
+        column: usize,
+    },
+    /// More rows or categories than a 32-bit index can name; the table is as it was before.
+    #[error("a table holds at most {limit} rows; nothing was appended")]
+    TableFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// The optimiser gave up; the previous model stays the one to use.
+    #[error("logistic regression did not converge to a finite model: {0}")]
+    Solver(String),
+    /// The bytes do not begin as a model file does.
+    #[error("not a Tidemill model file")]
+    NotAModel,
+    /// The bytes are damaged.
+    #[error("damaged model file: {0}")]
+    CorruptModel(&'static str),
+    /// The file is of another version of the format.
+    #[error(
+        "model file of format {found}, and this build reads format {supported}; train the model again or use the build that wrote it"
+    )]
+    OtherVersion {
+        /// Format in the file.
+        found: u32,
+        /// Format of this build.
+        supported: u32,
+    },
+    /// A model could not be written as bytes.
+    #[error("could not encode the model: {0}")]
+    Encode(String),
+}
+
+/// Whose doing an [`Error`] is, and so what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Settings or arguments: correct them.
+    User,
+    /// The rows at hand cannot make a model or a score yet: keep the last model and wait for more.
+    Data,
+    /// A model file is damaged or of another version: train again.
+    Corrupt,
+    /// A failure inside: report it.
+    Internal,
+}
+
+impl Error {
+    /// Whose doing this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::NoRows | Error::TooFewRows { .. } | Error::OneClass { .. } | Error::Solver(_) => {
+                ErrorKind::Data
+            }
+            Error::NotAModel | Error::CorruptModel(_) | Error::OtherVersion { .. } => ErrorKind::Corrupt,
+            Error::Encode(_) => ErrorKind::Internal,
+            _ => ErrorKind::User,
+        }
+    }
+}

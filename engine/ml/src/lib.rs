@@ -1,0 +1,51 @@
+//! Models, metrics and preprocessing of the Tidemill engine: columns in, numbers out.
+//!
+//! ```text
+//! FeatureTable ──rows, labels──> Classifier::fit ──> Classifier ──predict_proba──> BinaryMetrics
+//!      ▲ push batches                                   │ to_bytes / from_bytes
+//! ```
+//!
+//! The crate is pure: no Arrow, no files, no clock. Every random choice comes from the seed it is given, sums are made in
+//! a fixed order and counts are integers, so a fit is the same bytes for any number of threads (of one build on one kind
+//! of processor: linear algebra kernels differ between kinds).
+//!
+//! Outcomes that every model shares:
+//!
+//! - NaN is a missing value, and so is an infinity. Missing values and unseen categories are learned from and scored.
+//! - No rows, one row, or rows of one class are errors: there is nothing to learn.
+//! - Constant columns are harmless. A feature may have any number of categories.
+//!
+//! ```
+//! use tidemill_ml::{Algorithm, BinaryMetrics, Classifier, FeatureTable, RandomForestParams};
+//!
+//! let mut table = FeatureTable::new(vec!["hour".into()], vec!["place".into()]);
+//! table.push_numeric(0, (0..200).map(|i| f64::from(i % 24)));
+//! table.push_category(0, (0..200).map(|i| [Some("street"), Some("home"), None][i % 3]));
+//! table.finish_append()?;
+//! let labels: Vec<bool> = (0..200).map(|i| i % 24 > 17).collect();
+//!
+//! let training: Vec<u32> = (0..150).collect();
+//! let held_out: Vec<u32> = (150..200).collect();
+//! let algorithm = Algorithm::RandomForest(RandomForestParams::default());
+//! let model = Classifier::fit(&algorithm, &table, &labels, &training, 42, None)?;
+//! let metrics = BinaryMetrics::compute(&labels[150..], &model.predict_proba(&table, &held_out)?)?;
+//! assert!(metrics.accuracy > 0.95);
+//! assert_eq!(Classifier::from_bytes(&model.to_bytes()?)?, model);
+//! # Ok::<(), tidemill_ml::Error>(())
+//! ```
+
+mod classifier;
+mod encode;
+mod error;
+mod forest;
+mod logistic;
+mod metrics;
+mod seed;
+mod table;
+
+pub use classifier::{Algorithm, Classifier};
+pub use error::{Error, ErrorKind};
+pub use forest::RandomForestParams;
+pub use logistic::LogisticRegressionParams;
+pub use metrics::BinaryMetrics;
+pub use table::{FeatureTable, MISSING_CODE};

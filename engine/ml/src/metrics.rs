@@ -1,0 +1,145 @@
+//! Metrics of a binary classifier from labels and probabilities.
+//!
+//! Formulas and conventions are scikit-learn's (`sklearn.metrics`), and `tests/golden/metrics.json` holds its numbers:
+//!
+//! - A row is predicted positive if its probability is above 0.5 (0.5 itself is negative, as in scikit-learn and
+//!   Spark).
+//! - `auc` is the exact area under the ROC curve, the probability that a positive row scores above a negative one, a tie
+//!   counting one half (Mann-Whitney U / (P·N)); the count is in integers, so it does not depend on the order of rows.
+//! - `log_loss` is the mean of -ln(probability of the true label), with probabilities clipped to
+//!   [2.22e-16, 1 - 2.22e-16] (the machine epsilon, as scikit-learn clips `f64`), so one sure error costs 36 and not
+//!   infinity.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// What a binary classifier is worth on some rows. `None` is a metric that these rows do not define.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BinaryMetrics {
+    /// Rows scored.
+    pub rows: u64,
+    /// Share of rows predicted right.
+    pub accuracy: f64,
+    /// Exact area under the ROC curve; `None` if the rows are of one class.
+    pub auc: Option<f64>,
+    /// Mean negative log likelihood in nats, clipped as the module says.
+    pub log_loss: f64,
+    /// TP / (TP + FP); `None` if no row is predicted positive.
+    pub precision: Option<f64>,
+    /// TP / (TP + FN); `None` if no row is positive.
+    pub recall: Option<f64>,
+    /// 2 TP / (2 TP + FP + FN); `None` if no row is positive or predicted so.
+    pub f1: Option<f64>,
+    /// Positive rows predicted positive.
+    pub true_positives: u64,
+    /// Negative rows predicted positive.
+    pub false_positives: u64,
+    /// Negative rows predicted negative.
+    pub true_negatives: u64,
+    /// Positive rows predicted negative.
+    pub false_negatives: u64,
+}
+
+impl BinaryMetrics {
+    /// Metrics of these rows: `labels[i]` is the truth of the row that `probabilities[i]` was given to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`] without rows, [`Error::LengthMismatch`] if the slices differ in length, and
+    /// [`Error::NotAProbability`] for a score that is not finite or outside 0 to 1.
+    pub fn compute(labels: &[bool], probabilities: &[f64]) -> Result<BinaryMetrics, Error> {
+        if labels.len() != probabilities.len() {
+            let (expected, found) = (labels.len(), probabilities.len());
+            return Err(Error::LengthMismatch { what: "probabilities", expected, found });
+        }
+        if labels.is_empty() {
+            return Err(Error::NoRows);
+        }
+        if let Some(position) = probabilities.iter().position(|p| !(0.0..=1.0).contains(p)) {
+            return Err(Error::NotAProbability { position, value: probabilities[position] });
+        }
+        let (mut tp, mut fp, mut tn, mut fn_) = (0u64, 0u64, 0u64, 0u64);
+        let mut loss = 0.0;
+        for (&label, &p) in labels.iter().zip(probabilities) {
+            match (label, p > 0.5) {
+                (true, true) => tp += 1,
+                (false, true) => fp += 1,
+                (false, false) => tn += 1,
+                (true, false) => fn_ += 1,
+            }
+            let p = p.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+            loss -= if label { p.ln() } else { (1.0 - p).ln() };
+        }
+        let rows = labels.len() as u64;
+        let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        Ok(BinaryMetrics {
+            rows,
+            accuracy: (tp + tn) as f64 / rows as f64,
+            auc: roc_auc(labels, probabilities),
+            log_loss: loss / rows as f64,
+            precision: ratio(tp, tp + fp),
+            recall: ratio(tp, tp + fn_),
+            f1: ratio(2 * tp, 2 * tp + fp + fn_),
+            true_positives: tp,
+            false_positives: fp,
+            true_negatives: tn,
+            false_negatives: fn_,
+        })
+    }
+}
+
+/// Twice the Mann-Whitney U, counted group by group of equal scores, over 2·P·N. Scores are within 0 to 1.
+fn roc_auc(labels: &[bool], probabilities: &[f64]) -> Option<f64> {
+    // Non-negative floats order as their bits do; adding 0.0 makes -0.0 equal to 0.0. The label rides in the low bit.
+    let mut scored: Vec<u64> = probabilities
+        .iter()
+        .zip(labels)
+        .map(|(p, &label)| ((p + 0.0).to_bits() << 1) | u64::from(label))
+        .collect();
+    scored.sort_unstable();
+    let (mut negatives, mut positives, mut twice_u) = (0u128, 0u128, 0u128);
+    for group in scored.chunk_by(|a, b| a >> 1 == b >> 1) {
+        let pos = group.iter().filter(|&&s| s & 1 == 1).count() as u128;
+        let neg = group.len() as u128 - pos;
+        twice_u += pos * (2 * negatives + neg);
+        positives += pos;
+        negatives += neg;
+    }
+    (positives > 0 && negatives > 0).then(|| twice_u as f64 / (2 * positives * negatives) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undefined_metrics_are_none_and_bad_scores_are_errors() {
+        let one_class = BinaryMetrics::compute(&[false, false], &[0.2, 0.4]).unwrap();
+        assert_eq!(
+            (one_class.auc, one_class.precision, one_class.recall, one_class.f1),
+            (None, None, None, None)
+        );
+        assert_eq!(one_class.accuracy, 1.0);
+        assert_eq!(BinaryMetrics::compute(&[], &[]).unwrap_err(), Error::NoRows);
+        assert!(matches!(BinaryMetrics::compute(&[true], &[]), Err(Error::LengthMismatch { .. })));
+        for bad in [f64::NAN, f64::INFINITY, -0.01, 1.01] {
+            let error = BinaryMetrics::compute(&[true, false], &[0.5, bad]).unwrap_err();
+            assert!(matches!(error, Error::NotAProbability { position: 1, .. }), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_half_is_negative_and_a_sure_error_costs_a_finite_amount() {
+        let m = BinaryMetrics::compute(&[true, false], &[0.5, 1.0]).unwrap();
+        assert_eq!((m.true_positives, m.false_negatives, m.false_positives), (0, 1, 1));
+        assert!((m.log_loss - (2f64.ln() + 36.04365338911715) / 2.0).abs() < 1e-9, "{}", m.log_loss);
+    }
+
+    #[test]
+    fn auc_counts_ties_as_one_half() {
+        let auc = |labels: &[bool], p: &[f64]| BinaryMetrics::compute(labels, p).unwrap().auc;
+        assert_eq!(auc(&[true, false], &[0.5, 0.5]), Some(0.5));
+        assert_eq!(auc(&[true, false, false], &[0.7, 0.7, 0.1]), Some(0.75));
+        assert_eq!(auc(&[false, true], &[-0.0, 0.0]), Some(0.5), "minus zero is zero");
+    }
+}

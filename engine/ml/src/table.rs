@@ -1,0 +1,237 @@
+//! Rows of features in columns, appended batch by batch.
+//!
+//! A table is what models learn from and score: numeric columns of `f64` (NaN = missing) and categorical columns of
+//! `u32` codes into a dictionary of their own. The codes are given in order of first appearance and mean nothing
+//! outside of the table: a model keeps the strings.
+//!
+//! Invariant: between two [`FeatureTable::finish_append`] calls that succeed, all columns have the same length, and
+//! every code is either [`MISSING_CODE`] or an index into its dictionary.
+
+use crate::Error;
+use std::collections::HashMap;
+
+/// The code of a missing category.
+pub const MISSING_CODE: u32 = u32::MAX;
+
+/// Rows beyond this have no 32-bit index.
+const MAX_ROWS: usize = u32::MAX as usize - 1;
+
+/// Codes of one categorical column with the dictionary that gives them meaning.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CategoryColumn {
+    pub(crate) codes: Vec<u32>,
+    pub(crate) dictionary: Vec<String>,
+    code_of: HashMap<String, u32>,
+    /// Dictionary entries that belong to finished rows.
+    finished_entries: usize,
+}
+
+impl CategoryColumn {
+    fn push(&mut self, value: Option<&str>) {
+        let code = match value {
+            None => MISSING_CODE,
+            Some(text) => match self.code_of.get(text) {
+                Some(&code) => code,
+                None => {
+                    // Entries never outnumber rows, whose number finish_append bounds.
+                    let code = self.dictionary.len() as u32;
+                    self.dictionary.push(text.to_owned());
+                    self.code_of.insert(text.to_owned(), code);
+                    code
+                }
+            },
+        };
+        self.codes.push(code);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.codes.truncate(rows);
+        for text in self.dictionary.drain(self.finished_entries..) {
+            self.code_of.remove(&text);
+        }
+    }
+}
+
+/// Columns of rows, appended batch by batch. Shape: `rows()` × (numeric + categorical columns).
+///
+/// An append fills every column with `push_*` and ends with [`finish_append`](FeatureTable::finish_append); rows count
+/// only from then on.
+#[derive(Debug, Clone, Default)]
+pub struct FeatureTable {
+    numeric_names: Vec<String>,
+    categorical_names: Vec<String>,
+    numeric: Vec<Vec<f64>>,
+    categorical: Vec<CategoryColumn>,
+    rows: usize,
+    bad_column: Option<(&'static str, usize)>,
+}
+
+impl FeatureTable {
+    /// An empty table with these columns.
+    pub fn new(numeric_names: Vec<String>, categorical_names: Vec<String>) -> Self {
+        FeatureTable {
+            numeric: vec![Vec::new(); numeric_names.len()],
+            categorical: vec![CategoryColumn::default(); categorical_names.len()],
+            numeric_names,
+            categorical_names,
+            rows: 0,
+            bad_column: None,
+        }
+    }
+
+    /// Finished rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Names of the numeric columns, in order.
+    pub fn numeric_names(&self) -> &[String] {
+        &self.numeric_names
+    }
+
+    /// Names of the categorical columns, in order.
+    pub fn categorical_names(&self) -> &[String] {
+        &self.categorical_names
+    }
+
+    /// Appends values to a numeric column. NaN is a missing value; infinities, which no model here can weigh, are
+    /// stored as missing too. An unknown column is reported by [`finish_append`](FeatureTable::finish_append).
+    pub fn push_numeric(&mut self, column: usize, values: impl IntoIterator<Item = f64>) {
+        match self.numeric.get_mut(column) {
+            Some(target) => {
+                target.extend(values.into_iter().map(|v| if v.is_finite() { v } else { f64::NAN }))
+            }
+            None => self.bad_column = Some(("numeric", column)),
+        }
+    }
+
+    /// Appends values to a categorical column; `None` is a missing value, and so not the same as an empty string. An
+    /// unknown column is reported by [`finish_append`](FeatureTable::finish_append).
+    pub fn push_category<'a>(&mut self, column: usize, values: impl IntoIterator<Item = Option<&'a str>>) {
+        match self.categorical.get_mut(column) {
+            Some(target) => values.into_iter().for_each(|v| target.push(v)),
+            None => self.bad_column = Some(("categorical", column)),
+        }
+    }
+
+    /// Makes the rows pushed since the last call part of the table.
+    ///
+    /// # Errors
+    ///
+    /// If the columns have different lengths, if a push named a column that is not there, or if the table is full. The
+    /// table, dictionaries included, is then as it was before the append.
+    pub fn finish_append(&mut self) -> Result<(), Error> {
+        match self.appended_rows() {
+            Ok(rows) => {
+                self.rows = rows;
+                for column in &mut self.categorical {
+                    column.finished_entries = column.dictionary.len();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.numeric.iter_mut().for_each(|c| c.truncate(self.rows));
+                self.categorical.iter_mut().for_each(|c| c.truncate(self.rows));
+                self.bad_column = None;
+                Err(error)
+            }
+        }
+    }
+
+    fn appended_rows(&self) -> Result<usize, Error> {
+        if let Some((group, column)) = self.bad_column {
+            return Err(Error::NoSuchColumn { group, column });
+        }
+        let names = self.numeric_names.iter().chain(&self.categorical_names);
+        let lengths = self.numeric.iter().map(Vec::len).chain(self.categorical.iter().map(|c| c.codes.len()));
+        let mut rows = None;
+        for (name, length) in names.zip(lengths) {
+            let expected = *rows.get_or_insert(length);
+            if length != expected {
+                let column = name.clone();
+                return Err(Error::UnequalColumns {
+                    column,
+                    expected: expected - self.rows,
+                    found: length - self.rows,
+                });
+            }
+        }
+        match rows.unwrap_or(0) {
+            rows if rows > MAX_ROWS => Err(Error::TableFull { limit: MAX_ROWS }),
+            rows => Ok(rows),
+        }
+    }
+
+    pub(crate) fn features(&self) -> usize {
+        self.numeric.len() + self.categorical.len()
+    }
+
+    pub(crate) fn numeric(&self, column: usize) -> &[f64] {
+        &self.numeric[column]
+    }
+
+    pub(crate) fn categorical(&self, column: usize) -> &CategoryColumn {
+        &self.categorical[column]
+    }
+
+    /// Checks that every row index is in the table.
+    pub(crate) fn check_rows(&self, rows: &[u32]) -> Result<(), Error> {
+        match rows.iter().find(|&&row| row as usize >= self.rows) {
+            Some(&row) => Err(Error::RowOutOfRange { row, rows: self.rows }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> FeatureTable {
+        FeatureTable::new(vec!["x".into()], vec!["c".into()])
+    }
+
+    #[test]
+    fn codes_follow_first_appearance_and_missing_has_its_own() {
+        let mut t = table();
+        t.push_numeric(0, [1.0, f64::INFINITY, f64::NAN]);
+        t.push_category(0, [Some("b"), None, Some("a")]);
+        t.finish_append().unwrap();
+        t.push_numeric(0, [2.0]);
+        t.push_category(0, [Some("b")]);
+        t.finish_append().unwrap();
+        assert_eq!(t.rows(), 4);
+        assert_eq!(t.categorical(0).codes, [0, MISSING_CODE, 1, 0]);
+        assert_eq!(t.categorical(0).dictionary, ["b", "a"]);
+        assert!(t.numeric(0)[1].is_nan() && t.numeric(0)[2].is_nan(), "infinity is missing");
+    }
+
+    #[test]
+    fn unequal_columns_leave_rows_and_dictionary_as_they_were() {
+        let mut t = table();
+        t.push_numeric(0, [1.0]);
+        t.push_category(0, [Some("a")]);
+        t.finish_append().unwrap();
+        t.push_numeric(0, [2.0, 3.0]);
+        t.push_category(0, [Some("new")]);
+        let error = t.finish_append().unwrap_err();
+        assert_eq!(error, Error::UnequalColumns { column: "c".into(), expected: 2, found: 1 });
+        t.push_numeric(0, [4.0]);
+        t.push_category(0, [Some("newer")]);
+        t.finish_append().unwrap();
+        assert_eq!((t.rows(), t.numeric(0)), (2, &[1.0, 4.0][..]));
+        assert_eq!(t.categorical(0).dictionary, ["a", "newer"], "the refused entry is gone");
+    }
+
+    #[test]
+    fn an_unknown_column_is_an_error_of_the_append() {
+        let mut t = table();
+        t.push_numeric(0, [1.0]);
+        t.push_category(0, [None]);
+        t.push_category(7, [None]);
+        assert_eq!(t.finish_append().unwrap_err(), Error::NoSuchColumn { group: "categorical", column: 7 });
+        assert_eq!(t.rows(), 0);
+        t.finish_append().unwrap();
+        assert_eq!(t.rows(), 0, "an append without rows is fine");
+    }
+}
