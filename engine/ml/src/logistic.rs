@@ -14,7 +14,7 @@
 //! gradient tolerance is on the sum too, which is why ours, on the mean, is multiplied by the rows.
 
 use crate::Error;
-use crate::encode::scale::NumericScale;
+use crate::encode::scale::{NumericEncoding, NumericScale, missing};
 use crate::encode::target::TargetEncoding;
 use crate::seed::derive;
 use crate::table::FeatureTable;
@@ -24,6 +24,10 @@ use linfa_logistic::LogisticRegression;
 use ndarray::{Array1, Array2, ShapeBuilder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+/// A cold fit of many rows begins with the solution on every so many of them, if those are enough.
+const SAMPLE_STEP: usize = 8;
+const MIN_SAMPLE: usize = 2_000;
 
 /// Settings of a logistic regression.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -39,7 +43,7 @@ pub struct LogisticRegressionParams {
 
 impl Default for LogisticRegressionParams {
     fn default() -> Self {
-        LogisticRegressionParams { alpha: 1.0, max_iterations: 50, gradient_tolerance: 1e-4 }
+        LogisticRegressionParams { alpha: 1.0, max_iterations: 50, gradient_tolerance: 3e-4 }
     }
 }
 
@@ -67,7 +71,7 @@ impl LogisticRegressionParams {
 /// A fitted logistic regression with the encoders of its features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LogisticModel {
-    numeric: Vec<NumericScale>,
+    numeric: Vec<NumericEncoding>,
     categorical: Vec<(TargetEncoding, NumericScale)>,
     /// One a column: each numeric feature and its indicator if it has one, then each categorical feature.
     weights: Vec<f64>,
@@ -85,28 +89,24 @@ impl LogisticModel {
         seed: u64,
         warm_start: Option<&LogisticModel>,
     ) -> Result<LogisticModel, Error> {
-        let numeric: Vec<NumericScale> = (0..table.numeric_names().len())
-            .into_par_iter()
-            .map(|c| NumericScale::fit(table.numeric(c), rows))
-            .collect();
-        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        let numeric = NumericEncoding::fit_all(table, rows);
         let (categorical, encoded): (Vec<_>, Vec<Vec<f64>>) = (0..table.categorical_names().len())
             .into_par_iter()
             .map(|c| {
                 // Each feature has folds of its own.
                 let (encoding, mut values) =
                     TargetEncoding::fit(table.categorical(c), labels, rows, derive(seed, c as u64));
-                let scale = NumericScale::fit(&values, &all);
+                let scale = NumericScale::fit(values.iter().copied());
                 values.iter_mut().for_each(|v| *v = scale.score(*v));
                 ((encoding, scale), values)
             })
             .unzip();
         let mut matrix = Vec::with_capacity((2 * numeric.len() + categorical.len()) * rows.len());
-        for (c, scale) in numeric.iter().enumerate() {
-            let values = table.numeric(c);
-            matrix.extend(rows.iter().map(|&row| scale.score(values[row as usize])));
-            if scale.indicator {
-                matrix.extend(rows.iter().map(|&row| f64::from(u8::from(values[row as usize].is_nan()))));
+        for (c, encoding) in numeric.iter().enumerate() {
+            let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
+            matrix.extend(values.clone().map(|v| encoding.value.score(v)));
+            if let Some(indicator) = &encoding.indicator {
+                matrix.extend(values.map(|v| indicator.score(missing(v))));
             }
         }
         encoded.iter().for_each(|column| matrix.extend_from_slice(column));
@@ -116,20 +116,22 @@ impl LogisticModel {
         let target: Array1<bool> = rows.iter().map(|&row| labels[row as usize]).collect();
         let data = DatasetBase::new(matrix, target);
 
-        let start = warm_start.filter(|model| model.has_layout(&numeric, categorical.len()));
-        let fitted = match start.map(|model| solve(params, &data, Some(model))) {
-            Some(Ok(fitted)) => Ok(fitted),
-            _ => solve(params, &data, None),
+        let start = warm_start
+            .filter(|model| model.has_layout(&numeric, categorical.len()))
+            .map(|model| (model.weights.clone(), model.intercept));
+        let warm = start.and_then(|start| solve(params, &data, Some(start)).ok());
+        let (weights, intercept) = match warm {
+            Some(fitted) => fitted,
+            None => solve(params, &data, start_from_sample(params, &data))?,
         };
-        let (weights, intercept) = fitted?;
         Ok(LogisticModel { numeric, categorical, weights, intercept })
     }
 
     /// Whether the weights mean the same columns.
-    fn has_layout(&self, numeric: &[NumericScale], categorical: usize) -> bool {
+    fn has_layout(&self, numeric: &[NumericEncoding], categorical: usize) -> bool {
         self.categorical.len() == categorical
             && self.numeric.len() == numeric.len()
-            && self.numeric.iter().zip(numeric).all(|(a, b)| a.indicator == b.indicator)
+            && self.numeric.iter().zip(numeric).all(|(a, b)| a.indicator.is_some() == b.indicator.is_some())
     }
 
     /// Probability of the label for each of these rows.
@@ -139,13 +141,16 @@ impl LogisticModel {
         scores.par_chunks_mut(BLOCK).zip(rows.par_chunks(BLOCK)).for_each(|(scores, rows)| {
             let mut weights = self.weights.iter().copied();
             let mut next = || weights.next().unwrap_or(0.0);
-            for (c, scale) in self.numeric.iter().enumerate() {
+            for (c, encoding) in self.numeric.iter().enumerate() {
                 let weight = next();
-                let missing = if scale.indicator { next() } else { 0.0 };
+                let indicator = encoding.indicator.as_ref().map(|scale| (next(), scale));
                 let values = table.numeric(c);
                 for (score, &row) in scores.iter_mut().zip(rows) {
                     let value = values[row as usize];
-                    *score += if value.is_nan() { missing } else { weight * scale.score(value) };
+                    *score += weight * encoding.value.score(value);
+                    if let Some((weight, scale)) = indicator {
+                        *score += weight * scale.score(missing(value));
+                    }
                 }
             }
             for (c, (encoding, scale)) in self.categorical.iter().enumerate() {
@@ -161,12 +166,13 @@ impl LogisticModel {
 
     /// Whether the model is as `fit` makes it for so many features; a file might hold anything.
     pub(crate) fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
-        let indicators = self.numeric.iter().filter(|scale| scale.indicator).count();
+        let indicators = self.numeric.iter().filter(|encoding| encoding.indicator.is_some()).count();
         self.numeric.len() == numeric
             && self.categorical.len() == categorical
             && self.weights.len() == numeric + indicators + categorical
-            && self.weights.iter().chain([&self.intercept]).all(|w| w.is_finite())
-            && self.numeric.iter().all(NumericScale::is_valid)
+            // Scores are bounded, so bounded weights cannot sum to infinity.
+            && self.weights.iter().chain([&self.intercept]).all(|w| w.abs() < 1e100)
+            && self.numeric.iter().all(NumericEncoding::is_valid)
             && self.categorical.iter().all(|(encoding, scale)| encoding.is_valid() && scale.is_valid())
     }
 }
@@ -176,31 +182,49 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
+/// Encoded training rows.
+type Data = DatasetBase<Array2<f64>, Array1<bool>>;
+
 /// Weights and intercept for the label `true`.
-fn solve(
-    params: &LogisticRegressionParams,
-    data: &DatasetBase<Array2<f64>, Array1<bool>>,
-    start: Option<&LogisticModel>,
-) -> Result<(Vec<f64>, f64), Error> {
+type Fitted = (Vec<f64>, f64);
+
+/// The solution on every [`SAMPLE_STEP`]th row of many: most iterations then cost an eighth (measured on 51,500 rows of
+/// the Chicago arrests: a cold fit in 0.09 s where it took 0.17 s, to the same AUC).
+fn start_from_sample(params: &LogisticRegressionParams, data: &Data) -> Option<Fitted> {
+    let (records, targets) = (data.records(), data.targets());
+    let rows = records.nrows() / SAMPLE_STEP;
+    if rows < MIN_SAMPLE {
+        return None;
+    }
+    // The same balance of loss and penalty as on all rows.
+    let params = LogisticRegressionParams { alpha: params.alpha / SAMPLE_STEP as f64, ..params.clone() };
+    let sample =
+        Array2::from_shape_fn((rows, records.ncols()).f(), |(row, c)| records[[row * SAMPLE_STEP, c]]);
+    let labels = (0..rows).map(|row| targets[row * SAMPLE_STEP]).collect();
+    // A sample that has one class, or that the solver fails on, gives no start.
+    solve(&params, &DatasetBase::new(sample, labels), None).ok()
+}
+
+/// Runs linfa, from these weights or from zero.
+fn solve(params: &LogisticRegressionParams, data: &Data, start: Option<Fitted>) -> Result<Fitted, Error> {
     let rows = data.targets().len();
     let mut solver = LogisticRegression::default()
         .alpha(params.alpha)
         .max_iterations(params.max_iterations)
         .gradient_tolerance(params.gradient_tolerance * rows as f64);
-    if let Some(model) = start {
+    if let Some((weights, intercept)) = start {
         // linfa models the more frequent class, the first row's if they are equal; the weights change sign with it.
         let positives = data.targets().iter().filter(|label| **label).count();
         let first = data.targets().first().copied().unwrap_or(false);
         let models_true = if 2 * positives == rows { first } else { 2 * positives > rows };
         let sign = if models_true { 1.0 } else { -1.0 };
-        solver =
-            solver.initial_params(model.weights.iter().chain([&model.intercept]).map(|w| sign * w).collect());
+        solver = solver.initial_params(weights.iter().chain([&intercept]).map(|w| sign * w).collect());
     }
     let fitted = solver.fit(data).map_err(|error| Error::Solver(error.to_string()))?;
     let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
     let weights: Vec<f64> = fitted.params().iter().map(|w| sign * w).collect();
     let intercept = sign * fitted.intercept();
-    if !intercept.is_finite() || weights.iter().any(|w| !w.is_finite()) {
+    if weights.iter().chain([&intercept]).any(|w| !w.is_finite() || w.abs() >= 1e100) {
         return Err(Error::Solver("a weight is not finite".into()));
     }
     Ok((weights, intercept))

@@ -112,6 +112,47 @@ fn roc_auc(labels: &[bool], probabilities: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
 
+    #[derive(Deserialize)]
+    struct Golden {
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        name: String,
+        labels: Vec<bool>,
+        probabilities: Vec<f64>,
+        expected: BinaryMetrics,
+    }
+
+    /// `tests/golden/make_golden.py` says how the numbers were made and how to make them again.
+    #[test]
+    fn metrics_are_those_of_scikit_learn() {
+        let golden: Golden = serde_json::from_str(include_str!("../tests/golden/metrics.json")).unwrap();
+        assert!(golden.cases.len() >= 10);
+        for Case { name, labels, probabilities, expected: e } in golden.cases {
+            let m = BinaryMetrics::compute(&labels, &probabilities).unwrap();
+            let counts = |m: &BinaryMetrics| {
+                (m.rows, m.true_positives, m.false_positives, m.true_negatives, m.false_negatives)
+            };
+            assert_eq!(counts(&m), counts(&e), "{name}");
+            for (what, found, expected) in [
+                ("accuracy", Some(m.accuracy), Some(e.accuracy)),
+                ("auc", m.auc, e.auc),
+                ("log_loss", Some(m.log_loss), Some(e.log_loss)),
+                ("precision", m.precision, e.precision),
+                ("recall", m.recall, e.recall),
+                ("f1", m.f1, e.f1),
+            ] {
+                let equal = match (found, expected) {
+                    (Some(a), Some(b)) => (a - b).abs() <= 1e-12 * (1.0 + b.abs()),
+                    (a, b) => a == b,
+                };
+                assert!(equal, "{name}: {what} {found:?}, scikit-learn {expected:?}");
+            }
+        }
+    }
+
     #[test]
     fn undefined_metrics_are_none_and_bad_scores_are_errors() {
         let one_class = BinaryMetrics::compute(&[false, false], &[0.2, 0.4]).unwrap();

@@ -184,3 +184,60 @@ impl<'a> Grower<'a> {
         middle
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn split(right: u32) -> Node {
+        Node::Split { feature: 1, rule: Rule::UpTo { bin: 3, missing_left: false }, right }
+    }
+
+    #[test]
+    fn a_walk_that_might_not_end_or_leave_the_list_is_refused() {
+        let leaf = Node::Leaf(0.25);
+        assert!(Tree(vec![split(2), leaf.clone(), leaf.clone()]).is_valid(2));
+        let bad = [
+            vec![],
+            vec![split(0), leaf.clone(), leaf.clone()],
+            vec![split(1), leaf.clone()],
+            vec![split(3), leaf.clone(), leaf.clone()],
+            vec![Node::Leaf(f64::NAN)],
+            vec![Node::Leaf(1.5)],
+        ];
+        assert!(bad.into_iter().all(|nodes| !Tree(nodes).is_valid(2)));
+        assert!(!Tree(vec![split(2), leaf.clone(), leaf]).is_valid(1), "a feature that is not there");
+    }
+
+    /// Depth of each leaf, and the rows that end in it.
+    fn leaves(tree: &Tree, binned: &BinnedRows) -> Vec<(usize, usize)> {
+        let mut found = std::collections::BTreeMap::new();
+        for row in binned.bins.chunks_exact(binned.features) {
+            let (mut at, mut depth) = (0, 0);
+            while let Node::Split { feature, rule, right } = &tree.0[at] {
+                at = if rule.goes_left(row[*feature as usize]) { at + 1 } else { *right as usize };
+                depth += 1;
+            }
+            found.entry(at).or_insert((depth, 0)).1 += 1;
+        }
+        found.into_values().collect()
+    }
+
+    #[test]
+    fn a_tree_keeps_its_depth_and_its_leaves_keep_their_rows() {
+        // A label that every split can improve on: no tree stops by itself.
+        let bins: Vec<u8> = (0..2_000u32).flat_map(|i| [(i % 251) as u8, (i % 13) as u8]).collect();
+        let binned = BinnedRows { features: 2, bins };
+        for (max_depth, min_samples_leaf) in [(1, 1), (4, 1), (9, 1), (9, 40)] {
+            let params = RandomForestParams { max_depth, min_samples_leaf, ..RandomForestParams::default() };
+            let mut entries: Vec<Entry> =
+                (0..2_000u32).map(|row| Entry { row, draws_and_label: 2 | (row * row % 7 / 4) }).collect();
+            let random = Xoshiro256PlusPlus::seed_from_u64(1);
+            let leaves = leaves(&Grower::new(&binned, 1, &params, random).grow(&mut entries), &binned);
+            assert_eq!(leaves.iter().map(|l| l.1).sum::<usize>(), 2_000);
+            assert_eq!(leaves.iter().map(|l| l.0).max(), Some(max_depth as usize), "min {min_samples_leaf}");
+            assert!(leaves.iter().all(|l| l.1 >= min_samples_leaf as usize), "{leaves:?}");
+        }
+    }
+}
