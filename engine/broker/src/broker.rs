@@ -75,6 +75,19 @@ impl BrokerConfig {
     }
 }
 
+/// The broker's own runtime. A runtime must not be dropped on a thread that runs async code, where
+/// a broker, or a start that was given up, mostly is: so it is let go in the background.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A running broker. It has threads of its own, so it answers also while the threads of the
 /// program that started it are blocked in a Kafka client.
 ///
@@ -83,8 +96,7 @@ impl BrokerConfig {
 #[derive(Debug)]
 pub struct Broker {
     shared: Arc<Shared>,
-    /// `None` only while it is being dropped.
-    runtime: Option<Runtime>,
+    threads: Threads,
     accepting: Option<JoinHandle<()>>,
     /// Held for life; the system frees it also when the process is killed.
     lock: Option<File>,
@@ -106,19 +118,11 @@ impl Broker {
             .build()
             .map_err(|e| Error::new(ErrorKind::Storage, format!("cannot start threads: {e}")))?;
         let opening = runtime.spawn(open(config));
-        match opening.await {
-            Ok(Ok((shared, accepting, lock))) => {
-                Ok(Self { shared, runtime: Some(runtime), accepting: Some(accepting), lock: Some(lock) })
-            }
-            failed => {
-                // A runtime must not be dropped on an async thread.
-                runtime.shutdown_background();
-                match failed {
-                    Ok(Err(e)) => Err(e),
-                    _ => Err(Error::new(ErrorKind::Internal, "opening the broker failed")),
-                }
-            }
-        }
+        let threads = Threads(Some(runtime));
+        let opened = opening.await;
+        let (shared, accepting, lock) =
+            opened.map_err(|e| Error::new(ErrorKind::Internal, format!("opening failed: {e}")))??;
+        Ok(Self { shared, threads, accepting: Some(accepting), lock: Some(lock) })
     }
 
     /// The address that it listens on, with the port that was taken.
@@ -154,7 +158,7 @@ impl Broker {
             shared.catalogue.close();
             shared.catalogue.sync()
         };
-        let synced = match &self.runtime {
+        let synced = match &self.threads.0 {
             Some(runtime) => runtime.spawn_blocking(close).await,
             None => return Ok(()),
         };
@@ -167,9 +171,6 @@ impl Drop for Broker {
         self.shared.stopping.send_replace(true);
         // Nothing may be appended once another broker can have the folder.
         self.shared.catalogue.close();
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
         self.lock.take();
     }
 }

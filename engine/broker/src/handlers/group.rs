@@ -60,7 +60,7 @@ pub(crate) fn offset_commit(shared: &Shared, request: OffsetCommitRequest) -> Of
     let is_member = request.generation_id_or_member_epoch >= 0 || !request.member_id.is_empty();
     let topics = shared.catalogue.topics();
     let mut kept = Vec::new();
-    let mut results: Vec<(_, Vec<(i32, Option<ResponseError>)>)> = Vec::new();
+    let mut results = Vec::new();
     for asked in request.topics {
         let topic = topics.by_name(&asked.name);
         let partitions = asked.partitions.into_iter().map(|partition| {
@@ -83,7 +83,7 @@ pub(crate) fn offset_commit(shared: &Shared, request: OffsetCommitRequest) -> Of
             };
             (index, fault)
         });
-        let partitions = partitions.collect();
+        let partitions: Vec<(i32, Option<ResponseError>)> = partitions.collect();
         results.push((asked.name, partitions));
     }
     let saved = shared.offsets.commit(&request.group_id, kept).err();

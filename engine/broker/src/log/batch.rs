@@ -235,7 +235,7 @@ pub(crate) mod tests {
         out
     }
 
-    fn seal(batch: &mut [u8]) {
+    pub(crate) fn seal(batch: &mut [u8]) {
         let crc = crc32c::crc32c(&batch[CRC_FROM..]);
         batch[17..21].copy_from_slice(&crc.to_be_bytes());
     }

@@ -147,6 +147,20 @@ fn offsets_are_found_by_time_across_segments() {
 }
 
 #[test]
+fn a_time_inside_a_compressed_batch_gives_its_first_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = PartitionLog::open(dir.path().to_owned(), 1 << 20).unwrap();
+    for i in 0..3 {
+        let mut bytes = batch(PLAIN, &[i * 10, i * 10 + 5]);
+        bytes[22] = 3; // said to be lz4: the broker must not read the records
+        batch::tests::seal(&mut bytes);
+        append(&log, &bytes).unwrap();
+    }
+    let at = |target| log.offset_at_time(target).unwrap().offset;
+    assert_eq!([at(6), at(10), at(12), at(26)], [2, 2, 2, -1]);
+}
+
+#[test]
 fn a_closed_log_refuses() {
     let dir = tempfile::tempdir().unwrap();
     let log = PartitionLog::open(dir.path().to_owned(), 300).unwrap();

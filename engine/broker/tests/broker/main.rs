@@ -1,4 +1,13 @@
-//! The broker from outside, with librdkafka as the client.
+//! The broker from outside, with librdkafka as the client; `sockets` is about bare bytes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod sockets;
 
 use std::path::Path;
 use std::time::Duration;
@@ -96,7 +105,10 @@ fn payloads(n: usize, bytes: usize) -> Vec<Vec<u8>> {
 fn consumer(broker: &Broker, settings: &[(&str, &str)]) -> BaseConsumer {
     let mut config = client(broker);
     config.set("group.id", "test").set("enable.auto.commit", "false");
-    config.set("enable.partition.eof", "true").set("auto.offset.reset", "error");
+    config
+        .set("fetch.wait.max.ms", "10")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error");
     for (key, value) in settings {
         config.set(*key, *value);
     }
@@ -136,37 +148,40 @@ fn code(e: &KafkaError) -> RDKafkaErrorCode {
 async fn what_is_produced_is_consumed_in_every_codec_and_acknowledgement() {
     let dir = tempfile::tempdir().unwrap();
     let broker = start(dir.path()).await;
-    create(&broker, "t", 20).await;
+    create(&broker, "t", 7).await;
     let sent = payloads(2000, 300);
-    let mut partition = 0;
-    for codec in ["none", "lz4", "snappy", "gzip", "zstd"] {
-        for acks in ["all", "1", "0"] {
-            let sender = Sender::new(&broker, &[("compression.codec", codec), ("acks", acks)]);
-            sender.send("t", partition, &sent);
-            assert_eq!(sender.offsets().len(), sent.len(), "{codec} {acks}");
-            if acks == "all" {
-                assert_eq!(sender.offsets(), (0..2000).collect::<Vec<i64>>());
-            }
-            if acks == "0" {
-                wait_for_end(&broker, "t", partition, 2000);
-            }
-            check(&read(&consumer(&broker, &[]), "t", partition, Offset::Beginning), &sent);
-            partition += 1;
+    let ways = [
+        ("none", "all"),
+        ("lz4", "all"),
+        ("snappy", "all"),
+        ("gzip", "all"),
+        ("zstd", "all"),
+        ("lz4", "1"),
+        ("lz4", "0"),
+    ];
+    let consumer = consumer(&broker, &[]);
+    for (partition, (codec, acks)) in (0..).zip(ways) {
+        let sender = Sender::new(&broker, &[("compression.codec", codec), ("acks", acks)]);
+        sender.send("t", partition, &sent);
+        if acks == "0" {
+            wait_for_end(&consumer, "t", partition, 2000);
+        } else {
+            assert_eq!(sender.offsets(), (0..2000).collect::<Vec<i64>>(), "{codec} {acks}");
         }
+        check(&read(&consumer, "t", partition, Offset::Beginning), &sent);
     }
     // A codec really was used: librdkafka silently sends plain to brokers that it finds too old.
     let size = |p: i32| {
         let path = dir.path().join(format!("t-{p}")).join("00000000000000000000.log");
         std::fs::metadata(path).unwrap().len()
     };
-    for compressed in [3, 6, 9, 12] {
+    for compressed in 1..=6 {
         assert!(size(compressed) * 3 < size(0), "partition {compressed}: {}", size(compressed));
     }
     broker.shutdown().await.unwrap();
 }
 
-fn wait_for_end(broker: &Broker, topic: &str, partition: i32, end: i64) {
-    let consumer = consumer(broker, &[]);
+fn wait_for_end(consumer: &BaseConsumer, topic: &str, partition: i32, end: i64) {
     for _ in 0..500 {
         if consumer.fetch_watermarks(topic, partition, WAIT).unwrap().1 == end {
             return;
@@ -247,7 +262,7 @@ async fn a_torn_tail_is_cut_off_and_the_topic_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let broker = start(dir.path()).await;
     create(&broker, "t", 1).await;
-    let sent = payloads(100, 50);
+    let sent = payloads(20, 50);
     let sender = Sender::new(&broker, &[("linger.ms", "0")]);
     for payload in &sent {
         sender.send("t", 0, std::slice::from_ref(payload));
@@ -258,8 +273,8 @@ async fn a_torn_tail_is_cut_off_and_the_topic_goes_on() {
     std::fs::File::options().write(true).open(&path).unwrap().set_len(size - 10).unwrap();
     let broker = start(dir.path()).await;
     let sender = Sender::new(&broker, &[]);
-    sender.send("t", 0, &sent[99..]);
-    assert_eq!(sender.offsets(), [99]);
+    sender.send("t", 0, &sent[19..]);
+    assert_eq!(sender.offsets(), [19]);
     let got = read(&consumer(&broker, &[]), "t", 0, Offset::Beginning);
     assert!(got.iter().map(|m| &m.2).eq(&sent));
     broker.shutdown().await.unwrap();
