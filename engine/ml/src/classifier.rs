@@ -242,3 +242,26 @@ fn check_training(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_contradicts_itself_is_refused_under_a_right_checksum() {
+        let mut table = FeatureTable::new(vec!["x".into()], vec![]);
+        table.push_numeric(0, [1.0, 2.0, 3.0, 4.0]);
+        table.finish_append().unwrap();
+        for algorithm in [
+            Algorithm::LogisticRegression(LogisticRegressionParams::default()),
+            Algorithm::RandomForest(RandomForestParams::default()),
+        ] {
+            let labels = [true, false, false, true];
+            let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();
+            assert!(Classifier::from_bytes(&model.to_bytes().unwrap()).is_ok());
+            model.numeric_names.push("y".into());
+            let error = Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap_err();
+            assert_eq!(error, Error::CorruptModel("payload contradicts itself"), "{}", algorithm.name());
+        }
+    }
+}

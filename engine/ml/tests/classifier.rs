@@ -219,6 +219,18 @@ fn constant_and_missing_columns_change_nothing() {
 }
 
 #[test]
+fn constant_columns_do_not_end_a_tree() {
+    let mut columns = vec![vec![1.0; 100]; 30];
+    columns[17] = (0..100).map(f64::from).collect();
+    let (table, labels) = (numeric_table(&columns), (0..100).map(|i| i > 40).collect::<Vec<_>>());
+    // One feature is tried at a split, and 29 of 30 cannot split.
+    let params = RandomForestParams { trees: 1, max_features: 0.01, ..RandomForestParams::default() };
+    let model =
+        Classifier::fit(&Algorithm::RandomForest(params), &table, &labels, &all(&table), 0, None).unwrap();
+    assert!(auc(&labels, &model.predict_proba(&table, &all(&table)).unwrap()) > 0.97);
+}
+
+#[test]
 fn ten_thousand_categories_and_no_numeric_column() {
     // Every category twice, always with the same label, a quarter of them positive; few rows say little about one, and
     // nothing about an unseen one, which scores near the prior.
@@ -322,6 +334,20 @@ fn a_warm_start_begins_where_the_last_model_ended() {
         let forest = Classifier::fit(&algorithms()[1], &table, labels, &all(&table), 0, Some(&done)).unwrap();
         assert_eq!(fit(100, Some(&forest)), done, "a model of another kind is no start");
     }
+}
+
+#[test]
+fn a_warm_start_of_another_layout_is_not_used() {
+    // One indicator of missing values each, but of another column.
+    let column = |gap: usize| (0..100).map(move |i| if i % 10 == gap { f64::NAN } else { (i % 13) as f64 });
+    let labels: Vec<bool> = (0..100).map(|i| i % 3 == 0).collect();
+    let whole: Vec<f64> = (0..100).map(|i| f64::from(i % 17)).collect();
+    let first = numeric_table(&[column(3).collect(), whole.clone()]);
+    let second = numeric_table(&[whole, column(4).collect()]);
+    let fit = |table: &FeatureTable, warm: Option<&Classifier>| {
+        Classifier::fit(&algorithms()[0], table, &labels, &all(table), 0, warm).unwrap()
+    };
+    assert_eq!(fit(&second, Some(&fit(&first, None))), fit(&second, None));
 }
 
 #[test]

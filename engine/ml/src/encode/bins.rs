@@ -106,18 +106,8 @@ impl FeatureBins {
     }
 }
 
-/// Number of edges below `x`, by a binary search without branches on the data (3 times as fast as `partition_point`).
 fn numeric_bin(edges: &[f64], x: f64) -> u8 {
-    if x.is_nan() {
-        return MISSING_BIN;
-    }
-    let (mut base, mut size) = (0, edges.len());
-    while size > 0 {
-        let half = size.div_ceil(2);
-        base += if edges[base + half - 1] < x { half } else { 0 };
-        size -= half;
-    }
-    base as u8
+    if x.is_nan() { MISSING_BIN } else { edges.partition_point(|edge| *edge < x) as u8 }
 }
 
 fn numeric_edges(values: &[f64], rows: &[u32]) -> Vec<f64> {
@@ -205,10 +195,16 @@ mod tests {
             let rows: Vec<u32> = (0..values.len() as u32).collect();
             let edges = numeric_edges(&values, &rows);
             prop_assert!(TableBins(vec![FeatureBins::Numeric(edges.clone())]).is_valid(1));
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            let distinct = sorted.chunk_by(|a, b| a == b).count();
             for pair in values.windows(2) {
                 let bins = [numeric_bin(&edges, pair[0]), numeric_bin(&edges, pair[1])];
-                prop_assert_eq!(bins[0] as usize, edges.partition_point(|e| *e < pair[0]));
                 prop_assert!(pair[0] > pair[1] || bins[0] <= bins[1]);
+                prop_assert!(pair[0] == pair[1] || bins[0] != bins[1] || distinct > MAX_EDGES + 1);
+            }
+            for (bin, edge) in edges.iter().enumerate() {
+                prop_assert_eq!(numeric_bin(&edges, *edge) as usize, bin, "a bin ends at its edge");
             }
         }
     }
