@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::{ApiKey, ProduceRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::messages::{
+    ApiKey, DescribeClusterRequest, ProduceRequest, RequestHeader, ResponseHeader,
+};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message};
 
 use crate::handlers;
@@ -33,6 +35,8 @@ pub(crate) enum Refused {
     #[error("a handler failed: {0}")]
     Handler(String),
 }
+
+const NOT_SERVED: &str = "the development broker has no transactions, group rebalancing or ACLs";
 
 /// What is known of a request before its body is read.
 #[derive(Debug, Clone, Copy)]
@@ -122,14 +126,10 @@ fn answer_blocking(shared: &Shared, head: Head, body: Bytes) -> Result<Option<By
         ApiKey::DescribeConfigs => encode(head, &handlers::describe_configs(shared, decode(head, body)?)),
         ApiKey::CreatePartitions => encode(head, &handlers::create_partitions(shared, decode(head, body)?)),
         ApiKey::DescribeCluster => {
-            decode::<kafka_protocol::messages::DescribeClusterRequest>(head, body)?;
+            decode::<DescribeClusterRequest>(head, body)?;
             encode(head, &handlers::describe_cluster(shared))
         }
-        api => Err(Refused::UnsupportedApi {
-            api,
-            version,
-            why: "the development broker has no transactions, group rebalancing or ACLs",
-        }),
+        api => Err(Refused::UnsupportedApi { api, version, why: NOT_SERVED }),
     }
     .map(Some)
 }
@@ -153,11 +153,7 @@ fn parse_head(mut frame: Bytes) -> Result<Parsed, Refused> {
     let correlation_id = i32::from_be_bytes(*correlation);
     let api = ApiKey::try_from(key).map_err(|()| Refused::UnknownApi(key))?;
     let Some(served) = SERVED.iter().find(|s| s.api == api) else {
-        return Err(Refused::UnsupportedApi {
-            api,
-            version,
-            why: "the development broker has no transactions, group rebalancing or ACLs",
-        });
+        return Err(Refused::UnsupportedApi { api, version, why: NOT_SERVED });
     };
     let min = served.min.max(if api == ApiKey::Produce { ProduceRequest::VERSIONS.min } else { 0 });
     if !(min..=served.max).contains(&version) {

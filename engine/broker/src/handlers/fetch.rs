@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchTopic;
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use tokio::time::Instant;
@@ -108,7 +109,7 @@ async fn blocking<T: Send + 'static>(
 
 fn find(
     shared: &Shared,
-    topic: &kafka_protocol::messages::fetch_request::FetchTopic,
+    topic: &FetchTopic,
     partition: i32,
     version: i16,
 ) -> Result<Arc<PartitionLog>, ResponseError> {

@@ -6,6 +6,7 @@ use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestTopic, OffsetFetchRequestTopics};
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -106,9 +107,7 @@ pub(crate) fn offset_fetch(
     if version >= 8 {
         let groups = request.groups.into_iter().map(|group| {
             let wanted = group.topics.map(|topics| {
-                let pair = |t: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopics| {
-                    (t.name.to_string(), t.partition_indexes)
-                };
+                let pair = |t: OffsetFetchRequestTopics| (t.name.to_string(), t.partition_indexes);
                 topics.into_iter().map(pair).collect()
             });
             let topics = lookup(shared, &group.group_id, wanted);
@@ -132,9 +131,7 @@ pub(crate) fn offset_fetch(
         return OffsetFetchResponse::default().with_groups(groups.collect());
     }
     let wanted = request.topics.map(|topics| {
-        let pair = |t: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic| {
-            (t.name.to_string(), t.partition_indexes)
-        };
+        let pair = |t: OffsetFetchRequestTopic| (t.name.to_string(), t.partition_indexes);
         topics.into_iter().map(pair).collect()
     });
     let topics = lookup(shared, &request.group_id, wanted);
