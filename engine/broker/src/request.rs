@@ -58,8 +58,9 @@ const fn served(api: ApiKey, min: i16, max: i16) -> Served {
     Served { api, min, max }
 }
 
-/// Every API served. Produce says 0 as Apache Kafka 4 does: librdkafka turns compression off for a
-/// broker without Produce v0 (KAFKA-18659); versions below 3 (old message formats) are refused.
+/// Every API served. Produce says 0 as Apache Kafka 4 does: older librdkafka silently turns
+/// compression off for a broker that does not name Produce v0 (KAFKA-18659). Versions below 3 (old
+/// message formats) are refused all the same.
 pub(crate) const SERVED: [Served; 14] = [
     served(ApiKey::Produce, 0, 11),
     served(ApiKey::Fetch, 4, 16),

@@ -257,6 +257,7 @@ async fn newer_clients_can_step_down_and_others_are_refused() {
     let versions: ApiVersionsResponse = response(answered.unwrap().unwrap(), 0);
     assert_eq!(versions.error_code, ResponseError::UnsupportedVersion.code());
     assert!(versions.api_keys.iter().any(|k| (k.api_key, k.max_version) == (18, 3)));
+    assert!(versions.api_keys.iter().any(|k| (k.api_key, k.min_version) == (0, 0)), "KAFKA-18659");
 
     let refused = |bytes: Vec<u8>| answer(&shared, bytes.into());
     assert!(matches!(refused(vec![0, 0, 0]).await, Err(Refused::NoHeader)));

@@ -170,7 +170,7 @@ async fn what_is_produced_is_consumed_in_every_codec_and_acknowledgement() {
         }
         check(&read(&consumer, "t", partition, Offset::Beginning), &sent);
     }
-    // A codec really was used: librdkafka silently sends plain to brokers that it finds too old.
+    // A codec really was used, and the bytes were kept as they came.
     let size = |p: i32| {
         let path = dir.path().join(format!("t-{p}")).join("00000000000000000000.log");
         std::fs::metadata(path).unwrap().len()
