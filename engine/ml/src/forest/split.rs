@@ -130,10 +130,14 @@ mod tests {
 
     #[test]
     fn missing_values_go_where_they_gain_more() {
-        let (cells, node) = cells(&[(0, 10, 0), (1, 10, 10), (MISSING_BIN, 10, 10)]);
-        let split = best_numeric(&cells, node, 1).unwrap();
+        let (known, node) = cells(&[(0, 10, 0), (1, 10, 10), (MISSING_BIN, 10, 10)]);
+        let split = best_numeric(&known, node, 1).unwrap();
         assert_eq!(split.rule, Rule::UpTo { bin: 0, missing_left: false });
         assert!(split.rule.goes_left(0) && !split.rule.goes_left(1) && !split.rule.goes_left(MISSING_BIN));
+        let (other, total) = cells(&[(0, 10, 10), (1, 10, 0), (MISSING_BIN, 10, 10)]);
+        let rule = best_numeric(&other, total, 1).unwrap().rule;
+        assert_eq!(rule, Rule::UpTo { bin: 0, missing_left: true });
+        assert!(rule.goes_left(MISSING_BIN));
         // 20² / 20 on the right, nothing on the left, 20² / 30 before.
         assert!((split.gain - (20.0 - 400.0 / 30.0)).abs() < 1e-12);
     }
