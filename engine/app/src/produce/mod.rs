@@ -1,0 +1,136 @@
+//! `tidemill produce`: rows of a file in the portal's form become JSON messages on a job's topic.
+//!
+//! ```text
+//! portal (CSV, gzip) ──text columns──> messages.sql ──rows──> JSON lines ──> sender (rdkafka), row n to partition n mod p
+//! ```
+//!
+//! One batch of the file is in hand at a time, so memory does not grow with the file. The order is the file's, and a row
+//! is counted when the broker has acknowledged it, not when it was sent.
+
+mod messages;
+mod portal;
+mod rate;
+mod sender;
+#[cfg(test)]
+mod test_file;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tidemill_core::Result;
+use tidemill_core::project::{Job, Project};
+
+pub(crate) use rate::Rate;
+
+use messages::Messages;
+use portal::PortalFile;
+use sender::Sender;
+
+/// Longest wait for the first answer of a broker.
+const ANSWER: Duration = Duration::from_secs(8);
+/// Between two reports of progress.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// What to send and where.
+#[derive(Debug, Clone)]
+pub(crate) struct ProduceOptions {
+    /// CSV in the portal's form, plain or gzip.
+    pub(crate) input: PathBuf,
+    /// Keep only rows of this month, 1 to 12.
+    pub(crate) month: Option<u32>,
+    /// How fast.
+    pub(crate) rate: Rate,
+    /// Stop after this many rows; `None` for all.
+    pub(crate) rows: Option<u64>,
+    /// Instead of the job's brokers, `host:port,host:port`.
+    pub(crate) brokers: Option<String>,
+    /// Instead of the job's topic.
+    pub(crate) topic: Option<String>,
+    /// Partitions of the topic if it has to be created; `None` for one.
+    pub(crate) partitions: Option<u32>,
+}
+
+/// What was done.
+#[derive(Debug, Clone)]
+pub(crate) struct ProduceSummary {
+    /// Rows that the broker has acknowledged: all that were sent.
+    pub(crate) rows: u64,
+    /// The topic they are on.
+    pub(crate) topic: String,
+    /// Partitions of the topic.
+    pub(crate) partitions: u32,
+    /// The topic was not there before.
+    pub(crate) created: bool,
+    /// From the first row to the last acknowledgement.
+    pub(crate) elapsed: Duration,
+}
+
+/// Sends the file's rows. `on_progress` is told the rows delivered so far, some ten times a second; when `stop` is set
+/// what was sent is still waited for and summed up.
+///
+/// # Errors
+/// User: no such file, not in the portal's form, SQL that is none; Data: a cell that cannot be cast, a file that is cut
+/// off; Source: no broker answers, or a row was not delivered.
+pub(crate) async fn produce(
+    options: &ProduceOptions,
+    project: &Project,
+    job: &Job,
+    stop: &AtomicBool,
+    on_progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<ProduceSummary> {
+    // What is wrong with the file is told before anything is asked of a broker.
+    let mut file = PortalFile::open(&options.input)?;
+    let sql_path = format!("sql/{}/messages.sql", job.schema_name);
+    let messages = Messages::new(&sql_path, &project.read(&sql_path)?, options.month).await?;
+
+    let brokers = options.brokers.as_deref().unwrap_or(&job.source.bootstrap_servers);
+    let topic = options.topic.as_deref().unwrap_or(&job.source.topic);
+    let partitions = options.partitions.unwrap_or(1);
+    let mut sender = Sender::connect(brokers, topic, partitions, &job.source.options, ANSWER).await?;
+
+    let start = Instant::now();
+    let sent = send_rows(options, &mut file, &messages, &mut sender, stop, on_progress).await;
+    // Whatever ended it, what was sent gets its answer, and a row that was not delivered is the first thing to know.
+    sender.finish(on_progress).await?;
+    sent.map_err(|e| e.context(format!("after {} rows were delivered", sender.delivered())))?;
+    Ok(ProduceSummary {
+        rows: sender.delivered(),
+        topic: topic.to_owned(),
+        partitions: sender.partitions(),
+        created: sender.created(),
+        elapsed: start.elapsed(),
+    })
+}
+
+/// Sends rows until the file ends, enough are sent, `stop` is set or one was not delivered.
+async fn send_rows(
+    options: &ProduceOptions,
+    file: &mut PortalFile,
+    messages: &Messages,
+    sender: &mut Sender,
+    stop: &AtomicBool,
+    on_progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<()> {
+    let start = Instant::now();
+    let most = options.rows.unwrap_or(u64::MAX);
+    let mut reported = start;
+    while sender.sent() < most {
+        let Some(batch) = file.next_batch()? else { break };
+        let lines = messages.json_lines(file, &batch).await?;
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            if sender.sent() == most {
+                break;
+            }
+            options.rate.wait(start, sender.sent(), stop).await;
+            if stop.load(Ordering::Acquire) || !sender.send(line, stop).await? {
+                return Ok(());
+            }
+            if reported.elapsed() > REPORT_EVERY {
+                reported = Instant::now();
+                on_progress(sender.delivered());
+            }
+        }
+    }
+    Ok(())
+}
