@@ -1,0 +1,173 @@
+//! The three kinds of record, each `"format": 1`.
+
+use serde::{Deserialize, Serialize};
+use tidemill_ml::BinaryMetrics;
+
+use crate::project::{AlgorithmName, ModelSpec};
+
+/// The format number of every record that this version writes.
+pub const FORMAT: u32 = 1;
+
+/// `offsets/N.json`: what batch N will be, written before anything of it is read. Running it twice gives the
+/// same bytes, since it holds everything that decides the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Record format.
+    pub format: u32,
+    /// Number of the batch, from 0 without gaps.
+    pub batch_id: u64,
+    /// The query that the checkpoint belongs to.
+    pub query_id: String,
+    /// The batch's "now" (RFC 3339, UTC): what `now()` means in its SQL.
+    pub now: String,
+    /// Id of the Kafka cluster, where it tells one.
+    pub cluster_id: Option<String>,
+    /// The topic.
+    pub topic: String,
+    /// Id of the topic, where the broker tells one: a topic deleted and made anew has another.
+    pub topic_id: Option<String>,
+    /// The ranges, by partition. Every partition seen so far is there, also with an empty range.
+    pub partitions: Vec<PartitionRange>,
+    /// Promised rows that are gone, when the job goes on regardless.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_loss: Vec<DataLoss>,
+    /// Text of the message schema.
+    pub schema_sql: String,
+    /// Text of the transform.
+    pub transform_sql: Option<String>,
+    /// What is learned after the batch.
+    pub models: Vec<ModelSpec>,
+}
+
+/// Offsets of one partition: `from` to `to`, `to` being the next offset to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionRange {
+    /// Partition number.
+    pub partition: i32,
+    /// First offset.
+    pub from: i64,
+    /// One past the last offset.
+    pub to: i64,
+}
+
+impl Plan {
+    /// Offsets covered, over all partitions.
+    pub fn offsets(&self) -> u64 {
+        self.partitions.iter().map(|p| u64::try_from(p.to - p.from).unwrap_or(0)).sum()
+    }
+}
+
+/// Promised rows that are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataLoss {
+    /// Partition number.
+    pub partition: i32,
+    /// First lost offset.
+    pub from: i64,
+    /// One past the last lost offset; equal to `from` where the number is not known.
+    pub to: i64,
+    /// What was seen.
+    pub reason: String,
+}
+
+/// A file that a record publishes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Table as in SQL: `chicago_arrests.crimes`, `system.metrics`; `model:forest` for a model file.
+    pub table: String,
+    /// Final path relative to the lake; its staged place is `.staged/` beside it.
+    pub path: String,
+    /// Rows; 0 for a model.
+    pub rows: u64,
+    /// Size.
+    pub bytes: u64,
+    /// XXH3 (64 bits) of the content, hexadecimal.
+    pub xxh3: String,
+}
+
+/// `commits/N.json`: batch N is in the table. Its creation publishes the data and the progress at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Record format.
+    pub format: u32,
+    /// Number of the batch.
+    pub batch_id: u64,
+    /// The query that the checkpoint belongs to.
+    pub query_id: String,
+    /// Files that the batch adds.
+    pub added: Vec<FileEntry>,
+    /// Files that the batch takes away (none, until compaction).
+    pub removed: Vec<FileEntry>,
+    /// What became of the rows.
+    pub counts: BatchCounts,
+    /// Event-time watermark, for jobs that have one.
+    pub watermark: Option<String>,
+}
+
+/// Rows of a batch by what became of them: `read = dead_letters + filtered + out` where no row is exploded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchCounts {
+    /// Messages read.
+    pub rows_read: u64,
+    /// Messages that went to the dead letters.
+    pub dead_letters: u64,
+    /// Rows in the table.
+    pub rows_out: u64,
+    /// Ranges lost before the batch.
+    pub data_loss: u64,
+}
+
+/// `learn/N.json`: the models after batch N.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Learn {
+    /// Record format.
+    pub format: u32,
+    /// Number of the batch.
+    pub batch_id: u64,
+    /// The query that the checkpoint belongs to.
+    pub query_id: String,
+    /// One entry a model of the plan, in the plan's order.
+    pub models: Vec<ModelOutcome>,
+    /// Files that the record stands for: the model files and one Parquet file a system table.
+    pub added: Vec<FileEntry>,
+}
+
+/// What a batch did to one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelOutcome {
+    /// The model's name.
+    pub name: String,
+    /// Its algorithm.
+    pub algorithm: AlgorithmName,
+    /// Whether it learned.
+    pub status: ModelStatus,
+    /// Why it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Champion after the batch: the id of the batch that trained it.
+    pub version: Option<u64>,
+    /// The champion's file relative to the lake.
+    pub file: Option<FileEntry>,
+    /// Seed of its random choices.
+    pub seed: u64,
+    /// Rows trained on.
+    pub train_rows: u64,
+    /// Scores of the champion after the batch on all hold-out rows so far.
+    pub holdout: Option<BinaryMetrics>,
+    /// Scores of the champion before the batch on all rows of the batch.
+    pub prequential: Option<BinaryMetrics>,
+    /// The version that the prequential scores are of.
+    pub prequential_version: Option<u64>,
+    /// Time to train, milliseconds.
+    pub train_ms: f64,
+}
+
+/// Whether a model learned from a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelStatus {
+    /// A new version is the champion.
+    Trained,
+    /// It could not be trained; the former champion stays.
+    Failed,
+}

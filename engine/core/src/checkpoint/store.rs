@@ -1,0 +1,194 @@
+//! One numbered list of create-only JSON records in a folder.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result, io_error};
+
+/// The folder of one kind of record.
+#[derive(Debug)]
+pub struct RecordList<R> {
+    folder: PathBuf,
+    record: PhantomData<R>,
+}
+
+impl<R: Serialize + DeserializeOwned> RecordList<R> {
+    /// Opens a list for writing; the folder is made where it is not there.
+    ///
+    /// # Errors
+    /// Storage.
+    pub fn open(folder: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&folder).map_err(|e| io_error("create", &folder, &e))?;
+        Ok(RecordList { folder, record: PhantomData })
+    }
+
+    /// Opens a list for reading; an absent folder is an empty list.
+    pub fn read_only(folder: PathBuf) -> Self {
+        RecordList { folder, record: PhantomData }
+    }
+
+    /// The numbers there are, ascending.
+    ///
+    /// # Errors
+    /// Storage; Corrupt, if one is missing between them.
+    pub fn numbers(&self) -> Result<std::ops::Range<u64>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0..0),
+            Err(e) => return Err(io_error("list", &self.folder, &e)),
+        };
+        let (mut count, mut end) = (0u64, 0u64);
+        for entry in entries {
+            let name = entry.map_err(|e| io_error("list", &self.folder, &e))?.file_name();
+            let number =
+                name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse::<u64>().ok());
+            if let Some(number) = number {
+                count += 1;
+                end = end.max(number.saturating_add(1));
+            }
+        }
+        if count != end {
+            return Err(Error::corrupt(format!(
+                "{} holds {count} records though the newest is {}",
+                self.folder.display(),
+                end - 1
+            ))
+            .hint("records were deleted by hand: restore the checkpoint folder as a whole"));
+        }
+        Ok(0..end)
+    }
+
+    /// The newest number.
+    ///
+    /// # Errors
+    /// As [`Self::numbers`].
+    pub fn latest(&self) -> Result<Option<u64>> {
+        Ok(self.numbers()?.end.checked_sub(1))
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// Storage, if it is not there; Corrupt, if it is not what it should be.
+    pub fn read(&self, number: u64) -> Result<R> {
+        let path = self.path(number);
+        let bytes = fs::read(&path).map_err(|e| io_error("read", &path, &e))?;
+        parse(&path, &bytes)
+    }
+
+    /// Creates a record: on return it is on disk, whole, and was not there before.
+    ///
+    /// # Errors
+    /// Corrupt, if there is one of this number; Storage.
+    pub fn create(&self, number: u64, record: &R) -> Result<()> {
+        let path = self.path(number);
+        let mut text = serde_json::to_vec_pretty(record)
+            .map_err(|e| Error::internal(format!("record {number}: {e}")))?;
+        text.push(b'\n');
+        let temporary = self.folder.join(format!(".{number}.{}.tmp", std::process::id()));
+        let mut file = File::create(&temporary).map_err(|e| io_error("create", &temporary, &e))?;
+        file.write_all(&text)
+            .and_then(|()| file.sync_all())
+            .map_err(|e| io_error("write", &temporary, &e))?;
+        // A hard link fails where the name is taken: a rename would not.
+        let linked = fs::hard_link(&temporary, &path);
+        fs::remove_file(&temporary).map_err(|e| io_error("remove", &temporary, &e))?;
+        match linked {
+            Ok(()) => crate::table::publish::sync_folder(&self.folder),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(Error::corrupt(format!("{} exists already", path.display()))
+                    .hint("another driver works on this checkpoint: stop one of them"))
+            }
+            Err(e) => Err(io_error("create", &path, &e)),
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number}.json"))
+    }
+}
+
+fn parse<R: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<R> {
+    let damaged = |e: serde_json::Error| {
+        Error::corrupt(format!("cannot read {}: {e}", path.display()))
+            .hint("the record is damaged: restore it from a copy of the checkpoint")
+    };
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(1) => serde_json::from_value(value).map_err(damaged),
+        Some(other) => {
+            Err(Error::corrupt(format!("{} has format {other}, this version reads 1", path.display()))
+                .hint("it was written by a newer version of Tidemill: use that one"))
+        }
+        None => Err(Error::corrupt(format!("{} has no format number", path.display()))
+            .hint("the record is damaged: restore it from a copy of the checkpoint")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::checkpoint::records::{Commit, FORMAT};
+
+    fn commit(batch_id: u64) -> Commit {
+        Commit {
+            format: FORMAT,
+            batch_id,
+            query_id: "q".into(),
+            added: Vec::new(),
+            removed: Vec::new(),
+            counts: Default::default(),
+            watermark: None,
+        }
+    }
+
+    #[test]
+    fn a_record_is_created_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = RecordList::open(folder.path().join("commits")).unwrap();
+        assert_eq!(list.latest().unwrap(), None);
+        list.create(0, &commit(0)).unwrap();
+        list.create(1, &commit(1)).unwrap();
+        assert_eq!(list.latest().unwrap(), Some(1));
+        assert_eq!(list.read(1).unwrap(), commit(1));
+        assert!(list.create(1, &commit(7)).is_err());
+        assert_eq!(list.read(1).unwrap(), commit(1), "the first one stays");
+    }
+
+    #[test]
+    fn a_hole_is_corrupt() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = RecordList::open(folder.path().to_owned()).unwrap();
+        list.create(0, &commit(0)).unwrap();
+        list.create(2, &commit(2)).unwrap();
+        assert!(list.latest().is_err());
+    }
+
+    #[test]
+    fn another_format_is_named() {
+        let error = parse::<Commit>(Path::new("9.json"), br#"{"format": 2}"#).unwrap_err();
+        assert!(error.to_string().contains("format 2"), "{error}");
+    }
+
+    proptest! {
+        /// No damage to a record is taken for a record, unless it is one.
+        #[test]
+        fn damage_is_an_error_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(parse::<Commit>(Path::new("x"), &bytes).is_err());
+        }
+
+        #[test]
+        fn a_cut_record_is_an_error(keep in 0usize..150) {
+            let text = serde_json::to_vec(&commit(3)).unwrap();
+            let cut = &text[..keep.min(text.len() - 1)];
+            prop_assert!(parse::<Commit>(Path::new("x"), cut).is_err());
+        }
+    }
+}

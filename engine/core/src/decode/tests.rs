@@ -1,0 +1,113 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::project::parse_schema;
+
+fn decoder() -> Decoder {
+    Decoder::new(
+        parse_schema("CREATE TABLE t (arrest BOOLEAN NOT NULL, beat INT, x DOUBLE, iucr TEXT)").unwrap(),
+    )
+}
+
+fn raw(messages: &[&[u8]]) -> Vec<RawRows> {
+    let mut rows = RawRows::new(3);
+    messages.iter().enumerate().for_each(|(i, m)| rows.push(i as i64 * 2, Some(1000 + i as i64), Some(m)));
+    vec![rows]
+}
+
+fn decode(messages: &[&[u8]]) -> (Vec<i64>, Vec<(i64, String)>) {
+    let mut decoded = decoder().decode(&raw(messages), 7, "t").unwrap();
+    let offsets = decoded.rows["_offset"].as_primitive::<arrow::datatypes::Int64Type>().values().to_vec();
+    let dead = decoded.dead.to_batch("j", 7, "t").unwrap();
+    let bad_offsets = dead["offset"].as_primitive::<arrow::datatypes::Int64Type>();
+    let errors = dead["error"].as_string::<i32>();
+    let bad = (0..dead.num_rows()).map(|i| (bad_offsets.value(i), errors.value(i).to_owned())).collect();
+    (offsets, bad)
+}
+
+#[test]
+fn every_kind_of_bad_message_is_a_dead_letter_and_the_rest_goes_on() {
+    let messages: [(&[u8], Option<&str>); 19] = [
+        (br#"{"arrest":true,"beat":12,"x":1.5,"iucr":"0110"}"#, None),
+        (br#"{"arrest":1,"unknown":{"deep":[1,2]}}"#, None),
+        (br#"{"arrest":0,"beat":null}"#, None),
+        (b"  {\"arrest\":false}\n", None),
+        (b"", Some("empty")),
+        (b"   ", Some("empty")),
+        (b"nonsense", Some("not a JSON object")),
+        (b"[1]", Some("not a JSON object")),
+        (br#"{"arrest":true"#, Some("cut off")),
+        (br#"{"arrest":true}{"arrest":true}"#, Some("more than one")),
+        (br#"{"arrest":true} x"#, Some("more than one")),
+        (br#"{"arrest":"maybe"}"#, Some("boolean")),
+        (br#"{"arrest":2}"#, Some("boolean")),
+        (br#"{"arrest":null,"beat":1}"#, Some("`arrest` is missing or null")),
+        (br#"{"beat":1}"#, Some("`arrest` is missing or null")),
+        (br#"{"arrest":true,"beat":"many"}"#, Some("beat")),
+        (br#"{"arrest":true,"beat":99999999999}"#, Some("beat")),
+        (br#"{"arrest":true,"x":1e999}"#, Some("finite")),
+        (b"{\"arrest\":true,\"iucr\":\"\xff\"}", Some("")),
+    ];
+    let payloads: Vec<&[u8]> = messages.iter().map(|m| m.0).collect();
+    let (good, bad) = decode(&payloads);
+    for (i, (payload, expected)) in messages.iter().enumerate() {
+        let text = String::from_utf8_lossy(payload);
+        let error = bad.iter().find(|(offset, _)| *offset == i as i64 * 2).map(|(_, e)| e);
+        match expected {
+            None => assert!(error.is_none() && good.contains(&(i as i64 * 2)), "{text}: {error:?}"),
+            Some(part) => assert!(error.is_some_and(|e| e.contains(part)), "{text}: {error:?}"),
+        }
+    }
+    assert_eq!(good.len() + bad.len(), messages.len());
+}
+
+#[test]
+fn a_tombstone_is_a_dead_letter() {
+    let mut rows = RawRows::new(0);
+    rows.push(0, None, None);
+    let decoded = decoder().decode(&[rows], 0, "t").unwrap();
+    assert_eq!((decoded.rows.num_rows(), decoded.dead.len()), (0, 1));
+}
+
+#[test]
+fn a_message_of_a_megabyte_is_a_row() {
+    let big = format!(r#"{{"arrest":true,"iucr":"{}"}}"#, "x".repeat(1 << 20));
+    let (good, bad) = decode(&[big.as_bytes(), br#"{"arrest":false}"#]);
+    assert_eq!((good.len(), bad.len()), (2, 0));
+}
+
+#[test]
+fn values_come_through() {
+    let decoded =
+        decoder().decode(&raw(&[br#"{"arrest":1,"beat":"12","x":3,"iucr":"0110"}"#]), 7, "crimes").unwrap();
+    let row = decoded.rows;
+    assert!(row["arrest"].as_boolean().value(0));
+    assert_eq!(row["beat"].as_primitive::<arrow::datatypes::Int32Type>().value(0), 12);
+    assert_eq!(row["x"].as_primitive::<Float64Type>().value(0), 3.0);
+    assert_eq!(row["iucr"].as_string::<i32>().value(0), "0110");
+    assert_eq!(row["_topic"].as_string::<i32>().value(0), "crimes");
+    assert_eq!(row["_batch_id"].as_primitive::<arrow::datatypes::Int64Type>().value(0), 7);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever bytes arrive, each message ends in exactly one of the two, and good ones keep their order.
+    #[test]
+    fn nothing_is_lost(
+        messages in proptest::collection::vec(
+            prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..40),
+                Just(br#"{"arrest":true,"beat":3}"#.to_vec()),
+                "[{}\\[\\]\",:a-z0-9 ]{0,30}".prop_map(String::into_bytes),
+            ],
+            0..60,
+        )
+    ) {
+        let payloads: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+        let (good, bad) = decode(&payloads);
+        let mut all: Vec<i64> = good.iter().copied().chain(bad.iter().map(|b| b.0)).collect();
+        prop_assert!(good.is_sorted());
+        all.sort_unstable();
+        prop_assert_eq!(all, (0..messages.len() as i64).map(|i| i * 2).collect::<Vec<_>>());
+    }
+}

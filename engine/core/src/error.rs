@@ -1,0 +1,156 @@
+//! The one error type of the engine: what happened, where, and what to do next.
+
+use std::fmt;
+
+/// Result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose turn it is after an error. The command line maps each kind to an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A wrong command, job file, SQL text or setting: the caller mends it.
+    User,
+    /// Input that cannot be read as what it should be.
+    Data,
+    /// The source does not answer or lacks what was asked for (broker, topic).
+    Source,
+    /// Reading or writing the lake failed.
+    Storage,
+    /// The lake's own records contradict each other or cannot be read.
+    Corrupt,
+    /// Rows that the plan promised are gone from the source.
+    DataLoss,
+    /// Another driver holds the checkpoint.
+    Held,
+    /// A defect of Tidemill.
+    Internal,
+}
+
+/// An error with its kind, the places it passed through and, where there is one, the next thing to do.
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    context: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// An error of this kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), context: Vec::new(), hint: None }
+    }
+
+    /// [`ErrorKind::User`].
+    pub fn user(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::User, message)
+    }
+
+    /// [`ErrorKind::Data`].
+    pub fn data(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Data, message)
+    }
+
+    /// [`ErrorKind::Source`].
+    pub fn source(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Source, message)
+    }
+
+    /// [`ErrorKind::Storage`].
+    pub fn storage(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Storage, message)
+    }
+
+    /// [`ErrorKind::Corrupt`].
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Corrupt, message)
+    }
+
+    /// [`ErrorKind::Internal`].
+    pub fn internal(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Internal, message)
+    }
+
+    /// Adds where it happened; the outermost place is printed first.
+    pub fn context(mut self, place: impl Into<String>) -> Self {
+        self.context.push(place.into());
+        self
+    }
+
+    /// Sets the next thing to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The next thing to do, where known.
+    pub fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for place in self.context.iter().rev() {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<datafusion::error::DataFusionError> for Error {
+    fn from(error: datafusion::error::DataFusionError) -> Self {
+        use datafusion::error::DataFusionError as D;
+        let kind = match error.find_root() {
+            D::SQL(..) | D::Plan(_) | D::SchemaError(..) | D::NotImplemented(_) | D::Configuration(_) => {
+                ErrorKind::User
+            }
+            D::Internal(_) => ErrorKind::Internal,
+            D::IoError(_) | D::ObjectStore(_) | D::ParquetError(_) => ErrorKind::Storage,
+            _ => ErrorKind::Data,
+        };
+        Error::new(kind, error.strip_backtrace())
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Error::new(ErrorKind::Data, error.to_string())
+    }
+}
+
+impl From<parquet::errors::ParquetError> for Error {
+    fn from(error: parquet::errors::ParquetError) -> Self {
+        Error::new(ErrorKind::Storage, error.to_string())
+    }
+}
+
+impl From<tidemill_ml::Error> for Error {
+    fn from(error: tidemill_ml::Error) -> Self {
+        Error::new(ErrorKind::Data, error.to_string())
+    }
+}
+
+/// Adds a place to the error of a result.
+pub trait Context<T> {
+    /// Names the place lazily.
+    fn context_with(self, place: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
+    fn context_with(self, place: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| e.into().context(place()))
+    }
+}
+
+/// An I/O error with the path that it was about.
+pub(crate) fn io_error(what: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
+    Error::storage(format!("cannot {what} {}: {error}", path.display()))
+}

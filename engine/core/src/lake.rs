@@ -1,0 +1,75 @@
+//! Where things lie in a lake: the folder that holds tables, checkpoints, models and system tables.
+//!
+//! ```text
+//! lake/
+//!   chicago_arrests/                 a job (hyphens as underscores)
+//!     crimes/batch-00000000.parquet  its table: committed files only; `.staged/` holds what is being written
+//!     _checkpoint/                   offsets/N.json, commits/N.json, learn/N.json, query.json, lock
+//!     _models/forest/batch-….model   the last versions of each model
+//!   system/                          metrics, models, batches, dead_letters, data_loss: <table>/<job>/batch-….parquet
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Result, io_error};
+
+/// A lake: a folder on a local disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lake {
+    root: PathBuf,
+}
+
+impl Lake {
+    /// A lake in this folder, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Lake {
+        Lake { root: root.into() }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The absolute place of a path that a record holds relative to the lake.
+    pub fn resolve(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// The checkpoint folder of a job.
+    pub fn checkpoint(&self, schema_name: &str) -> PathBuf {
+        self.root.join(schema_name).join("_checkpoint")
+    }
+
+    /// The jobs that have a checkpoint here, sorted, by their schema names.
+    ///
+    /// # Errors
+    /// Storage, if the folder cannot be listed. An absent lake has no jobs.
+    pub fn schema_names(&self) -> Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(io_error("list the lake", &self.root, &e)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| io_error("list the lake", &self.root, &e))?;
+            if let Ok(name) = entry.file_name().into_string()
+                && entry.path().join("_checkpoint").is_dir()
+            {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// The file name that stands for a batch, in every folder that has one file a batch.
+pub fn batch_file_name(batch_id: u64, extension: &str) -> String {
+    format!("batch-{batch_id:08}.{extension}")
+}
+
+/// The batch that a file of [`batch_file_name`] stands for.
+pub fn batch_of_file_name(name: &str) -> Option<u64> {
+    name.strip_prefix("batch-")?.split('.').next()?.parse().ok()
+}

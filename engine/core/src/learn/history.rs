@@ -1,0 +1,261 @@
+//! All committed rows as features, labels and the hold-out split, kept in memory and grown batch by batch.
+
+use std::hash::Hasher;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+use tidemill_ml::FeatureTable;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::decode::METADATA;
+use crate::error::{Error, Result};
+use crate::project::{Evaluate, ModelSpec};
+use crate::rowwise::RowSql;
+
+/// What decides the rows of a history: models that agree in it share one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct HistoryKey {
+    features_sql: String,
+    label: String,
+    holdout: f64,
+    holdout_key: Vec<String>,
+}
+
+impl HistoryKey {
+    pub(super) fn of(spec: &ModelSpec) -> HistoryKey {
+        let Evaluate { holdout, holdout_key, .. } = &spec.config.evaluate;
+        HistoryKey {
+            features_sql: spec.features_sql.clone(),
+            label: spec.config.label.clone(),
+            holdout: *holdout,
+            holdout_key: holdout_key.clone(),
+        }
+    }
+}
+
+/// The rows so far.
+pub(super) struct History {
+    pub(super) key: HistoryKey,
+    sql: RowSql,
+    numeric: Vec<usize>,
+    categorical: Vec<usize>,
+    label: usize,
+    holdout_key: Vec<usize>,
+    /// Features of all rows.
+    pub(super) features: FeatureTable,
+    /// Label of each row.
+    pub(super) labels: Vec<bool>,
+    /// Rows that models train on, ascending.
+    pub(super) training: Vec<u32>,
+    /// Rows held out, ascending.
+    pub(super) holdout: Vec<u32>,
+    /// First row of the newest batch.
+    pub(super) batch_start: usize,
+}
+
+impl History {
+    /// An empty history of a table with these columns.
+    ///
+    /// # Errors
+    /// User: the features SELECT is not row-wise, lacks the label or a hold-out column, or has a feature of a
+    /// type that is no feature.
+    pub(super) async fn new(key: HistoryKey, table: &str, table_schema: SchemaRef) -> Result<History> {
+        let mut carry: Vec<&str> = METADATA.to_vec();
+        carry.extend(key.holdout_key.iter().map(String::as_str));
+        let sql = RowSql::new(&key.features_sql, table, table_schema, &carry).await?;
+        let schema = sql.schema().clone();
+        let column = |name: &str| {
+            schema.index_of(name).map_err(|_| {
+                let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+                Error::user(format!("the features have no column `{name}`"))
+                    .hint(format!("they have: {}", names.join(", ")))
+            })
+        };
+        let label = column(&key.label)?;
+        if !matches!(schema.field(label).data_type(), DataType::Boolean)
+            && !is_number(schema.field(label).data_type())
+        {
+            return Err(Error::user(format!("the label `{}` is to be BOOLEAN or 0/1", key.label)));
+        }
+        let holdout_key = key.holdout_key.iter().map(|name| column(name)).collect::<Result<Vec<_>>>()?;
+        let (mut numeric, mut categorical) = (Vec::new(), Vec::new());
+        for (index, field) in schema.fields().iter().enumerate() {
+            // A hold-out key that only came along is no feature; the engine's columns never are.
+            let came_along = METADATA.contains(&field.name().as_str())
+                || (key.holdout_key.contains(field.name())
+                    && !key.features_sql.contains(field.name().as_str()));
+            if index == label || came_along {
+                continue;
+            }
+            match field.data_type() {
+                DataType::Boolean => numeric.push(index),
+                t if is_number(t) => numeric.push(index),
+                DataType::Utf8 | DataType::LargeUtf8 => categorical.push(index),
+                other => {
+                    return Err(Error::user(format!("feature `{}` is of type {other}", field.name()))
+                        .hint("numbers and booleans are numeric features, text is a category: cast it in the SELECT"));
+                }
+            }
+        }
+        if numeric.is_empty() && categorical.is_empty() {
+            return Err(Error::user("the features SELECT has no feature beside the label"));
+        }
+        let names = |columns: &[usize]| columns.iter().map(|&i| schema.field(i).name().clone()).collect();
+        let features = FeatureTable::new(names(&numeric), names(&categorical));
+        Ok(History {
+            key,
+            sql,
+            numeric,
+            categorical,
+            label,
+            holdout_key,
+            features,
+            labels: Vec::new(),
+            training: Vec::new(),
+            holdout: Vec::new(),
+            batch_start: 0,
+        })
+    }
+
+    /// Adds the committed rows of one batch. Rows whose label is null are left out: there is nothing to learn
+    /// from them. A row that the SELECT cannot compute is left out too and told in the log.
+    ///
+    /// # Errors
+    /// Data: a label that is neither 0 nor 1; more rows than 2³².
+    pub(super) async fn append(&mut self, rows: &RecordBatch, now: DateTime<Utc>) -> Result<()> {
+        let output = self.sql.run(rows, now).await?;
+        for (row, error) in output.failed.iter().take(3) {
+            tracing::warn!(row, error, "a row has no features and is left out of learning");
+        }
+        let rows = with_label(&output.rows, self.label)?;
+        self.batch_start = self.labels.len();
+        for (slot, &column) in self.numeric.iter().enumerate() {
+            let values = cast(rows.column(column), &DataType::Float64)?;
+            let values = values.as_primitive::<Float64Type>();
+            self.features.push_numeric(slot, values.iter().map(|v| v.unwrap_or(f64::NAN)));
+        }
+        for (slot, &column) in self.categorical.iter().enumerate() {
+            let values = cast(rows.column(column), &DataType::Utf8)?;
+            self.features.push_category(slot, values.as_string::<i32>().iter());
+        }
+        self.features.finish_append()?;
+        let labels = cast(rows.column(self.label), &DataType::Boolean)?;
+        self.labels.extend(labels.as_boolean().iter().map(|label| label == Some(true)));
+        let first = u32::try_from(self.labels.len()).map(|_| self.batch_start as u32);
+        let first = first.map_err(|_| Error::data("more than 2^32 rows cannot be learned from in memory"))?;
+        for (row, held_out) in (first..).zip(self.split(&rows)?) {
+            if held_out { self.holdout.push(row) } else { self.training.push(row) }
+        }
+        Ok(())
+    }
+
+    /// Rows of the newest batch.
+    pub(super) fn newest(&self) -> Vec<u32> {
+        (self.batch_start..self.labels.len()).filter_map(|row| u32::try_from(row).ok()).collect()
+    }
+
+    /// Which rows are held out: XXH3 of the key columns as text, as a share of 2⁶⁴, is below `holdout`. The hash
+    /// is of the row alone, so the split is the same in every run and never moves.
+    fn split(&self, rows: &RecordBatch) -> Result<Vec<bool>> {
+        if self.key.holdout == 0.0 {
+            return Ok(vec![false; rows.num_rows()]);
+        }
+        let columns: Vec<ArrayRef> = self
+            .holdout_key
+            .iter()
+            .map(|&column| cast(rows.column(column), &DataType::Utf8))
+            .collect::<Result<_, _>>()?;
+        let limit = self.key.holdout * 2f64.powi(64);
+        Ok((0..rows.num_rows())
+            .map(|row| {
+                let mut hasher = Xxh3Default::new();
+                for column in &columns {
+                    let text = column.as_string::<i32>();
+                    if text.is_valid(row) {
+                        hasher.write(text.value(row).as_bytes());
+                    }
+                    hasher.write(&[0x1f]);
+                }
+                (hasher.finish() as f64) < limit
+            })
+            .collect())
+    }
+}
+
+/// The rows that have a label; any but 0 and 1 is an error.
+fn with_label(rows: &RecordBatch, label: usize) -> Result<RecordBatch> {
+    let column = rows.column(label);
+    if column.data_type() != &DataType::Boolean {
+        let values = cast(column, &DataType::Float64)?;
+        if let Some(value) =
+            values.as_primitive::<Float64Type>().iter().flatten().find(|v| *v != 0.0 && *v != 1.0)
+        {
+            return Err(Error::data(format!(
+                "the label `{}` holds {value}, it is to be 0 or 1",
+                rows.schema().field(label).name()
+            )));
+        }
+    }
+    if column.null_count() == 0 {
+        return Ok(rows.clone());
+    }
+    let keep: BooleanArray = (0..rows.num_rows()).map(|row| Some(column.is_valid(row))).collect();
+    Ok(arrow::compute::filter_record_batch(rows, &keep)?)
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    data_type.is_numeric()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    fn rows(from: i64, to: i64) -> RecordBatch {
+        let n = (to - from) as usize;
+        RecordBatch::try_from_iter([
+            ("y", Arc::new((from..to).map(|i| Some(i % 3 == 0)).collect::<BooleanArray>()) as ArrayRef),
+            ("a", Arc::new(Int64Array::from_iter_values(from..to))),
+            ("c", Arc::new(StringArray::from_iter_values((from..to).map(|i| format!("c{}", i % 5))))),
+            ("_batch_id", Arc::new(Int64Array::from_value(0, n))),
+            ("_topic", Arc::new(StringArray::from_iter_values(std::iter::repeat_n("t", n)))),
+            ("_partition", Arc::new(Int64Array::from_value(0, n))),
+            ("_offset", Arc::new(Int64Array::from_iter_values(from..to))),
+            ("_timestamp", Arc::new(Int64Array::from_value(0, n))),
+        ])
+        .unwrap()
+    }
+
+    async fn history(batches: &[(i64, i64)]) -> History {
+        let key = HistoryKey {
+            features_sql: "SELECT y, a, c FROM t".into(),
+            label: "y".into(),
+            holdout: 0.3,
+            holdout_key: METADATA[1..4].iter().map(|s| s.to_string()).collect(),
+        };
+        let mut history = History::new(key, "t", rows(0, 1).schema()).await.unwrap();
+        for &(from, to) in batches {
+            history.append(&rows(from, to), "2024-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
+        }
+        history
+    }
+
+    #[tokio::test]
+    async fn the_split_does_not_depend_on_the_batches() {
+        let one = history(&[(0, 5000)]).await;
+        let many = history(&[(0, 7), (7, 3000), (3000, 5000)]).await;
+        assert_eq!(one.holdout, many.holdout);
+        assert_eq!(one.training, many.training);
+        assert_eq!(one.labels, many.labels);
+        let share = one.holdout.len() as f64 / 5000.0;
+        assert!((0.28..0.32).contains(&share), "{share}");
+        assert_eq!(many.newest().len(), 2000);
+    }
+}

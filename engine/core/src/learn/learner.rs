@@ -1,0 +1,223 @@
+//! One step of learning: score what was known, train on what is there, score again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+use tidemill_ml::{BinaryMetrics, Classifier};
+
+use super::history::{History, HistoryKey};
+use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus};
+use crate::error::{Context, Result};
+use crate::lake::{Lake, batch_file_name};
+use crate::project::ModelSpec;
+use crate::table::publish::stage;
+use crate::table::read::read_bytes;
+
+/// The models of a job with all that they learn from.
+pub struct Learner {
+    schema_name: String,
+    table_name: String,
+    histories: Vec<History>,
+    champions: Vec<Champion>,
+}
+
+#[derive(Clone)]
+struct Champion {
+    name: String,
+    version: u64,
+    file: FileEntry,
+    model: Arc<Classifier>,
+}
+
+/// A batch after learning: one outcome a model and the staged model files.
+pub struct Learned {
+    /// In the order of the specs.
+    pub outcomes: Vec<ModelOutcome>,
+    /// Staged, to be listed by the learn record.
+    pub files: Vec<FileEntry>,
+}
+
+impl Learner {
+    /// A learner without rows or models.
+    pub fn new(schema_name: &str, table_name: &str) -> Learner {
+        Learner {
+            schema_name: schema_name.to_owned(),
+            table_name: table_name.to_owned(),
+            histories: Vec::new(),
+            champions: Vec::new(),
+        }
+    }
+
+    /// Takes up the champions of the newest learn record.
+    ///
+    /// # Errors
+    /// Storage or Corrupt: a model file that is not there or not what its record says.
+    pub fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
+        for outcome in &newest.models {
+            if let (Some(version), Some(file)) = (outcome.version, &outcome.file) {
+                let model = Classifier::from_bytes(&read_bytes(lake, file)?)
+                    .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
+                self.champions.push(Champion {
+                    name: outcome.name.clone(),
+                    version,
+                    file: file.clone(),
+                    model: Arc::new(model),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is a history for each of these specs; says whether a new one was begun, which then
+    /// needs the rows of all earlier batches.
+    ///
+    /// # Errors
+    /// User: features that do not fit the table.
+    pub async fn prepare(&mut self, specs: &[ModelSpec], table_schema: &SchemaRef) -> Result<bool> {
+        let mut begun = false;
+        let wanted: Vec<HistoryKey> = specs.iter().map(HistoryKey::of).collect();
+        self.histories.retain(|history| wanted.contains(&history.key));
+        for (key, spec) in wanted.into_iter().zip(specs) {
+            if !self.histories.iter().any(|history| history.key == key) {
+                let history = History::new(key, &self.table_name, table_schema.clone())
+                    .await
+                    .map_err(|e| e.context(spec.config.features.clone()))?;
+                self.histories.push(history);
+                begun = true;
+            }
+        }
+        if begun {
+            // All start together: which rows a history has is then one number for the whole learner.
+            let keys: Vec<HistoryKey> = self.histories.drain(..).map(|h| h.key).collect();
+            for key in keys {
+                self.histories.push(History::new(key, &self.table_name, table_schema.clone()).await?);
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Adds the committed rows of a batch to every history.
+    ///
+    /// # Errors
+    /// Data.
+    pub async fn append(&mut self, rows: &RecordBatch, now: DateTime<Utc>) -> Result<()> {
+        for history in &mut self.histories {
+            history.append(rows, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Scores and trains every model on the rows so far. A model that cannot be trained is an outcome, not an
+    /// error: its champion stays.
+    ///
+    /// # Errors
+    /// Storage, when a model file cannot be written.
+    pub fn learn(&mut self, lake: &Lake, batch_id: u64, specs: &[ModelSpec]) -> Result<Learned> {
+        let steps: Vec<Step> = std::thread::scope(|scope| {
+            let running: Vec<_> = specs.iter().map(|spec| scope.spawn(|| self.step(spec))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()
+        });
+        let mut learned = Learned { outcomes: Vec::new(), files: Vec::new() };
+        for (spec, step) in specs.iter().zip(steps) {
+            if let Some(model) = step.model {
+                let file = self.stage_model(lake, batch_id, &spec.config.name, &model)?;
+                self.champions.retain(|c| c.name != spec.config.name);
+                self.champions.push(Champion {
+                    name: spec.config.name.clone(),
+                    version: batch_id,
+                    file: file.clone(),
+                    model: Arc::new(model),
+                });
+                learned.files.push(file);
+            }
+            let champion = self.champion(&spec.config.name);
+            learned.outcomes.push(ModelOutcome {
+                name: spec.config.name.clone(),
+                algorithm: spec.config.algorithm,
+                status: if step.reason.is_none() { ModelStatus::Trained } else { ModelStatus::Failed },
+                reason: step.reason,
+                version: champion.map(|c| c.version),
+                file: champion.map(|c| c.file.clone()),
+                seed: spec.config.seed,
+                train_rows: step.train_rows,
+                holdout: step.holdout,
+                prequential: step.prequential,
+                prequential_version: step.prequential_version,
+                train_ms: step.train_ms,
+            });
+        }
+        Ok(learned)
+    }
+
+    fn champion(&self, name: &str) -> Option<&Champion> {
+        self.champions.iter().find(|champion| champion.name == name)
+    }
+
+    fn step(&self, spec: &ModelSpec) -> Step {
+        let key = HistoryKey::of(spec);
+        let Some(history) = self.histories.iter().find(|history| history.key == key) else {
+            return Step { reason: Some("it has no rows".into()), ..Step::default() };
+        };
+        let score = |model: &Classifier, rows: &[u32]| -> Option<BinaryMetrics> {
+            let labels: Vec<bool> = rows.iter().map(|&row| history.labels[row as usize]).collect();
+            let probabilities = model.predict_proba(&history.features, rows).ok()?;
+            BinaryMetrics::compute(&labels, &probabilities).ok()
+        };
+        let champion = self.champion(&spec.config.name);
+        let mut step = Step { train_rows: history.training.len() as u64, ..Step::default() };
+        if let Some(champion) = champion.filter(|_| spec.config.evaluate.prequential) {
+            step.prequential = score(&champion.model, &history.newest());
+            step.prequential_version = step.prequential.as_ref().map(|_| champion.version);
+        }
+        let started = Instant::now();
+        let trained = match spec.config.algorithm() {
+            Err(message) => Err(message),
+            Ok(algorithm) => Classifier::fit(
+                &algorithm,
+                &history.features,
+                &history.labels,
+                &history.training,
+                spec.config.seed,
+                champion.map(|c| c.model.as_ref()),
+            )
+            .map_err(|e| e.to_string()),
+        };
+        step.train_ms = started.elapsed().as_secs_f64() * 1e3;
+        match trained {
+            Ok(model) => {
+                step.holdout = score(&model, &history.holdout);
+                step.model = Some(model);
+            }
+            Err(reason) => {
+                step.holdout = champion.and_then(|c| score(&c.model, &history.holdout));
+                step.reason = Some(reason);
+            }
+        }
+        step
+    }
+
+    fn stage_model(&self, lake: &Lake, batch_id: u64, name: &str, model: &Classifier) -> Result<FileEntry> {
+        let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
+        stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0)
+    }
+}
+
+#[derive(Default)]
+struct Step {
+    model: Option<Classifier>,
+    reason: Option<String>,
+    holdout: Option<BinaryMetrics>,
+    prequential: Option<BinaryMetrics>,
+    prequential_version: Option<u64>,
+    train_rows: u64,
+    train_ms: f64,
+}
+
+impl Step {
+    fn panicked() -> Step {
+        Step { reason: Some("a defect of Tidemill: training panicked".into()), ..Step::default() }
+    }
+}

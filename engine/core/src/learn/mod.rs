@@ -1,0 +1,17 @@
+//! Learning from what is committed: history of features, scoring, training, and the tables that tell of it.
+//!
+//! ```text
+//! committed rows of batch N ─features SQL─> [history] ─rows not held out─> train ─> model N
+//!                                              │                             │
+//!        model N-1 on all rows of batch N ─────┘ prequential                 │
+//!        model N on all hold-out rows up to N ───────────────────────────────┘ hold-out
+//! ```
+//!
+//! Everything here is a function of committed rows and earlier learn records: a driver that restarts rebuilds the
+//! history from the table and the champions from their files, and makes the same bytes.
+
+mod history;
+mod learner;
+pub mod tables;
+
+pub use learner::Learner;

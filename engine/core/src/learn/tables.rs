@@ -1,0 +1,249 @@
+//! The system tables that a batch writes: `metrics`, `models`, `batches`, and `data_loss` with the commit.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use tidemill_ml::BinaryMetrics;
+
+use crate::checkpoint::{BatchCounts, DataLoss, ModelOutcome, ModelStatus};
+use crate::error::Result;
+use crate::progress::Durations;
+
+fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
+    let fields =
+        fields.iter().map(|(name, data_type, nullable)| Field::new(*name, data_type.clone(), *nullable));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    Arc::new(values.collect::<StringArray>())
+}
+
+fn counts(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    Arc::new(values.collect::<UInt64Array>())
+}
+
+fn numbers(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+    Arc::new(values.collect::<Float64Array>())
+}
+
+/// Columns of `system.metrics`: one row a batch, model and kind of evaluation.
+pub fn metrics_schema() -> SchemaRef {
+    use DataType::{Float64, UInt64, Utf8};
+    schema(&[
+        ("job", Utf8, false),
+        ("batch_id", UInt64, false),
+        ("model", Utf8, false),
+        ("version", UInt64, true),
+        ("evaluation", Utf8, false),
+        ("rows", UInt64, false),
+        ("accuracy", Float64, true),
+        ("auc", Float64, true),
+        ("log_loss", Float64, true),
+        ("precision", Float64, true),
+        ("recall", Float64, true),
+        ("f1", Float64, true),
+        ("tp", UInt64, true),
+        ("fp", UInt64, true),
+        ("tn", UInt64, true),
+        ("fn", UInt64, true),
+        ("train_ms", Float64, true),
+        ("inertia", Float64, true),
+        ("silhouette", Float64, true),
+    ])
+}
+
+/// Rows of `system.metrics` for one batch.
+///
+/// # Errors
+/// Internal, if the columns do not fit the schema.
+pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<RecordBatch> {
+    struct Row<'a> {
+        outcome: &'a ModelOutcome,
+        evaluation: &'static str,
+        version: Option<u64>,
+        scores: &'a BinaryMetrics,
+        train_ms: Option<f64>,
+    }
+    let rows: Vec<Row<'_>> = outcomes
+        .iter()
+        .flat_map(|outcome| {
+            let trained = (outcome.status == ModelStatus::Trained).then_some(outcome.train_ms);
+            let holdout = outcome.holdout.as_ref().map(|scores| Row {
+                outcome,
+                evaluation: "holdout",
+                version: outcome.version,
+                scores,
+                train_ms: trained,
+            });
+            let prequential = outcome.prequential.as_ref().map(|scores| Row {
+                outcome,
+                evaluation: "prequential",
+                version: outcome.prequential_version,
+                scores,
+                train_ms: None,
+            });
+            holdout.into_iter().chain(prequential)
+        })
+        .collect();
+    let score = |f: fn(&BinaryMetrics) -> Option<f64>| numbers(rows.iter().map(|r| f(r.scores)));
+    let cell = |f: fn(&BinaryMetrics) -> u64| counts(rows.iter().map(|r| Some(f(r.scores))));
+    let none = || numbers(rows.iter().map(|_| None));
+    let columns = vec![
+        texts(rows.iter().map(|_| Some(job))),
+        counts(rows.iter().map(|_| Some(batch_id))),
+        texts(rows.iter().map(|r| Some(r.outcome.name.as_str()))),
+        counts(rows.iter().map(|r| r.version)),
+        texts(rows.iter().map(|r| Some(r.evaluation))),
+        cell(|s| s.rows),
+        score(|s| Some(s.accuracy)),
+        score(|s| s.auc),
+        score(|s| Some(s.log_loss)),
+        score(|s| s.precision),
+        score(|s| s.recall),
+        score(|s| s.f1),
+        cell(|s| s.true_positives),
+        cell(|s| s.false_positives),
+        cell(|s| s.true_negatives),
+        cell(|s| s.false_negatives),
+        numbers(rows.iter().map(|r| r.train_ms)),
+        none(),
+        none(),
+    ];
+    Ok(RecordBatch::try_new(metrics_schema(), columns)?)
+}
+
+/// Columns of `system.models`: one row a batch and model.
+pub fn models_schema() -> SchemaRef {
+    use DataType::{Float64, UInt64, Utf8};
+    schema(&[
+        ("job", Utf8, false),
+        ("batch_id", UInt64, false),
+        ("model", Utf8, false),
+        ("algorithm", Utf8, false),
+        ("status", Utf8, false),
+        ("reason", Utf8, true),
+        ("version", UInt64, true),
+        ("seed", UInt64, false),
+        ("train_rows", UInt64, false),
+        ("train_ms", Float64, false),
+        ("path", Utf8, true),
+        ("bytes", UInt64, true),
+        ("xxh3", Utf8, true),
+    ])
+}
+
+/// Rows of `system.models` for one batch.
+///
+/// # Errors
+/// Internal, if the columns do not fit the schema.
+pub fn models(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<RecordBatch> {
+    let status = |o: &ModelOutcome| match o.status {
+        ModelStatus::Trained => "trained",
+        ModelStatus::Failed => "failed",
+    };
+    let columns = vec![
+        texts(outcomes.iter().map(|_| Some(job))),
+        counts(outcomes.iter().map(|_| Some(batch_id))),
+        texts(outcomes.iter().map(|o| Some(o.name.as_str()))),
+        texts(outcomes.iter().map(|o| Some(o.algorithm.as_str()))),
+        texts(outcomes.iter().map(|o| Some(status(o)))),
+        texts(outcomes.iter().map(|o| o.reason.as_deref())),
+        counts(outcomes.iter().map(|o| o.version)),
+        counts(outcomes.iter().map(|o| Some(o.seed))),
+        counts(outcomes.iter().map(|o| Some(o.train_rows))),
+        numbers(outcomes.iter().map(|o| Some(o.train_ms))),
+        texts(outcomes.iter().map(|o| o.file.as_ref().map(|f| f.path.as_str()))),
+        counts(outcomes.iter().map(|o| o.file.as_ref().map(|f| f.bytes))),
+        texts(outcomes.iter().map(|o| o.file.as_ref().map(|f| f.xxh3.as_str()))),
+    ];
+    Ok(RecordBatch::try_new(models_schema(), columns)?)
+}
+
+/// Columns of `system.batches`: one row a batch. Durations are null where the batch was committed by a driver
+/// that died before it could tell.
+pub fn batches_schema() -> SchemaRef {
+    use DataType::{Float64, UInt64, Utf8};
+    schema(&[
+        ("job", Utf8, false),
+        ("batch_id", UInt64, false),
+        ("planned_at", Utf8, false),
+        ("rows_read", UInt64, false),
+        ("dead_letters", UInt64, false),
+        ("rows_out", UInt64, false),
+        ("data_loss", UInt64, false),
+        ("plan_ms", Float64, true),
+        ("read_ms", Float64, true),
+        ("decode_ms", Float64, true),
+        ("transform_ms", Float64, true),
+        ("write_ms", Float64, true),
+        ("commit_ms", Float64, true),
+        ("learn_ms", Float64, true),
+    ])
+}
+
+/// The row of `system.batches` of one batch.
+///
+/// # Errors
+/// Internal, if the columns do not fit the schema.
+pub fn batches(
+    job: &str,
+    batch_id: u64,
+    planned_at: &str,
+    rows: BatchCounts,
+    durations: &Durations,
+) -> Result<RecordBatch> {
+    let one_text = |text: &str| texts(std::iter::once(Some(text)));
+    let one_count = |count: u64| counts(std::iter::once(Some(count)));
+    let ms = |value: Option<f64>| numbers(std::iter::once(value));
+    let columns = vec![
+        one_text(job),
+        one_count(batch_id),
+        one_text(planned_at),
+        one_count(rows.rows_read),
+        one_count(rows.dead_letters),
+        one_count(rows.rows_out),
+        one_count(rows.data_loss),
+        ms(durations.plan),
+        ms(durations.read),
+        ms(durations.decode),
+        ms(durations.transform),
+        ms(durations.write),
+        ms(durations.commit),
+        ms(durations.learn),
+    ];
+    Ok(RecordBatch::try_new(batches_schema(), columns)?)
+}
+
+/// Columns of `system.data_loss`: promised rows that were gone, when the job goes on regardless.
+pub fn data_loss_schema() -> SchemaRef {
+    use DataType::{Int32, Int64, UInt64, Utf8};
+    schema(&[
+        ("job", Utf8, false),
+        ("batch_id", UInt64, false),
+        ("topic", Utf8, false),
+        ("partition", Int32, false),
+        ("from_offset", Int64, false),
+        ("to_offset", Int64, false),
+        ("reason", Utf8, false),
+    ])
+}
+
+/// Rows of `system.data_loss` for one batch.
+///
+/// # Errors
+/// Internal, if the columns do not fit the schema.
+pub fn data_loss(job: &str, batch_id: u64, topic: &str, losses: &[DataLoss]) -> Result<RecordBatch> {
+    let columns = vec![
+        texts(losses.iter().map(|_| Some(job))),
+        counts(losses.iter().map(|_| Some(batch_id))),
+        texts(losses.iter().map(|_| Some(topic))),
+        Arc::new(Int32Array::from_iter_values(losses.iter().map(|l| l.partition))) as ArrayRef,
+        Arc::new(Int64Array::from_iter_values(losses.iter().map(|l| l.from))),
+        Arc::new(Int64Array::from_iter_values(losses.iter().map(|l| l.to))),
+        texts(losses.iter().map(|l| Some(l.reason.as_str()))),
+    ];
+    Ok(RecordBatch::try_new(data_loss_schema(), columns)?)
+}

@@ -1,0 +1,10 @@
+//! The jobs and SQL that are compiled in, so that the binary alone runs from any folder.
+
+/// `(path in a project, text)` of every built-in file.
+pub(super) const FILES: &[(&str, &str)] = &[
+    ("jobs/chicago-arrests.toml", include_str!("../../../../jobs/chicago-arrests.toml")),
+    ("sql/chicago_arrests/schema.sql", include_str!("../../../../sql/chicago_arrests/schema.sql")),
+    ("sql/chicago_arrests/transform.sql", include_str!("../../../../sql/chicago_arrests/transform.sql")),
+    ("sql/chicago_arrests/features.sql", include_str!("../../../../sql/chicago_arrests/features.sql")),
+    ("sql/chicago_arrests/messages.sql", include_str!("../../../../sql/chicago_arrests/messages.sql")),
+];

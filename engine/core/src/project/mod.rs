@@ -1,0 +1,326 @@
+//! A project: the folder with `jobs/*.toml` and `sql/**` that a user writes, with the built-in jobs behind it.
+//!
+//! A file in the folder wins over the built-in one of the same path. What comes out is a [`Job`]: every text
+//! read, every value checked, so that later stages cannot meet a wrong setting.
+
+mod builtin;
+mod config;
+mod overlay;
+mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use serde::Deserialize;
+
+pub use config::{AlgorithmName, Evaluate, FailOnDataLoss, ModelConfig, StartingOffsets};
+pub use overlay::Settings;
+pub use schema::parse_schema;
+
+use crate::error::{Error, Result, io_error};
+
+/// A project folder.
+#[derive(Debug, Clone)]
+pub struct Project {
+    root: PathBuf,
+}
+
+/// Everything that a stream job says, read and checked.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Name as on the command line: `chicago-arrests`.
+    pub name: String,
+    /// Name as a SQL schema and folder: `chicago_arrests`.
+    pub schema_name: String,
+    /// One line that says what the job is.
+    pub description: String,
+    /// Where rows come from.
+    pub source: SourceConfig,
+    /// When a batch starts.
+    pub trigger: Trigger,
+    /// Table name in SQL: `crimes`.
+    pub table_name: String,
+    /// Table folder relative to the lake: `chicago_arrests/crimes`.
+    pub table_path: String,
+    /// Row-wise SQL over each batch; `None` keeps the rows as they were decoded.
+    pub transform_sql: Option<String>,
+    /// What is learned after each batch.
+    pub models: Vec<ModelSpec>,
+}
+
+/// The source section of a job.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// `host:port,host:port`.
+    pub bootstrap_servers: String,
+    /// The topic.
+    pub topic: String,
+    /// Further librdkafka properties.
+    pub options: BTreeMap<String, String>,
+    /// The `CREATE TABLE` text that says what fields a message has.
+    pub schema_sql: String,
+    /// The same, parsed.
+    pub schema: SchemaRef,
+    /// Where a partition without a committed offset begins.
+    pub starting_offsets: StartingOffsets,
+    /// Most messages of one batch, over all partitions.
+    pub max_offsets_per_trigger: Option<u64>,
+    /// What happens when promised rows are gone.
+    pub fail_on_data_loss: FailOnDataLoss,
+}
+
+/// When a batch starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// Every interval; at once if the last batch took longer.
+    ProcessingTime(Duration),
+    /// Take what is there, in as many batches as the limits make, and end.
+    AvailableNow,
+}
+
+/// A model and the text of its features.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ModelSpec {
+    /// The `[[models]]` entry.
+    pub config: ModelConfig,
+    /// Text of the features SELECT.
+    pub features_sql: String,
+}
+
+impl Project {
+    /// A project in this folder. The folder may be absent: then there are only the built-in jobs.
+    pub fn open(root: &Path) -> Project {
+        Project { root: root.to_owned() }
+    }
+
+    /// Names of all jobs, sorted.
+    pub fn job_names(&self) -> Vec<String> {
+        let mut names: BTreeSet<String> = builtin::FILES
+            .iter()
+            .filter_map(|(path, _)| path.strip_prefix("jobs/")?.strip_suffix(".toml").map(String::from))
+            .collect();
+        if let Ok(entries) = std::fs::read_dir(self.root.join("jobs")) {
+            names.extend(
+                entries
+                    .flatten()
+                    .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".toml").map(String::from)),
+            );
+        }
+        names.into_iter().collect()
+    }
+
+    /// The text of a file of the project, `sql/chicago_arrests/schema.sql` say.
+    ///
+    /// # Errors
+    /// User, if it is neither in the folder nor built in; Storage, if it cannot be read.
+    pub fn read(&self, relative: &str) -> Result<String> {
+        let path = self.root.join(relative);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => builtin::FILES
+                .iter()
+                .find(|(name, _)| *name == relative)
+                .map(|(_, t)| t.to_string())
+                .ok_or_else(|| {
+                    Error::user(format!("there is no file {}", path.display()))
+                        .hint("paths in a job file are relative to the project folder (--project DIR)")
+                }),
+            Err(e) => Err(io_error("read", &path, &e)),
+        }
+    }
+
+    /// A job by its name, with the settings laid over its file.
+    ///
+    /// # Errors
+    /// User: no such job (the nearest is named), an unknown key (the nearest is named), a value out of range,
+    /// SQL that is no schema.
+    pub fn job(&self, name: &str, settings: &Settings) -> Result<Job> {
+        let names = self.job_names();
+        if !names.iter().any(|known| known == name) {
+            let hint = match nearest(name, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`? The jobs are: {}", names.join(", ")),
+                None => format!("the jobs are: {}", names.join(", ")),
+            };
+            return Err(Error::user(format!("there is no job `{name}`")).hint(hint));
+        }
+        let file = format!("jobs/{name}.toml");
+        let text = self.read(&file)?;
+        self.parse(name, &text, settings).map_err(|e| e.context(file))
+    }
+
+    fn parse(&self, name: &str, text: &str, settings: &Settings) -> Result<Job> {
+        let table = overlay::resolve(text, settings)?;
+        let file =
+            config::JobFile::deserialize(toml::Value::Table(table)).map_err(|e| key_error(text, &e))?;
+        let source = self.source(file.source)?;
+        let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
+        let table_path = table_path(&file.table.path)?;
+        let mut models = Vec::new();
+        for config in file.models {
+            config.algorithm().map_err(Error::user)?;
+            if models.iter().any(|spec: &ModelSpec| spec.config.name == config.name) {
+                return Err(Error::user(format!("two models are called `{}`", config.name)));
+            }
+            if !is_plain_name(&config.name) {
+                return Err(Error::user(format!(
+                    "a model's name is letters, digits, `_` and `-`, not `{}`",
+                    config.name
+                )));
+            }
+            models.push(ModelSpec { features_sql: self.read(&config.features)?, config });
+        }
+        Ok(Job {
+            name: name.to_owned(),
+            schema_name: name.replace('-', "_"),
+            description: file.description,
+            source,
+            trigger: trigger(&file.trigger)?,
+            table_name: table_path.rsplit('/').next().unwrap_or_default().to_owned(),
+            table_path,
+            transform_sql,
+            models,
+        })
+    }
+
+    fn source(&self, file: config::SourceFile) -> Result<SourceConfig> {
+        let config::Format::Json = file.format;
+        let schema_sql = self.read(&file.schema)?;
+        let schema = parse_schema(&schema_sql).map_err(|e| e.context(file.schema.clone()))?;
+        if file.max_offsets_per_trigger == Some(0) {
+            return Err(Error::user("source.max_offsets_per_trigger is at least 1"));
+        }
+        if file.kafka.subscribe.is_empty() || file.kafka.subscribe.contains(',') {
+            return Err(Error::user("source.kafka.subscribe is the name of one topic"));
+        }
+        Ok(SourceConfig {
+            bootstrap_servers: file.kafka.bootstrap_servers,
+            topic: file.kafka.subscribe,
+            options: file.kafka.options,
+            schema_sql,
+            schema,
+            starting_offsets: file.starting_offsets,
+            max_offsets_per_trigger: file.max_offsets_per_trigger,
+            fail_on_data_loss: file.fail_on_data_loss,
+        })
+    }
+}
+
+fn trigger(file: &config::TriggerFile) -> Result<Trigger> {
+    match (&file.processing_time, file.available_now) {
+        (_, Some(true)) => Ok(Trigger::AvailableNow),
+        (Some(text), _) => {
+            let interval = humantime::parse_duration(text).map_err(|e| {
+                Error::user(format!("trigger.processing_time: `{text}`: {e}"))
+                    .hint("write \"120s\" or \"2min\"")
+            })?;
+            Ok(Trigger::ProcessingTime(interval))
+        }
+        (None, _) => Ok(Trigger::ProcessingTime(Duration::from_secs(10))),
+    }
+}
+
+/// `lake/job/table`: `lake` stands for the lake folder, wherever that is.
+fn table_path(text: &str) -> Result<String> {
+    let relative = text.strip_prefix("lake/").unwrap_or_default();
+    let parts: Vec<&str> = relative.split('/').collect();
+    if parts.len() != 2 || !parts.iter().all(|part| is_plain_name(part)) || parts[0] == "system" {
+        return Err(Error::user(format!("table.path: `{text}` is not of the form lake/JOB/TABLE"))
+            .hint("`lake` stands for the lake folder (--lake), JOB for the job with `_` for `-`; the last part is the table's name in SQL"));
+    }
+    Ok(relative.to_owned())
+}
+
+fn is_plain_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+/// The candidate that is most like `word`, if any is like it at all.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// serde says "unknown field `x`, expected one of `a`, `b`": find the line and the nearest of them.
+fn key_error(text: &str, error: &toml::de::Error) -> Error {
+    let message = error.message();
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if message.starts_with("unknown field")
+        && let Some(key) = quoted.next()
+    {
+        let known: Vec<&str> = quoted.collect();
+        let line = text.lines().position(|line| {
+            line.trim_start().starts_with(key)
+                || line.contains(&format!("{key} ="))
+                || line.contains(&format!("[{key}]"))
+        });
+        let place = line.map(|at| format!("line {}: ", at + 1)).unwrap_or_default();
+        let hint = match nearest(key, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? Known here: {}", known.join(", ")),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        return Error::user(format!("{place}unknown key `{key}`")).hint(hint);
+    }
+    Error::user(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project() -> Project {
+        Project::open(Path::new("/nonexistent"))
+    }
+
+    fn with(sets: &[(&str, &str)]) -> Result<Job> {
+        let sets = sets.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        project().job("chicago-arrests", &Settings { sets, environment: BTreeMap::new() })
+    }
+
+    #[test]
+    fn the_built_in_job_is_whole() {
+        let job = with(&[]).unwrap();
+        assert_eq!((job.schema_name.as_str(), job.table_name.as_str()), ("chicago_arrests", "crimes"));
+        assert_eq!(job.source.topic, "crimes");
+        let names: Vec<&str> = job.models.iter().map(|m| m.config.name.as_str()).collect();
+        assert_eq!(names, ["logistic", "forest"]);
+    }
+
+    #[test]
+    fn a_wrong_job_name_is_answered_with_the_nearest() {
+        let error = project().job("chicago-arests", &Settings::default()).unwrap_err();
+        assert!(error.next_step().unwrap().starts_with("did you mean `chicago-arrests`?"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest() {
+        let error = with(&[("source.max_offset_per_trigger", "5")]).unwrap_err();
+        assert!(error.to_string().contains("unknown key `max_offset_per_trigger`"), "{error}");
+        assert!(error.next_step().unwrap().contains("`max_offsets_per_trigger`"));
+        let text = project().read("jobs/chicago-arrests.toml").unwrap().replace("trees = 20", "tres = 20");
+        let error = project().parse("x", &text, &Settings::default()).unwrap_err();
+        assert!(error.to_string().starts_with("line "), "{error}");
+        assert!(error.next_step().unwrap().contains("`trees`"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for (key, value) in [
+            ("models.forest.trees", "0"),
+            ("models.forest.alpha", "0.5"),
+            ("models.forest.evaluate.holdout", "1.0"),
+            ("source.max_offsets_per_trigger", "0"),
+            ("source.fail_on_data_loss", "maybe"),
+            ("table.path", "elsewhere/x"),
+            ("table.path", "lake/../x"),
+            ("trigger.processing_time", "soon"),
+        ] {
+            assert!(with(&[(key, value)]).is_err(), "{key} = {value}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! From the text of a job file to the values that hold: `${ENV:-default}` filled in, then the environment
+//! (`TIDEMILL__SOURCE__MAX_OFFSETS_PER_TRIGGER`), then flags and `--set key=value`, the later over the earlier.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+
+/// What overrides a job file.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `--set` pairs in the order given: dotted key, value as TOML or bare text.
+    pub sets: Vec<(String, String)>,
+    /// The process environment, or what a test puts in its place.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// No flags, the environment of this process.
+    pub fn from_environment() -> Settings {
+        Settings { sets: Vec::new(), environment: std::env::vars().collect() }
+    }
+}
+
+/// Prefix of the variables that override a key; nesting is a double underscore.
+const PREFIX: &str = "TIDEMILL__";
+
+/// Parses `text` and lays `settings` over it.
+pub(super) fn resolve(text: &str, settings: &Settings) -> Result<Table> {
+    let mut table: Table =
+        text.parse().map_err(|e: toml::de::Error| Error::user(e.to_string().trim_end()))?;
+    for value in table.iter_mut().map(|(_, value)| value) {
+        fill(value, &settings.environment)?;
+    }
+    for (name, text) in &settings.environment {
+        if let Some(key) = name.strip_prefix(PREFIX) {
+            let path: Vec<String> = key.split("__").map(str::to_lowercase).collect();
+            set(&mut table, &path, parse_value(text))
+                .map_err(|e| e.context(format!("environment variable {name}")))?;
+        }
+    }
+    for (key, text) in &settings.sets {
+        let path: Vec<String> = key.split('.').map(String::from).collect();
+        set(&mut table, &path, parse_value(text)).map_err(|e| e.context(format!("--set {key}")))?;
+    }
+    Ok(table)
+}
+
+fn fill(value: &mut Value, environment: &BTreeMap<String, String>) -> Result<()> {
+    match value {
+        Value::String(text) => *text = interpolate(text, environment)?,
+        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(item, environment))?,
+        Value::Table(table) => {
+            table.iter_mut().map(|(_, v)| v).try_for_each(|item| fill(item, environment))?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `${NAME}` and `${NAME:-default}`; a name that is neither set nor has a default is an error.
+fn interpolate(text: &str, environment: &BTreeMap<String, String>) -> Result<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        out.push_str(&rest[..start]);
+        let after = &rest[start + 2..];
+        let end = after.find('}').ok_or_else(|| Error::user(format!("`{text}`: `${{` without its `}}`")))?;
+        let (name, default) = match after[..end].split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (&after[..end], None),
+        };
+        match (environment.get(name).filter(|v| !v.is_empty()), default) {
+            (Some(value), _) => out.push_str(value),
+            (None, Some(default)) => out.push_str(default),
+            (None, None) => {
+                return Err(Error::user(format!("environment variable {name} is not set"))
+                    .hint(format!("set it, or write `${{{name}:-default}}` in the job file")));
+            }
+        }
+        rest = &after[end + 1..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// A TOML value where the text is one, else the text itself.
+fn parse_value(text: &str) -> Value {
+    format!("v = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("v").filter(|_| table.is_empty()))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// Sets a nested key. An array of tables is indexed by position or by the `name` of its entries.
+fn set(table: &mut Table, path: &[String], value: Value) -> Result<()> {
+    let [key, rest @ ..] = path else {
+        return Err(Error::user("an empty key"));
+    };
+    if rest.is_empty() {
+        table.insert(key.clone(), value);
+        return Ok(());
+    }
+    match table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new())) {
+        Value::Table(inner) => set(inner, rest, value),
+        Value::Array(items) => {
+            let (which, rest) = (&rest[0], &rest[1..]);
+            let names: Vec<String> = items
+                .iter()
+                .filter_map(|item| item.get("name").and_then(Value::as_str).map(String::from))
+                .collect();
+            let at = which.parse::<usize>().ok().or_else(|| names.iter().position(|name| name == which));
+            match at.and_then(|at| items.get_mut(at)) {
+                Some(Value::Table(inner)) => set(inner, rest, value),
+                _ => Err(Error::user(format!("`{key}` has no entry `{which}`"))
+                    .hint(format!("there are: {}", names.join(", ")))),
+            }
+        }
+        _ => Err(Error::user(format!("`{key}` is a value, it has no key `{}`", rest[0]))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "[source]\nbroker = \"${B:-local}\"\nlimit = 10\n[[models]]\nname = \"a\"\ntrees = 1\n";
+
+    fn with(sets: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<Table> {
+        let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+            list.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+        };
+        resolve(TEXT, &Settings { sets: pairs(sets), environment: pairs(environment).into_iter().collect() })
+    }
+
+    #[test]
+    fn the_default_holds_until_the_variable_is_set() {
+        assert_eq!(with(&[], &[]).unwrap()["source"]["broker"].as_str(), Some("local"));
+        assert_eq!(with(&[], &[("B", "far:9092")]).unwrap()["source"]["broker"].as_str(), Some("far:9092"));
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+        let environment = [("TIDEMILL__SOURCE__LIMIT", "20")];
+        assert_eq!(with(&[], &environment).unwrap()["source"]["limit"].as_integer(), Some(20));
+        let both = with(&[("source.limit", "30")], &environment).unwrap();
+        assert_eq!(both["source"]["limit"].as_integer(), Some(30));
+    }
+
+    #[test]
+    fn a_model_is_addressed_by_its_name() {
+        let table = with(&[("models.a.trees", "7")], &[]).unwrap();
+        assert_eq!(table["models"][0]["trees"].as_integer(), Some(7));
+        let error = with(&[("models.b.trees", "7")], &[]).unwrap_err();
+        assert_eq!(error.next_step(), Some("there are: a"));
+    }
+
+    #[test]
+    fn a_missing_variable_without_default_is_named() {
+        let error = interpolate("x ${NOPE} y", &BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains("NOPE"), "{error}");
+    }
+
+    #[test]
+    fn text_that_is_no_toml_value_is_text() {
+        assert_eq!(parse_value("127.0.0.1:9092"), Value::String("127.0.0.1:9092".into()));
+        assert_eq!(parse_value("1\nw = 2"), Value::String("1\nw = 2".into()));
+    }
+}

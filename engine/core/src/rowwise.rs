@@ -1,0 +1,284 @@
+//! SQL that works row by row over one batch: a job's transform and the features of its models.
+//!
+//! ```text
+//! SELECT a, TRIM(b) AS b FROM batch WHERE a > 0
+//!   1. only Projection, Filter, Unnest and aliases over the one table: a row's result depends on that row alone,
+//!      so how a stream is cut into batches never shows in its table
+//!   2. the engine's columns (_batch_id, _topic, _partition, _offset, _timestamp) are carried along unasked
+//!   3. `now()` is the batch's planned time; random() and the like are refused: a batch run again gives the same
+//! ```
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::{SessionConfig, SessionContext};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::collect;
+use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident, SelectItem, SetExpr, Statement, visit_relations};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use crate::error::{Error, Result};
+
+/// A checked row-wise SELECT, ready to run on batch after batch.
+pub struct RowSql {
+    sql: String,
+    table: String,
+    input: SchemaRef,
+    output: SchemaRef,
+    context: SessionContext,
+}
+
+/// What a run gives: the rows, and the rows of the input that the SQL could not compute.
+pub struct RowSqlOutput {
+    /// Result rows, in the order of the input.
+    pub rows: RecordBatch,
+    /// Index in the input and what went wrong, ascending.
+    pub failed: Vec<(usize, String)>,
+}
+
+impl RowSql {
+    /// Checks a SELECT that reads `table` with these columns; `carry` names the input's columns that come along.
+    ///
+    /// # Errors
+    /// User: not one SELECT, reads another table, is not row-wise, is not deterministic, does not type-check.
+    pub async fn new(sql: &str, table: &str, input: SchemaRef, carry: &[&str]) -> Result<RowSql> {
+        let sql = with_columns(sql, table, carry)?;
+        let config = SessionConfig::new().with_target_partitions(1).with_batch_size(1 << 20);
+        let context = SessionContext::new_with_config(config);
+        register(&context, table, RecordBatch::new_empty(input.clone()))?;
+        let plan = context.state().create_logical_plan(&sql).await?;
+        check(&plan)?;
+        let fields = plan.schema().fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>();
+        Ok(RowSql { sql, table: table.to_owned(), input, output: Arc::new(Schema::new(fields)), context })
+    }
+
+    /// Columns of the result.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.output
+    }
+
+    /// Runs over a batch. A row that fails (a cast, a division by zero) is reported, the others go on.
+    ///
+    /// # Errors
+    /// Internal or Storage: nothing that a row could cause.
+    pub async fn run(&self, batch: &RecordBatch, now: DateTime<Utc>) -> Result<RowSqlOutput> {
+        let mut failed = Vec::new();
+        let mut results = Vec::new();
+        // Depth first and left to right, so that the results come in the order of the rows.
+        let mut todo = vec![(0, batch.num_rows())];
+        while let Some((start, length)) = todo.pop() {
+            if length == 0 {
+                continue;
+            }
+            match self.run_slice(batch.slice(start, length), now).await {
+                Ok(rows) => results.push(rows),
+                Err(error) if length == 1 => failed.push((start, error.strip_backtrace())),
+                Err(_) => {
+                    let half = length / 2;
+                    todo.push((start + half, length - half));
+                    todo.push((start, half));
+                }
+            }
+        }
+        Ok(RowSqlOutput { rows: concat_batches(&self.output, &results)?, failed })
+    }
+
+    async fn run_slice(
+        &self,
+        batch: RecordBatch,
+        now: DateTime<Utc>,
+    ) -> Result<RecordBatch, DataFusionError> {
+        register(
+            &self.context,
+            &self.table,
+            RecordBatch::try_new(self.input.clone(), batch.columns().to_vec())?,
+        )?;
+        let mut state = self.context.state();
+        state.execution_props_mut().query_execution_start_time = Some(now);
+        let plan = state.create_logical_plan(&self.sql).await?;
+        let physical = state.create_physical_plan(&plan).await?;
+        let batches = collect(physical, state.task_ctx()).await?;
+        let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.output.fields().len()];
+        for batch in &batches {
+            for ((column, parts), field) in batch.columns().iter().zip(&mut columns).zip(self.output.fields())
+            {
+                parts.push(cast(column, field.data_type())?);
+            }
+        }
+        let columns = columns
+            .iter()
+            .zip(self.output.fields())
+            .map(|(parts, field)| {
+                let parts: Vec<&dyn arrow::array::Array> = parts.iter().map(AsRef::as_ref).collect();
+                match parts.is_empty() {
+                    true => Ok(arrow::array::new_empty_array(field.data_type())),
+                    false => arrow::compute::concat(&parts),
+                }
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(RecordBatch::try_new(self.output.clone(), columns)?)
+    }
+}
+
+fn register(context: &SessionContext, table: &str, batch: RecordBatch) -> Result<(), DataFusionError> {
+    let provider = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+    context.deregister_table(table)?;
+    context.register_table(table, Arc::new(provider))?;
+    Ok(())
+}
+
+/// View types are for computing: files and other readers get the plain ones.
+fn plain_field(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        other => other.clone(),
+    };
+    Field::new(field.name(), data_type, field.is_nullable())
+}
+
+/// The SELECT with the columns added that its list does not name.
+fn with_columns(sql: &str, table: &str, carry: &[&str]) -> Result<String> {
+    let mut statements =
+        Parser::parse_sql(&GenericDialect {}, sql).map_err(|e| Error::user(e.to_string()))?;
+    let one_select = || Error::user("this is to be one SELECT statement");
+    let [Statement::Query(query)] = statements.as_mut_slice() else { return Err(one_select()) };
+    let other = visit_relations(&*query, |relation| {
+        let name = relation.to_string();
+        if name == table { ControlFlow::Continue(()) } else { ControlFlow::Break(name) }
+    });
+    if let ControlFlow::Break(name) = other {
+        return Err(Error::user(format!("the SELECT reads `{name}`"))
+            .hint(format!("it works row by row over one batch: it can read `{table}` alone")));
+    }
+    let SetExpr::Select(select) = query.body.as_mut() else { return Err(one_select()) };
+    let wildcard = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
+    for &name in carry.iter().filter(|_| !wildcard) {
+        let named = select.projection.iter().any(|item| match item {
+            SelectItem::UnnamedExpr(Sql::Identifier(ident)) => ident.value == name,
+            SelectItem::ExprWithAlias { alias, .. } => alias.value == name,
+            _ => false,
+        });
+        if !named {
+            select.projection.push(SelectItem::UnnamedExpr(Sql::Identifier(Ident::with_quote('"', name))));
+        }
+    }
+    Ok(query.to_string())
+}
+
+fn check(plan: &LogicalPlan) -> Result<()> {
+    let mut wrong: Option<String> = None;
+    plan.apply_with_subqueries(|node| {
+        let allowed = matches!(
+            node,
+            LogicalPlan::Projection(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::TableScan(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::Unnest(_)
+        );
+        if !allowed {
+            wrong = Some(node.display().to_string());
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        for expression in node.expressions() {
+            let found = expression.exists(|part| {
+                Ok(part.is_volatile_node()
+                    || matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_)))
+            })?;
+            if found {
+                wrong = Some(expression.to_string());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    match wrong {
+        None => Ok(()),
+        Some(what) => Err(Error::user(format!("not row by row: {what}")).hint(
+            "SQL over a batch may filter, compute and unnest; an aggregate, join, sort or random value would \
+             make the table depend on how the stream was cut into batches (that needs `stateful = true`, which \
+             this version does not have); aggregate the table with `tidemill sql` instead",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int64Array, StringArray};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        RecordBatch::try_from_iter([
+            ("a", Arc::new(Int64Array::from_iter_values(0..100)) as ArrayRef),
+            (
+                "t",
+                Arc::new(StringArray::from_iter_values((0..100).map(|i| match i {
+                    17 | 60 => "x".to_owned(),
+                    _ => i.to_string(),
+                }))),
+            ),
+            ("_offset", Arc::new(Int64Array::from_iter_values(1000..1100))),
+        ])
+        .unwrap()
+    }
+
+    async fn run(sql: &str) -> Result<RowSqlOutput> {
+        let sql = RowSql::new(sql, "batch", batch().schema(), &["_offset"]).await?;
+        sql.run(&batch(), "2024-05-01T00:00:00Z".parse().unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn the_engines_columns_come_along_in_order() {
+        let out = run("SELECT a * 2 AS b FROM batch WHERE a % 10 = 0").await.unwrap().rows;
+        assert_eq!(out["b"].as_primitive::<Int64Type>().values()[..3], [0, 20, 40]);
+        assert_eq!(out["_offset"].as_primitive::<Int64Type>().values()[..3], [1000, 1010, 1020]);
+        assert_eq!(run("SELECT * FROM batch").await.unwrap().rows.num_columns(), 3);
+    }
+
+    #[tokio::test]
+    async fn rows_that_fail_are_named_and_the_rest_goes_on() {
+        let out = run("SELECT CAST(t AS BIGINT) AS n FROM batch").await.unwrap();
+        assert_eq!(out.failed.iter().map(|f| f.0).collect::<Vec<_>>(), [17, 60]);
+        assert_eq!(out.rows.num_rows(), 98);
+        assert!(out.rows["_offset"].as_primitive::<Int64Type>().values().is_sorted());
+    }
+
+    #[tokio::test]
+    async fn now_is_the_batchs_now() {
+        let out =
+            run("SELECT CAST(now() AS DATE) AS d, CAST(now() AS VARCHAR) AS s FROM batch").await.unwrap();
+        assert!(out.rows["s"].as_string::<i32>().value(0).starts_with("2024-05-01"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_row_by_row_is_refused() {
+        for sql in [
+            "SELECT count(*) AS n FROM batch",
+            "SELECT a, row_number() OVER (ORDER BY a) AS n FROM batch",
+            "SELECT x.a FROM batch x JOIN batch y ON x.a = y.a",
+            "SELECT a FROM batch ORDER BY a",
+            "SELECT a FROM batch LIMIT 3",
+            "SELECT DISTINCT a FROM batch",
+            "SELECT random() AS r FROM batch",
+            "SELECT a FROM batch WHERE a = (SELECT max(a) FROM batch)",
+            "SELECT a FROM other",
+            "SELECT nope FROM batch",
+            "DROP TABLE batch",
+            "SELECT a FROM batch UNION ALL SELECT a FROM batch",
+        ] {
+            assert!(run(sql).await.is_err(), "{sql}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Kafka by `assign` and exact ranges: what is read follows from the plan, never from a consumer group.
+//!
+//! One consumer lives as long as the stream. A batch reads each partition from `from` until it has seen `to`;
+//! what librdkafka delivered beyond that waits for the next batch. Offsets that hold no message (compaction,
+//! transaction markers) are not loss: a range is done when the next message lies past it, or when the end of the
+//! partition was reached from a fresh seek (an end-of-partition event may be older than the plan).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::plan::Watermarks;
+use super::{RawRows, topic_id};
+use crate::checkpoint::PartitionRange;
+use crate::error::{Error, ErrorKind, Result};
+use crate::project::{SourceConfig, nearest};
+
+/// Longest wait for an answer to a question about the topic.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Longest wait without a message while a range is incomplete.
+const SILENCE: Duration = Duration::from_secs(60);
+/// After this long without a message, an end-of-partition event is worth a fresh look.
+const DOUBT: Duration = Duration::from_millis(100);
+/// A partition that runs ahead of the others is paused when this many of its messages wait.
+const MOST_WAITING: usize = 100_000;
+
+/// A topic, open for reading.
+pub struct KafkaSource {
+    consumer: BaseConsumer,
+    bootstrap_servers: String,
+    plaintext: bool,
+    topic: String,
+    readers: BTreeMap<i32, Reader>,
+}
+
+/// What is known of a partition's stream of messages.
+#[derive(Default)]
+struct Reader {
+    /// End of the last range that was read: the next one goes on from here, or the consumer is pointed anew.
+    position: i64,
+    /// The next offset that the broker will deliver.
+    next: i64,
+    /// Messages delivered beyond `position`.
+    waiting: VecDeque<Waiting>,
+    paused: bool,
+}
+
+struct Waiting {
+    offset: i64,
+    timestamp: Option<i64>,
+    payload: Option<Vec<u8>>,
+}
+
+/// Progress of one partition within a batch.
+struct Pull {
+    range: PartitionRange,
+    rows: RawRows,
+    /// Offsets below this have been delivered or do not exist.
+    seen: i64,
+    ended: bool,
+    sought: bool,
+}
+
+impl KafkaSource {
+    /// Connects and checks that the topic is there.
+    ///
+    /// # Errors
+    /// Source: no broker answers, or there is no such topic; User: a property that librdkafka does not know.
+    pub fn connect(config: &SourceConfig) -> Result<KafkaSource> {
+        let mut client = ClientConfig::new();
+        client
+            .set("bootstrap.servers", &config.bootstrap_servers)
+            .set("group.id", "tidemill")
+            .set("client.id", "tidemill")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "100")
+            .set("socket.nagle.disable", "true")
+            .set("reconnect.backoff.ms", "50")
+            .set("log_level", "0");
+        for (key, value) in &config.options {
+            client.set(key, value);
+        }
+        let consumer: BaseConsumer =
+            client.create().map_err(|e| Error::user(format!("source.kafka.options: {e}")))?;
+        let source = KafkaSource {
+            consumer,
+            bootstrap_servers: config.bootstrap_servers.clone(),
+            plaintext: config
+                .options
+                .get("security.protocol")
+                .is_none_or(|p| p.eq_ignore_ascii_case("plaintext")),
+            topic: config.topic.clone(),
+            readers: BTreeMap::new(),
+        };
+        source.partitions()?;
+        Ok(source)
+    }
+
+    /// Id of the cluster, where it tells one.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(ANSWER).filter(|id| !id.is_empty())
+    }
+
+    /// Id of the topic as it is now, where the broker tells one.
+    pub fn topic_id(&self) -> Option<String> {
+        self.plaintext.then(|| topic_id::fetch(&self.bootstrap_servers, &self.topic)).flatten()
+    }
+
+    /// The partitions that the topic has now.
+    ///
+    /// # Errors
+    /// Source.
+    pub fn partitions(&self) -> Result<Vec<i32>> {
+        let metadata =
+            self.consumer.fetch_metadata(Some(&self.topic), ANSWER).map_err(|e| self.unreachable(&e))?;
+        let topic = metadata.topics().iter().find(|t| t.name() == self.topic);
+        let partitions: Vec<i32> =
+            topic.map(|t| t.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();
+        if partitions.is_empty() {
+            return Err(self.no_topic());
+        }
+        Ok(partitions)
+    }
+
+    /// Oldest and newest offsets of every partition.
+    ///
+    /// # Errors
+    /// Source.
+    pub fn watermarks(&self) -> Result<BTreeMap<i32, Watermarks>> {
+        self.partitions()?
+            .into_iter()
+            .map(|partition| {
+                let (low, high) = self
+                    .consumer
+                    .fetch_watermarks(&self.topic, partition, ANSWER)
+                    .map_err(|e| self.unreachable(&e))?;
+                Ok((partition, Watermarks { low, high }))
+            })
+            .collect()
+    }
+
+    /// Reads exactly these ranges; partitions ascending, offsets ascending.
+    ///
+    /// # Errors
+    /// Source, if the brokers fall silent; DataLoss, if the topic no longer holds a range.
+    pub fn read(&mut self, ranges: &[PartitionRange]) -> Result<Vec<RawRows>> {
+        let mut pulls: BTreeMap<i32, Pull> = BTreeMap::new();
+        for &range in ranges.iter().filter(|r| r.to > r.from) {
+            let (rows, seen) = (RawRows::new(range.partition), range.from);
+            pulls.insert(range.partition, Pull { range, rows, seen, ended: false, sought: false });
+        }
+        self.assign(&pulls)?;
+        for (partition, pull) in &mut pulls {
+            if let Some(reader) = self.readers.get_mut(partition) {
+                pull.take_waiting(reader);
+            }
+        }
+        self.resume(&pulls)?;
+        self.pull(&mut pulls)?;
+        for (partition, pull) in &pulls {
+            if let Some(reader) = self.readers.get_mut(partition) {
+                reader.position = pull.range.to;
+            }
+        }
+        Ok(pulls.into_values().map(|pull| pull.rows).collect())
+    }
+
+    /// Points the consumer at the ranges, keeping what is in flight where it fits.
+    fn assign(&mut self, pulls: &BTreeMap<i32, Pull>) -> Result<()> {
+        let fits = pulls.iter().all(|(partition, pull)| {
+            self.readers.get(partition).is_some_and(|reader| reader.position == pull.range.from)
+        });
+        if fits {
+            return Ok(());
+        }
+        for (&partition, pull) in pulls {
+            self.readers.entry(partition).or_default().position = pull.range.from;
+        }
+        let mut list = TopicPartitionList::new();
+        for (&partition, reader) in &mut self.readers {
+            reader.waiting.clear();
+            reader.paused = false;
+            reader.next = reader.position;
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(reader.next))
+                .map_err(|e| Error::internal(e.to_string()))?;
+        }
+        self.consumer.assign(&list).map_err(|e| Error::source(format!("cannot assign {}: {e}", self.topic)))
+    }
+
+    fn resume(&mut self, pulls: &BTreeMap<i32, Pull>) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for (&partition, reader) in &mut self.readers {
+            if reader.paused && pulls.get(&partition).is_some_and(|pull| !pull.done()) {
+                reader.paused = false;
+                list.add_partition(&self.topic, partition);
+            }
+        }
+        if list.count() > 0 {
+            self.consumer.resume(&list).map_err(|e| Error::source(format!("cannot resume: {e}")))?;
+        }
+        Ok(())
+    }
+
+    fn pull(&mut self, pulls: &mut BTreeMap<i32, Pull>) -> Result<()> {
+        let mut last_message = Instant::now();
+        while pulls.values().any(|pull| !pull.done()) {
+            match self.consumer.poll(Duration::from_millis(20)) {
+                Some(Ok(message)) => {
+                    last_message = Instant::now();
+                    let Some(reader) = self.readers.get_mut(&message.partition()) else { continue };
+                    let offset = message.offset();
+                    if offset < reader.next {
+                        continue;
+                    }
+                    reader.next = offset + 1;
+                    let timestamp = message.timestamp().to_millis();
+                    match pulls.get_mut(&message.partition()) {
+                        Some(pull) if offset < pull.range.to => {
+                            pull.rows.push(offset, timestamp, message.payload());
+                            pull.seen = offset + 1;
+                        }
+                        pull => {
+                            if let Some(pull) = pull {
+                                pull.seen = pull.range.to;
+                            }
+                            let payload = message.payload().map(<[u8]>::to_vec);
+                            reader.waiting.push_back(Waiting { offset, timestamp, payload });
+                        }
+                    }
+                    let (partition, ahead) = (message.partition(), reader.waiting.len() > MOST_WAITING);
+                    drop(message);
+                    if ahead {
+                        self.pause(partition)?;
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    if let Some(pull) = pulls.get_mut(&partition) {
+                        if pull.sought {
+                            // Everything from the seek to the end of the partition has come: the rest are gaps.
+                            pull.seen = pull.range.to;
+                        }
+                        pull.ended = true;
+                    }
+                }
+                Some(Err(
+                    KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code),
+                )) if is_loss(code) => {
+                    return Err(Error::new(
+                        ErrorKind::DataLoss,
+                        format!("topic {} no longer holds the planned offsets: {code}", self.topic),
+                    )
+                    .hint("rows were deleted between plan and read; see fail_on_data_loss in the job file"));
+                }
+                Some(Err(error)) => tracing::debug!(%error, "kafka"),
+                None => {}
+            }
+            let silent = last_message.elapsed();
+            if silent > DOUBT {
+                self.look_again(pulls)?;
+            }
+            if silent > SILENCE {
+                return Err(Error::source(format!(
+                    "no message of topic {} came for {} s while a batch was incomplete",
+                    self.topic,
+                    SILENCE.as_secs()
+                ))
+                .hint("see whether the brokers are up; the batch is read again on the next start"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Seeks to the next offset of partitions that reported their end before their range was complete. The event
+    /// may have been queued before the plan was made; one that follows a seek is newer.
+    fn look_again(&self, pulls: &mut BTreeMap<i32, Pull>) -> Result<()> {
+        for (&partition, pull) in pulls.iter_mut().filter(|(_, p)| p.ended && !p.sought && !p.done()) {
+            self.consumer
+                .seek(&self.topic, partition, Offset::Offset(pull.seen), ANSWER)
+                .map_err(|e| Error::source(format!("cannot seek {}[{partition}]: {e}", self.topic)))?;
+            pull.sought = true;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, partition: i32) -> Result<()> {
+        let Some(reader) = self.readers.get_mut(&partition).filter(|r| !r.paused) else { return Ok(()) };
+        reader.paused = true;
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        self.consumer.pause(&list).map_err(|e| Error::source(format!("cannot pause: {e}")))
+    }
+
+    fn unreachable(&self, error: &KafkaError) -> Error {
+        if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownTopicOrPartition)) {
+            return self.no_topic();
+        }
+        Error::source(format!("no Kafka broker answers at {}: {error}", self.bootstrap_servers)).hint(
+            "start one (`tidemill broker --listen 127.0.0.1:9092 --data-dir DIR`) or name yours with --brokers HOST:PORT",
+        )
+    }
+
+    fn no_topic(&self) -> Error {
+        let known: Vec<String> = self
+            .consumer
+            .fetch_metadata(None, ANSWER)
+            .map(|m| m.topics().iter().map(|t| t.name().to_owned()).collect())
+            .unwrap_or_default();
+        let near = nearest(&self.topic, known.iter().map(String::as_str))
+            .map(|name| format!("did you mean `{name}`? Otherwise "))
+            .unwrap_or_default();
+        Error::source(format!("there is no topic `{}` at {}", self.topic, self.bootstrap_servers))
+            .hint(format!("{near}produce to it first, e.g. `tidemill produce JOB --input FILE`"))
+    }
+}
+
+impl Pull {
+    fn done(&self) -> bool {
+        self.seen >= self.range.to
+    }
+
+    fn take_waiting(&mut self, reader: &mut Reader) {
+        while let Some(message) = reader.waiting.pop_front() {
+            if message.offset >= self.range.to {
+                self.seen = self.range.to;
+                reader.waiting.push_front(message);
+                return;
+            }
+            self.seen = message.offset + 1;
+            self.rows.push(message.offset, message.timestamp, message.payload.as_deref());
+        }
+    }
+}
+
+fn is_loss(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::OffsetOutOfRange
+            | RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+    )
+}

@@ -1,0 +1,99 @@
+//! SQL over a lake: every committed table by its name, always as it is now.
+//!
+//! `chicago_arrests.crimes`, `system.metrics`, or the bare name where it is unique. Tables are found by the
+//! records at the moment a statement is planned, so a session that stays open sees new batches.
+
+mod catalog;
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
+use datafusion::common::DataFusionError;
+use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::Lake;
+use crate::project::nearest;
+use catalog::{BareNames, JobSchema, SYSTEM_TABLES, SystemSchema};
+
+/// A session over the tables of a lake.
+///
+/// # Errors
+/// User: there is no such lake.
+pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
+    if !lake.root().is_dir() {
+        return Err(Error::user(format!("there is no lake at {}", lake.root().display())).hint(
+            "name another one with --lake DIR, or make one: `tidemill demo` makes ./demo, `tidemill stream JOB` makes ./lake",
+        ));
+    }
+    let config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_default_catalog_and_schema("tidemill", "public")
+        .with_create_default_catalog_and_schema(false);
+    let context = SessionContext::new_with_config(config);
+    let catalog = MemoryCatalogProvider::new();
+    for schema_name in lake.schema_names()? {
+        let schema = JobSchema::new(lake.clone(), schema_name.clone());
+        catalog.register_schema(&schema_name, Arc::new(schema))?;
+    }
+    catalog.register_schema("system", Arc::new(SystemSchema::new(lake.clone())))?;
+    catalog.register_schema("public", Arc::new(BareNames::new(lake.clone())))?;
+    context.register_catalog("tidemill", Arc::new(catalog));
+    Ok(context)
+}
+
+/// Runs one reading statement. A table that is not there is answered with the nearest, an ambiguous bare name
+/// with the candidates.
+///
+/// # Errors
+/// User: the statement; Storage or Corrupt: the tables.
+pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<Vec<RecordBatch>> {
+    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let frame = context.sql_with_options(sql, options).await.map_err(|e| explain(e, lake))?;
+    let schema = frame.schema().inner().clone();
+    let batches = frame.collect().await.map_err(|e| explain(e, lake))?;
+    Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches })
+}
+
+/// Full names of all tables, `schema.table`, sorted; the system's last.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub fn table_names(lake: &Lake) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for schema_name in lake.schema_names()? {
+        names.extend(catalog::job_tables(lake, &schema_name)?.iter().map(|t| format!("{schema_name}.{t}")));
+    }
+    names.extend(SYSTEM_TABLES.iter().map(|t| format!("system.{t}")));
+    Ok(names)
+}
+
+fn explain(error: DataFusionError, lake: &Lake) -> Error {
+    let error = Error::from(error);
+    let text = error.to_string();
+    let Some(missing) = text.split("table '").nth(1).and_then(|rest| rest.strip_suffix("' not found")) else {
+        return match error.kind() {
+            ErrorKind::User if text.contains("not allowed") || text.contains("not supported") => {
+                error.hint("a lake is read with SELECT, SHOW and DESCRIBE; jobs write it")
+            }
+            _ => error,
+        };
+    };
+    let name = missing.trim_start_matches("tidemill.").trim_start_matches("public.");
+    let tables = table_names(lake).unwrap_or_default();
+    let bare = name.rsplit('.').next().unwrap_or(name);
+    let same: Vec<&str> =
+        tables.iter().map(String::as_str).filter(|t| t.rsplit('.').next() == Some(bare)).collect();
+    let hint = if same.len() > 1 {
+        return Error::user(format!("`{name}` is the name of several tables"))
+            .hint(format!("say which: {}", same.join(", ")));
+    } else if let Some(near) = nearest(name, tables.iter().map(String::as_str))
+        .or_else(|| nearest(bare, tables.iter().filter_map(|t| t.rsplit('.').next())))
+    {
+        format!("did you mean `{near}`? The tables are: {}", tables.join(", "))
+    } else {
+        format!("the tables are: {}", tables.join(", "))
+    };
+    Error::user(format!("there is no table `{name}`")).hint(hint)
+}

@@ -1,0 +1,367 @@
+//! The driver's state between batches: checkpoint, source, decoder, transform and learner of one job.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use arrow::compute::concat_batches;
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::StreamEvent;
+use super::batch::Batch;
+use crate::checkpoint::records::FORMAT;
+use crate::checkpoint::recovery::decide;
+use crate::checkpoint::{Checkpoint, Commit, Plan};
+use crate::decode::{Decoder, METADATA};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::Lake;
+use crate::learn::Learner;
+use crate::progress::{BatchProgress, Durations};
+use crate::project::{FailOnDataLoss, Job, StartingOffsets, parse_schema};
+use crate::rowwise::RowSql;
+use crate::source::kafka::KafkaSource;
+use crate::source::plan::{Watermarks, next_positions, split_limit};
+use crate::table::publish::roll_forward;
+use crate::table::read::read_rows;
+
+/// Steps after which a test may have the driver die; see [`Driver::crash_after`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrashPoint {
+    /// The plan is written.
+    Plan,
+    /// The messages are read.
+    Read,
+    /// The table file is staged.
+    Stage,
+    /// The commit is created, nothing is renamed.
+    Commit,
+    /// The staged files of the commit are renamed.
+    Publish,
+    /// The models are trained and staged.
+    Train,
+    /// The learn record is created, nothing is renamed.
+    Learn,
+    /// The files of the learn record are renamed.
+    PublishLearn,
+}
+
+impl CrashPoint {
+    /// All points, in the order of a batch.
+    pub const ALL: [CrashPoint; 8] = [
+        CrashPoint::Plan,
+        CrashPoint::Read,
+        CrashPoint::Stage,
+        CrashPoint::Commit,
+        CrashPoint::Publish,
+        CrashPoint::Train,
+        CrashPoint::Learn,
+        CrashPoint::PublishLearn,
+    ];
+}
+
+/// A job being driven. Holds the checkpoint's lock until dropped.
+pub struct Driver {
+    pub(super) job: Job,
+    pub(super) lake: Lake,
+    pub(super) run_id: String,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) source: KafkaSource,
+    pub(super) learner: Learner,
+    cluster_id: Option<String>,
+    last_plan: Option<Plan>,
+    committed: Option<u64>,
+    /// Batches whose rows the learner has.
+    pub(super) learner_has: u64,
+    pub(super) last_planned: Option<Instant>,
+    crash_after: Option<(u64, CrashPoint)>,
+    /// Transform of the SQL text that it was made from: planned once, used for every batch.
+    pub(super) transform: Option<(Option<String>, RowSql)>,
+}
+
+impl Driver {
+    /// Opens the checkpoint, checks it against the job and the topic, and connects.
+    ///
+    /// # Errors
+    /// See [`super::run`].
+    pub async fn open(job: &Job, lake: &Lake) -> Result<Driver> {
+        let decoder = Decoder::new(job.source.schema.clone());
+        let transform = transform(job.transform_sql.as_deref(), &decoder).await?;
+        let mut learner = Learner::new(&job.schema_name, &job.table_name);
+        learner.prepare(&job.models, transform.schema()).await?;
+        let source = KafkaSource::connect(&job.source)?;
+        let checkpoint = Checkpoint::open(lake, job)?;
+        let committed = checkpoint.commits.latest()?;
+        let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
+        let driver = Driver {
+            job: job.clone(),
+            lake: lake.clone(),
+            run_id: uuid::Uuid::new_v4().to_string(),
+            cluster_id: source.cluster_id(),
+            source,
+            learner,
+            last_plan,
+            committed,
+            learner_has: 0,
+            last_planned: None,
+            crash_after: None,
+            transform: Some((job.transform_sql.clone(), transform)),
+            checkpoint,
+        };
+        driver.check_continuity()?;
+        driver.check_schema()?;
+        Ok(driver)
+    }
+
+    /// For tests: the driver returns an error, as if it had died, after this step of this batch.
+    pub fn crash_after(&mut self, batch_id: u64, point: CrashPoint) {
+        self.crash_after = Some((batch_id, point));
+    }
+
+    /// The newest committed batch.
+    pub fn latest_batch(&self) -> Option<u64> {
+        self.committed
+    }
+
+    /// Where every partition ends now.
+    ///
+    /// # Errors
+    /// Source.
+    pub fn available(&self) -> Result<BTreeMap<i32, Watermarks>> {
+        self.source.watermarks()
+    }
+
+    /// Brings the lake to where the records say it is: renames finished, models learned, a planned batch run.
+    /// Gives the progress of the batch that was run again, if there was one.
+    ///
+    /// # Errors
+    /// See [`super::run`].
+    pub async fn recover(
+        &mut self,
+        on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
+    ) -> Result<Option<BatchProgress>> {
+        let learned = self.checkpoint.learn.latest()?;
+        let recovery = decide(self.last_plan.as_ref().map(|p| p.batch_id), self.committed, learned)?;
+        if let Some(number) = self.committed {
+            roll_forward(&self.lake, &self.checkpoint.commits.read(number)?.added)?;
+        }
+        if let Some(number) = learned {
+            let record = self.checkpoint.learn.read(number)?;
+            roll_forward(&self.lake, &record.added)?;
+            self.learner.restore(&self.lake, &record)?;
+        }
+        for number in recovery.learn {
+            let plan = self.checkpoint.offsets.read(number)?;
+            let commit = self.checkpoint.commits.read(number)?;
+            self.learn(&plan, &commit, Durations::default()).await?;
+        }
+        let Some(number) = recovery.rerun else { return Ok(None) };
+        let plan = self.checkpoint.offsets.read(number)?;
+        self.check_identity(&plan)?;
+        on_event(StreamEvent::Planned { batch_id: number, rows: plan.offsets() });
+        let started = Instant::now();
+        Ok(Some(self.run_batch(plan, Durations::default(), started).await?))
+    }
+
+    /// Plans and runs the next batch; `None` if there is nothing new. `ends` bounds what counts as new.
+    ///
+    /// # Errors
+    /// See [`super::run`].
+    pub async fn next_batch(
+        &mut self,
+        ends: Option<&BTreeMap<i32, Watermarks>>,
+        on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
+    ) -> Result<Option<BatchProgress>> {
+        let started = Instant::now();
+        let Some(plan) = self.plan(ends)? else { return Ok(None) };
+        self.checkpoint.offsets.create(plan.batch_id, &plan)?;
+        self.last_plan = Some(plan.clone());
+        self.crash(plan.batch_id, CrashPoint::Plan)?;
+        let durations = Durations { plan: Some(ms(started)), ..Durations::default() };
+        on_event(StreamEvent::Planned { batch_id: plan.batch_id, rows: plan.offsets() });
+        Ok(Some(self.run_batch(plan, durations, started).await?))
+    }
+
+    async fn run_batch(
+        &mut self,
+        plan: Plan,
+        durations: Durations,
+        started: Instant,
+    ) -> Result<BatchProgress> {
+        let (commit, durations) = Batch::new(self, &plan, durations).run().await?;
+        self.committed = Some(commit.batch_id);
+        let (learn, durations) = self.learn(&plan, &commit, durations).await?;
+        Ok(self.progress(&plan, &commit, &learn, durations, started))
+    }
+
+    /// The plan of the next batch, or `None` if no partition has anything new.
+    fn plan(&mut self, ends: Option<&BTreeMap<i32, Watermarks>>) -> Result<Option<Plan>> {
+        let mut watermarks = self.source.watermarks()?;
+        if let Some(ends) = ends {
+            // Partitions that appeared since are for the next run; rows beyond the ends too.
+            watermarks.retain(|partition, _| ends.contains_key(partition));
+            for (partition, marks) in &mut watermarks {
+                marks.high = marks.high.min(ends.get(partition).map_or(marks.high, |end| end.high));
+            }
+        }
+        let topic_id = self.source.topic_id();
+        let batch_id = self.last_plan.as_ref().map_or(0, |p| p.batch_id + 1);
+        let previous = self.last_plan.as_ref().map(|p| p.partitions.as_slice());
+        let (positions, losses) = next_positions(previous, &watermarks, self.job.source.starting_offsets);
+        let remade = self.remade(topic_id.as_deref());
+        if let Some(reason) = remade.as_deref().or(losses.first().map(|l| l.reason.as_str())) {
+            if self.job.source.fail_on_data_loss == FailOnDataLoss::Fail || remade.is_some() {
+                return Err(self.data_loss(reason));
+            }
+            tracing::warn!(
+                reason,
+                topic = self.job.source.topic,
+                "promised rows are gone, the stream goes on"
+            );
+        }
+        let partitions = split_limit(&positions, &watermarks, self.job.source.max_offsets_per_trigger);
+        // A stream that starts at the end is pinned there by an empty plan, or rows that come before its first
+        // batch would be passed over.
+        let pins = self.last_plan.is_none() && self.job.source.starting_offsets == StartingOffsets::Latest;
+        if losses.is_empty() && !pins && partitions.iter().all(|p| p.to == p.from) {
+            return Ok(None);
+        }
+        Ok(Some(Plan {
+            format: FORMAT,
+            batch_id,
+            query_id: self.checkpoint.query_id.clone(),
+            now: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            cluster_id: self.cluster_id.clone(),
+            topic: self.job.source.topic.clone(),
+            topic_id,
+            partitions,
+            data_loss: losses,
+            schema_sql: self.job.source.schema_sql.clone(),
+            transform_sql: self.job.transform_sql.clone(),
+            models: self.job.models.clone(),
+        }))
+    }
+
+    /// Whether the topic or the cluster is another one than the last plan's.
+    fn remade(&self, topic_id: Option<&str>) -> Option<String> {
+        let last = self.last_plan.as_ref()?;
+        if last.topic != self.job.source.topic {
+            return Some(format!(
+                "the checkpoint is of topic {}, the job reads {}",
+                last.topic, self.job.source.topic
+            ));
+        }
+        if let (Some(then), Some(now)) = (&last.cluster_id, &self.cluster_id)
+            && then != now
+        {
+            return Some(format!("the checkpoint is of cluster {then}, this is cluster {now}"));
+        }
+        match (last.topic_id.as_deref(), topic_id) {
+            (Some(then), Some(now)) if then != now => Some(format!(
+                "topic {} was deleted and made anew (its id was {then}, it is {now})",
+                last.topic
+            )),
+            _ => None,
+        }
+    }
+
+    fn data_loss(&self, reason: &str) -> Error {
+        Error::new(ErrorKind::DataLoss, format!("the stream cannot go on where it was: {reason}")).hint(format!(
+            "rows may be lost: if that is accepted, run with --set source.fail_on_data_loss=record; for another \
+             topic or cluster start anew: move the lake folder {} away, or name another one with --lake",
+            self.lake.root().join(&self.job.schema_name).display()
+        ))
+    }
+
+    fn check_identity(&self, plan: &Plan) -> Result<()> {
+        match self.remade(self.source.topic_id().as_deref()) {
+            Some(reason) => Err(self.data_loss(&reason).context(format!("batch {}", plan.batch_id))),
+            None => Ok(()),
+        }
+    }
+
+    /// `from(N) == to(N-1)`, but for ranges that the plan itself calls lost.
+    fn check_continuity(&self) -> Result<()> {
+        let Some(last) = &self.last_plan else { return Ok(()) };
+        let numbers = self.checkpoint.offsets.numbers()?;
+        for number in numbers.start.max(last.batch_id.saturating_sub(1))..last.batch_id {
+            let before = self.checkpoint.offsets.read(number)?;
+            for range in &last.partitions {
+                let to = before.partitions.iter().find(|p| p.partition == range.partition).map(|p| p.to);
+                let lost = last.data_loss.iter().any(|l| l.partition == range.partition);
+                if let Some(to) = to.filter(|&to| to != range.from && !lost) {
+                    return Err(Error::corrupt(format!(
+                        "plan {} begins partition {} at offset {}, plan {number} ended at {to}",
+                        last.batch_id, range.partition, range.from
+                    ))
+                    .hint("a plan was changed by hand: restore the checkpoint folder as a whole"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The message schema may not change under a table.
+    fn check_schema(&self) -> Result<()> {
+        let Some(last) = &self.last_plan else { return Ok(()) };
+        if parse_schema(&last.schema_sql)? != self.job.source.schema {
+            return Err(Error::user("the message schema differs from that of the last batch").hint(
+                "this version has no evolution rule: put the schema file back as it was, or start a new table",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Gives the learner the rows of the batches up to `until` (exclusive) that it does not have yet.
+    pub(super) async fn catch_up(&mut self, plan: &Plan, until: u64) -> Result<()> {
+        if let Some((_, transform)) = &self.transform
+            && self.learner.prepare(&plan.models, transform.schema()).await?
+        {
+            self.learner_has = 0;
+        }
+        for number in self.learner_has..until {
+            let commit = self.checkpoint.commits.read(number)?;
+            let now = parse_now(&self.checkpoint.offsets.read(number)?)?;
+            self.append_committed(&commit, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_committed(&mut self, commit: &Commit, now: DateTime<Utc>) -> Result<()> {
+        let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
+        let files = commit.added.iter().filter(|f| f.table == table);
+        let rows = files.map(|file| read_rows(&self.lake, file)).collect::<Result<Vec<_>>>()?;
+        let schema = match (rows.first(), &self.transform) {
+            (Some(rows), _) => rows.schema(),
+            (None, Some((_, transform))) => transform.schema().clone(),
+            (None, None) => return Err(Error::internal("a stream without its transform")),
+        };
+        // A batch without rows is one too: what is newest is then nothing.
+        self.learner.append(&concat_batches(&schema, &rows)?, now).await?;
+        self.learner_has = commit.batch_id + 1;
+        Ok(())
+    }
+
+    pub(super) fn crash(&self, batch_id: u64, point: CrashPoint) -> Result<()> {
+        match self.crash_after {
+            Some(at) if at == (batch_id, point) => Err(Error::internal(format!(
+                "the test had the driver die after {point:?} of batch {batch_id}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The transform of a job; a job without one keeps its rows as they are.
+pub(super) async fn transform(sql: Option<&str>, decoder: &Decoder) -> Result<RowSql> {
+    let sql = sql.unwrap_or("SELECT * FROM batch");
+    RowSql::new(sql, "batch", decoder.row_schema(), &METADATA).await.map_err(|e| e.context("transform"))
+}
+
+pub(super) fn parse_now(plan: &Plan) -> Result<DateTime<Utc>> {
+    plan.now.parse().map_err(|e| {
+        Error::corrupt(format!("plan {}: its time `{}` cannot be read: {e}", plan.batch_id, plan.now))
+    })
+}
+
+pub(super) fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,125 @@
+//! The microbatch driver.
+//!
+//! ```text
+//! open checkpoint, recover ──> every interval: plan ─> read ─> decode ─> transform ─> stage ─> commit ─> learn
+//!                                               │                                     │          │
+//!                                         offsets/N.json                       commits/N.json  learn/N.json
+//! ```
+//!
+//! [`run`] decides when; [`batch`] does one batch, a named value handed from stage to stage. A crash anywhere is
+//! repaired by the next start from the records alone ([`crate::checkpoint::recovery`]).
+
+mod batch;
+mod driver;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+pub use driver::{CrashPoint, Driver};
+
+use crate::error::Result;
+use crate::lake::Lake;
+use crate::progress::BatchProgress;
+use crate::project::{Job, Trigger};
+
+/// How long a stream runs.
+#[derive(Debug, Clone, Default)]
+pub struct StreamOptions {
+    /// Take what is there now, in as many batches as the limits make, and end.
+    pub available_now: bool,
+    /// End after this many batches.
+    pub max_batches: Option<u64>,
+}
+
+/// What a stream tells while it runs.
+#[derive(Debug)]
+pub enum StreamEvent<'a> {
+    /// Recovered and connected; the next batch is the first new one.
+    Ready {
+        /// The newest committed batch.
+        latest_batch: Option<u64>,
+        /// Since the start, milliseconds.
+        startup_ms: u64,
+    },
+    /// A batch begins.
+    Planned {
+        /// Its number.
+        batch_id: u64,
+        /// Offsets that it covers.
+        rows: u64,
+    },
+    /// A batch is committed and learned from.
+    Batch(&'a BatchProgress),
+    /// There is nothing new.
+    Idle,
+}
+
+/// What a stream did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamSummary {
+    /// Batches committed by this run.
+    pub batches: u64,
+    /// Messages read by this run.
+    pub rows: u64,
+    /// Messages of them that went to the dead letters.
+    pub dead_letters: u64,
+}
+
+/// How often a stream that waits looks at `stop`.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs a job's stream until what is available now is used up, `max_batches` were done, or `stop` is set: the
+/// batch in hand is then finished and committed.
+///
+/// # Errors
+/// By kind: User (the job), Source (no broker, no topic), Held (another driver runs), DataLoss (promised rows are
+/// gone and the job says to stop), Corrupt or Storage (the lake).
+pub async fn run(
+    job: &Job,
+    lake: &Lake,
+    options: &StreamOptions,
+    stop: Arc<AtomicBool>,
+    on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
+) -> Result<StreamSummary> {
+    let started = Instant::now();
+    let mut summary = StreamSummary::default();
+    let stopped = || stop.load(Ordering::Relaxed);
+    let full = |summary: &StreamSummary| options.max_batches.is_some_and(|most| summary.batches >= most);
+    if full(&summary) {
+        return Ok(summary);
+    }
+    let mut driver = Driver::open(job, lake).await?;
+    if let Some(progress) = driver.recover(on_event).await? {
+        count(&mut summary, &progress);
+        on_event(StreamEvent::Batch(&progress));
+    }
+    let startup_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    on_event(StreamEvent::Ready { latest_batch: driver.latest_batch(), startup_ms });
+
+    let available_now = options.available_now || job.trigger == Trigger::AvailableNow;
+    let ends = if available_now { Some(driver.available()?) } else { None };
+    while !stopped() && !full(&summary) {
+        let batch_started = Instant::now();
+        match driver.next_batch(ends.as_ref(), on_event).await? {
+            Some(progress) => {
+                count(&mut summary, &progress);
+                on_event(StreamEvent::Batch(&progress));
+            }
+            None if available_now => break,
+            None => on_event(StreamEvent::Idle),
+        }
+        if let (Trigger::ProcessingTime(interval), false) = (job.trigger, available_now) {
+            while !stopped() && !full(&summary) && batch_started.elapsed() < interval {
+                tokio::time::sleep(LOOK.min(interval - batch_started.elapsed().min(interval))).await;
+            }
+        }
+    }
+    Ok(summary)
+}
+
+fn count(summary: &mut StreamSummary, progress: &BatchProgress) {
+    summary.batches += 1;
+    summary.rows += progress.num_input_rows;
+    summary.dead_letters += progress.dead_letters;
+}

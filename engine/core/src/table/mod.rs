@@ -1,0 +1,5 @@
+//! Parquet tables: how a batch becomes one file, how files become visible, and how they are found again.
+
+pub mod publish;
+pub mod read;
+pub mod write;

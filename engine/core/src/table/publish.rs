@@ -1,0 +1,131 @@
+//! Stage, record, rename: how a file becomes visible at once or not at all.
+//!
+//! ```text
+//! <folder>/.staged/<name>   written and fsynced        nobody sees it
+//! record N.json             created                     from here on it counts
+//! <folder>/<name>           renamed                     a plain glob sees it too
+//! ```
+//!
+//! A crash before the record leaves a staged file, which the next run of the same batch overwrites with the same
+//! bytes; a crash after it leaves a staged file that [`roll_forward`] renames and that readers find meanwhile.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::checkpoint::FileEntry;
+use crate::error::{Error, Result, io_error};
+use crate::lake::Lake;
+
+const STAGED: &str = ".staged";
+
+/// Writes a file to its staged place and flushes it to disk.
+///
+/// # Errors
+/// Storage.
+pub fn stage(lake: &Lake, table: &str, path: &str, content: &[u8], rows: u64) -> Result<FileEntry> {
+    let staged = staged_path(&lake.resolve(path));
+    let folder = staged.parent().ok_or_else(|| Error::internal("a staged file without a folder"))?;
+    fs::create_dir_all(folder).map_err(|e| io_error("create", folder, &e))?;
+    write_synced(&staged, content)?;
+    Ok(FileEntry {
+        table: table.to_owned(),
+        path: path.to_owned(),
+        rows,
+        bytes: content.len() as u64,
+        xxh3: format!("{:016x}", xxh3_64(content)),
+    })
+}
+
+/// Renames what a record lists to its final place. Files that are there already stay as they are.
+///
+/// # Errors
+/// Corrupt, if a listed file is neither staged nor there; Storage.
+pub fn roll_forward(lake: &Lake, files: &[FileEntry]) -> Result<()> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for file in files {
+        let path = lake.resolve(&file.path);
+        let staged = staged_path(&path);
+        match fs::rename(&staged, &path) {
+            Ok(()) => folders.extend(path.parent().map(Path::to_owned)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                if !path.is_file() {
+                    return Err(Error::corrupt(format!("{} is listed but is not there", path.display()))
+                        .hint("restore the file, or the whole lake, from a copy"));
+                }
+            }
+            Err(e) => return Err(io_error("rename", &staged, &e)),
+        }
+    }
+    folders.sort();
+    folders.dedup();
+    folders.iter().try_for_each(|folder| sync_folder(folder))
+}
+
+/// Where a listed file can be read now: its final place, or the staged one while the rename is still to come.
+pub fn readable_path(lake: &Lake, file: &FileEntry) -> PathBuf {
+    let path = lake.resolve(&file.path);
+    if path.is_file() {
+        return path;
+    }
+    let staged = staged_path(&path);
+    // The rename may have happened between the two looks.
+    if staged.is_file() { staged } else { path }
+}
+
+/// Replaces a small file as a whole.
+///
+/// # Errors
+/// Storage.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    let folder = path.parent().ok_or_else(|| Error::internal("a file without a folder"))?;
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("file");
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    write_synced(&temporary, content)?;
+    fs::rename(&temporary, path).map_err(|e| io_error("rename", &temporary, &e))?;
+    sync_folder(folder)
+}
+
+fn write_synced(path: &Path, content: &[u8]) -> Result<()> {
+    let mut file = File::create(path).map_err(|e| io_error("create", path, &e))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(|e| io_error("write", path, &e))
+}
+
+/// Flushes a folder, so that names made in it outlive a power cut.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    // Windows cannot open a folder as a file; its renames are journalled.
+    if cfg!(unix) {
+        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io_error("flush", folder, &e))?;
+    }
+    Ok(())
+}
+
+fn staged_path(path: &Path) -> PathBuf {
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(STAGED).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_visible_before_the_rename_and_the_rename_can_be_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path());
+        let file = stage(&lake, "j.t", "j/t/batch-0.parquet", b"abc", 1).unwrap();
+        let visible = folder.path().join("j/t/batch-0.parquet");
+        assert!(!visible.exists());
+        assert_eq!(fs::read(readable_path(&lake, &file)).unwrap(), b"abc");
+        roll_forward(&lake, std::slice::from_ref(&file)).unwrap();
+        assert_eq!(fs::read(&visible).unwrap(), b"abc");
+        roll_forward(&lake, std::slice::from_ref(&file)).unwrap();
+        assert_eq!(readable_path(&lake, &file), visible);
+        fs::remove_file(&visible).unwrap();
+        assert!(roll_forward(&lake, &[file]).is_err());
+    }
+}
