@@ -1,0 +1,395 @@
+//! The command line: every verb, flag and its help. What the verbs do is in `commands`.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::output::Format;
+use crate::produce::Rate;
+
+/// Batch and microbatch analytics in one binary: Kafka to Parquet exactly once, models retrained at every batch.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidemill",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    styles = Styles::styled().header(AnsiColor::Green.on_default().bold()).literal(AnsiColor::Cyan.on_default().bold()),
+    after_help = "\
+Examples:
+  tidemill demo                                  the whole way once, offline
+  tidemill stream chicago-arrests                follow a Kafka topic
+  tidemill metrics chicago-arrests               accuracy and AUC by batch
+  tidemill sql \"SELECT count(*) FROM crimes\"     query the lake's tables
+  tidemill sql                                   a prompt
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 data loss refused,
+4 checkpoint held by another driver, 130 or 143 stopped by a signal."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct GlobalArgs {
+    /// Folder that holds tables, checkpoints, models and metrics [env: TIDEMILL_LAKE] [default: ./lake]
+    #[arg(long, global = true, value_name = "DIR")]
+    lake: Option<PathBuf>,
+    /// Folder with jobs/ and sql/; what is not there is taken from the built-in ones
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    project: PathBuf,
+    /// Say on stderr what the engine does; twice for details
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// No colour (as does the environment variable NO_COLOR)
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+impl GlobalArgs {
+    /// The lake: flag, then `TIDEMILL_LAKE`, then `./lake`.
+    pub(crate) fn lake_dir(&self) -> PathBuf {
+        let environment =
+            || std::env::var_os("TIDEMILL_LAKE").filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.lake.clone().or_else(environment).unwrap_or_else(|| PathBuf::from("lake"))
+    }
+
+    /// The lake where the flag was given. The demo makes its folder anew and so does not take it from the environment.
+    pub(crate) fn explicit_lake(&self) -> Option<&Path> {
+        self.lake.as_deref()
+    }
+
+    /// The project folder.
+    pub(crate) fn project_dir(&self) -> &Path {
+        &self.project
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole way once: crimes through Kafka's protocol, batches, models, metrics
+    #[command(after_help = "\
+Starts a small Kafka broker of its own on a free loopback port, produces
+generated crimes to it, streams them in batches into the lake ./demo and
+retrains two models at each batch. Needs no network and no Kafka.
+The folder is made anew each time; one that the demo has not made is left alone.
+
+Examples:
+  tidemill demo
+  tidemill demo --rows 200000
+  tidemill --lake /tmp/tide demo")]
+    Demo(DemoArgs),
+    /// Run a job's microbatches: read Kafka, append to Parquet exactly once, retrain, score
+    #[command(after_help = "\
+Runs until stopped. Ctrl-C or SIGTERM finishes and commits the batch in hand;
+a second one stops at once, and the next start runs that batch again.
+Started again it goes on where it was.
+
+Examples:
+  tidemill stream chicago-arrests
+  tidemill stream chicago-arrests --brokers 10.0.0.5:9092 --available-now
+  tidemill stream chicago-arrests --batches 5 --set source.max_offsets_per_trigger=5000
+  tidemill stream chicago-arrests --progress json | jq .numInputRows")]
+    Stream(StreamArgs),
+    /// Query the tables of the lake; without a statement, a prompt
+    #[command(after_help = "\
+A job's tables are job.table, with hyphens as underscores; a bare name works
+where it is unique. System tables: system.batches, system.metrics,
+system.models, system.dead_letters, system.data_loss.
+Without a statement it is a prompt on a terminal; otherwise statements are
+read from stdin.
+
+Examples:
+  tidemill sql \"SELECT hour, count(*) AS n FROM crimes GROUP BY hour ORDER BY n\"
+  tidemill sql --file report.sql --format csv > report.csv
+  echo 'SELECT count(*) FROM chicago_arrests.crimes' | tidemill sql --format json
+  tidemill sql")]
+    Sql(SqlArgs),
+    /// Show the metrics of a job: a row for each batch, model and evaluation
+    #[command(after_help = "\
+holdout      over the held-out rows of all batches so far, which no model trains on
+prequential  the model of the batch before, on all rows of this batch before it
+             learns from them
+
+Examples:
+  tidemill metrics chicago-arrests
+  tidemill metrics chicago-arrests --model forest --evaluation holdout --last 5
+  tidemill metrics chicago-arrests --format json")]
+    Metrics(MetricsArgs),
+    /// Send a file's rows to the Kafka topic of a job
+    #[command(after_help = "\
+The file is a CSV in the form of Chicago's data portal, plain or .gz; columns
+that the job does not know are ignored. Rows go out in file order, row n to
+partition n modulo the number of partitions, by an idempotent producer.
+Exits with 1 if a row was not delivered.
+
+Examples:
+  tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv
+  tidemill produce chicago-arrests --input crimes.csv
+  tidemill produce chicago-arrests --input crimes.csv.gz --month 3 --rate 1/s")]
+    Produce(ProduceArgs),
+    /// Run the embedded Kafka broker as a process of its own, for development
+    #[command(after_help = "\
+It listens on loopback only and knows neither replication, transactions nor
+group rebalancing: use Apache Kafka in production
+(https://kafka.apache.org/quickstart). The address is printed once it accepts.
+
+Examples:
+  tidemill broker
+  tidemill broker --listen 127.0.0.1:0 --data-dir /tmp/broker")]
+    Broker(BrokerArgs),
+    /// Make data sets
+    #[command(subcommand)]
+    Data(DataCommand),
+}
+
+/// `tidemill demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Crimes to generate
+    #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..=5_000_000))]
+    pub(crate) rows: u64,
+}
+
+/// `tidemill stream`.
+#[derive(Debug, Args)]
+pub(crate) struct StreamArgs {
+    /// The job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// Kafka brokers, instead of the job's source.kafka.bootstrap_servers
+    #[arg(long, value_name = "HOST:PORT[,…]")]
+    pub(crate) brokers: Option<String>,
+    /// Read what is there now, then stop
+    #[arg(long)]
+    pub(crate) available_now: bool,
+    /// Stop after this many batches
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batches: Option<u64>,
+    /// Override a key of the job file, e.g. source.max_offsets_per_trigger=5000; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) sets: Vec<(String, String)>,
+    /// How batches are reported on stdout
+    #[arg(long, value_enum, default_value_t = ProgressFormat::Text, value_name = "text|json", hide_possible_values = true)]
+    pub(crate) progress: ProgressFormat,
+}
+
+/// How `stream` reports batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressFormat {
+    /// A line a batch for people.
+    Text,
+    /// A JSON object a line, with Spark's field names.
+    Json,
+}
+
+/// `tidemill sql`.
+#[derive(Debug, Args)]
+pub(crate) struct SqlArgs {
+    /// One SELECT, or several separated by `;`
+    #[arg(conflicts_with = "file")]
+    pub(crate) statement: Option<String>,
+    /// Read the statements from a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `--format`.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// How rows are printed
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "table|csv|json|nd-json|markdown", hide_possible_values = true)]
+    pub(crate) format: Format,
+}
+
+/// `tidemill metrics`.
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// The job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// Only this model
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Only this way of scoring
+    #[arg(long, value_enum, value_name = "holdout|prequential", hide_possible_values = true)]
+    pub(crate) evaluation: Option<Evaluation>,
+    /// Only the last N batches
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) last: Option<u64>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// The two ways in which a model is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Evaluation {
+    /// Rows that no model trains on.
+    Holdout,
+    /// The new batch before it is learned.
+    Prequential,
+}
+
+/// `tidemill produce`.
+#[derive(Debug, Args)]
+pub(crate) struct ProduceArgs {
+    /// The job whose topic gets the rows
+    pub(crate) job: String,
+    /// A CSV in the portal's form, plain or .gz
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Only rows of this month
+    #[arg(long, value_name = "1-12", value_parser = clap::value_parser!(u32).range(1..=12))]
+    pub(crate) month: Option<u32>,
+    /// Rows per second, such as 1/s or 500/s, or max
+    #[arg(long, value_name = "N/s|max", default_value = "max", value_parser = rate)]
+    pub(crate) rate: Rate,
+    /// Stop after this many rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rows: Option<u64>,
+    /// Kafka brokers, instead of the job's source.kafka.bootstrap_servers
+    #[arg(long, value_name = "HOST:PORT[,…]")]
+    pub(crate) brokers: Option<String>,
+    /// The topic, instead of the job's source.kafka.subscribe
+    #[arg(long, value_name = "NAME")]
+    pub(crate) topic: Option<String>,
+    /// Partitions of the topic where it has to be made; 1 if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) partitions: Option<u32>,
+}
+
+/// `tidemill broker`.
+#[derive(Debug, Args)]
+pub(crate) struct BrokerArgs {
+    /// Loopback address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", value_parser = listen_address)]
+    pub(crate) listen: SocketAddr,
+    /// Folder of the topics' logs
+    #[arg(long, value_name = "DIR", default_value = "broker-data")]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// `tidemill data`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Generate rows with the shape of a real data set
+    #[command(subcommand)]
+    Generate(GenerateCommand),
+}
+
+/// `tidemill data generate`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenerateCommand {
+    /// Crimes in the form of Chicago's data portal; the same seed gives the same bytes
+    #[command(after_help = "\
+Examples:
+  tidemill data generate chicago-crimes --rows 73597 --seed 1 --out crimes.csv
+  tidemill produce chicago-arrests --input crimes.csv")]
+    ChicagoCrimes(GenerateArgs),
+}
+
+/// `tidemill data generate chicago-crimes`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// Rows to make
+    #[arg(long, value_name = "N")]
+    pub(crate) rows: u64,
+    /// Seed of every random choice
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The CSV to write, gzip if it ends in .gz, - for stdout; one that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// Reads the command line; a wrong one ends the process with a message and exit code 2.
+pub(crate) fn parse() -> Cli {
+    let mut command = Cli::command();
+    // Clap colours its help before the flags are read.
+    if std::env::args_os().any(|argument| argument == "--no-color") {
+        command = command.color(ColorChoice::Never);
+    }
+    let matches = command.get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// A rate; clap prints the error, so the hint goes into its text.
+fn rate(text: &str) -> Result<Rate, String> {
+    text.parse::<Rate>().map_err(|e| e.next_step().map_or(e.to_string(), |step| format!("{e}: {step}")))
+}
+
+/// `HOST:PORT`, where a host that is a name is looked up.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let mut found =
+        text.to_socket_addrs().map_err(|e| format!("{e}; expected HOST:PORT, such as 127.0.0.1:9092"))?;
+    found.next().ok_or_else(|| format!("`{text}` has no address"))
+}
+
+/// `key=value` with a dotted key. The value is everything after the first `=`.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) =
+        text.split_once('=').ok_or("expected KEY=VALUE, such as source.max_offsets_per_trigger=5000")?;
+    let key = key.trim();
+    if key.is_empty() || key.split('.').any(|part| part.trim().is_empty()) {
+        return Err(format!("`{key}` is not a dotted key, such as source.max_offsets_per_trigger"));
+    }
+    Ok((key.to_string(), value.trim().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_set_is_split_at_its_first_equals_sign() {
+        assert_eq!(key_value("a.b=1"), Ok(("a.b".into(), "1".into())));
+        assert_eq!(key_value("a = x=y "), Ok(("a".into(), "x=y".into())));
+        assert_eq!(key_value("a="), Ok(("a".into(), String::new())));
+        for wrong in ["a", "=1", "a..b=1", ".a=1", ""] {
+            assert!(key_value(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn global_flags_are_read_before_and_after_the_verb() {
+        for line in [["tidemill", "--lake", "x", "sql"], ["tidemill", "sql", "--lake", "x"]] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.global.lake_dir(), PathBuf::from("x"));
+        }
+    }
+
+    #[test]
+    fn every_example_in_the_help_parses() {
+        let mut commands = vec![Cli::command()];
+        let mut seen = 0;
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands().cloned());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter_map(|line| line.trim().strip_prefix("tidemill ")) {
+                // What follows two spaces explains, and what follows | or > is the shell's.
+                let line = line.split("  ").next().unwrap().split(['|', '>']).next().unwrap();
+                let words = line.split('"').enumerate().flat_map(|(part, text)| {
+                    if part % 2 == 1 { vec![text] } else { text.split_whitespace().collect() }
+                });
+                Cli::try_parse_from(["tidemill"].into_iter().chain(words))
+                    .unwrap_or_else(|e| panic!("{line}: {e}"));
+                seen += 1;
+            }
+        }
+        assert!(seen > 15, "only {seen} examples");
+    }
+}

@@ -1,0 +1,200 @@
+//! `tidemill metrics`: what each model scored at each batch.
+
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::concat_batches;
+use datafusion::prelude::SessionContext;
+use tidemill_core::lake::Lake;
+use tidemill_core::project::Settings;
+use tidemill_core::{Error, sql};
+
+use super::{environment, lake, project};
+use crate::cli::{Evaluation, GlobalArgs, MetricsArgs};
+use crate::exit::{Done, Outcome};
+use crate::output::{Format, Room, write_rows};
+use crate::{invocation, style, table};
+
+/// Every column, in the order in which they are printed.
+pub(crate) const COLUMNS: &str = "job, batch_id, model, version, evaluation, \"rows\", accuracy, auc, log_loss, \
+     \"precision\", recall, f1, tp, fp, tn, \"fn\", train_ms, inertia, silhouette";
+
+/// Prints the rows, ordered by batch, model and evaluation.
+pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
+    let lake = lake(global);
+    let session = sql::open_session(&lake).await?;
+    let of_job = format!("FROM system.metrics WHERE job = {}", quoted(&args.job));
+    let models = texts(&session, &lake, &format!("SELECT DISTINCT model {of_job} ORDER BY 1")).await?;
+    if models.is_empty() {
+        return Err(no_metrics(global, &args.job)?.into());
+    }
+    if let Some(model) = &args.model
+        && !models.contains(model)
+    {
+        return Err(Error::user(format!("job {} has no model `{model}`", args.job))
+            .hint(format!("it has {}", models.join(", ")))
+            .into());
+    }
+    let batches = sql::query(&session, &lake, &statement(args)).await?;
+    let Some(schema) = batches.first().map(RecordBatch::schema) else {
+        return Err(Error::internal("system.metrics answered without a schema").into());
+    };
+    let mut rows = concat_batches(&schema, &batches).map_err(Error::from)?;
+    if args.output.format == Format::Table {
+        rows = without_empty_columns(&rows)?;
+        if let Some(width) = Room::of_stdout().width {
+            let left_out;
+            (rows, left_out) = fitted(rows, usize::from(width))?;
+            if !left_out.is_empty() {
+                eprintln!("Not shown for lack of room: {}. --format csv has them.", left_out.join(", "));
+            }
+        }
+    }
+    write_rows(
+        &mut std::io::stdout().lock(),
+        &rows.schema(),
+        std::slice::from_ref(&rows),
+        args.output.format,
+        Room::of_stdout(),
+    )?;
+    Ok(Outcome::Done)
+}
+
+/// The SELECT that the arguments ask for.
+fn statement(args: &MetricsArgs) -> String {
+    let mut conditions = vec![format!("job = {}", quoted(&args.job))];
+    if let Some(last) = args.last {
+        let ids = format!("SELECT DISTINCT batch_id FROM system.metrics WHERE {}", conditions.join(" AND "));
+        conditions.push(format!("batch_id IN ({ids} ORDER BY batch_id DESC LIMIT {last})"));
+    }
+    conditions.extend(args.model.as_ref().map(|model| format!("model = {}", quoted(model))));
+    conditions.extend(
+        args.evaluation
+            .map(|evaluation| {
+                quoted(match evaluation {
+                    Evaluation::Holdout => "holdout",
+                    Evaluation::Prequential => "prequential",
+                })
+            })
+            .map(|name| format!("evaluation = {name}")),
+    );
+    format!(
+        "SELECT {COLUMNS} FROM system.metrics WHERE {} ORDER BY batch_id, model, evaluation",
+        conditions.join(" AND ")
+    )
+}
+
+/// A text as an SQL literal.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The first column of the answer, as text.
+async fn texts(session: &SessionContext, lake: &Lake, statement: &str) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for batch in sql::query(session, lake, statement).await? {
+        if let Some(column) = batch.columns().first() {
+            let options = arrow::util::display::FormatOptions::default();
+            let formatter = arrow::util::display::ArrayFormatter::try_new(column.as_ref(), &options)?;
+            found.extend((0..column.len()).map(|row| formatter.value(row).to_string()));
+        }
+    }
+    Ok(found)
+}
+
+/// Why there is nothing to show: a job that does not exist (the error of the project, with the nearest name), or one
+/// that has learned nothing here yet.
+fn no_metrics(global: &GlobalArgs, job: &str) -> Result<Error, Error> {
+    let settings = Settings { sets: Vec::new(), environment: environment() };
+    project(global).job(job, &settings)?;
+    let lake = global.lake_dir();
+    let lake_flag = if lake.as_os_str() == "lake" {
+        String::new()
+    } else {
+        format!("--lake {} ", invocation::quoted(&lake.to_string_lossy()))
+    };
+    Ok(Error::user(format!("job {job} has no metrics in the lake {} yet", style::folder(&lake)))
+        .hint(format!("stream it first: tidemill {lake_flag}stream {job} --available-now")))
+}
+
+/// Leaves out the columns in which there is nothing (those of other kinds of model).
+fn without_empty_columns(rows: &RecordBatch) -> Result<RecordBatch, Error> {
+    let kept: Vec<usize> = (0..rows.num_columns())
+        .filter(|&index| rows.num_rows() == 0 || rows.column(index).null_count() < rows.num_rows())
+        .collect();
+    Ok(rows.project(&kept)?)
+}
+
+/// Leaves out columns, the most dispensable first, until the rest fits the terminal. Names what was left out.
+fn fitted(mut rows: RecordBatch, width: usize) -> Result<(RecordBatch, Vec<&'static str>), Error> {
+    let dispensable =
+        ["job", "version", "tp", "fp", "tn", "fn", "precision", "recall", "log_loss", "train_ms", "f1"];
+    let mut left_out = Vec::new();
+    for name in dispensable {
+        if table::natural_width(&rows)? <= width {
+            break;
+        }
+        if let Ok(index) = rows.schema().index_of(name) {
+            rows.remove_column(index);
+            left_out.push(name);
+        }
+    }
+    Ok((rows, left_out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::OutputArgs;
+
+    #[test]
+    fn the_statement_has_every_filter_that_was_asked_for() {
+        let mut args = MetricsArgs {
+            job: "o'hare".into(),
+            model: None,
+            evaluation: None,
+            last: None,
+            output: OutputArgs { format: Format::Table },
+        };
+        assert!(statement(&args).ends_with("WHERE job = 'o''hare' ORDER BY batch_id, model, evaluation"));
+        args.model = Some("forest".into());
+        args.evaluation = Some(Evaluation::Holdout);
+        args.last = Some(2);
+        let text = statement(&args);
+        for part in ["model = 'forest'", "evaluation = 'holdout'", "ORDER BY batch_id DESC LIMIT 2)"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_the_columns_that_matter() {
+        use std::sync::Arc;
+        let column = || Arc::new(arrow::array::UInt64Array::from(vec![1])) as arrow::array::ArrayRef;
+        let names = ["job", "batch_id", "model", "auc", "tp", "f1"];
+        let rows = RecordBatch::try_from_iter(names.map(|name| (name, column()))).unwrap();
+        assert_eq!(fitted(rows.clone(), 100).unwrap().1, Vec::<&str>::new());
+        let (kept, left_out) = fitted(rows, 34).unwrap();
+        assert_eq!(left_out, ["job", "tp"]);
+        assert_eq!(kept.num_columns(), 4);
+        assert!(table::natural_width(&kept).unwrap() <= 34);
+    }
+
+    #[test]
+    fn only_columns_without_any_value_are_left_out() {
+        use std::sync::Arc;
+        let rows = RecordBatch::try_from_iter_with_nullable([
+            (
+                "a",
+                Arc::new(arrow::array::Float64Array::from(vec![None, Some(1.0)])) as arrow::array::ArrayRef,
+                true,
+            ),
+            (
+                "b",
+                Arc::new(arrow::array::Float64Array::from(vec![None, None])) as arrow::array::ArrayRef,
+                true,
+            ),
+        ])
+        .unwrap();
+        let kept = without_empty_columns(&rows).unwrap();
+        assert_eq!(kept.schema().fields().len(), 1);
+        assert_eq!(without_empty_columns(&rows.slice(0, 0)).unwrap().num_columns(), 2);
+    }
+}

@@ -1,0 +1,88 @@
+//! One module a verb. Each takes its arguments, calls the engine and prints; none decides anything of the engine's.
+
+mod broker;
+mod data;
+mod demo;
+mod metrics;
+mod produce;
+pub(crate) mod sql;
+mod stream;
+
+use std::future::Future;
+
+use tidemill_core::Error;
+use tidemill_core::lake::Lake;
+use tidemill_core::project::{Job, Project, Settings};
+
+use crate::cli::{Cli, Command, DataCommand, GenerateCommand, GlobalArgs};
+use crate::exit::Done;
+
+/// Does what the command line asks.
+pub(crate) fn run(cli: &Cli) -> Done {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Demo(args) => block_on(demo::run(global, args)),
+        Command::Stream(args) => block_on(stream::run(global, args)),
+        Command::Sql(args) => block_on(sql::run(global, args)),
+        Command::Metrics(args) => block_on(metrics::run(global, args)),
+        Command::Produce(args) => block_on(produce::run(global, args)),
+        Command::Broker(args) => block_on(broker::run(args)),
+        Command::Data(DataCommand::Generate(GenerateCommand::ChicagoCrimes(args))) => {
+            data::chicago_crimes(args)
+        }
+    }
+}
+
+/// Runs a command on a runtime of its own.
+fn block_on(command: impl Future<Output = Done>) -> Done {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::internal(format!("cannot start the threads of the runtime: {e}")))?;
+    let result = runtime.block_on(command);
+    // What still runs in the background holds nothing that would be lost.
+    runtime.shutdown_background();
+    result
+}
+
+/// The lake that the flags name.
+fn lake(global: &GlobalArgs) -> Lake {
+    Lake::new(global.lake_dir())
+}
+
+/// The project that the flags name.
+fn project(global: &GlobalArgs) -> Project {
+    Project::open(global.project_dir())
+}
+
+/// The job with `sets` and, before them, the brokers of `--brokers` over its file and the environment.
+fn job(
+    project: &Project,
+    name: &str,
+    brokers: Option<&str>,
+    sets: &[(String, String)],
+) -> Result<Job, Error> {
+    let brokers = brokers.map(|hosts| ("source.kafka.bootstrap_servers".to_string(), hosts.to_string()));
+    let sets = brokers.into_iter().chain(sets.iter().cloned()).collect();
+    project.job(name, &Settings { sets, environment: environment() })
+}
+
+/// The environment, without what is no text (nothing of ours is).
+fn environment() -> std::collections::BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// An error of the broker, as one of the engine's.
+fn broker_error(error: tidemill_broker::Error) -> Error {
+    use tidemill_broker::ErrorKind as Theirs;
+    use tidemill_core::ErrorKind as Ours;
+    let kind = match error.kind() {
+        Theirs::User => Ours::User,
+        Theirs::Storage => Ours::Storage,
+        Theirs::Corrupt => Ours::Corrupt,
+        _ => Ours::Internal,
+    };
+    Error::new(kind, error.to_string())
+}

@@ -1,0 +1,66 @@
+//! `tidemill stream`: the microbatch driver, with a line on stdout for each batch.
+
+use std::time::Instant;
+
+use tidemill_core::Error;
+use tidemill_core::progress::BatchProgress;
+use tidemill_core::stream::{self, StreamEvent, StreamOptions};
+
+use super::{job, lake, project};
+use crate::cli::{GlobalArgs, ProgressFormat, StreamArgs};
+use crate::exit::{Done, Failure, print_line};
+use crate::{report, signals, style};
+
+/// Runs until what was asked for is done or a signal asks for the end.
+pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
+    let start = Instant::now();
+    let lake = lake(global);
+    let job = job(&project(global), &args.job, args.brokers.as_deref(), &args.sets)?;
+    let stop = signals::watch("finishing the batch in hand; once more stops at once")?;
+    let options = StreamOptions { available_now: args.available_now, max_batches: args.batches };
+    eprintln!(
+        "{}: topic {} at {} into the lake {}",
+        job.name,
+        job.source.topic,
+        job.source.bootstrap_servers,
+        style::folder(lake.root())
+    );
+    // A reader of stdout that has gone ends the stream as a signal does: after the batch in hand.
+    let mut output: Done<()> = Ok(());
+    let end = stop.flag();
+    let summary = stream::run(&job, &lake, &options, stop.flag(), &mut |event| match event {
+        StreamEvent::Ready { latest_batch, startup_ms } => {
+            let from = match latest_batch {
+                Some(batch_id) => format!("going on after batch {batch_id}"),
+                None => "no batch yet".to_string(),
+            };
+            eprintln!("ready in {}, {from}", style::duration_ms(startup_ms));
+        }
+        StreamEvent::Batch(progress) if output.is_ok() => {
+            output = line(progress, args.progress).and_then(|line| print_line(&line));
+            if output.is_err() {
+                end.store(true, std::sync::atomic::Ordering::Release);
+            }
+        }
+        _ => {}
+    })
+    .await?;
+    output?;
+    let batches = style::count(summary.batches);
+    eprintln!(
+        "{batches} {} with {} in {}",
+        if summary.batches == 1 { "batch" } else { "batches" },
+        style::rows(summary.rows),
+        style::duration_ms(style::elapsed_ms(start))
+    );
+    Ok(stop.outcome())
+}
+
+fn line(progress: &BatchProgress, format: ProgressFormat) -> Result<String, Failure> {
+    match format {
+        ProgressFormat::Text => Ok(report::batch_line(progress)),
+        ProgressFormat::Json => Ok(serde_json::to_string(progress).map_err(|e| {
+            Error::internal(format!("the progress of batch {} is no JSON: {e}", progress.batch_id))
+        })?),
+    }
+}

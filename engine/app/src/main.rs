@@ -1,0 +1,51 @@
+//! `tidemill`: the one binary. It reads a command line, calls the engine and prints.
+//!
+//! ```text
+//! cli (what was asked) ──> commands::* (call the engine) ──> output, report, bars ──> exit (code)
+//! ```
+//!
+//! Data goes to stdout; logs, bars and notes to stderr. No decision of the engine is taken here.
+
+mod bars;
+mod cli;
+mod commands;
+mod demo_folder;
+mod exit;
+mod generate;
+mod invocation;
+mod output;
+mod produce;
+mod prompt;
+mod report;
+mod signals;
+mod statements;
+mod style;
+mod table;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    style::set_color(!cli.global.no_color);
+    init_logs(cli.global.verbose);
+    exit::finish(commands::run(&cli))
+}
+
+/// Logs go to stderr: warnings, with `-v` what the engine does, with `-vv` its details too. `RUST_LOG` overrides.
+/// librdkafka is heard with `-v` only: it repeats by the hundred what the engine's own errors say once.
+fn init_logs(verbose: u8) {
+    let default = match verbose {
+        0 => "warn,librdkafka=off,rdkafka=off",
+        1 => "warn,tidemill=info,tidemill_core=info,tidemill_broker=info,tidemill_ml=info",
+        _ => "info,tidemill=debug,tidemill_core=debug,tidemill_broker=debug,tidemill_ml=debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    // Fails only where a subscriber is set already, and then logs go there.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(style::stderr_color())
+        .with_target(verbose > 1)
+        .try_init();
+}
