@@ -117,6 +117,9 @@ pub fn dead_letters_schema() -> SchemaRef {
     ]))
 }
 
+/// Good rows of a chunk, and offset and error of its bad messages.
+type Chunk = (RecordBatch, Vec<(i64, String)>);
+
 /// Decoder of one message schema.
 #[derive(Debug, Clone)]
 pub struct Decoder {
@@ -163,7 +166,7 @@ impl Decoder {
                 (0..rows.len()).step_by(CHUNK).map(move |start| (rows, start..rows.len().min(start + CHUNK)))
             })
             .collect();
-        let decoded: Vec<Result<(RecordBatch, Vec<(i64, String)>)>> = chunks
+        let decoded: Vec<Result<Chunk>> = chunks
             .par_iter()
             .map(|(rows, range)| {
                 let mut bad = Vec::new();

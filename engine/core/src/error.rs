@@ -116,7 +116,13 @@ impl From<datafusion::error::DataFusionError> for Error {
             D::IoError(_) | D::ObjectStore(_) | D::ParquetError(_) => ErrorKind::Storage,
             _ => ErrorKind::Data,
         };
-        Error::new(kind, error.strip_backtrace())
+        let message = match error.find_root() {
+            D::SQL(parser, _) => {
+                format!("not SQL: {}", parser.to_string().trim_start_matches("sql parser error: "))
+            }
+            _ => error.strip_backtrace(),
+        };
+        Error::new(kind, message)
     }
 }
 

@@ -32,6 +32,9 @@ const MOST_WAITING: usize = 100_000;
 /// A topic, open for reading.
 pub struct KafkaSource {
     consumer: BaseConsumer,
+    /// A client of its own for questions: a broker answers a connection in order, and on the consumer's a question
+    /// would wait behind a fetch that waits for messages (measured: 100 to 390 ms a plan against 1 to 3).
+    questions: BaseConsumer,
     bootstrap_servers: String,
     plaintext: bool,
     topic: String,
@@ -88,10 +91,12 @@ impl KafkaSource {
         for (key, value) in &config.options {
             client.set(key, value);
         }
-        let consumer: BaseConsumer =
-            client.create().map_err(|e| Error::user(format!("source.kafka.options: {e}")))?;
+        let create = || -> Result<BaseConsumer> {
+            client.create().map_err(|e| Error::user(format!("source.kafka.options: {e}")))
+        };
         let source = KafkaSource {
-            consumer,
+            consumer: create()?,
+            questions: create()?,
             bootstrap_servers: config.bootstrap_servers.clone(),
             plaintext: config
                 .options
@@ -106,7 +111,7 @@ impl KafkaSource {
 
     /// Id of the cluster, where it tells one.
     pub fn cluster_id(&self) -> Option<String> {
-        self.consumer.client().fetch_cluster_id(ANSWER).filter(|id| !id.is_empty())
+        self.questions.client().fetch_cluster_id(ANSWER).filter(|id| !id.is_empty())
     }
 
     /// Id of the topic as it is now, where the broker tells one.
@@ -120,7 +125,7 @@ impl KafkaSource {
     /// Source.
     pub fn partitions(&self) -> Result<Vec<i32>> {
         let metadata =
-            self.consumer.fetch_metadata(Some(&self.topic), ANSWER).map_err(|e| self.unreachable(&e))?;
+            self.questions.fetch_metadata(Some(&self.topic), ANSWER).map_err(|e| self.unreachable(&e))?;
         let topic = metadata.topics().iter().find(|t| t.name() == self.topic);
         let partitions: Vec<i32> =
             topic.map(|t| t.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();
@@ -139,7 +144,7 @@ impl KafkaSource {
             .into_iter()
             .map(|partition| {
                 let (low, high) = self
-                    .consumer
+                    .questions
                     .fetch_watermarks(&self.topic, partition, ANSWER)
                     .map_err(|e| self.unreachable(&e))?;
                 Ok((partition, Watermarks { low, high }))
@@ -309,7 +314,7 @@ impl KafkaSource {
 
     fn no_topic(&self) -> Error {
         let known: Vec<String> = self
-            .consumer
+            .questions
             .fetch_metadata(None, ANSWER)
             .map(|m| m.topics().iter().map(|t| t.name().to_owned()).collect())
             .unwrap_or_default();

@@ -1,0 +1,86 @@
+//! `kill -9` of the binary at random moments: nothing is lost, nothing doubled, and the bytes are the same.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tidemill_core::lake::Lake;
+
+use crate::support::{Essence, JOB, TestBroker, crimes, positions, run, texts, tidemill};
+
+const KILLS: usize = 20;
+const ROWS: usize = 12_000;
+const PER_BATCH: usize = 60;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_at_random_moments_loses_and_doubles_nothing() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 3).await;
+    broker.send("crimes", 3, &crimes(ROWS, 3));
+    let folder = tempfile::tempdir().unwrap();
+    let stream = |lake: &Lake| {
+        let mut command = tidemill(lake.root());
+        command.args(["stream", JOB, "--available-now", "--brokers", &broker.address()]);
+        command.args(["--set", &format!("source.max_offsets_per_trigger={PER_BATCH}")]);
+        command
+    };
+
+    let killed = Lake::new(folder.path().join("killed"));
+    let committed = || {
+        let records = killed.checkpoint("chicago_arrests").join("commits");
+        std::fs::read_dir(records).map_or(0, |entries| entries.count())
+    };
+    let mut kills = 0;
+    let mut moment = 0x2545_f491_4f6c_dd1d_u64;
+    while kills < KILLS {
+        let mut child = stream(&killed).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // First let it get to work, then strike within the next few batches.
+        let before = committed();
+        for _ in 0..600 {
+            if committed() > before || child.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        moment ^= moment << 13;
+        moment ^= moment >> 7;
+        moment ^= moment << 17;
+        std::thread::sleep(Duration::from_micros(moment % 200_000));
+        if child.try_wait().unwrap().is_none() {
+            child.kill().unwrap();
+            kills += 1;
+        }
+        let status = child.wait().unwrap();
+        assert!(!status.success(), "the stream ended before {KILLS} kills: {kills}; make it longer");
+    }
+    let at_the_end = run(&mut stream(&killed));
+    assert!(at_the_end.status.success(), "{}", texts(&at_the_end).1);
+
+    let whole = Lake::new(folder.path().join("whole"));
+    let never_killed = run(&mut stream(&whole));
+    assert!(never_killed.status.success(), "{}", texts(&never_killed).1);
+
+    assert_eq!(positions(&killed).await, (ROWS as u64, ROWS as u64));
+    Essence::of(&killed).assert_same(&Essence::of(&whole), "killed against whole");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_finishes_the_batch_in_hand() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 1).await;
+    broker.send("crimes", 1, &crimes(200, 4));
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = tidemill(folder.path())
+        .args(["stream", JOB, "--brokers", &broker.address(), "--set", "trigger.processing_time=100ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
+        .unwrap();
+    assert!(line.contains("200"), "{line}");
+    let kill = run(std::process::Command::new("kill").arg(child.id().to_string()));
+    assert!(kill.status.success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(positions(&Lake::new(folder.path())).await, (200, 200));
+}

@@ -1,0 +1,16 @@
+//! The engine from outside, in one binary (linking DataFusion is slow): crashes, `kill -9`, bad input, the command
+//! line, and the figures on real rows where `TIDEMILL_DATA` points at them.
+//!
+//! Kafka is real: the embedded broker over TCP, librdkafka as the client.
+
+// clippy allows these in #[test] functions only; helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod bad_input;
+mod command_line;
+mod crash;
+mod figures;
+mod kafka;
+mod kill;

@@ -1,0 +1,235 @@
+//! What the tests share: a broker, messages, a job that fits in seconds, and what a lake comes down to.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use tidemill_broker::{Broker, BrokerConfig};
+use tidemill_core::checkpoint::{Learn, Plan, RecordList};
+use tidemill_core::lake::Lake;
+use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::stream::{self, StreamOptions, StreamSummary};
+
+pub const JOB: &str = "chicago-arrests";
+
+/// A broker of its own on a free port, with its data in a temporary folder.
+pub struct TestBroker {
+    pub broker: Broker,
+    _folder: tempfile::TempDir,
+}
+
+impl TestBroker {
+    pub async fn start() -> TestBroker {
+        let folder = tempfile::tempdir().unwrap();
+        let config = BrokerConfig::new("127.0.0.1:0".parse().unwrap(), folder.path().join("broker"));
+        TestBroker { broker: Broker::start(config).await.unwrap(), _folder: folder }
+    }
+
+    pub fn address(&self) -> String {
+        self.broker.bootstrap_servers()
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap()
+    }
+
+    pub async fn create_topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let results = self.admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+        results.into_iter().for_each(|r| assert_eq!(r.unwrap(), name));
+    }
+
+    pub async fn delete_topic(&self, name: &str) {
+        let results = self.admin().delete_topics(&[name], &AdminOptions::new()).await.unwrap();
+        results.into_iter().for_each(|r| assert_eq!(r.unwrap(), name));
+    }
+
+    /// Sends messages to the partition of their number; `None` is a message without a value.
+    pub fn send(&self, topic: &str, partitions: usize, messages: &[Option<Vec<u8>>]) {
+        let producer: ThreadedProducer<_> = ClientConfig::new()
+            .set("bootstrap.servers", self.address())
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", "4000000")
+            .set("queue.buffering.max.messages", "1000000")
+            .create()
+            .unwrap();
+        for (i, message) in messages.iter().enumerate() {
+            let partition = (i % partitions) as i32;
+            let mut record: BaseRecord<'_, (), [u8]> = BaseRecord::to(topic).partition(partition);
+            record.payload = message.as_deref();
+            producer.send(record).map_err(|(e, _)| e).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+    }
+}
+
+/// Crimes with something to learn: theft seldom leads to an arrest, narcotics nearly always.
+pub fn crimes(count: usize, seed: u64) -> Vec<Option<Vec<u8>>> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    (0..count)
+        .map(|_| {
+            let kind = next(4);
+            let arrest = next(100) < [5, 20, 60, 95][kind as usize];
+            let hour = if next(5) == 0 { "null".to_owned() } else { next(24).to_string() };
+            let text = format!(
+                r#"{{"arrest":{arrest},"domestic":{},"beat":{},"district":{},"x_coordinate":{}.5,"iucr":"{:04}","location_description":"PLACE {}","fbi_code":"{:02}","block":"{:03}XX S STATE ST","month":{},"hour":{hour},"noise":[1,{{"a":2}}]}}"#,
+                next(2),
+                100 + next(200),
+                1 + next(22),
+                1_100_000 + next(90_000),
+                kind * 100 + next(5),
+                next(12),
+                kind,
+                next(300),
+                1 + next(12),
+            );
+            Some(text.into_bytes())
+        })
+        .collect()
+}
+
+/// The built-in job against this broker, in batches of `limit`.
+pub fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> Job {
+    let mut all = vec![
+        ("source.kafka.bootstrap_servers".to_owned(), broker.to_owned()),
+        ("source.max_offsets_per_trigger".to_owned(), limit.to_string()),
+    ];
+    all.extend(sets.iter().map(|(k, v)| (k.to_string(), v.to_string())));
+    let settings = Settings { sets: all, environment: BTreeMap::new() };
+    Project::open(Path::new("/nonexistent")).job(JOB, &settings).unwrap()
+}
+
+/// Streams what is there and ends.
+pub async fn stream_all(job: &Job, lake: &Lake) -> tidemill_core::Result<StreamSummary> {
+    let options = StreamOptions { available_now: true, max_batches: None };
+    stream::run(job, lake, &options, Arc::new(AtomicBool::new(false)), &mut |_| {}).await
+}
+
+/// What two runs over the same plans must agree in: ranges, the bytes of the visible table and model files, and
+/// every score. Times and the ids of runs are left out.
+#[derive(Debug, PartialEq)]
+pub struct Essence {
+    ranges: Vec<String>,
+    files: BTreeMap<String, Vec<u8>>,
+    scores: Vec<String>,
+}
+
+impl Essence {
+    pub fn of(lake: &Lake) -> Essence {
+        let checkpoint = lake.checkpoint("chicago_arrests");
+        let plans: RecordList<Plan> = RecordList::read_only(checkpoint.join("offsets"));
+        let learn: RecordList<Learn> = RecordList::read_only(checkpoint.join("learn"));
+        let plans = plans.numbers().unwrap().map(|n| plans.read(n).unwrap());
+        let learn = learn.numbers().unwrap().map(|n| learn.read(n).unwrap());
+        let mut files = BTreeMap::new();
+        for folder in
+            ["chicago_arrests/crimes", "chicago_arrests/_models/logistic", "chicago_arrests/_models/forest"]
+        {
+            for path in visible_files(&lake.resolve(folder)) {
+                let name = format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap());
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+        Essence {
+            ranges: plans.map(|p| format!("{} {:?}", p.batch_id, p.partitions)).collect(),
+            files,
+            scores: learn
+                .flat_map(|record| record.models)
+                .map(|mut outcome| {
+                    outcome.train_ms = 0.0;
+                    format!("{outcome:?}")
+                })
+                .collect(),
+        }
+    }
+
+    pub fn batches(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Says which part differs; a comparison of megabytes of debug output would not.
+    pub fn assert_same(&self, other: &Essence, what: &str) {
+        assert_eq!(self.ranges, other.ranges, "{what}: ranges");
+        let names = |e: &Essence| e.files.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(self), names(other), "{what}: files");
+        for (name, bytes) in &self.files {
+            assert!(bytes == &other.files[name], "{what}: {name} differs");
+        }
+        assert_eq!(self.scores, other.scores, "{what}: scores");
+    }
+}
+
+/// What `*` would find: files that are not hidden.
+pub fn visible_files(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file() && !path.file_name().unwrap().to_str().unwrap().starts_with('.'))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// One text column of a query over the lake.
+pub async fn query(lake: &Lake, sql: &str) -> Vec<Vec<String>> {
+    let session = tidemill_core::sql::open_session(lake).await.unwrap();
+    let batches = tidemill_core::sql::query(&session, lake, sql).await.unwrap();
+    let mut rows = Vec::new();
+    for batch in &batches {
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|c| arrow::util::display::ArrayFormatter::try_new(c, &Default::default()).unwrap())
+            .collect();
+        rows.extend(
+            (0..batch.num_rows()).map(|row| columns.iter().map(|c| c.value(row).to_string()).collect()),
+        );
+    }
+    rows
+}
+
+/// Every produced offset is in the table or the dead letters, once: `(rows, distinct positions)`.
+pub async fn positions(lake: &Lake) -> (u64, u64) {
+    let rows = query(
+        lake,
+        "SELECT count(*), count(DISTINCT concat(_topic, '/', _partition, '/', _offset)) FROM crimes",
+    )
+    .await;
+    (rows[0][0].parse().unwrap(), rows[0][1].parse().unwrap())
+}
+
+/// The binary under test.
+pub fn tidemill(lake: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+    command.arg("--lake").arg(lake).arg("--project").arg("/nonexistent");
+    for name in ["TIDEMILL_LAKE", "TIDEMILL_BROKERS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+/// Standard output and error as text.
+pub fn texts(output: &Output) -> (String, String) {
+    (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
