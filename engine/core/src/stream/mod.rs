@@ -6,7 +6,7 @@
 //!                                         offsets/N.json                       commits/N.json  learn/N.json
 //! ```
 //!
-//! [`run`] decides when; [`batch`] does one batch, a named value handed from stage to stage. A crash anywhere is
+//! [`run`] decides when; `batch` does one batch, a named value handed from stage to stage. A crash anywhere is
 //! repaired by the next start from the records alone ([`crate::checkpoint::recovery`]).
 
 mod batch;
