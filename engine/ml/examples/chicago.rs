@@ -1,4 +1,5 @@
-//! Accuracy, AUC and fit seconds of both models on the real Chicago rows, on five hold-out splits.
+//! Accuracy, AUC and fit seconds of the classifiers on the real Chicago rows, on five hold-out splits; then clusters of
+//! place and hour on the first.
 //!
 //! Usage: `TIDEMILL_DATA=DIR cargo run --release -p tidemill-ml --example chicago` (or the path of
 //! `crimes_combined.csv.gz` as the argument). Features are those of the chicago-arrests job; no row is dropped; where the
@@ -9,7 +10,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Classifier, FeatureTable, LogisticRegressionParams, RandomForestParams,
+    Algorithm, BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, KMeans, KMeansParams,
+    LogisticRegressionParams, RandomForestParams,
 };
 
 const NUMERIC: [&str; 10] = [
@@ -36,15 +38,53 @@ fn main() -> Result<(), Box<dyn Error>> {
             PathBuf::from(data).join("chicago_crimes/crimes_combined.csv.gz")
         }
     };
-    let (table, labels) = read(&path)?;
+    let (table, labels, places) = read(&path)?;
     println!("{} rows, {} positive", table.rows(), labels.iter().filter(|l| **l).count());
     for algorithm in [
         Algorithm::LogisticRegression(LogisticRegressionParams::default()),
+        Algorithm::DecisionTree(DecisionTreeParams::default()),
         Algorithm::RandomForest(RandomForestParams::default()),
+        Algorithm::RandomForest(RandomForestParams {
+            trees: 100,
+            max_depth: 10,
+            ..RandomForestParams::default()
+        }),
     ] {
+        let (mut accuracy, mut auc) = (Vec::new(), Vec::new());
         for split in 0..5 {
-            run(&algorithm, &table, &labels, split)?;
+            let metrics = run(&algorithm, &table, &labels, split)?;
+            accuracy.push(metrics.accuracy);
+            auc.extend(metrics.auc);
         }
+        println!(
+            "{algorithm:?}: accuracy mean {:.4} lowest {:.4}, auc mean {:.4} lowest {:.4}\n",
+            mean(&accuracy),
+            lowest(&accuracy),
+            mean(&auc),
+            lowest(&auc)
+        );
+    }
+    clusters(&places)
+}
+
+fn clusters(places: &FeatureTable) -> Result<(), Box<dyn Error>> {
+    let (test, train): (Vec<u32>, Vec<u32>) = (0..places.rows() as u32).partition(|row| held_out(*row, 0));
+    for restarts in [1, 3, 10] {
+        let params = KMeansParams { clusters: 11, restarts, ..KMeansParams::default() };
+        let started = Instant::now();
+        let model = KMeans::fit(&params, places, &train, 42, None)?;
+        let fit = started.elapsed();
+        let started = Instant::now();
+        let warm = KMeans::fit(&params, places, &train, 42, Some(&model))?;
+        let refit = started.elapsed();
+        println!(
+            "k-means, 11 clusters, {restarts} restarts: fit {:.3} s, warm {:.3} s, sizes {:?}, {} left out",
+            fit.as_secs_f64(),
+            refit.as_secs_f64(),
+            warm.sizes(),
+            warm.left_out()
+        );
+        println!("  held out: {:?}", warm.metrics(places, &test, 42)?);
     }
     Ok(())
 }
@@ -54,7 +94,7 @@ fn run(
     table: &FeatureTable,
     labels: &[bool],
     split: u64,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<BinaryMetrics, Box<dyn Error>> {
     let (test, train): (Vec<u32>, Vec<u32>) = (0..table.rows() as u32).partition(|row| held_out(*row, split));
     let started = Instant::now();
     let model = Classifier::fit(algorithm, table, labels, &train, 42, None)?;
@@ -83,7 +123,15 @@ fn run(
         refit.as_secs_f64(),
         after.auc.unwrap_or(f64::NAN),
     );
-    Ok(())
+    Ok(metrics)
+}
+
+fn mean(of: &[f64]) -> f64 {
+    of.iter().sum::<f64>() / of.len() as f64
+}
+
+fn lowest(of: &[f64]) -> f64 {
+    of.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 /// 30 % of the rows by a hash of position and split.
@@ -94,7 +142,8 @@ fn held_out(row: u32, split: u64) -> bool {
     (x ^ (x >> 31)) % 10 < 3
 }
 
-fn read(path: &PathBuf) -> Result<(FeatureTable, Vec<bool>), Box<dyn Error>> {
+/// All features, the labels, and place and hour by themselves.
+fn read(path: &PathBuf) -> Result<(FeatureTable, Vec<bool>, FeatureTable), Box<dyn Error>> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut reader = csv::Reader::from_reader(flate2::read::MultiGzDecoder::new(file));
     let headers = reader.headers()?.clone();
@@ -105,6 +154,7 @@ fn read(path: &PathBuf) -> Result<(FeatureTable, Vec<bool>), Box<dyn Error>> {
     let text = CATEGORICAL.map(at).into_iter().collect::<Result<Vec<_>, _>>()?;
     let names = ["iucr", "location_description", "fbi_code", "block"];
     let mut table = FeatureTable::new(NUMERIC.map(String::from).to_vec(), names.map(String::from).to_vec());
+    let mut places = FeatureTable::new(vec!["x".into(), "y".into(), "hour".into()], Vec::new());
     let mut labels = Vec::new();
     for record in reader.records() {
         let record = record?;
@@ -121,12 +171,17 @@ fn read(path: &PathBuf) -> Result<(FeatureTable, Vec<bool>), Box<dyn Error>> {
         let by_day = &record[precision] == "day";
         table.push_numeric(6, [part(0..2)]);
         table.push_numeric(7, [part(3..5)]);
-        table.push_numeric(8, [if by_day { f64::NAN } else { hour }]);
+        let hour = if by_day { f64::NAN } else { hour };
+        table.push_numeric(8, [hour]);
+        places.push_numeric(0, [number(&record[plain[3]])]);
+        places.push_numeric(1, [number(&record[plain[4]])]);
+        places.push_numeric(2, [hour]);
         table.push_numeric(9, [if by_day { f64::NAN } else { part(14..16) }]);
         for (i, column) in text.iter().enumerate() {
             table.push_category(i, [Some(&record[*column]).filter(|text| !text.is_empty())]);
         }
     }
     table.finish_append()?;
-    Ok((table, labels))
+    places.finish_append()?;
+    Ok((table, labels, places))
 }

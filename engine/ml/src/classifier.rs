@@ -1,23 +1,11 @@
-//! A fitted binary classifier of any algorithm, and the file it is kept in.
-//!
-//! ```text
-//! bytes 0..8    magic "TIDEMDL\0"
-//! bytes 8..12   format version, u32 little-endian
-//! bytes 12..16  crc32 of the payload, u32 little-endian
-//! bytes 16..    payload: postcard of the model
-//! ```
-//!
-//! The same model is the same bytes. A file of another version, or with any byte changed or missing, is an error, and
-//! what is read is checked against the invariants of its algorithm before anything is scored with it.
+//! A fitted binary classifier of any algorithm.
 
-use crate::forest::{Forest, RandomForestParams};
+use crate::file::{self, Kind};
+use crate::forest::{DecisionTreeParams, Forest, RandomForestParams};
 use crate::logistic::{LogisticModel, LogisticRegressionParams};
+use crate::table::check_names;
 use crate::{Error, FeatureTable};
 use serde::{Deserialize, Serialize};
-
-const MAGIC: &[u8; 8] = b"TIDEMDL\0";
-const FORMAT: u32 = 1;
-const HEADER_BYTES: usize = 16;
 
 /// What to train, with its settings.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -28,14 +16,17 @@ pub enum Algorithm {
     LogisticRegression(LogisticRegressionParams),
     /// Random forest over histograms.
     RandomForest(RandomForestParams),
+    /// One tree over histograms, learned from every row once.
+    DecisionTree(DecisionTreeParams),
 }
 
 impl Algorithm {
-    /// The name in job files and metrics: `logistic_regression` or `random_forest`.
+    /// The name in job files and metrics: `logistic_regression`, `random_forest` or `decision_tree`.
     pub fn name(&self) -> &'static str {
         match self {
             Algorithm::LogisticRegression(_) => "logistic_regression",
             Algorithm::RandomForest(_) => "random_forest",
+            Algorithm::DecisionTree(_) => "decision_tree",
         }
     }
 
@@ -48,6 +39,7 @@ impl Algorithm {
         match self {
             Algorithm::LogisticRegression(params) => params.validate(),
             Algorithm::RandomForest(params) => params.validate(),
+            Algorithm::DecisionTree(params) => params.validate(),
         }
     }
 }
@@ -65,6 +57,8 @@ pub struct Classifier {
 enum Model {
     Logistic(LogisticModel),
     Forest(Forest),
+    /// A forest of one tree. New variants come last: their order is in the file.
+    Tree(Forest),
 }
 
 impl Classifier {
@@ -94,11 +88,14 @@ impl Classifier {
                 let previous =
                     warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
                         Model::Logistic(model) => Some(model),
-                        Model::Forest(_) => None,
+                        Model::Forest(_) | Model::Tree(_) => None,
                     });
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
             Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, table, labels, rows, seed)),
+            Algorithm::DecisionTree(params) => {
+                Model::Tree(Forest::fit_tree(params, table, labels, rows, seed))
+            }
         };
         Ok(Classifier {
             numeric_names: table.numeric_names().to_vec(),
@@ -119,7 +116,7 @@ impl Classifier {
         table.check_rows(rows)?;
         Ok(match &self.model {
             Model::Logistic(model) => model.predict_proba(table, rows),
-            Model::Forest(model) => model.predict_proba(table, rows),
+            Model::Forest(model) | Model::Tree(model) => model.predict_proba(table, rows),
         })
     }
 
@@ -143,6 +140,7 @@ impl Classifier {
         match self.model {
             Model::Logistic(_) => "logistic_regression",
             Model::Forest(_) => "random_forest",
+            Model::Tree(_) => "decision_tree",
         }
     }
 
@@ -152,46 +150,16 @@ impl Classifier {
     ///
     /// [`Error::Encode`] if a value could not be written.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let payload = postcard::to_stdvec(self).map_err(|error| Error::Encode(error.to_string()))?;
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
-        bytes.extend_from_slice(&payload);
-        Ok(bytes)
+        file::write(Kind::Classifier, self)
     }
 
     /// Reads what [`to_bytes`](Classifier::to_bytes) wrote.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAModel`], [`Error::OtherVersion`] or [`Error::CorruptModel`].
+    /// [`Error::NotAModel`], [`Error::OtherKind`], [`Error::OtherVersion`] or [`Error::CorruptModel`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Classifier, Error> {
-        let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
-            return Err(if bytes.starts_with(MAGIC) {
-                Error::CorruptModel("cut off")
-            } else {
-                Error::NotAModel
-            });
-        };
-        if !header.starts_with(MAGIC) {
-            return Err(Error::NotAModel);
-        }
-        let number =
-            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        if number(8) != FORMAT {
-            return Err(Error::OtherVersion { found: number(8), supported: FORMAT });
-        }
-        if number(12) != crc32fast::hash(payload) {
-            return Err(Error::CorruptModel("checksum differs"));
-        }
-        // postcard reserves no more than serde's cautious limit ahead of what it has read.
-        let (classifier, rest) = postcard::take_from_bytes::<Classifier>(payload)
-            .map_err(|_| Error::CorruptModel("payload is not a model"))?;
-        match rest.is_empty() && classifier.is_valid() {
-            true => Ok(classifier),
-            false => Err(Error::CorruptModel("payload contradicts itself")),
-        }
+        file::read(Kind::Classifier, bytes, Classifier::is_valid)
     }
 
     fn is_valid(&self) -> bool {
@@ -199,23 +167,13 @@ impl Classifier {
         match &self.model {
             Model::Logistic(model) => model.is_valid(numeric, categorical),
             Model::Forest(model) => model.is_valid(numeric, categorical),
+            Model::Tree(model) => model.trees() == 1 && model.is_valid(numeric, categorical),
         }
     }
 
     fn check_features(&self, table: &FeatureTable) -> Result<(), Error> {
         check_names("numeric", &self.numeric_names, table.numeric_names())?;
         check_names("categorical", &self.categorical_names, table.categorical_names())
-    }
-}
-
-fn check_names(group: &'static str, model: &[String], table: &[String]) -> Result<(), Error> {
-    let show = |name: Option<&String>| name.map_or("absent".to_owned(), |name| format!("{name:?}"));
-    match (0..model.len().max(table.len())).find(|&i| model.get(i) != table.get(i)) {
-        None => Ok(()),
-        Some(position) => {
-            let (expected, found) = (show(model.get(position)), show(table.get(position)));
-            Err(Error::FeatureMismatch { group, position, expected, found })
-        }
     }
 }
 
@@ -226,10 +184,7 @@ fn check_training(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> Result
     if labels.len() != table.rows() {
         return Err(Error::LengthMismatch { what: "labels", expected: table.rows(), found: labels.len() });
     }
-    table.check_rows(rows)?;
-    if let Some(before) = rows.windows(2).position(|pair| pair[0] >= pair[1]) {
-        return Err(Error::RowsNotAscending { position: before + 1 });
-    }
+    table.check_training_rows(rows)?;
     match rows {
         [] => Err(Error::NoRows),
         [_] => Err(Error::TooFewRows { rows: 1, needed: 2 }),
@@ -255,6 +210,7 @@ mod tests {
         for algorithm in [
             Algorithm::LogisticRegression(LogisticRegressionParams::default()),
             Algorithm::RandomForest(RandomForestParams::default()),
+            Algorithm::DecisionTree(DecisionTreeParams::default()),
         ] {
             let labels = [true, false, false, true];
             let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();

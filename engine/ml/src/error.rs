@@ -28,6 +28,24 @@ pub enum Error {
         /// Training rows.
         rows: usize,
     },
+    /// Fewer rows without a missing value than clusters.
+    #[error(
+        "too few rows for {clusters} clusters: {complete} of {rows} rows have a value in every column; wait for more rows or ask for fewer clusters"
+    )]
+    TooFewForClusters {
+        /// Clusters asked for.
+        clusters: u32,
+        /// Rows without a missing value.
+        complete: usize,
+        /// Rows given.
+        rows: usize,
+    },
+    /// Text columns where only numbers can be learned from.
+    #[error("k-means takes numeric columns only, and these are text: {}", .columns.join(", "))]
+    TextColumns {
+        /// Names of the text columns.
+        columns: Vec<String>,
+    },
     /// The table has no column at all.
     #[error("no features: the table has neither a numeric nor a categorical column")]
     NoFeatures,
@@ -110,11 +128,19 @@ pub enum Error {
         limit: usize,
     },
     /// The optimiser gave up; the previous model stays the one to use.
-    #[error("logistic regression did not converge to a finite model: {0}")]
+    #[error("the fit did not converge to a finite model: {0}")]
     Solver(String),
     /// The bytes do not begin as a model file does.
     #[error("not a Tidemill model file")]
     NotAModel,
+    /// The file holds a model of another kind.
+    #[error("a {found} model file, where a {expected} is read")]
+    OtherKind {
+        /// Kind asked for.
+        expected: &'static str,
+        /// Kind in the file.
+        found: &'static str,
+    },
     /// The bytes are damaged.
     #[error("damaged model file: {0}")]
     CorruptModel(&'static str),
@@ -150,10 +176,15 @@ impl Error {
     /// Whose doing this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::NoRows | Error::TooFewRows { .. } | Error::OneClass { .. } | Error::Solver(_) => {
-                ErrorKind::Data
-            }
-            Error::NotAModel | Error::CorruptModel(_) | Error::OtherVersion { .. } => ErrorKind::Corrupt,
+            Error::NoRows
+            | Error::TooFewRows { .. }
+            | Error::TooFewForClusters { .. }
+            | Error::OneClass { .. }
+            | Error::Solver(_) => ErrorKind::Data,
+            Error::NotAModel
+            | Error::OtherKind { .. }
+            | Error::CorruptModel(_)
+            | Error::OtherVersion { .. } => ErrorKind::Corrupt,
             Error::Encode(_) => ErrorKind::Internal,
             _ => ErrorKind::User,
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! FeatureTable ──rows, labels──> Classifier::fit ──> Classifier ──predict_proba──> BinaryMetrics
 //!      ▲ push batches                                   │ to_bytes / from_bytes
+//! FeatureTable ──rows──> KMeans::fit ──> KMeans ──assign, metrics──> clusters, ClusterMetrics
 //! ```
 //!
 //! The crate is pure: no Arrow, no files, no clock. Every random choice comes from the seed it is given, sums are made in
@@ -11,8 +12,10 @@
 //!
 //! Outcomes that every model shares:
 //!
-//! - NaN is a missing value, and so is an infinity. Missing values and unseen categories are learned from and scored.
-//! - No rows, one row, or rows of one class are errors: there is nothing to learn.
+//! - NaN is a missing value, and so is an infinity. Classifiers learn from missing values and score them, as they do
+//!   unseen categories; k-means leaves rows with a missing value out, and takes no text columns.
+//! - No rows are an error, and for a classifier so are one row or rows of one class: there is nothing to learn. So are
+//!   fewer rows than clusters.
 //! - Constant columns are harmless. A feature may have any number of categories.
 //!
 //! ```
@@ -35,8 +38,10 @@
 //! ```
 
 mod classifier;
+mod cluster;
 mod encode;
 mod error;
+mod file;
 mod forest;
 mod logistic;
 mod metrics;
@@ -44,8 +49,9 @@ mod seed;
 mod table;
 
 pub use classifier::{Algorithm, Classifier};
+pub use cluster::{ClusterMetrics, KMeans, KMeansParams};
 pub use error::{Error, ErrorKind};
-pub use forest::RandomForestParams;
+pub use forest::{DecisionTreeParams, RandomForestParams};
 pub use logistic::LogisticRegressionParams;
 pub use metrics::BinaryMetrics;
 pub use table::{FeatureTable, MISSING_CODE};

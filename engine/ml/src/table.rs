@@ -181,6 +181,27 @@ impl FeatureTable {
             None => Ok(()),
         }
     }
+
+    /// Checks that every row index is in the table, and that they ascend.
+    pub(crate) fn check_training_rows(&self, rows: &[u32]) -> Result<(), Error> {
+        self.check_rows(rows)?;
+        match rows.windows(2).position(|pair| pair[0] >= pair[1]) {
+            Some(before) => Err(Error::RowsNotAscending { position: before + 1 }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks that a table has the features that a model learned, in order.
+pub(crate) fn check_names(group: &'static str, model: &[String], table: &[String]) -> Result<(), Error> {
+    let show = |name: Option<&String>| name.map_or("absent".to_owned(), |name| format!("{name:?}"));
+    match (0..model.len().max(table.len())).find(|&i| model.get(i) != table.get(i)) {
+        None => Ok(()),
+        Some(position) => {
+            let (expected, found) = (show(model.get(position)), show(table.get(position)));
+            Err(Error::FeatureMismatch { group, position, expected, found })
+        }
+    }
 }
 
 #[cfg(test)]

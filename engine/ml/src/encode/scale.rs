@@ -40,6 +40,15 @@ impl NumericScale {
         ((value - self.mean) * self.inverse).clamp(-1e6, 1e6)
     }
 
+    /// The value that has this score: [`score`](NumericScale::score) backwards. The mean for a constant feature.
+    pub(crate) fn value(&self, score: f64) -> f64 {
+        if self.inverse == 0.0 {
+            return self.mean;
+        }
+        // A score at the end of a range as wide as that of f64 may round past it.
+        (self.mean + score / self.inverse).clamp(f64::MIN, f64::MAX)
+    }
+
     pub(crate) fn is_valid(&self) -> bool {
         self.mean.is_finite() && self.inverse.is_finite()
     }
@@ -103,6 +112,7 @@ mod tests {
         let scale = NumericScale::fit([2.0, 4.0, f64::NAN, 6.0, 8.0].into_iter());
         assert_eq!((scale.mean, scale.score(f64::NAN)), (5.0, 0.0));
         assert!((scale.score(8.0) - 3.0 / 5f64.sqrt()).abs() < 1e-12);
+        assert!((scale.value(scale.score(7.5)) - 7.5).abs() < 1e-12);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Random forest over histograms (Breiman 2001): every tree learns from a bootstrap sample of the rows and tries a random
-//! share of the features at every split; the forest's probability is the mean of the trees'.
+//! share of the features at every split; the forest's probability is the mean of the trees'. A decision tree is the same
+//! with one tree that learns from every row once.
 //!
 //! ```text
 //! table rows ──TableBins──> BinnedRows ──each tree: draw rows, Histogram, Split──> Tree ──mean──> probability
@@ -9,11 +10,13 @@
 //! its scores are the same bytes for any number of threads.
 
 mod histogram;
+mod params;
 mod split;
 mod tree;
 
-use crate::Error;
-use crate::encode::bins::TableBins;
+pub use params::{DecisionTreeParams, RandomForestParams};
+
+use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
 use crate::table::FeatureTable;
 use histogram::Entry;
@@ -22,50 +25,6 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tree::{Grower, Tree};
-
-/// Settings of a random forest.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct RandomForestParams {
-    /// Trees, 1 to 10,000.
-    pub trees: u32,
-    /// Splits between the root and a leaf at most, 1 to 32.
-    pub max_depth: u32,
-    /// Share of the features tried at a split, above 0 to 1; at least one is.
-    pub max_features: f64,
-    /// Rows that each side of a split keeps, counted as drawn (a row drawn twice counts twice); at least 1.
-    pub min_samples_leaf: u32,
-}
-
-impl Default for RandomForestParams {
-    fn default() -> Self {
-        RandomForestParams { trees: 20, max_depth: 5, max_features: 0.5, min_samples_leaf: 5 }
-    }
-}
-
-impl RandomForestParams {
-    /// Checks every setting.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadParameter`] for the first one outside its range.
-    pub fn validate(&self) -> Result<(), Error> {
-        let bad = |name, value: String, expected| Err(Error::BadParameter { name, value, expected });
-        if !(1..=10_000).contains(&self.trees) {
-            return bad("trees", self.trees.to_string(), "from 1 to 10000");
-        }
-        if !(1..=32).contains(&self.max_depth) {
-            return bad("max_depth", self.max_depth.to_string(), "from 1 to 32");
-        }
-        if !(self.max_features > 0.0 && self.max_features <= 1.0) {
-            return bad("max_features", self.max_features.to_string(), "a share above 0 and up to 1");
-        }
-        if !(1..=1 << 30).contains(&self.min_samples_leaf) {
-            return bad("min_samples_leaf", self.min_samples_leaf.to_string(), "at least 1");
-        }
-        Ok(())
-    }
-}
 
 /// A fitted forest: how features become bins, and the trees over them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,19 +42,40 @@ impl Forest {
         rows: &[u32],
         seed: u64,
     ) -> Forest {
-        let bins = TableBins::fit(table, rows);
-        let binned = bins.transform(table, rows);
-        let labels: Vec<u32> = rows.iter().map(|&row| u32::from(labels[row as usize])).collect();
+        let (bins, binned, labels) = prepare(table, labels, rows);
         let numeric = table.numeric_names().len();
+        let growth = params.growth();
         let trees = (0..params.trees)
             .into_par_iter()
             .map(|tree| {
                 let mut random = Xoshiro256PlusPlus::seed_from_u64(derive(seed, u64::from(tree)));
                 let mut entries = bootstrap(&labels, &mut random);
-                Grower::new(&binned, numeric, params, random).grow(&mut entries)
+                Grower::new(&binned, numeric, growth, random).grow(&mut entries)
             })
             .collect();
         Forest { bins, trees }
+    }
+
+    /// Fits one tree on every row once; arguments as for [`fit`](Forest::fit).
+    pub(crate) fn fit_tree(
+        params: &DecisionTreeParams,
+        table: &FeatureTable,
+        labels: &[bool],
+        rows: &[u32],
+        seed: u64,
+    ) -> Forest {
+        let (bins, binned, labels) = prepare(table, labels, rows);
+        let random = Xoshiro256PlusPlus::seed_from_u64(derive(seed, 0));
+        let once = |(label, row): (&u32, u32)| Entry { row, draws_and_label: 1 << 1 | label };
+        let mut entries: Vec<Entry> = labels.iter().zip(0u32..).map(once).collect();
+        let numeric = table.numeric_names().len();
+        let tree = Grower::new(&binned, numeric, params.growth(), random).grow(&mut entries);
+        Forest { bins, trees: vec![tree] }
+    }
+
+    /// Trees in the forest.
+    pub(crate) fn trees(&self) -> usize {
+        self.trees.len()
     }
 
     /// Probability of the label for each of these rows.
@@ -119,6 +99,14 @@ impl Forest {
             && !self.trees.is_empty()
             && self.trees.iter().all(|tree| tree.is_valid(features))
     }
+}
+
+/// How features become bins, the bins of these rows, and their labels as 0 or 1.
+fn prepare(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> (TableBins, BinnedRows, Vec<u32>) {
+    let bins = TableBins::fit(table, rows);
+    let binned = bins.transform(table, rows);
+    let labels = rows.iter().map(|&row| u32::from(labels[row as usize])).collect();
+    (bins, binned, labels)
 }
 
 /// As many draws with replacement as there are rows; the rows drawn, ascending.

@@ -3,14 +3,19 @@
 //! A split is worth its gain of the sum over both sides of positives² / rows, which for two classes orders splits as the
 //! decrease of Gini impurity does (Breiman et al. 1984). Categories are sorted by their share of positives, drawn towards
 //! the node's own by [`CATEGORY_SMOOTHING`] rows, and cut as if they were ordered (optimal for two classes, Breiman;
-//! the smoothing keeps rare ones from the ends). Missing values of a numeric feature go to the side where they gain more,
+//! the smoothing keeps rare ones from the ends). Sorted by the label, they gain by chance too, the more the more they
+//! are: where the label does not depend on the category, the sum over k categories of positives² / rows is above the
+//! node's by (k - 1)·p·(1 - p) on average, p being the node's share. So a cut of k categories is worth its gain less
+//! (k - 2)·p·(1 - p): two are a yes or no, which has no choice of order. Missing values of a numeric feature go to the side where they gain more,
 //! a missing category is one more category. Equal gains keep the first split found, so the choice is the same everywhere.
 
 use super::histogram::Count;
 use crate::encode::bins::{BINS, MISSING_BIN};
 use serde::{Deserialize, Serialize};
 
-const CATEGORY_SMOOTHING: f64 = 10.0;
+/// Chosen, as the price of many categories was, by folds within the training rows of the Chicago arrests: at depth 5 the
+/// mean AUC of a tree went from .8846 to .8903 and that of a forest of 20 from .8951 to .8965.
+const CATEGORY_SMOOTHING: f64 = 30.0;
 
 /// Which rows go left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,6 +110,10 @@ pub(crate) fn best_categorical(cells: &[Count; BINS], node: Count, min_rows: u32
         }
     }
     let (gain, last, left) = best?;
+    let gain = gain - order.len().saturating_sub(2) as f64 * share * (1.0 - share);
+    if gain <= 0.0 {
+        return None;
+    }
     let others_left = left.rows() >= node.minus(left).rows();
     let mut bits = if others_left { [u64::MAX; 4] } else { [0; 4] };
     for (i, (_, bin)) in order.iter().enumerate() {
@@ -150,6 +159,19 @@ mod tests {
         let left: Vec<u8> = [3, 70, 130, 200, 255].into_iter().filter(|b| rule.goes_left(*b)).collect();
         assert_eq!(left, [70, 200, 255]);
         assert!(rule.goes_left(99), "a bin without rows follows the larger side");
+    }
+
+    #[test]
+    fn many_categories_that_differ_by_chance_only_are_no_split() {
+        // One positive more or less among ten rows each.
+        let noise: Vec<(u8, u32, u32)> = (0..100).map(|bin| (bin, 10, 4 + u32::from(bin) % 3)).collect();
+        let (noisy, node) = cells(&noise);
+        assert_eq!(best_categorical(&noisy, node, 1), None);
+        let signal: Vec<(u8, u32, u32)> = (0..100).map(|bin| (bin, 10, 1 + 8 * u32::from(bin % 2))).collect();
+        let (differing, node) = cells(&signal);
+        let split = best_categorical(&differing, node, 1).unwrap();
+        // 50²/500 + 450²/500 - 500²/1000, less 98 quarters.
+        assert!((split.gain - (410.0 - 250.0 - 24.5)).abs() < 1e-9, "{}", split.gain);
     }
 
     #[test]

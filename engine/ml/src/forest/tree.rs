@@ -2,8 +2,8 @@
 //!
 //! Invariant: the children of a node come after it in the list, so a walk from the root ends.
 
-use super::RandomForestParams;
 use super::histogram::{Count, Entry, Histogram};
+use super::params::Growth;
 use super::split::{self, Rule, Split};
 use crate::encode::bins::BinnedRows;
 use rand::Rng;
@@ -58,7 +58,7 @@ pub(crate) struct Grower<'a> {
     pub(crate) binned: &'a BinnedRows,
     /// Features below this are numeric.
     pub(crate) numeric: usize,
-    pub(crate) params: &'a RandomForestParams,
+    pub(crate) params: Growth,
     pub(crate) random: Xoshiro256PlusPlus,
     nodes: Vec<Node>,
     spill: Vec<Entry>,
@@ -69,7 +69,7 @@ impl<'a> Grower<'a> {
     pub(crate) fn new(
         binned: &'a BinnedRows,
         numeric: usize,
-        params: &'a RandomForestParams,
+        params: Growth,
         random: Xoshiro256PlusPlus,
     ) -> Self {
         Grower { binned, numeric, params, random, nodes: Vec::new(), spill: Vec::new(), prior: 0.5 }
@@ -230,11 +230,11 @@ mod tests {
         let bins: Vec<u8> = (0..2_000u32).flat_map(|i| [(i % 251) as u8, (i % 13) as u8]).collect();
         let binned = BinnedRows { features: 2, bins };
         for (max_depth, min_samples_leaf) in [(1, 1), (4, 1), (9, 1), (9, 40)] {
-            let params = RandomForestParams { max_depth, min_samples_leaf, ..RandomForestParams::default() };
+            let params = Growth { max_depth, min_samples_leaf, max_features: 0.5 };
             let mut entries: Vec<Entry> =
                 (0..2_000u32).map(|row| Entry { row, draws_and_label: 2 | (row * row % 7 / 4) }).collect();
             let random = Xoshiro256PlusPlus::seed_from_u64(1);
-            let leaves = leaves(&Grower::new(&binned, 1, &params, random).grow(&mut entries), &binned);
+            let leaves = leaves(&Grower::new(&binned, 1, params, random).grow(&mut entries), &binned);
             assert_eq!(leaves.iter().map(|l| l.1).sum::<usize>(), 2_000);
             assert_eq!(leaves.iter().map(|l| l.0).max(), Some(max_depth as usize), "min {min_samples_leaf}");
             assert!(leaves.iter().all(|l| l.1 >= min_samples_leaf as usize), "{leaves:?}");

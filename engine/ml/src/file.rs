@@ -1,0 +1,86 @@
+//! The file that a model is kept in, of whatever kind.
+//!
+//! ```text
+//! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means
+//! bytes 8..12   format version, u32 little-endian
+//! bytes 12..16  crc32 of the payload, u32 little-endian
+//! bytes 16..    payload: postcard of the model
+//! ```
+//!
+//! The same model is the same bytes. A file of another kind or version, or with any byte changed or missing, is an error,
+//! and what is read is checked against the model's own invariants before anything is done with it.
+
+use crate::Error;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const FORMAT: u32 = 1;
+const HEADER_BYTES: usize = 16;
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Classifier,
+    KMeans,
+}
+
+impl Kind {
+    const ALL: [Kind; 2] = [Kind::Classifier, Kind::KMeans];
+
+    fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Kind::Classifier => b"TIDEMDL\0",
+            Kind::KMeans => b"TIDEMKM\0",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Classifier => "classifier",
+            Kind::KMeans => "k-means",
+        }
+    }
+}
+
+/// A model as a file's bytes.
+pub(crate) fn write<T: Serialize>(kind: Kind, model: &T) -> Result<Vec<u8>, Error> {
+    let payload = postcard::to_stdvec(model).map_err(|error| Error::Encode(error.to_string()))?;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
+    bytes.extend_from_slice(kind.magic());
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+    bytes.extend_from_slice(&payload);
+    Ok(bytes)
+}
+
+/// Reads what [`write()`] wrote; `is_valid` says whether a model is as its fit makes it.
+pub(crate) fn read<T: DeserializeOwned>(
+    kind: Kind,
+    bytes: &[u8],
+    is_valid: impl Fn(&T) -> bool,
+) -> Result<T, Error> {
+    match Kind::ALL.into_iter().find(|kind| bytes.starts_with(kind.magic())) {
+        None => return Err(Error::NotAModel),
+        Some(found) if found != kind => {
+            return Err(Error::OtherKind { expected: kind.name(), found: found.name() });
+        }
+        Some(_) => {}
+    }
+    let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
+        return Err(Error::CorruptModel("cut off"));
+    };
+    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if number(8) != FORMAT {
+        return Err(Error::OtherVersion { found: number(8), supported: FORMAT });
+    }
+    if number(12) != crc32fast::hash(payload) {
+        return Err(Error::CorruptModel("checksum differs"));
+    }
+    // postcard reserves no more than serde's cautious limit ahead of what it has read.
+    let (model, rest) =
+        postcard::take_from_bytes::<T>(payload).map_err(|_| Error::CorruptModel("payload is not a model"))?;
+    match rest.is_empty() && is_valid(&model) {
+        true => Ok(model),
+        false => Err(Error::CorruptModel("payload contradicts itself")),
+    }
+}
