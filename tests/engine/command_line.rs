@@ -106,7 +106,7 @@ async fn generate_produce_stream_metrics_and_sql() {
 
     let metrics = json(&run(tidemill(&lake).args(["metrics", JOB, "--format", "json"])));
     let rows = metrics.as_array().unwrap();
-    assert_eq!(rows.len(), 2 * 3 + 2 * 2);
+    assert_eq!(rows.len(), 4 * 3 + 4 * 2);
     let last = rows.iter().rfind(|r| r["model"] == "forest" && r["evaluation"] == "holdout").unwrap();
     assert_eq!((&last["job"], &last["batch_id"], &last["version"]), (&JOB.into(), &2.into(), &2.into()));
     let sum: u64 = ["tp", "fp", "tn", "fn"].iter().map(|k| last[*k].as_u64().unwrap()).sum();

@@ -53,8 +53,8 @@ async fn a_crash_after_any_step_of_any_batch_changes_nothing() {
             stream_all(&job, &lake).await.unwrap();
             Essence::of(&lake).assert_same(&expected, &what);
             let metrics = query(&lake, "SELECT count(*) FROM metrics").await;
-            // Two models, hold-out for every batch and prequential for all but the first.
-            assert_eq!(metrics[0][0], (2 * BATCHES + 2 * (BATCHES - 1)).to_string(), "{what}");
+            // Four models, hold-out for every batch and prequential for all but the first.
+            assert_eq!(metrics[0][0], (4 * BATCHES + 4 * (BATCHES - 1)).to_string(), "{what}");
         }
     }
 }

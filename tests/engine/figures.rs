@@ -55,13 +55,13 @@ async fn accuracy_and_auc_hold_on_the_chicago_rows() {
     // Batches of 5,000: the last of 15 has 3,597 rows.
     let scores = query(
         &lake,
-        "SELECT model, accuracy, auc, rows FROM metrics WHERE batch_id = 14 AND evaluation = 'holdout' ORDER BY model",
+        "SELECT model, accuracy, auc, rows FROM metrics WHERE batch_id = 14 AND evaluation = 'holdout' AND auc IS NOT NULL ORDER BY model",
     )
     .await;
     println!("{scores:?}");
     let bounds = match real.is_some() {
-        true => [("forest", 0.880, 0.885), ("logistic", 0.885, 0.890)],
-        false => [("forest", 0.80, 0.87), ("logistic", 0.80, 0.87)],
+        true => [("forest", 0.880, 0.885), ("logistic", 0.885, 0.890), ("tree", 0.885, 0.885)],
+        false => [("forest", 0.80, 0.87), ("logistic", 0.80, 0.87), ("tree", 0.80, 0.85)],
     };
     assert_eq!(scores.len(), bounds.len());
     for (score, (model, accuracy, auc)) in scores.iter().zip(bounds) {

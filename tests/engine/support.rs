@@ -85,11 +85,12 @@ pub fn crimes(count: usize, seed: u64) -> Vec<Option<Vec<u8>>> {
             let arrest = next(100) < [5, 20, 60, 95][kind as usize];
             let hour = if next(5) == 0 { "null".to_owned() } else { next(24).to_string() };
             let text = format!(
-                r#"{{"arrest":{arrest},"domestic":{},"beat":{},"district":{},"x_coordinate":{}.5,"iucr":"{:04}","location_description":"PLACE {}","fbi_code":"{:02}","block":"{:03}XX S STATE ST","month":{},"hour":{hour},"noise":[1,{{"a":2}}]}}"#,
+                r#"{{"arrest":{arrest},"domestic":{},"beat":{},"district":{},"x_coordinate":{}.5,"y_coordinate":{},"iucr":"{:04}","location_description":"PLACE {}","fbi_code":"{:02}","block":"{:03}XX S STATE ST","month":{},"hour":{hour},"noise":[1,{{"a":2}}]}}"#,
                 next(2),
                 100 + next(200),
                 1 + next(22),
                 1_100_000 + next(90_000),
+                1_800_000 + next(150_000),
                 kind * 100 + next(5),
                 next(12),
                 kind,
@@ -135,10 +136,10 @@ impl Essence {
         let plans = plans.numbers().unwrap().map(|n| plans.read(n).unwrap());
         let learn = learn.numbers().unwrap().map(|n| learn.read(n).unwrap());
         let mut files = BTreeMap::new();
-        for folder in
-            ["chicago_arrests/crimes", "chicago_arrests/_models/logistic", "chicago_arrests/_models/forest"]
-        {
-            for path in visible_files(&lake.resolve(folder)) {
+        let models =
+            ["logistic", "forest", "tree", "hotspots"].map(|m| format!("chicago_arrests/_models/{m}"));
+        for folder in std::iter::once("chicago_arrests/crimes".to_owned()).chain(models) {
+            for path in visible_files(&lake.resolve(&folder)) {
                 let name = format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap());
                 files.insert(name, std::fs::read(&path).unwrap());
             }

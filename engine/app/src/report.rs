@@ -1,6 +1,6 @@
 //! A batch in one line for people: what was read, where the time went, and what the models score on held-out rows.
 
-use tidemill_core::checkpoint::ModelStatus;
+use tidemill_core::checkpoint::{ModelStatus, Scores};
 use tidemill_core::progress::{BatchProgress, ModelProgress};
 
 use crate::style;
@@ -40,7 +40,7 @@ pub(crate) fn auc_so_far(progress: &BatchProgress) -> String {
     let scores: Vec<_> = progress
         .models
         .iter()
-        .filter_map(|model| Some(format!("{} {:.3}", model.name, model.holdout.as_ref()?.auc?)))
+        .filter_map(|model| Some(format!("{} {:.3}", model.name, model.holdout.as_ref()?.classes()?.auc?)))
         .collect();
     if scores.is_empty() { String::new() } else { format!("AUC {}", scores.join(", ")) }
 }
@@ -51,7 +51,11 @@ fn scores(model: &ModelProgress) -> String {
         return format!("{name} not trained: {}", model.reason.as_deref().unwrap_or("no reason is given"));
     }
     match &model.holdout {
-        Some(scores) => {
+        Some(Scores::Clusters(scores)) => {
+            let silhouette = scores.silhouette.map_or_else(|| "-".to_string(), |s| format!("{s:.4}"));
+            format!("{name} inertia {:.0} silhouette {silhouette}", scores.inertia)
+        }
+        Some(Scores::Classes(scores)) => {
             let auc = scores.auc.map_or_else(|| "-".to_string(), |auc| format!("{auc:.4}"));
             format!("{name} accuracy {:.4} AUC {auc}", scores.accuracy)
         }

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use std::collections::BTreeMap;
-use tidemill_ml::BinaryMetrics;
 
 /// Progress of one batch, as one JSON object.
 #[derive(Debug, Clone, Serialize)]
@@ -125,7 +124,7 @@ pub struct ModelProgress {
     /// Rows trained on.
     pub train_rows: u64,
     /// Scores on all hold-out rows so far.
-    pub holdout: Option<BinaryMetrics>,
+    pub holdout: Option<crate::checkpoint::Scores>,
     /// Scores of the model before on this batch.
-    pub prequential: Option<BinaryMetrics>,
+    pub prequential: Option<crate::checkpoint::Scores>,
 }

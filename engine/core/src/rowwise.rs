@@ -34,6 +34,7 @@ pub struct RowSql {
     table: String,
     input: SchemaRef,
     output: SchemaRef,
+    carried: Vec<String>,
     context: SessionContext,
 }
 
@@ -51,19 +52,31 @@ impl RowSql {
     /// # Errors
     /// User: not one SELECT, reads another table, is not row-wise, is not deterministic, does not type-check.
     pub async fn new(sql: &str, table: &str, input: SchemaRef, carry: &[&str]) -> Result<RowSql> {
-        let sql = with_columns(sql, table, carry)?;
+        let (sql, carried) = with_columns(sql, table, carry)?;
         let config = SessionConfig::new().with_target_partitions(1).with_batch_size(1 << 20);
         let context = SessionContext::new_with_config(config);
         register(&context, table, RecordBatch::new_empty(input.clone()))?;
         let plan = context.state().create_logical_plan(&sql).await?;
         check(&plan)?;
         let fields = plan.schema().fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>();
-        Ok(RowSql { sql, table: table.to_owned(), input, output: Arc::new(Schema::new(fields)), context })
+        Ok(RowSql {
+            sql,
+            table: table.to_owned(),
+            input,
+            output: Arc::new(Schema::new(fields)),
+            carried,
+            context,
+        })
     }
 
     /// Columns of the result.
     pub fn schema(&self) -> &SchemaRef {
         &self.output
+    }
+
+    /// Columns of the result that its SELECT does not name: they came along.
+    pub fn carried(&self) -> &[String] {
+        &self.carried
     }
 
     /// Runs over a batch. A row that fails (a cast, a division by zero) is reported, the others go on.
@@ -146,8 +159,8 @@ fn plain_field(field: &Field) -> Field {
     Field::new(field.name(), data_type, field.is_nullable())
 }
 
-/// The SELECT with the columns added that its list does not name.
-fn with_columns(sql: &str, table: &str, carry: &[&str]) -> Result<String> {
+/// The SELECT with the columns added that its list does not name, and these.
+fn with_columns(sql: &str, table: &str, carry: &[&str]) -> Result<(String, Vec<String>)> {
     let mut statements =
         Parser::parse_sql(&GenericDialect {}, sql).map_err(|e| Error::user(e.to_string()))?;
     let one_select = || Error::user("this is to be one SELECT statement");
@@ -162,17 +175,19 @@ fn with_columns(sql: &str, table: &str, carry: &[&str]) -> Result<String> {
     }
     let SetExpr::Select(select) = query.body.as_mut() else { return Err(one_select()) };
     let wildcard = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
+    let mut carried = Vec::new();
     for &name in carry.iter().filter(|_| !wildcard) {
         let named = select.projection.iter().any(|item| match item {
             SelectItem::UnnamedExpr(Sql::Identifier(ident)) => ident.value == name,
             SelectItem::ExprWithAlias { alias, .. } => alias.value == name,
             _ => false,
         });
-        if !named {
+        if !named && !carried.iter().any(|c| c == name) {
+            carried.push(name.to_owned());
             select.projection.push(SelectItem::UnnamedExpr(Sql::Identifier(Ident::with_quote('"', name))));
         }
     }
-    Ok(query.to_string())
+    Ok((query.to_string(), carried))
 }
 
 fn check(plan: &LogicalPlan) -> Result<()> {

@@ -45,7 +45,7 @@ LEFT JOIN system.metrics AS prequential
     AND prequential.batch_id = holdout.batch_id
     AND prequential.model = holdout.model
     AND prequential.evaluation = 'prequential'
-WHERE holdout.evaluation = 'holdout'
+WHERE holdout.evaluation = 'holdout' AND holdout.accuracy IS NOT NULL
 ORDER BY 1, 2";
 
 /// Runs the stages in turn and says what to do next.

@@ -1,7 +1,7 @@
 //! The three kinds of record, each `"format": 1`.
 
 use serde::{Deserialize, Serialize};
-use tidemill_ml::BinaryMetrics;
+use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
 use crate::project::{AlgorithmName, ModelSpec};
 
@@ -153,13 +153,49 @@ pub struct ModelOutcome {
     /// Rows trained on.
     pub train_rows: u64,
     /// Scores of the champion after the batch on all hold-out rows so far.
-    pub holdout: Option<BinaryMetrics>,
+    pub holdout: Option<Scores>,
     /// Scores of the champion before the batch on all rows of the batch.
-    pub prequential: Option<BinaryMetrics>,
+    pub prequential: Option<Scores>,
     /// The version that the prequential scores are of.
     pub prequential_version: Option<u64>,
     /// Time to train, milliseconds.
     pub train_ms: f64,
+}
+
+/// What a model is worth on some rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scores {
+    /// Of a classifier.
+    Classes(BinaryMetrics),
+    /// Of a clustering.
+    Clusters(ClusterMetrics),
+}
+
+impl Scores {
+    /// Rows scored.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Scores::Classes(metrics) => metrics.rows,
+            Scores::Clusters(metrics) => metrics.rows,
+        }
+    }
+
+    /// The metrics of a classifier.
+    pub fn classes(&self) -> Option<&BinaryMetrics> {
+        match self {
+            Scores::Classes(metrics) => Some(metrics),
+            Scores::Clusters(_) => None,
+        }
+    }
+
+    /// The metrics of a clustering.
+    pub fn clusters(&self) -> Option<&ClusterMetrics> {
+        match self {
+            Scores::Classes(_) => None,
+            Scores::Clusters(metrics) => Some(metrics),
+        }
+    }
 }
 
 /// Whether a model learned from a batch.

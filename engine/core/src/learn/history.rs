@@ -19,7 +19,7 @@ use crate::rowwise::RowSql;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HistoryKey {
     features_sql: String,
-    label: String,
+    label: Option<String>,
     holdout: f64,
     holdout_key: Vec<String>,
 }
@@ -42,11 +42,11 @@ pub(super) struct History {
     sql: RowSql,
     numeric: Vec<usize>,
     categorical: Vec<usize>,
-    label: usize,
+    label: Option<usize>,
     holdout_key: Vec<usize>,
     /// Features of all rows.
     pub(super) features: FeatureTable,
-    /// Label of each row.
+    /// Label of each row; empty for models without one.
     pub(super) labels: Vec<bool>,
     /// Rows that models train on, ascending.
     pub(super) training: Vec<u32>,
@@ -74,25 +74,28 @@ impl History {
                     .hint(format!("they have: {}", names.join(", ")))
             })
         };
-        let label = column(&key.label)?;
-        if !matches!(schema.field(label).data_type(), DataType::Boolean)
-            && !is_number(schema.field(label).data_type())
-        {
-            return Err(Error::user(format!("the label `{}` is to be BOOLEAN or 0/1", key.label)));
+        let label = key.label.as_deref().map(column).transpose()?;
+        if let Some(label) = label {
+            let data_type = schema.field(label).data_type();
+            if data_type != &DataType::Boolean && !data_type.is_numeric() {
+                return Err(Error::user(format!(
+                    "the label `{}` is to be BOOLEAN or 0/1",
+                    schema.field(label).name()
+                )));
+            }
         }
         let holdout_key = key.holdout_key.iter().map(|name| column(name)).collect::<Result<Vec<_>>>()?;
         let (mut numeric, mut categorical) = (Vec::new(), Vec::new());
         for (index, field) in schema.fields().iter().enumerate() {
             // A hold-out key that only came along is no feature; the engine's columns never are.
-            let came_along = METADATA.contains(&field.name().as_str())
-                || (key.holdout_key.contains(field.name())
-                    && !key.features_sql.contains(field.name().as_str()));
-            if index == label || came_along {
+            let came_along =
+                METADATA.contains(&field.name().as_str()) || sql.carried().contains(field.name());
+            if Some(index) == label || came_along {
                 continue;
             }
             match field.data_type() {
                 DataType::Boolean => numeric.push(index),
-                t if is_number(t) => numeric.push(index),
+                t if t.is_numeric() => numeric.push(index),
                 DataType::Utf8 | DataType::LargeUtf8 => categorical.push(index),
                 other => {
                     return Err(Error::user(format!("feature `{}` is of type {other}", field.name()))
@@ -130,8 +133,11 @@ impl History {
         for (row, error) in output.failed.iter().take(3) {
             tracing::warn!(row, error, "a row has no features and is left out of learning");
         }
-        let rows = with_label(&output.rows, self.label)?;
-        self.batch_start = self.labels.len();
+        let rows = match self.label {
+            Some(label) => with_label(&output.rows, label)?,
+            None => output.rows,
+        };
+        self.batch_start = self.features.rows();
         for (slot, &column) in self.numeric.iter().enumerate() {
             let values = cast(rows.column(column), &DataType::Float64)?;
             let values = values.as_primitive::<Float64Type>();
@@ -142,9 +148,11 @@ impl History {
             self.features.push_category(slot, values.as_string::<i32>().iter());
         }
         self.features.finish_append()?;
-        let labels = cast(rows.column(self.label), &DataType::Boolean)?;
-        self.labels.extend(labels.as_boolean().iter().map(|label| label == Some(true)));
-        let first = u32::try_from(self.labels.len()).map(|_| self.batch_start as u32);
+        if let Some(label) = self.label {
+            let labels = cast(rows.column(label), &DataType::Boolean)?;
+            self.labels.extend(labels.as_boolean().iter().map(|label| label == Some(true)));
+        }
+        let first = u32::try_from(self.features.rows()).map(|_| self.batch_start as u32);
         let first = first.map_err(|_| Error::data("more than 2^32 rows cannot be learned from in memory"))?;
         for (row, held_out) in (first..).zip(self.split(&rows)?) {
             if held_out { self.holdout.push(row) } else { self.training.push(row) }
@@ -154,7 +162,7 @@ impl History {
 
     /// Rows of the newest batch.
     pub(super) fn newest(&self) -> Vec<u32> {
-        (self.batch_start..self.labels.len()).filter_map(|row| u32::try_from(row).ok()).collect()
+        (self.batch_start..self.features.rows()).filter_map(|row| u32::try_from(row).ok()).collect()
     }
 
     /// Which rows are held out: XXH3 of the key columns as text, as a share of 2⁶⁴, is below `holdout`. The hash
@@ -206,10 +214,6 @@ fn with_label(rows: &RecordBatch, label: usize) -> Result<RecordBatch> {
     Ok(arrow::compute::filter_record_batch(rows, &keep)?)
 }
 
-fn is_number(data_type: &DataType) -> bool {
-    data_type.is_numeric()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -236,7 +240,7 @@ mod tests {
     async fn history(batches: &[(i64, i64)]) -> History {
         let key = HistoryKey {
             features_sql: "SELECT y, a, c FROM t".into(),
-            label: "y".into(),
+            label: Some("y".into()),
             holdout: 0.3,
             holdout_key: METADATA[1..4].iter().map(|s| s.to_string()).collect(),
         };

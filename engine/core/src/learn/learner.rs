@@ -6,10 +6,10 @@ use std::time::Instant;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
-use tidemill_ml::{BinaryMetrics, Classifier};
 
 use super::history::{History, HistoryKey};
-use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus};
+use super::model::{Centre, Model};
+use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Result};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::ModelSpec;
@@ -29,7 +29,7 @@ struct Champion {
     name: String,
     version: u64,
     file: FileEntry,
-    model: Arc<Classifier>,
+    model: Arc<Model>,
 }
 
 /// A batch after learning: one outcome a model and the staged model files.
@@ -38,6 +38,8 @@ pub struct Learned {
     pub outcomes: Vec<ModelOutcome>,
     /// Staged, to be listed by the learn record.
     pub files: Vec<FileEntry>,
+    /// Centres of the clusterings trained after the batch.
+    pub centres: Vec<Centre>,
 }
 
 impl Learner {
@@ -58,7 +60,7 @@ impl Learner {
     pub fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
         for outcome in &newest.models {
             if let (Some(version), Some(file)) = (outcome.version, &outcome.file) {
-                let model = Classifier::from_bytes(&read_bytes(lake, file)?)
+                let model = Model::from_bytes(outcome.algorithm, &read_bytes(lake, file)?)
                     .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
                 self.champions.push(Champion {
                     name: outcome.name.clone(),
@@ -120,9 +122,10 @@ impl Learner {
             let running: Vec<_> = specs.iter().map(|spec| scope.spawn(|| self.step(spec))).collect();
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()
         });
-        let mut learned = Learned { outcomes: Vec::new(), files: Vec::new() };
+        let mut learned = Learned { outcomes: Vec::new(), files: Vec::new(), centres: Vec::new() };
         for (spec, step) in specs.iter().zip(steps) {
             if let Some(model) = step.model {
+                learned.centres.extend(model.centres(&spec.config.name));
                 let file = self.stage_model(lake, batch_id, &spec.config.name, &model)?;
                 self.champions.retain(|c| c.name != spec.config.name);
                 self.champions.push(Champion {
@@ -161,11 +164,7 @@ impl Learner {
         let Some(history) = self.histories.iter().find(|history| history.key == key) else {
             return Step { reason: Some("it has no rows".into()), ..Step::default() };
         };
-        let score = |model: &Classifier, rows: &[u32]| -> Option<BinaryMetrics> {
-            let labels: Vec<bool> = rows.iter().map(|&row| history.labels[row as usize]).collect();
-            let probabilities = model.predict_proba(&history.features, rows).ok()?;
-            BinaryMetrics::compute(&labels, &probabilities).ok()
-        };
+        let score = |model: &Model, rows: &[u32]| model.score(history, rows, spec.config.seed);
         let champion = self.champion(&spec.config.name);
         let mut step = Step { train_rows: history.training.len() as u64, ..Step::default() };
         if let Some(champion) = champion.filter(|_| spec.config.evaluate.prequential) {
@@ -173,18 +172,11 @@ impl Learner {
             step.prequential_version = step.prequential.as_ref().map(|_| champion.version);
         }
         let started = Instant::now();
-        let trained = match spec.config.algorithm() {
-            Err(message) => Err(message),
-            Ok(algorithm) => Classifier::fit(
-                &algorithm,
-                &history.features,
-                &history.labels,
-                &history.training,
-                spec.config.seed,
-                champion.map(|c| c.model.as_ref()),
-            )
-            .map_err(|e| e.to_string()),
-        };
+        let warm_start = champion.map(|c| c.model.as_ref());
+        let trained = spec
+            .config
+            .training()
+            .and_then(|training| Model::train(&training, history, spec.config.seed, warm_start));
         step.train_ms = started.elapsed().as_secs_f64() * 1e3;
         match trained {
             Ok(model) => {
@@ -199,7 +191,7 @@ impl Learner {
         step
     }
 
-    fn stage_model(&self, lake: &Lake, batch_id: u64, name: &str, model: &Classifier) -> Result<FileEntry> {
+    fn stage_model(&self, lake: &Lake, batch_id: u64, name: &str, model: &Model) -> Result<FileEntry> {
         let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
         stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0)
     }
@@ -207,10 +199,10 @@ impl Learner {
 
 #[derive(Default)]
 struct Step {
-    model: Option<Classifier>,
+    model: Option<Model>,
     reason: Option<String>,
-    holdout: Option<BinaryMetrics>,
-    prequential: Option<BinaryMetrics>,
+    holdout: Option<Scores>,
+    prequential: Option<Scores>,
     prequential_version: Option<u64>,
     train_rows: u64,
     train_ms: f64,

@@ -12,6 +12,8 @@
 
 mod history;
 mod learner;
+mod model;
 pub mod tables;
 
 pub use learner::Learner;
+pub use model::Centre;

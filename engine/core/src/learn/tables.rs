@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use tidemill_ml::BinaryMetrics;
+use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
-use crate::checkpoint::{BatchCounts, DataLoss, ModelOutcome, ModelStatus};
+use crate::checkpoint::{BatchCounts, DataLoss, ModelOutcome, ModelStatus, Scores};
 use crate::error::Result;
+use crate::learn::Centre;
 use crate::progress::Durations;
 
 fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
@@ -64,7 +65,7 @@ pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Re
         outcome: &'a ModelOutcome,
         evaluation: &'static str,
         version: Option<u64>,
-        scores: &'a BinaryMetrics,
+        scores: &'a Scores,
         train_ms: Option<f64>,
     }
     let rows: Vec<Row<'_>> = outcomes
@@ -88,16 +89,18 @@ pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Re
             holdout.into_iter().chain(prequential)
         })
         .collect();
-    let score = |f: fn(&BinaryMetrics) -> Option<f64>| numbers(rows.iter().map(|r| f(r.scores)));
-    let cell = |f: fn(&BinaryMetrics) -> u64| counts(rows.iter().map(|r| Some(f(r.scores))));
-    let none = || numbers(rows.iter().map(|_| None));
+    let score =
+        |f: fn(&BinaryMetrics) -> Option<f64>| numbers(rows.iter().map(|r| r.scores.classes().and_then(f)));
+    let cell = |f: fn(&BinaryMetrics) -> u64| counts(rows.iter().map(|r| r.scores.classes().map(f)));
+    let shape =
+        |f: fn(&ClusterMetrics) -> Option<f64>| numbers(rows.iter().map(|r| r.scores.clusters().and_then(f)));
     let columns = vec![
         texts(rows.iter().map(|_| Some(job))),
         counts(rows.iter().map(|_| Some(batch_id))),
         texts(rows.iter().map(|r| Some(r.outcome.name.as_str()))),
         counts(rows.iter().map(|r| r.version)),
         texts(rows.iter().map(|r| Some(r.evaluation))),
-        cell(|s| s.rows),
+        counts(rows.iter().map(|r| Some(r.scores.rows()))),
         score(|s| Some(s.accuracy)),
         score(|s| s.auc),
         score(|s| Some(s.log_loss)),
@@ -109,8 +112,8 @@ pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Re
         cell(|s| s.true_negatives),
         cell(|s| s.false_negatives),
         numbers(rows.iter().map(|r| r.train_ms)),
-        none(),
-        none(),
+        shape(|s| Some(s.inertia)),
+        shape(|s| s.silhouette),
     ];
     Ok(RecordBatch::try_new(metrics_schema(), columns)?)
 }
@@ -246,4 +249,35 @@ pub fn data_loss(job: &str, batch_id: u64, topic: &str, losses: &[DataLoss]) -> 
         texts(losses.iter().map(|l| Some(l.reason.as_str()))),
     ];
     Ok(RecordBatch::try_new(data_loss_schema(), columns)?)
+}
+
+/// Columns of `system.centres`: one row a batch, clustering, cluster and feature.
+pub fn centres_schema() -> SchemaRef {
+    use DataType::{Float64, UInt32, UInt64, Utf8};
+    schema(&[
+        ("job", Utf8, false),
+        ("batch_id", UInt64, false),
+        ("model", Utf8, false),
+        ("cluster", UInt32, false),
+        ("rows", UInt64, false),
+        ("feature", Utf8, false),
+        ("value", Float64, false),
+    ])
+}
+
+/// Rows of `system.centres` for one batch; values are in the features' own units.
+///
+/// # Errors
+/// Internal, if the columns do not fit the schema.
+pub fn centres(job: &str, batch_id: u64, centres: &[Centre]) -> Result<RecordBatch> {
+    let columns = vec![
+        texts(centres.iter().map(|_| Some(job))),
+        counts(centres.iter().map(|_| Some(batch_id))),
+        texts(centres.iter().map(|c| Some(c.model.as_str()))),
+        Arc::new(UInt32Array::from_iter_values(centres.iter().map(|c| c.cluster))) as ArrayRef,
+        counts(centres.iter().map(|c| Some(c.rows))),
+        texts(centres.iter().map(|c| Some(c.feature.as_str()))),
+        numbers(centres.iter().map(|c| Some(c.value))),
+    ];
+    Ok(RecordBatch::try_new(centres_schema(), columns)?)
 }

@@ -6,5 +6,6 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sql/chicago_arrests/schema.sql", include_str!("../../../../sql/chicago_arrests/schema.sql")),
     ("sql/chicago_arrests/transform.sql", include_str!("../../../../sql/chicago_arrests/transform.sql")),
     ("sql/chicago_arrests/features.sql", include_str!("../../../../sql/chicago_arrests/features.sql")),
+    ("sql/chicago_arrests/hotspots.sql", include_str!("../../../../sql/chicago_arrests/hotspots.sql")),
     ("sql/chicago_arrests/messages.sql", include_str!("../../../../sql/chicago_arrests/messages.sql")),
 ];

@@ -117,8 +117,9 @@ pub struct ModelConfig {
     pub algorithm: AlgorithmName,
     /// Path of the row-wise SELECT over the committed rows that makes the label and the features.
     pub features: String,
-    /// The column of `features` that is to be predicted.
-    pub label: String,
+    /// The column of `features` that is to be predicted; a k-means has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Seed of every random choice.
     #[serde(default = "default_seed")]
     pub seed: u64,
@@ -128,21 +129,27 @@ pub struct ModelConfig {
     /// random_forest: number of trees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<u32>,
-    /// random_forest: greatest depth of a tree.
+    /// random_forest, decision_tree: greatest depth of a tree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_depth: Option<u32>,
-    /// random_forest: share of the features tried at a split, in (0, 1].
+    /// random_forest, decision_tree: share of the features tried at a split, in (0, 1].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_features: Option<f64>,
-    /// random_forest: fewest rows in a leaf.
+    /// random_forest, decision_tree: fewest rows in a leaf.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_samples_leaf: Option<u32>,
     /// logistic_regression: strength of the L2 penalty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
-    /// logistic_regression: most iterations of the solver.
+    /// logistic_regression, kmeans: most iterations of the solver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u64>,
+    /// kmeans: number of clusters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<u32>,
+    /// kmeans: runs from other first centres, of which the best is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<u32>,
 }
 
 fn default_seed() -> u64 {
@@ -155,8 +162,12 @@ fn default_seed() -> u64 {
 pub enum AlgorithmName {
     /// linfa-logistic on densely encoded features.
     LogisticRegression,
+    /// The engine's histogram tree.
+    DecisionTree,
     /// The engine's histogram forest.
     RandomForest,
+    /// linfa-clustering on standardised numeric features.
+    Kmeans,
 }
 
 impl AlgorithmName {
@@ -164,9 +175,20 @@ impl AlgorithmName {
     pub fn as_str(self) -> &'static str {
         match self {
             AlgorithmName::LogisticRegression => "logistic_regression",
+            AlgorithmName::DecisionTree => "decision_tree",
             AlgorithmName::RandomForest => "random_forest",
+            AlgorithmName::Kmeans => "kmeans",
         }
     }
+}
+
+/// What a model is trained by.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Training {
+    /// Predicts a label.
+    Classifier(tidemill_ml::Algorithm),
+    /// Groups rows.
+    Clusters(tidemill_ml::KMeansParams),
 }
 
 /// How a model is scored at each batch.
@@ -192,58 +214,82 @@ impl Default for Evaluate {
 }
 
 impl ModelConfig {
-    /// The algorithm with its parameters, checked.
+    /// What the model is trained by, with its parameters, checked.
     ///
     /// # Errors
     /// A sentence that names the wrong key: a parameter of another algorithm, or a value out of range.
-    pub fn algorithm(&self) -> Result<tidemill_ml::Algorithm, String> {
-        use tidemill_ml::{Algorithm, LogisticRegressionParams, RandomForestParams};
-        let misplaced = |keys: &[(&str, bool)]| {
-            keys.iter().find(|(_, set)| *set).map(|(key, _)| {
-                format!("model `{}`: `{key}` is not a parameter of {}", self.name, self.algorithm.as_str())
-            })
+    pub fn training(&self) -> Result<Training, String> {
+        use AlgorithmName::{DecisionTree, Kmeans, LogisticRegression, RandomForest};
+        let refuse = |message: String| Err(format!("model `{}`: {message}", self.name));
+        let parameters: [(&str, bool, &[AlgorithmName]); 8] = [
+            ("trees", self.trees.is_some(), &[RandomForest]),
+            ("max_depth", self.max_depth.is_some(), &[RandomForest, DecisionTree]),
+            ("max_features", self.max_features.is_some(), &[RandomForest, DecisionTree]),
+            ("min_samples_leaf", self.min_samples_leaf.is_some(), &[RandomForest, DecisionTree]),
+            ("alpha", self.alpha.is_some(), &[LogisticRegression]),
+            ("max_iterations", self.max_iterations.is_some(), &[LogisticRegression, Kmeans]),
+            ("clusters", self.clusters.is_some(), &[Kmeans]),
+            ("restarts", self.restarts.is_some(), &[Kmeans]),
+        ];
+        if let Some((key, ..)) = parameters.iter().find(|(_, set, of)| *set && !of.contains(&self.algorithm))
+        {
+            return refuse(format!("`{key}` is not a parameter of {}", self.algorithm.as_str()));
+        }
+        match (self.algorithm == Kmeans, &self.label) {
+            (true, Some(_)) => return refuse("`label` is not for kmeans, which predicts nothing".into()),
+            (false, None) => return refuse("`label` is missing: the column that is to be predicted".into()),
+            _ => {}
+        }
+        if !(0.0..1.0).contains(&self.evaluate.holdout) {
+            return refuse(format!("evaluate.holdout is a share in [0, 1), not {}", self.evaluate.holdout));
+        }
+        if self.evaluate.holdout > 0.0 && self.evaluate.holdout_key.is_empty() {
+            return refuse("evaluate.holdout_key names no column".into());
+        }
+        let (training, valid) = self.parameters();
+        valid.map_err(|e| format!("model `{}`: {e}", self.name))?;
+        Ok(training)
+    }
+
+    fn parameters(&self) -> (Training, Result<(), tidemill_ml::Error>) {
+        use tidemill_ml::{
+            Algorithm, DecisionTreeParams, KMeansParams, LogisticRegressionParams, RandomForestParams,
         };
-        let algorithm = match self.algorithm {
+        match self.algorithm {
             AlgorithmName::LogisticRegression => {
-                if let Some(message) = misplaced(&[
-                    ("trees", self.trees.is_some()),
-                    ("max_depth", self.max_depth.is_some()),
-                    ("max_features", self.max_features.is_some()),
-                    ("min_samples_leaf", self.min_samples_leaf.is_some()),
-                ]) {
-                    return Err(message);
-                }
                 let mut params = LogisticRegressionParams::default();
                 params.alpha = self.alpha.unwrap_or(params.alpha);
                 params.max_iterations = self.max_iterations.unwrap_or(params.max_iterations);
-                params.validate().map_err(|e| format!("model `{}`: {e}", self.name))?;
-                Algorithm::LogisticRegression(params)
+                let valid = params.validate();
+                (Training::Classifier(Algorithm::LogisticRegression(params)), valid)
+            }
+            AlgorithmName::DecisionTree => {
+                let mut params = DecisionTreeParams::default();
+                params.max_depth = self.max_depth.unwrap_or(params.max_depth);
+                params.max_features = self.max_features.unwrap_or(params.max_features);
+                params.min_samples_leaf = self.min_samples_leaf.unwrap_or(params.min_samples_leaf);
+                let valid = params.validate();
+                (Training::Classifier(Algorithm::DecisionTree(params)), valid)
             }
             AlgorithmName::RandomForest => {
-                if let Some(message) = misplaced(&[
-                    ("alpha", self.alpha.is_some()),
-                    ("max_iterations", self.max_iterations.is_some()),
-                ]) {
-                    return Err(message);
-                }
                 let mut params = RandomForestParams::default();
                 params.trees = self.trees.unwrap_or(params.trees);
                 params.max_depth = self.max_depth.unwrap_or(params.max_depth);
                 params.max_features = self.max_features.unwrap_or(params.max_features);
                 params.min_samples_leaf = self.min_samples_leaf.unwrap_or(params.min_samples_leaf);
-                params.validate().map_err(|e| format!("model `{}`: {e}", self.name))?;
-                Algorithm::RandomForest(params)
+                let valid = params.validate();
+                (Training::Classifier(Algorithm::RandomForest(params)), valid)
             }
-        };
-        if !(0.0..1.0).contains(&self.evaluate.holdout) {
-            return Err(format!(
-                "model `{}`: evaluate.holdout is a share in [0, 1), not {}",
-                self.name, self.evaluate.holdout
-            ));
+            AlgorithmName::Kmeans => {
+                let mut params = KMeansParams::default();
+                params.clusters = self.clusters.unwrap_or(params.clusters);
+                params.restarts = self.restarts.unwrap_or(params.restarts);
+                if let Some(most) = self.max_iterations {
+                    params.max_iterations = u32::try_from(most).unwrap_or(u32::MAX);
+                }
+                let valid = params.validate();
+                (Training::Clusters(params), valid)
+            }
         }
-        if self.evaluate.holdout > 0.0 && self.evaluate.holdout_key.is_empty() {
-            return Err(format!("model `{}`: evaluate.holdout_key names no column", self.name));
-        }
-        Ok(algorithm)
     }
 }

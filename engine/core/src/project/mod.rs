@@ -15,7 +15,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize;
 
-pub use config::{AlgorithmName, Evaluate, FailOnDataLoss, ModelConfig, StartingOffsets};
+pub use config::{AlgorithmName, Evaluate, FailOnDataLoss, ModelConfig, StartingOffsets, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
 
@@ -159,7 +159,7 @@ impl Project {
         let table_path = table_path(&file.table.path)?;
         let mut models = Vec::new();
         for config in file.models {
-            config.algorithm().map_err(Error::user)?;
+            config.training().map_err(Error::user)?;
             if models.iter().any(|spec: &ModelSpec| spec.config.name == config.name) {
                 return Err(Error::user(format!("two models are called `{}`", config.name)));
             }
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!((job.schema_name.as_str(), job.table_name.as_str()), ("chicago_arrests", "crimes"));
         assert_eq!(job.source.topic, "crimes");
         let names: Vec<&str> = job.models.iter().map(|m| m.config.name.as_str()).collect();
-        assert_eq!(names, ["logistic", "forest"]);
+        assert_eq!(names, ["logistic", "forest", "tree", "hotspots"]);
     }
 
     #[test]
@@ -313,6 +313,8 @@ mod tests {
         for (key, value) in [
             ("models.forest.trees", "0"),
             ("models.forest.alpha", "0.5"),
+            ("models.hotspots.label", "arrest"),
+            ("models.hotspots.clusters", "0"),
             ("models.forest.evaluate.holdout", "1.0"),
             ("source.max_offsets_per_trigger", "0"),
             ("source.fail_on_data_loss", "maybe"),

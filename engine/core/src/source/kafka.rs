@@ -85,6 +85,9 @@ impl KafkaSource {
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "100")
+            // While a batch is written the queue fills up; the default lets a partition rest 1 s before it is
+            // fetched again.
+            .set("fetch.queue.backoff.ms", "5")
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", "50")
             .set("log_level", "0");

@@ -20,7 +20,8 @@ use crate::table::publish::readable_path;
 use crate::table::read::committed_files;
 
 /// Names of the system tables.
-pub(super) const SYSTEM_TABLES: [&str; 5] = ["batches", "data_loss", "dead_letters", "metrics", "models"];
+pub(super) const SYSTEM_TABLES: [&str; 6] =
+    ["batches", "centres", "data_loss", "dead_letters", "metrics", "models"];
 
 /// The tables of one job.
 #[derive(Debug)]
@@ -117,6 +118,7 @@ impl SchemaProvider for SystemSchema {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let schema = match name {
             "batches" => tables::batches_schema(),
+            "centres" => tables::centres_schema(),
             "data_loss" => tables::data_loss_schema(),
             "dead_letters" => dead_letters_schema(),
             "metrics" => tables::metrics_schema(),

@@ -160,6 +160,9 @@ impl Driver {
             added.push(system("metrics", tables::metrics(&job.name, batch_id, &learned.outcomes)?)?);
             added.push(system("models", tables::models(&job.name, batch_id, &learned.outcomes)?)?);
         }
+        if !learned.centres.is_empty() {
+            added.push(system("centres", tables::centres(&job.name, batch_id, &learned.centres)?)?);
+        }
         durations.learn = Some(ms(started));
         added.push(system(
             "batches",

@@ -1,0 +1,106 @@
+//! A trained model of either kind, and how each is trained and scored on a history.
+
+use tidemill_ml::{BinaryMetrics, Classifier, KMeans};
+
+use super::history::History;
+use crate::checkpoint::Scores;
+use crate::error::Result;
+use crate::project::{AlgorithmName, Training};
+
+/// A trained model.
+pub(super) enum Model {
+    Classifier(Classifier),
+    Clusters(KMeans),
+}
+
+/// One coordinate of one cluster's centre, in the feature's own unit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Centre {
+    /// The model.
+    pub model: String,
+    /// Number of the cluster, from 0.
+    pub cluster: u32,
+    /// Training rows in the cluster.
+    pub rows: u64,
+    /// The feature.
+    pub feature: String,
+    /// The coordinate.
+    pub value: f64,
+}
+
+impl Model {
+    /// Trains on the rows that are not held out; the reason if that cannot be done.
+    pub(super) fn train(
+        training: &Training,
+        history: &History,
+        seed: u64,
+        warm_start: Option<&Model>,
+    ) -> Result<Model, String> {
+        let (features, rows) = (&history.features, &history.training);
+        match training {
+            Training::Classifier(algorithm) => {
+                let before = match warm_start {
+                    Some(Model::Classifier(model)) => Some(model),
+                    _ => None,
+                };
+                Classifier::fit(algorithm, features, &history.labels, rows, seed, before)
+                    .map(Model::Classifier)
+                    .map_err(|e| e.to_string())
+            }
+            Training::Clusters(params) => {
+                let before = match warm_start {
+                    Some(Model::Clusters(model)) => Some(model),
+                    _ => None,
+                };
+                KMeans::fit(params, features, rows, seed, before)
+                    .map(Model::Clusters)
+                    .map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// Scores on these rows; `None` where they define no score (no rows).
+    pub(super) fn score(&self, history: &History, rows: &[u32], seed: u64) -> Option<Scores> {
+        match self {
+            Model::Classifier(model) => {
+                let labels: Vec<bool> =
+                    rows.iter().filter_map(|&row| history.labels.get(row as usize).copied()).collect();
+                let probabilities = model.predict_proba(&history.features, rows).ok()?;
+                BinaryMetrics::compute(&labels, &probabilities).ok().map(Scores::Classes)
+            }
+            Model::Clusters(model) => model.metrics(&history.features, rows, seed).ok().map(Scores::Clusters),
+        }
+    }
+
+    /// The centres, if it has any.
+    pub(super) fn centres(&self, name: &str) -> Vec<Centre> {
+        let Model::Clusters(model) = self else { return Vec::new() };
+        let mut centres = Vec::new();
+        for ((cluster, centre), &rows) in (0u32..).zip(model.centres()).zip(model.sizes()) {
+            for (feature, value) in model.numeric_names().iter().zip(centre) {
+                centres.push(Centre {
+                    model: name.to_owned(),
+                    cluster,
+                    rows,
+                    feature: feature.clone(),
+                    value,
+                });
+            }
+        }
+        centres
+    }
+
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, tidemill_ml::Error> {
+        match self {
+            Model::Classifier(model) => model.to_bytes(),
+            Model::Clusters(model) => model.to_bytes(),
+        }
+    }
+
+    pub(super) fn from_bytes(algorithm: AlgorithmName, bytes: &[u8]) -> Result<Model, tidemill_ml::Error> {
+        match algorithm {
+            AlgorithmName::Kmeans => KMeans::from_bytes(bytes).map(Model::Clusters),
+            _ => Classifier::from_bytes(bytes).map(Model::Classifier),
+        }
+    }
+}
