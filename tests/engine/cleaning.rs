@@ -159,7 +159,7 @@ async fn bad_files_name_file_line_and_column_and_leave_the_table_alone() {
     )
     .unwrap();
     packed.truncate(packed.len() / 2);
-    let cases: [BadFile<'_>; 9] = [
+    let cases: [BadFile<'_>; 10] = [
         ("cut.csv.gz", packed, Some(1), &["cut.csv.gz after line ", "gzip -t"]),
         (
             "beat.csv",
@@ -197,7 +197,15 @@ async fn bad_files_name_file_line_and_column_and_leave_the_table_alone() {
             "rewritten.csv",
             rewritten.into(),
             Some(1),
-            &["rewritten.csv, line 3, column Date: two formats in one column: `09-06-2015 12:45` here"],
+            &[
+                "rewritten.csv, line 3, column Date: `09-06-2015 12:45` is not MM/DD/YYYY hh:mm:ss AM, the one format of this column (see line 2)",
+            ],
+        ),
+        (
+            "calendar.csv",
+            SPREADSHEET.replace("09/16/2015 07:30", "09/31/2015 07:30").into(),
+            Some(1),
+            &["calendar.csv, line 3, column Date: ", "09/31/2015 07:30:00 PM"],
         ),
         (
             "district.csv",

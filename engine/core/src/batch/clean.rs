@@ -89,17 +89,18 @@ impl CleanFile {
     /// Data, with line and column: a row or cell that cannot be read, a second form of cells in a column that allows one.
     pub async fn next_batch(&mut self) -> Result<Option<CleanBatch>> {
         let Some(text) = self.csv.next_batch(&self.columns)? else { return Ok(None) };
-        let rows = match self.sql.run_strict(&text.rows, self.now).await {
+        let rows = match self.sql.run_strict(&text, self.now).await {
             Ok(rows) => rows,
-            Err((at, reason)) => return Err(self.located(&text.rows, at, reason).await),
+            Err((at, reason)) => return Err(self.located(&text, at, reason).await),
         };
         self.check_formats(&rows)?;
-        let read = text.rows.num_rows();
+        let read = text.num_rows();
         let mut dropped = BTreeMap::new();
         count(&mut dropped, "filtered", read.saturating_sub(rows.num_rows()));
 
+        let path = self.path().to_string_lossy();
         let file: ArrayRef =
-            Arc::new(StringArray::from_iter_values(vec![self.path().to_string_lossy(); rows.num_rows()]));
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(path.as_ref(), rows.num_rows())));
         let columns = self.schema.fields().iter().map(|field| match field.name().as_str() {
             FILE => Ok(file.clone()),
             name => {
@@ -164,7 +165,10 @@ impl CleanFile {
             }
             reason = match (self.formats.get(&heading), row.column(index).as_string_opt::<i32>()) {
                 (Some((format, above)), Some(cell)) => {
-                    format!("two formats in one column: `{}` here, {format} on line {above}", cell.value(0))
+                    format!(
+                        "`{}` is not {format}, the one format of this column (see line {above})",
+                        cell.value(0)
+                    )
                 }
                 _ => why,
             };

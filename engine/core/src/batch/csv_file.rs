@@ -37,12 +37,6 @@ pub struct CsvFile {
     line: u64,
 }
 
-/// Some rows of a file.
-pub struct TextBatch {
-    /// The selected columns as text, and `_line` (BIGINT) behind them.
-    pub rows: RecordBatch,
-}
-
 /// The columns of a batch that selects these.
 pub(super) fn text_schema(columns: &[String]) -> SchemaRef {
     let fields = columns.iter().map(|name| Field::new(name, DataType::Utf8, true));
@@ -103,11 +97,12 @@ impl CsvFile {
         &self.header
     }
 
-    /// The next rows with these columns, found by their headings; one that the file lacks is null. `None` at the end.
+    /// The next rows with these columns as text, found by their headings (one that the file lacks is null), and `_line`
+    /// (BIGINT) behind them. `None` at the end.
     ///
     /// # Errors
     /// Data: a row with too few or too many cells, text that is no UTF-8, a gzip file that is cut off.
-    pub fn next_batch(&mut self, columns: &[String]) -> Result<Option<TextBatch>> {
+    pub fn next_batch(&mut self, columns: &[String]) -> Result<Option<RecordBatch>> {
         let positions: Vec<Option<usize>> =
             columns.iter().map(|name| self.header.iter().position(|heading| heading == name)).collect();
         let mut cells: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
@@ -133,7 +128,7 @@ impl CsvFile {
         let mut arrays: Vec<ArrayRef> =
             cells.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
         arrays.push(Arc::new(Int64Array::from(lines)));
-        Ok(Some(TextBatch { rows: RecordBatch::try_new(text_schema(columns), arrays)? }))
+        Ok(Some(RecordBatch::try_new(text_schema(columns), arrays)?))
     }
 
     fn next_record(&mut self, record: &mut ByteRecord) -> Result<bool> {

@@ -17,6 +17,6 @@ mod replace;
 mod run;
 
 pub use clean::{CleanBatch, CleanFile};
-pub use csv_file::{CsvFile, TextBatch};
+pub use csv_file::CsvFile;
 pub use form::{Form, Forms};
 pub use run::{Dropped, FileSummary, RunSummary, run};

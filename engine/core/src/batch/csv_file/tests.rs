@@ -29,10 +29,10 @@ fn read(bytes: &[u8], columns: &[&str]) -> Result<Vec<(i64, Vec<Option<String>>)
     let mut csv = CsvFile::open(file.path())?;
     let mut rows = Vec::new();
     while let Some(batch) = csv.next_batch(&columns)? {
-        let lines = batch.rows.column_by_name(LINE).unwrap().as_primitive::<Int64Type>();
-        for row in 0..batch.rows.num_rows() {
+        let lines = batch.column_by_name(LINE).unwrap().as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
             let cell = |c: &String| {
-                let cells = batch.rows.column_by_name(c).unwrap().as_string::<i32>();
+                let cells = batch.column_by_name(c).unwrap().as_string::<i32>();
                 cells.is_valid(row).then(|| cells.value(row).to_owned())
             };
             rows.push((lines.value(row), columns.iter().map(cell).collect()));
