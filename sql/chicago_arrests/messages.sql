@@ -1,21 +1,22 @@
--- What `tidemill produce chicago-arrests` sends: the fields of a message, from the text cells of a row in the portal's form.
--- It runs row by row over the table `portal`: the portal's 22 columns and "Date Precision", all text, empty cells null.
+-- What `tidemill produce chicago-arrests` sends: the fields of a message, from a row of the clean table.
+-- input: chicago-crimes
+-- It runs row by row over the file as the job chicago-crimes cleans it, whichever of that job's forms the file has.
 -- A null field is left out of the message.
 SELECT
-    CAST("Arrest" AS BOOLEAN) AS arrest,
-    CAST("Domestic" AS BOOLEAN) AS domestic,
-    CAST("Beat" AS INT) AS beat,
-    CAST("District" AS INT) AS district,
-    CAST("Community Area" AS INT) AS community_area,
-    CAST("X Coordinate" AS DOUBLE) AS x_coordinate,
-    CAST("Y Coordinate" AS DOUBLE) AS y_coordinate,
-    "IUCR" AS iucr,
-    "Location Description" AS location_description,
-    "FBI Code" AS fbi_code,
-    "Block" AS block,
-    CAST(DATE_PART('month', happened_at) AS INT) AS month,
-    CAST(DATE_PART('day', happened_at) AS INT) AS day,
-    -- Where only the day is known, the cell says midnight and means nothing.
-    CASE WHEN "Date Precision" IS DISTINCT FROM 'day' THEN CAST(DATE_PART('hour', happened_at) AS INT) END AS hour,
-    CASE WHEN "Date Precision" IS DISTINCT FROM 'day' THEN CAST(DATE_PART('minute', happened_at) AS INT) END AS minute
-FROM (SELECT *, TO_TIMESTAMP("Date", '%m/%d/%Y %I:%M:%S %p') AS happened_at FROM portal)
+    arrest,
+    domestic,
+    CAST(beat AS INT) AS beat,
+    CAST(district AS INT) AS district,
+    community_area,
+    x_coordinate,
+    y_coordinate,
+    iucr,
+    location_description,
+    fbi_code,
+    block,
+    CAST(DATE_PART('month', date) AS INT) AS month,
+    CAST(DATE_PART('day', date) AS INT) AS day,
+    -- Where only the day is known, the clock says midnight and means nothing.
+    CASE WHEN date_precision IS DISTINCT FROM 'day' THEN CAST(DATE_PART('hour', date) AS INT) END AS hour,
+    CASE WHEN date_precision IS DISTINCT FROM 'day' THEN CAST(DATE_PART('minute', date) AS INT) END AS minute
+FROM crimes

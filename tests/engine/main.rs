@@ -9,6 +9,7 @@
 mod support;
 
 mod bad_input;
+mod cleaning;
 mod command_line;
 mod crash;
 mod figures;

@@ -22,6 +22,7 @@ use crate::produce::Rate;
 Examples:
   tidemill demo                                  the whole way once, offline
   tidemill stream chicago-arrests                follow a Kafka topic
+  tidemill run chicago-crimes --input FILE       clean files into a table
   tidemill metrics chicago-arrests               accuracy and AUC by batch
   tidemill sql \"SELECT count(*) FROM crimes\"     query the lake's tables
   tidemill sql                                   a prompt
@@ -100,6 +101,24 @@ Examples:
   tidemill stream chicago-arrests --batches 5 --set source.max_offsets_per_trigger=5000
   tidemill stream chicago-arrests --progress json | jq .numInputRows")]
     Stream(StreamArgs),
+    /// Run a batch job: clean files of several forms into one table
+    #[command(after_help = "\
+Each file's header says which form it has (chicago-crimes knows the portal's,
+Kaggle's and one that went through a spreadsheet), and that form's SQL makes the
+table's columns of its text cells. The files are taken in the order given; of
+several rows with one key the first stays. Rows that are not in the table are
+counted by reason, on stdout.
+
+The table is replaced as a whole or, at any error, not at all: a row with too
+few cells, a cell that the SQL refuses or a second date format in a column is an
+error that names file, line and column. The cleaned rows are held in memory.
+
+Examples:
+  tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv
+  tidemill run chicago-crimes --input crimes.csv
+  tidemill run chicago-crimes --input 2014.csv.gz 2015.csv 2016.csv.gz --format json
+  tidemill sql \"SELECT date_precision, count(*) FROM chicago_crimes.crimes GROUP BY 1\"")]
+    Run(RunArgs),
     /// Query the tables of the lake; without a statement, a prompt
     #[command(after_help = "\
 A job's tables are job.table, with hyphens as underscores; a bare name works
@@ -127,9 +146,11 @@ Examples:
     Metrics(MetricsArgs),
     /// Send a file's rows to the Kafka topic of a job
     #[command(after_help = "\
-The file is a CSV in the form of Chicago's data portal, plain or .gz; columns
-that the job does not know are ignored. Rows go out in file order, row n to
-partition n modulo the number of partitions, by an idempotent producer.
+The file is a CSV, plain or .gz, in any form that the job knows by its header
+(for chicago-arrests those of `tidemill run chicago-crimes`) and is cleaned by
+the same SQL, but rows with an id seen before are sent too. Columns that the form
+does not have are ignored. Rows go out in file order, row n to partition n modulo
+the number of partitions, by an idempotent producer.
 Exits with 1 if a row was not delivered.
 
 Examples:
@@ -191,6 +212,18 @@ pub(crate) enum ProgressFormat {
     Json,
 }
 
+/// `tidemill run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The batch job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// CSV files with a header, plain or .gz, one or several
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
 /// `tidemill sql`.
 #[derive(Debug, Args)]
 pub(crate) struct SqlArgs {
@@ -244,7 +277,7 @@ pub(crate) enum Evaluation {
 pub(crate) struct ProduceArgs {
     /// The job whose topic gets the rows
     pub(crate) job: String,
-    /// A CSV in the portal's form, plain or .gz
+    /// A CSV in a form that the job knows, plain or .gz
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
     /// Only rows of this month

@@ -10,7 +10,7 @@
 //! The modules are in the order of that way: [`project`] reads what a user wrote, [`source`] the messages,
 //! [`decode`] makes rows of them, [`rowwise`] runs a job's SQL on them, [`table`] makes them a visible file,
 //! [`checkpoint`] keeps the records, [`learn`] trains and scores, [`stream`] drives all of it, and [`sql`] reads
-//! what came out.
+//! what came out. [`batch`] is the other way in: files, as a whole, to one table.
 //!
 //! ```no_run
 //! use std::sync::{Arc, atomic::AtomicBool};
@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+pub mod batch;
 pub mod checkpoint;
 pub mod decode;
 mod error;

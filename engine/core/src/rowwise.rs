@@ -105,6 +105,35 @@ impl RowSql {
         Ok(RowSqlOutput { rows: concat_batches(&self.output, &results)?, failed })
     }
 
+    /// Runs over a batch of which every row is to succeed: one that fails ends it.
+    ///
+    /// # Errors
+    /// Index of the first row that fails, and what went wrong.
+    pub async fn run_strict(
+        &self,
+        batch: &RecordBatch,
+        now: DateTime<Utc>,
+    ) -> Result<RecordBatch, (usize, String)> {
+        let (mut start, mut length) = (0, batch.num_rows());
+        let mut error = match self.run_slice(batch.clone(), now).await {
+            Ok(rows) => return Ok(rows),
+            Err(error) => error,
+        };
+        while length > 1 {
+            let half = length / 2;
+            match self.run_slice(batch.slice(start, half), now).await {
+                Err(e) => (length, error) = (half, e),
+                Ok(_) => (start, length) = (start + half, length - half),
+            }
+        }
+        // The error of the whole may be of a later row.
+        if let Err(e) = self.run_slice(batch.slice(start, length), now).await {
+            error = e;
+        }
+        let reason = error.find_root().strip_backtrace();
+        Err((start, reason.trim_start_matches("Arrow error: ").to_owned()))
+    }
+
     async fn run_slice(
         &self,
         batch: RecordBatch,

@@ -5,6 +5,7 @@ mod data;
 mod demo;
 mod metrics;
 mod produce;
+mod run;
 pub(crate) mod sql;
 mod stream;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
     match &cli.command {
         Command::Demo(args) => block_on(demo::run(global, args)),
         Command::Stream(args) => block_on(stream::run(global, args)),
+        Command::Run(args) => block_on(run::run(global, args)),
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
         Command::Produce(args) => block_on(produce::run(global, args)),

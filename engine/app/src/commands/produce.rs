@@ -48,5 +48,8 @@ pub(super) async fn with_bar(
         summary.topic,
         summary.partitions
     ));
+    for (reason, rows) in &summary.dropped {
+        eprintln!("{} of the file not sent: {reason}", style::rows(*rows));
+    }
     Ok(summary.rows)
 }

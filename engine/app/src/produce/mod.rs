@@ -1,19 +1,19 @@
-//! `tidemill produce`: rows of a file in the portal's form become JSON messages on a job's topic.
+//! `tidemill produce`: rows of a file become JSON messages on a job's topic.
 //!
 //! ```text
-//! portal (CSV, gzip) ──text columns──> messages.sql ──rows──> JSON lines ──> sender (rdkafka), row n to partition n mod p
+//! CSV, gzip ──the form's SQL──> clean rows ──messages.sql──> JSON lines ──> sender (rdkafka), row n to partition n mod p
 //! ```
 //!
 //! One batch of the file is in hand at a time, so memory does not grow with the file. The order is the file's, and a row
 //! is counted when the broker has acknowledged it, not when it was sent.
 
 mod messages;
-mod portal;
 mod rate;
 mod sender;
 #[cfg(test)]
 mod test_file;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,7 +24,6 @@ use tidemill_core::project::{Job, Project};
 pub(crate) use rate::Rate;
 
 use messages::Messages;
-use portal::PortalFile;
 use sender::Sender;
 
 /// Longest wait for the first answer of a broker.
@@ -35,7 +34,7 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// What to send and where.
 #[derive(Debug, Clone)]
 pub(crate) struct ProduceOptions {
-    /// CSV in the portal's form, plain or gzip.
+    /// CSV in a form that the job knows, plain or gzip.
     pub(crate) input: PathBuf,
     /// Keep only rows of this month, 1 to 12.
     pub(crate) month: Option<u32>,
@@ -62,6 +61,8 @@ pub(crate) struct ProduceSummary {
     pub(crate) partitions: u32,
     /// The topic was not there before.
     pub(crate) created: bool,
+    /// Rows of the file that the cleaning has dropped and that were not sent, by reason.
+    pub(crate) dropped: BTreeMap<String, u64>,
     /// From the first row to the last acknowledgement.
     pub(crate) elapsed: Duration,
 }
@@ -70,7 +71,7 @@ pub(crate) struct ProduceSummary {
 /// what was sent is still waited for and summed up.
 ///
 /// # Errors
-/// User: no such file, not in the portal's form, SQL that is none; Data: a cell that cannot be cast, a file that is cut
+/// User: no such file, no known form, SQL that is none; Data: a cell that cannot be cast, a file that is cut
 /// off; Source: no broker answers, or a row was not delivered.
 pub(crate) async fn produce(
     options: &ProduceOptions,
@@ -80,9 +81,8 @@ pub(crate) async fn produce(
     on_progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<ProduceSummary> {
     // What is wrong with the file is told before anything is asked of a broker.
-    let mut file = PortalFile::open(&options.input)?;
     let sql_path = format!("sql/{}/messages.sql", job.schema_name);
-    let messages = Messages::new(&sql_path, &project.read(&sql_path)?, options.month).await?;
+    let mut messages = Messages::open(project, &sql_path, &options.input, options.month).await?;
 
     let brokers = options.brokers.as_deref().unwrap_or(&job.source.bootstrap_servers);
     let topic = options.topic.as_deref().unwrap_or(&job.source.topic);
@@ -90,7 +90,7 @@ pub(crate) async fn produce(
     let mut sender = Sender::connect(brokers, topic, partitions, &job.source.options, ANSWER).await?;
 
     let start = Instant::now();
-    let sent = send_rows(options, &mut file, &messages, &mut sender, stop, on_progress).await;
+    let sent = send_rows(options, &mut messages, &mut sender, stop, on_progress).await;
     // Whatever ended it, what was sent gets its answer, and a row that was not delivered is the first thing to know.
     sender.finish(on_progress).await?;
     sent.map_err(|e| e.context(format!("after {} rows were delivered", sender.delivered())))?;
@@ -99,6 +99,7 @@ pub(crate) async fn produce(
         topic: topic.to_owned(),
         partitions: sender.partitions(),
         created: sender.created(),
+        dropped: messages.dropped().clone(),
         elapsed: start.elapsed(),
     })
 }
@@ -106,8 +107,7 @@ pub(crate) async fn produce(
 /// Sends rows until the file ends, enough are sent, `stop` is set or one was not delivered.
 async fn send_rows(
     options: &ProduceOptions,
-    file: &mut PortalFile,
-    messages: &Messages,
+    messages: &mut Messages,
     sender: &mut Sender,
     stop: &AtomicBool,
     on_progress: &mut (dyn FnMut(u64) + Send),
@@ -116,8 +116,7 @@ async fn send_rows(
     let most = options.rows.unwrap_or(u64::MAX);
     let mut reported = start;
     while sender.sent() < most {
-        let Some(batch) = file.next_batch()? else { break };
-        let lines = messages.json_lines(file, &batch).await?;
+        let Some(lines) = messages.next_lines().await? else { break };
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             if sender.sent() == most {
                 break;

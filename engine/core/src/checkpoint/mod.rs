@@ -62,7 +62,7 @@ impl Checkpoint {
     }
 }
 
-fn take_lock(folder: &Path) -> Result<File> {
+pub(crate) fn take_lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let file = File::options()
         .create(true)
@@ -97,7 +97,7 @@ struct Identity {
 /// | A | – | yes | the table was deleted: refused, its rows would never come back |
 /// | A | A | any | goes on |
 /// | A | B | any | they belong to two queries: refused |
-fn query_id(checkpoint: &Path, table_folder: &Path, has_plans: bool) -> Result<String> {
+pub(crate) fn query_id(checkpoint: &Path, table_folder: &Path, has_plans: bool) -> Result<String> {
     let table = table_folder.join(".query.json");
     let both_hint = format!(
         "the table {} and the checkpoint {} belong together: restore the missing one, or delete both to start anew",

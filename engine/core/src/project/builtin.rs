@@ -8,4 +8,8 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sql/chicago_arrests/features.sql", include_str!("../../../../sql/chicago_arrests/features.sql")),
     ("sql/chicago_arrests/hotspots.sql", include_str!("../../../../sql/chicago_arrests/hotspots.sql")),
     ("sql/chicago_arrests/messages.sql", include_str!("../../../../sql/chicago_arrests/messages.sql")),
+    ("jobs/chicago-crimes.toml", include_str!("../../../../jobs/chicago-crimes.toml")),
+    ("sql/chicago_crimes/portal.sql", include_str!("../../../../sql/chicago_crimes/portal.sql")),
+    ("sql/chicago_crimes/kaggle.sql", include_str!("../../../../sql/chicago_crimes/kaggle.sql")),
+    ("sql/chicago_crimes/spreadsheet.sql", include_str!("../../../../sql/chicago_crimes/spreadsheet.sql")),
 ];

@@ -3,6 +3,7 @@
 //! A file in the folder wins over the built-in one of the same path. What comes out is a [`Job`]: every text
 //! read, every value checked, so that later stages cannot meet a wrong setting.
 
+mod batch;
 mod builtin;
 mod config;
 mod overlay;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize;
 
+pub use batch::BatchJob;
 pub use config::{AlgorithmName, Evaluate, FailOnDataLoss, ModelConfig, StartingOffsets, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
@@ -137,6 +139,12 @@ impl Project {
     /// User: no such job (the nearest is named), an unknown key (the nearest is named), a value out of range,
     /// SQL that is no schema.
     pub fn job(&self, name: &str, settings: &Settings) -> Result<Job> {
+        let (file, text) = self.job_file(name)?;
+        self.parse(name, &text, settings).map_err(|e| e.context(file))
+    }
+
+    /// Path and text of a job's file.
+    fn job_file(&self, name: &str) -> Result<(String, String)> {
         let names = self.job_names();
         if !names.iter().any(|known| known == name) {
             let hint = match nearest(name, names.iter().map(String::as_str)) {
@@ -147,11 +155,15 @@ impl Project {
         }
         let file = format!("jobs/{name}.toml");
         let text = self.read(&file)?;
-        self.parse(name, &text, settings).map_err(|e| e.context(file))
+        Ok((file, text))
     }
 
     fn parse(&self, name: &str, text: &str, settings: &Settings) -> Result<Job> {
         let table = overlay::resolve(text, settings)?;
+        if table.contains_key("tables") {
+            return Err(Error::user(format!("`{name}` is a batch job: it reads files, not a stream"))
+                .hint(format!("tidemill run {name} --input FILE…")));
+        }
         let file =
             config::JobFile::deserialize(toml::Value::Table(table)).map_err(|e| key_error(text, &e))?;
         let source = self.source(file.source)?;

@@ -20,6 +20,9 @@ use crate::error::{Error, Result, io_error};
 use crate::lake::Lake;
 
 const STAGED: &str = ".staged";
+const FORMER: &str = ".former";
+/// Files taken out of a table that stay for readers that have just planned on them.
+const FORMER_KEPT: usize = 3;
 
 /// Writes a file to its staged place and flushes it to disk.
 ///
@@ -64,15 +67,47 @@ pub fn roll_forward(lake: &Lake, files: &[FileEntry]) -> Result<()> {
     folders.iter().try_for_each(|folder| sync_folder(folder))
 }
 
-/// Where a listed file can be read now: its final place, or the staged one while the rename is still to come.
+/// Hides what a record takes out of a table, so that a plain glob finds the files that count and no others. The last few
+/// stay in `.former/`. Files that are hidden already stay as they are.
+///
+/// # Errors
+/// Storage.
+pub fn retire(lake: &Lake, files: &[FileEntry]) -> Result<()> {
+    for file in files {
+        let path = lake.resolve(&file.path);
+        let former = hidden_path(&path, FORMER);
+        let Some(folder) = former.parent() else { continue };
+        fs::create_dir_all(folder).map_err(|e| io_error("create", folder, &e))?;
+        match fs::rename(&path, &former) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(io_error("rename", &path, &e)),
+        }
+        let mut kept: Vec<PathBuf> = fs::read_dir(folder)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+            .map_err(|e| io_error("list", folder, &e))?;
+        // Names carry the number of the commit.
+        kept.sort();
+        for old in kept.iter().rev().skip(FORMER_KEPT) {
+            fs::remove_file(old).map_err(|e| io_error("remove", old, &e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a listed file can be read now: its final place, the staged one while the rename is still to come, or the
+/// place of former files if it has been taken out of the table since.
 pub fn readable_path(lake: &Lake, file: &FileEntry) -> PathBuf {
     let path = lake.resolve(&file.path);
     if path.is_file() {
         return path;
     }
-    let staged = staged_path(&path);
-    // The rename may have happened between the two looks.
-    if staged.is_file() { staged } else { path }
+    // The rename may have happened between two looks.
+    [STAGED, FORMER]
+        .map(|folder| hidden_path(&path, folder))
+        .into_iter()
+        .find(|p| p.is_file())
+        .unwrap_or(path)
 }
 
 /// Replaces a small file as a whole.
@@ -103,8 +138,13 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 fn staged_path(path: &Path) -> PathBuf {
+    hidden_path(path, STAGED)
+}
+
+/// The place of a file's name in a hidden folder beside it.
+fn hidden_path(path: &Path, hidden: &str) -> PathBuf {
     match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) => folder.join(STAGED).join(name),
+        (Some(folder), Some(name)) => folder.join(hidden).join(name),
         _ => path.to_owned(),
     }
 }
@@ -127,5 +167,26 @@ mod tests {
         assert_eq!(readable_path(&lake, &file), visible);
         fs::remove_file(&visible).unwrap();
         assert!(roll_forward(&lake, &[file]).is_err());
+    }
+
+    #[test]
+    fn what_is_taken_out_is_hidden_and_the_last_few_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path());
+        let files: Vec<FileEntry> = (0..6)
+            .map(|i| stage(&lake, "j.t", &format!("j/t/batch-{i}.parquet"), b"abc", 1).unwrap())
+            .collect();
+        roll_forward(&lake, &files).unwrap();
+        for _ in 0..2 {
+            retire(&lake, &files[..5]).unwrap();
+        }
+        let visible: Vec<_> = fs::read_dir(folder.path().join("j/t"))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        assert_eq!(visible, ["batch-5.parquet"]);
+        let readable: Vec<bool> = files.iter().map(|f| readable_path(&lake, f).is_file()).collect();
+        assert_eq!(readable, [false, false, true, true, true, true]);
     }
 }

@@ -22,7 +22,9 @@ pub fn committed_files(lake: &Lake, schema_name: &str, table: &str) -> Result<Ve
     // Learn records come after the commits: a file is listed by one of the two kinds, never by both.
     let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
     for number in commits.numbers()? {
-        files.extend(commits.read(number)?.added.into_iter().filter(|f| f.table == table));
+        let commit = commits.read(number)?;
+        files.retain(|file: &FileEntry| !commit.removed.iter().any(|removed| removed.path == file.path));
+        files.extend(commit.added.into_iter().filter(|f| f.table == table));
     }
     if table.starts_with("system.") {
         let learn: RecordList<Learn> = RecordList::read_only(checkpoint.join("learn"));

@@ -1,11 +1,12 @@
 //! JSON of rows, and where a bad cell is found.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::produce::test_file::TestFile;
 
-const SQL: &str = include_str!("../../../../../sql/chicago_arrests/messages.sql");
 const HEADER: &str = "ID,Case Number,Date,Block,IUCR,Primary Type,Description,Location Description,Arrest,Domestic,Beat,District,Ward,\
 Community Area,FBI Code,X Coordinate,Y Coordinate,Year,Updated On,Latitude,Longitude,Location,Source,Date Precision";
 
@@ -19,11 +20,15 @@ fn row(date: &str, arrest: &str, beat: &str, x: &str, place: &str, precision: &s
 
 async fn encode(name: &str, rows: &[String], month: Option<u32>) -> Result<Vec<Value>> {
     let file = TestFile::new(name, format!("{HEADER}\n{}\n", rows.join("\n")).as_bytes());
-    let mut portal = PortalFile::open(file.path())?;
-    let messages = Messages::new("sql/chicago_arrests/messages.sql", SQL, month).await?;
+    read(&file, month).await
+}
+
+async fn read(file: &TestFile, month: Option<u32>) -> Result<Vec<Value>> {
+    let project = Project::open(Path::new("/nonexistent"));
+    let mut messages =
+        Messages::open(&project, "sql/chicago_arrests/messages.sql", file.path(), month).await?;
     let mut values = Vec::new();
-    while let Some(batch) = portal.next_batch()? {
-        let lines = messages.json_lines(&portal, &batch).await?;
+    while let Some(lines) = messages.next_lines().await? {
         let lines = String::from_utf8(lines).unwrap();
         values.extend(lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
     }
@@ -81,7 +86,7 @@ async fn month_keeps_its_rows_in_order() {
 }
 
 #[tokio::test]
-async fn a_bad_cell_is_named_by_row_and_column() {
+async fn a_bad_cell_is_named_by_line_and_column() {
     let good = || row("03/01/2014 01:05:00 PM", "true", "0111", "1", "X", "second");
     // The bad row is in the second batch, so that numbers run on.
     let cases = [
@@ -95,17 +100,49 @@ async fn a_bad_cell_is_named_by_row_and_column() {
         rows[8_499] = bad;
         let error = encode(&format!("bad-{column}.csv"), &rows, None).await.unwrap_err();
         assert_eq!(error.kind(), tidemill_core::ErrorKind::Data);
-        assert!(error.to_string().contains(&format!("row 8500, column {column}: ")), "{error}");
+        assert!(error.to_string().contains(&format!("line 8501, column {column}: ")), "{error}");
         assert!(error.to_string().contains(cell) && error.next_step().is_some(), "{error}");
     }
 }
 
 #[tokio::test]
+async fn the_same_crime_is_the_same_message_in_every_form() {
+    let portal = [row("09/05/2015 01:05:00 PM", "true", "0111", "1176400", "ALLEY", "")];
+    let portal = encode("same.csv", &portal, None).await.unwrap();
+    let kaggle = "\
+,ID,Case Number,Date,Block,IUCR,Primary Type,Description,Location Description,Arrest,Domestic,Beat,District,Ward,\
+Community Area,FBI Code,X Coordinate,Y Coordinate,Year,Updated On,Latitude,Longitude,Location
+7,1,HX1,09/05/2015 01:05:00 PM,001XX N STATE ST,031A,ROBBERY,ARMED,ALLEY,True,False,111,1.0,42.0,32.0,03,1176400.0,\
+1900300.0,2014,03/08/2014 12:00:00 AM,41.88,-87.62,\"(41.88, -87.62)\"
+";
+    let kaggle = TestFile::new("same-kaggle.csv", kaggle.as_bytes());
+    assert_eq!(read(&kaggle, None).await.unwrap(), portal);
+    let spreadsheet = "\
+unique,caseno,Date,block,iucr,Type,Type_desc,Where,Arrest,Domestic,Beat,District,Ward,Community_area,FBI,x,y,Year,\
+Updated,Latitude,Longitude,Location,color1,color2\r
+1,HX1,09-05-2015 13:05,001XX N STATE ST,031A,ROBBERY,ARMED,ALLEY,TRUE,FALSE,111,1,42,32,3,1176400,1900300,2014,\
+03-08-2014 00:00,41.88,-87.62,\"(41.88, -87.62)\",#fff,#000\r
+";
+    let spreadsheet = TestFile::new("same-spreadsheet.csv", spreadsheet.as_bytes());
+    assert_eq!(read(&spreadsheet, None).await.unwrap(), portal);
+}
+
+#[tokio::test]
 async fn sql_that_is_none_is_told_before_anything_is_sent() {
-    for sql in ["SELECT", "SELECT no_such_column FROM portal", "SELECT * FROM elsewhere"] {
-        let error = Messages::new("sql/mine/messages.sql", sql, None).await.err().unwrap();
-        assert!(error.to_string().starts_with("sql/mine/messages.sql: "), "{error}");
+    let input = TestFile::new("sql.csv", format!("{HEADER}\n").as_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("sql")).unwrap();
+    let project = Project::open(folder.path());
+    let refused = async |sql: &str, month| {
+        std::fs::write(folder.path().join("sql/m.sql"), sql).unwrap();
+        Messages::open(&project, "sql/m.sql", input.path(), month).await.err().unwrap()
+    };
+    for sql in ["SELECT", "SELECT no_such_column FROM crimes", "SELECT * FROM elsewhere"] {
+        let error = refused(&format!("-- input: chicago-crimes\n{sql}"), None).await;
+        assert!(error.to_string().starts_with("sql/m.sql: "), "{error}");
     }
-    let error = Messages::new("m.sql", "SELECT \"Beat\" AS beat FROM portal", Some(3)).await.err().unwrap();
+    let error = refused("SELECT beat FROM crimes", None).await;
+    assert!(error.next_step().unwrap().contains("-- input: chicago-crimes"), "{error}");
+    let error = refused("-- input: chicago-crimes\nSELECT beat FROM crimes", Some(3)).await;
     assert!(error.to_string().contains("no column `month`"), "{error}");
 }

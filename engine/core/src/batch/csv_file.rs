@@ -1,0 +1,214 @@
+//! A CSV, plain or gzip, read as text: every cell a string, empty ones null, each row with its line in the file.
+//!
+//! Gzip is recognised by its first bytes, whatever the file is called. Line numbers are those that an editor shows, also
+//! behind cells with line breaks, which is why this reads with the `csv` crate and not with Arrow's reader: that one
+//! counts records.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, ErrorKind as IoKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use csv::ByteRecord;
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, Result};
+
+/// Rows read at a time.
+pub(super) const BATCH_ROWS: usize = 8_192;
+/// A first line longer than this is no header.
+const LONGEST_HEADER: u64 = 1 << 16;
+/// The last line that the reader is given. A quote that is never closed swallows it, which tells that quote apart.
+const END: &[u8] = b"\x01end of file\x01";
+/// The column of a batch that has the line numbers.
+pub(super) const LINE: &str = "_line";
+
+/// A file, open at its next row.
+pub struct CsvFile {
+    path: PathBuf,
+    header: Vec<String>,
+    reader: csv::Reader<Box<dyn Read + Send>>,
+    gzip: bool,
+    /// Lines end in CRLF.
+    crlf: bool,
+    /// Line of the last row read; of the header before the first.
+    line: u64,
+}
+
+/// The columns of a batch that selects these.
+pub(super) fn text_schema(columns: &[String]) -> SchemaRef {
+    let fields = columns.iter().map(|name| Field::new(name, DataType::Utf8, true));
+    let line = Field::new(LINE, DataType::Int64, false);
+    Arc::new(Schema::new(fields.chain([line]).collect::<Vec<_>>()))
+}
+
+impl CsvFile {
+    /// Opens the file and reads its header.
+    ///
+    /// # Errors
+    /// User: it is not there, is empty or has no header; Data: it cannot be read.
+    pub fn open(path: &Path) -> Result<CsvFile> {
+        let file = File::open(path).and_then(|file| {
+            if file.metadata()?.is_dir() { Err(IoKind::IsADirectory.into()) } else { Ok(file) }
+        });
+        let mut file = BufReader::with_capacity(1 << 16, file.map_err(|e| cannot_open(path, &e))?);
+        let gzip = file.fill_buf().map_err(|e| broken(path, false, 0, &e))?.starts_with(&[0x1f, 0x8b]);
+        let mut plain: Box<dyn BufRead + Send> = if gzip {
+            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
+        } else {
+            Box::new(file)
+        };
+
+        let mut first = Vec::new();
+        (&mut plain)
+            .take(LONGEST_HEADER)
+            .read_until(b'\n', &mut first)
+            .map_err(|e| broken(path, gzip, 0, &e))?;
+        if first.iter().all(u8::is_ascii_whitespace) {
+            return Err(Error::user(format!("{} is empty", path.display()))
+                .hint("--input names a CSV with a header, plain or gzip"));
+        }
+        let header = split_header(&first).ok_or_else(|| {
+            Error::user(format!("{} is not a CSV file: its first line is no header", path.display()))
+                .hint("--input names a CSV with a header, plain or gzip")
+        })?;
+        let crlf = first.ends_with(b"\r\n");
+        // Ends of lines around it, so that the last row is counted as the others are; blank lines are no rows.
+        let end = if crlf { [b"\r\n", END, b"\r\n"].concat() } else { [b"\n", END, b"\n"].concat() };
+        let whole: Box<dyn Read + Send> = Box::new(plain.chain(Cursor::new(end)));
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            // The number of cells is checked here, to name the line.
+            .flexible(true)
+            .buffer_capacity(1 << 16)
+            .from_reader(whole);
+        Ok(CsvFile { path: path.to_owned(), header, reader, gzip, crlf, line: 1 })
+    }
+
+    /// The file as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The headings, without blanks around them.
+    pub fn header(&self) -> &[String] {
+        &self.header
+    }
+
+    /// The next rows with these columns as text, found by their headings (one that the file lacks is null), and `_line`
+    /// (BIGINT) behind them. `None` at the end.
+    ///
+    /// # Errors
+    /// Data: a row with too few or too many cells, text that is no UTF-8, a gzip file that is cut off.
+    pub fn next_batch(&mut self, columns: &[String]) -> Result<Option<RecordBatch>> {
+        let positions: Vec<Option<usize>> =
+            columns.iter().map(|name| self.header.iter().position(|heading| heading == name)).collect();
+        let mut cells: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
+        let mut lines = Vec::new();
+        let mut record = ByteRecord::new();
+        while lines.len() < BATCH_ROWS && self.next_record(&mut record)? {
+            lines.push(i64::try_from(self.line).unwrap_or(i64::MAX));
+            for (builder, position) in cells.iter_mut().zip(&positions) {
+                let cell = position.and_then(|at| Some((at, record.get(at)?))).filter(|(_, c)| !c.is_empty());
+                let text = cell.map(|(at, bytes)| {
+                    std::str::from_utf8(bytes).map_err(|_| {
+                        Error::data("the cell is not UTF-8")
+                            .context(format!("{}, column {}", self.place(), self.header[at]))
+                            .hint("convert the file first: `iconv -f windows-1252 -t utf-8 FILE`, say")
+                    })
+                });
+                builder.append_option(text.transpose()?);
+            }
+        }
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let mut arrays: Vec<ArrayRef> =
+            cells.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
+        arrays.push(Arc::new(Int64Array::from(lines)));
+        Ok(Some(RecordBatch::try_new(text_schema(columns), arrays)?))
+    }
+
+    fn next_record(&mut self, record: &mut ByteRecord) -> Result<bool> {
+        let read = self.reader.read_byte_record(record).map_err(|e| {
+            let reason = match e.into_kind() {
+                csv::ErrorKind::Io(e) => e,
+                other => std::io::Error::other(format!("{other:?}")),
+            };
+            broken(&self.path, self.gzip, self.line, &reason)
+        })?;
+        if !read || (record.len() == 1 && record.get(0) == Some(END)) {
+            return Ok(false);
+        }
+        // The reader counts from 1 behind the header, and counts the line feeds that it has consumed: that of a CRLF
+        // comes with the next row.
+        let inside = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        let unclosed = record.iter().next_back().is_some_and(|cell| cell.trim_ascii_end().ends_with(END));
+        let ahead = u64::from(self.crlf || unclosed);
+        self.line = (self.reader.position().line() + ahead).saturating_sub(inside);
+        if unclosed {
+            let heading = self.header.get(record.len() - 1).map_or("", String::as_str);
+            return Err(Error::data("a quote is not closed")
+                .context(format!("{}, column {heading}", self.place()))
+                .hint("close it, or double it if it belongs to the text"));
+        }
+        if record.len() != self.header.len() {
+            let cells = if record.len() == 1 { "cell" } else { "cells" };
+            let last = match self.header.get(record.len()) {
+                Some(missing) => format!(": column {missing} is missing"),
+                None => String::new(),
+            };
+            return Err(Error::data(format!(
+                "{} {cells} where the header has {}{last}",
+                record.len(),
+                self.header.len()
+            ))
+            .context(self.place())
+            .hint("mend or remove the line; a cell that holds a comma or a line break needs double quotes"));
+        }
+        Ok(true)
+    }
+
+    fn place(&self) -> String {
+        format!("{}, line {}", self.path.display(), self.line)
+    }
+}
+
+/// The cells of a header line; `None` if it is no text.
+pub(super) fn split_header(line: &[u8]) -> Option<Vec<String>> {
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
+    let mut record = csv::StringRecord::new();
+    let read = reader.read_record(&mut record).ok()?;
+    let text = record.iter().all(|name| !name.contains(|c: char| c.is_control()));
+    (read && text).then(|| record.iter().map(|name| name.trim().to_owned()).collect())
+}
+
+fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
+    match error.kind() {
+        IoKind::NotFound => Error::user(format!("there is no file {}", path.display())).hint(
+            "--input names a CSV; `tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv` makes one",
+        ),
+        IoKind::IsADirectory => {
+            Error::user(format!("{} is a folder", path.display())).hint("--input names a CSV file, plain or gzip")
+        }
+        _ => Error::user(format!("cannot open {}: {error}", path.display())),
+    }
+}
+
+/// A file that cannot be read on behind a line.
+fn broken(path: &Path, gzip: bool, line: u64, reason: &std::io::Error) -> Error {
+    let error = Error::data(format!("cannot read {} after line {line}: {reason}", path.display()));
+    if !gzip {
+        return error;
+    }
+    error.hint(format!(
+        "the file is cut off or damaged: `gzip -t {}` checks it; fetch it again",
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests;
