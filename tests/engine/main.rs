@@ -11,6 +11,7 @@ mod support;
 mod bad_input;
 mod command_line;
 mod crash;
+mod dead_letters;
 mod figures;
 mod kafka;
 mod kill;

@@ -3,6 +3,7 @@
 mod broker;
 mod data;
 mod demo;
+mod dlq;
 mod metrics;
 mod produce;
 pub(crate) mod sql;
@@ -14,7 +15,7 @@ use tidemill_core::Error;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
 
-use crate::cli::{Cli, Command, DataCommand, GenerateCommand, GlobalArgs};
+use crate::cli::{Cli, Command, DataCommand, DlqCommand, GenerateCommand, GlobalArgs};
 use crate::exit::Done;
 
 /// Does what the command line asks.
@@ -25,6 +26,8 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Stream(args) => block_on(stream::run(global, args)),
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
+        Command::Dlq(DlqCommand::Show(args)) => block_on(dlq::show(global, args)),
+        Command::Dlq(DlqCommand::Replay(args)) => block_on(dlq::replay(global, args)),
         Command::Produce(args) => block_on(produce::run(global, args)),
         Command::Broker(args) => block_on(broker::run(args)),
         Command::Data(DataCommand::Generate(GenerateCommand::ChicagoCrimes(args))) => {

@@ -20,7 +20,7 @@ use std::fs::File;
 use std::path::Path;
 
 pub use records::{
-    BatchCounts, Commit, DataLoss, FileEntry, Learn, ModelOutcome, ModelStatus, PartitionRange, Plan,
+    BatchCounts, Commit, DataLoss, FileEntry, Learn, ModelOutcome, ModelStatus, PartitionRange, Plan, Replay,
 };
 pub use store::RecordList;
 
