@@ -15,3 +15,4 @@ mod dead_letters;
 mod figures;
 mod kafka;
 mod kill;
+mod scores;

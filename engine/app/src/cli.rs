@@ -1,11 +1,17 @@
 //! The command line: every verb, flag and its help. What the verbs do is in `commands`.
 
+mod dlq;
+pub(crate) mod metrics;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
+pub(crate) use metrics::{Evaluation, MetricsArgs};
 
 use crate::output::Format;
 use crate::produce::Rate;
@@ -119,10 +125,20 @@ Examples:
 holdout      over the held-out rows of all batches so far, which no model trains on
 prequential  the model of the batch before, on all rows of this batch before it
              learns from them
+compare      accuracy, AUC and log loss of two models (or of the same models in
+             two lakes) beside each other: the difference is first minus second,
+             the row `all` (a null batch_id for programs) has the means and who
+             was better how often; a batch in which either has no value is not
+             counted
+best         the row of the best model at the last batch
+Both are over the hold-out unless --evaluation says otherwise.
 
 Examples:
   tidemill metrics chicago-arrests
   tidemill metrics chicago-arrests --model forest --evaluation holdout --last 5
+  tidemill metrics chicago-arrests --compare forest logistic
+  tidemill metrics chicago-arrests --compare-lake /tmp/other --model forest
+  tidemill metrics chicago-arrests --best --by log_loss
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
     /// Show the messages that failed, and feed them through again after a fix
@@ -213,89 +229,6 @@ pub(crate) struct OutputArgs {
     /// How rows are printed
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "table|csv|json|nd-json|markdown", hide_possible_values = true)]
     pub(crate) format: Format,
-}
-
-/// `tidemill metrics`.
-#[derive(Debug, Args)]
-pub(crate) struct MetricsArgs {
-    /// The job, as its file in jobs/ is named
-    pub(crate) job: String,
-    /// Only this model
-    #[arg(long, value_name = "NAME")]
-    pub(crate) model: Option<String>,
-    /// Only this way of scoring
-    #[arg(long, value_enum, value_name = "holdout|prequential", hide_possible_values = true)]
-    pub(crate) evaluation: Option<Evaluation>,
-    /// Only the last N batches
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) last: Option<u64>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-/// The two ways in which a model is scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Evaluation {
-    /// Rows that no model trains on.
-    Holdout,
-    /// The new batch before it is learned.
-    Prequential,
-}
-
-/// `tidemill dlq`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DlqCommand {
-    /// Show the dead letters of a job: where each came from, what was wrong, what it says
-    #[command(after_help = "\
-A message that cannot be decoded or transformed goes to the dead letters of its
-batch, with the error, and the stream goes on. The payload is text where it is
-UTF-8, else hexadecimal; a table shows its beginning, the other formats all of
-it. replayed_in is the batch that fed the letter through again.
-
-Examples:
-  tidemill dlq show chicago-arrests
-  tidemill dlq show chicago-arrests --batch 3 --limit 20
-  tidemill dlq show chicago-arrests --format json")]
-    Show(DlqShowArgs),
-    /// Feed the dead letters through the job as it is now, each exactly once
-    #[command(after_help = "\
-Mend the job's SQL first. A replay is a batch of its own: it reads the letters
-from the lake instead of Kafka, and its rows keep the topic, partition, offset
-and timestamp of their messages. What fails again is a dead letter of that
-batch and waits for the next replay. The stream must not run meanwhile.
-
-Examples:
-  tidemill dlq replay chicago-arrests
-  tidemill --project my-project dlq replay chicago-arrests --brokers 10.0.0.5:9092")]
-    Replay(DlqReplayArgs),
-}
-
-/// `tidemill dlq show`.
-#[derive(Debug, Args)]
-pub(crate) struct DlqShowArgs {
-    /// The job, as its file in jobs/ is named
-    pub(crate) job: String,
-    /// Only the letters of this batch
-    #[arg(long, value_name = "N")]
-    pub(crate) batch: Option<u64>,
-    /// Only the first N letters
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) limit: Option<u64>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-/// `tidemill dlq replay`.
-#[derive(Debug, Args)]
-pub(crate) struct DlqReplayArgs {
-    /// The job, as its file in jobs/ is named
-    pub(crate) job: String,
-    /// Kafka brokers, instead of the job's source.kafka.bootstrap_servers
-    #[arg(long, value_name = "HOST:PORT[,…]")]
-    pub(crate) brokers: Option<String>,
-    /// Override a key of the job file; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) sets: Vec<(String, String)>,
 }
 
 /// `tidemill produce`.

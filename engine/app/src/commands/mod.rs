@@ -4,7 +4,7 @@ mod broker;
 mod data;
 mod demo;
 mod dlq;
-mod metrics;
+pub(crate) mod metrics;
 mod produce;
 pub(crate) mod sql;
 mod stream;
