@@ -12,6 +12,8 @@ mod bad_input;
 mod cleaning;
 mod command_line;
 mod crash;
+mod dead_letters;
 mod figures;
 mod kafka;
 mod kill;
+mod scores;

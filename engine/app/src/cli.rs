@@ -1,11 +1,17 @@
 //! The command line: every verb, flag and its help. What the verbs do is in `commands`.
 
+mod dlq;
+pub(crate) mod metrics;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
+pub(crate) use metrics::{Evaluation, MetricsArgs};
 
 use crate::output::Format;
 use crate::produce::Rate;
@@ -138,12 +144,25 @@ Examples:
 holdout      over the held-out rows of all batches so far, which no model trains on
 prequential  the model of the batch before, on all rows of this batch before it
              learns from them
+compare      accuracy, AUC and log loss of two models (or of the same models in
+             two lakes) beside each other: the difference is first minus second,
+             the row `all` (a null batch_id for programs) has the means and who
+             was better how often; a batch in which either has no value is not
+             counted
+best         the row of the best model at the last batch
+Both are over the hold-out unless --evaluation says otherwise.
 
 Examples:
   tidemill metrics chicago-arrests
   tidemill metrics chicago-arrests --model forest --evaluation holdout --last 5
+  tidemill metrics chicago-arrests --compare forest logistic
+  tidemill metrics chicago-arrests --compare-lake /tmp/other --model forest
+  tidemill metrics chicago-arrests --best --by log_loss
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
+    /// Show the messages that failed, and feed them through again after a fix
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Send a file's rows to the Kafka topic of a job
     #[command(after_help = "\
 The file is a CSV, plain or .gz, in any form that the job knows by its header
@@ -243,33 +262,6 @@ pub(crate) struct OutputArgs {
     /// How rows are printed
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "table|csv|json|nd-json|markdown", hide_possible_values = true)]
     pub(crate) format: Format,
-}
-
-/// `tidemill metrics`.
-#[derive(Debug, Args)]
-pub(crate) struct MetricsArgs {
-    /// The job, as its file in jobs/ is named
-    pub(crate) job: String,
-    /// Only this model
-    #[arg(long, value_name = "NAME")]
-    pub(crate) model: Option<String>,
-    /// Only this way of scoring
-    #[arg(long, value_enum, value_name = "holdout|prequential", hide_possible_values = true)]
-    pub(crate) evaluation: Option<Evaluation>,
-    /// Only the last N batches
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) last: Option<u64>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-/// The two ways in which a model is scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Evaluation {
-    /// Rows that no model trains on.
-    Holdout,
-    /// The new batch before it is learned.
-    Prequential,
 }
 
 /// `tidemill produce`.

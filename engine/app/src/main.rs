@@ -9,6 +9,7 @@
 mod bars;
 mod cli;
 mod commands;
+mod compare;
 mod demo_folder;
 mod exit;
 mod generate;
@@ -17,6 +18,7 @@ mod output;
 mod produce;
 mod prompt;
 mod report;
+mod series;
 mod signals;
 mod statements;
 mod style;

@@ -33,6 +33,13 @@ pub(crate) enum Format {
     Markdown,
 }
 
+impl Format {
+    /// Whether people read it, not programs.
+    pub(crate) fn is_for_people(self) -> bool {
+        matches!(self, Format::Table | Format::Markdown)
+    }
+}
+
 /// The room that a table has. The other formats have no bounds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Room {

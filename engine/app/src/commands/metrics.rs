@@ -1,17 +1,17 @@
-//! `tidemill metrics`: what each model scored at each batch.
+//! `tidemill metrics`: what each model scored at each batch, models and lakes beside each other, the best one.
 
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::concat_batches;
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Settings;
+use tidemill_core::project::{Settings, nearest};
 use tidemill_core::{Error, sql};
 
 use super::{environment, lake, project};
 use crate::cli::{Evaluation, GlobalArgs, MetricsArgs};
 use crate::exit::{Done, Outcome};
 use crate::output::{Format, Room, write_rows};
-use crate::{invocation, style, table};
+use crate::{compare, invocation, series, style, table};
 
 /// Every column, in the order in which they are printed.
 pub(crate) const COLUMNS: &str = "job, batch_id, model, version, evaluation, \"rows\", accuracy, auc, log_loss, \
@@ -26,19 +26,35 @@ pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
     if models.is_empty() {
         return Err(no_metrics(global, &args.job)?.into());
     }
-    if let Some(model) = &args.model
-        && !models.contains(model)
-    {
-        return Err(Error::user(format!("job {} has no model `{model}`", args.job))
-            .hint(format!("it has {}", models.join(", ")))
-            .into());
+    for model in args.model.iter().chain(args.compare.iter().flatten()) {
+        check_model(&args.job, model, &models)?;
     }
-    let batches = sql::query(&session, &lake, &statement(args)).await?;
+    if let Some(names) = &args.compare {
+        let rows = two_models(&session, &lake, args, names).await?;
+        return print(&rows, args.output.format);
+    }
+    if let Some(folder) = &args.compare_lake {
+        let rows = two_lakes(&session, &lake, args, &Lake::new(folder)).await?;
+        return print(&rows, args.output.format);
+    }
+    let batches = sql::query(&session, &lake, &if args.best { best(args) } else { statement(args) }).await?;
     let Some(schema) = batches.first().map(RecordBatch::schema) else {
         return Err(Error::internal("system.metrics answered without a schema").into());
     };
-    let mut rows = concat_batches(&schema, &batches).map_err(Error::from)?;
-    if args.output.format == Format::Table {
+    let rows = concat_batches(&schema, &batches).map_err(Error::from)?;
+    if args.best && rows.num_rows() == 0 {
+        let what = args.by.column();
+        return Err(Error::user(format!("no model of {} has a value of {what} at the last batch", args.job))
+            .hint("AUC and F1 need rows of both classes: try --by accuracy or --by log_loss, or look at all batches without --best")
+            .into());
+    }
+    print(&rows, args.output.format)
+}
+
+/// Prints rows, without what a terminal has no room for.
+fn print(rows: &RecordBatch, format: Format) -> Done {
+    let mut rows = rows.clone();
+    if format == Format::Table {
         rows = without_empty_columns(&rows)?;
         if let Some(width) = Room::of_stdout().width {
             let left_out;
@@ -52,10 +68,111 @@ pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
         &mut std::io::stdout().lock(),
         &rows.schema(),
         std::slice::from_ref(&rows),
-        args.output.format,
+        format,
         Room::of_stdout(),
     )?;
     Ok(Outcome::Done)
+}
+
+/// An error that names the nearest model, if this is none of them.
+fn check_model(job: &str, model: &str, models: &[String]) -> Result<(), Error> {
+    if models.iter().any(|known| known == model) {
+        return Ok(());
+    }
+    let known = format!("it has {}", models.join(", "));
+    let hint = match nearest(model, models.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? {known}"),
+        None => known,
+    };
+    Err(Error::user(format!("job {job} has no model `{model}`")).hint(hint))
+}
+
+/// `--compare`: two models of one lake.
+async fn two_models(
+    session: &SessionContext,
+    lake: &Lake,
+    args: &MetricsArgs,
+    names: &[String],
+) -> Result<RecordBatch, Error> {
+    let [first, second] = names else { return Err(Error::user("--compare takes two models")) };
+    if first == second {
+        return Err(Error::user("--compare takes two different models")
+            .hint("for one model of two lakes: --compare-lake DIR --model NAME"));
+    }
+    let evaluation = args.evaluation.unwrap_or(Evaluation::Holdout);
+    let mut pairs = Vec::new();
+    for metric in compare::METRICS {
+        let all = series::read(session, lake, &args.job, metric, Some(evaluation)).await?;
+        let of = |name: &str| all.iter().find(|s| s.model == name).map_or(Vec::new(), |s| s.points.clone());
+        let (mut first, second) = (of(first), of(second));
+        only_last(&mut first, args.last);
+        pairs.extend(compare::paired(None, metric, &first, &second));
+    }
+    if pairs.is_empty() {
+        let evaluation = evaluation.as_str();
+        return Err(Error::user(format!("{first} and {second} share no batch with {evaluation} scores"))
+            .hint(format!("see what there is: tidemill metrics {} --format csv", args.job)));
+    }
+    Ok(compare::rows(&pairs, [first, second], args.output.format.is_for_people())?)
+}
+
+/// `--compare-lake`: the models that two lakes share.
+async fn two_lakes(
+    session: &SessionContext,
+    lake: &Lake,
+    args: &MetricsArgs,
+    other: &Lake,
+) -> Result<RecordBatch, Error> {
+    let other_session = sql::open_session(other).await?;
+    let evaluation = Some(args.evaluation.unwrap_or(Evaluation::Holdout));
+    let mut pairs = Vec::new();
+    for metric in compare::METRICS {
+        let theirs = series::read(&other_session, other, &args.job, metric, evaluation).await?;
+        for ours in series::read(session, lake, &args.job, metric, evaluation).await? {
+            let model = ours.model.as_str();
+            if args.model.as_deref().is_some_and(|only| only != model) {
+                continue;
+            }
+            if let Some(theirs) = theirs.iter().find(|s| s.model == model) {
+                let mut points = ours.points.clone();
+                only_last(&mut points, args.last);
+                pairs.extend(compare::paired(Some(model), metric, &points, &theirs.points));
+            }
+        }
+    }
+    if pairs.is_empty() {
+        return Err(Error::user(format!(
+            "the lakes {} and {} share no model and batch of job {}",
+            style::folder(lake.root()),
+            style::folder(other.root()),
+            args.job
+        ))
+        .hint("both need metrics of the same job: stream it in both"));
+    }
+    // Model by model; within one the metrics stay in their order.
+    pairs.sort_by(|a, b| a.model.cmp(&b.model));
+    Ok(compare::rows(&pairs, ["this", "other"], args.output.format.is_for_people())?)
+}
+
+/// Keeps the newest `last` points.
+fn only_last(points: &mut Vec<(u64, Option<f64>)>, last: Option<u64>) {
+    let last = last.map_or(points.len(), |last| usize::try_from(last).unwrap_or(usize::MAX));
+    points.drain(..points.len().saturating_sub(last));
+}
+
+/// The SELECT of `--best`.
+fn best(args: &MetricsArgs) -> String {
+    let by = args.by.column();
+    let of = format!(
+        "FROM system.metrics WHERE job = {} AND evaluation = {}",
+        quoted(&args.job),
+        quoted(args.evaluation.unwrap_or(Evaluation::Holdout).as_str())
+    );
+    let order = if series::higher_is_better(by) { "DESC" } else { "ASC" };
+    format!(
+        "SELECT {COLUMNS} {of} AND batch_id = (SELECT max(batch_id) {of}) AND {by} IS NOT NULL \
+         ORDER BY {by} {order}, model LIMIT 1"
+    )
 }
 
 /// The SELECT that the arguments ask for.
@@ -66,16 +183,7 @@ fn statement(args: &MetricsArgs) -> String {
         conditions.push(format!("batch_id IN ({ids} ORDER BY batch_id DESC LIMIT {last})"));
     }
     conditions.extend(args.model.as_ref().map(|model| format!("model = {}", quoted(model))));
-    conditions.extend(
-        args.evaluation
-            .map(|evaluation| {
-                quoted(match evaluation {
-                    Evaluation::Holdout => "holdout",
-                    Evaluation::Prequential => "prequential",
-                })
-            })
-            .map(|name| format!("evaluation = {name}")),
-    );
+    conditions.extend(args.evaluation.map(|e| format!("evaluation = {}", quoted(e.as_str()))));
     format!(
         "SELECT {COLUMNS} FROM system.metrics WHERE {} ORDER BY batch_id, model, evaluation",
         conditions.join(" AND ")
@@ -152,6 +260,10 @@ mod tests {
             model: None,
             evaluation: None,
             last: None,
+            compare: None,
+            compare_lake: None,
+            best: false,
+            by: crate::cli::metrics::BestBy::LogLoss,
             output: OutputArgs { format: Format::Table },
         };
         assert!(statement(&args).ends_with("WHERE job = 'o''hare' ORDER BY batch_id, model, evaluation"));
@@ -162,6 +274,9 @@ mod tests {
         for part in ["model = 'forest'", "evaluation = 'holdout'", "ORDER BY batch_id DESC LIMIT 2)"] {
             assert!(text.contains(part), "{text}");
         }
+        assert!(best(&args).ends_with("log_loss IS NOT NULL ORDER BY log_loss ASC, model LIMIT 1"));
+        args.by = crate::cli::metrics::BestBy::Accuracy;
+        assert!(best(&args).ends_with("ORDER BY accuracy DESC, model LIMIT 1"));
     }
 
     #[test]

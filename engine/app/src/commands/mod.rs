@@ -3,7 +3,8 @@
 mod broker;
 mod data;
 mod demo;
-mod metrics;
+mod dlq;
+pub(crate) mod metrics;
 mod produce;
 mod run;
 pub(crate) mod sql;
@@ -15,7 +16,7 @@ use tidemill_core::Error;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
 
-use crate::cli::{Cli, Command, DataCommand, GenerateCommand, GlobalArgs};
+use crate::cli::{Cli, Command, DataCommand, DlqCommand, GenerateCommand, GlobalArgs};
 use crate::exit::Done;
 
 /// Does what the command line asks.
@@ -27,6 +28,8 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Run(args) => block_on(run::run(global, args)),
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
+        Command::Dlq(DlqCommand::Show(args)) => block_on(dlq::show(global, args)),
+        Command::Dlq(DlqCommand::Replay(args)) => block_on(dlq::replay(global, args)),
         Command::Produce(args) => block_on(produce::run(global, args)),
         Command::Broker(args) => block_on(broker::run(args)),
         Command::Data(DataCommand::Generate(GenerateCommand::ChicagoCrimes(args))) => {

@@ -28,6 +28,9 @@ pub struct Plan {
     pub topic_id: Option<String>,
     /// The ranges, by partition. Every partition seen so far is there, also with an empty range.
     pub partitions: Vec<PartitionRange>,
+    /// Dead letters that the batch feeds through again instead of new messages; the ranges are then empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
     /// Promised rows that are gone, when the job goes on regardless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_loss: Vec<DataLoss>,
@@ -51,10 +54,23 @@ pub struct PartitionRange {
 }
 
 impl Plan {
-    /// Offsets covered, over all partitions.
+    /// Messages covered: offsets over all partitions, or the dead letters of a replay.
     pub fn offsets(&self) -> u64 {
-        self.partitions.iter().map(|p| u64::try_from(p.to - p.from).unwrap_or(0)).sum()
+        let new: u64 = self.partitions.iter().map(|p| u64::try_from(p.to - p.from).unwrap_or(0)).sum();
+        new + self.replay.map_or(0, |replay| replay.letters)
     }
+}
+
+/// The dead letters of the commits `from` to `to` (exclusive), fed through again. The ranges of a checkpoint's
+/// replays follow one another without gap or overlap, from 0: that is what makes each letter count once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// First batch.
+    pub from: u64,
+    /// One past the last batch.
+    pub to: u64,
+    /// Letters that these batches committed.
+    pub letters: u64,
 }
 
 /// Promised rows that are gone.
@@ -111,6 +127,9 @@ pub struct BatchCounts {
     pub rows_read: u64,
     /// Messages that went to the dead letters.
     pub dead_letters: u64,
+    /// Messages of those read that were dead letters of earlier batches.
+    #[serde(default)]
+    pub replayed: u64,
     /// Rows in the table.
     pub rows_out: u64,
     /// Ranges lost before the batch.

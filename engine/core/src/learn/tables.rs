@@ -177,6 +177,8 @@ pub fn batches_schema() -> SchemaRef {
         ("dead_letters", UInt64, false),
         ("rows_out", UInt64, false),
         ("data_loss", UInt64, false),
+        // Null in files of versions that knew no replay.
+        ("replayed", UInt64, true),
         ("plan_ms", Float64, true),
         ("read_ms", Float64, true),
         ("decode_ms", Float64, true),
@@ -209,6 +211,7 @@ pub fn batches(
         one_count(rows.dead_letters),
         one_count(rows.rows_out),
         one_count(rows.data_loss),
+        one_count(rows.replayed),
         ms(durations.plan),
         ms(durations.read),
         ms(durations.decode),

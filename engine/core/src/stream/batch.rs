@@ -45,8 +45,11 @@ impl<'a> Batch<'a> {
 
     fn read(&mut self) -> Result<Vec<RawRows>> {
         let started = Instant::now();
-        // librdkafka blocks: the runtime is told so, other tasks go on.
-        let raw = tokio::task::block_in_place(|| self.driver.source.read(&self.plan.partitions))?;
+        // librdkafka and files block: the runtime is told so, other tasks go on.
+        let raw = tokio::task::block_in_place(|| match &self.plan.replay {
+            Some(replay) => self.driver.read_letters(replay),
+            None => self.driver.source.read(&self.plan.partitions),
+        })?;
         self.durations.read = Some(ms(started));
         self.driver.crash(self.plan.batch_id, CrashPoint::Read)?;
         Ok(raw)
@@ -88,6 +91,7 @@ impl<'a> Batch<'a> {
         let counts = BatchCounts {
             rows_read: raw.iter().map(|r| r.len() as u64).sum(),
             dead_letters: dead.len() as u64,
+            replayed: self.plan.replay.map_or(0, |replay| replay.letters),
             rows_out: rows.num_rows() as u64,
             data_loss: self.plan.data_loss.len() as u64,
         };
@@ -231,7 +235,10 @@ impl Driver {
             duration_ms: durations,
             state_operators: Vec::new(),
             sources: vec![SourceProgress {
-                description: format!("KafkaV2[Subscribe[{}]]", plan.topic),
+                description: match plan.replay {
+                    Some(replay) => format!("DeadLetters[batches {}..{}]", replay.from, replay.to),
+                    None => format!("KafkaV2[Subscribe[{}]]", plan.topic),
+                },
                 start_offset: offsets(|p| p.from),
                 end_offset: offsets(|p| p.to),
                 num_input_rows: rows,

@@ -67,7 +67,7 @@ pub struct Driver {
     pub(super) source: KafkaSource,
     pub(super) learner: Learner,
     cluster_id: Option<String>,
-    last_plan: Option<Plan>,
+    pub(super) last_plan: Option<Plan>,
     committed: Option<u64>,
     /// Batches whose rows the learner has.
     pub(super) learner_has: u64,
@@ -155,7 +155,9 @@ impl Driver {
         }
         let Some(number) = recovery.rerun else { return Ok(None) };
         let plan = self.checkpoint.offsets.read(number)?;
-        self.check_identity(&plan)?;
+        if plan.replay.is_none() {
+            self.check_identity(&plan)?;
+        }
         on_event(StreamEvent::Planned { batch_id: number, rows: plan.offsets() });
         let started = Instant::now();
         Ok(Some(self.run_batch(plan, Durations::default(), started).await?))
@@ -172,12 +174,22 @@ impl Driver {
     ) -> Result<Option<BatchProgress>> {
         let started = Instant::now();
         let Some(plan) = self.plan(ends)? else { return Ok(None) };
+        self.begin(plan, started, on_event).await.map(Some)
+    }
+
+    /// Records a plan and runs it.
+    pub(super) async fn begin(
+        &mut self,
+        plan: Plan,
+        started: Instant,
+        on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
+    ) -> Result<BatchProgress> {
         self.checkpoint.offsets.create(plan.batch_id, &plan)?;
         self.last_plan = Some(plan.clone());
         self.crash(plan.batch_id, CrashPoint::Plan)?;
         let durations = Durations { plan: Some(ms(started)), ..Durations::default() };
         on_event(StreamEvent::Planned { batch_id: plan.batch_id, rows: plan.offsets() });
-        Ok(Some(self.run_batch(plan, durations, started).await?))
+        self.run_batch(plan, durations, started).await
     }
 
     async fn run_batch(
@@ -233,6 +245,7 @@ impl Driver {
             topic: self.job.source.topic.clone(),
             topic_id,
             partitions,
+            replay: None,
             data_loss: losses,
             schema_sql: self.job.source.schema_sql.clone(),
             transform_sql: self.job.transform_sql.clone(),

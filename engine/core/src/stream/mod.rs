@@ -6,11 +6,13 @@
 //!                                         offsets/N.json                       commits/N.json  learn/N.json
 //! ```
 //!
-//! [`run`] decides when; `batch` does one batch, a named value handed from stage to stage. A crash anywhere is
-//! repaired by the next start from the records alone ([`crate::checkpoint::recovery`]).
+//! [`run`] decides when; `batch` does one batch, a named value handed from stage to stage; `replay` feeds dead
+//! letters through the same stages. A crash anywhere is repaired by the next start from the records alone
+//! ([`crate::checkpoint::recovery`]).
 
 mod batch;
 mod driver;
+pub mod replay;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,82 @@
+//! Arguments of `tidemill metrics`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::OutputArgs;
+
+/// `tidemill metrics`.
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// The job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// Only this model
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Only this way of scoring
+    #[arg(long, value_enum, value_name = "holdout|prequential", hide_possible_values = true)]
+    pub(crate) evaluation: Option<Evaluation>,
+    /// Only the last N batches
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) last: Option<u64>,
+    /// Two models beside each other
+    #[arg(long, num_args = 2, value_names = ["MODEL", "MODEL"], conflicts_with_all = ["model", "compare_lake", "best"])]
+    pub(crate) compare: Option<Vec<String>>,
+    /// The models of this lake beside those of another
+    #[arg(long, value_name = "DIR", conflicts_with = "best")]
+    pub(crate) compare_lake: Option<PathBuf>,
+    /// The best model at the last batch
+    #[arg(long, conflicts_with_all = ["model", "last"])]
+    pub(crate) best: bool,
+    /// What --best goes by
+    #[arg(long, value_enum, default_value_t = BestBy::Auc, requires = "best", value_name = "auc|accuracy|log_loss|f1", hide_possible_values = true)]
+    pub(crate) by: BestBy,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// What makes a model the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum BestBy {
+    /// The highest AUC.
+    Auc,
+    /// The highest accuracy.
+    Accuracy,
+    /// The lowest log loss.
+    LogLoss,
+    /// The highest F1.
+    F1,
+}
+
+impl BestBy {
+    /// The column of `system.metrics`.
+    pub(crate) fn column(self) -> &'static str {
+        match self {
+            BestBy::Auc => "auc",
+            BestBy::Accuracy => "accuracy",
+            BestBy::LogLoss => "log_loss",
+            BestBy::F1 => "f1",
+        }
+    }
+}
+
+/// The two ways in which a model is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Evaluation {
+    /// Rows that no model trains on.
+    Holdout,
+    /// The new batch before it is learned.
+    Prequential,
+}
+
+impl Evaluation {
+    /// The value in `system.metrics`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Evaluation::Holdout => "holdout",
+            Evaluation::Prequential => "prequential",
+        }
+    }
+}

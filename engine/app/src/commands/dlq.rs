@@ -1,0 +1,169 @@
+//! `tidemill dlq`: the messages that could not be read or transformed, and feeding them through again.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
+use tidemill_core::lake::Lake;
+use tidemill_core::stream::StreamEvent;
+use tidemill_core::stream::replay::{self, committed_replays};
+use tidemill_core::{Error, sql};
+
+use super::{job, lake, project};
+use crate::cli::{DlqReplayArgs, DlqShowArgs, GlobalArgs};
+use crate::exit::{Done, Outcome, print_line};
+use crate::output::{Format, Room, write_rows};
+use crate::{invocation, report, signals, style};
+
+/// Characters of a payload that a table shows.
+const SHOWN: usize = 60;
+
+/// Prints the dead letters, oldest batch first.
+pub(crate) async fn show(global: &GlobalArgs, args: &DlqShowArgs) -> Done {
+    let lake = lake(global);
+    let job = job(&project(global), &args.job, None, &[])?;
+    check_checkpoint(&lake, &job.name, &job.schema_name)?;
+    let session = sql::open_session(&lake).await?;
+    let mut condition = format!("job = {}", super::metrics::quoted(&job.name));
+    if let Some(batch) = args.batch {
+        condition.push_str(&format!(" AND batch_id = {batch}"));
+    }
+    let limit = args.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
+    let statement = format!(
+        "SELECT batch_id AS batch, topic, \"partition\", \"offset\", \"timestamp\", stage, error, payload \
+         FROM system.dead_letters WHERE {condition} ORDER BY batch_id, \"partition\", \"offset\"{limit}"
+    );
+    let batches = sql::query(&session, &lake, &statement).await?;
+    let Some(schema) = batches.first().map(RecordBatch::schema) else {
+        return Err(Error::internal("system.dead_letters answered without a schema").into());
+    };
+    let rows = concat_batches(&schema, &batches).map_err(Error::from)?;
+    let shown = (args.output.format == Format::Table).then_some(SHOWN);
+    let rows = readable(&rows, &lake, &job.schema_name, shown)?;
+    write_rows(
+        &mut std::io::stdout().lock(),
+        &rows.schema(),
+        std::slice::from_ref(&rows),
+        args.output.format,
+        Room::of_stdout(),
+    )?;
+    Ok(Outcome::Done)
+}
+
+/// Feeds what was not replayed yet through the job as it is now; a line on stdout for each batch.
+pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
+    let lake = lake(global);
+    let job = job(&project(global), &args.job, args.brokers.as_deref(), &args.sets)?;
+    check_checkpoint(&lake, &job.name, &job.schema_name)?;
+    let stop = signals::watch("finishing the batch in hand; once more stops at once")?;
+    let mut output: Done<()> = Ok(());
+    let mut out = 0;
+    let end = stop.flag();
+    let summary = replay::replay(&job, &lake, stop.flag(), &mut |event| {
+        if let StreamEvent::Batch(progress) = event {
+            out += progress.sink.num_output_rows;
+            if output.is_ok() {
+                output = print_line(&report::batch_line(progress));
+            }
+            if output.is_err() {
+                end.store(true, std::sync::atomic::Ordering::Release);
+            }
+        }
+    })
+    .await?;
+    output?;
+    if summary.batches == 0 {
+        eprintln!("{}: no dead letter is left to replay", job.name);
+    } else {
+        eprintln!(
+            "{}: {} fed again, {} of them in the table now, {} again dead",
+            job.name,
+            style::count(summary.rows),
+            style::count(out),
+            style::count(summary.dead_letters)
+        );
+    }
+    Ok(stop.outcome())
+}
+
+/// An error where the job never ran in this lake: a replay would make an empty checkpoint.
+fn check_checkpoint(lake: &Lake, job: &str, schema_name: &str) -> Result<(), Error> {
+    if lake.checkpoint(schema_name).is_dir() {
+        return Ok(());
+    }
+    Err(Error::user(format!("job {job} has no batches in the lake {}", style::folder(lake.root()))).hint(
+        format!(
+            "name another lake with --lake DIR, or stream the job first: {} stream {job} --available-now",
+            invocation::of_this_process()
+        ),
+    ))
+}
+
+/// The payload as text (hexadecimal after `0x` where it is no UTF-8) and, last, the batch that fed the letter again.
+fn readable(
+    rows: &RecordBatch,
+    lake: &Lake,
+    schema_name: &str,
+    most: Option<usize>,
+) -> Result<RecordBatch, Error> {
+    let replays = committed_replays(lake, schema_name)?;
+    let payloads = rows["payload"].as_binary::<i32>();
+    let texts: StringArray =
+        payloads.iter().map(|bytes| bytes.map(|bytes| payload_text(bytes, most))).collect();
+    let replayed: UInt64Array = rows["batch"]
+        .as_primitive::<UInt64Type>()
+        .iter()
+        .map(|batch| {
+            let batch = batch?;
+            replays.iter().find(|(_, r)| (r.from..r.to).contains(&batch)).map(|(number, _)| *number)
+        })
+        .collect();
+    let mut fields: Vec<Field> = rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+    let mut columns = rows.columns().to_vec();
+    fields.pop();
+    columns.pop();
+    fields.push(Field::new("payload", DataType::Utf8, true));
+    fields.push(Field::new("replayed_in", DataType::UInt64, true));
+    columns.push(Arc::new(texts) as ArrayRef);
+    columns.push(Arc::new(replayed));
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+fn payload_text(bytes: &[u8], most: Option<usize>) -> String {
+    // A terminal is not to obey what a message says: control characters are shown as escapes.
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) if most.is_some() => {
+            let head = text.chars().take(SHOWN + 1);
+            head.map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
+        }
+        Ok(text) => text.to_owned(),
+        Err(_) => {
+            let shown = most.map_or(bytes.len(), |most| bytes.len().min(most));
+            let digits: String = bytes[..shown].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("0x{digits}")
+        }
+    };
+    match most {
+        Some(most) if text.chars().count() > most => {
+            text.chars().take(most - 1).chain(std::iter::once('…')).collect()
+        }
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_text_where_they_can_be() {
+        assert_eq!(payload_text(b"{\"a\": 1}", None), "{\"a\": 1}");
+        assert_eq!(payload_text(&[0xff, 0x00], None), "0xff00");
+        assert_eq!(payload_text("bell \u{7}\n".as_bytes(), Some(60)), "bell \\u{7}\\n");
+        let long = "é".repeat(500);
+        assert_eq!(payload_text(long.as_bytes(), None), long);
+        assert_eq!(payload_text(long.as_bytes(), Some(60)), "é".repeat(59) + "…");
+        assert_eq!(payload_text(&[0xff; 500], Some(60)).chars().count(), 60);
+    }
+}

@@ -1,0 +1,101 @@
+//! One metric of a job as lines over batches: what is compared and what is plotted.
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float64Type, UInt64Type};
+use datafusion::prelude::SessionContext;
+use tidemill_core::lake::Lake;
+use tidemill_core::project::nearest;
+use tidemill_core::{Error, sql};
+
+use crate::cli::Evaluation;
+use crate::commands::metrics::quoted;
+
+/// The values of one metric of one model under one evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Series {
+    /// The model.
+    pub(crate) model: String,
+    /// `holdout` or `prequential`.
+    pub(crate) evaluation: String,
+    /// Batch and value, ascending; `None` where the metric is not defined (AUC of one class).
+    pub(crate) points: Vec<(u64, Option<f64>)>,
+}
+
+/// Whether a metric is the better the higher it is. Losses, times and distances are not.
+pub(crate) fn higher_is_better(metric: &str) -> bool {
+    !matches!(metric, "log_loss" | "inertia") && !metric.ends_with("_ms")
+}
+
+/// The metrics that a lake knows: the columns of `system.metrics` that hold fractions.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub(crate) async fn metric_names(session: &SessionContext, lake: &Lake) -> Result<Vec<String>, Error> {
+    let rows = sql::query(session, lake, "SELECT * FROM system.metrics LIMIT 0").await?;
+    let fields = rows.first().map(|batch| batch.schema().fields().clone()).unwrap_or_default();
+    Ok(fields.iter().filter(|f| f.data_type().is_floating()).map(|f| f.name().clone()).collect())
+}
+
+/// Every line of a metric, by model and evaluation. Models without a single value of it are left out.
+///
+/// # Errors
+/// User: there is no such metric; the nearest is named.
+pub(crate) async fn read(
+    session: &SessionContext,
+    lake: &Lake,
+    job: &str,
+    metric: &str,
+    evaluation: Option<Evaluation>,
+) -> Result<Vec<Series>, Error> {
+    let names = metric_names(session, lake).await?;
+    if !names.iter().any(|name| name == metric) {
+        let known = format!("the metrics are {}", names.join(", "));
+        let hint = match nearest(metric, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`? {known}"),
+            None => known,
+        };
+        return Err(Error::user(format!("there is no metric `{metric}`")).hint(hint));
+    }
+    let of_evaluation = evaluation
+        .map(|evaluation| format!(" AND evaluation = {}", quoted(evaluation.as_str())))
+        .unwrap_or_default();
+    let statement = format!(
+        "SELECT model, evaluation, batch_id, \"{metric}\" FROM system.metrics WHERE job = {}{of_evaluation} \
+         ORDER BY model, evaluation, batch_id",
+        quoted(job)
+    );
+    let mut found: Vec<Series> = Vec::new();
+    for batch in sql::query(session, lake, &statement).await? {
+        let texts =
+            |column: usize| arrow::compute::cast(batch.column(column), &arrow::datatypes::DataType::Utf8);
+        let (models, evaluations) = (texts(0)?, texts(1)?);
+        let (models, evaluations) = (models.as_string::<i32>(), evaluations.as_string::<i32>());
+        let batches = batch.column(2).as_primitive::<UInt64Type>();
+        let values = batch.column(3).as_primitive::<Float64Type>();
+        for row in 0..batch.num_rows() {
+            let (model, evaluation) = (models.value(row), evaluations.value(row));
+            if found.last().is_none_or(|s| s.model != model || s.evaluation != evaluation) {
+                let (model, evaluation) = (model.to_owned(), evaluation.to_owned());
+                found.push(Series { model, evaluation, points: Vec::new() });
+            }
+            if let Some(series) = found.last_mut() {
+                series.points.push((batches.value(row), values.is_valid(row).then(|| values.value(row))));
+            }
+        }
+    }
+    found.retain(|series| series.points.iter().any(|(_, value)| value.is_some()));
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_and_times_are_better_low() {
+        assert!(higher_is_better("auc") && higher_is_better("silhouette"));
+        assert!(
+            !higher_is_better("log_loss") && !higher_is_better("train_ms") && !higher_is_better("inertia")
+        );
+    }
+}
