@@ -55,6 +55,12 @@ fn the_broker_refuses_to_listen_elsewhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn generate_produce_stream_metrics_and_sql() {
+    for broker in TestBroker::all().await {
+        generate_produce_stream(&broker).await;
+    }
+}
+
+async fn generate_produce_stream(broker: &TestBroker) {
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("crimes.csv.gz");
     let lake = folder.path().join("lake");
@@ -63,10 +69,9 @@ async fn generate_produce_stream_metrics_and_sql() {
         .arg(&csv));
     assert!(made.status.success(), "{}", texts(&made).1);
 
-    let broker = TestBroker::start().await;
-    broker.create_topic("crimes", 2).await;
     let produced = run(tidemill(&lake)
-        .args(["produce", JOB, "--brokers", &broker.address(), "--rows", "2500", "--input"])
+        .args(["produce", JOB, "--brokers", &broker.address(), "--topic", &broker.topic])
+        .args(["--partitions", "2", "--rows", "2500", "--input"])
         .arg(&csv));
     let (stdout, stderr) = texts(&produced);
     assert!(produced.status.success(), "{stderr}");
@@ -82,6 +87,8 @@ async fn generate_produce_stream_metrics_and_sql() {
         "json",
         "--set",
         "source.max_offsets_per_trigger=1000",
+        "--set",
+        &format!("source.kafka.subscribe={}", broker.topic),
     ]));
     let (lines, errors) = texts(&streamed);
     assert!(streamed.status.success(), "{errors}");
@@ -102,7 +109,7 @@ async fn generate_produce_stream_metrics_and_sql() {
     ] {
         assert!(!batches[0][key].is_null(), "{key} is missing in {}", batches[0]);
     }
-    assert_eq!(batches[1]["sources"][0]["startOffset"]["crimes"]["1"], 500);
+    assert_eq!(batches[1]["sources"][0]["startOffset"][&broker.topic]["1"], 500);
 
     let metrics = json(&run(tidemill(&lake).args(["metrics", JOB, "--format", "json"])));
     let rows = metrics.as_array().unwrap();

@@ -7,19 +7,26 @@ use tidemill_core::lake::Lake;
 
 use crate::support::{Essence, JOB, TestBroker, crimes, positions, run, texts, tidemill};
 
-const KILLS: usize = 20;
-const ROWS: usize = 12_000;
 const PER_BATCH: usize = 60;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_random_moments_loses_and_doubles_nothing() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("crimes", 3).await;
-    broker.send("crimes", 3, &crimes(ROWS, 3));
+    kill_9_at_random_moments(&TestBroker::start().await, 20).await;
+    if let Some(broker) = TestBroker::apache() {
+        kill_9_at_random_moments(&broker, 8).await;
+    }
+}
+
+async fn kill_9_at_random_moments(broker: &TestBroker, wanted: usize) {
+    // Ten batches a kill: more than pass from one to the next.
+    let rows = wanted * 10 * PER_BATCH;
+    broker.create_topic(&broker.topic, 3).await;
+    broker.send(&broker.topic, 3, &crimes(rows, 3));
     let folder = tempfile::tempdir().unwrap();
     let stream = |lake: &Lake| {
         let mut command = tidemill(lake.root());
         command.args(["stream", JOB, "--available-now", "--brokers", &broker.address()]);
+        command.args(["--set", &format!("source.kafka.subscribe={}", broker.topic)]);
         command.args(["--set", &format!("source.max_offsets_per_trigger={PER_BATCH}")]);
         command
     };
@@ -31,7 +38,7 @@ async fn kill_9_at_random_moments_loses_and_doubles_nothing() {
     };
     let mut kills = 0;
     let mut moment = 0x2545_f491_4f6c_dd1d_u64;
-    while kills < KILLS {
+    while kills < wanted {
         let mut child = stream(&killed).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // First let it get to work, then strike within the next few batches.
         let before = committed();
@@ -50,7 +57,7 @@ async fn kill_9_at_random_moments_loses_and_doubles_nothing() {
             kills += 1;
         }
         let status = child.wait().unwrap();
-        assert!(!status.success(), "the stream ended before {KILLS} kills: {kills}; make it longer");
+        assert!(!status.success(), "the stream ended before {wanted} kills: {kills}; make it longer");
     }
     let at_the_end = run(&mut stream(&killed));
     assert!(at_the_end.status.success(), "{}", texts(&at_the_end).1);
@@ -59,18 +66,24 @@ async fn kill_9_at_random_moments_loses_and_doubles_nothing() {
     let never_killed = run(&mut stream(&whole));
     assert!(never_killed.status.success(), "{}", texts(&never_killed).1);
 
-    assert_eq!(positions(&killed).await, (ROWS as u64, ROWS as u64));
+    assert_eq!(positions(&killed).await, (rows as u64, rows as u64));
     Essence::of(&killed).assert_same(&Essence::of(&whole), "killed against whole");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_finishes_the_batch_in_hand() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("crimes", 1).await;
-    broker.send("crimes", 1, &crimes(200, 4));
+    for broker in TestBroker::all().await {
+        sigterm(&broker).await;
+    }
+}
+
+async fn sigterm(broker: &TestBroker) {
+    broker.create_topic(&broker.topic, 1).await;
+    broker.send(&broker.topic, 1, &crimes(200, 4));
     let folder = tempfile::tempdir().unwrap();
     let mut child = tidemill(folder.path())
         .args(["stream", JOB, "--brokers", &broker.address(), "--set", "trigger.processing_time=100ms"])
+        .args(["--set", &format!("source.kafka.subscribe={}", broker.topic)])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

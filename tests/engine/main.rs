@@ -1,13 +1,16 @@
 //! The engine from outside, in one binary (linking DataFusion is slow): crashes, `kill -9`, bad input, the command
 //! line, and the figures on real rows where `TIDEMILL_DATA` points at them.
 //!
-//! Kafka is real: the embedded broker over TCP, librdkafka as the client.
+//! Kafka is real: the embedded broker over TCP, librdkafka as the client; with `TIDEMILL_TEST_KAFKA=HOST:PORT` the
+//! tests of Kafka's behaviour run against Apache Kafka too (tests/kafka/run.sh starts one and does so).
 
 // clippy allows these in #[test] functions only; helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod brokers;
 mod support;
 
+mod apache_kafka;
 mod bad_input;
 mod cleaning;
 mod command_line;

@@ -5,70 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-use tidemill_broker::{Broker, BrokerConfig};
 use tidemill_core::checkpoint::{Learn, Plan, RecordList};
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
 use tidemill_core::stream::{self, StreamOptions, StreamSummary};
 
+pub use crate::brokers::TestBroker;
+
 pub const JOB: &str = "chicago-arrests";
-
-/// A broker of its own on a free port, with its data in a temporary folder.
-pub struct TestBroker {
-    pub broker: Broker,
-    _folder: tempfile::TempDir,
-}
-
-impl TestBroker {
-    pub async fn start() -> TestBroker {
-        let folder = tempfile::tempdir().unwrap();
-        let config = BrokerConfig::new("127.0.0.1:0".parse().unwrap(), folder.path().join("broker"));
-        TestBroker { broker: Broker::start(config).await.unwrap(), _folder: folder }
-    }
-
-    pub fn address(&self) -> String {
-        self.broker.bootstrap_servers()
-    }
-
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        ClientConfig::new().set("bootstrap.servers", self.address()).create().unwrap()
-    }
-
-    pub async fn create_topic(&self, name: &str, partitions: i32) {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        let results = self.admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
-        results.into_iter().for_each(|r| assert_eq!(r.unwrap(), name));
-    }
-
-    pub async fn delete_topic(&self, name: &str) {
-        let results = self.admin().delete_topics(&[name], &AdminOptions::new()).await.unwrap();
-        results.into_iter().for_each(|r| assert_eq!(r.unwrap(), name));
-    }
-
-    /// Sends messages to the partition of their number; `None` is a message without a value.
-    pub fn send(&self, topic: &str, partitions: usize, messages: &[Option<Vec<u8>>]) {
-        let producer: ThreadedProducer<_> = ClientConfig::new()
-            .set("bootstrap.servers", self.address())
-            .set("enable.idempotence", "true")
-            .set("message.max.bytes", "4000000")
-            .set("queue.buffering.max.messages", "1000000")
-            .create()
-            .unwrap();
-        for (i, message) in messages.iter().enumerate() {
-            let partition = (i % partitions) as i32;
-            let mut record: BaseRecord<'_, (), [u8]> = BaseRecord::to(topic).partition(partition);
-            record.payload = message.as_deref();
-            producer.send(record).map_err(|(e, _)| e).unwrap();
-        }
-        producer.flush(Duration::from_secs(30)).unwrap();
-    }
-}
 
 /// Crimes with something to learn: theft seldom leads to an arrest, narcotics nearly always.
 pub fn crimes(count: usize, seed: u64) -> Vec<Option<Vec<u8>>> {

@@ -86,6 +86,15 @@ pub struct DataLoss {
     pub reason: String,
 }
 
+impl DataLoss {
+    /// Offsets that the broker deleted, by retention or on request.
+    pub fn deleted(partition: i32, from: i64, to: i64) -> DataLoss {
+        let reason =
+            format!("offsets {from} to {} of partition {partition} were deleted from the topic", to - 1);
+        DataLoss { partition, from, to, reason }
+    }
+}
+
 /// A file that a record publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -132,7 +141,7 @@ pub struct BatchCounts {
     pub replayed: u64,
     /// Rows in the table.
     pub rows_out: u64,
-    /// Ranges lost before the batch.
+    /// Ranges lost before the batch, or between its plan and its reading.
     pub data_loss: u64,
 }
 

@@ -16,9 +16,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::plan::Watermarks;
 use super::{RawRows, topic_id};
-use crate::checkpoint::PartitionRange;
+use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::error::{Error, ErrorKind, Result};
-use crate::project::{SourceConfig, nearest};
+use crate::project::{FailOnDataLoss, SourceConfig, nearest};
 
 /// Longest wait for an answer to a question about the topic.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -39,6 +39,17 @@ pub struct KafkaSource {
     plaintext: bool,
     topic: String,
     readers: BTreeMap<i32, Reader>,
+    /// The consumer gave up on a partition that the batch in hand did not need any more.
+    stale: bool,
+}
+
+/// What came of the ranges of a batch.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Messages; partitions ascending, offsets ascending.
+    pub rows: Vec<RawRows>,
+    /// What was deleted from the topic after the batch was planned.
+    pub lost: Vec<DataLoss>,
 }
 
 /// What is known of a partition's stream of messages.
@@ -50,6 +61,9 @@ struct Reader {
     next: i64,
     /// Messages delivered beyond `position`.
     waiting: VecDeque<Waiting>,
+    /// The end of the partition was told after the last message: it is told once, maybe batches before the one that
+    /// waits for it.
+    ended: bool,
     paused: bool,
 }
 
@@ -65,7 +79,7 @@ struct Pull {
     rows: RawRows,
     /// Offsets below this have been delivered or do not exist.
     seen: i64,
-    ended: bool,
+    /// The consumer was pointed at `seen` since the plan was made.
     sought: bool,
 }
 
@@ -107,6 +121,7 @@ impl KafkaSource {
                 .is_none_or(|p| p.eq_ignore_ascii_case("plaintext")),
             topic: config.topic.clone(),
             readers: BTreeMap::new(),
+            stale: false,
         };
         source.partitions()?;
         Ok(source)
@@ -155,51 +170,50 @@ impl KafkaSource {
             .collect()
     }
 
-    /// Reads exactly these ranges; partitions ascending, offsets ascending.
+    /// Reads exactly these ranges. Of what was deleted since they were planned, the loss is told; with
+    /// [`FailOnDataLoss::Fail`] it is an error.
     ///
     /// # Errors
     /// Source, if the brokers fall silent; DataLoss, if the topic no longer holds a range.
-    pub fn read(&mut self, ranges: &[PartitionRange]) -> Result<Vec<RawRows>> {
+    pub fn read(&mut self, ranges: &[PartitionRange], on_loss: FailOnDataLoss) -> Result<Read> {
         let mut pulls: BTreeMap<i32, Pull> = BTreeMap::new();
         for &range in ranges.iter().filter(|r| r.to > r.from) {
             let (rows, seen) = (RawRows::new(range.partition), range.from);
-            pulls.insert(range.partition, Pull { range, rows, seen, ended: false, sought: false });
+            pulls.insert(range.partition, Pull { range, rows, seen, sought: false });
         }
-        self.assign(&pulls)?;
+        let fits = pulls.iter().all(|(partition, pull)| {
+            self.readers.get(partition).is_some_and(|reader| reader.position == pull.range.from)
+        });
+        if !fits || self.stale {
+            self.point(&pulls)?;
+        }
         for (partition, pull) in &mut pulls {
             if let Some(reader) = self.readers.get_mut(partition) {
                 pull.take_waiting(reader);
             }
         }
         self.resume(&pulls)?;
-        self.pull(&mut pulls)?;
+        let lost = self.pull(&mut pulls, on_loss)?;
         for (partition, pull) in &pulls {
             if let Some(reader) = self.readers.get_mut(partition) {
                 reader.position = pull.range.to;
             }
         }
-        Ok(pulls.into_values().map(|pull| pull.rows).collect())
+        Ok(Read { rows: pulls.into_values().map(|pull| pull.rows).collect(), lost })
     }
 
-    /// Points the consumer at the ranges, keeping what is in flight where it fits.
-    fn assign(&mut self, pulls: &BTreeMap<i32, Pull>) -> Result<()> {
-        let fits = pulls.iter().all(|(partition, pull)| {
-            self.readers.get(partition).is_some_and(|reader| reader.position == pull.range.from)
-        });
-        if fits {
-            return Ok(());
-        }
+    /// Points the consumer at what the ranges still want, and forgets what is in flight.
+    fn point(&mut self, pulls: &BTreeMap<i32, Pull>) -> Result<()> {
         for (&partition, pull) in pulls {
-            self.readers.entry(partition).or_default().position = pull.range.from;
+            self.readers.entry(partition).or_default().position = pull.seen;
         }
         let mut list = TopicPartitionList::new();
         for (&partition, reader) in &mut self.readers {
-            reader.waiting.clear();
-            reader.paused = false;
-            reader.next = reader.position;
+            *reader = Reader { position: reader.position, next: reader.position, ..Reader::default() };
             list.add_partition_offset(&self.topic, partition, Offset::Offset(reader.next))
                 .map_err(|e| Error::internal(e.to_string()))?;
         }
+        self.stale = false;
         self.consumer.assign(&list).map_err(|e| Error::source(format!("cannot assign {}: {e}", self.topic)))
     }
 
@@ -217,7 +231,8 @@ impl KafkaSource {
         Ok(())
     }
 
-    fn pull(&mut self, pulls: &mut BTreeMap<i32, Pull>) -> Result<()> {
+    fn pull(&mut self, pulls: &mut BTreeMap<i32, Pull>, on_loss: FailOnDataLoss) -> Result<Vec<DataLoss>> {
+        let mut lost = Vec::new();
         let mut last_message = Instant::now();
         while pulls.values().any(|pull| !pull.done()) {
             match self.consumer.poll(Duration::from_millis(20)) {
@@ -229,6 +244,7 @@ impl KafkaSource {
                         continue;
                     }
                     reader.next = offset + 1;
+                    reader.ended = false;
                     let timestamp = message.timestamp().to_millis();
                     match pulls.get_mut(&message.partition()) {
                         Some(pull) if offset < pull.range.to => {
@@ -250,22 +266,19 @@ impl KafkaSource {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    if let Some(pull) = pulls.get_mut(&partition) {
-                        if pull.sought {
-                            // Everything from the seek to the end of the partition has come: the rest are gaps.
-                            pull.seen = pull.range.to;
-                        }
-                        pull.ended = true;
+                    if let Some(reader) = self.readers.get_mut(&partition) {
+                        reader.ended = true;
+                    }
+                    if let Some(pull) = pulls.get_mut(&partition).filter(|pull| pull.sought) {
+                        // Everything from the seek to the end of the partition has come: the rest are gaps.
+                        pull.seen = pull.range.to;
                     }
                 }
                 Some(Err(
                     KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code),
                 )) if is_loss(code) => {
-                    return Err(Error::new(
-                        ErrorKind::DataLoss,
-                        format!("topic {} no longer holds the planned offsets: {code}", self.topic),
-                    )
-                    .hint("rows were deleted between plan and read; see fail_on_data_loss in the job file"));
+                    tracing::debug!(%code, topic = self.topic, "a fetch was refused");
+                    lost.extend(self.pass_over_deleted(pulls, on_loss)?);
                 }
                 Some(Err(error)) => tracing::debug!(%error, "kafka"),
                 None => {}
@@ -283,13 +296,59 @@ impl KafkaSource {
                 .hint("see whether the brokers are up; the batch is read again on the next start"));
             }
         }
-        Ok(())
+        Ok(lost)
+    }
+
+    /// The broker has not got an offset any more: finds what was deleted of the ranges since they were planned, and
+    /// goes on behind it.
+    fn pass_over_deleted(
+        &mut self,
+        pulls: &mut BTreeMap<i32, Pull>,
+        on_loss: FailOnDataLoss,
+    ) -> Result<Vec<DataLoss>> {
+        let watermarks = self.watermarks()?;
+        let mut lost = Vec::new();
+        for (&partition, pull) in pulls.iter_mut().filter(|(_, pull)| !pull.done()) {
+            let Some(marks) = watermarks.get(&partition) else { continue };
+            if marks.high < pull.range.to {
+                return Err(self.deleted(&format!(
+                    "partition {partition} ends at offset {}, {} was planned",
+                    marks.high, pull.range.to
+                )));
+            }
+            let (from, to) = (pull.seen, marks.low.min(pull.range.to));
+            if from < to {
+                lost.push(DataLoss::deleted(partition, from, to));
+                pull.seen = to;
+            }
+        }
+        match lost.first() {
+            // It is about a partition whose range is complete: the next plan will tell what is lost of it.
+            None => self.stale = true,
+            Some(loss) if on_loss == FailOnDataLoss::Fail => return Err(self.deleted(&loss.reason)),
+            Some(_) => {
+                tracing::warn!(?lost, topic = self.topic, "planned rows are gone, the stream goes on");
+                self.point(pulls)?;
+            }
+        }
+        Ok(lost)
+    }
+
+    fn deleted(&self, reason: &str) -> Error {
+        Error::new(
+            ErrorKind::DataLoss,
+            format!("topic {} no longer holds what the batch was planned for: {reason}", self.topic),
+        )
+        .hint("rows are lost: if that is accepted, run with --set source.fail_on_data_loss=record")
     }
 
     /// Seeks to the next offset of partitions that reported their end before their range was complete. The event
     /// may have been queued before the plan was made; one that follows a seek is newer.
     fn look_again(&self, pulls: &mut BTreeMap<i32, Pull>) -> Result<()> {
-        for (&partition, pull) in pulls.iter_mut().filter(|(_, p)| p.ended && !p.sought && !p.done()) {
+        let ended = |partition: &i32| self.readers.get(partition).is_some_and(|reader| reader.ended);
+        for (&partition, pull) in
+            pulls.iter_mut().filter(|(p, pull)| ended(p) && !pull.sought && !pull.done())
+        {
             self.consumer
                 .seek(&self.topic, partition, Offset::Offset(pull.seen), ANSWER)
                 .map_err(|e| Error::source(format!("cannot seek {}[{partition}]: {e}", self.topic)))?;

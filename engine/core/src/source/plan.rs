@@ -37,8 +37,7 @@ pub fn next_positions(
     for (&partition, marks) in watermarks {
         let position = match last.get(&partition) {
             Some(&to) if to < marks.low => {
-                let reason = format!("offsets {to} to {} were deleted from the topic", marks.low - 1);
-                losses.push(DataLoss { partition, from: to, to: marks.low, reason });
+                losses.push(DataLoss::deleted(partition, to, marks.low));
                 marks.low
             }
             Some(&to) if to > marks.high => {

@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
 use crate::checkpoint::records::FORMAT;
-use crate::checkpoint::{BatchCounts, Commit, FileEntry, Learn, PartitionRange, Plan};
+use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, PartitionRange, Plan};
 use crate::decode::{DeadLetters, Decoded, Decoder};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name, batch_of_file_name};
@@ -26,11 +26,13 @@ pub(super) struct Batch<'a> {
     driver: &'a mut Driver,
     plan: &'a Plan,
     durations: Durations,
+    /// Lost before the plan, and since.
+    lost: Vec<DataLoss>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(driver: &'a mut Driver, plan: &'a Plan, durations: Durations) -> Self {
-        Batch { driver, plan, durations }
+        Batch { driver, plan, durations, lost: plan.data_loss.clone() }
     }
 
     /// Reads, decodes, transforms, stages and commits.
@@ -46,13 +48,21 @@ impl<'a> Batch<'a> {
     fn read(&mut self) -> Result<Vec<RawRows>> {
         let started = Instant::now();
         // librdkafka and files block: the runtime is told so, other tasks go on.
-        let raw = tokio::task::block_in_place(|| match &self.plan.replay {
-            Some(replay) => self.driver.read_letters(replay),
-            None => self.driver.source.read(&self.plan.partitions),
-        })?;
+        let rows = match &self.plan.replay {
+            Some(replay) => tokio::task::block_in_place(|| self.driver.read_letters(replay))?,
+            None => {
+                let Driver { source, job, .. } = &mut *self.driver;
+                let on_loss = job.source.fail_on_data_loss;
+                let read = tokio::task::block_in_place(|| source.read(&self.plan.partitions, on_loss))?;
+                // A topic made anew since the plan has other rows at the same offsets.
+                self.driver.check_identity(self.plan)?;
+                self.lost.extend(read.lost);
+                read.rows
+            }
+        };
         self.durations.read = Some(ms(started));
         self.driver.crash(self.plan.batch_id, CrashPoint::Read)?;
-        Ok(raw)
+        Ok(rows)
     }
 
     fn decode(&mut self, raw: &[RawRows]) -> Result<Decoded> {
@@ -93,7 +103,7 @@ impl<'a> Batch<'a> {
             dead_letters: dead.len() as u64,
             replayed: self.plan.replay.map_or(0, |replay| replay.letters),
             rows_out: rows.num_rows() as u64,
-            data_loss: self.plan.data_loss.len() as u64,
+            data_loss: self.lost.len() as u64,
         };
         let mut added = Vec::new();
         if rows.num_rows() > 0 {
@@ -105,8 +115,8 @@ impl<'a> Batch<'a> {
             let rows = dead.to_batch(&job.name, batch_id, &self.plan.topic)?;
             added.push(stage_system(lake, &job.schema_name, "dead_letters", batch_id, &rows)?);
         }
-        if !self.plan.data_loss.is_empty() && job.source.fail_on_data_loss == FailOnDataLoss::Record {
-            let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.plan.data_loss)?;
+        if !self.lost.is_empty() && job.source.fail_on_data_loss == FailOnDataLoss::Record {
+            let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.lost)?;
             added.push(stage_system(lake, &job.schema_name, "data_loss", batch_id, &rows)?);
         }
         self.durations.write = Some(ms(started));

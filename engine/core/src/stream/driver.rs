@@ -219,8 +219,11 @@ impl Driver {
         let previous = self.last_plan.as_ref().map(|p| p.partitions.as_slice());
         let (positions, losses) = next_positions(previous, &watermarks, self.job.source.starting_offsets);
         let remade = self.remade(topic_id.as_deref());
-        if let Some(reason) = remade.as_deref().or(losses.first().map(|l| l.reason.as_str())) {
-            if self.job.source.fail_on_data_loss == FailOnDataLoss::Fail || remade.is_some() {
+        if let Some(reason) = remade {
+            return Err(self.another(&reason));
+        }
+        if let Some(reason) = losses.first().map(|l| l.reason.as_str()) {
+            if self.job.source.fail_on_data_loss == FailOnDataLoss::Fail {
                 return Err(self.data_loss(reason));
             }
             tracing::warn!(
@@ -277,16 +280,22 @@ impl Driver {
     }
 
     fn data_loss(&self, reason: &str) -> Error {
+        Error::new(ErrorKind::DataLoss, format!("the stream cannot go on where it was: {reason}"))
+            .hint("rows are lost: if that is accepted, run with --set source.fail_on_data_loss=record")
+    }
+
+    /// Offsets of another topic or cluster mean other rows: there is no going on, lossy or not.
+    fn another(&self, reason: &str) -> Error {
         Error::new(ErrorKind::DataLoss, format!("the stream cannot go on where it was: {reason}")).hint(format!(
-            "rows may be lost: if that is accepted, run with --set source.fail_on_data_loss=record; for another \
-             topic or cluster start anew: move the lake folder {} away, or name another one with --lake",
+            "start anew, which no fail_on_data_loss does by itself: move the lake folder {} away, or name another \
+             one with --lake",
             self.lake.root().join(&self.job.schema_name).display()
         ))
     }
 
-    fn check_identity(&self, plan: &Plan) -> Result<()> {
+    pub(super) fn check_identity(&self, plan: &Plan) -> Result<()> {
         match self.remade(self.source.topic_id().as_deref()) {
-            Some(reason) => Err(self.data_loss(&reason).context(format!("batch {}", plan.batch_id))),
+            Some(reason) => Err(self.another(&reason).context(format!("batch {}", plan.batch_id))),
             None => Ok(()),
         }
     }
