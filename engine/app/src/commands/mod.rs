@@ -5,6 +5,7 @@ mod data;
 mod demo;
 mod dlq;
 pub(crate) mod metrics;
+mod plot;
 mod produce;
 pub(crate) mod sql;
 mod stream;
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Stream(args) => block_on(stream::run(global, args)),
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
+        Command::Plot(args) => block_on(plot::run(global, args)),
         Command::Dlq(DlqCommand::Show(args)) => block_on(dlq::show(global, args)),
         Command::Dlq(DlqCommand::Replay(args)) => block_on(dlq::replay(global, args)),
         Command::Produce(args) => block_on(produce::run(global, args)),
