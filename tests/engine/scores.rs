@@ -88,3 +88,49 @@ async fn models_and_lakes_are_compared_and_the_best_is_named() {
         assert!(texts(&output).1.contains(part), "{arguments:?}: {}", texts(&output).1);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metric_is_plotted_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    lakes(folder.path()).await;
+    let plot = |arguments: &[&str]| {
+        let lake = folder.path().join("one");
+        run(tidemill(&lake).current_dir(folder.path()).args(["plot", JOB, "metrics"]).args(arguments))
+    };
+    for (name, begin, labels) in [
+        ("auc.svg", "<svg", ["forest, hold-out", "logistic, prequential", "chicago-arrests: AUC by batch"]),
+        (
+            "auc.html",
+            "<!doctype html>",
+            ["forest, hold-out", "logistic, prequential", "chicago-arrests: AUC by batch"],
+        ),
+    ] {
+        let output = plot(&["--out", name]);
+        assert!(output.status.success() && output.stdout.is_empty(), "{}", texts(&output).1);
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(text.trim_start().starts_with(begin), "{name}: {}", &text[..80]);
+        for label in labels {
+            assert!(text.contains(label), "{name}: {label}");
+        }
+    }
+    let drawn = plot(&["--metric", "log_loss"]);
+    let (stdout, stderr) = texts(&drawn);
+    assert!(drawn.status.success(), "{stderr}");
+    assert!(stdout.starts_with("chicago-arrests: log loss by batch\n"), "{stdout}");
+    assert!(stdout.contains("forest, prequential") && !stdout.contains('\x1b'), "{stdout}");
+
+    for (arguments, part) in [
+        (["--metric", "log-loss"].as_slice(), "did you mean `log_loss`"),
+        (&["--metric", "silhouette"], "no model of job chicago-arrests has a value of silhouette"),
+        (&["--out", "auc.png"], ".svg or .html"),
+        (&["--out", "nowhere/auc.svg"], "no folder"),
+    ] {
+        let output = plot(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(texts(&output).1.contains(part), "{arguments:?}: {}", texts(&output).1);
+    }
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["auc.html", "auc.svg", "one", "two"]);
+}

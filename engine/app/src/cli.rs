@@ -2,6 +2,7 @@
 
 mod dlq;
 pub(crate) mod metrics;
+mod plot;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
 pub(crate) use metrics::{Evaluation, MetricsArgs};
+pub(crate) use plot::{PlotArgs, PlotWhat};
 
 use crate::output::Format;
 use crate::produce::Rate;
@@ -160,6 +162,18 @@ Examples:
   tidemill metrics chicago-arrests --best --by log_loss
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
+    /// Draw a metric over batches: in the terminal, as .svg or as .html
+    #[command(after_help = "\
+A line a model: solid on held-out rows, dashed prequential (the new batch before
+it is learned). A batch without a value, such as the AUC of one class, is a gap.
+The page is the drawing with its values in a table; it needs no network.
+
+Examples:
+  tidemill plot chicago-arrests metrics
+  tidemill plot chicago-arrests metrics --metric log_loss
+  tidemill plot chicago-arrests metrics --metric auc --out auc.svg
+  tidemill plot chicago-arrests metrics --out auc.html")]
+    Plot(PlotArgs),
     /// Show the messages that failed, and feed them through again after a fix
     #[command(subcommand)]
     Dlq(DlqCommand),

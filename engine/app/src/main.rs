@@ -15,6 +15,7 @@ mod exit;
 mod generate;
 mod invocation;
 mod output;
+mod plot;
 mod produce;
 mod prompt;
 mod report;

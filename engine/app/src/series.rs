@@ -21,6 +21,23 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(u64, Option<f64>)>,
 }
 
+impl Series {
+    /// The runs of batches that follow one another and have a value: a line is broken between them.
+    pub(crate) fn runs(&self) -> Vec<Vec<(u64, f64)>> {
+        let mut runs: Vec<Vec<(u64, f64)>> = Vec::new();
+        for &(batch, value) in &self.points {
+            let Some(value) = value.filter(|value| value.is_finite()) else { continue };
+            match runs.last_mut() {
+                Some(run) if run.last().is_some_and(|&(last, _)| last + 1 == batch) => {
+                    run.push((batch, value))
+                }
+                _ => runs.push(vec![(batch, value)]),
+            }
+        }
+        runs
+    }
+}
+
 /// Whether a metric is the better the higher it is. Losses, times and distances are not.
 pub(crate) fn higher_is_better(metric: &str) -> bool {
     !matches!(metric, "log_loss" | "inertia") && !metric.ends_with("_ms")
@@ -90,6 +107,13 @@ pub(crate) async fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_broken_where_there_is_no_value() {
+        let points = vec![(0, Some(0.5)), (1, Some(0.6)), (2, None), (3, Some(0.7)), (5, Some(0.8))];
+        let series = Series { model: "m".into(), evaluation: "holdout".into(), points };
+        assert_eq!(series.runs(), [vec![(0, 0.5), (1, 0.6)], vec![(3, 0.7)], vec![(5, 0.8)]]);
+    }
 
     #[test]
     fn losses_and_times_are_better_low() {

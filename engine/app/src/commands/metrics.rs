@@ -21,8 +21,7 @@ pub(crate) const COLUMNS: &str = "job, batch_id, model, version, evaluation, \"r
 pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
     let lake = lake(global);
     let session = sql::open_session(&lake).await?;
-    let of_job = format!("FROM system.metrics WHERE job = {}", quoted(&args.job));
-    let models = texts(&session, &lake, &format!("SELECT DISTINCT model {of_job} ORDER BY 1")).await?;
+    let models = model_names(&session, &lake, &args.job).await?;
     if models.is_empty() {
         return Err(no_metrics(global, &args.job)?.into());
     }
@@ -195,6 +194,16 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The models that a job has metrics of, sorted.
+pub(super) async fn model_names(
+    session: &SessionContext,
+    lake: &Lake,
+    job: &str,
+) -> Result<Vec<String>, Error> {
+    let of_job = format!("FROM system.metrics WHERE job = {}", quoted(job));
+    texts(session, lake, &format!("SELECT DISTINCT model {of_job} ORDER BY 1")).await
+}
+
 /// The first column of the answer, as text.
 async fn texts(session: &SessionContext, lake: &Lake, statement: &str) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
@@ -210,7 +219,7 @@ async fn texts(session: &SessionContext, lake: &Lake, statement: &str) -> Result
 
 /// Why there is nothing to show: a job that does not exist (the error of the project, with the nearest name), or one
 /// that has learned nothing here yet.
-fn no_metrics(global: &GlobalArgs, job: &str) -> Result<Error, Error> {
+pub(super) fn no_metrics(global: &GlobalArgs, job: &str) -> Result<Error, Error> {
     let settings = Settings { sets: Vec::new(), environment: environment() };
     project(global).job(job, &settings)?;
     let lake = global.lake_dir();

@@ -5,6 +5,7 @@ mod data;
 mod demo;
 mod dlq;
 pub(crate) mod metrics;
+mod plot;
 mod produce;
 mod run;
 pub(crate) mod sql;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Run(args) => block_on(run::run(global, args)),
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
+        Command::Plot(args) => block_on(plot::run(global, args)),
         Command::Dlq(DlqCommand::Show(args)) => block_on(dlq::show(global, args)),
         Command::Dlq(DlqCommand::Replay(args)) => block_on(dlq::replay(global, args)),
         Command::Produce(args) => block_on(produce::run(global, args)),

@@ -1,0 +1,56 @@
+//! `tidemill plot`: a metric over batches, in the terminal or as a file.
+
+use tidemill_core::table::publish::write_atomically;
+use tidemill_core::{Error, sql};
+
+use super::lake;
+use super::metrics::{model_names, no_metrics};
+use crate::cli::{GlobalArgs, PlotArgs, PlotWhat};
+use crate::exit::{Done, Outcome, print_line};
+use crate::plot::{Chart, FileKind, html, svg, terminal};
+use crate::{series, style};
+
+/// Draws the lines of one metric.
+pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
+    let PlotWhat::Metrics = args.what;
+    let kind = args.out.as_deref().map(FileKind::of).transpose()?;
+    let lake = lake(global);
+    let session = sql::open_session(&lake).await?;
+    if model_names(&session, &lake, &args.job).await?.is_empty() {
+        return Err(no_metrics(global, &args.job)?.into());
+    }
+    let lines = series::read(&session, &lake, &args.job, &args.metric, None).await?;
+    let Some(chart) = Chart::new(&args.job, &args.metric, lines) else {
+        return Err(Error::user(format!("no model of job {} has a value of {}", args.job, args.metric))
+            .hint("classifiers have accuracy, auc, log_loss, precision, recall and f1; k-means has inertia and silhouette")
+            .into());
+    };
+    let (Some(path), Some(kind)) = (&args.out, kind) else {
+        let width = comfy_table::Table::new().width().map_or(80, usize::from);
+        print_line(terminal(&chart, width, style::stdout_color()).trim_end_matches('\n'))?;
+        return Ok(Outcome::Done);
+    };
+    let text = match kind {
+        FileKind::Svg => svg(&chart)?,
+        FileKind::Html => html(&chart)?,
+    };
+    // Absolute, so that there is a folder to write beside the file.
+    let absolute = std::path::absolute(path)
+        .map_err(|e| Error::user(format!("{} is no path to write to: {e}", path.display())))?;
+    if absolute.parent().is_some_and(|folder| !folder.is_dir()) {
+        return Err(Error::user(format!("there is no folder to write {} to", path.display()))
+            .hint("make it first, or name another place with --out FILE")
+            .into());
+    }
+    write_atomically(&absolute, text.as_bytes())?;
+    eprintln!("{}: {} written", path.display(), size(text.len()));
+    Ok(Outcome::Done)
+}
+
+/// Bytes for people.
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
