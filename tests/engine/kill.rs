@@ -10,8 +10,12 @@ use crate::support::{Essence, JOB, TestBroker, crimes, positions, run, texts, ti
 const PER_BATCH: usize = 60;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_at_random_moments_loses_and_doubles_nothing() {
+async fn kill_9_with_the_embedded_broker_loses_and_doubles_nothing() {
     kill_9_at_random_moments(&TestBroker::start().await, 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_with_apache_kafka_loses_and_doubles_nothing() {
     if let Some(broker) = TestBroker::apache() {
         kill_9_at_random_moments(&broker, 8).await;
     }

@@ -99,7 +99,7 @@ fetch_jars() {
     if ! mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies \
         -DincludeScope=runtime -DoutputDirectory="$dir/libs" >"$dir/maven.log" 2>&1; then
         rm -rf "$dir/libs"
-        skip "Maven cannot get it: $(grep -m1 -o 'ERROR.*' "$dir/maven.log" | cut -c1-300 || echo "see $dir/maven.log")"
+        skip "Maven cannot get it: $(sed -n 's/^.*\[ERROR\] //p' "$dir/maven.log" | head -n 1 | cut -c1-300 | grep . || echo "see $dir/maven.log")"
     fi
     echo "$wanted" >"$dir/libs/.pom"
 }
