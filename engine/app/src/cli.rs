@@ -89,7 +89,7 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Starts a small Kafka broker of its own on a free loopback port, produces
 generated crimes to it, streams them in batches into the lake ./demo and
-retrains two models at each batch. Needs no network and no Kafka.
+retrains the models at each batch. Needs no network and no Kafka.
 The folder is made anew each time; one that the demo has not made is left alone.
 
 Examples:

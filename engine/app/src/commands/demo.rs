@@ -119,7 +119,7 @@ async fn stages(folder: &Path, rows: u64, brokers: &str, stop: &Stop) -> Done {
     })
     .await?;
     bar.finish(&format!(
-        "{} streamed in {} batches, two models retrained at each,",
+        "{} streamed in {} batches, models retrained at each,",
         style::rows(summary.rows),
         summary.batches
     ));
