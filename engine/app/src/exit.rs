@@ -7,7 +7,6 @@
 //! | 2 | usage or configuration |
 //! | 3 | data loss refused |
 //! | 4 | checkpoint held by another driver |
-//! | 5 | verify found a difference |
 //! | 130, 143 | stopped by SIGINT, SIGTERM |
 
 use std::io;

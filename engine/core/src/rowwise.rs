@@ -82,8 +82,11 @@ impl RowSql {
     /// Runs over a batch. A row that fails (a cast, a division by zero) is reported, the others go on.
     ///
     /// # Errors
-    /// Internal or Storage: nothing that a row could cause.
+    /// User, if a column is missing that may not be null, or is of another type: nothing that a row could cause.
+    ///
+    /// The batch may have been written when the table had other columns: they are matched by name.
     pub async fn run(&self, batch: &RecordBatch, now: DateTime<Utc>) -> Result<RowSqlOutput> {
+        let batch = &align(batch, &self.input)?;
         let mut failed = Vec::new();
         let mut results = Vec::new();
         // Depth first and left to right, so that the results come in the order of the rows.
@@ -169,6 +172,25 @@ impl RowSql {
             .collect::<Result<Vec<_>, _>>()?;
         Ok(RecordBatch::try_new(self.output.clone(), columns)?)
     }
+}
+
+/// The columns of `schema` by their names; one that the batch lacks is null where it may be.
+fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
+        Some(column) => Err(Error::user(format!(
+            "column `{}` was {} in an earlier batch and is {} now",
+            field.name(),
+            column.data_type(),
+            field.data_type()
+        ))),
+        None if field.is_nullable() => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
+        None => Err(Error::user(format!("column `{}` is not in an earlier batch", field.name()))),
+    });
+    let columns = columns.collect::<Result<Vec<_>>>().map_err(|e| {
+        e.hint("a transform may add columns that can be null; put it back as it was, or start a new table")
+    })?;
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }
 
 fn register(context: &SessionContext, table: &str, batch: RecordBatch) -> Result<(), DataFusionError> {
@@ -297,6 +319,23 @@ mod tests {
         assert_eq!(out.failed.iter().map(|f| f.0).collect::<Vec<_>>(), [17, 60]);
         assert_eq!(out.rows.num_rows(), 98);
         assert!(out.rows["_offset"].as_primitive::<Int64Type>().values().is_sorted());
+    }
+
+    #[tokio::test]
+    async fn columns_of_an_earlier_batch_are_matched_by_name() {
+        let old = batch().project(&[2, 0]).unwrap();
+        let nullable: Vec<Field> =
+            batch().schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let sql =
+            RowSql::new("SELECT a, t FROM batch", "batch", Arc::new(Schema::new(nullable)), &["_offset"]);
+        let out = sql.await.unwrap().run(&old, "2024-05-01T00:00:00Z".parse().unwrap()).await.unwrap();
+        assert!(out.failed.is_empty());
+        assert_eq!(out.rows["a"].as_primitive::<Int64Type>().values()[..2], [0, 1]);
+        assert_eq!(out.rows["_offset"].as_primitive::<Int64Type>().values()[..2], [1000, 1001]);
+        assert_eq!(out.rows["t"].null_count(), 100);
+        let other = RecordBatch::try_from_iter([("a", batch().column(1).clone())]).unwrap();
+        let sql = RowSql::new("SELECT a FROM batch", "batch", batch().schema(), &["_offset"]).await.unwrap();
+        assert!(sql.run(&other, "2024-05-01T00:00:00Z".parse().unwrap()).await.is_err());
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ pub struct Plan {
     pub topic: String,
     /// Id of the topic, where the broker tells one: a topic deleted and made anew has another.
     pub topic_id: Option<String>,
-    /// The ranges, by partition. Every partition seen so far is there, also with an empty range.
+    /// The ranges, by partition. Every partition that the topic has is there, also with an empty range.
     pub partitions: Vec<PartitionRange>,
     /// Dead letters that the batch feeds through again instead of new messages; the ranges are then empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -123,11 +123,11 @@ impl History {
         })
     }
 
-    /// Adds the committed rows of one batch. Rows whose label is null are left out: there is nothing to learn
-    /// from them. A row that the SELECT cannot compute is left out too and told in the log.
+    /// Adds the committed rows of one batch. Rows whose label is null, or neither 0 nor 1, are left out:
+    /// there is nothing to learn from them. A row that the SELECT cannot compute is left out too and told in the log.
     ///
     /// # Errors
-    /// Data: a label that is neither 0 nor 1; more rows than 2³².
+    /// Data: more rows than 2³².
     pub(super) async fn append(&mut self, rows: &RecordBatch, now: DateTime<Utc>) -> Result<()> {
         let output = self.sql.run(rows, now).await?;
         for (row, error) in output.failed.iter().take(3) {
@@ -193,24 +193,28 @@ impl History {
     }
 }
 
-/// The rows that have a label; any but 0 and 1 is an error.
+/// The rows that have a label: true or false, 0 or 1. There is nothing to learn from the others, and one of them
+/// must not stop the stream: values that are no label are left out and told in the log.
 fn with_label(rows: &RecordBatch, label: usize) -> Result<RecordBatch> {
     let column = rows.column(label);
-    if column.data_type() != &DataType::Boolean {
+    let keep: BooleanArray = if column.data_type() == &DataType::Boolean {
+        (0..rows.num_rows()).map(|row| Some(column.is_valid(row))).collect()
+    } else {
         let values = cast(column, &DataType::Float64)?;
-        if let Some(value) =
-            values.as_primitive::<Float64Type>().iter().flatten().find(|v| *v != 0.0 && *v != 1.0)
-        {
-            return Err(Error::data(format!(
-                "the label `{}` holds {value}, it is to be 0 or 1",
-                rows.schema().field(label).name()
-            )));
-        }
-    }
-    if column.null_count() == 0 {
+        values.as_primitive::<Float64Type>().iter().map(|v| Some(v == Some(0.0) || v == Some(1.0))).collect()
+    };
+    let left_out = rows.num_rows() - keep.true_count();
+    if left_out == 0 {
         return Ok(rows.clone());
     }
-    let keep: BooleanArray = (0..rows.num_rows()).map(|row| Some(column.is_valid(row))).collect();
+    if left_out > column.null_count() {
+        let name = rows.schema().field(label).name().clone();
+        tracing::warn!(
+            label = name,
+            rows = left_out,
+            "rows whose label is neither 0 nor 1 are left out of learning"
+        );
+    }
     Ok(arrow::compute::filter_record_batch(rows, &keep)?)
 }
 
@@ -249,6 +253,15 @@ mod tests {
             history.append(&rows(from, to), "2024-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
         }
         history
+    }
+
+    #[test]
+    fn values_that_are_no_label_are_left_out() {
+        let label = Arc::new(Int64Array::from(vec![Some(0), Some(2), None, Some(1)])) as ArrayRef;
+        let place = Arc::new(Int64Array::from_iter_values(0..4)) as ArrayRef;
+        let rows = RecordBatch::try_from_iter([("y", label), ("a", place)]).unwrap();
+        let kept = with_label(&rows, 0).unwrap();
+        assert_eq!(kept["a"].as_primitive::<arrow::datatypes::Int64Type>().values(), &[0, 3]);
     }
 
     #[tokio::test]

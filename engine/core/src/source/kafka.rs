@@ -208,13 +208,24 @@ impl KafkaSource {
             self.readers.entry(partition).or_default().position = pull.seen;
         }
         let mut list = TopicPartitionList::new();
+        // A pause outlives an assignment.
+        let mut paused = TopicPartitionList::new();
         for (&partition, reader) in &mut self.readers {
+            if reader.paused {
+                paused.add_partition(&self.topic, partition);
+            }
             *reader = Reader { position: reader.position, next: reader.position, ..Reader::default() };
             list.add_partition_offset(&self.topic, partition, Offset::Offset(reader.next))
                 .map_err(|e| Error::internal(e.to_string()))?;
         }
         self.stale = false;
-        self.consumer.assign(&list).map_err(|e| Error::source(format!("cannot assign {}: {e}", self.topic)))
+        self.consumer
+            .assign(&list)
+            .map_err(|e| Error::source(format!("cannot assign {}: {e}", self.topic)))?;
+        if paused.count() > 0 {
+            self.consumer.resume(&paused).map_err(|e| Error::source(format!("cannot resume: {e}")))?;
+        }
+        Ok(())
     }
 
     fn resume(&mut self, pulls: &BTreeMap<i32, Pull>) -> Result<()> {
@@ -269,8 +280,13 @@ impl KafkaSource {
                     if let Some(reader) = self.readers.get_mut(&partition) {
                         reader.ended = true;
                     }
-                    if let Some(pull) = pulls.get_mut(&partition).filter(|pull| pull.sought) {
-                        // Everything from the seek to the end of the partition has come: the rest are gaps.
+                    if let Some(pull) = pulls.get_mut(&partition).filter(|pull| pull.sought && !pull.done()) {
+                        // Everything from the seek to the end of the partition has come: the rest are gaps, unless
+                        // the partition ends before the plan does.
+                        let high = self.high(partition)?;
+                        if high < pull.range.to {
+                            lost.push(self.cut_off(pull, high, on_loss)?);
+                        }
                         pull.seen = pull.range.to;
                     }
                 }
@@ -310,11 +326,10 @@ impl KafkaSource {
         let mut lost = Vec::new();
         for (&partition, pull) in pulls.iter_mut().filter(|(_, pull)| !pull.done()) {
             let Some(marks) = watermarks.get(&partition) else { continue };
-            if marks.high < pull.range.to {
-                return Err(self.deleted(&format!(
-                    "partition {partition} ends at offset {}, {} was planned",
-                    marks.high, pull.range.to
-                )));
+            if marks.high < pull.range.to && marks.high <= pull.seen {
+                lost.push(self.cut_off(pull, marks.high, on_loss)?);
+                pull.seen = pull.range.to;
+                continue;
             }
             let (from, to) = (pull.seen, marks.low.min(pull.range.to));
             if from < to {
@@ -332,6 +347,21 @@ impl KafkaSource {
             }
         }
         Ok(lost)
+    }
+
+    fn high(&self, partition: i32) -> Result<i64> {
+        let marks = self.questions.fetch_watermarks(&self.topic, partition, ANSWER);
+        marks.map(|(_, high)| high).map_err(|e| self.unreachable(&e))
+    }
+
+    /// A partition that ends before its plan does: it was cut off after the plan was made.
+    fn cut_off(&self, pull: &Pull, high: i64, on_loss: FailOnDataLoss) -> Result<DataLoss> {
+        let PartitionRange { partition, to, .. } = pull.range;
+        let reason = format!("partition {partition} ends at offset {high}, {to} was planned");
+        match on_loss {
+            FailOnDataLoss::Fail => Err(self.deleted(&reason)),
+            _ => Ok(DataLoss { partition, from: pull.seen.max(high), to, reason }),
+        }
     }
 
     fn deleted(&self, reason: &str) -> Error {

@@ -23,8 +23,11 @@ pub(super) fn fetch(bootstrap_servers: &str, topic: &str) -> Option<String> {
 }
 
 fn ask(server: &str, topic: &str) -> Option<String> {
-    let address = server.to_socket_addrs().ok()?.next()?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).ok()?;
+    // `localhost` may be ::1 first where the broker listens on 127.0.0.1: every address is tried.
+    let mut stream = server
+        .to_socket_addrs()
+        .ok()?
+        .find_map(|address| TcpStream::connect_timeout(&address, TIMEOUT).ok())?;
     stream.set_read_timeout(Some(TIMEOUT)).ok()?;
     stream.set_nodelay(true).ok()?;
 

@@ -1,7 +1,8 @@
 //! Schemas of a lake for DataFusion, made from the records at each look.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -23,53 +24,79 @@ use crate::table::read::committed_files;
 pub(super) const SYSTEM_TABLES: [&str; 6] =
     ["batches", "centres", "data_loss", "dead_letters", "metrics", "models"];
 
+/// Files that the tables of a statement were resolved to. DataFusion takes a file that was renamed since for an empty
+/// folder: whoever runs a statement has to look here afterwards.
+#[derive(Debug, Default)]
+pub(super) struct ResolvedFiles {
+    paths: Mutex<Vec<PathBuf>>,
+}
+
+impl ResolvedFiles {
+    fn add(&self, path: PathBuf) {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+    }
+
+    /// Forgets the files of the statement before.
+    pub(super) fn clear(&self) {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether all are still where they were.
+    pub(super) fn all_there(&self) -> bool {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|path| path.is_file())
+    }
+}
+
 /// The tables of one job.
 #[derive(Debug)]
 pub(super) struct JobSchema {
     lake: Lake,
     name: String,
+    resolved: Arc<ResolvedFiles>,
 }
 
 /// The tables of the engine itself, over all jobs.
 #[derive(Debug)]
 pub(super) struct SystemSchema {
     lake: Lake,
+    resolved: Arc<ResolvedFiles>,
 }
 
 /// Tables by their bare names, where these are unique. Lists none, so that SHOW TABLES shows each once.
 #[derive(Debug)]
 pub(super) struct BareNames {
     lake: Lake,
+    resolved: Arc<ResolvedFiles>,
 }
 
 impl JobSchema {
-    pub(super) fn new(lake: Lake, name: String) -> Self {
-        JobSchema { lake, name }
+    pub(super) fn new(lake: Lake, name: String, resolved: Arc<ResolvedFiles>) -> Self {
+        JobSchema { lake, name, resolved }
     }
 }
 
 impl SystemSchema {
-    pub(super) fn new(lake: Lake) -> Self {
-        SystemSchema { lake }
+    pub(super) fn new(lake: Lake, resolved: Arc<ResolvedFiles>) -> Self {
+        SystemSchema { lake, resolved }
     }
 }
 
 impl BareNames {
-    pub(super) fn new(lake: Lake) -> Self {
-        BareNames { lake }
+    pub(super) fn new(lake: Lake, resolved: Arc<ResolvedFiles>) -> Self {
+        BareNames { lake, resolved }
     }
 
-    fn candidates(&self, name: &str) -> Vec<(String, String)> {
+    fn candidates(&self, name: &str) -> crate::error::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
-        for schema in self.lake.schema_names().unwrap_or_default() {
-            if job_tables(&self.lake, &schema).unwrap_or_default().contains(name) {
+        for schema in self.lake.schema_names()? {
+            if job_tables(&self.lake, &schema)?.contains(name) {
                 found.push((schema, name.to_owned()));
             }
         }
         if SYSTEM_TABLES.contains(&name) {
             found.push(("system".to_owned(), name.to_owned()));
         }
-        found
+        Ok(found)
     }
 }
 
@@ -101,7 +128,7 @@ impl SchemaProvider for JobSchema {
         if files.is_empty() {
             return Ok(None);
         }
-        provider(&self.lake, &files, None).await.map(Some)
+        provider(&self.lake, &self.resolved, &files, None).await.map(Some)
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -129,7 +156,7 @@ impl SchemaProvider for SystemSchema {
         for job in self.lake.schema_names().map_err(external)? {
             files.extend(committed_files(&self.lake, &job, &format!("system.{name}")).map_err(external)?);
         }
-        provider(&self.lake, &files, Some(schema)).await.map(Some)
+        provider(&self.lake, &self.resolved, &files, Some(schema)).await.map(Some)
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -144,23 +171,26 @@ impl SchemaProvider for BareNames {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        match self.candidates(name).as_slice() {
+        match self.candidates(name).map_err(external)?.as_slice() {
             [(schema, table)] if schema == "system" => {
-                SystemSchema::new(self.lake.clone()).table(table).await
+                SystemSchema::new(self.lake.clone(), self.resolved.clone()).table(table).await
             }
-            [(schema, table)] => JobSchema::new(self.lake.clone(), schema.clone()).table(table).await,
+            [(schema, table)] => {
+                JobSchema::new(self.lake.clone(), schema.clone(), self.resolved.clone()).table(table).await
+            }
             _ => Ok(None),
         }
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.candidates(name).len() == 1
+        self.candidates(name).is_ok_and(|found| found.len() == 1)
     }
 }
 
 /// A table over exactly these files. Without a schema, the newest file's holds.
 async fn provider(
     lake: &Lake,
+    resolved: &ResolvedFiles,
     files: &[FileEntry],
     schema: Option<SchemaRef>,
 ) -> Result<Arc<dyn TableProvider>> {
@@ -178,9 +208,13 @@ async fn provider(
     let urls = files
         .iter()
         .map(|file| {
-            let path = readable_path(lake, file);
-            let path = std::path::absolute(&path)?;
-            ListingTableUrl::parse(path.to_string_lossy())
+            // Not parsed from text: a folder may be called `runs[1]`, which a text would make a glob.
+            let path = std::path::absolute(readable_path(lake, file))?;
+            let url = url::Url::from_file_path(&path).map_err(|()| {
+                DataFusionError::Execution(format!("{} has no form as a URL", path.display()))
+            })?;
+            resolved.add(path);
+            ListingTableUrl::try_new(url, None)
         })
         .collect::<Result<Vec<_>>>()?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
@@ -191,4 +225,23 @@ async fn provider(
 
 fn external(error: crate::error::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_renamed_since_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (staged, last) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::write(&staged, b"").unwrap();
+        let resolved = ResolvedFiles::default();
+        resolved.add(staged.clone());
+        assert!(resolved.all_there());
+        std::fs::rename(&staged, &last).unwrap();
+        assert!(!resolved.all_there());
+        resolved.clear();
+        assert!(resolved.all_there());
+    }
 }

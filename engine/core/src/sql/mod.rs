@@ -15,7 +15,10 @@ use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::nearest;
-use catalog::{BareNames, JobSchema, SYSTEM_TABLES, SystemSchema};
+use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, SystemSchema};
+
+/// A driver renames a batch's file once; a statement that met such a moment is run again.
+const ATTEMPTS: usize = 5;
 
 /// A session over the tables of a lake.
 ///
@@ -27,18 +30,20 @@ pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
             "name another one with --lake DIR, or make one: `tidemill demo` makes ./demo, `tidemill stream JOB` makes ./lake",
         ));
     }
+    let resolved = Arc::new(ResolvedFiles::default());
     let config = SessionConfig::new()
+        .with_extension(resolved.clone())
         .with_information_schema(true)
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = SessionContext::new_with_config(config);
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
-        let schema = JobSchema::new(lake.clone(), schema_name.clone());
+        let schema = JobSchema::new(lake.clone(), schema_name.clone(), resolved.clone());
         catalog.register_schema(&schema_name, Arc::new(schema))?;
     }
-    catalog.register_schema("system", Arc::new(SystemSchema::new(lake.clone())))?;
-    catalog.register_schema("public", Arc::new(BareNames::new(lake.clone())))?;
+    catalog.register_schema("system", Arc::new(SystemSchema::new(lake.clone(), resolved.clone())))?;
+    catalog.register_schema("public", Arc::new(BareNames::new(lake.clone(), resolved)))?;
     context.register_catalog("tidemill", Arc::new(catalog));
     Ok(context)
 }
@@ -50,10 +55,21 @@ pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
 /// User: the statement; Storage or Corrupt: the tables.
 pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<Vec<RecordBatch>> {
     let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let frame = context.sql_with_options(sql, options).await.map_err(|e| explain(e, lake))?;
-    let schema = frame.schema().inner().clone();
-    let batches = frame.collect().await.map_err(|e| explain(e, lake))?;
-    Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches })
+    let resolved = context.copied_config().get_extension::<ResolvedFiles>();
+    for _ in 0..ATTEMPTS {
+        if let Some(resolved) = &resolved {
+            resolved.clear();
+        }
+        let frame = context.sql_with_options(sql, options).await.map_err(|e| explain(e, lake))?;
+        let schema = frame.schema().inner().clone();
+        let batches = frame.collect().await;
+        if resolved.as_ref().is_none_or(|resolved| resolved.all_there()) {
+            let batches = batches.map_err(|e| explain(e, lake))?;
+            return Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches });
+        }
+    }
+    Err(Error::storage("the files of a table kept moving while they were read")
+        .hint("run the statement again"))
 }
 
 /// Full names of all tables, `schema.table`, sorted; the system's last.

@@ -211,7 +211,9 @@ impl Driver {
             // Partitions that appeared since are for the next run; rows beyond the ends too.
             watermarks.retain(|partition, _| ends.contains_key(partition));
             for (partition, marks) in &mut watermarks {
-                marks.high = marks.high.min(ends.get(partition).map_or(marks.high, |end| end.high));
+                // Never below what is left: an end that was deleted meanwhile is not a partition that was cut off.
+                let end = ends.get(partition).map_or(marks.high, |end| end.high);
+                marks.high = marks.high.min(end).max(marks.low);
             }
         }
         let topic_id = self.source.topic_id();
@@ -244,9 +246,13 @@ impl Driver {
             batch_id,
             query_id: self.checkpoint.query_id.clone(),
             now: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
-            cluster_id: self.cluster_id.clone(),
+            // An id that was not told this time is still the one to compare the next with.
+            cluster_id: self
+                .cluster_id
+                .clone()
+                .or(self.last_plan.as_ref().and_then(|p| p.cluster_id.clone())),
             topic: self.job.source.topic.clone(),
-            topic_id,
+            topic_id: topic_id.or(self.last_plan.as_ref().and_then(|p| p.topic_id.clone())),
             partitions,
             replay: None,
             data_loss: losses,
