@@ -30,7 +30,7 @@ def make(rows: int, seed: int = 7):
     x[:, 8] = x[:, 0] * 0.5 + rng.normal(size=rows)
     x[:, 9] = rng.normal(size=rows) * 100 + 1000
     codes = np.empty((rows, 4), dtype=np.uint32)
-    score = -2.2 + 0.8 * x[:, 0] - 0.6 * np.log1p(x[:, 3]) + 0.9 * x[:, 1] * x[:, 7]
+    score = -2.7 + 0.8 * x[:, 0] - 0.6 * np.log1p(x[:, 3]) + 0.9 * x[:, 1] * x[:, 7]
     score += 0.7 * (np.abs(x[:, 5] - 13) > 8) + 0.3 * np.sin(x[:, 6])
     for c, count in enumerate(CATEGORIES):
         share = 1.0 / np.arange(1, count + 1) ** 0.9
