@@ -3,6 +3,7 @@
 use crate::file::{self, Kind};
 use crate::forest::{DecisionTreeParams, Forest, RandomForestParams};
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
+use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
 use crate::{Error, FeatureTable};
 use serde::{Deserialize, Serialize};
@@ -18,15 +19,19 @@ pub enum Algorithm {
     RandomForest(RandomForestParams),
     /// One tree over histograms, learned from every row once.
     DecisionTree(DecisionTreeParams),
+    /// Logistic regression by stochastic gradient descent.
+    SgdClassifier(SgdClassifierParams),
 }
 
 impl Algorithm {
-    /// The name in job files and metrics: `logistic_regression`, `random_forest` or `decision_tree`.
+    /// The name in job files and metrics: `logistic_regression`, `random_forest`, `decision_tree` or
+    /// `sgd_classifier`.
     pub fn name(&self) -> &'static str {
         match self {
             Algorithm::LogisticRegression(_) => "logistic_regression",
             Algorithm::RandomForest(_) => "random_forest",
             Algorithm::DecisionTree(_) => "decision_tree",
+            Algorithm::SgdClassifier(_) => "sgd_classifier",
         }
     }
 
@@ -40,6 +45,7 @@ impl Algorithm {
             Algorithm::LogisticRegression(params) => params.validate(),
             Algorithm::RandomForest(params) => params.validate(),
             Algorithm::DecisionTree(params) => params.validate(),
+            Algorithm::SgdClassifier(params) => params.validate(),
         }
     }
 }
@@ -59,6 +65,7 @@ enum Model {
     Forest(Forest),
     /// A forest of one tree. New variants come last: their order is in the file.
     Tree(Forest),
+    Sgd(SgdModel),
 }
 
 impl Classifier {
@@ -88,7 +95,7 @@ impl Classifier {
                 let previous =
                     warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
                         Model::Logistic(model) => Some(model),
-                        Model::Forest(_) | Model::Tree(_) => None,
+                        _ => None,
                     });
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
@@ -96,6 +103,7 @@ impl Classifier {
             Algorithm::DecisionTree(params) => {
                 Model::Tree(Forest::fit_tree(params, table, labels, rows, seed))
             }
+            Algorithm::SgdClassifier(params) => Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?),
         };
         Ok(Classifier {
             numeric_names: table.numeric_names().to_vec(),
@@ -103,6 +111,34 @@ impl Classifier {
             training_rows: rows.len() as u64,
             model,
         })
+    }
+
+    /// The model after new rows, from where this one is: one pass over `rows`, strictly ascending and none of them
+    /// learned from before. `labels` has one value a row of the table. One class is enough, and the table may be another
+    /// than the last one. Of the algorithms only `sgd_classifier` can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPartialFit`] for other algorithms; [`Error::FeatureMismatch`], and for rows and labels the errors of
+    /// [`fit`](Classifier::fit), but for one row and one class, which are fine.
+    pub fn partial_fit(
+        &self,
+        table: &FeatureTable,
+        labels: &[bool],
+        rows: &[u32],
+        seed: u64,
+    ) -> Result<Classifier, Error> {
+        let Model::Sgd(model) = &self.model else {
+            return Err(Error::NoPartialFit { what: self.algorithm_name(), why: "fit it on all rows" });
+        };
+        self.check_features(table)?;
+        check_labels(table, labels)?;
+        table.check_training_rows(rows)?;
+        if rows.is_empty() {
+            return Err(Error::NoRows);
+        }
+        let model = Model::Sgd(model.partial_fit(table, labels, rows, seed)?);
+        Ok(Classifier { training_rows: self.training_rows + rows.len() as u64, model, ..self.clone() })
     }
 
     /// The probability of the label for each of these rows, in their order; any order, repeats allowed. Categories not
@@ -117,13 +153,16 @@ impl Classifier {
         Ok(match &self.model {
             Model::Logistic(model) => model.predict_proba(table, rows),
             Model::Forest(model) | Model::Tree(model) => model.predict_proba(table, rows),
+            Model::Sgd(model) => model.predict_proba(table, rows),
         })
     }
 
-    /// The weights of a linear model; `None` for trees.
+    /// The weights of a linear model; `None` for trees. An `sgd_classifier` gives those of numeric features only: hashed
+    /// categories have no name.
     pub fn coefficients(&self) -> Option<Coefficients> {
         match &self.model {
             Model::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
+            Model::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
             Model::Forest(_) | Model::Tree(_) => None,
         }
     }
@@ -149,6 +188,7 @@ impl Classifier {
             Model::Logistic(_) => "logistic_regression",
             Model::Forest(_) => "random_forest",
             Model::Tree(_) => "decision_tree",
+            Model::Sgd(_) => "sgd_classifier",
         }
     }
 
@@ -176,6 +216,7 @@ impl Classifier {
             Model::Logistic(model) => model.is_valid(numeric, categorical),
             Model::Forest(model) => model.is_valid(numeric, categorical),
             Model::Tree(model) => model.trees() == 1 && model.is_valid(numeric, categorical),
+            Model::Sgd(model) => model.is_valid(numeric, categorical),
         }
     }
 
@@ -185,13 +226,18 @@ impl Classifier {
     }
 }
 
+fn check_labels(table: &FeatureTable, labels: &[bool]) -> Result<(), Error> {
+    match labels.len() == table.rows() {
+        true => Ok(()),
+        false => Err(Error::LengthMismatch { what: "labels", expected: table.rows(), found: labels.len() }),
+    }
+}
+
 fn check_training(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> Result<(), Error> {
     if table.features() == 0 {
         return Err(Error::NoFeatures);
     }
-    if labels.len() != table.rows() {
-        return Err(Error::LengthMismatch { what: "labels", expected: table.rows(), found: labels.len() });
-    }
+    check_labels(table, labels)?;
     table.check_training_rows(rows)?;
     match rows {
         [] => Err(Error::NoRows),

@@ -46,6 +46,7 @@ mod forest;
 mod logistic;
 mod metrics;
 mod seed;
+mod sgd;
 mod table;
 
 pub use classifier::{Algorithm, Classifier};
@@ -54,4 +55,5 @@ pub use error::{Error, ErrorKind};
 pub use forest::{DecisionTreeParams, RandomForestParams};
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::BinaryMetrics;
+pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
 pub use table::{FeatureTable, MISSING_CODE};
