@@ -1,7 +1,7 @@
 //! The file that a model is kept in, of whatever kind.
 //!
 //! ```text
-//! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means
+//! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means, "TIDEMPP\0" for preprocessing
 //! bytes 8..12   format version, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
@@ -22,15 +22,17 @@ const HEADER_BYTES: usize = 16;
 pub(crate) enum Kind {
     Classifier,
     KMeans,
+    Preprocessor,
 }
 
 impl Kind {
-    const ALL: [Kind; 2] = [Kind::Classifier, Kind::KMeans];
+    const ALL: [Kind; 3] = [Kind::Classifier, Kind::KMeans, Kind::Preprocessor];
 
     fn magic(self) -> &'static [u8; 8] {
         match self {
             Kind::Classifier => b"TIDEMDL\0",
             Kind::KMeans => b"TIDEMKM\0",
+            Kind::Preprocessor => b"TIDEMPP\0",
         }
     }
 
@@ -38,6 +40,7 @@ impl Kind {
         match self {
             Kind::Classifier => "classifier",
             Kind::KMeans => "k-means",
+            Kind::Preprocessor => "preprocessing",
         }
     }
 }

@@ -45,6 +45,7 @@ mod file;
 mod forest;
 mod logistic;
 mod metrics;
+pub mod preprocess;
 mod seed;
 mod sgd;
 mod table;
