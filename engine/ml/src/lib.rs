@@ -52,6 +52,6 @@ pub use classifier::{Algorithm, Classifier};
 pub use cluster::{ClusterMetrics, KMeans, KMeansParams};
 pub use error::{Error, ErrorKind};
 pub use forest::{DecisionTreeParams, RandomForestParams};
-pub use logistic::LogisticRegressionParams;
+pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::BinaryMetrics;
 pub use table::{FeatureTable, MISSING_CODE};
