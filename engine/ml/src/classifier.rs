@@ -3,6 +3,7 @@
 use crate::file::{self, Kind};
 use crate::forest::{Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Tree};
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
+use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
 use crate::{Error, FeatureTable, TrainingRows};
 use ndarray::Array2;
@@ -21,17 +22,20 @@ pub enum Algorithm {
     DecisionTree(DecisionTreeParams),
     /// Gradient boosting of trees over histograms.
     GradientBoosting(GradientBoostingParams),
+    /// Logistic regression by stochastic gradient descent.
+    SgdClassifier(SgdClassifierParams),
 }
 
 impl Algorithm {
-    /// The name in job files and metrics: `logistic_regression`, `random_forest`, `decision_tree` or
-    /// `gradient_boosting`.
+    /// The name in job files and metrics: `logistic_regression`, `random_forest`, `decision_tree`,
+    /// `gradient_boosting` or `sgd_classifier`.
     pub fn name(&self) -> &'static str {
         match self {
             Algorithm::LogisticRegression(_) => "logistic_regression",
             Algorithm::RandomForest(_) => "random_forest",
             Algorithm::DecisionTree(_) => "decision_tree",
             Algorithm::GradientBoosting(_) => "gradient_boosting",
+            Algorithm::SgdClassifier(_) => "sgd_classifier",
         }
     }
 
@@ -46,6 +50,7 @@ impl Algorithm {
             Algorithm::RandomForest(params) => params.validate(),
             Algorithm::DecisionTree(params) => params.validate(),
             Algorithm::GradientBoosting(params) => params.validate(),
+            Algorithm::SgdClassifier(params) => params.validate(),
         }
     }
 }
@@ -66,6 +71,7 @@ enum Model {
     /// A forest of one tree. New variants come last: their order is in the file.
     Tree(Forest),
     Boosted(Boosted),
+    Sgd(SgdModel),
 }
 
 impl Classifier {
@@ -122,13 +128,14 @@ impl Classifier {
                 let previous =
                     warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
                         Model::Logistic(model) => Some(model),
-                        Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) => None,
+                        _ => None,
                     });
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
             Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed)),
             Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed)),
             Algorithm::GradientBoosting(params) => Model::Boosted(Boosted::fit(params, &training, seed)),
+            Algorithm::SgdClassifier(params) => Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?),
         };
         Ok(Classifier {
             numeric_names: table.numeric_names().to_vec(),
@@ -136,6 +143,34 @@ impl Classifier {
             training_rows: rows.len() as u64,
             model,
         })
+    }
+
+    /// The model after new rows, from where this one is: one pass over `rows`, strictly ascending and none of them
+    /// learned from before. `labels` has one value a row of the table. One class is enough, and the table may be another
+    /// than the last one. Of the algorithms only `sgd_classifier` can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPartialFit`] for other algorithms; [`Error::FeatureMismatch`], and for rows and labels the errors of
+    /// [`fit`](Classifier::fit), but for one row and one class, which are fine.
+    pub fn partial_fit(
+        &self,
+        table: &FeatureTable,
+        labels: &[bool],
+        rows: &[u32],
+        seed: u64,
+    ) -> Result<Classifier, Error> {
+        let Model::Sgd(model) = &self.model else {
+            return Err(Error::NoPartialFit { what: self.algorithm_name(), why: "fit it on all rows" });
+        };
+        self.check_features(table)?;
+        check_labels(table, labels)?;
+        table.check_training_rows(rows)?;
+        if rows.is_empty() {
+            return Err(Error::NoRows);
+        }
+        let model = Model::Sgd(model.partial_fit(table, labels, rows, seed)?);
+        Ok(Classifier { training_rows: self.training_rows + rows.len() as u64, model, ..self.clone() })
     }
 
     /// The probability of the label for each of these rows, in their order; any order, repeats allowed. Categories not
@@ -151,13 +186,16 @@ impl Classifier {
             Model::Logistic(model) => model.predict_proba(table, rows),
             Model::Forest(model) | Model::Tree(model) => model.predict_proba(table, rows),
             Model::Boosted(model) => model.predict_proba(table, rows),
+            Model::Sgd(model) => model.predict_proba(table, rows),
         })
     }
 
-    /// The weights of a linear model; `None` for trees.
+    /// The weights of a linear model; `None` for trees. An `sgd_classifier` gives those of numeric features only: hashed
+    /// categories have no name.
     pub fn coefficients(&self) -> Option<Coefficients> {
         match &self.model {
             Model::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
+            Model::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
             Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) => None,
         }
     }
@@ -173,7 +211,7 @@ impl Classifier {
         self.check_features(table)?;
         table.check_rows(rows)?;
         let leaves = match &self.model {
-            Model::Logistic(_) => Vec::new(),
+            Model::Logistic(_) | Model::Sgd(_) => Vec::new(),
             Model::Forest(model) | Model::Tree(model) => model.apply(table, rows),
             Model::Boosted(model) => model.apply(table, rows),
         };
@@ -199,7 +237,7 @@ impl Classifier {
     /// [`Error::NotOfAlgorithm`] if there are no trees.
     pub fn gain_importances(&self) -> Result<&[f64], Error> {
         match &self.model {
-            Model::Logistic(_) => Err(self.has_no("gain of splits")),
+            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no("gain of splits")),
             Model::Forest(model) | Model::Tree(model) => Ok(model.gains()),
             Model::Boosted(model) => Ok(model.gains()),
         }
@@ -207,7 +245,7 @@ impl Classifier {
 
     fn trees(&self, what: &'static str) -> Result<&[Tree], Error> {
         match &self.model {
-            Model::Logistic(_) => Err(self.has_no(what)),
+            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no(what)),
             Model::Forest(model) | Model::Tree(model) => Ok(model.trees()),
             Model::Boosted(model) => Ok(model.trees()),
         }
@@ -239,6 +277,7 @@ impl Classifier {
             Model::Forest(_) => "random_forest",
             Model::Tree(_) => "decision_tree",
             Model::Boosted(_) => "gradient_boosting",
+            Model::Sgd(_) => "sgd_classifier",
         }
     }
 
@@ -267,12 +306,20 @@ impl Classifier {
             Model::Forest(model) => model.is_valid(numeric, categorical),
             Model::Tree(model) => model.trees().len() == 1 && model.is_valid(numeric, categorical),
             Model::Boosted(model) => model.is_valid(numeric, categorical),
+            Model::Sgd(model) => model.is_valid(numeric, categorical),
         }
     }
 
     fn check_features(&self, table: &FeatureTable) -> Result<(), Error> {
         check_names("numeric", &self.numeric_names, table.numeric_names())?;
         check_names("categorical", &self.categorical_names, table.categorical_names())
+    }
+}
+
+fn check_labels(table: &FeatureTable, labels: &[bool]) -> Result<(), Error> {
+    match labels.len() == table.rows() {
+        true => Ok(()),
+        false => Err(Error::LengthMismatch { what: "labels", expected: table.rows(), found: labels.len() }),
     }
 }
 

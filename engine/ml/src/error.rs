@@ -151,6 +151,14 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// A model or transformer that cannot learn from new rows alone.
+    #[error("{what} cannot learn from new rows alone: {why}")]
+    NoPartialFit {
+        /// Name of the algorithm or transformer.
+        what: &'static str,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
     /// The optimiser gave up; the previous model stays the one to use.
     #[error("the fit did not converge to a finite model: {0}")]
     Solver(String),

@@ -47,6 +47,7 @@ mod importance;
 mod logistic;
 mod metrics;
 mod seed;
+mod sgd;
 mod table;
 mod training;
 
@@ -57,5 +58,6 @@ pub use forest::{ClassWeight, DecisionTreeParams, GradientBoostingParams, Random
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::BinaryMetrics;
+pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
 pub use table::{FeatureTable, MISSING_CODE};
 pub use training::TrainingRows;
