@@ -15,6 +15,7 @@ mod nearest;
 mod params;
 mod plus_plus;
 mod rows;
+mod wide;
 
 pub use kmeans::KMeans;
 pub use metrics::{ClusterMetrics, SilhouetteRows};
