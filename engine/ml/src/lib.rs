@@ -57,6 +57,6 @@ pub use cluster::{
 pub use error::{Error, ErrorKind};
 pub use forest::{DecisionTreeParams, RandomForestParams};
 pub use logistic::LogisticRegressionParams;
-pub use metrics::BinaryMetrics;
+pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};
 pub use stream_stats::{QuantileSketch, RunningMoments};
 pub use table::{FeatureTable, MISSING_CODE};
