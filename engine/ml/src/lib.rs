@@ -48,16 +48,21 @@ mod logistic;
 mod metrics;
 mod seed;
 mod sgd;
+mod stream_stats;
 mod table;
 mod training;
 
 pub use classifier::{Algorithm, Classifier};
-pub use cluster::{ClusterMetrics, KMeans, KMeansBackend, KMeansParams, SilhouetteRows};
+pub use cluster::{
+    ClusterMetrics, ClusterStream, ClusterStreamParams, KMeans, KMeansBackend, KMeansParams,
+    MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
+};
 pub use error::{Error, ErrorKind};
 pub use forest::{ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
-pub use metrics::BinaryMetrics;
+pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
+pub use stream_stats::{QuantileSketch, RunningMoments};
 pub use table::{FeatureTable, MISSING_CODE};
 pub use training::TrainingRows;
