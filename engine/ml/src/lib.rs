@@ -52,8 +52,9 @@ mod training;
 
 pub use classifier::{Algorithm, Classifier};
 pub use cluster::{ClusterMetrics, KMeans, KMeansParams};
+pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
-pub use forest::{ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use forest::{Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
 pub use importance::Importance;
 pub use logistic::LogisticRegressionParams;
 pub use metrics::BinaryMetrics;

@@ -105,6 +105,13 @@ impl TargetEncoding {
         (encoding, values)
     }
 
+    /// Log-odds of a category, or of a missing one.
+    pub(crate) fn of(&self, name: Option<&str>) -> f64 {
+        let Some(name) = name else { return f64::from(self.missing) };
+        let at = self.names.binary_search_by(|kept| kept.as_str().cmp(name));
+        f64::from(at.map_or(self.unseen, |at| self.log_odds[at]))
+    }
+
     /// Log-odds of these rows, put by position.
     pub(crate) fn transform(&self, column: &CategoryColumn, rows: &[u32], mut put: impl FnMut(usize, f64)) {
         let of = |name: &str| match self.names.binary_search_by(|kept| kept.as_str().cmp(name)) {
