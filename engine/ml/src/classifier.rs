@@ -1,11 +1,12 @@
 //! A fitted binary classifier of any algorithm.
 
+use crate::encode::bins::TableBins;
 use crate::file::{self, Kind};
 use crate::forest::{Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Tree};
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
 use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
-use crate::{Error, FeatureTable, TrainingRows};
+use crate::{Error, FeatureTable, KeptBins, TrainingRows};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +117,7 @@ impl Classifier {
         if training.weighs_the_same() {
             training.weights = None;
         }
-        let TrainingRows { table, labels, rows, weights } = training;
+        let TrainingRows { table, labels, rows, weights, .. } = training;
         let model = match algorithm {
             Algorithm::LogisticRegression(params) => {
                 if weights.is_some() {
@@ -180,12 +181,40 @@ impl Classifier {
     ///
     /// [`Error::FeatureMismatch`] if the table's features are not the model's, in order, and [`Error::RowOutOfRange`].
     pub fn predict_proba(&self, table: &FeatureTable, rows: &[u32]) -> Result<Vec<f64>, Error> {
+        self.predict(table, rows, None)
+    }
+
+    /// [`predict_proba`](Classifier::predict_proba) that takes the rows' bins from those kept beside the table, if they are
+    /// still the ones that the model learned; the probabilities are the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`predict_proba`](Classifier::predict_proba).
+    pub fn predict_proba_kept(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        bins: &KeptBins,
+    ) -> Result<Vec<f64>, Error> {
+        self.predict(table, rows, Some(bins))
+    }
+
+    fn predict(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
         self.check_features(table)?;
         table.check_rows(rows)?;
+        let binned = |bins: &TableBins| match kept.and_then(|kept| kept.with(table, bins)) {
+            Some(binned) => binned.take(rows),
+            None => bins.transform(table, rows),
+        };
         Ok(match &self.model {
             Model::Logistic(model) => model.predict_proba(table, rows),
-            Model::Forest(model) | Model::Tree(model) => model.predict_proba(table, rows),
-            Model::Boosted(model) => model.predict_proba(table, rows),
+            Model::Forest(model) | Model::Tree(model) => model.predict_proba(&binned(model.bins())),
+            Model::Boosted(model) => model.predict_proba(&binned(model.bins())),
             Model::Sgd(model) => model.predict_proba(table, rows),
         })
     }
@@ -212,8 +241,8 @@ impl Classifier {
         table.check_rows(rows)?;
         let leaves = match &self.model {
             Model::Logistic(_) | Model::Sgd(_) => Vec::new(),
-            Model::Forest(model) | Model::Tree(model) => model.apply(table, rows),
-            Model::Boosted(model) => model.apply(table, rows),
+            Model::Forest(model) | Model::Tree(model) => model.apply(&model.bins().transform(table, rows)),
+            Model::Boosted(model) => model.apply(&model.bins().transform(table, rows)),
         };
         Array2::from_shape_vec((rows.len(), trees), leaves).map_err(|e| Error::Encode(e.to_string()))
     }

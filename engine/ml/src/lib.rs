@@ -57,8 +57,9 @@ pub use cluster::{
     ClusterMetrics, ClusterStream, ClusterStreamParams, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
 };
+pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
-pub use forest::{ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use forest::{Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};

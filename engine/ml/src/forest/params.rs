@@ -34,6 +34,19 @@ impl ClassWeight {
     }
 }
 
+/// What trees make of text columns.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Categories {
+    /// A bin for each of the 254 most frequent, one for the others, one for missing values; a split sends any set of them
+    /// left.
+    #[default]
+    Native,
+    /// As a number: the smoothed log-odds of the label in the category, of the rows that are learned from by the rows of
+    /// the other folds only. Every category of two rows or more has a number of its own.
+    TargetEncoded,
+}
+
 /// Settings of a random forest.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -48,6 +61,8 @@ pub struct RandomForestParams {
     pub min_samples_leaf: u32,
     /// How much the rows of a class count.
     pub class_weight: ClassWeight,
+    /// What text columns become.
+    pub categories: Categories,
 }
 
 impl Default for RandomForestParams {
@@ -58,6 +73,7 @@ impl Default for RandomForestParams {
             max_features: 0.5,
             min_samples_leaf: 5,
             class_weight: ClassWeight::Equal,
+            categories: Categories::Native,
         }
     }
 }
@@ -97,6 +113,8 @@ pub struct DecisionTreeParams {
     pub min_samples_leaf: u32,
     /// How much the rows of a class count.
     pub class_weight: ClassWeight,
+    /// What text columns become.
+    pub categories: Categories,
 }
 
 impl Default for DecisionTreeParams {
@@ -106,6 +124,7 @@ impl Default for DecisionTreeParams {
             max_features: 1.0,
             min_samples_leaf: 5,
             class_weight: ClassWeight::Equal,
+            categories: Categories::Native,
         }
     }
 }
@@ -150,6 +169,8 @@ pub struct GradientBoostingParams {
     pub l2: f64,
     /// How much the rows of a class count.
     pub class_weight: ClassWeight,
+    /// What text columns become.
+    pub categories: Categories,
 }
 
 impl Default for GradientBoostingParams {
@@ -163,6 +184,7 @@ impl Default for GradientBoostingParams {
             min_samples_leaf: 20,
             l2: 0.0,
             class_weight: ClassWeight::Equal,
+            categories: Categories::Native,
         }
     }
 }
