@@ -1,11 +1,13 @@
 //! A fitted binary classifier of any algorithm.
 
+use crate::encode::bins::TableBins;
 use crate::file::{self, Kind};
-use crate::forest::{DecisionTreeParams, Forest, RandomForestParams};
+use crate::forest::{Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Tree};
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
 use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
-use crate::{Error, FeatureTable};
+use crate::{Error, FeatureTable, KeptBins, TrainingRows};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// What to train, with its settings.
@@ -19,18 +21,21 @@ pub enum Algorithm {
     RandomForest(RandomForestParams),
     /// One tree over histograms, learned from every row once.
     DecisionTree(DecisionTreeParams),
+    /// Gradient boosting of trees over histograms.
+    GradientBoosting(GradientBoostingParams),
     /// Logistic regression by stochastic gradient descent.
     SgdClassifier(SgdClassifierParams),
 }
 
 impl Algorithm {
-    /// The name in job files and metrics: `logistic_regression`, `random_forest`, `decision_tree` or
-    /// `sgd_classifier`.
+    /// The name in job files and metrics: `logistic_regression`, `random_forest`, `decision_tree`,
+    /// `gradient_boosting` or `sgd_classifier`.
     pub fn name(&self) -> &'static str {
         match self {
             Algorithm::LogisticRegression(_) => "logistic_regression",
             Algorithm::RandomForest(_) => "random_forest",
             Algorithm::DecisionTree(_) => "decision_tree",
+            Algorithm::GradientBoosting(_) => "gradient_boosting",
             Algorithm::SgdClassifier(_) => "sgd_classifier",
         }
     }
@@ -45,6 +50,7 @@ impl Algorithm {
             Algorithm::LogisticRegression(params) => params.validate(),
             Algorithm::RandomForest(params) => params.validate(),
             Algorithm::DecisionTree(params) => params.validate(),
+            Algorithm::GradientBoosting(params) => params.validate(),
             Algorithm::SgdClassifier(params) => params.validate(),
         }
     }
@@ -65,15 +71,17 @@ enum Model {
     Forest(Forest),
     /// A forest of one tree. New variants come last: their order is in the file.
     Tree(Forest),
+    Boosted(Boosted),
     Sgd(SgdModel),
 }
 
 impl Classifier {
-    /// Fits on some rows of a table.
+    /// Fits on some rows of a table, which weigh the same: [`fit_rows`](Classifier::fit_rows) without weights.
     ///
     /// `labels` has one value a row of the table; `rows` are the training rows, strictly ascending. `seed` decides every
     /// random choice; the result does not depend on the number of threads. `warm_start` is the previous model: logistic
-    /// regression begins at its weights if it has the same features, anything else is ignored.
+    /// regression begins at its weights if it has the same features, and counts only new rows if it learned from the first
+    /// ones of these with the same seed; anything else is ignored.
     ///
     /// # Errors
     ///
@@ -88,8 +96,33 @@ impl Classifier {
         seed: u64,
         warm_start: Option<&Classifier>,
     ) -> Result<Classifier, Error> {
+        Classifier::fit_rows(algorithm, &TrainingRows::new(table, labels, rows), seed, warm_start)
+    }
+
+    /// Fits on rows that may weigh differently; the rest as for [`fit`](Classifier::fit). Weights that are all the same
+    /// change nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](Classifier::fit); [`Error::BadWeight`]; [`Error::TooManyRows`] beyond 2²⁸ of them; and
+    /// [`Error::NotOfAlgorithm`] where weights differ and the algorithm knows none.
+    pub fn fit_rows(
+        algorithm: &Algorithm,
+        training: &TrainingRows<'_>,
+        seed: u64,
+        warm_start: Option<&Classifier>,
+    ) -> Result<Classifier, Error> {
         algorithm.validate()?;
-        check_training(table, labels, rows)?;
+        let weighing = training.check()?;
+        let mut training = TrainingRows { rows: weighing.as_deref().unwrap_or(training.rows), ..*training };
+        if training.weighs_the_same() {
+            training.weights = None;
+        }
+        let TrainingRows { table, labels, rows, weights, .. } = training;
+        let linear = matches!(algorithm, Algorithm::LogisticRegression(_) | Algorithm::SgdClassifier(_));
+        if weights.is_some() && linear {
+            return Err(Error::NotOfAlgorithm { algorithm: algorithm.name(), what: "weights of rows" });
+        }
         let model = match algorithm {
             Algorithm::LogisticRegression(params) => {
                 let previous =
@@ -99,10 +132,9 @@ impl Classifier {
                     });
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
-            Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, table, labels, rows, seed)),
-            Algorithm::DecisionTree(params) => {
-                Model::Tree(Forest::fit_tree(params, table, labels, rows, seed))
-            }
+            Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed)),
+            Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed)),
+            Algorithm::GradientBoosting(params) => Model::Boosted(Boosted::fit(params, &training, seed)),
             Algorithm::SgdClassifier(params) => Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?),
         };
         Ok(Classifier {
@@ -148,11 +180,40 @@ impl Classifier {
     ///
     /// [`Error::FeatureMismatch`] if the table's features are not the model's, in order, and [`Error::RowOutOfRange`].
     pub fn predict_proba(&self, table: &FeatureTable, rows: &[u32]) -> Result<Vec<f64>, Error> {
+        self.predict(table, rows, None)
+    }
+
+    /// [`predict_proba`](Classifier::predict_proba) that takes the rows' bins from those kept beside the table, if they are
+    /// still the ones that the model learned; the probabilities are the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`predict_proba`](Classifier::predict_proba).
+    pub fn predict_proba_kept(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        bins: &KeptBins,
+    ) -> Result<Vec<f64>, Error> {
+        self.predict(table, rows, Some(bins))
+    }
+
+    fn predict(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
         self.check_features(table)?;
         table.check_rows(rows)?;
+        let binned = |bins: &TableBins| match kept.and_then(|kept| kept.with(table, bins)) {
+            Some(binned) => binned.take(rows),
+            None => bins.transform(table, rows),
+        };
         Ok(match &self.model {
             Model::Logistic(model) => model.predict_proba(table, rows),
-            Model::Forest(model) | Model::Tree(model) => model.predict_proba(table, rows),
+            Model::Forest(model) | Model::Tree(model) => model.predict_proba(&binned(model.bins())),
+            Model::Boosted(model) => model.predict_proba(&binned(model.bins())),
             Model::Sgd(model) => model.predict_proba(table, rows),
         })
     }
@@ -163,8 +224,63 @@ impl Classifier {
         match &self.model {
             Model::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
             Model::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
-            Model::Forest(_) | Model::Tree(_) => None,
+            Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) => None,
         }
+    }
+
+    /// The leaf of each of these rows in each tree, shape rows × trees: leaves are counted from the left, from 0, up to
+    /// [`leaves`](Classifier::leaves) of the tree.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`predict_proba`](Classifier::predict_proba), and [`Error::NotOfAlgorithm`] if there are no trees.
+    pub fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Result<Array2<u32>, Error> {
+        let trees = self.trees("leaves")?.len();
+        self.check_features(table)?;
+        table.check_rows(rows)?;
+        let leaves = match &self.model {
+            Model::Logistic(_) | Model::Sgd(_) => Vec::new(),
+            Model::Forest(model) | Model::Tree(model) => model.apply(&model.bins().transform(table, rows)),
+            Model::Boosted(model) => model.apply(&model.bins().transform(table, rows)),
+        };
+        Array2::from_shape_vec((rows.len(), trees), leaves).map_err(|e| Error::Encode(e.to_string()))
+    }
+
+    /// Leaves of each tree.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOfAlgorithm`] if there are no trees.
+    pub fn leaves(&self) -> Result<Vec<usize>, Error> {
+        Ok(self.trees("leaves")?.iter().map(Tree::leaves).collect())
+    }
+
+    /// Share of each feature in what the trees' splits gained, numeric features first, in order. They sum to 1, or are
+    /// all 0 where no tree has a split. For a forest each tree counts the same (scikit-learn's `feature_importances_`).
+    /// Features of many values gain more by chance: [`permutation_importances`](Classifier::permutation_importances)
+    /// does not favour them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOfAlgorithm`] if there are no trees.
+    pub fn gain_importances(&self) -> Result<&[f64], Error> {
+        match &self.model {
+            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no("gain of splits")),
+            Model::Forest(model) | Model::Tree(model) => Ok(model.gains()),
+            Model::Boosted(model) => Ok(model.gains()),
+        }
+    }
+
+    fn trees(&self, what: &'static str) -> Result<&[Tree], Error> {
+        match &self.model {
+            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no(what)),
+            Model::Forest(model) | Model::Tree(model) => Ok(model.trees()),
+            Model::Boosted(model) => Ok(model.trees()),
+        }
+    }
+
+    fn has_no(&self, what: &'static str) -> Error {
+        Error::NotOfAlgorithm { algorithm: self.algorithm_name(), what }
     }
 
     /// Names of the numeric features, in order.
@@ -188,6 +304,7 @@ impl Classifier {
             Model::Logistic(_) => "logistic_regression",
             Model::Forest(_) => "random_forest",
             Model::Tree(_) => "decision_tree",
+            Model::Boosted(_) => "gradient_boosting",
             Model::Sgd(_) => "sgd_classifier",
         }
     }
@@ -215,7 +332,8 @@ impl Classifier {
         match &self.model {
             Model::Logistic(model) => model.is_valid(numeric, categorical),
             Model::Forest(model) => model.is_valid(numeric, categorical),
-            Model::Tree(model) => model.trees() == 1 && model.is_valid(numeric, categorical),
+            Model::Tree(model) => model.trees().len() == 1 && model.is_valid(numeric, categorical),
+            Model::Boosted(model) => model.is_valid(numeric, categorical),
             Model::Sgd(model) => model.is_valid(numeric, categorical),
         }
     }
@@ -233,25 +351,6 @@ fn check_labels(table: &FeatureTable, labels: &[bool]) -> Result<(), Error> {
     }
 }
 
-fn check_training(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> Result<(), Error> {
-    if table.features() == 0 {
-        return Err(Error::NoFeatures);
-    }
-    check_labels(table, labels)?;
-    table.check_training_rows(rows)?;
-    match rows {
-        [] => Err(Error::NoRows),
-        [_] => Err(Error::TooFewRows { rows: 1, needed: 2 }),
-        [first, ..] => {
-            let label = labels[*first as usize];
-            match rows.iter().any(|&row| labels[row as usize] != label) {
-                true => Ok(()),
-                false => Err(Error::OneClass { label, rows: rows.len() }),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +364,8 @@ mod tests {
             Algorithm::LogisticRegression(LogisticRegressionParams::default()),
             Algorithm::RandomForest(RandomForestParams::default()),
             Algorithm::DecisionTree(DecisionTreeParams::default()),
+            Algorithm::GradientBoosting(GradientBoostingParams::default()),
+            Algorithm::SgdClassifier(SgdClassifierParams::default()),
         ] {
             let labels = [true, false, false, true];
             let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();

@@ -1,7 +1,8 @@
 //! The file that a model is kept in, of whatever kind.
 //!
 //! ```text
-//! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means, "TIDEMPP\0" for preprocessing
+//! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means,
+//!               "TIDEMCS\0" for a stream of clusters, "TIDEMPP\0" for preprocessing
 //! bytes 8..12   format version, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
@@ -14,7 +15,7 @@ use crate::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 16;
 
 /// What a file holds.
@@ -22,16 +23,18 @@ const HEADER_BYTES: usize = 16;
 pub(crate) enum Kind {
     Classifier,
     KMeans,
+    ClusterStream,
     Preprocessor,
 }
 
 impl Kind {
-    const ALL: [Kind; 3] = [Kind::Classifier, Kind::KMeans, Kind::Preprocessor];
+    const ALL: [Kind; 4] = [Kind::Classifier, Kind::KMeans, Kind::ClusterStream, Kind::Preprocessor];
 
     fn magic(self) -> &'static [u8; 8] {
         match self {
             Kind::Classifier => b"TIDEMDL\0",
             Kind::KMeans => b"TIDEMKM\0",
+            Kind::ClusterStream => b"TIDEMCS\0",
             Kind::Preprocessor => b"TIDEMPP\0",
         }
     }
@@ -40,6 +43,7 @@ impl Kind {
         match self {
             Kind::Classifier => "classifier",
             Kind::KMeans => "k-means",
+            Kind::ClusterStream => "cluster stream",
             Kind::Preprocessor => "preprocessing",
         }
     }

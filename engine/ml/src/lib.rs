@@ -3,12 +3,14 @@
 //! ```text
 //! FeatureTable ──rows, labels──> Classifier::fit ──> Classifier ──predict_proba──> BinaryMetrics
 //!      ▲ push batches                                   │ to_bytes / from_bytes
+//!      └─ new rows ──> Classifier::partial_fit (sgd_classifier)
 //! FeatureTable ──rows──> KMeans::fit ──> KMeans ──assign, metrics──> clusters, ClusterMetrics
 //! ```
 //!
 //! The crate is pure: no Arrow, no files, no clock. Every random choice comes from the seed it is given, sums are made in
 //! a fixed order and counts are integers, so a fit is the same bytes for any number of threads (of one build on one kind
-//! of processor: linear algebra kernels differ between kinds).
+//! of processor: linear algebra kernels differ between kinds). What is done to columns before a model is in
+//! [`preprocess`]: matrices in, matrices out.
 //!
 //! Outcomes that every model shares:
 //!
@@ -43,18 +45,28 @@ mod encode;
 mod error;
 mod file;
 mod forest;
+mod importance;
 mod logistic;
 mod metrics;
 pub mod preprocess;
 mod seed;
 mod sgd;
+mod stream_stats;
 mod table;
+mod training;
 
 pub use classifier::{Algorithm, Classifier};
-pub use cluster::{ClusterMetrics, KMeans, KMeansParams};
+pub use cluster::{
+    ClusterMetrics, ClusterStream, ClusterStreamParams, KMeans, KMeansBackend, KMeansParams,
+    MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
+};
+pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
-pub use forest::{DecisionTreeParams, RandomForestParams};
+pub use forest::{Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
-pub use metrics::BinaryMetrics;
+pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
+pub use stream_stats::{QuantileSketch, RunningMoments};
 pub use table::{FeatureTable, MISSING_CODE};
+pub use training::TrainingRows;

@@ -5,8 +5,8 @@
 //! its 254 most frequent training categories, and one, [`OTHER_BIN`], that all the others share: the rare ones and those
 //! not seen in training. So an unseen category scores as the rare ones did.
 
-use super::map_codes;
-use crate::table::{FeatureTable, MISSING_CODE};
+use super::target::TargetEncoding;
+use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ pub(crate) const BINS: usize = 256;
 pub(crate) const MISSING_BIN: u8 = 255;
 /// The bin of rare and unseen categories.
 pub(crate) const OTHER_BIN: u8 = 254;
+/// Rows that one task bins.
+const BLOCK: usize = 4096;
 const MAX_EDGES: usize = 254;
 const MAX_CATEGORIES: usize = 254;
 /// Edges are quantiles of at most this many values, taken at even steps: more do not move them measurably.
@@ -29,13 +31,36 @@ pub(crate) enum FeatureBins {
     Numeric(Vec<f64>),
     /// Category `i` has bin `i`; most frequent first, equals by name.
     Categorical(Vec<String>),
+    /// A category as a number, then the edges of numbers. The number of a missing one is one more.
+    Encoded { encoding: TargetEncoding, edges: Vec<f64> },
 }
 
 /// Bins of rows, row-major: `bins[row * features + feature]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct BinnedRows {
     pub(crate) features: usize,
     pub(crate) bins: Vec<u8>,
+}
+
+impl BinnedRows {
+    pub(crate) fn rows(&self) -> usize {
+        self.bins.len() / self.features
+    }
+
+    pub(crate) fn row(&self, at: usize) -> &[u8] {
+        &self.bins[at * self.features..(at + 1) * self.features]
+    }
+
+    /// These rows, in their order.
+    pub(crate) fn take(&self, rows: &[u32]) -> BinnedRows {
+        let mut bins = vec![0; rows.len() * self.features];
+        let chunks = bins.par_chunks_mut(BLOCK * self.features).zip(rows.par_chunks(BLOCK));
+        chunks.for_each(|(out, rows)| {
+            let out = out.chunks_exact_mut(self.features);
+            out.zip(rows).for_each(|(out, &row)| out.copy_from_slice(self.row(row as usize)));
+        });
+        BinnedRows { features: self.features, bins }
+    }
 }
 
 /// Bins of all features of a table, numeric ones first.
@@ -45,69 +70,207 @@ pub(crate) struct TableBins(pub(crate) Vec<FeatureBins>);
 impl TableBins {
     /// Learns the bins of every feature from these rows.
     pub(crate) fn fit(table: &FeatureTable, rows: &[u32]) -> TableBins {
-        let numeric = table.numeric_names().len();
-        TableBins(
-            (0..table.features())
-                .into_par_iter()
-                .map(|f| match f.checked_sub(numeric) {
-                    None => FeatureBins::Numeric(numeric_edges(table.numeric(f), rows)),
-                    Some(c) => FeatureBins::Categorical(frequent_categories(table, c, rows)),
-                })
-                .collect(),
-        )
+        let features = (0..table.features()).into_par_iter();
+        TableBins(features.map(|f| FeatureBins::fit(table, f, rows)).collect())
     }
 
     /// Bins these rows of a table whose feature names the caller has checked.
     pub(crate) fn transform(&self, table: &FeatureTable, rows: &[u32]) -> BinnedRows {
         let features = self.0.len();
-        let columns: Vec<Vec<u8>> =
-            self.0.par_iter().enumerate().map(|(f, bins)| bins.column(table, f, rows)).collect();
         let mut bins = vec![0u8; features * rows.len()];
-        const BLOCK: usize = 4096;
-        bins.par_chunks_mut(BLOCK * features).enumerate().for_each(|(block, out)| {
-            for (f, column) in columns.iter().enumerate() {
-                let column = &column[block * BLOCK..];
-                out.chunks_exact_mut(features).zip(column).for_each(|(row, &bin)| row[f] = bin);
+        self.put(table, rows, &mut bins);
+        BinnedRows { features, bins }
+    }
+
+    /// Puts the bins of these rows, row-major.
+    pub(crate) fn put(&self, table: &FeatureTable, rows: &[u32], out: &mut [u8]) {
+        let features = self.0.len();
+        let columns: Vec<ColumnBinner<'_>> = self
+            .0
+            .iter()
+            .enumerate()
+            .map(|(f, bins)| ColumnBinner::new(bins, table, f, rows.len()))
+            .collect();
+        out.par_chunks_mut(BLOCK * features).zip(rows.par_chunks(BLOCK)).for_each(|(out, rows)| {
+            let mut column = [0u8; BLOCK];
+            for (f, binner) in columns.iter().enumerate() {
+                binner.put(rows, &mut column);
+                out.chunks_exact_mut(features).zip(&column).for_each(|(row, &bin)| row[f] = bin);
             }
         });
-        BinnedRows { features, bins }
+    }
+
+    /// Value bins of each numeric feature.
+    pub(crate) fn numeric_bins(&self) -> Vec<usize> {
+        let bins = |bins: &FeatureBins| match bins {
+            FeatureBins::Numeric(edges) | FeatureBins::Encoded { edges, .. } => Some(edges.len() + 1),
+            FeatureBins::Categorical(_) => None,
+        };
+        self.0.iter().map_while(bins).collect()
     }
 
     /// Whether the bins are as `fit` makes them; a file might hold anything.
     pub(crate) fn is_valid(&self, numeric: usize) -> bool {
         self.0.iter().enumerate().all(|(f, bins)| match bins {
-            FeatureBins::Numeric(edges) => {
-                f < numeric
-                    && edges.len() <= MAX_EDGES
-                    && edges.iter().all(|e| e.is_finite())
-                    && edges.windows(2).all(|w| w[0] < w[1])
-            }
+            FeatureBins::Numeric(edges) => f < numeric && are_edges(edges),
             FeatureBins::Categorical(names) => f >= numeric && names.len() <= MAX_CATEGORIES,
+            FeatureBins::Encoded { encoding, edges } => {
+                f >= numeric && encoding.is_valid() && are_edges(edges)
+            }
         })
     }
 }
 
+fn are_edges(edges: &[f64]) -> bool {
+    edges.len() <= MAX_EDGES && edges.iter().all(|e| e.is_finite()) && edges.windows(2).all(|w| w[0] < w[1])
+}
+
 impl FeatureBins {
-    fn column(&self, table: &FeatureTable, feature: usize, rows: &[u32]) -> Vec<u8> {
-        match self {
-            FeatureBins::Numeric(edges) => {
-                let values = table.numeric(feature);
-                rows.iter().map(|&row| numeric_bin(edges, values[row as usize])).collect()
-            }
+    /// A category as a number: its bins, made of these values of the training rows, and the bins of these values.
+    pub(crate) fn encoded(encoding: TargetEncoding, values: &[f64]) -> (FeatureBins, Vec<u8>) {
+        let rows: Vec<u32> = (0..values.len() as u32).collect();
+        let edges = numeric_edges(values, &rows);
+        let padded = PaddedEdges::new(&edges);
+        let bins = values.iter().map(|&value| padded.bin(value)).collect();
+        (FeatureBins::Encoded { encoding, edges }, bins)
+    }
+
+    /// Learns the bins of one feature from these rows.
+    pub(crate) fn fit(table: &FeatureTable, feature: usize, rows: &[u32]) -> FeatureBins {
+        match feature.checked_sub(table.numeric_names().len()) {
+            None => FeatureBins::Numeric(numeric_edges(table.numeric(feature), rows)),
+            Some(c) => FeatureBins::Categorical(frequent_categories(table, c, rows)),
+        }
+    }
+
+    /// The bins of these rows in one feature.
+    pub(crate) fn column(&self, table: &FeatureTable, feature: usize, rows: &[u32]) -> Vec<u8> {
+        let binner = ColumnBinner::new(self, table, feature, rows.len());
+        let mut column = vec![0; rows.len()];
+        for (out, rows) in column.chunks_mut(BLOCK).zip(rows.chunks(BLOCK)) {
+            let mut block = [0; BLOCK];
+            binner.put(rows, &mut block);
+            out.copy_from_slice(&block[..out.len()]);
+        }
+        column
+    }
+}
+
+/// A column of a table with what turns it into bins, made ready for many rows.
+enum ColumnBinner<'a> {
+    Numeric {
+        values: &'a [f64],
+        edges: Box<PaddedEdges>,
+    },
+    /// The bin of every code, and that of a missing one.
+    Codes {
+        codes: &'a [u32],
+        bins: Vec<u8>,
+        missing: u8,
+    },
+    /// Fewer rows than codes: each is looked up by its name.
+    Names {
+        column: &'a CategoryColumn,
+        names: NameBins<'a>,
+    },
+}
+
+/// Bins of names.
+enum NameBins<'a> {
+    Frequent(HashMap<&'a str, u8>),
+    Encoded(&'a TargetEncoding, Box<PaddedEdges>),
+}
+
+impl NameBins<'_> {
+    fn bin(&self, name: Option<&str>) -> u8 {
+        match (self, name) {
+            (NameBins::Frequent(_), None) => MISSING_BIN,
+            (NameBins::Frequent(bins), Some(name)) => bins.get(name).copied().unwrap_or(OTHER_BIN),
+            (NameBins::Encoded(encoding, edges), name) => edges.bin(f64::from(encoding.score(name))),
+        }
+    }
+}
+
+impl<'a> ColumnBinner<'a> {
+    fn new(bins: &'a FeatureBins, table: &'a FeatureTable, feature: usize, rows: usize) -> ColumnBinner<'a> {
+        match bins {
+            FeatureBins::Numeric(edges) => ColumnBinner::Numeric {
+                values: table.numeric(feature),
+                edges: Box::new(PaddedEdges::new(edges)),
+            },
             FeatureBins::Categorical(names) => {
-                let bin_of: HashMap<&str, u8> = names.iter().map(String::as_str).zip(0u8..).collect();
-                let mut column = vec![0; rows.len()];
-                let codes = table.categorical(feature - table.numeric_names().len());
-                let of = |name: &str| bin_of.get(name).copied().unwrap_or(OTHER_BIN);
-                map_codes(codes, rows, MISSING_BIN, of, |i, bin| column[i] = bin);
-                column
+                let bins = names.iter().map(String::as_str).zip(0u8..).collect();
+                ColumnBinner::of_names(table, feature, rows, NameBins::Frequent(bins))
+            }
+            FeatureBins::Encoded { encoding, edges } => {
+                let names = NameBins::Encoded(encoding, Box::new(PaddedEdges::new(edges)));
+                ColumnBinner::of_names(table, feature, rows, names)
+            }
+        }
+    }
+
+    fn of_names(table: &'a FeatureTable, feature: usize, rows: usize, names: NameBins<'a>) -> Self {
+        let column = table.categorical(feature - table.numeric_names().len());
+        if rows < column.dictionary.len() {
+            return ColumnBinner::Names { column, names };
+        }
+        let bins = column.dictionary.iter().map(|name| names.bin(Some(name))).collect();
+        ColumnBinner::Codes { codes: &column.codes, bins, missing: names.bin(None) }
+    }
+
+    /// Bins of up to [`BLOCK`] rows.
+    fn put(&self, rows: &[u32], out: &mut [u8; BLOCK]) {
+        match self {
+            ColumnBinner::Numeric { values, edges } => edges.put(values, rows, out),
+            ColumnBinner::Codes { codes, bins, missing } => {
+                for (out, &row) in out.iter_mut().zip(rows) {
+                    // Missing is beyond the codes.
+                    *out = bins.get(codes[row as usize] as usize).copied().unwrap_or(*missing);
+                }
+            }
+            ColumnBinner::Names { column, names } => {
+                for (out, &row) in out.iter_mut().zip(rows) {
+                    *out = names.bin(match column.codes[row as usize] {
+                        MISSING_CODE => None,
+                        code => Some(&column.dictionary[code as usize]),
+                    });
+                }
             }
         }
     }
 }
 
-fn numeric_bin(edges: &[f64], x: f64) -> u8 {
-    if x.is_nan() { MISSING_BIN } else { edges.partition_point(|edge| *edge < x) as u8 }
+/// Edges filled up with infinity to the size of all bins, so that every search takes eight steps without a branch.
+struct PaddedEdges([f64; BINS]);
+
+impl PaddedEdges {
+    fn new(edges: &[f64]) -> PaddedEdges {
+        let mut padded = [f64::INFINITY; BINS];
+        padded.iter_mut().zip(edges).for_each(|(slot, &edge)| *slot = edge);
+        PaddedEdges(padded)
+    }
+
+    fn bin(&self, x: f64) -> u8 {
+        if x.is_nan() { MISSING_BIN } else { self.0.partition_point(|edge| *edge < x) as u8 }
+    }
+
+    fn put(&self, values: &[f64], rows: &[u32], out: &mut [u8; BLOCK]) {
+        const LANES: usize = 8;
+        for (rows, out) in rows.chunks(LANES).zip(out.chunks_exact_mut(LANES)) {
+            let mut lanes = [f64::NAN; LANES];
+            lanes.iter_mut().zip(rows).for_each(|(lane, &row)| *lane = values[row as usize]);
+            // Eight searches at a time: none waits for another's loads.
+            let mut at = [0usize; LANES];
+            for half in [128, 64, 32, 16, 8, 4, 2, 1] {
+                for (at, x) in at.iter_mut().zip(&lanes) {
+                    *at += if self.0[(*at + half - 1) & 255] < *x { half } else { 0 };
+                }
+            }
+            for ((out, at), x) in out.iter_mut().zip(at).zip(lanes) {
+                *out = if x.is_nan() { MISSING_BIN } else { at as u8 };
+            }
+        }
+    }
 }
 
 fn numeric_edges(values: &[f64], rows: &[u32]) -> Vec<f64> {
@@ -160,6 +323,14 @@ fn frequent_categories(table: &FeatureTable, column: usize, rows: &[u32]) -> Vec
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn numeric_bin(edges: &[f64], x: f64) -> u8 {
+        let mut out = [0; BLOCK];
+        let edges = PaddedEdges::new(edges);
+        edges.put(&[x], &[0], &mut out);
+        assert_eq!(edges.bin(x), out[0]);
+        out[0]
+    }
 
     #[test]
     fn few_values_have_a_bin_each_and_missing_has_the_last() {

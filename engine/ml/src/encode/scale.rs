@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Standard scores of a numeric feature: (x - mean) / standard deviation of the training rows that have a value.
 ///
 /// A missing value stands at the mean (score 0). A constant feature scores 0 everywhere.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct NumericScale {
     mean: f64,
     /// 1 / standard deviation; 0 for a constant feature.
@@ -26,9 +26,26 @@ impl NumericScale {
         // Sums over shares of the largest value cannot overflow, and two passes lose no digits to a far mean.
         let mean = known().map(|v| v / largest).sum::<f64>() / f64::from(count);
         let variance = known().map(|v| (v / largest - mean).powi(2)).sum::<f64>() / f64::from(count);
-        let inverse = 1.0 / variance.sqrt() / largest;
+        NumericScale::of_shares(mean, variance.sqrt(), largest)
+    }
+
+    /// Learns from (value, weight), none of them missing: a row of weight 2 is two rows. Weights are in (0, 1].
+    pub(crate) fn fit_weighted(values: impl Iterator<Item = (f64, f64)> + Clone) -> NumericScale {
+        let (weight, largest) =
+            values.clone().fold((0.0, 0.0f64), |(sum, m), (v, w)| (sum + w, m.max(v.abs())));
+        if largest == 0.0 {
+            return NumericScale { mean: 0.0, inverse: 0.0 };
+        }
+        let mean = values.clone().map(|(v, w)| w * (v / largest)).sum::<f64>() / weight;
+        let variance = values.map(|(v, w)| w * (v / largest - mean).powi(2)).sum::<f64>() / weight;
+        NumericScale::of_shares(mean, variance.sqrt(), largest)
+    }
+
+    /// From mean and standard deviation as shares of the largest value.
+    pub(crate) fn of_shares(mean: f64, deviation: f64, largest: f64) -> NumericScale {
+        let inverse = 1.0 / deviation / largest;
         // Below this the spread is rounding noise, or the scores would not be finite.
-        let usable = variance.sqrt() > 1e-12 && inverse.is_finite() && inverse > 0.0;
+        let usable = deviation > 1e-12 && inverse.is_finite() && inverse > 0.0;
         NumericScale { mean: mean * largest, inverse: if usable { inverse } else { 0.0 } }
     }
 
