@@ -9,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
     Algorithm, BinaryMetrics, Classifier, Error, FeatureTable, LearningRate, RandomForestParams,
-    SgdClassifierParams, SgdPenalty,
+    SgdClassifierParams, SgdPenalty, TrainingRows,
 };
 
 #[derive(Deserialize)]
@@ -166,7 +166,8 @@ fn a_scale_that_moves_leaves_the_scores_where_they_are() {
 #[test]
 fn a_batch_may_have_one_class_and_one_row_but_not_none() {
     let (table, labels, _) = generated(200, 3);
-    let model = fit(&SgdClassifierParams::default(), &table, &labels, &all(&table));
+    let rows = all(&table);
+    let model = fit(&SgdClassifierParams::default(), &table, &labels, &rows);
     let fits = |rows: &[u32]| model.partial_fit(&table, &labels, rows, 0);
     let positive = labels.iter().position(|l| *l).unwrap() as u32;
     assert_eq!(fits(&[positive]).unwrap().training_rows(), 201);
@@ -179,6 +180,11 @@ fn a_batch_may_have_one_class_and_one_row_but_not_none() {
     let forest = Algorithm::RandomForest(RandomForestParams { trees: 1, ..Default::default() });
     let forest = Classifier::fit(&forest, &table, &labels, &all(&table), 0, None).unwrap();
     let error = forest.partial_fit(&table, &labels, &[0], 0).unwrap_err().to_string();
+    let weights = vec![2.0; 199].into_iter().chain([1.0]).collect::<Vec<f64>>();
+    let weighted = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
+    let algorithm = Algorithm::SgdClassifier(SgdClassifierParams::default());
+    let refused = Classifier::fit_rows(&algorithm, &weighted, 0, None).unwrap_err();
+    assert!(matches!(refused, Error::NotOfAlgorithm { algorithm: "sgd_classifier", .. }), "{refused}");
     assert_eq!(error, "random_forest cannot learn from new rows alone: fit it on all rows");
 }
 

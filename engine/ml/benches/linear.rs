@@ -1,0 +1,110 @@
+//! Linear models at 10,000 and 100,000 rows of ten numbers and four categories: cold fits, refits, scores, preprocessing.
+//!
+//! `cargo bench -p tidemill-ml --bench linear`; set beside scikit-learn and linfa by `tests/peers/ml/linear.py`.
+
+// This is a program of measurement: what cannot be is said by a panic.
+#![allow(clippy::unwrap_used)]
+
+use divan::{Bencher, black_box};
+use ndarray::Array2;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tidemill_ml::preprocess::{Pca, PcaParams, StandardScaler, StandardScalerParams};
+use tidemill_ml::{
+    Algorithm, Classifier, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
+    SgdClassifierParams,
+};
+
+const ROWS: [usize; 2] = [10_000, 100_000];
+
+fn main() {
+    divan::main();
+}
+
+/// Numbers, of which one is missing at times, and categories of 12 to 20,000 names.
+fn table(rows: usize) -> (FeatureTable, Vec<bool>, Vec<u32>) {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
+    let names = |prefix: &str, count: usize| (0..count).map(|c| format!("{prefix}{c}")).collect();
+    let mut table = FeatureTable::new(names("x", 10), names("c", 4));
+    let mut scores = vec![-1.0; rows];
+    for c in 0..10 {
+        let values: Vec<f64> = (0..rows).map(|_| random.gen_range(-1.7..1.7)).collect();
+        scores.iter_mut().zip(&values).for_each(|(score, v)| *score += v / (c + 1) as f64);
+        table.push_numeric(c, values.iter().map(|v| if c == 4 && *v > 1.5 { f64::NAN } else { *v }));
+    }
+    for (c, count) in [12, 60, 400, 20_000].into_iter().enumerate() {
+        let codes: Vec<u32> = (0..rows).map(|_| random.gen_range(0..count)).collect();
+        scores.iter_mut().zip(&codes).for_each(|(score, code)| *score += f64::from(code % 7) / 7.0 - 0.5);
+        let text: Vec<String> = codes.iter().map(|code| format!("k{code}")).collect();
+        table.push_category(c, text.iter().map(|t| Some(t.as_str())));
+    }
+    table.finish_append().unwrap();
+    let labels = scores.iter().map(|score| random.gen_bool(1.0 / (1.0 + (-score).exp()))).collect();
+    (table, labels, (0..rows as u32).collect())
+}
+
+fn cold(bencher: Bencher<'_, '_>, algorithm: &Algorithm, rows: usize) {
+    let (table, labels, all) = table(rows);
+    bencher.bench(|| Classifier::fit(algorithm, black_box(&table), &labels, &all, 42, None).unwrap());
+}
+
+#[divan::bench(args = ROWS)]
+fn logistic(bencher: Bencher<'_, '_>, rows: usize) {
+    cold(bencher, &Algorithm::LogisticRegression(LogisticRegressionParams::default()), rows);
+}
+
+#[divan::bench(args = ROWS)]
+fn logistic_linfa(bencher: Bencher<'_, '_>, rows: usize) {
+    let params = LogisticRegressionParams { backend: LogisticBackend::Linfa, ..Default::default() };
+    cold(bencher, &Algorithm::LogisticRegression(params), rows);
+}
+
+#[divan::bench(args = ROWS)]
+fn logistic_one_hot(bencher: Bencher<'_, '_>, rows: usize) {
+    let params = LogisticRegressionParams { categories: LinearCategories::OneHot, ..Default::default() };
+    cold(bencher, &Algorithm::LogisticRegression(params), rows);
+}
+
+/// After 1 % more rows.
+#[divan::bench(args = ROWS)]
+fn logistic_refit(bencher: Bencher<'_, '_>, rows: usize) {
+    let (table, labels, all) = table(rows);
+    let algorithm = Algorithm::LogisticRegression(LogisticRegressionParams::default());
+    let before = Classifier::fit(&algorithm, &table, &labels, &all[..rows - rows / 101], 42, None).unwrap();
+    bencher
+        .bench(|| Classifier::fit(&algorithm, black_box(&table), &labels, &all, 42, Some(&before)).unwrap());
+}
+
+#[divan::bench(args = ROWS)]
+fn logistic_scores(bencher: Bencher<'_, '_>, rows: usize) {
+    let (table, labels, all) = table(rows);
+    let algorithm = Algorithm::LogisticRegression(LogisticRegressionParams::default());
+    let model = Classifier::fit(&algorithm, &table, &labels, &all, 42, None).unwrap();
+    bencher.bench(|| model.predict_proba(black_box(&table), &all).unwrap());
+}
+
+/// One pass, as new rows.
+#[divan::bench(args = ROWS)]
+fn sgd_partial_fit(bencher: Bencher<'_, '_>, rows: usize) {
+    let (table, labels, all) = table(rows);
+    let algorithm = Algorithm::SgdClassifier(SgdClassifierParams::default());
+    let model = Classifier::fit(&algorithm, &table, &labels, &all, 42, None).unwrap();
+    bencher.bench(|| model.partial_fit(black_box(&table), &labels, &all, 42).unwrap());
+}
+
+fn matrix(rows: usize) -> Array2<f64> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
+    Array2::from_shape_fn((rows, 14), |_| random.gen_range(-1.0..1.0))
+}
+
+#[divan::bench(args = ROWS)]
+fn standard_scaler(bencher: Bencher<'_, '_>, rows: usize) {
+    let x = matrix(rows);
+    bencher.bench(|| StandardScaler::fit(StandardScalerParams::default(), black_box(x.view())).unwrap());
+}
+
+#[divan::bench(args = ROWS)]
+fn pca(bencher: Bencher<'_, '_>, rows: usize) {
+    let x = matrix(rows);
+    bencher.bench(|| Pca::fit(PcaParams::default(), black_box(x.view())).unwrap());
+}
