@@ -46,6 +46,7 @@ mod forest;
 mod importance;
 mod logistic;
 mod metrics;
+pub mod preprocess;
 mod seed;
 mod sgd;
 mod stream_stats;
