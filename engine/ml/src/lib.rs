@@ -51,8 +51,9 @@ mod table;
 
 pub use classifier::{Algorithm, Classifier};
 pub use cluster::{
-    ClusterMetrics, ClusterStream, ClusterStreamParams, KMeans, KMeansBackend, KMeansParams,
+    ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
+    SweepPoint,
 };
 pub use error::{Error, ErrorKind};
 pub use forest::{DecisionTreeParams, RandomForestParams};
