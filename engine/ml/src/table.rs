@@ -44,6 +44,11 @@ impl CategoryColumn {
         self.codes.push(code);
     }
 
+    /// The code of a category that occurs.
+    pub(crate) fn code(&self, name: &str) -> Option<u32> {
+        self.code_of.get(name).copied()
+    }
+
     fn truncate(&mut self, rows: usize) {
         self.codes.truncate(rows);
         for text in self.dictionary.drain(self.finished_entries..) {
@@ -172,6 +177,28 @@ impl FeatureTable {
 
     pub(crate) fn categorical(&self, column: usize) -> &CategoryColumn {
         &self.categorical[column]
+    }
+
+    /// These rows of the table as a table of their own, codes unchanged; the caller has checked the rows.
+    pub(crate) fn take(&self, rows: &[u32]) -> FeatureTable {
+        let mut taken = FeatureTable::new(self.numeric_names.clone(), self.categorical_names.clone());
+        for (to, from) in taken.numeric.iter_mut().zip(&self.numeric) {
+            *to = rows.iter().map(|&row| from[row as usize]).collect();
+        }
+        for (to, from) in taken.categorical.iter_mut().zip(&self.categorical) {
+            to.codes = rows.iter().map(|&row| from.codes[row as usize]).collect();
+            to.dictionary.clone_from(&from.dictionary);
+        }
+        taken.rows = rows.len();
+        taken
+    }
+
+    /// Exchanges the values of one feature (numeric ones first) with those of a table of the same shape.
+    pub(crate) fn swap_feature(&mut self, other: &mut FeatureTable, feature: usize) {
+        match feature.checked_sub(self.numeric.len()) {
+            None => std::mem::swap(&mut self.numeric[feature], &mut other.numeric[feature]),
+            Some(c) => std::mem::swap(&mut self.categorical[c], &mut other.categorical[c]),
+        }
     }
 
     /// Checks that every row index is in the table.

@@ -152,7 +152,7 @@ fn a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_is_none() {
     for value in [-1.0, f64::INFINITY] {
         let mut weights = weights;
         weights[4] = value;
-        assert_eq!(bad(&weights), Error::BadWeight { position: 4, value });
+        assert_eq!(bad(&weights), Error::BadWeight { row: 4, value });
     }
     let linfa = KMeansParams { backend: KMeansBackend::Linfa, ..exact.clone() };
     let error = KMeans::fit_weighted(&linfa, &weighted, &all(&weighted), &weights, 0, None).unwrap_err();

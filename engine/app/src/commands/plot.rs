@@ -32,7 +32,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
     };
     let text = match kind {
         FileKind::Svg => svg(&chart)?,
-        FileKind::Html => html(&chart)?,
+        FileKind::Html => html(&chart),
     };
     // Absolute, so that there is a folder to write beside the file.
     let absolute = std::path::absolute(path)

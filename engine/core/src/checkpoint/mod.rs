@@ -52,7 +52,7 @@ impl Checkpoint {
         let folder = lake.checkpoint(&job.schema_name);
         let table = lake.resolve(&job.table_path);
         for path in [&folder, &table] {
-            std::fs::create_dir_all(path).map_err(|e| io_error("create", path, &e))?;
+            crate::table::publish::create_folders(path)?;
         }
         let lock = take_lock(&folder)?;
         let offsets = RecordList::open(folder.join("offsets"))?;

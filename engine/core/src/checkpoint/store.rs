@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, io_error};
+use crate::table::publish::{create_folders, sync_folder};
 
 /// The folder of one kind of record.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
     /// # Errors
     /// Storage.
     pub fn open(folder: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&folder).map_err(|e| io_error("create", &folder, &e))?;
+        create_folders(&folder)?;
         Ok(RecordList { folder, record: PhantomData })
     }
 
@@ -78,7 +79,7 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
     pub fn read(&self, number: u64) -> Result<R> {
         let path = self.path(number);
         let bytes = fs::read(&path).map_err(|e| io_error("read", &path, &e))?;
-        parse(&path, &bytes)
+        parse(&path, number, &bytes)
     }
 
     /// Creates a record: on return it is on disk, whole, and was not there before.
@@ -99,7 +100,7 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
         let linked = fs::hard_link(&temporary, &path);
         fs::remove_file(&temporary).map_err(|e| io_error("remove", &temporary, &e))?;
         match linked {
-            Ok(()) => crate::table::publish::sync_folder(&self.folder),
+            Ok(()) => sync_folder(&self.folder),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
                 Err(Error::corrupt(format!("{} exists already", path.display()))
                     .hint("another driver works on this checkpoint: stop one of them"))
@@ -113,14 +114,23 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
     }
 }
 
-fn parse<R: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<R> {
+fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8]) -> Result<R> {
     let damaged = |e: serde_json::Error| {
         Error::corrupt(format!("cannot read {}: {e}", path.display()))
             .hint("the record is damaged: restore it from a copy of the checkpoint")
     };
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(1) => serde_json::from_value(value).map_err(damaged),
+        Some(1) => {
+            let found = value.get("batch_id").and_then(serde_json::Value::as_u64);
+            if found != Some(number) {
+                let found = found.map_or("no batch".to_owned(), |id| format!("batch {id}"));
+                return Err(Error::corrupt(format!("{} is the record of {found}", path.display())).hint(
+                    "records were renamed or copied by hand: restore the checkpoint folder as a whole",
+                ));
+            }
+            serde_json::from_value(value).map_err(damaged)
+        }
         Some(other) => {
             Err(Error::corrupt(format!("{} has format {other}, this version reads 1", path.display()))
                 .hint("it was written by a newer version of Tidemill: use that one"))
@@ -173,22 +183,32 @@ mod tests {
 
     #[test]
     fn another_format_is_named() {
-        let error = parse::<Commit>(Path::new("9.json"), br#"{"format": 2}"#).unwrap_err();
+        let error = parse::<Commit>(Path::new("9.json"), 9, br#"{"format": 2}"#).unwrap_err();
         assert!(error.to_string().contains("format 2"), "{error}");
+    }
+
+    #[test]
+    fn a_record_under_another_name_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = RecordList::open(folder.path().to_owned()).unwrap();
+        list.create(0, &commit(0)).unwrap();
+        fs::copy(folder.path().join("0.json"), folder.path().join("1.json")).unwrap();
+        let error = list.read(1).unwrap_err().to_string();
+        assert!(error.contains("1.json is the record of batch 0"), "{error}");
     }
 
     proptest! {
         /// No damage to a record is taken for a record, unless it is one.
         #[test]
         fn damage_is_an_error_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(parse::<Commit>(Path::new("x"), &bytes).is_err());
+            prop_assert!(parse::<Commit>(Path::new("x"), 3, &bytes).is_err());
         }
 
         #[test]
         fn a_cut_record_is_an_error(keep in 0usize..150) {
             let text = serde_json::to_vec(&commit(3)).unwrap();
             let cut = &text[..keep.min(text.len() - 1)];
-            prop_assert!(parse::<Commit>(Path::new("x"), cut).is_err());
+            prop_assert!(parse::<Commit>(Path::new("x"), 3, cut).is_err());
         }
     }
 }

@@ -101,6 +101,11 @@ impl Learner {
         Ok(begun)
     }
 
+    /// Whether any model learns from rows. Where none does, committed rows need not be read again.
+    pub fn needs_rows(&self) -> bool {
+        !self.histories.is_empty()
+    }
+
     /// Adds the committed rows of a batch to every history.
     ///
     /// # Errors
@@ -176,6 +181,7 @@ impl Learner {
         let trained = spec
             .config
             .training()
+            .map_err(|e| e.to_string())
             .and_then(|training| Model::train(&training, history, spec.config.seed, warm_start));
         step.train_ms = started.elapsed().as_secs_f64() * 1e3;
         match trained {

@@ -6,6 +6,7 @@
 mod batch;
 mod builtin;
 mod config;
+mod model;
 mod overlay;
 mod schema;
 
@@ -17,7 +18,8 @@ use arrow::datatypes::SchemaRef;
 use serde::Deserialize;
 
 pub use batch::BatchJob;
-pub use config::{AlgorithmName, Evaluate, FailOnDataLoss, ModelConfig, StartingOffsets, Training};
+pub use config::{FailOnDataLoss, StartingOffsets};
+pub use model::{AlgorithmName, Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
 
@@ -171,7 +173,14 @@ impl Project {
         let table_path = table_path(&file.table.path)?;
         let mut models = Vec::new();
         for config in file.models {
-            config.training().map_err(Error::user)?;
+            config.training().map_err(|error| {
+                let message = error.to_string();
+                let named = config.parameters.keys().find(|key| message.contains(&format!("`{key}`")));
+                match named.and_then(|key| line_of(text, key)) {
+                    Some(line) => error.context(format!("line {line}")),
+                    None => error,
+                }
+            })?;
             if models.iter().any(|spec: &ModelSpec| spec.config.name == config.name) {
                 return Err(Error::user(format!("two models are called `{}`", config.name)));
             }
@@ -258,6 +267,16 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .map(|(_, candidate)| candidate)
 }
 
+/// The line, from 1, that sets a key.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let sets = |line: &str| {
+        line.trim_start().starts_with(key)
+            || line.contains(&format!("{key} ="))
+            || line.contains(&format!("[{key}]"))
+    };
+    text.lines().position(sets).map(|at| at + 1)
+}
+
 /// serde says "unknown field `x`, expected one of `a`, `b`": find the line and the nearest of them.
 fn key_error(text: &str, error: &toml::de::Error) -> Error {
     let message = error.message();
@@ -266,12 +285,7 @@ fn key_error(text: &str, error: &toml::de::Error) -> Error {
         && let Some(key) = quoted.next()
     {
         let known: Vec<&str> = quoted.collect();
-        let line = text.lines().position(|line| {
-            line.trim_start().starts_with(key)
-                || line.contains(&format!("{key} ="))
-                || line.contains(&format!("[{key}]"))
-        });
-        let place = line.map(|at| format!("line {}: ", at + 1)).unwrap_or_default();
+        let place = line_of(text, key).map(|line| format!("line {line}: ")).unwrap_or_default();
         let hint = match nearest(key, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`? Known here: {}", known.join(", ")),
             None => format!("known here: {}", known.join(", ")),

@@ -354,6 +354,10 @@ impl Driver {
     }
 
     async fn append_committed(&mut self, commit: &Commit, now: DateTime<Utc>) -> Result<()> {
+        if !self.learner.needs_rows() {
+            self.learner_has = commit.batch_id + 1;
+            return Ok(());
+        }
         let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
         let files = commit.added.iter().filter(|f| f.table == table);
         let rows = files.map(|file| read_rows(&self.lake, file)).collect::<Result<Vec<_>>>()?;

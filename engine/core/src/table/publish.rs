@@ -31,8 +31,10 @@ const FORMER_KEPT: usize = 3;
 pub fn stage(lake: &Lake, table: &str, path: &str, content: &[u8], rows: u64) -> Result<FileEntry> {
     let staged = staged_path(&lake.resolve(path));
     let folder = staged.parent().ok_or_else(|| Error::internal("a staged file without a folder"))?;
-    fs::create_dir_all(folder).map_err(|e| io_error("create", folder, &e))?;
+    create_folders(folder)?;
     write_synced(&staged, content)?;
+    // The record that lists the file is on disk after it: so must its name be before.
+    sync_folder(folder)?;
     Ok(FileEntry {
         table: table.to_owned(),
         path: path.to_owned(),
@@ -77,7 +79,7 @@ pub fn retire(lake: &Lake, files: &[FileEntry]) -> Result<()> {
         let path = lake.resolve(&file.path);
         let former = hidden_path(&path, FORMER);
         let Some(folder) = former.parent() else { continue };
-        fs::create_dir_all(folder).map_err(|e| io_error("create", folder, &e))?;
+        create_folders(folder)?;
         match fs::rename(&path, &former) {
             Ok(()) => {}
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
@@ -126,6 +128,21 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
 fn write_synced(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = File::create(path).map_err(|e| io_error("create", path, &e))?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(|e| io_error("write", path, &e))
+}
+
+/// Makes a folder with all above it; the new ones' names outlive a power cut.
+pub(crate) fn create_folders(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+    above.map_or(Ok(()), create_folders)?;
+    match fs::create_dir(folder) {
+        Ok(()) => above.map_or(Ok(()), sync_folder),
+        // Another thread was faster.
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(e) => Err(io_error("create", folder, &e)),
+    }
 }
 
 /// Flushes a folder, so that names made in it outlive a power cut.

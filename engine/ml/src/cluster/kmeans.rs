@@ -345,7 +345,7 @@ impl Learned {
             return Err(Error::LengthMismatch { what: "weights", expected, found });
         }
         if let Some(position) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
-            return Err(Error::BadWeight { position, value: weights[position] });
+            return Err(Error::BadWeight { row: rows[position], value: weights[position] });
         }
         if params.backend == KMeansBackend::Linfa {
             let (value, expected) = ("linfa".to_owned(), "tidemill, as linfa takes no weights");
