@@ -55,8 +55,9 @@ mod training;
 
 pub use classifier::{Algorithm, Classifier};
 pub use cluster::{
-    ClusterMetrics, ClusterStream, ClusterStreamParams, KMeans, KMeansBackend, KMeansParams,
+    ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
+    SweepPoint,
 };
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
