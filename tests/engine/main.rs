@@ -12,6 +12,7 @@ mod support;
 
 mod apache_kafka;
 mod bad_input;
+mod batch;
 mod cleaning;
 mod command_line;
 mod crash;

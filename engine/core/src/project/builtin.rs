@@ -12,4 +12,5 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sql/chicago_crimes/portal.sql", include_str!("../../../../sql/chicago_crimes/portal.sql")),
     ("sql/chicago_crimes/kaggle.sql", include_str!("../../../../sql/chicago_crimes/kaggle.sql")),
     ("sql/chicago_crimes/spreadsheet.sql", include_str!("../../../../sql/chicago_crimes/spreadsheet.sql")),
+    ("sql/chicago_crimes/crimes.sql", include_str!("../../../../sql/chicago_crimes/crimes.sql")),
 ];
