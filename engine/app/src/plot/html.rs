@@ -61,7 +61,8 @@ fn plot(chart: &Chart) -> Plot {
                 .line(stroke),
         );
     }
-    let axis = |title: &str| Axis::new().title(Title::with_text(escaped(title))).ticks(TicksDirection::Outside);
+    let axis =
+        |title: &str| Axis::new().title(Title::with_text(escaped(title))).ticks(TicksDirection::Outside);
     plot.set_layout(
         Layout::new()
             .title(Title::with_text(escaped(&chart.title)))
