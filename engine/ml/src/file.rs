@@ -1,7 +1,8 @@
 //! The file that a model is kept in, of whatever kind.
 //!
 //! ```text
-//! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means
+//! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means,
+//!               "TIDEMCS\0" for a stream of clusters
 //! bytes 8..12   format version, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
@@ -22,15 +23,17 @@ const HEADER_BYTES: usize = 16;
 pub(crate) enum Kind {
     Classifier,
     KMeans,
+    ClusterStream,
 }
 
 impl Kind {
-    const ALL: [Kind; 2] = [Kind::Classifier, Kind::KMeans];
+    const ALL: [Kind; 3] = [Kind::Classifier, Kind::KMeans, Kind::ClusterStream];
 
     fn magic(self) -> &'static [u8; 8] {
         match self {
             Kind::Classifier => b"TIDEMDL\0",
             Kind::KMeans => b"TIDEMKM\0",
+            Kind::ClusterStream => b"TIDEMCS\0",
         }
     }
 
@@ -38,6 +41,7 @@ impl Kind {
         match self {
             Kind::Classifier => "classifier",
             Kind::KMeans => "k-means",
+            Kind::ClusterStream => "cluster stream",
         }
     }
 }

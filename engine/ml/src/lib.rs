@@ -46,12 +46,17 @@ mod forest;
 mod logistic;
 mod metrics;
 mod seed;
+mod stream_stats;
 mod table;
 
 pub use classifier::{Algorithm, Classifier};
-pub use cluster::{ClusterMetrics, KMeans, KMeansBackend, KMeansParams, SilhouetteRows};
+pub use cluster::{
+    ClusterMetrics, ClusterStream, ClusterStreamParams, KMeans, KMeansBackend, KMeansParams,
+    MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
+};
 pub use error::{Error, ErrorKind};
 pub use forest::{DecisionTreeParams, RandomForestParams};
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::BinaryMetrics;
+pub use stream_stats::{QuantileSketch, RunningMoments};
 pub use table::{FeatureTable, MISSING_CODE};

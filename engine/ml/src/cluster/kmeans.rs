@@ -16,7 +16,7 @@ use crate::{Error, FeatureTable};
 use serde::{Deserialize, Serialize};
 
 /// Scores are within this, and so are their means.
-const MAX_SCORE: f64 = 1e6;
+pub(super) const MAX_SCORE: f64 = 1e6;
 
 /// Fitted clusters: knows its columns and their scales, and so assigns the rows of any table of these columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -337,7 +337,7 @@ impl Learned {
 }
 
 /// Centres (row-major) of points (at least as many), from these centres or by k-means++.
-fn solve(
+pub(super) fn solve(
     params: &KMeansParams,
     points: Points<'_>,
     weights: Option<&[f64]>,

@@ -6,7 +6,8 @@
 //! upper ≤ max(lower, half the way to the nearest other centre)  =>  it stays where it is, unseen
 //! ```
 //!
-//! The bounds only save distances: the clusters are Lloyd's. Sums are made block by block, and the blocks, whose size
+//! The bounds only save distances: the clusters are Lloyd's. What centres moved is summed up a cluster, and a bound is
+//! kept without what was summed up when it was found, so that a point which stays is only read. Sums are made block by block, and the blocks, whose size
 //! depends on the number of clusters alone, are added in their order: the same bytes for any number of threads.
 //! Unweighted sums change by the points that changed cluster, and are made anew every [`ANEW`] iterations, so that no
 //! rounding gathers.
@@ -17,6 +18,7 @@
 
 use super::nearest::{LANES, Points, Tile};
 use super::squared_distance;
+use super::wide::{Wide, wide};
 use rayon::prelude::*;
 
 /// Iterations after which sums are made anew.
@@ -24,6 +26,9 @@ const ANEW: u32 = 16;
 
 /// A bound counts only if it holds by more than rounding may have added to it.
 const SLACK: f64 = 1.0 + 1e-12;
+
+/// With fewer clusters, all distances of eight points at once cost no more than first those to their own centres.
+const TIGHTEN_CLUSTERS: usize = 24;
 
 /// When a run is done.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +113,9 @@ struct State<'a> {
     clusters: usize,
     /// Cluster of each point; [`NONE`] before the first assignment.
     labels: Vec<u32>,
+    /// Less `moves.own` of the point's cluster.
     upper: Vec<f64>,
+    /// And `moves.others` more.
     lower: Vec<f64>,
     sums: Sums,
     moves: Moves,
@@ -116,30 +123,27 @@ struct State<'a> {
     unbound: bool,
 }
 
-/// How far the last step moved the centres.
+/// How far centres have moved since the run began, summed up a cluster.
 struct Moves {
-    each: Vec<f64>,
-    farthest: usize,
-    most: f64,
-    second: f64,
+    own: Vec<f64>,
+    /// Of each step, the farthest that any other centre moved.
+    others: Vec<f64>,
 }
 
 impl Moves {
-    fn of(each: Vec<f64>) -> Moves {
-        let mut moves = Moves { each, farthest: 0, most: 0.0, second: 0.0 };
-        for (cluster, &by) in moves.each.iter().enumerate() {
-            if by > moves.most {
-                (moves.second, moves.most, moves.farthest) = (moves.most, by, cluster);
-            } else if by > moves.second {
-                moves.second = by;
+    fn add(&mut self, step: &[f64]) {
+        let (mut farthest, mut most, mut second) = (0, 0.0, 0.0);
+        for (cluster, &by) in step.iter().enumerate() {
+            if by > most {
+                (second, most, farthest) = (most, by, cluster);
+            } else if by > second {
+                second = by;
             }
         }
-        moves
-    }
-
-    /// The most that any centre but this one moved.
-    fn of_others(&self, cluster: usize) -> f64 {
-        if cluster == self.farthest { self.second } else { self.most }
+        for (cluster, &by) in step.iter().enumerate() {
+            self.own[cluster] += by * SLACK;
+            self.others[cluster] += if cluster == farthest { second } else { most } * SLACK;
+        }
     }
 }
 
@@ -163,7 +167,7 @@ impl<'a> State<'a> {
             upper: vec![0.0; rows],
             lower: vec![0.0; rows],
             sums: Sums::new(clusters, points.columns),
-            moves: Moves::of(vec![0.0; clusters]),
+            moves: Moves { own: vec![0.0; clusters], others: vec![0.0; clusters] },
             unbound: true,
             centres,
         }
@@ -186,14 +190,12 @@ impl<'a> State<'a> {
                 let points = points.slice(from, count);
                 let mut block = Block { points, weights, labels, upper, lower };
                 let mut sums = Sums::new(clusters, points.columns);
-                let all;
-                let pending = if unbound {
-                    all = (0..count as u32).collect();
-                    all
-                } else {
-                    block.unsure(centres, &half_gaps, moves)
+                let pending = match unbound {
+                    true => (0..count as u32).collect(),
+                    false => block.unsure(centres, &half_gaps, moves),
                 };
-                block.search(&pending, centres, (!anew).then_some(&mut sums));
+                let changes = (!anew).then_some(&mut sums);
+                wide(Search { block: &mut block, rows: &pending, centres, moves, changes });
                 if anew {
                     for (row, &label) in block.labels.iter().enumerate() {
                         sums.add(label, points.row(row), weights.map_or(1.0, |w| w[row]));
@@ -261,46 +263,69 @@ impl<'a> State<'a> {
             }
         }
         let all: f64 = moved.iter().sum();
-        self.moves = Moves::of(moved.into_iter().map(f64::sqrt).collect());
+        self.moves.add(&moved.into_iter().map(f64::sqrt).collect::<Vec<f64>>());
         all.sqrt()
     }
 }
 
 impl Block<'_> {
-    /// Moves the bounds by what the centres moved; the rows that may have another nearest centre.
+    /// The rows that may have another nearest centre.
     fn unsure(&mut self, centres: &[f64], half_gaps: &[f64], moves: &Moves) -> Vec<u32> {
-        let columns = self.points.columns;
-        let mut unsure = Vec::new();
-        let bounds = self.upper.iter_mut().zip(self.lower.iter_mut()).zip(self.labels.iter());
+        // Every row is written, and the count moves on where it is unsure: no branch that nobody can predict.
+        let mut unsure = vec![0; self.labels.len()];
+        let mut count = 0;
+        let bounds = self.upper.iter().zip(self.lower.iter()).zip(self.labels.iter());
         for (row, ((upper, lower), &label)) in bounds.enumerate() {
             let label = label as usize;
-            *upper += moves.each[label];
-            *lower -= moves.of_others(label);
-            let safe = lower.max(half_gaps[label]);
-            if *upper * SLACK <= safe {
-                continue;
-            }
-            *upper = squared_distance(self.points.row(row), &centres[label * columns..][..columns]).sqrt();
-            if *upper * SLACK > safe {
-                unsure.push(row as u32);
-            }
+            let safe = f64::max(lower - moves.others[label], half_gaps[label]);
+            unsure[count] = row as u32;
+            count += usize::from((upper + moves.own[label]) * SLACK > safe);
+        }
+        unsure.truncate(count);
+        if half_gaps.len() >= TIGHTEN_CLUSTERS {
+            unsure.retain(|&row| self.tighten(row as usize, centres, half_gaps, moves));
         }
         unsure
     }
 
-    /// Gives these rows to their nearest centres, and notes the changes in `sums`.
-    fn search(&mut self, rows: &[u32], centres: &[f64], mut sums: Option<&mut Sums>) {
-        let mut tile = Tile::new(self.points.columns);
-        for eight in rows.chunks(LANES) {
-            tile.load(self.points, eight.iter().map(|&row| row as usize));
+    /// Makes the upper bound the distance itself; whether the row is still unsure.
+    fn tighten(&mut self, row: usize, centres: &[f64], half_gaps: &[f64], moves: &Moves) -> bool {
+        let (columns, label) = (self.points.columns, self.labels[row] as usize);
+        let distance = squared_distance(self.points.row(row), &centres[label * columns..][..columns]).sqrt();
+        self.upper[row] = distance - moves.own[label];
+        distance * SLACK > f64::max(self.lower[row] - moves.others[label], half_gaps[label])
+    }
+}
+
+/// Gives rows of a block to their nearest centres, and notes the changes.
+struct Search<'a, 'b> {
+    block: &'a mut Block<'b>,
+    rows: &'a [u32],
+    centres: &'a [f64],
+    moves: &'a Moves,
+    changes: Option<&'a mut Sums>,
+}
+
+impl Wide for Search<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Search { block, rows, centres, moves, mut changes } = self;
+        let mut tile = Tile::new(block.points.columns);
+        for (i, eight) in rows.chunks(LANES).enumerate() {
+            tile.load(block.points, eight.iter().map(|&row| row as usize));
+            // Rows to come lie apart in memory: asked for now, they arrive while these are compared.
+            let next = rows.iter().skip((i + 1) * LANES).take(LANES);
+            std::hint::black_box(next.map(|&row| block.points.row(row as usize)[0]).sum::<f64>());
             let found = tile.nearest_two(centres);
             for (lane, &row) in eight.iter().enumerate() {
                 let (row, label) = (row as usize, found.cluster[lane] as u32);
-                self.upper[row] = found.squared[lane].sqrt();
-                self.lower[row] = found.second[lane].sqrt();
-                let before = std::mem::replace(&mut self.labels[row], label);
-                if let Some(sums) = sums.as_deref_mut().filter(|_| before != label) {
-                    let (point, weight) = (self.points.row(row), self.weights.map_or(1.0, |w| w[row]));
+                block.upper[row] = found.squared[lane].sqrt() - moves.own[label as usize];
+                block.lower[row] = found.second[lane].sqrt() + moves.others[label as usize];
+                let before = std::mem::replace(&mut block.labels[row], label);
+                if let Some(sums) = changes.as_deref_mut().filter(|_| before != label) {
+                    let (point, weight) = (block.points.row(row), block.weights.map_or(1.0, |w| w[row]));
                     sums.add(label, point, weight);
                     if before != NONE {
                         sums.add(before, point, -weight);

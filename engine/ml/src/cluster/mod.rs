@@ -15,10 +15,16 @@ mod nearest;
 mod params;
 mod plus_plus;
 mod rows;
+mod stream;
+mod wide;
 
 pub use kmeans::KMeans;
 pub use metrics::{ClusterMetrics, SilhouetteRows};
 pub use params::{KMeansBackend, KMeansParams};
+pub use stream::{
+    ClusterStream, ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner,
+    StreamReport,
+};
 
 /// Squared Euclidean distance of two points with as many coordinates.
 fn squared_distance(a: &[f64], b: &[f64]) -> f64 {

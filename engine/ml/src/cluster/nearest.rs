@@ -43,6 +43,7 @@ impl Tile {
     }
 
     /// Takes up to eight rows, at least one; lanes beyond the last repeat the first.
+    #[inline(always)]
     pub(super) fn load(&mut self, points: Points<'_>, rows: impl Iterator<Item = usize>) {
         let mut lanes = 0;
         for (lane, row) in rows.take(LANES).enumerate() {
@@ -78,23 +79,24 @@ impl Tile {
     /// The two nearest of these centres (row-major) to every lane.
     #[inline(always)]
     pub(super) fn nearest_two(&self, centres: &[f64]) -> NearestTwo {
-        let mut found = NearestTwo {
-            squared: [f64::INFINITY; LANES],
-            second: [f64::INFINITY; LANES],
-            cluster: [0; LANES],
-        };
-        for (centre, cluster) in centres.chunks_exact(self.0.len()).zip(0u64..) {
+        let (mut nearest, mut second) = ([f64::INFINITY; LANES], [f64::INFINITY; LANES]);
+        let mut cluster = [0u64; LANES];
+        // A loop for each of the three, and a minimum that is one instruction: so they become vector instructions.
+        let least = |a: f64, b: f64| if a < b { a } else { b };
+        let most = |a: f64, b: f64| if a > b { a } else { b };
+        for (centre, c) in centres.chunks_exact(self.0.len()).zip(0u64..) {
             let squared = self.squared_to(centre);
             for lane in 0..LANES {
-                let is_nearer = squared[lane] < found.squared[lane];
-                let is_second = squared[lane] < found.second[lane];
-                let second = if is_second { squared[lane] } else { found.second[lane] };
-                found.second[lane] = if is_nearer { found.squared[lane] } else { second };
-                found.squared[lane] = if is_nearer { squared[lane] } else { found.squared[lane] };
-                found.cluster[lane] = if is_nearer { cluster } else { found.cluster[lane] };
+                second[lane] = least(most(nearest[lane], squared[lane]), second[lane]);
+            }
+            for lane in 0..LANES {
+                cluster[lane] = if squared[lane] < nearest[lane] { c } else { cluster[lane] };
+            }
+            for lane in 0..LANES {
+                nearest[lane] = least(squared[lane], nearest[lane]);
             }
         }
-        found
+        NearestTwo { squared: nearest, second, cluster }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Standard scores of a numeric feature: (x - mean) / standard deviation of the training rows that have a value.
 ///
 /// A missing value stands at the mean (score 0). A constant feature scores 0 everywhere.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NumericScale {
     mean: f64,
     /// 1 / standard deviation; 0 for a constant feature.

@@ -1,7 +1,7 @@
 """Golden numbers of clusters from scikit-learn and River, read by the tests of tidemill-ml.
 
 Bless again, from engine/ml:  pip install scikit-learn river river-extra && python tests/golden/make_clusters.py
-Writes clusters.json and kmeans.json beside this file; review the difference before committing it.
+Writes clusters.json, kmeans.json and online_kmeans.json beside this file; review the difference before committing it.
 """
 import importlib
 import json
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import river.cluster
 import sklearn
 from sklearn.cluster import KMeans
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
@@ -122,3 +123,14 @@ model = KMeans(n_clusters=4, init=start, n_init=1, tol=0, max_iter=1000, algorit
 golden = dict(head, columns=x.T.tolist(), start=start.ravel().tolist(), centres=model.cluster_centers_.ravel().tolist(),
               sizes=np.bincount(model.labels_).tolist(), inertia=float(model.inertia_))
 (HERE / "kmeans.json").write_text(json.dumps(golden, indent=1) + "\n")
+
+# River's KMeans draws its first centres when it first needs them; they are set here before the first row.
+start = [[0.1, -0.2], [2.0, 1.0], [-1.0, 0.5], [0.1, -0.2], [9.0, 9.0]]
+rows = np.round(random.normal(size=(200, 2)) * 1.5, 4).tolist()
+model = river.cluster.KMeans(n_clusters=5, halflife=0.4, sigma=3, seed=0)
+for i, centre in enumerate(start):
+    model.centers[i].update(enumerate(centre))
+assigned = [model.learn_predict_one(dict(enumerate(row))) for row in rows]
+centres = [[model.centers[i][0], model.centers[i][1]] for i in range(5)]
+golden = dict(head, halflife=0.4, start=start, rows=rows, assigned=assigned, centres=centres)
+(HERE / "online_kmeans.json").write_text(json.dumps(golden) + "\n")

@@ -1,0 +1,323 @@
+//! Clusters that learn from batches: outliers capped, columns standardised and centres moved by what has come so far.
+//!
+//! ```text
+//! batch ──QuantileSketch──> bounds ──RunningMoments──> scale ──step──> centres (in the columns' own units)
+//! ```
+//!
+//! All of it is one value in one model file, and a pure function of the batches, their seeds and the settings.
+//!
+//! Centres are kept in the columns' own units. A step first learns bounds and scale from the batch, takes the centres to
+//! scores by the new scale, moves them, and takes them back: so when the scale moves, a centre stays at its place among
+//! the rows, and distances are always in the deviations of now. A bound that moves does not move a centre; the rows on it
+//! do. Cluster i stays cluster i, as every step begins at the last centres; only a cluster that has hardly any weight left
+//! begins anew elsewhere, and the batch's report says so.
+
+mod params;
+mod prepare;
+mod step;
+
+pub use params::{ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner};
+
+use super::metrics::{self, Clustered};
+use super::nearest::{self, Points};
+use super::rows::{check_numeric, complete, is_complete, scores_of, values_of};
+use super::{ClusterMetrics, KMeansParams, SilhouetteRows, kmeans};
+use crate::encode::scale::NumericScale;
+use crate::file::{self, Kind};
+use crate::seed::derive;
+use crate::table::check_names;
+use crate::{Error, FeatureTable};
+use prepare::{Column, Prepared, capped, points};
+use serde::{Deserialize, Serialize};
+use step::Centres;
+
+/// Clusters that learn batch by batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStream {
+    params: ClusterStreamParams,
+    names: Vec<String>,
+    /// None before the first batch with rows.
+    columns: Vec<Column>,
+    /// In the columns' own units, row-major: clusters × columns. None before the first batch.
+    centres: Vec<Vec<f64>>,
+    /// Rows that each cluster learned from, less what was forgotten.
+    weights: Vec<f64>,
+    batches: u64,
+    rows: u64,
+}
+
+/// What a batch did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamReport {
+    /// Rows learned from.
+    pub rows: u64,
+    /// Rows left out for a missing value.
+    pub left_out: u64,
+    /// Values that were capped.
+    pub capped: u64,
+    /// Clusters that were begun again elsewhere, in order.
+    pub reseeded: Vec<u32>,
+    /// Euclidean length of the movement of all centres as one vector, in standard deviations; 0 for the first batch.
+    pub moved: f64,
+}
+
+impl ClusterStream {
+    /// A stream of these columns that has learned nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`], and [`Error::NoFeatures`] without columns.
+    pub fn new(params: ClusterStreamParams, numeric_names: Vec<String>) -> Result<ClusterStream, Error> {
+        params.validate()?;
+        if numeric_names.is_empty() {
+            return Err(Error::NoFeatures);
+        }
+        Ok(ClusterStream {
+            params,
+            names: numeric_names,
+            columns: Vec::new(),
+            centres: Vec::new(),
+            weights: Vec::new(),
+            batches: 0,
+            rows: 0,
+        })
+    }
+
+    /// Learns a batch: these rows of a table of the stream's columns, in any order, repeats allowed. Rows with a missing
+    /// value are left out, and a batch without others changes nothing. The first batch places the centres: greedy
+    /// k-means++ and Lloyd's iterations on its rows. `seed` decides every random choice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TextColumns`], [`Error::FeatureMismatch`] and [`Error::RowOutOfRange`] if the table or the rows do not
+    /// fit; [`Error::TooFewForClusters`] if the first batch has fewer complete rows than there are clusters;
+    /// [`Error::Solver`] if no finite centres were found. The stream is then as it was.
+    pub fn partial_fit(
+        &mut self,
+        table: &FeatureTable,
+        rows: &[u32],
+        seed: u64,
+    ) -> Result<StreamReport, Error> {
+        self.check(table, rows)?;
+        let complete = complete(table, rows);
+        let left_out = (rows.len() - complete.len()) as u64;
+        if complete.is_empty() {
+            return Ok(StreamReport { rows: 0, left_out, capped: 0, reseeded: Vec::new(), moved: 0.0 });
+        }
+        let clusters = self.params.clusters();
+        if self.centres.is_empty() && complete.len() < clusters as usize {
+            return Err(Error::TooFewForClusters { clusters, complete: complete.len(), rows: rows.len() });
+        }
+        let columns = self.learned_columns(table, &complete);
+        let prepared: Vec<Prepared> = columns.iter().map(Column::prepared).collect();
+        let scales: Vec<NumericScale> = prepared.iter().map(|p| p.scale).collect();
+        let values = points(&prepared, table, &complete);
+        let points = Points { columns: columns.len(), values: &values };
+        let start = (!self.centres.is_empty()).then(|| scores_of(&scales, &self.centres));
+        let (mut centres, reseeded) = self.step(points, start.clone(), seed)?;
+        for coordinate in &mut centres.coordinates {
+            *coordinate = coordinate.clamp(-kmeans::MAX_SCORE, kmeans::MAX_SCORE);
+        }
+        if !centres.coordinates.iter().all(|c| c.is_finite()) {
+            return Err(Error::Solver("a centre is not finite".into()));
+        }
+        let moved = start.map_or(0.0, |start| super::squared_distance(&start, &centres.coordinates).sqrt());
+        self.columns = columns;
+        self.centres = values_of(&scales, &centres.coordinates);
+        self.weights = centres.weights;
+        self.batches += 1;
+        self.rows = self.rows.saturating_add(complete.len() as u64);
+        let capped = capped(&prepared, table, &complete);
+        Ok(StreamReport { rows: complete.len() as u64, left_out, capped, reseeded, moved })
+    }
+
+    fn learned_columns(&self, table: &FeatureTable, rows: &[u32]) -> Vec<Column> {
+        let remembered = self.params.remembered();
+        let learned = |c: usize| {
+            let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
+            let mut column = match self.columns.get(c).filter(|_| remembered > 0.0) {
+                Some(column) => column.clone(),
+                None => Column::new(self.params.outliers, values.clone()),
+            };
+            column.learn(remembered, values);
+            column
+        };
+        (0..self.names.len()).map(learned).collect()
+    }
+
+    /// The centres after these points, and which were begun again.
+    fn step(
+        &self,
+        points: Points<'_>,
+        start: Option<Vec<f64>>,
+        seed: u64,
+    ) -> Result<(Centres, Vec<u32>), Error> {
+        let clusters = self.params.clusters();
+        // The full learner's every step, and the first one of the others, are k-means on the rows.
+        let full = match &self.params.learner {
+            StreamLearner::Kmeans(params) => Some(params.clone()),
+            _ if start.is_none() => Some(KMeansParams { clusters, ..KMeansParams::default() }),
+            _ => None,
+        };
+        if let Some(params) = full {
+            let centres = kmeans::solve(&params, points, None, seed, start)?;
+            return Ok((counted(points, centres, clusters as usize), Vec::new()));
+        }
+        let start = start.unwrap_or_default();
+        let remembered = self.params.remembered();
+        let weights = self.weights.iter().map(|weight| weight * remembered).collect();
+        let mut centres = Centres { coordinates: start, weights };
+        match &self.params.learner {
+            StreamLearner::OnlineKmeans(params) => step::online(params, points, &mut centres),
+            _ => step::minibatch(points, &mut centres)?,
+        }
+        let seed = derive(seed, u64::from(u32::MAX));
+        let reseeded = step::reseed(points, &mut centres, self.params.reseed_below, seed);
+        Ok((centres, reseeded))
+    }
+
+    /// The cluster of each of these rows (the nearest centre, the first of equals), in their order; any order, repeats
+    /// allowed. `None` for a row with a missing value, and for every row before the first batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TextColumns`], [`Error::FeatureMismatch`] and [`Error::RowOutOfRange`].
+    pub fn assign(&self, table: &FeatureTable, rows: &[u32]) -> Result<Vec<Option<u32>>, Error> {
+        self.check(table, rows)?;
+        if self.centres.is_empty() {
+            return Ok(vec![None; rows.len()]);
+        }
+        let of = self.placed(table, &complete(table, rows));
+        let mut clusters = nearest::assign(of.points(), &of.centres).0.into_iter();
+        Ok(rows.iter().map(|&row| if is_complete(table, row) { clusters.next() } else { None }).collect())
+    }
+
+    /// What the clusters are worth on these rows, capped and standardised as the stream does it now; `seed` draws the
+    /// rows of the silhouette.
+    ///
+    /// # Errors
+    ///
+    /// As [`assign`](ClusterStream::assign), and [`Error::NoRows`] if no row is without a missing value or the stream
+    /// has no centres yet.
+    pub fn metrics(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        silhouette: SilhouetteRows,
+        seed: u64,
+    ) -> Result<ClusterMetrics, Error> {
+        self.check(table, rows)?;
+        if self.centres.is_empty() {
+            return Err(Error::NoRows);
+        }
+        let complete = complete(table, rows);
+        let of = self.placed(table, &complete);
+        let clusters = nearest::assign(of.points(), &of.centres).0;
+        let left_out = (rows.len() - complete.len()) as u64;
+        let clustered = Clustered { points: of.points(), clusters: &clusters };
+        metrics::compute(clustered, &of.centres, left_out, silhouette, seed)
+    }
+
+    fn placed(&self, table: &FeatureTable, complete: &[u32]) -> Placed {
+        let prepared: Vec<Prepared> = self.columns.iter().map(Column::prepared).collect();
+        let scales: Vec<NumericScale> = prepared.iter().map(|p| p.scale).collect();
+        Placed {
+            columns: scales.len(),
+            values: points(&prepared, table, complete),
+            centres: scores_of(&scales, &self.centres),
+        }
+    }
+
+    /// Centres in the units of the columns. Shape: clusters × columns; empty before the first batch.
+    pub fn centres(&self) -> &[Vec<f64>] {
+        &self.centres
+    }
+
+    /// Rows that each cluster learned from, less what was forgotten; of the full learner, the rows of its last batch.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// Of each column, what values are capped at, low and high; `None` where none are.
+    pub fn caps(&self) -> Vec<Option<(f64, f64)>> {
+        let caps = |column: &Column| Some(column.bounds()).filter(|(low, _)| low.is_finite());
+        self.columns.iter().map(caps).collect()
+    }
+
+    /// Names of the columns, in order.
+    pub fn numeric_names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The settings it was made with.
+    pub fn params(&self) -> &ClusterStreamParams {
+        &self.params
+    }
+
+    /// Batches with rows that it has learned from.
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Rows that it has learned from.
+    pub fn training_rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The stream as a file's bytes; the same for the same stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if a value could not be written.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        file::write(Kind::ClusterStream, self)
+    }
+
+    /// Reads what [`to_bytes`](ClusterStream::to_bytes) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAModel`], [`Error::OtherKind`], [`Error::OtherVersion`] or [`Error::CorruptModel`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<ClusterStream, Error> {
+        file::read(Kind::ClusterStream, bytes, ClusterStream::is_valid)
+    }
+
+    fn is_valid(&self) -> bool {
+        let (columns, clusters) = (self.names.len(), self.params.clusters() as usize);
+        let begun = self.columns.len() == columns && self.centres.len() == clusters;
+        let unbegun = self.columns.is_empty() && self.centres.is_empty();
+        self.params.validate().is_ok()
+            && columns > 0
+            && (begun || unbegun)
+            && self.weights.len() == self.centres.len()
+            && self.weights.iter().all(|w| (0.0..=1e18).contains(w))
+            && self.columns.iter().all(Column::is_valid)
+            && self.centres.iter().all(|c| c.len() == columns && c.iter().all(|x| x.is_finite()))
+    }
+
+    fn check(&self, table: &FeatureTable, rows: &[u32]) -> Result<(), Error> {
+        check_numeric(table)?;
+        check_names("numeric", &self.names, table.numeric_names())?;
+        table.check_rows(rows)
+    }
+}
+
+/// Rows and centres as scores.
+struct Placed {
+    columns: usize,
+    values: Vec<f64>,
+    centres: Vec<f64>,
+}
+
+impl Placed {
+    fn points(&self) -> Points<'_> {
+        Points { columns: self.columns, values: &self.values }
+    }
+}
+
+/// Centres with the number of these points that are nearest to each.
+fn counted(points: Points<'_>, coordinates: Vec<f64>, clusters: usize) -> Centres {
+    let mut weights = vec![0.0; clusters];
+    nearest::assign(points, &coordinates).0.iter().for_each(|&c| weights[c as usize] += 1.0);
+    Centres { coordinates, weights }
+}

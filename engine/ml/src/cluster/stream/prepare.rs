@@ -1,0 +1,101 @@
+//! What a stream does to a value before it is a coordinate: cap, then standardise, both by running statistics.
+
+use super::params::Outliers;
+use crate::FeatureTable;
+use crate::encode::scale::NumericScale;
+use crate::stream_stats::{QuantileSketch, RunningMoments};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Running statistics of one column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Column {
+    quartiles: QuantileSketch,
+    /// Of the values as they were capped when they came.
+    moments: RunningMoments,
+    outliers: Outliers,
+}
+
+/// What one batch knows of a column: bounds and scale.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prepared {
+    low: f64,
+    high: f64,
+    pub(super) scale: NumericScale,
+}
+
+impl Column {
+    /// A column whose first values are these; their median is the sketch's origin.
+    pub(super) fn new(outliers: Outliers, first: impl Iterator<Item = f64>) -> Column {
+        let mut first: Vec<f64> = first.collect();
+        let middle = first.len() / 2;
+        let origin = match first.is_empty() {
+            true => 0.0,
+            false => *first.select_nth_unstable_by(middle, f64::total_cmp).1,
+        };
+        Column { quartiles: QuantileSketch::new(origin), moments: RunningMoments::default(), outliers }
+    }
+
+    /// Learns a batch of values after forgetting as much of those before as is said; none is missing.
+    pub(super) fn learn(&mut self, remembered: f64, values: impl Iterator<Item = f64> + Clone) {
+        self.quartiles.forget(remembered);
+        self.moments.forget(remembered);
+        self.quartiles.extend(values.clone());
+        let (low, high) = self.bounds();
+        self.moments.extend(values.map(|v| v.clamp(low, high)));
+    }
+
+    /// Q1 - 1.5 IQR and Q3 + 1.5 IQR; infinite where nothing is capped.
+    pub(super) fn bounds(&self) -> (f64, f64) {
+        let free = (f64::NEG_INFINITY, f64::INFINITY);
+        match (self.outliers, self.quartiles.quantile(0.25), self.quartiles.quantile(0.75)) {
+            (Outliers::Cap, Some(q1), Some(q3)) if q3 > q1 => {
+                let reach = 1.5 * (q3 - q1);
+                (q1 - reach, q3 + reach)
+            }
+            _ => free,
+        }
+    }
+
+    pub(super) fn prepared(&self) -> Prepared {
+        let (low, high) = self.bounds();
+        Prepared { low, high, scale: self.moments.scale() }
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        self.quartiles.is_valid() && self.moments.is_valid()
+    }
+}
+
+impl Prepared {
+    /// The coordinate of a value.
+    fn score(&self, value: f64) -> f64 {
+        self.scale.score(value.clamp(self.low, self.high))
+    }
+
+    fn is_outside(&self, value: f64) -> bool {
+        value < self.low || value > self.high
+    }
+}
+
+/// Coordinates of these rows, none with a missing value. Row-major: rows × columns.
+pub(super) fn points(prepared: &[Prepared], table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
+    let columns = prepared.len();
+    let mut values = vec![0.0; rows.len() * columns];
+    values.par_chunks_mut(2_048 * columns).zip(rows.par_chunks(2_048)).for_each(|(values, rows)| {
+        for (point, &row) in values.chunks_exact_mut(columns).zip(rows) {
+            for (c, prepared) in prepared.iter().enumerate() {
+                point[c] = prepared.score(table.numeric(c)[row as usize]);
+            }
+        }
+    });
+    values
+}
+
+/// Values of these rows that are capped.
+pub(super) fn capped(prepared: &[Prepared], table: &FeatureTable, rows: &[u32]) -> u64 {
+    let of_column = |(c, prepared): (usize, &Prepared)| {
+        rows.iter().filter(|&&row| prepared.is_outside(table.numeric(c)[row as usize])).count() as u64
+    };
+    prepared.iter().enumerate().map(of_column).sum()
+}

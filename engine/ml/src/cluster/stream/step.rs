@@ -1,0 +1,166 @@
+//! One batch's step of each learner on points, and clusters begun again.
+
+use super::params::OnlineKMeansParams;
+use crate::Error;
+use crate::cluster::nearest::{self, Points};
+use crate::cluster::squared_distance;
+use crate::seed::derive;
+use linfa::DatasetBase;
+use linfa::traits::FitWith;
+use linfa_clustering::{IncrKMeansError, KMeansInit};
+use ndarray::{Array2, ArrayView2};
+
+/// Centres (row-major) and what each weighs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Centres {
+    pub(super) coordinates: Vec<f64>,
+    pub(super) weights: Vec<f64>,
+}
+
+/// A mini-batch step by linfa: every point goes to its nearest centre as these are before the step, and every centre
+/// becomes the mean of what it weighed and its points.
+///
+/// linfa counts rows and cannot forget, so its step begins at weight 0, which gives the batch's means and counts; the
+/// mean with the weights that are left from before is the one its step would give if it knew them.
+pub(super) fn minibatch(points: Points<'_>, centres: &mut Centres) -> Result<(), Error> {
+    let solver = |error: ndarray::ShapeError| Error::Solver(error.to_string());
+    let shape = (centres.weights.len(), points.columns);
+    let start = Array2::from_shape_vec(shape, centres.coordinates.clone()).map_err(solver)?;
+    let records = ArrayView2::from_shape((points.rows(), points.columns), points.values).map_err(solver)?;
+    let step = linfa_clustering::KMeans::params(shape.0)
+        .init_method(KMeansInit::Precomputed(start))
+        .fit_with(None, &DatasetBase::from(records));
+    let batch = match step {
+        Ok(model) | Err(IncrKMeansError::NotConverged(model)) => model,
+        Err(error) => return Err(Error::Solver(error.to_string())),
+    };
+    let rows = batch.centroids().outer_iter().zip(batch.cluster_count());
+    let before = centres.coordinates.chunks_exact_mut(points.columns).zip(&mut centres.weights);
+    for ((mean, &count), (centre, weight)) in rows.zip(before) {
+        *weight += count;
+        if count > 0.0 {
+            let share = count / *weight;
+            centre.iter_mut().zip(mean).for_each(|(c, m)| *c += share * (m - *c));
+        }
+    }
+    Ok(())
+}
+
+/// River's sequential k-means: row by row, the nearest centre (the first of equals) moves a share of the way to the row.
+pub(super) fn online(params: &OnlineKMeansParams, points: Points<'_>, centres: &mut Centres) {
+    for point in points.values.chunks_exact(points.columns) {
+        let mut best = (f64::INFINITY, 0);
+        for (cluster, centre) in centres.coordinates.chunks_exact(points.columns).enumerate() {
+            let squared = squared_distance(point, centre);
+            if squared < best.0 {
+                best = (squared, cluster);
+            }
+        }
+        let centre = &mut centres.coordinates[best.1 * points.columns..][..points.columns];
+        centre.iter_mut().zip(point).for_each(|(c, x)| *c += params.halflife * (x - *c));
+        centres.weights[best.1] += 1.0;
+    }
+}
+
+/// Begins clusters again that weigh less than `below` × the mean weight, each at a point drawn with probability
+/// proportional to its squared distance to the nearest centre, with the least weight of those that stay; which these are,
+/// in order. Where every point is at a centre, they stay as they are.
+pub(super) fn reseed(points: Points<'_>, centres: &mut Centres, below: f64, seed: u64) -> Vec<u32> {
+    let mean = centres.weights.iter().sum::<f64>() / centres.weights.len() as f64;
+    let is_light = |weight: f64| weight < below * mean || (below > 0.0 && weight <= 0.0);
+    let light: Vec<usize> = (0..centres.weights.len()).filter(|&c| is_light(centres.weights[c])).collect();
+    if light.is_empty() || light.len() == centres.weights.len() {
+        return Vec::new();
+    }
+    let staying = centres.weights.iter().copied().filter(|&weight| !is_light(weight));
+    let weight = staying.fold(f64::INFINITY, f64::min);
+    let mut costs = nearest::assign(points, &centres.coordinates).1;
+    let mut begun = Vec::new();
+    for cluster in light {
+        let share = derive(seed, cluster as u64) as f64 / u64::MAX as f64;
+        let mut left = share * costs.iter().sum::<f64>();
+        let drawn = costs.iter().position(|cost| {
+            left -= cost;
+            *cost > 0.0 && left <= 0.0
+        });
+        let Some(row) = drawn.or_else(|| costs.iter().rposition(|cost| *cost > 0.0)) else { break };
+        let point = points.row(row);
+        centres.coordinates[cluster * points.columns..][..points.columns].copy_from_slice(point);
+        centres.weights[cluster] = weight;
+        let rows = points.values.chunks_exact(points.columns);
+        costs.iter_mut().zip(rows).for_each(|(cost, x)| *cost = cost.min(squared_distance(x, point)));
+        begun.push(cluster as u32);
+    }
+    begun
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        halflife: f64,
+        start: Vec<Vec<f64>>,
+        rows: Vec<Vec<f64>>,
+        assigned: Vec<u32>,
+        centres: Vec<Vec<f64>>,
+    }
+
+    /// `tests/golden/make_clusters.py` says how the numbers were made and how to make them again.
+    #[test]
+    fn online_centres_are_those_of_river_after_every_row() {
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../../tests/golden/online_kmeans.json")).unwrap();
+        let (clusters, columns) = (golden.start.len(), golden.start[0].len());
+        let params = OnlineKMeansParams { clusters: clusters as u32, halflife: golden.halflife };
+        let mut centres = Centres { coordinates: golden.start.concat(), weights: vec![0.0; clusters] };
+        for (row, assigned) in golden.rows.iter().zip(&golden.assigned) {
+            let before = centres.weights.clone();
+            online(&params, Points { columns, values: row }, &mut centres);
+            assert_eq!(centres.weights[*assigned as usize], before[*assigned as usize] + 1.0);
+        }
+        for (found, expected) in centres.coordinates.iter().zip(golden.centres.concat()) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        // Many rows at once are the same rows.
+        let mut at_once = Centres { coordinates: golden.start.concat(), weights: vec![0.0; clusters] };
+        online(&params, Points { columns, values: &golden.rows.concat() }, &mut at_once);
+        assert_eq!(at_once, centres);
+    }
+
+    #[test]
+    fn a_minibatch_step_is_the_mean_of_what_was_and_what_came() {
+        let mut centres = Centres { coordinates: vec![0.0, 10.0, 99.0], weights: vec![3.0, 0.5, 2.0] };
+        let points = Points { columns: 1, values: &[1.0, 3.0, 12.0, 4.9] };
+        minibatch(points, &mut centres).unwrap();
+        let expected = [(3.0 * 0.0 + 1.0 + 3.0 + 4.9) / 6.0, (0.5 * 10.0 + 12.0) / 1.5, 99.0];
+        for (found, expected) in centres.coordinates.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        assert_eq!(centres.weights, [6.0, 1.5, 2.0]);
+    }
+
+    #[test]
+    fn light_clusters_begin_again_at_points_that_are_far_from_all_centres() {
+        let values: Vec<f64> = [vec![0.0; 50], vec![10.0; 50], vec![500.0; 3]].concat();
+        let points = Points { columns: 1, values: &values };
+        let start = Centres { coordinates: vec![0.0, 77.0, 10.0], weights: vec![50.0, 0.001, 40.0] };
+        for seed in 0..20 {
+            let mut centres = start.clone();
+            assert_eq!(reseed(points, &mut centres, 0.01, seed), [1]);
+            assert_eq!(
+                (&centres.coordinates[..], &centres.weights[..]),
+                (&[0.0, 500.0, 10.0][..], &[50.0, 40.0, 40.0][..])
+            );
+            let mut never = start.clone();
+            assert_eq!(reseed(points, &mut never, 0.0, seed), [0; 0]);
+            assert_eq!(never, start);
+        }
+        // Every point is at a centre: the cluster stays as it is.
+        let mut same = start.clone();
+        let points = Points { columns: 1, values: &values[..100] };
+        assert_eq!((reseed(points, &mut same, 0.01, 1), same == start), (vec![], true));
+    }
+}

@@ -1,0 +1,133 @@
+//! Running mean and variance.
+
+use crate::encode::scale::NumericScale;
+use serde::{Deserialize, Serialize};
+
+/// Values beyond count as this, so that no sum of their squares overflows.
+const LARGEST: f64 = 1e140;
+
+/// Mean and (population) variance of all values so far, each batch merged as by Chan, Golub and LeVeque (1983); within a
+/// batch in two passes. Values that are not finite are passed over, and those beyond ±1e140 count as ±1e140.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunningMoments {
+    weight: f64,
+    mean: f64,
+    /// Σ weight × (value - mean)².
+    squares: f64,
+}
+
+impl RunningMoments {
+    /// Learns a batch.
+    pub fn extend(&mut self, values: impl Iterator<Item = f64> + Clone) {
+        let known = || values.clone().filter(|v| v.is_finite()).map(|v| v.clamp(-LARGEST, LARGEST));
+        let count = known().count() as f64;
+        if count > 0.0 {
+            let mean = known().map(|v| v / count).sum::<f64>();
+            let squares = known().map(|v| (v - mean) * (v - mean)).sum();
+            self.merge(&RunningMoments { weight: count, mean, squares });
+        }
+    }
+
+    /// Learns what another has learned.
+    pub fn merge(&mut self, other: &RunningMoments) {
+        let weight = self.weight + other.weight;
+        if other.weight <= 0.0 {
+            return;
+        }
+        let (share, apart) = (other.weight / weight, other.mean - self.mean);
+        self.squares += other.squares + apart * apart * self.weight * share;
+        self.mean += apart * share;
+        self.weight = weight;
+    }
+
+    /// Makes everything learned so far weigh `share` (0 to 1) of what it does.
+    pub fn forget(&mut self, share: f64) {
+        self.weight *= share;
+        self.squares *= share;
+        if self.weight < 1e-9 {
+            *self = RunningMoments::default();
+        }
+    }
+
+    /// Rows learned, less what was forgotten.
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// The mean; 0 before the first value.
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// The population standard deviation; 0 before the first value.
+    pub fn standard_deviation(&self) -> f64 {
+        if self.weight > 0.0 { (self.squares / self.weight).max(0.0).sqrt() } else { 0.0 }
+    }
+
+    /// Standard scores by these moments; a column without spread scores 0.
+    pub(crate) fn scale(&self) -> NumericScale {
+        let deviation = self.standard_deviation();
+        let largest = self.mean.abs().max(deviation);
+        match largest > 0.0 {
+            true => NumericScale::of_shares(self.mean / largest, deviation / largest, largest),
+            false => NumericScale::of_shares(0.0, 0.0, 1.0),
+        }
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        let finite = [self.weight, self.mean, self.squares].iter().all(|v| v.is_finite());
+        finite && self.weight >= 0.0 && self.squares >= 0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn batches_give_the_moments_of_all_values_at_once(
+            batches in prop::collection::vec(prop::collection::vec(-1e3f64..1e3, 0..20), 1..8), far in -1e9f64..1e9,
+        ) {
+            let mut running = RunningMoments::default();
+            batches.iter().for_each(|b| running.extend(b.iter().map(|v| v + far)));
+            let all: Vec<f64> = batches.concat();
+            let n = all.len() as f64;
+            prop_assert_eq!(running.weight(), n);
+            if n > 0.0 {
+                let mean = all.iter().sum::<f64>() / n;
+                let variance = all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+                prop_assert!((running.mean() - far - mean).abs() < 1e-6);
+                prop_assert!((running.standard_deviation() - variance.sqrt()).abs() < 1e-4);
+            }
+        }
+
+        #[test]
+        fn any_values_leave_moments_and_scores_finite(
+            batches in prop::collection::vec(prop::collection::vec(any::<f64>(), 0..9), 0..5), share in 0.0f64..1.0,
+        ) {
+            let mut running = RunningMoments::default();
+            for batch in &batches {
+                running.forget(share);
+                running.extend(batch.iter().copied());
+                prop_assert!(running.is_valid(), "{:?}", running);
+                prop_assert!(batch.iter().filter(|v| v.is_finite()).all(|&v| running.scale().score(v).is_finite()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_weighs_less_and_a_constant_has_no_spread() {
+        let mut running = RunningMoments::default();
+        running.extend([0.0, 0.0].into_iter());
+        running.forget(0.5);
+        running.extend([4.0, f64::NAN, f64::INFINITY].into_iter());
+        assert_eq!((running.weight(), running.mean(), running.standard_deviation()), (2.0, 2.0, 2.0));
+        assert_eq!(running.scale().score(6.0), 2.0);
+        let mut constant = RunningMoments::default();
+        (0..50).for_each(|_| constant.extend([0.1; 7].into_iter()));
+        assert_eq!(constant.scale().score(5.0), 0.0);
+        assert!((constant.scale().value(0.0) - 0.1).abs() < 1e-15);
+    }
+}
