@@ -20,4 +20,5 @@ mod dead_letters;
 mod figures;
 mod kafka;
 mod kill;
+mod rfm;
 mod scores;

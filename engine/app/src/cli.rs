@@ -202,19 +202,24 @@ Examples:
     /// Show the messages that failed, and feed them through again after a fix
     #[command(subcommand)]
     Dlq(DlqCommand),
-    /// Send a file's rows to the Kafka topic of a job
+    /// Send the rows of a file or table to the Kafka topic of a job
     #[command(after_help = "\
 The file is a CSV, plain or .gz, in any form that the job knows by its header
 (for chicago-arrests those of `tidemill run chicago-crimes`) and is cleaned by
 the same SQL, but rows with an id seen before are sent too. Columns that the form
 does not have are ignored. Rows go out in file order, row n to partition n modulo
 the number of partitions, by an idempotent producer.
+A job whose messages.sql names a table (olist-rfm: olist.wide) reads it from the
+lake, or from --input, in the order of its SELECT; where messages have a key, its
+hash decides the partition.
 Exits with 1 if a row was not delivered.
 
 Examples:
   tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv
   tidemill produce chicago-arrests --input crimes.csv
-  tidemill produce chicago-arrests --input crimes.csv.gz --month 3 --rate 1/s")]
+  tidemill produce chicago-arrests --input crimes.csv.gz --month 3 --rate 1/s
+  tidemill produce olist-rfm
+  tidemill produce olist-rfm --input wide.parquet --rows 10000")]
     Produce(ProduceArgs),
     /// Run the embedded Kafka broker as a process of its own, for development
     #[command(after_help = "\
@@ -338,9 +343,9 @@ pub(crate) struct OutputArgs {
 pub(crate) struct ProduceArgs {
     /// The job whose topic gets the rows
     pub(crate) job: String,
-    /// A CSV in a form that the job knows, plain or .gz
+    /// A CSV in a form that the job knows, plain or .gz; a Parquet or CSV file in the place of the table that it reads
     #[arg(long, value_name = "FILE")]
-    pub(crate) input: PathBuf,
+    pub(crate) input: Option<PathBuf>,
     /// Only rows of this month
     #[arg(long, value_name = "1-12", value_parser = clap::value_parser!(u32).range(1..=12))]
     pub(crate) month: Option<u32>,

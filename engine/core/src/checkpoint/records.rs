@@ -1,10 +1,12 @@
 //! The three kinds of record, each `"format": 1`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
 use crate::batch::InputReport;
-use crate::project::{AlgorithmName, ModelSpec};
+use crate::project::{AlgorithmName, ModelSpec, StateSpec};
 
 /// The format number of every record that this version writes.
 pub const FORMAT: u32 = 1;
@@ -41,6 +43,15 @@ pub struct Plan {
     pub transform_sql: Option<String>,
     /// What is learned after the batch.
     pub models: Vec<ModelSpec>,
+    /// Whether a message is a JSON string that holds the JSON object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub double_encoded: bool,
+    /// What is kept for each key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateSpec>,
+    /// Texts of the job's views, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub views: BTreeMap<String, String>,
 }
 
 /// Offsets of one partition: `from` to `to`, `to` being the next offset to read.
@@ -199,6 +210,9 @@ pub struct ModelOutcome {
     pub train_rows: u64,
     /// Scores of the champion after the batch on all hold-out rows so far.
     pub holdout: Option<Scores>,
+    /// Scores of the champion after the batch on a sample of the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Scores>,
     /// Scores of the champion before the batch on all rows of the batch.
     pub prequential: Option<Scores>,
     /// The version that the prequential scores are of.

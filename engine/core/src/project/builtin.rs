@@ -13,4 +13,11 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sql/chicago_crimes/kaggle.sql", include_str!("../../../../sql/chicago_crimes/kaggle.sql")),
     ("sql/chicago_crimes/spreadsheet.sql", include_str!("../../../../sql/chicago_crimes/spreadsheet.sql")),
     ("sql/chicago_crimes/crimes.sql", include_str!("../../../../sql/chicago_crimes/crimes.sql")),
+    ("jobs/olist-rfm.toml", include_str!("../../../../jobs/olist-rfm.toml")),
+    ("sql/olist_rfm/schema.sql", include_str!("../../../../sql/olist_rfm/schema.sql")),
+    ("sql/olist_rfm/transform.sql", include_str!("../../../../sql/olist_rfm/transform.sql")),
+    ("sql/olist_rfm/customers.sql", include_str!("../../../../sql/olist_rfm/customers.sql")),
+    ("sql/olist_rfm/oddities.sql", include_str!("../../../../sql/olist_rfm/oddities.sql")),
+    ("sql/olist_rfm/against_olist.sql", include_str!("../../../../sql/olist_rfm/against_olist.sql")),
+    ("sql/olist_rfm/messages.sql", include_str!("../../../../sql/olist_rfm/messages.sql")),
 ];

@@ -1,9 +1,11 @@
 //! SQL over a lake: every committed table by its name, always as it is now.
 //!
 //! `chicago_arrests.crimes`, `system.metrics`, or the bare name where it is unique. Tables are found by the
-//! records at the moment a statement is planned, so a session that stays open sees new batches.
+//! records at the moment a statement is planned, so a session that stays open sees new batches. The state of a job and
+//! its views are tables too.
 
 mod catalog;
+mod derived;
 mod describe;
 pub mod functions;
 
@@ -21,7 +23,8 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::nearest;
-use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, SystemSchema};
+use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
+pub use derived::{StateView, state};
 pub use describe::describe;
 
 /// A driver renames a batch's file once; a statement that met such a moment is run again.
@@ -37,7 +40,12 @@ pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
             "name another one with --lake DIR, or make one: `tidemill demo` makes ./demo, `tidemill stream JOB` makes ./lake",
         ));
     }
-    let resolved = Arc::new(ResolvedFiles::default());
+    session(&Scope::new(lake.clone()))
+}
+
+/// A session whose tables are those that `scope` shows.
+fn session(scope: &Scope) -> Result<SessionContext> {
+    let (lake, resolved) = (&scope.lake, &scope.resolved);
     let config = SessionConfig::new()
         .with_extension(resolved.clone())
         .with_information_schema(true)
@@ -47,11 +55,11 @@ pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
     functions::register(&context);
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
-        let schema = JobSchema::new(lake.clone(), schema_name.clone(), resolved.clone());
+        let schema = JobSchema::new(scope.clone(), schema_name.clone());
         catalog.register_schema(&schema_name, Arc::new(schema))?;
     }
-    catalog.register_schema("system", Arc::new(SystemSchema::new(lake.clone(), resolved.clone())))?;
-    catalog.register_schema("public", Arc::new(BareNames::new(lake.clone(), resolved)))?;
+    catalog.register_schema("system", Arc::new(SystemSchema::new(scope.clone())))?;
+    catalog.register_schema("public", Arc::new(BareNames::new(scope.clone())))?;
     context.register_catalog("tidemill", Arc::new(catalog));
     Ok(context)
 }
@@ -68,17 +76,17 @@ pub(crate) fn job_session(
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
 ) -> Result<SessionContext> {
-    let resolved = Arc::new(ResolvedFiles::default());
+    let scope = Scope::new(lake.clone());
     let config = config
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = SessionContext::new_with_config_rt(config, runtime);
     let catalog = MemoryCatalogProvider::new();
     for other in lake.schema_names()? {
-        let schema = JobSchema::new(lake.clone(), other.clone(), resolved.clone());
+        let schema = JobSchema::new(scope.clone(), other.clone());
         catalog.register_schema(&other, Arc::new(schema))?;
     }
-    catalog.register_schema("system", Arc::new(SystemSchema::new(lake.clone(), resolved)))?;
+    catalog.register_schema("system", Arc::new(SystemSchema::new(scope)))?;
     let own = Arc::new(MemorySchemaProvider::new());
     for (name, table) in tables {
         own.register_table(name, table)?;
