@@ -80,7 +80,8 @@ impl Classifier {
     ///
     /// `labels` has one value a row of the table; `rows` are the training rows, strictly ascending. `seed` decides every
     /// random choice; the result does not depend on the number of threads. `warm_start` is the previous model: logistic
-    /// regression begins at its weights if it has the same features, anything else is ignored.
+    /// regression begins at its weights if it has the same features, and counts only new rows if it learned from the first
+    /// ones of these with the same seed; anything else is ignored.
     ///
     /// # Errors
     ///
@@ -118,14 +119,12 @@ impl Classifier {
             training.weights = None;
         }
         let TrainingRows { table, labels, rows, weights, .. } = training;
+        let linear = matches!(algorithm, Algorithm::LogisticRegression(_) | Algorithm::SgdClassifier(_));
+        if weights.is_some() && linear {
+            return Err(Error::NotOfAlgorithm { algorithm: algorithm.name(), what: "weights of rows" });
+        }
         let model = match algorithm {
             Algorithm::LogisticRegression(params) => {
-                if weights.is_some() {
-                    return Err(Error::NotOfAlgorithm {
-                        algorithm: algorithm.name(),
-                        what: "weights of rows",
-                    });
-                }
                 let previous =
                     warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
                         Model::Logistic(model) => Some(model),
@@ -366,6 +365,7 @@ mod tests {
             Algorithm::RandomForest(RandomForestParams::default()),
             Algorithm::DecisionTree(DecisionTreeParams::default()),
             Algorithm::GradientBoosting(GradientBoostingParams::default()),
+            Algorithm::SgdClassifier(SgdClassifierParams::default()),
         ] {
             let labels = [true, false, false, true];
             let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();
