@@ -188,7 +188,7 @@ Examples:
   tidemill metrics chicago-arrests --best --by log_loss
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
-    /// Draw a metric over batches: in the terminal, as .svg or as .html
+    /// Draw a metric over batches, or a job's figures: in the terminal, as .svg or as .html
     #[command(after_help = "\
 A line a model: solid on held-out rows, dashed prequential (the new batch before
 it is learned). A batch without a value, such as the AUC of one class, is a gap.
@@ -198,7 +198,8 @@ Examples:
   tidemill plot chicago-arrests metrics
   tidemill plot chicago-arrests metrics --metric log_loss
   tidemill plot chicago-arrests metrics --metric auc --out auc.svg
-  tidemill plot chicago-arrests metrics --out auc.html")]
+  tidemill plot chicago-arrests metrics --out auc.html
+  tidemill plot olist eda --out figures.svg")]
     Plot(PlotArgs),
     /// Show the messages that failed, and feed them through again after a fix
     #[command(subcommand)]
@@ -393,6 +394,30 @@ Examples:
   tidemill data generate chicago-crimes --rows 73597 --seed 1 --out crimes.csv
   tidemill produce chicago-arrests --input crimes.csv")]
     ChicagoCrimes(GenerateArgs),
+    /// Orders in the nine files of Olist's data set; the same seed gives the same bytes
+    #[command(after_help = "\
+Examples:
+  tidemill data generate olist --rows 5000 --seed 1 --out data/olist")]
+    Olist(GenerateFolderArgs),
+    /// Invoice lines in the file of UCI's Online Retail; the same seed gives the same bytes
+    #[command(after_help = "\
+Examples:
+  tidemill data generate online-retail --rows 50000 --seed 1 --out data/online_retail")]
+    OnlineRetail(GenerateFolderArgs),
+}
+
+/// `tidemill data generate olist` and `online-retail`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateFolderArgs {
+    /// Orders (olist) or invoice lines (online-retail) to make
+    #[arg(long, value_name = "N")]
+    pub(crate) rows: u64,
+    /// Seed of every random choice
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The folder for the files, made if absent; files of their names that are there are replaced
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 /// `tidemill data generate chicago-crimes`.

@@ -2,7 +2,7 @@
 
 use crate::file::{self, Kind};
 use crate::forest::{DecisionTreeParams, Forest, RandomForestParams};
-use crate::logistic::{LogisticModel, LogisticRegressionParams};
+use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
 use crate::table::check_names;
 use crate::{Error, FeatureTable};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// Logistic regression with an L2 penalty.
+    /// Logistic regression with L2 and L1 penalty.
     LogisticRegression(LogisticRegressionParams),
     /// Random forest over histograms.
     RandomForest(RandomForestParams),
@@ -118,6 +118,14 @@ impl Classifier {
             Model::Logistic(model) => model.predict_proba(table, rows),
             Model::Forest(model) | Model::Tree(model) => model.predict_proba(table, rows),
         })
+    }
+
+    /// The weights of a linear model; `None` for trees.
+    pub fn coefficients(&self) -> Option<Coefficients> {
+        match &self.model {
+            Model::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
+            Model::Forest(_) | Model::Tree(_) => None,
+        }
     }
 
     /// Names of the numeric features, in order.

@@ -81,6 +81,14 @@ pub enum Error {
         /// The value found.
         value: f64,
     },
+    /// A row weight that is negative or not finite.
+    #[error("weight {value} at position {position}: weights are finite and not negative")]
+    BadWeight {
+        /// Position in the slice.
+        position: usize,
+        /// The weight given.
+        value: f64,
+    },
     /// A parameter outside its range.
     #[error("{name} = {value}: {expected}")]
     BadParameter {

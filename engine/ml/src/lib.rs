@@ -49,9 +49,9 @@ mod seed;
 mod table;
 
 pub use classifier::{Algorithm, Classifier};
-pub use cluster::{ClusterMetrics, KMeans, KMeansParams};
+pub use cluster::{ClusterMetrics, KMeans, KMeansBackend, KMeansParams, SilhouetteRows};
 pub use error::{Error, ErrorKind};
 pub use forest::{DecisionTreeParams, RandomForestParams};
-pub use logistic::LogisticRegressionParams;
+pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::BinaryMetrics;
 pub use table::{FeatureTable, MISSING_CODE};

@@ -44,6 +44,11 @@ impl CategoryColumn {
         self.codes.push(code);
     }
 
+    /// The code of a category that occurs.
+    pub(crate) fn code(&self, name: &str) -> Option<u32> {
+        self.code_of.get(name).copied()
+    }
+
     fn truncate(&mut self, rows: usize) {
         self.codes.truncate(rows);
         for text in self.dictionary.drain(self.finished_entries..) {

@@ -311,7 +311,12 @@ fn logistic_regression_is_that_of_scikit_learn_at_the_same_penalty() {
     let golden: Golden = serde_json::from_str(include_str!("golden/logistic.json")).unwrap();
     let table = numeric_table(&golden.columns);
     for GoldenFit { alpha, probabilities } in golden.fits {
-        let params = LogisticRegressionParams { alpha, max_iterations: 500, gradient_tolerance: 1e-9 };
+        let params = LogisticRegressionParams {
+            alpha,
+            max_iterations: 500,
+            gradient_tolerance: 1e-9,
+            ..Default::default()
+        };
         let model = Classifier::fit(
             &Algorithm::LogisticRegression(params),
             &table,

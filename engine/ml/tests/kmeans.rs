@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    Algorithm, Classifier, DecisionTreeParams, Error, ErrorKind, FeatureTable, KMeans, KMeansParams,
+    Algorithm, Classifier, DecisionTreeParams, Error, ErrorKind, FeatureTable, KMeans, KMeansBackend,
+    KMeansParams, SilhouetteRows,
 };
 
 fn table(columns: &[Vec<f64>]) -> FeatureTable {
@@ -63,19 +64,21 @@ fn four_places_are_found_with_their_centres_in_the_units_of_the_columns() {
 fn a_fit_and_its_metrics_are_the_same_for_any_number_of_threads() {
     // One cloud cut in eleven: many rows between centres, and many iterations.
     let mut random = Xoshiro256PlusPlus::seed_from_u64(2);
-    let table = table(&[0; 3].map(|_| (0..6_000).map(|_| random.gen_range(-1.0..1.0)).collect()));
-    let rows: Vec<u32> = (0..6_000).filter(|row| row % 7 != 3).collect();
+    let table = table(&[0; 3].map(|_| (0..30_000).map(|_| random.gen_range(-1.0..1.0)).collect()));
+    let rows: Vec<u32> = (0..30_000).filter(|row| row % 7 != 3).collect();
+    let weights: Vec<f64> = rows.iter().map(|row| f64::from(row % 5) / 3.0).collect();
     let run = |threads: usize, seed: u64| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let model = KMeans::fit(&params(11), &table, &rows, seed, None).unwrap();
             let warm = KMeans::fit(&params(11), &table, &all(&table), seed, Some(&model)).unwrap();
-            let bytes = (model.to_bytes().unwrap(), warm.to_bytes().unwrap());
+            let weighted = KMeans::fit_weighted(&params(4), &table, &rows, &weights, seed, None).unwrap();
+            let bytes = [model.to_bytes().unwrap(), warm.to_bytes().unwrap(), weighted.to_bytes().unwrap()];
             (bytes, model.assign(&table, &all(&table)).unwrap(), model.metrics(&table, &rows, seed).unwrap())
         })
     };
     let one = run(1, 9);
-    assert!(one == run(2, 9) && one == run(3, 9));
+    assert!(one == run(2, 9) && one == run(5, 9));
     assert!(one.0 != run(1, 10).0, "the seed decides");
 }
 
@@ -119,6 +122,77 @@ fn rows_with_a_missing_value_are_left_out_and_get_no_cluster() {
     let metrics = model.metrics(&with, &all(&with), 0).unwrap();
     assert_eq!((metrics.rows, metrics.left_out, metrics.clusters), (4, 2, 2));
     assert_eq!(model.metrics(&with, &[1, 5], 0).unwrap_err(), Error::NoRows);
+}
+
+#[test]
+fn a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_is_none() {
+    let x = [0.0, 1.0, 1.5, 7.0, 8.0, 8.25, 20.0, 21.0, 5e8];
+    let weights = [1.0, 2.0, 1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 0.0];
+    let repeated = x.iter().zip(weights).flat_map(|(x, w)| vec![*x; w as usize]).collect();
+    let (weighted, repeated) = (table(&[x.to_vec()]), table(&[repeated]));
+    let start = vec![vec![2.0], vec![9.0], vec![18.0]];
+    let exact = KMeansParams { tolerance: 1e-12, ..params(3) };
+    let expected = KMeans::fit_from(&exact, &repeated, &all(&repeated), &start).unwrap();
+    let begun = KMeans::fit_from(&exact, &weighted, &all(&weighted), &start).unwrap();
+    let fit =
+        |weights: &[f64]| KMeans::fit_weighted(&exact, &weighted, &all(&weighted), weights, 0, Some(&begun));
+    // Only the ratios of weights count, whatever their size.
+    for scale in [1.0, 1e300, 1e-300] {
+        let model = fit(&weights.map(|w| w * scale)).unwrap();
+        let mut centres = model.centres().concat();
+        centres.sort_by(f64::total_cmp);
+        for (found, expected) in centres.iter().zip(expected.centres().concat()) {
+            assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+        }
+        assert_eq!((model.training_rows(), model.left_out()), (8, 0), "rows are counted, not weights");
+    }
+    let bad = |weights: &[f64]| fit(weights).unwrap_err();
+    assert_eq!(bad(&[1.0]), Error::LengthMismatch { what: "weights", expected: 9, found: 1 });
+    assert_eq!(bad(&[0.0; 9]), Error::TooFewForClusters { clusters: 3, complete: 0, rows: 9 });
+    for value in [-1.0, f64::INFINITY] {
+        let mut weights = weights;
+        weights[4] = value;
+        assert_eq!(bad(&weights), Error::BadWeight { position: 4, value });
+    }
+    let linfa = KMeansParams { backend: KMeansBackend::Linfa, ..exact.clone() };
+    let error = KMeans::fit_weighted(&linfa, &weighted, &all(&weighted), &weights, 0, None).unwrap_err();
+    assert!(matches!(error, Error::BadParameter { name: "backend", .. }), "{error}");
+}
+
+#[test]
+fn a_fit_begins_at_the_centres_given_and_refuses_what_are_none() {
+    let t = table(&[vec![0.0, 1.0, 10.0, 11.0], vec![5.0; 4]]);
+    let fit = |centres: &[Vec<f64>]| KMeans::fit_from(&params(2), &t, &all(&t), centres);
+    let model = fit(&[vec![11.0, 5.0], vec![-3.0, 5.0]]).unwrap();
+    assert_eq!(model.centres(), [[10.5, 5.0], [0.5, 5.0]], "the first centre stays the first cluster");
+    assert_eq!(
+        fit(&[vec![1.0, 5.0]]).unwrap_err(),
+        Error::LengthMismatch { what: "start centres", expected: 2, found: 1 }
+    );
+    assert_eq!(
+        fit(&[vec![1.0, 5.0], vec![2.0]]).unwrap_err(),
+        Error::LengthMismatch { what: "start centre", expected: 2, found: 1 }
+    );
+    let error = fit(&[vec![1.0, 5.0], vec![f64::NAN, 5.0]]).unwrap_err();
+    assert!(matches!(error, Error::BadParameter { name: "centres", .. }), "{error}");
+}
+
+#[test]
+fn both_backends_find_groups_that_lie_apart() {
+    let x: Vec<f64> = (0..300).map(|i| f64::from(i % 3) * 100.0 + f64::from(i % 7)).collect();
+    let t = table(&[x]);
+    for backend in [KMeansBackend::Tidemill, KMeansBackend::Linfa] {
+        let params = KMeansParams { backend, ..params(3) };
+        let model = KMeans::fit(&params, &t, &all(&t), 5, None).unwrap();
+        let mut centres = model.centres().concat();
+        centres.sort_by(f64::total_cmp);
+        for (centre, group) in centres.iter().zip([0.0, 100.0, 200.0]) {
+            assert!((centre - group - 3.0).abs() < 0.2, "{backend:?} {centre}");
+        }
+        assert_eq!(model.sizes(), [100; 3]);
+        let metrics = model.metrics_with(&t, &all(&t), SilhouetteRows::Exact, 0).unwrap();
+        assert!(metrics.silhouette.unwrap() > 0.9);
+    }
 }
 
 #[test]
@@ -221,10 +295,12 @@ proptest! {
             .prop_flat_map(|(n, rows)| prop::collection::vec(prop::collection::vec(value(), rows), n)),
         clusters in 1u32..9, max_iterations in 1u32..40, restarts in 1u32..4,
         tolerance in prop_oneof![Just(1e-300), 1e-9f64..1e3], seed in any::<u64>(), keep in 1usize..4,
+        linfa in any::<bool>(),
     ) {
         let t = table(&columns);
         let rows: Vec<u32> = all(&t).into_iter().step_by(keep).collect();
-        let params = KMeansParams { clusters, max_iterations, restarts, tolerance };
+        let backend = if linfa { KMeansBackend::Linfa } else { KMeansBackend::Tidemill };
+        let params = KMeansParams { clusters, max_iterations, restarts, tolerance, backend };
         match KMeans::fit(&params, &t, &rows, seed, None) {
             Ok(model) => {
                 prop_assert!(model.centres().iter().flatten().all(|c| c.is_finite()), "{:?}", model);
@@ -235,7 +311,10 @@ proptest! {
                 prop_assert!(metrics.inertia.is_finite() && metrics.inertia >= 0.0, "{:?}", metrics);
                 prop_assert!(metrics.silhouette.is_none_or(|s| (-1.0..=1.0).contains(&s)), "{:?}", metrics);
                 prop_assert!(metrics.calinski_harabasz.is_none_or(|v| v.is_finite() && v >= 0.0));
-                prop_assert!(metrics.davies_bouldin.is_none_or(|v| v.is_finite() && v >= 0.0));
+                let rest = [metrics.davies_bouldin, metrics.ssw, metrics.ssb, metrics.cohesion,
+                    metrics.separation, metrics.silhouette_river, metrics.xie_beni];
+                prop_assert!(rest.into_iter().flatten().all(|v| v.is_finite() && v >= 0.0), "{:?}", metrics);
+                prop_assert!([metrics.bic, metrics.bic_river].into_iter().flatten().all(f64::is_finite));
                 prop_assert_eq!(&KMeans::from_bytes(&model.to_bytes().unwrap()).unwrap(), &model);
                 let again = KMeans::fit(&params, &t, &rows, seed, Some(&model));
                 prop_assert!(again.is_ok(), "{:?}", again);

@@ -41,6 +41,10 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Data(DataCommand::Generate(GenerateCommand::ChicagoCrimes(args))) => {
             data::chicago_crimes(args)
         }
+        Command::Data(DataCommand::Generate(GenerateCommand::Olist(args))) => data::olist(args),
+        Command::Data(DataCommand::Generate(GenerateCommand::OnlineRetail(args))) => {
+            data::online_retail(args)
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod describe;
+pub mod functions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = SessionContext::new_with_config(config);
+    functions::register(&context);
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
         let schema = JobSchema::new(lake.clone(), schema_name.clone(), resolved.clone());
@@ -71,6 +73,7 @@ pub(crate) fn job_session(
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = SessionContext::new_with_config_rt(config, runtime);
+    functions::register(&context);
     let catalog = MemoryCatalogProvider::new();
     for other in lake.schema_names()? {
         let schema = JobSchema::new(lake.clone(), other.clone(), resolved.clone());

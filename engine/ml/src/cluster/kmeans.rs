@@ -1,24 +1,18 @@
-//! K-means (Lloyd 1982) by linfa-clustering, begun by k-means++ (Arthur and Vassilvitskii 2007) or at the last centres.
+//! K-means (Lloyd 1982), begun by greedy k-means++ (Arthur and Vassilvitskii 2007) or at known centres.
 //!
-//! linfa counts a centre as one more row of its cluster (m_k-means, Pakhira 2009), so that no cluster is without a mean;
-//! at rest this is the same mean. Its parallel part assigns rows one by one and its sums are made in the order of rows,
-//! so a fit is the same bytes for any number of threads. What linfa reports besides centres is of the iteration before,
-//! or of the last run rather than the best: sizes and inertia are computed here, from the centres that are kept.
+//! The iterations are `lloyd`'s or, if the parameters say so, linfa's; either way the run of least inertia is kept and its
+//! sizes are counted here, from the centres that are kept.
 
-use super::metrics::{self, ClusterMetrics, Clustered};
-use super::{KMeansParams, squared_distance};
+use super::metrics::{self, ClusterMetrics, Clustered, SilhouetteRows};
+use super::nearest::{self, Points};
+use super::params::{KMeansBackend, KMeansParams};
+use super::rows::{check_numeric, complete, is_complete, scales, scores_of, standardise, values_of};
+use super::{linfa, lloyd, plus_plus};
 use crate::encode::scale::NumericScale;
 use crate::file::{self, Kind};
 use crate::seed::derive;
 use crate::table::check_names;
 use crate::{Error, FeatureTable};
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_clustering::KMeansInit;
-use ndarray::Array2;
-use rand::SeedableRng;
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Scores are within this, and so are their means.
@@ -59,6 +53,63 @@ impl KMeans {
         seed: u64,
         warm_start: Option<&KMeans>,
     ) -> Result<KMeans, Error> {
+        KMeans::fit_inner(params, table, rows, None, seed, Start::after(warm_start))
+    }
+
+    /// [`fit`](KMeans::fit) with a weight for each of `rows`: a row of weight 2 is as good as two rows, one of weight 0
+    /// as good as none. [`sizes`](KMeans::sizes) still counts rows.
+    ///
+    /// # Errors
+    ///
+    /// As `fit`; [`Error::LengthMismatch`] unless there is one weight a row, [`Error::BadWeight`] for one that is
+    /// negative or not finite, and [`Error::BadParameter`] with `backend = "linfa"`, which takes no weights.
+    pub fn fit_weighted(
+        params: &KMeansParams,
+        table: &FeatureTable,
+        rows: &[u32],
+        weights: &[f64],
+        seed: u64,
+        warm_start: Option<&KMeans>,
+    ) -> Result<KMeans, Error> {
+        KMeans::fit_inner(params, table, rows, Some(weights), seed, Start::after(warm_start))
+    }
+
+    /// [`fit`](KMeans::fit) in one run that begins at these centres, in the units of the columns. Shape: clusters ×
+    /// columns.
+    ///
+    /// # Errors
+    ///
+    /// As `fit`; [`Error::LengthMismatch`] if the centres are of another shape, and [`Error::BadParameter`] if a
+    /// coordinate is not finite.
+    pub fn fit_from(
+        params: &KMeansParams,
+        table: &FeatureTable,
+        rows: &[u32],
+        centres: &[Vec<f64>],
+    ) -> Result<KMeans, Error> {
+        let (columns, clusters) = (table.features(), params.clusters as usize);
+        if let Some(other) = centres.iter().map(Vec::len).find(|&length| length != columns) {
+            return Err(Error::LengthMismatch { what: "start centre", expected: columns, found: other });
+        }
+        if centres.len() != clusters {
+            let (expected, found) = (clusters, centres.len());
+            return Err(Error::LengthMismatch { what: "start centres", expected, found });
+        }
+        if let Some(value) = centres.iter().flatten().find(|v| !v.is_finite()) {
+            let (value, expected) = (value.to_string(), "finite coordinates");
+            return Err(Error::BadParameter { name: "centres", value, expected });
+        }
+        KMeans::fit_inner(params, table, rows, None, 0, Start::At(centres))
+    }
+
+    fn fit_inner(
+        params: &KMeansParams,
+        table: &FeatureTable,
+        rows: &[u32],
+        weights: Option<&[f64]>,
+        seed: u64,
+        start: Start<'_>,
+    ) -> Result<KMeans, Error> {
         params.validate()?;
         check_numeric(table)?;
         if table.features() == 0 {
@@ -68,33 +119,26 @@ impl KMeans {
         if rows.is_empty() {
             return Err(Error::NoRows);
         }
-        let columns = table.features();
-        let complete: Vec<u32> = rows.iter().copied().filter(|&row| is_complete(table, row)).collect();
-        let clusters = params.clusters as usize;
-        if complete.len() < clusters {
-            let (complete, rows) = (complete.len(), rows.len());
-            return Err(Error::TooFewForClusters { clusters: params.clusters, complete, rows });
-        }
-        let scales: Vec<NumericScale> = (0..columns)
-            .into_par_iter()
-            .map(|c| NumericScale::fit(complete.iter().map(|&row| table.numeric(c)[row as usize])))
-            .collect();
-        let points = standardise(&scales, table, &complete);
-        let start = warm_start
-            .filter(|model| model.names == table.numeric_names() && model.sizes.len() == clusters)
-            .map(|model| model.centres_on(&scales));
-        let centres = solve(params, points.clone(), columns, seed, start)?;
-        let mut model = KMeans {
-            names: table.numeric_names().to_vec(),
-            scales,
-            centres,
-            sizes: vec![0; clusters],
-            left_out: (rows.len() - complete.len()) as u64,
+        let learned = Learned::of(params, table, rows, weights)?;
+        let scales = scales(table, &learned.rows, learned.weights.as_deref());
+        let values = standardise(&scales, table, &learned.rows);
+        let points = Points { columns: scales.len(), values: &values };
+        let start = match start {
+            Start::PlusPlus => None,
+            Start::At(centres) => Some(scores_of(&scales, centres)),
+            Start::After(model) => {
+                let fits =
+                    model.names == table.numeric_names() && model.sizes.len() == params.clusters as usize;
+                fits.then(|| scores_of(&scales, &model.centres()))
+            }
         };
-        for cluster in model.nearest(&points) {
-            model.sizes[cluster as usize] += 1;
+        let centres = solve(params, points, learned.weights.as_deref(), seed, start)?;
+        let mut sizes = vec![0; params.clusters as usize];
+        for cluster in nearest::assign(points, &centres).0 {
+            sizes[cluster as usize] += 1;
         }
-        Ok(model)
+        let names = table.numeric_names().to_vec();
+        Ok(KMeans { names, scales, centres, sizes, left_out: learned.left_out })
     }
 
     /// The cluster of each of these rows (the nearest centre, the first of equals), in their order; any order, repeats
@@ -106,31 +150,57 @@ impl KMeans {
     /// [`Error::RowOutOfRange`].
     pub fn assign(&self, table: &FeatureTable, rows: &[u32]) -> Result<Vec<Option<u32>>, Error> {
         self.check(table, rows)?;
-        let complete: Vec<u32> = rows.iter().copied().filter(|&row| is_complete(table, row)).collect();
-        let mut clusters = self.nearest(&standardise(&self.scales, table, &complete)).into_iter();
+        let values = standardise(&self.scales, table, &complete(table, rows));
+        let mut clusters = nearest::assign(self.points(&values), &self.centres).0.into_iter();
         Ok(rows.iter().map(|&row| if is_complete(table, row) { clusters.next() } else { None }).collect())
     }
 
-    /// What these clusters are worth on these rows; `seed` draws the rows of the silhouette where there are many.
+    /// What these clusters are worth on these rows; the silhouette is exact up to 2,000 of them, and `seed` draws as
+    /// many where there are more.
     ///
     /// # Errors
     ///
     /// As [`assign`](KMeans::assign), and [`Error::NoRows`] if no row is without a missing value.
     pub fn metrics(&self, table: &FeatureTable, rows: &[u32], seed: u64) -> Result<ClusterMetrics, Error> {
+        self.metrics_with(table, rows, SilhouetteRows::default(), seed)
+    }
+
+    /// [`metrics`](KMeans::metrics) with the silhouette over all rows, or over as many as are said.
+    ///
+    /// # Errors
+    ///
+    /// As `metrics`.
+    pub fn metrics_with(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        silhouette: SilhouetteRows,
+        seed: u64,
+    ) -> Result<ClusterMetrics, Error> {
         self.check(table, rows)?;
-        let complete: Vec<u32> = rows.iter().copied().filter(|&row| is_complete(table, row)).collect();
-        let points = standardise(&self.scales, table, &complete);
-        let clusters = self.nearest(&points);
-        let of = Clustered { columns: self.names.len(), points: &points, clusters: &clusters };
+        let complete = complete(table, rows);
+        let values = standardise(&self.scales, table, &complete);
+        let points = self.points(&values);
+        let clusters = nearest::assign(points, &self.centres).0;
         let left_out = (rows.len() - complete.len()) as u64;
-        metrics::compute(of, &self.centres, left_out, seed)
+        metrics::compute(Clustered { points, clusters: &clusters }, &self.centres, left_out, silhouette, seed)
+    }
+
+    /// Σ squared distance of these rows to the nearest centre, in squared standard deviations; rows with a missing value
+    /// add nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`assign`](KMeans::assign).
+    pub fn inertia(&self, table: &FeatureTable, rows: &[u32]) -> Result<f64, Error> {
+        self.check(table, rows)?;
+        let values = standardise(&self.scales, table, &complete(table, rows));
+        Ok(nearest::assign(self.points(&values), &self.centres).1.iter().sum())
     }
 
     /// Centres in the units of the columns. Shape: clusters × columns. A constant column has its value everywhere.
     pub fn centres(&self) -> Vec<Vec<f64>> {
-        let value = |(score, scale): (&f64, &NumericScale)| scale.value(*score);
-        let row = |centre: &[f64]| centre.iter().zip(&self.scales).map(value).collect();
-        self.centres.chunks_exact(self.names.len()).map(row).collect()
+        values_of(&self.scales, &self.centres)
     }
 
     /// Names of the columns, in order.
@@ -189,84 +259,142 @@ impl KMeans {
         table.check_rows(rows)
     }
 
-    /// This model's centres, standardised by other scales.
-    fn centres_on(&self, scales: &[NumericScale]) -> Vec<f64> {
-        let scores = |centre: Vec<f64>| {
-            centre.into_iter().zip(scales).map(|(value, scale)| scale.score(value)).collect::<Vec<f64>>()
-        };
-        self.centres().into_iter().flat_map(scores).collect()
+    fn points<'a>(&self, values: &'a [f64]) -> Points<'a> {
+        Points { columns: self.names.len(), values }
     }
+}
 
-    /// The nearest centre of each standardised point.
-    fn nearest(&self, points: &[f64]) -> Vec<u32> {
-        let columns = self.names.len();
-        let nearest = |point: &[f64]| {
-            let mut best = (f64::INFINITY, 0);
-            for (centre, cluster) in self.centres.chunks_exact(columns).zip(0u32..) {
-                let distance = squared_distance(point, centre);
-                if distance < best.0 {
-                    best = (distance, cluster);
-                }
+/// Where the iterations begin.
+enum Start<'a> {
+    PlusPlus,
+    After(&'a KMeans),
+    /// In the units of the columns.
+    At(&'a [Vec<f64>]),
+}
+
+impl<'a> Start<'a> {
+    fn after(model: Option<&'a KMeans>) -> Start<'a> {
+        model.map_or(Start::PlusPlus, Start::After)
+    }
+}
+
+/// The rows that are learned from: complete ones that weigh anything.
+struct Learned {
+    rows: Vec<u32>,
+    /// A weight a row, as a share of the largest, so that no sum overflows.
+    weights: Option<Vec<f64>>,
+    /// Rows left out for a missing value.
+    left_out: u64,
+}
+
+impl Learned {
+    fn of(
+        params: &KMeansParams,
+        table: &FeatureTable,
+        rows: &[u32],
+        weights: Option<&[f64]>,
+    ) -> Result<Learned, Error> {
+        let learned = match weights {
+            None => {
+                let kept = complete(table, rows);
+                Learned { left_out: (rows.len() - kept.len()) as u64, rows: kept, weights: None }
             }
-            best.1
+            Some(weights) => Learned::weighted(params, table, rows, weights)?,
         };
-        points.par_chunks_exact(columns).with_min_len(512).map(nearest).collect()
-    }
-}
-
-fn check_numeric(table: &FeatureTable) -> Result<(), Error> {
-    match table.categorical_names() {
-        [] => Ok(()),
-        names => Err(Error::TextColumns { columns: names.to_vec() }),
-    }
-}
-
-fn is_complete(table: &FeatureTable, row: u32) -> bool {
-    (0..table.features()).all(|c| !table.numeric(c)[row as usize].is_nan())
-}
-
-/// Scores of these rows, row-major: rows × columns.
-fn standardise(scales: &[NumericScale], table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
-    let mut points = vec![0.0; rows.len() * scales.len()];
-    for (c, scale) in scales.iter().enumerate() {
-        let values = table.numeric(c);
-        for (point, &row) in points.chunks_exact_mut(scales.len()).zip(rows) {
-            point[c] = scale.score(values[row as usize]);
+        if learned.rows.len() < params.clusters as usize {
+            let (complete, rows) = (learned.rows.len(), rows.len());
+            return Err(Error::TooFewForClusters { clusters: params.clusters, complete, rows });
         }
+        Ok(learned)
     }
-    points
+
+    fn weighted(
+        params: &KMeansParams,
+        table: &FeatureTable,
+        rows: &[u32],
+        weights: &[f64],
+    ) -> Result<Learned, Error> {
+        if weights.len() != rows.len() {
+            let (expected, found) = (rows.len(), weights.len());
+            return Err(Error::LengthMismatch { what: "weights", expected, found });
+        }
+        if let Some(position) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+            return Err(Error::BadWeight { position, value: weights[position] });
+        }
+        if params.backend == KMeansBackend::Linfa {
+            let (value, expected) = ("linfa".to_owned(), "tidemill, as linfa takes no weights");
+            return Err(Error::BadParameter { name: "backend", value, expected });
+        }
+        let pairs = || rows.iter().zip(weights).filter(|(row, _)| is_complete(table, **row));
+        let left_out = (rows.len() - pairs().count()) as u64;
+        let largest = pairs().fold(0.0f64, |most, (_, w)| most.max(*w));
+        // A weight so small that its share of the largest is 0 has no say either.
+        let share = |w: &f64| if largest > 0.0 { w / largest } else { 0.0 };
+        let kept = pairs().map(|(row, w)| (*row, share(w))).filter(|(_, w)| *w > 0.0);
+        let (rows, weights) = kept.unzip();
+        Ok(Learned { rows, weights: Some(weights), left_out })
+    }
 }
 
-/// Runs linfa on points (rows × columns, at least as many as clusters), from these centres or by k-means++.
+/// Centres (row-major) of points (at least as many), from these centres or by k-means++.
 fn solve(
     params: &KMeansParams,
-    points: Vec<f64>,
-    columns: usize,
+    points: Points<'_>,
+    weights: Option<&[f64]>,
     seed: u64,
     start: Option<Vec<f64>>,
 ) -> Result<Vec<f64>, Error> {
-    let shaped = |values: Vec<f64>| {
-        Array2::from_shape_vec((values.len() / columns, columns), values)
-            .map_err(|error| Error::Solver(error.to_string()))
+    let centres = match params.backend {
+        KMeansBackend::Linfa => linfa::centres(params, points, derive(seed, 0), start)?,
+        KMeansBackend::Tidemill => {
+            let limits = lloyd::Limits { max_iterations: params.max_iterations, tolerance: params.tolerance };
+            match start {
+                Some(centres) => lloyd::run(points, weights, centres, limits).centres,
+                None => best_of_runs(params, points, weights, seed, limits),
+            }
+        }
     };
-    let random = Xoshiro256PlusPlus::seed_from_u64(derive(seed, 0));
-    let (init, runs) = match start {
-        Some(centres) => (KMeansInit::Precomputed(shaped(centres)?), 1),
-        None => (KMeansInit::KMeansPlusPlus, params.restarts as usize),
-    };
-    let fitted = linfa_clustering::KMeans::params_with_rng(params.clusters as usize, random)
-        .max_n_iterations(u64::from(params.max_iterations))
-        .tolerance(params.tolerance)
-        .n_runs(runs)
-        .init_method(init)
-        .fit(&DatasetBase::from(shaped(points)?))
-        .map_err(|error| Error::Solver(error.to_string()))?;
     // A mean of scores at the limit may round past it.
-    let centres: Vec<f64> = fitted.centroids().iter().map(|c| c.clamp(-MAX_SCORE, MAX_SCORE)).collect();
+    let centres: Vec<f64> = centres.into_iter().map(|c| c.clamp(-MAX_SCORE, MAX_SCORE)).collect();
     match centres.iter().all(|c| c.is_finite()) {
         true => Ok(centres),
         false => Err(Error::Solver("a centre is not finite".into())),
     }
+}
+
+/// The centres of the run of least inertia, the first of equals.
+fn best_of_runs(
+    params: &KMeansParams,
+    points: Points<'_>,
+    weights: Option<&[f64]>,
+    seed: u64,
+    limits: lloyd::Limits,
+) -> Vec<f64> {
+    let run = |run: u32| {
+        let clusters = params.clusters as usize;
+        let start = plus_plus::centres(points, weights, clusters, derive(seed, u64::from(run)));
+        lloyd::run(points, weights, start, limits).centres
+    };
+    let mut best = run(0);
+    if params.restarts == 1 {
+        return best;
+    }
+    let inertia = |centres: &[f64]| -> f64 {
+        let squared = nearest::assign(points, centres).1;
+        match weights {
+            None => squared.iter().sum(),
+            Some(weights) => squared.iter().zip(weights).map(|(d, w)| d * w).sum(),
+        }
+    };
+    let mut least = inertia(&best);
+    for i in 1..params.restarts {
+        let centres = run(i);
+        let found = inertia(&centres);
+        if found < least {
+            (best, least) = (centres, found);
+        }
+    }
+    best
 }
 
 #[cfg(test)]
@@ -294,16 +422,21 @@ mod tests {
         table.finish_append().unwrap();
         let rows: Vec<u32> = (0..table.rows() as u32).collect();
         let clusters = golden.sizes.len() as u32;
-        let params = KMeansParams { clusters, max_iterations: 1_000, tolerance: 1e-12, restarts: 1 };
-        let mut start = KMeans::fit(&params, &table, &rows, 0, None).unwrap();
-        start.centres = golden.start;
-        let model = KMeans::fit(&params, &table, &rows, 0, Some(&start)).unwrap();
-        assert_eq!(model.sizes, golden.sizes);
-        for (found, expected) in model.centres.iter().zip(&golden.centres) {
-            assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+        for backend in [KMeansBackend::Tidemill, KMeansBackend::Linfa] {
+            let params =
+                KMeansParams { clusters, max_iterations: 1_000, tolerance: 1e-12, restarts: 1, backend };
+            let scales = KMeans::fit(&params, &table, &rows, 0, None).unwrap().scales;
+            let start = values_of(&scales, &golden.start);
+            let model = KMeans::fit_from(&params, &table, &rows, &start).unwrap();
+            assert_eq!(model.sizes, golden.sizes);
+            for (found, expected) in model.centres.iter().zip(&golden.centres) {
+                assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+            }
+            let inertia = model.inertia(&table, &rows).unwrap();
+            assert!((inertia / golden.inertia - 1.0).abs() < 1e-9, "{inertia} {}", golden.inertia);
+            let again = model.metrics(&table, &rows, 0).unwrap().inertia;
+            assert!((inertia / again - 1.0).abs() < 1e-12, "{inertia} {again}");
         }
-        let inertia = model.metrics(&table, &rows, 0).unwrap().inertia;
-        assert!((inertia / golden.inertia - 1.0).abs() < 1e-9, "{inertia} {}", golden.inertia);
     }
 
     #[test]

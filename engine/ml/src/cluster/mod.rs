@@ -1,19 +1,24 @@
 //! Clusters of rows: k-means, and what a clustering is worth.
 //!
 //! ```text
-//! numeric columns ──NumericScale──> standardised points ──linfa──> centres ──assign──> ClusterMetrics
+//! numeric columns ──NumericScale──> standardised points ──plus_plus, lloyd──> centres ──nearest──> ClusterMetrics
 //! ```
 //!
 //! All distances are Euclidean between standardised points, so that a column's unit does not decide its weight. A row
 //! with a missing value has no place among the points: it is left out of a fit, belongs to no cluster and is not scored.
 
 mod kmeans;
+mod linfa;
+mod lloyd;
 mod metrics;
+mod nearest;
 mod params;
+mod plus_plus;
+mod rows;
 
 pub use kmeans::KMeans;
-pub use metrics::ClusterMetrics;
-pub use params::KMeansParams;
+pub use metrics::{ClusterMetrics, SilhouetteRows};
+pub use params::{KMeansBackend, KMeansParams};
 
 /// Squared Euclidean distance of two points with as many coordinates.
 fn squared_distance(a: &[f64], b: &[f64]) -> f64 {

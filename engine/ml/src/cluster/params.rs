@@ -16,11 +16,31 @@ pub struct KMeansParams {
     /// Euclidean distance (of all centres as one vector, in standard deviations) that an iteration moves the centres by
     /// at which a run is done; above 0. The default is that of scikit-learn, whose `tol` of 1e-4 is its square.
     pub tolerance: f64,
+    /// Who does the iterations.
+    pub backend: KMeansBackend,
+}
+
+/// Who does the iterations of k-means.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum KMeansBackend {
+    /// Tidemill: Hamerly's bounds, greedy k-means++, weights, empty clusters begun again.
+    #[default]
+    Tidemill,
+    /// linfa-clustering: every distance in every iteration, and a centre that counts as one more row of its cluster
+    /// (m_k-means, Pakhira 2009). Takes no weights.
+    Linfa,
 }
 
 impl Default for KMeansParams {
     fn default() -> Self {
-        KMeansParams { clusters: 8, max_iterations: 100, restarts: 3, tolerance: 1e-2 }
+        KMeansParams {
+            clusters: 8,
+            max_iterations: 100,
+            restarts: 3,
+            tolerance: 1e-2,
+            backend: KMeansBackend::default(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A numeric feature as dense columns: standardised value, and an indicator where values were missing.
 
 use crate::FeatureTable;
+use crate::seed::derive;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -25,10 +26,37 @@ impl NumericScale {
         // Sums over shares of the largest value cannot overflow, and two passes lose no digits to a far mean.
         let mean = known().map(|v| v / largest).sum::<f64>() / f64::from(count);
         let variance = known().map(|v| (v / largest - mean).powi(2)).sum::<f64>() / f64::from(count);
-        let inverse = 1.0 / variance.sqrt() / largest;
+        NumericScale::of_shares(mean, variance.sqrt(), largest)
+    }
+
+    /// Learns from (value, weight), none of them missing: a row of weight 2 is two rows. Weights are in (0, 1].
+    pub(crate) fn fit_weighted(values: impl Iterator<Item = (f64, f64)> + Clone) -> NumericScale {
+        let (weight, largest) =
+            values.clone().fold((0.0, 0.0f64), |(sum, m), (v, w)| (sum + w, m.max(v.abs())));
+        if largest == 0.0 {
+            return NumericScale { mean: 0.0, inverse: 0.0 };
+        }
+        let mean = values.clone().map(|(v, w)| w * (v / largest)).sum::<f64>() / weight;
+        let variance = values.map(|(v, w)| w * (v / largest - mean).powi(2)).sum::<f64>() / weight;
+        NumericScale::of_shares(mean, variance.sqrt(), largest)
+    }
+
+    /// From mean and standard deviation as shares of the largest value.
+    pub(crate) fn of_shares(mean: f64, deviation: f64, largest: f64) -> NumericScale {
+        let inverse = 1.0 / deviation / largest;
         // Below this the spread is rounding noise, or the scores would not be finite.
-        let usable = variance.sqrt() > 1e-12 && inverse.is_finite() && inverse > 0.0;
+        let usable = deviation > 1e-12 && inverse.is_finite() && inverse > 0.0;
         NumericScale { mean: mean * largest, inverse: if usable { inverse } else { 0.0 } }
+    }
+
+    /// Learns from values that occur so many times each, summing in their order.
+    pub(crate) fn fit_counted(values: impl Iterator<Item = (f64, u32)> + Clone) -> NumericScale {
+        let rows: f64 = values.clone().map(|(_, count)| f64::from(count)).sum();
+        let mean = values.clone().map(|(v, count)| v * f64::from(count)).sum::<f64>() / rows.max(1.0);
+        let squares: f64 = values.map(|(v, count)| (v - mean).powi(2) * f64::from(count)).sum();
+        let deviation = (squares / rows.max(1.0)).sqrt();
+        let usable = deviation > 1e-12 * mean.abs().max(1.0);
+        NumericScale { mean, inverse: if usable { 1.0 / deviation } else { 0.0 } }
     }
 
     /// The score of a value, 0 if it is missing. Finite for every finite value.
@@ -38,6 +66,28 @@ impl NumericScale {
         }
         // A value far outside of what was learned says no more than one 1e6 deviations out does.
         ((value - self.mean) * self.inverse).clamp(-1e6, 1e6)
+    }
+
+    /// The scores of values, in their place. As [`score`](NumericScale::score), without branches.
+    pub(crate) fn put_scores(&self, values: &mut [f64]) {
+        if self.inverse == 0.0 {
+            values.fill(0.0);
+            return;
+        }
+        for value in values {
+            let score = ((*value - self.mean) * self.inverse).clamp(-1e6, 1e6);
+            *value = if value.is_nan() { 0.0 } else { score };
+        }
+    }
+
+    /// 1 / standard deviation, 0 for a constant feature: what a weight on scores is multiplied by to be one on values.
+    pub(crate) fn inverse(&self) -> f64 {
+        self.inverse
+    }
+
+    /// The value whose score is 0.
+    pub(crate) fn mean(&self) -> f64 {
+        self.mean
     }
 
     /// The value that has this score: [`score`](NumericScale::score) backwards. The mean for a constant feature.
@@ -54,6 +104,89 @@ impl NumericScale {
     }
 }
 
+/// Rows of a block of [`Moments`]: sums inside a block are in row order, blocks are merged in theirs.
+pub(crate) const MOMENT_ROWS: usize = 4096;
+
+/// What a numeric feature's scales are made of, of some rows: merged block by block (Chan, Golub, LeVeque 1979), and so
+/// kept between batches.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Moments {
+    known: u64,
+    missing: u64,
+    /// Sum of a hash of each row without a value: equal for columns that are missing together.
+    missing_rows: u64,
+    largest: f64,
+    mean: f64,
+    /// Sum of squared distances to the mean.
+    squares: f64,
+}
+
+impl Moments {
+    /// Of a block of rows.
+    pub(crate) fn of(column: &[f64], rows: &[u32]) -> Moments {
+        let mut moments = Moments::default();
+        let mut sum = 0.0;
+        for &row in rows {
+            let value = column[row as usize];
+            if value.is_nan() {
+                moments.missing += 1;
+                moments.missing_rows = moments.missing_rows.wrapping_add(derive(0, u64::from(row)));
+            } else {
+                sum += value;
+                moments.largest = moments.largest.max(value.abs());
+            }
+        }
+        moments.known = rows.len() as u64 - moments.missing;
+        if moments.known > 0 {
+            moments.mean = sum / moments.known as f64;
+            let distance = |row: u32| Some(column[row as usize] - moments.mean).filter(|d| !d.is_nan());
+            moments.squares = rows.iter().filter_map(|&row| distance(row)).map(|d| d * d).sum();
+        }
+        moments.settled()
+    }
+
+    /// Sums that overflowed have one value, which equals itself.
+    fn settled(mut self) -> Moments {
+        if !(self.mean.is_finite() && self.squares.is_finite()) {
+            (self.mean, self.squares) = (f64::INFINITY, f64::INFINITY);
+        }
+        self
+    }
+
+    /// These rows and then those.
+    pub(crate) fn merge(self, other: Moments) -> Moments {
+        let known = self.known + other.known;
+        let share = if known == 0 { 0.0 } else { other.known as f64 / known as f64 };
+        let apart = other.mean - self.mean;
+        Moments {
+            known,
+            missing: self.missing + other.missing,
+            missing_rows: self.missing_rows.wrapping_add(other.missing_rows),
+            largest: self.largest.max(other.largest),
+            mean: self.mean + apart * share,
+            squares: self.squares + other.squares + apart * apart * share * self.known as f64,
+        }
+        .settled()
+    }
+
+    /// The scale of the values; `None` if a sum overflowed.
+    fn scale(&self) -> Option<NumericScale> {
+        if !(self.mean.is_finite() && self.squares.is_finite()) {
+            return None;
+        }
+        let deviation = (self.squares / (self.known as f64).max(1.0)).sqrt();
+        let usable = deviation > 1e-12 * self.largest && (1.0 / deviation).is_finite();
+        Some(NumericScale { mean: self.mean, inverse: if usable { 1.0 / deviation } else { 0.0 } })
+    }
+
+    /// The scale of 1 = missing, 0 = known; `None` if all or none are.
+    fn indicator(&self) -> Option<NumericScale> {
+        let share = self.missing as f64 / (self.missing + self.known).max(1) as f64;
+        let both = self.missing > 0 && self.known > 0;
+        both.then(|| NumericScale { mean: share, inverse: 1.0 / (share * (1.0 - share)).sqrt() })
+    }
+}
+
 /// A numeric feature's columns: its score, and a standardised indicator of missing values if it has one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NumericEncoding {
@@ -64,43 +197,44 @@ pub(crate) struct NumericEncoding {
 }
 
 impl NumericEncoding {
-    /// Learns all numeric features of a table from these rows.
-    pub(crate) fn fit_all(table: &FeatureTable, rows: &[u32]) -> Vec<NumericEncoding> {
-        let mut encodings: Vec<NumericEncoding> = (0..table.numeric_names().len())
-            .into_par_iter()
-            .map(|c| {
-                let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
-                let indicator = NumericScale::fit(values.clone().map(missing));
-                NumericEncoding {
-                    value: NumericScale::fit(values),
-                    indicator: Some(indicator).filter(|i| i.inverse != 0.0),
-                }
-            })
-            .collect();
-        for c in 1..encodings.len() {
-            let repeats = |earlier: usize| {
-                // Equal shares first: the rows are compared only where they may be equal.
-                encodings[earlier].indicator == encodings[c].indicator
-                    && rows.iter().all(|&row| {
-                        table.numeric(earlier)[row as usize].is_nan()
-                            == table.numeric(c)[row as usize].is_nan()
-                    })
-            };
-            if encodings[c].indicator.is_some() && (0..c).any(repeats) {
-                encodings[c].indicator = None;
-            }
+    /// Learns all numeric features of a table from these rows. `before` has the moments of the first rows, a multiple of
+    /// [`MOMENT_ROWS`] of them; gives also those of all whole blocks, for the next time.
+    pub(crate) fn fit_all(
+        table: &FeatureTable,
+        rows: &[u32],
+        before: Option<(usize, &[Moments])>,
+    ) -> (Vec<NumericEncoding>, Vec<Moments>) {
+        let columns = table.numeric_names().len();
+        let (done, mut whole) = match before {
+            Some((done, moments)) => (done, moments.to_vec()),
+            None => (0, vec![Moments::default(); columns]),
+        };
+        let of_block = |block: &[u32]| -> Vec<Moments> {
+            (0..columns).map(|c| Moments::of(table.numeric(c), block)).collect()
+        };
+        let blocks = rows[done..].par_chunks_exact(MOMENT_ROWS);
+        let tail = of_block(blocks.remainder());
+        for block in blocks.map(of_block).collect::<Vec<_>>() {
+            whole.iter_mut().zip(block).for_each(|(all, block)| *all = all.merge(block));
         }
-        encodings
+        let all: Vec<Moments> = whole.iter().zip(tail).map(|(whole, tail)| whole.merge(tail)).collect();
+        let encodings = (0..columns).map(|c| {
+            let same = |other: &Moments| {
+                (other.missing, other.missing_rows) == (all[c].missing, all[c].missing_rows)
+            };
+            let repeated = all[..c].iter().any(same);
+            let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
+            NumericEncoding {
+                value: all[c].scale().unwrap_or_else(|| NumericScale::fit(values)),
+                indicator: all[c].indicator().filter(|_| !repeated),
+            }
+        });
+        (encodings.collect(), whole)
     }
 
     pub(crate) fn is_valid(&self) -> bool {
         self.value.is_valid() && self.indicator.as_ref().is_none_or(NumericScale::is_valid)
     }
-}
-
-/// 1 for a missing value, else 0.
-pub(crate) fn missing(value: f64) -> f64 {
-    f64::from(u8::from(value.is_nan()))
 }
 
 #[cfg(test)]
@@ -122,6 +256,9 @@ mod tests {
             assert!(scale.is_valid(), "{values:?} {scale:?}");
             for v in values.into_iter().chain([1e308, -1e308]) {
                 assert!(scale.score(v).is_finite(), "{v} by {scale:?}");
+                let mut column = [v; 3];
+                scale.put_scores(&mut column);
+                assert_eq!(column, [scale.score(v); 3]);
             }
         }
         assert_eq!(NumericScale::fit([7.1; 3].into_iter()).score(9.0), 0.0, "a constant has no say");
@@ -140,7 +277,11 @@ mod tests {
         }
         table.finish_append().unwrap();
         let has = |rows: &[u32]| {
-            NumericEncoding::fit_all(&table, rows).iter().map(|e| e.indicator.is_some()).collect::<Vec<_>>()
+            NumericEncoding::fit_all(&table, rows, None)
+                .0
+                .iter()
+                .map(|e| e.indicator.is_some())
+                .collect::<Vec<_>>()
         };
         assert_eq!(has(&[0, 1, 2]), [true, true, false, false, false]);
         assert_eq!(has(&[1, 2]), [true, false, false, false, false]);

@@ -1,46 +1,77 @@
-//! A categorical feature as one dense column: smoothed log-odds of the label, cross-fitted.
+//! A categorical feature as one dense column: standardised smoothed log-odds of the label, cross-fitted.
 //!
 //! A category with `n` training rows, `p` of them positive, is encoded as ln(q / (1 - q)) of
 //! q = (p + m·prior) / (n + m) (Micci-Barreca 2001), where `prior` is the share of positives of all training rows. A row
 //! that the model learns from is encoded by the rows of the other folds only: its own label, seen through its category,
 //! would make rare categories look certain. What is scored later is encoded by all training rows. An unseen category has
 //! the prior; missing values are one more category.
+//!
+//! What is kept are the counts themselves: rows that come later are added to them, and the encoding is then, to the
+//! byte, that of all rows at once.
 
-use super::map_codes;
+use crate::encode::scale::NumericScale;
 use crate::seed::derive;
-use crate::table::{CategoryColumn, MISSING_CODE};
+use crate::table::CategoryColumn;
 use serde::{Deserialize, Serialize};
 
 /// Folds of the cross-fitting.
 const FOLDS: usize = 5;
+/// Lanes of a code's out-of-fold scores: the folds and padding, so that an index is a shift.
+pub(crate) const FOLD_LANES: usize = 8;
 /// Rows of the prior mixed into a category.
 const SMOOTHING: f64 = 10.0;
-/// Categories of fewer training rows than this are not kept: they have the prior's value.
+/// Categories of fewer training rows than this have the prior's value.
 const MIN_ROWS: u32 = 2;
+/// With more categories than this, those of fewer than [`MIN_ROWS`] rows are not kept: the next fit counts all rows again.
+const MAX_KEPT: usize = 65_536;
 
-/// Log-odds by category, as scored later.
+/// Counts by category, as scored later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TargetEncoding {
     /// Ascending, so that a look-up is a binary search and the same model has the same bytes.
     names: Vec<String>,
-    /// Log-odds of `names`, in that order.
-    log_odds: Vec<f32>,
-    missing: f32,
-    unseen: f32,
+    /// Counts of `names`, in that order.
+    folds: Vec<[Tally; FOLDS]>,
+    missing: [Tally; FOLDS],
+    /// All training rows.
+    all: Tally,
+    /// Whether every category of the training rows is in `names`.
+    complete: bool,
+    /// Of the log-odds that the training rows have.
+    scale: NumericScale,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+/// The scores that training rows have, by code and fold; the last entry is that of missing values.
+pub(crate) type FoldScores = Vec<[f32; FOLD_LANES]>;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Tally {
     rows: u32,
     positives: u32,
 }
 
 impl Tally {
+    /// Counts of a file may be anything, hence saturating.
+    fn plus(self, other: Tally) -> Tally {
+        Tally {
+            rows: self.rows.saturating_add(other.rows),
+            positives: self.positives.saturating_add(other.positives),
+        }
+    }
+
     fn minus(self, other: Tally) -> Tally {
         Tally { rows: self.rows - other.rows, positives: self.positives - other.positives }
     }
 
-    /// Single precision is plenty for a statistic of counts, and half of the file.
+    fn of(folds: &[Tally]) -> Tally {
+        folds.iter().fold(Tally::default(), |sum, fold| sum.plus(*fold))
+    }
+
+    fn share(self) -> f64 {
+        f64::from(self.positives) / f64::from(self.rows)
+    }
+
+    /// Single precision is plenty for a statistic of counts.
     fn log_odds(self, prior: f64) -> f32 {
         if self.rows < MIN_ROWS {
             return (prior / (1.0 - prior)).ln() as f32;
@@ -52,78 +83,128 @@ impl Tally {
 }
 
 impl TargetEncoding {
-    /// Learns from these rows, and gives the out-of-fold values of the same rows (shape: `rows.len()`). `labels` has a
-    /// value a row of the table; both classes occur among `rows`.
+    /// Learns from these rows, and gives the out-of-fold scores of the same rows. `labels` has a value a row of the
+    /// table; both classes occur among `rows`. `before` is the encoding of the first so many of the rows, with the same
+    /// seed.
     pub(crate) fn fit(
         column: &CategoryColumn,
         labels: &[bool],
         rows: &[u32],
         seed: u64,
-    ) -> (TargetEncoding, Vec<f64>) {
-        // The last tally is that of missing values.
-        let categories = column.dictionary.len() + 1;
-        let index = |row: u32| match column.codes[row as usize] {
-            MISSING_CODE => categories - 1,
-            code => code as usize,
-        };
-        let mut folds = vec![[Tally::default(); FOLDS]; categories];
-        for &row in rows {
-            let tally = &mut folds[index(row)][fold(row, seed)];
+        before: Option<(usize, &TargetEncoding)>,
+    ) -> (TargetEncoding, FoldScores) {
+        // The last is that of missing values.
+        let missing = column.dictionary.len();
+        let mut folds = vec![[Tally::default(); FOLDS]; missing + 1];
+        let mut kept: Vec<usize> = Vec::new();
+        let done =
+            before.map_or(0, |(done, before)| match before.put_counts(column, &mut folds, &mut kept) {
+                true => done,
+                false => {
+                    folds.fill([Tally::default(); FOLDS]);
+                    kept.clear();
+                    0
+                }
+            });
+        for &row in &rows[done..] {
+            let code = (column.codes[row as usize] as usize).min(missing);
+            let tally = &mut folds[code][fold(row, seed)];
             tally.rows += 1;
             tally.positives += u32::from(labels[row as usize]);
         }
-        let sum = |of: &[Tally]| {
-            of.iter().fold(Tally::default(), |a, b| Tally {
-                rows: a.rows + b.rows,
-                positives: a.positives + b.positives,
-            })
-        };
-        let totals: Vec<Tally> = folds.iter().map(|f| sum(f)).collect();
-        let all = sum(&totals);
-        let prior = f64::from(all.positives) / f64::from(all.rows);
-        let out_of_fold: Vec<[f32; FOLDS]> = folds
-            .iter()
-            .zip(&totals)
-            .map(|(folds, &total)| {
-                if total.rows == 0 {
-                    [0.0; FOLDS]
-                } else {
-                    folds.map(|fold| total.minus(fold).log_odds(prior))
-                }
-            })
-            .collect();
-        let values = rows.iter().map(|&row| f64::from(out_of_fold[index(row)][fold(row, seed)])).collect();
+        let totals: Vec<Tally> = folds.iter().map(|f| Tally::of(f)).collect();
+        let all = Tally::of(&totals);
+        let prior = all.share();
 
-        let mut kept: Vec<usize> = (0..categories - 1).filter(|&c| totals[c].rows >= MIN_ROWS).collect();
-        kept.sort_unstable_by(|&a, &b| column.dictionary[a].cmp(&column.dictionary[b]));
+        let mut scores: FoldScores = vec![[0.0; FOLD_LANES]; folds.len()];
+        for (c, score) in scores.iter_mut().enumerate().filter(|(c, _)| totals[*c].rows > 0) {
+            for (score, fold) in score.iter_mut().zip(folds[c]) {
+                *score = totals[c].minus(fold).log_odds(prior);
+            }
+        }
+        let counted = scores.iter().zip(&folds).flat_map(|(scores, folds)| {
+            scores.iter().zip(folds).map(|(score, fold)| (f64::from(*score), fold.rows))
+        });
+        let scale = NumericScale::fit_counted(counted);
+        scores.iter_mut().flatten().for_each(|v| *v = scale.score(f64::from(*v)) as f32);
+
+        // What was kept before is sorted already, which the sort makes use of.
+        let mut is_kept = vec![false; missing];
+        kept.iter().for_each(|&c| is_kept[c] = true);
+        kept.extend((0..missing).filter(|&c| !is_kept[c] && totals[c].rows > 0));
+        let complete = kept.len() <= MAX_KEPT;
+        if !complete {
+            kept.retain(|&c| totals[c].rows >= MIN_ROWS);
+        }
+        kept.sort_by(|&a, &b| column.dictionary[a].cmp(&column.dictionary[b]));
         let encoding = TargetEncoding {
-            log_odds: kept.iter().map(|&c| totals[c].log_odds(prior)).collect(),
+            folds: kept.iter().map(|&c| folds[c]).collect(),
             names: kept.into_iter().map(|c| column.dictionary[c].clone()).collect(),
-            missing: totals[categories - 1].log_odds(prior),
-            unseen: Tally::default().log_odds(prior),
+            missing: folds[missing],
+            all,
+            complete,
+            scale,
         };
-        (encoding, values)
+        (encoding, scores)
     }
 
-    /// Log-odds of these rows, put by position.
-    pub(crate) fn transform(&self, column: &CategoryColumn, rows: &[u32], mut put: impl FnMut(usize, f64)) {
-        let of = |name: &str| match self.names.binary_search_by(|kept| kept.as_str().cmp(name)) {
-            Ok(at) => self.log_odds[at],
-            Err(_) => self.unseen,
+    /// Puts its counts by code, and its codes in the order of its names; false if it does not have all of them, or the
+    /// column does not.
+    fn put_counts(
+        &self,
+        column: &CategoryColumn,
+        folds: &mut [[Tally; FOLDS]],
+        codes: &mut Vec<usize>,
+    ) -> bool {
+        if let Some(last) = folds.last_mut() {
+            *last = self.missing;
+        }
+        self.complete
+            && self.names.iter().zip(&self.folds).all(|(name, counts)| match column.code(name) {
+                Some(code) => {
+                    folds[code as usize] = *counts;
+                    codes.push(code as usize);
+                    true
+                }
+                None => false,
+            })
+    }
+
+    /// The score of a category, or of a missing value.
+    pub(crate) fn score(&self, name: Option<&str>) -> f32 {
+        self.scale.score(f64::from(self.log_odds(name))) as f32
+    }
+
+    fn log_odds(&self, name: Option<&str>) -> f32 {
+        let tally = match name {
+            None => Tally::of(&self.missing),
+            Some(name) => match self.names.binary_search_by(|kept| kept.as_str().cmp(name)) {
+                Ok(at) => Tally::of(&self.folds[at]),
+                Err(_) => Tally::default(),
+            },
         };
-        map_codes(column, rows, self.missing, of, |i, value| put(i, f64::from(value)));
+        tally.log_odds(self.all.share())
+    }
+
+    /// Of the log-odds that the training rows have.
+    pub(crate) fn scale(&self) -> &NumericScale {
+        &self.scale
     }
 
     pub(crate) fn is_valid(&self) -> bool {
-        self.names.len() == self.log_odds.len()
+        let possible = |t: &Tally| t.positives <= t.rows && t.rows < 1 << 28;
+        self.names.len() == self.folds.len()
             && self.names.windows(2).all(|w| w[0] < w[1])
-            && self.log_odds.iter().chain([&self.missing, &self.unseen]).all(|v| v.is_finite())
+            && self.folds.iter().chain([&self.missing]).flatten().all(possible)
+            && (1..self.all.rows).contains(&self.all.positives)
+            && self.scale.is_valid()
     }
 }
 
 /// The fold of a row: by its index and the seed only, so that it stays when the table grows.
-fn fold(row: u32, seed: u64) -> usize {
-    (derive(seed, u64::from(row)) % FOLDS as u64) as usize
+pub(crate) fn fold(row: u32, seed: u64) -> usize {
+    // The upper half of the hash as a fraction of 2^32.
+    (((derive(seed, u64::from(row)) >> 32) * FOLDS as u64) >> 32) as usize
 }
 
 #[cfg(test)]
@@ -142,10 +223,10 @@ mod tests {
     fn scored_rows_are_encoded_by_all_training_rows() {
         let table = column(&[Some("a"), Some("a"), Some("b"), Some("b"), None, None, Some("unseen")]);
         let labels = [true, true, false, false, true, false, false];
-        let (encoding, _) = TargetEncoding::fit(table.categorical(0), &labels, &[0, 1, 2, 3, 4, 5], 1);
-        let mut found = vec![0.0; 4];
-        encoding.transform(table.categorical(0), &[0, 2, 4, 6], |i, v| found[i] = v);
+        let (encoding, _) = TargetEncoding::fit(table.categorical(0), &labels, &[0, 1, 2, 3, 4, 5], 1, None);
+        let log_odds = |name| f64::from(encoding.log_odds(name));
         // Prior 1/2: (2 + 5) / (0 + 5), its inverse, and even odds for what says nothing.
+        let found = [Some("a"), Some("b"), None, Some("unseen")].map(log_odds);
         let expected = [(7f64 / 5.0).ln(), (5f64 / 7.0).ln(), 0.0, 0.0];
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
         assert!(encoding.is_valid());
@@ -157,12 +238,32 @@ mod tests {
         let table = column(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
         let rows: Vec<u32> = (0..400).collect();
         let mut labels: Vec<bool> = (0..400).map(|i| i % 3 == 0).collect();
-        let value = |labels: &[bool]| TargetEncoding::fit(table.categorical(0), labels, &rows, 5).1[10];
+        let value = |labels: &[bool]| {
+            let (encoding, scores) = TargetEncoding::fit(table.categorical(0), labels, &rows, 5, None);
+            encoding.scale.value(f64::from(scores[5][fold(10, 5)]))
+        };
         let before = value(&labels);
         // Exchange the row's label with that of another category in its fold: the prior stays, the value must.
         let other = (0..400u32).find(|&r| labels[r as usize] != labels[10] && r / 2 != 5).unwrap();
         labels.swap(10, other as usize);
-        assert_eq!(value(&labels), before);
+        assert!((value(&labels) - before).abs() < 1e-6);
+    }
+
+    #[test]
+    fn rows_that_come_later_give_the_bytes_of_all_rows_at_once() {
+        let names: Vec<String> = (0..900).map(|i| format!("k{}", i * i % 70)).collect();
+        let table =
+            column(&names.iter().map(|n| Some(n.as_str()).filter(|n| *n != "k4")).collect::<Vec<_>>());
+        let rows: Vec<u32> = (0..900).filter(|r| r % 4 != 1).collect();
+        let labels: Vec<bool> = (0..900).map(|i| i % 3 == 0).collect();
+        let fit = |rows: &[u32], before: Option<(usize, &TargetEncoding)>| {
+            TargetEncoding::fit(table.categorical(0), &labels, rows, 5, before)
+        };
+        let first = fit(&rows[..300], None).0;
+        assert_eq!(fit(&rows, Some((300, &first))), fit(&rows, None));
+        let other =
+            TargetEncoding { names: vec!["elsewhere".into()], folds: vec![Default::default()], ..first };
+        assert_eq!(fit(&rows, Some((300, &other))), fit(&rows, None), "counts of another table are not used");
     }
 
     #[test]

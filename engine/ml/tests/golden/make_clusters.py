@@ -1,9 +1,14 @@
-"""Golden numbers of clusters from scikit-learn, read by the tests of tidemill-ml.
+"""Golden numbers of clusters from scikit-learn and River, read by the tests of tidemill-ml.
 
-Bless again, from engine/ml:  pip install scikit-learn && python tests/golden/make_clusters.py
+Bless again, from engine/ml:  pip install scikit-learn river river-extra && python tests/golden/make_clusters.py
 Writes clusters.json and kmeans.json beside this file; review the difference before committing it.
 """
+import importlib
 import json
+import sys
+import types
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,59 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silho
 from sklearn.preprocessing import StandardScaler
 
 HERE = Path(__file__).parent
+
+
+def river_extra():
+    """The cluster metrics that River 0.14 handed to river-extra, with the helper as River 0.14 had it.
+
+    The package as a whole wants River 0.14; these modules want only its minkowski_distance, which took no root there
+    (river/utils/math.py of 0.14.0): they take it themselves.
+    """
+    import river
+    from river import metrics
+
+    squared = lambda a, b, p: sum(abs(a.get(k, 0) - b.get(k, 0)) ** p for k in {*a, *b})
+    river.utils.math.minkowski_distance = squared
+    where = next(iter(find_spec("river_extra").submodule_search_locations))
+    for name, path in [("river_extra", where), ("river_extra.metrics", f"{where}/metrics"),
+                       ("river_extra.metrics.cluster", f"{where}/metrics/cluster")]:
+        package = types.ModuleType(name)
+        package.__path__ = [path]
+        sys.modules[name] = package
+    load = lambda name: importlib.import_module(f"river_extra.metrics.cluster.{name}")
+    ssw = load("ssw")
+    return dict(ssw=ssw.SSW, cohesion=ssw.Cohesion, ssb=load("ssb").SSB, separation=load("separation").Separation,
+                bic_river=load("bic").BIC, xie_beni=load("xiebeni").XieBeni, silhouette_river=metrics.Silhouette)
+
+
+RIVER = river_extra()
+
+
+def river_scores(x, clusters, centres):
+    """River's metrics of points with fixed centres. None where River gives an infinity or fails."""
+    rows = [dict(enumerate(map(float, row))) for row in x]
+    centres = {i: dict(enumerate(map(float, c))) for i, c in enumerate(centres)}
+    out = {}
+    for name, make in RIVER.items():
+        metric = make()
+        try:
+            for row, c in zip(rows, clusters):
+                metric.update(row, int(c), centres)
+            value = float(metric.get())
+        except ValueError:
+            value = None
+        out[name] = value if value is not None and np.isfinite(value) else None
+    if len(centres) < 2:
+        # River gives 0 for the least distance of no two centres, and asks the only centre for a second.
+        out["silhouette_river"] = out["xie_beni"] = None
+    # Its text's formula: the variance is that of the sum, n times what its code takes.
+    n, columns = np.shape(x)
+    bic = out["bic_river"]
+    if n <= len(centres) or out["ssw"] == 0:
+        # River leaves out the terms with the logarithm of 0, and so all that depends on the rows.
+        bic = out["bic_river"] = None
+    out["bic"] = None if bic is None else bic - n * columns / 2 * float(np.log(n))
+    return out
 
 
 def metrics(name, points, clusters, centres):
@@ -28,7 +86,7 @@ def metrics(name, points, clusters, centres):
             rows=len(x), left_out=0, clusters=k, inertia=float(((x - m[c]) ** 2).sum()),
             silhouette=score(silhouette_score),
             calinski_harabasz=score(calinski_harabasz_score) if spread else None,
-            davies_bouldin=score(davies_bouldin_score)))
+            davies_bouldin=score(davies_bouldin_score), **river_scores(x, c, m)))
 
 
 def fitted(name, x, k):
@@ -53,7 +111,8 @@ cases = [
     metrics("a cluster each", line[1:5], [0, 1, 2, 3], line[1:5]),
     metrics("one row", [[1.0, 2.0]], [0], [[0.0, 0.0]]),
 ]
-head = dict(made_by=f"make_clusters.py, scikit-learn {sklearn.__version__}")
+head = dict(made_by=f"make_clusters.py, scikit-learn {sklearn.__version__}, river {version('river')}, "
+                    f"river-extra {version('river-extra')}")
 (HERE / "clusters.json").write_text(json.dumps(dict(head, cases=cases), indent=1) + "\n")
 
 x = np.round(np.concatenate([apart * [10, 0.1] + [500, -3], cloud[:, :2] * [5, 0.05] + [500, -3]]), 4)

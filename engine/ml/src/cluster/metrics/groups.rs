@@ -1,0 +1,65 @@
+//! Metrics about the means of the clusters' own rows, as scikit-learn has them.
+
+use super::Clustered;
+use crate::cluster::squared_distance;
+use rayon::prelude::*;
+
+/// Size and mean of every cluster, none of them empty.
+pub(super) struct Groups {
+    sizes: Vec<f64>,
+    /// Row-major: clusters × columns.
+    means: Vec<f64>,
+}
+
+impl Groups {
+    pub(super) fn of(of: Clustered<'_>, count: usize) -> Groups {
+        let mut groups = Groups { sizes: vec![0.0; count], means: vec![0.0; count * of.points.columns] };
+        for (point, cluster) in of.rows() {
+            groups.sizes[cluster as usize] += 1.0;
+            let mean = &mut groups.means[cluster as usize * of.points.columns..][..of.points.columns];
+            mean.iter_mut().zip(point).for_each(|(m, x)| *m += x);
+        }
+        for (mean, size) in groups.means.chunks_exact_mut(of.points.columns).zip(&groups.sizes) {
+            mean.iter_mut().for_each(|m| *m /= size);
+        }
+        groups
+    }
+
+    pub(super) fn calinski_harabasz(&self, of: Clustered<'_>) -> Option<f64> {
+        let (rows, count) = (of.clusters.len() as f64, self.sizes.len() as f64);
+        let means = || self.means.chunks_exact(of.points.columns);
+        let mut middle = vec![0.0; of.points.columns];
+        for (mean, size) in means().zip(&self.sizes) {
+            middle.iter_mut().zip(mean).for_each(|(m, x)| *m += x * size / rows);
+        }
+        let between: f64 =
+            means().zip(&self.sizes).map(|(mean, size)| size * squared_distance(mean, &middle)).sum();
+        let within: f64 = of.rows().map(|(point, c)| squared_distance(point, self.mean(of, c))).sum();
+        (within > 0.0)
+            .then(|| (between / (count - 1.0)) / (within / (rows - count)))
+            .filter(|v| v.is_finite())
+    }
+
+    pub(super) fn davies_bouldin(&self, of: Clustered<'_>) -> f64 {
+        let count = self.sizes.len();
+        let mut spread = vec![0.0; count];
+        for (point, cluster) in of.rows() {
+            spread[cluster as usize] += squared_distance(point, self.mean(of, cluster)).sqrt();
+        }
+        spread.iter_mut().zip(&self.sizes).for_each(|(s, size)| *s /= size);
+        let worst = |i: usize| {
+            let likeness = |j: usize| {
+                let apart = squared_distance(self.mean(of, i as u32), self.mean(of, j as u32)).sqrt();
+                if i == j || apart == 0.0 { 0.0 } else { (spread[i] + spread[j]) / apart }
+            };
+            (0..count).map(likeness).fold(0.0, f64::max)
+        };
+        // Collected before the sum, so that its order is that of the clusters.
+        let worst: Vec<f64> = (0..count).into_par_iter().map(worst).collect();
+        worst.iter().sum::<f64>() / count as f64
+    }
+
+    fn mean(&self, of: Clustered<'_>, cluster: u32) -> &[f64] {
+        &self.means[cluster as usize * of.points.columns..][..of.points.columns]
+    }
+}

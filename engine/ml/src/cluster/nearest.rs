@@ -1,0 +1,160 @@
+//! The nearest and second nearest centre of every point, eight points at a time.
+//!
+//! Points are row-major. Eight rows are turned into columns of eight lanes, so that the compiler makes vector
+//! instructions of the loop over lanes; a lane adds its squares in the order of columns, so a distance is the same number
+//! whatever rows stand beside it. Of equal distances the first centre counts.
+
+use rayon::prelude::*;
+
+/// Rows that are worked on together.
+pub(super) const LANES: usize = 8;
+
+/// Rows of a parallel piece of work that only writes its own rows.
+const PIECE_ROWS: usize = 4_096;
+
+/// Rows of coordinates, row-major; at least one column.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Points<'a> {
+    pub(super) columns: usize,
+    pub(super) values: &'a [f64],
+}
+
+impl<'a> Points<'a> {
+    pub(super) fn rows(self) -> usize {
+        self.values.len() / self.columns
+    }
+
+    pub(super) fn row(self, row: usize) -> &'a [f64] {
+        &self.values[row * self.columns..][..self.columns]
+    }
+
+    /// Rows `from` to `from + count - 1`.
+    pub(super) fn slice(self, from: usize, count: usize) -> Points<'a> {
+        Points { values: &self.values[from * self.columns..][..count * self.columns], ..self }
+    }
+}
+
+/// Eight rows, a column each entry.
+pub(super) struct Tile(Vec<[f64; LANES]>);
+
+impl Tile {
+    pub(super) fn new(columns: usize) -> Tile {
+        Tile(vec![[0.0; LANES]; columns])
+    }
+
+    /// Takes up to eight rows, at least one; lanes beyond the last repeat the first.
+    pub(super) fn load(&mut self, points: Points<'_>, rows: impl Iterator<Item = usize>) {
+        let mut lanes = 0;
+        for (lane, row) in rows.take(LANES).enumerate() {
+            for (column, &x) in self.0.iter_mut().zip(points.row(row)) {
+                column[lane] = x;
+            }
+            lanes = lane + 1;
+        }
+        for column in &mut self.0 {
+            let first = column[0];
+            column[lanes..].fill(first);
+        }
+    }
+
+    /// Takes rows `from` to `from + count - 1`, at least one of them.
+    pub(super) fn load_run(&mut self, points: Points<'_>, from: usize, count: usize) {
+        self.load(points, from..from + count.min(LANES));
+    }
+
+    /// Squared distance of every lane to a point.
+    #[inline(always)]
+    pub(super) fn squared_to(&self, point: &[f64]) -> [f64; LANES] {
+        let mut sums = [0.0; LANES];
+        for (column, &m) in self.0.iter().zip(point) {
+            for lane in 0..LANES {
+                let apart = column[lane] - m;
+                sums[lane] += apart * apart;
+            }
+        }
+        sums
+    }
+
+    /// The two nearest of these centres (row-major) to every lane.
+    #[inline(always)]
+    pub(super) fn nearest_two(&self, centres: &[f64]) -> NearestTwo {
+        let mut found = NearestTwo {
+            squared: [f64::INFINITY; LANES],
+            second: [f64::INFINITY; LANES],
+            cluster: [0; LANES],
+        };
+        for (centre, cluster) in centres.chunks_exact(self.0.len()).zip(0u64..) {
+            let squared = self.squared_to(centre);
+            for lane in 0..LANES {
+                let is_nearer = squared[lane] < found.squared[lane];
+                let is_second = squared[lane] < found.second[lane];
+                let second = if is_second { squared[lane] } else { found.second[lane] };
+                found.second[lane] = if is_nearer { found.squared[lane] } else { second };
+                found.squared[lane] = if is_nearer { squared[lane] } else { found.squared[lane] };
+                found.cluster[lane] = if is_nearer { cluster } else { found.cluster[lane] };
+            }
+        }
+        found
+    }
+}
+
+/// Of every lane: its nearest centre, the squared distance to it, and that to the second nearest (infinite without one).
+pub(super) struct NearestTwo {
+    pub(super) squared: [f64; LANES],
+    pub(super) second: [f64; LANES],
+    /// As wide as a distance, so that the choice is one vector instruction.
+    pub(super) cluster: [u64; LANES],
+}
+
+/// The nearest of these centres (row-major) to every point, and the squared distance to it.
+pub(super) fn assign(points: Points<'_>, centres: &[f64]) -> (Vec<u32>, Vec<f64>) {
+    let mut clusters = vec![0u32; points.rows()];
+    let mut squared = vec![0.0; points.rows()];
+    let pieces = points.values.par_chunks(PIECE_ROWS * points.columns);
+    let outputs = clusters.par_chunks_mut(PIECE_ROWS).zip(squared.par_chunks_mut(PIECE_ROWS));
+    pieces.zip(outputs).for_each(|(values, (clusters, squared))| {
+        let points = Points { values, ..points };
+        let mut tile = Tile::new(points.columns);
+        let eights = clusters.chunks_mut(LANES).zip(squared.chunks_mut(LANES));
+        for (eight, (clusters, squared)) in eights.enumerate() {
+            tile.load_run(points, eight * LANES, clusters.len());
+            let found = tile.nearest_two(centres);
+            clusters.iter_mut().zip(found.cluster).for_each(|(to, c)| *to = c as u32);
+            squared.iter_mut().zip(found.squared).for_each(|(to, d)| *to = d);
+        }
+    });
+    (clusters, squared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::squared_distance;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_two_nearest_are_those_of_a_plain_search(
+            columns in 1usize..5, rows in 1usize..40, clusters in 1usize..6, noise in any::<u64>(),
+        ) {
+            let number = |i: usize| (crate::seed::derive(noise, i as u64) % 7) as f64;
+            let values: Vec<f64> = (0..rows * columns).map(number).collect();
+            let centres: Vec<f64> = (0..clusters * columns).map(|i| number(i + 10_000)).collect();
+            let points = Points { columns, values: &values };
+            let (assigned, squared) = assign(points, &centres);
+            for row in 0..rows {
+                let mut distances: Vec<(f64, u32)> = centres
+                    .chunks_exact(columns)
+                    .zip(0..)
+                    .map(|(centre, c)| (squared_distance(points.row(row), centre), c))
+                    .collect();
+                distances.sort_by(|a, b| a.partial_cmp(b).unwrap());
+                prop_assert_eq!((squared[row], assigned[row]), distances[0]);
+                let mut tile = Tile::new(columns);
+                tile.load_run(points, row, 1);
+                let found = tile.nearest_two(&centres);
+                prop_assert_eq!(found.second[0], distances.get(1).map_or(f64::INFINITY, |d| d.0));
+            }
+        }
+    }
+}

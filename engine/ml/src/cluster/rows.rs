@@ -1,0 +1,68 @@
+//! From table rows to points: which rows have a place among the points, and where it is.
+
+use crate::encode::scale::NumericScale;
+use crate::{Error, FeatureTable};
+use rayon::prelude::*;
+
+/// Rows of a parallel piece of work; their coordinates stay in a core's cache.
+const PIECE_ROWS: usize = 2_048;
+
+/// Refuses text columns.
+pub(super) fn check_numeric(table: &FeatureTable) -> Result<(), Error> {
+    match table.categorical_names() {
+        [] => Ok(()),
+        names => Err(Error::TextColumns { columns: names.to_vec() }),
+    }
+}
+
+/// Whether a row has a value in every column.
+pub(super) fn is_complete(table: &FeatureTable, row: u32) -> bool {
+    (0..table.features()).all(|c| !table.numeric(c)[row as usize].is_nan())
+}
+
+/// Those of these rows that have a value in every column.
+pub(super) fn complete(table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
+    let of_piece = |rows: &[u32]| rows.iter().copied().filter(|&row| is_complete(table, row)).collect();
+    let pieces: Vec<Vec<u32>> = rows.par_chunks(PIECE_ROWS).map(of_piece).collect();
+    pieces.concat()
+}
+
+/// Scores of these rows, row-major: rows × columns.
+pub(super) fn standardise(scales: &[NumericScale], table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
+    let columns = scales.len();
+    let mut values = vec![0.0; rows.len() * columns];
+    let pieces = values.par_chunks_mut(PIECE_ROWS * columns).zip(rows.par_chunks(PIECE_ROWS));
+    pieces.for_each(|(values, rows)| {
+        for (c, scale) in scales.iter().enumerate() {
+            let column = table.numeric(c);
+            for (point, &row) in values.chunks_exact_mut(columns).zip(rows) {
+                point[c] = scale.score(column[row as usize]);
+            }
+        }
+    });
+    values
+}
+
+/// Scales of the columns over these rows, each row counting as often as its weight says.
+pub(super) fn scales(table: &FeatureTable, rows: &[u32], weights: Option<&[f64]>) -> Vec<NumericScale> {
+    let of_column = |c: usize| {
+        let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
+        match weights {
+            None => NumericScale::fit(values),
+            Some(weights) => NumericScale::fit_weighted(values.zip(weights.iter().copied())),
+        }
+    };
+    (0..table.features()).into_par_iter().map(of_column).collect()
+}
+
+/// Centres that are scores, in the columns' own units.
+pub(super) fn values_of(scales: &[NumericScale], centres: &[f64]) -> Vec<Vec<f64>> {
+    let value = |(score, scale): (&f64, &NumericScale)| scale.value(*score);
+    centres.chunks_exact(scales.len()).map(|c| c.iter().zip(scales).map(value).collect()).collect()
+}
+
+/// Centres in the columns' own units, as scores.
+pub(super) fn scores_of(scales: &[NumericScale], centres: &[Vec<f64>]) -> Vec<f64> {
+    let score = |(value, scale): (&f64, &NumericScale)| scale.score(*value);
+    centres.iter().flat_map(|centre| centre.iter().zip(scales).map(score)).collect()
+}
