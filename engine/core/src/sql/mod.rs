@@ -81,6 +81,7 @@ pub(crate) fn job_session(
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = SessionContext::new_with_config_rt(config, runtime);
+    functions::register(&context);
     let catalog = MemoryCatalogProvider::new();
     for other in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), other.clone());
@@ -103,6 +104,20 @@ pub(crate) fn job_session(
 /// Storage.
 pub(crate) async fn files_table(paths: &[PathBuf]) -> Result<Arc<dyn TableProvider>> {
     Ok(catalog::parquet_table(paths, None).await?)
+}
+
+/// A job's table as it is committed now; `full` is its name with the schema. `None`: it has no file.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub(crate) async fn committed_table(
+    lake: &Lake,
+    schema_name: &str,
+    full: &str,
+) -> Result<Option<Arc<dyn TableProvider>>> {
+    let name = full.rsplit('.').next().unwrap_or(full);
+    let schema = JobSchema::new(lake.clone(), schema_name.to_owned(), Arc::default());
+    Ok(schema.table(name).await?)
 }
 
 /// Runs one reading statement. A table that is not there is answered with the nearest, an ambiguous bare name
