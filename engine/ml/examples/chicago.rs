@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use tidemill_ml::{
     Algorithm, BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, KMeans, KMeansParams,
-    LogisticRegressionParams, RandomForestParams,
+    LogisticRegressionParams, RandomForestParams, SgdClassifierParams,
 };
 
 const NUMERIC: [&str; 10] = [
@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} rows, {} positive", table.rows(), labels.iter().filter(|l| **l).count());
     for algorithm in [
         Algorithm::LogisticRegression(LogisticRegressionParams::default()),
+        Algorithm::SgdClassifier(SgdClassifierParams::default()),
         Algorithm::DecisionTree(DecisionTreeParams::default()),
         Algorithm::RandomForest(RandomForestParams::default()),
         Algorithm::RandomForest(RandomForestParams {

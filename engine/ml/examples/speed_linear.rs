@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tidemill_ml::{
     Algorithm, BinaryMetrics, Classifier, FeatureTable, LinearCategories, LogisticBackend,
-    LogisticRegressionParams,
+    LogisticRegressionParams, SgdClassifierParams,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,6 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (task, params) in tasks.iter().filter(|(task, _)| is_wanted(task)) {
         fit(task, params, &raw, &labels)?;
     }
+    if is_wanted("sgd") {
+        sgd(&numbers(&folder, labels.len())?, &labels)?;
+    }
     if folder.join("dense.f64").exists() {
         let dense = dense_table(&folder, labels.len())?;
         let plain = LogisticRegressionParams { standardise: false, ..logistic() };
@@ -48,6 +51,27 @@ fn main() -> Result<(), Box<dyn Error>> {
             fit(task, params, &dense, &labels)?;
         }
     }
+    Ok(())
+}
+
+/// One pass over the ten numbers: cold, then as new rows.
+fn sgd(table: &FeatureTable, labels: &[bool]) -> Result<(), Box<dyn Error>> {
+    let rows: Vec<u32> = (0..table.rows() as u32).collect();
+    let params = SgdClassifierParams { epochs: 1, ..SgdClassifierParams::default() };
+    let algorithm = Algorithm::SgdClassifier(params);
+    let (model, seconds, cpu_seconds) = timed(|| Classifier::fit(&algorithm, table, labels, &rows, 42, None));
+    let model = model?;
+    let (more, partial_seconds, partial_cpu_seconds) = timed(|| model.partial_fit(table, labels, &rows, 42));
+    let metrics = BinaryMetrics::compute(labels, &more?.predict_proba(table, &rows)?)?;
+    println!(
+        "{}",
+        json!({
+            "task": "sgd", "rows": rows.len(), "threads": rayon::current_num_threads(), "seconds": seconds,
+            "cpu_seconds": cpu_seconds, "partial_seconds": partial_seconds,
+            "partial_cpu_seconds": partial_cpu_seconds, "auc": metrics.auc,
+            "rows_per_cpu_second": rows.len() as f64 / partial_cpu_seconds,
+        })
+    );
     Ok(())
 }
 
@@ -122,6 +146,16 @@ fn raw_table(folder: &Path, rows: usize) -> Result<FeatureTable, Box<dyn Error>>
         let codes = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let text: Vec<String> = codes.map(|code| format!("k{code}")).collect();
         table.push_category(c, text.iter().map(|t| Some(t.as_str())));
+    }
+    table.finish_append()?;
+    assert_eq!(table.rows(), rows, "rows of the columns and of the labels");
+    Ok(table)
+}
+
+fn numbers(folder: &Path, rows: usize) -> Result<FeatureTable, Box<dyn Error>> {
+    let mut table = FeatureTable::new((0..10).map(|c| format!("numeric_{c}")).collect(), vec![]);
+    for c in 0..10 {
+        table.push_numeric(c, floats(&folder.join(format!("numeric_{c}.f64")))?);
     }
     table.finish_append()?;
     assert_eq!(table.rows(), rows, "rows of the columns and of the labels");

@@ -1,10 +1,12 @@
 //! A fitted binary classifier of any algorithm.
 
 use crate::file::{self, Kind};
-use crate::forest::{DecisionTreeParams, Forest, RandomForestParams};
+use crate::forest::{Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Tree};
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
+use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
-use crate::{Error, FeatureTable};
+use crate::{Error, FeatureTable, TrainingRows};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// What to train, with its settings.
@@ -18,15 +20,22 @@ pub enum Algorithm {
     RandomForest(RandomForestParams),
     /// One tree over histograms, learned from every row once.
     DecisionTree(DecisionTreeParams),
+    /// Gradient boosting of trees over histograms.
+    GradientBoosting(GradientBoostingParams),
+    /// Logistic regression by stochastic gradient descent.
+    SgdClassifier(SgdClassifierParams),
 }
 
 impl Algorithm {
-    /// The name in job files and metrics: `logistic_regression`, `random_forest` or `decision_tree`.
+    /// The name in job files and metrics: `logistic_regression`, `random_forest`, `decision_tree`,
+    /// `gradient_boosting` or `sgd_classifier`.
     pub fn name(&self) -> &'static str {
         match self {
             Algorithm::LogisticRegression(_) => "logistic_regression",
             Algorithm::RandomForest(_) => "random_forest",
             Algorithm::DecisionTree(_) => "decision_tree",
+            Algorithm::GradientBoosting(_) => "gradient_boosting",
+            Algorithm::SgdClassifier(_) => "sgd_classifier",
         }
     }
 
@@ -40,6 +49,8 @@ impl Algorithm {
             Algorithm::LogisticRegression(params) => params.validate(),
             Algorithm::RandomForest(params) => params.validate(),
             Algorithm::DecisionTree(params) => params.validate(),
+            Algorithm::GradientBoosting(params) => params.validate(),
+            Algorithm::SgdClassifier(params) => params.validate(),
         }
     }
 }
@@ -59,10 +70,12 @@ enum Model {
     Forest(Forest),
     /// A forest of one tree. New variants come last: their order is in the file.
     Tree(Forest),
+    Boosted(Boosted),
+    Sgd(SgdModel),
 }
 
 impl Classifier {
-    /// Fits on some rows of a table.
+    /// Fits on some rows of a table, which weigh the same: [`fit_rows`](Classifier::fit_rows) without weights.
     ///
     /// `labels` has one value a row of the table; `rows` are the training rows, strictly ascending. `seed` decides every
     /// random choice; the result does not depend on the number of threads. `warm_start` is the previous model: logistic
@@ -81,21 +94,48 @@ impl Classifier {
         seed: u64,
         warm_start: Option<&Classifier>,
     ) -> Result<Classifier, Error> {
+        Classifier::fit_rows(algorithm, &TrainingRows::new(table, labels, rows), seed, warm_start)
+    }
+
+    /// Fits on rows that may weigh differently; the rest as for [`fit`](Classifier::fit). Weights that are all the same
+    /// change nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](Classifier::fit); [`Error::BadWeight`]; [`Error::TooManyRows`] beyond 2²⁸ of them; and
+    /// [`Error::NotOfAlgorithm`] where weights differ and the algorithm knows none.
+    pub fn fit_rows(
+        algorithm: &Algorithm,
+        training: &TrainingRows<'_>,
+        seed: u64,
+        warm_start: Option<&Classifier>,
+    ) -> Result<Classifier, Error> {
         algorithm.validate()?;
-        check_training(table, labels, rows)?;
+        let weighing = training.check()?;
+        let mut training = TrainingRows { rows: weighing.as_deref().unwrap_or(training.rows), ..*training };
+        if training.weighs_the_same() {
+            training.weights = None;
+        }
+        let TrainingRows { table, labels, rows, weights } = training;
         let model = match algorithm {
             Algorithm::LogisticRegression(params) => {
+                if weights.is_some() {
+                    return Err(Error::NotOfAlgorithm {
+                        algorithm: algorithm.name(),
+                        what: "weights of rows",
+                    });
+                }
                 let previous =
                     warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
                         Model::Logistic(model) => Some(model),
-                        Model::Forest(_) | Model::Tree(_) => None,
+                        _ => None,
                     });
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
-            Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, table, labels, rows, seed)),
-            Algorithm::DecisionTree(params) => {
-                Model::Tree(Forest::fit_tree(params, table, labels, rows, seed))
-            }
+            Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed)),
+            Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed)),
+            Algorithm::GradientBoosting(params) => Model::Boosted(Boosted::fit(params, &training, seed)),
+            Algorithm::SgdClassifier(params) => Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?),
         };
         Ok(Classifier {
             numeric_names: table.numeric_names().to_vec(),
@@ -103,6 +143,34 @@ impl Classifier {
             training_rows: rows.len() as u64,
             model,
         })
+    }
+
+    /// The model after new rows, from where this one is: one pass over `rows`, strictly ascending and none of them
+    /// learned from before. `labels` has one value a row of the table. One class is enough, and the table may be another
+    /// than the last one. Of the algorithms only `sgd_classifier` can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPartialFit`] for other algorithms; [`Error::FeatureMismatch`], and for rows and labels the errors of
+    /// [`fit`](Classifier::fit), but for one row and one class, which are fine.
+    pub fn partial_fit(
+        &self,
+        table: &FeatureTable,
+        labels: &[bool],
+        rows: &[u32],
+        seed: u64,
+    ) -> Result<Classifier, Error> {
+        let Model::Sgd(model) = &self.model else {
+            return Err(Error::NoPartialFit { what: self.algorithm_name(), why: "fit it on all rows" });
+        };
+        self.check_features(table)?;
+        check_labels(table, labels)?;
+        table.check_training_rows(rows)?;
+        if rows.is_empty() {
+            return Err(Error::NoRows);
+        }
+        let model = Model::Sgd(model.partial_fit(table, labels, rows, seed)?);
+        Ok(Classifier { training_rows: self.training_rows + rows.len() as u64, model, ..self.clone() })
     }
 
     /// The probability of the label for each of these rows, in their order; any order, repeats allowed. Categories not
@@ -117,15 +185,74 @@ impl Classifier {
         Ok(match &self.model {
             Model::Logistic(model) => model.predict_proba(table, rows),
             Model::Forest(model) | Model::Tree(model) => model.predict_proba(table, rows),
+            Model::Boosted(model) => model.predict_proba(table, rows),
+            Model::Sgd(model) => model.predict_proba(table, rows),
         })
     }
 
-    /// The weights of a linear model; `None` for trees.
+    /// The weights of a linear model; `None` for trees. An `sgd_classifier` gives those of numeric features only: hashed
+    /// categories have no name.
     pub fn coefficients(&self) -> Option<Coefficients> {
         match &self.model {
             Model::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
-            Model::Forest(_) | Model::Tree(_) => None,
+            Model::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
+            Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) => None,
         }
+    }
+
+    /// The leaf of each of these rows in each tree, shape rows × trees: leaves are counted from the left, from 0, up to
+    /// [`leaves`](Classifier::leaves) of the tree.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`predict_proba`](Classifier::predict_proba), and [`Error::NotOfAlgorithm`] if there are no trees.
+    pub fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Result<Array2<u32>, Error> {
+        let trees = self.trees("leaves")?.len();
+        self.check_features(table)?;
+        table.check_rows(rows)?;
+        let leaves = match &self.model {
+            Model::Logistic(_) | Model::Sgd(_) => Vec::new(),
+            Model::Forest(model) | Model::Tree(model) => model.apply(table, rows),
+            Model::Boosted(model) => model.apply(table, rows),
+        };
+        Array2::from_shape_vec((rows.len(), trees), leaves).map_err(|e| Error::Encode(e.to_string()))
+    }
+
+    /// Leaves of each tree.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOfAlgorithm`] if there are no trees.
+    pub fn leaves(&self) -> Result<Vec<usize>, Error> {
+        Ok(self.trees("leaves")?.iter().map(Tree::leaves).collect())
+    }
+
+    /// Share of each feature in what the trees' splits gained, numeric features first, in order. They sum to 1, or are
+    /// all 0 where no tree has a split. For a forest each tree counts the same (scikit-learn's `feature_importances_`).
+    /// Features of many values gain more by chance: [`permutation_importances`](Classifier::permutation_importances)
+    /// does not favour them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOfAlgorithm`] if there are no trees.
+    pub fn gain_importances(&self) -> Result<&[f64], Error> {
+        match &self.model {
+            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no("gain of splits")),
+            Model::Forest(model) | Model::Tree(model) => Ok(model.gains()),
+            Model::Boosted(model) => Ok(model.gains()),
+        }
+    }
+
+    fn trees(&self, what: &'static str) -> Result<&[Tree], Error> {
+        match &self.model {
+            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no(what)),
+            Model::Forest(model) | Model::Tree(model) => Ok(model.trees()),
+            Model::Boosted(model) => Ok(model.trees()),
+        }
+    }
+
+    fn has_no(&self, what: &'static str) -> Error {
+        Error::NotOfAlgorithm { algorithm: self.algorithm_name(), what }
     }
 
     /// Names of the numeric features, in order.
@@ -149,6 +276,8 @@ impl Classifier {
             Model::Logistic(_) => "logistic_regression",
             Model::Forest(_) => "random_forest",
             Model::Tree(_) => "decision_tree",
+            Model::Boosted(_) => "gradient_boosting",
+            Model::Sgd(_) => "sgd_classifier",
         }
     }
 
@@ -175,7 +304,9 @@ impl Classifier {
         match &self.model {
             Model::Logistic(model) => model.is_valid(numeric, categorical),
             Model::Forest(model) => model.is_valid(numeric, categorical),
-            Model::Tree(model) => model.trees() == 1 && model.is_valid(numeric, categorical),
+            Model::Tree(model) => model.trees().len() == 1 && model.is_valid(numeric, categorical),
+            Model::Boosted(model) => model.is_valid(numeric, categorical),
+            Model::Sgd(model) => model.is_valid(numeric, categorical),
         }
     }
 
@@ -185,24 +316,10 @@ impl Classifier {
     }
 }
 
-fn check_training(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> Result<(), Error> {
-    if table.features() == 0 {
-        return Err(Error::NoFeatures);
-    }
-    if labels.len() != table.rows() {
-        return Err(Error::LengthMismatch { what: "labels", expected: table.rows(), found: labels.len() });
-    }
-    table.check_training_rows(rows)?;
-    match rows {
-        [] => Err(Error::NoRows),
-        [_] => Err(Error::TooFewRows { rows: 1, needed: 2 }),
-        [first, ..] => {
-            let label = labels[*first as usize];
-            match rows.iter().any(|&row| labels[row as usize] != label) {
-                true => Ok(()),
-                false => Err(Error::OneClass { label, rows: rows.len() }),
-            }
-        }
+fn check_labels(table: &FeatureTable, labels: &[bool]) -> Result<(), Error> {
+    match labels.len() == table.rows() {
+        true => Ok(()),
+        false => Err(Error::LengthMismatch { what: "labels", expected: table.rows(), found: labels.len() }),
     }
 }
 
@@ -219,6 +336,7 @@ mod tests {
             Algorithm::LogisticRegression(LogisticRegressionParams::default()),
             Algorithm::RandomForest(RandomForestParams::default()),
             Algorithm::DecisionTree(DecisionTreeParams::default()),
+            Algorithm::GradientBoosting(GradientBoostingParams::default()),
         ] {
             let labels = [true, false, false, true];
             let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();

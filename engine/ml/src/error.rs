@@ -18,6 +18,14 @@ pub enum Error {
         /// Rows needed.
         needed: usize,
     },
+    /// More rows than a model can count.
+    #[error("too many rows: {rows}, and a model learns from at most {limit}; learn from a sample")]
+    TooManyRows {
+        /// Rows given.
+        rows: usize,
+        /// Rows at most.
+        limit: usize,
+    },
     /// All training rows carry the same label.
     #[error(
         "one class only: all {rows} training rows are labelled {label}; wait for rows of the other class"
@@ -49,6 +57,22 @@ pub enum Error {
     /// The table has no column at all.
     #[error("no features: the table has neither a numeric nor a categorical column")]
     NoFeatures,
+    /// A weight of a row that is not finite, or below 0.
+    #[error("row {row} has the weight {value}, and a weight is a finite number from 0")]
+    BadWeight {
+        /// The row.
+        row: u32,
+        /// Its weight.
+        value: f64,
+    },
+    /// Something was asked of a model that this algorithm has not.
+    #[error("{algorithm} has no {what}")]
+    NotOfAlgorithm {
+        /// Name of the algorithm.
+        algorithm: &'static str,
+        /// What was asked for.
+        what: &'static str,
+    },
     /// Two inputs that belong together have different lengths.
     #[error("{what}: {found} values where {expected} belong")]
     LengthMismatch {
@@ -79,14 +103,6 @@ pub enum Error {
         /// Position in the slice.
         position: usize,
         /// The value found.
-        value: f64,
-    },
-    /// A row weight that is negative or not finite.
-    #[error("weight {value} at position {position}: weights are finite and not negative")]
-    BadWeight {
-        /// Position in the slice.
-        position: usize,
-        /// The weight given.
         value: f64,
     },
     /// A parameter outside its range.
@@ -134,6 +150,14 @@ pub enum Error {
     TableFull {
         /// The limit.
         limit: usize,
+    },
+    /// A model or transformer that cannot learn from new rows alone.
+    #[error("{what} cannot learn from new rows alone: {why}")]
+    NoPartialFit {
+        /// Name of the algorithm or transformer.
+        what: &'static str,
+        /// Why not, and what to do.
+        why: &'static str,
     },
     /// The optimiser gave up; the previous model stays the one to use.
     #[error("the fit did not converge to a finite model: {0}")]
@@ -186,6 +210,7 @@ impl Error {
         match self {
             Error::NoRows
             | Error::TooFewRows { .. }
+            | Error::TooManyRows { .. }
             | Error::TooFewForClusters { .. }
             | Error::OneClass { .. }
             | Error::Solver(_) => ErrorKind::Data,

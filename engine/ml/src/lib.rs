@@ -43,20 +43,27 @@ mod encode;
 mod error;
 mod file;
 mod forest;
+mod importance;
 mod logistic;
 mod metrics;
 mod seed;
+mod sgd;
 mod stream_stats;
 mod table;
+mod training;
 
 pub use classifier::{Algorithm, Classifier};
 pub use cluster::{
-    ClusterMetrics, ClusterStream, ClusterStreamParams, KMeans, KMeansBackend, KMeansParams,
+    ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
+    SweepPoint,
 };
 pub use error::{Error, ErrorKind};
-pub use forest::{DecisionTreeParams, RandomForestParams};
+pub use forest::{ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
-pub use metrics::BinaryMetrics;
+pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};
+pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
 pub use stream_stats::{QuantileSketch, RunningMoments};
 pub use table::{FeatureTable, MISSING_CODE};
+pub use training::TrainingRows;

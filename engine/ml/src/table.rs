@@ -179,6 +179,28 @@ impl FeatureTable {
         &self.categorical[column]
     }
 
+    /// These rows of the table as a table of their own, codes unchanged; the caller has checked the rows.
+    pub(crate) fn take(&self, rows: &[u32]) -> FeatureTable {
+        let mut taken = FeatureTable::new(self.numeric_names.clone(), self.categorical_names.clone());
+        for (to, from) in taken.numeric.iter_mut().zip(&self.numeric) {
+            *to = rows.iter().map(|&row| from[row as usize]).collect();
+        }
+        for (to, from) in taken.categorical.iter_mut().zip(&self.categorical) {
+            to.codes = rows.iter().map(|&row| from.codes[row as usize]).collect();
+            to.dictionary.clone_from(&from.dictionary);
+        }
+        taken.rows = rows.len();
+        taken
+    }
+
+    /// Exchanges the values of one feature (numeric ones first) with those of a table of the same shape.
+    pub(crate) fn swap_feature(&mut self, other: &mut FeatureTable, feature: usize) {
+        match feature.checked_sub(self.numeric.len()) {
+            None => std::mem::swap(&mut self.numeric[feature], &mut other.numeric[feature]),
+            Some(c) => std::mem::swap(&mut self.categorical[c], &mut other.categorical[c]),
+        }
+    }
+
     /// Checks that every row index is in the table.
     pub(crate) fn check_rows(&self, rows: &[u32]) -> Result<(), Error> {
         match rows.iter().find(|&&row| row as usize >= self.rows) {

@@ -5,8 +5,7 @@
 //! its 254 most frequent training categories, and one, [`OTHER_BIN`], that all the others share: the rare ones and those
 //! not seen in training. So an unseen category scores as the rare ones did.
 
-use super::map_codes;
-use crate::table::{FeatureTable, MISSING_CODE};
+use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -17,6 +16,8 @@ pub(crate) const BINS: usize = 256;
 pub(crate) const MISSING_BIN: u8 = 255;
 /// The bin of rare and unseen categories.
 pub(crate) const OTHER_BIN: u8 = 254;
+/// Rows that one task bins.
+const BLOCK: usize = 4096;
 const MAX_EDGES: usize = 254;
 const MAX_CATEGORIES: usize = 254;
 /// Edges are quantiles of at most this many values, taken at even steps: more do not move them measurably.
@@ -60,17 +61,36 @@ impl TableBins {
     /// Bins these rows of a table whose feature names the caller has checked.
     pub(crate) fn transform(&self, table: &FeatureTable, rows: &[u32]) -> BinnedRows {
         let features = self.0.len();
-        let columns: Vec<Vec<u8>> =
-            self.0.par_iter().enumerate().map(|(f, bins)| bins.column(table, f, rows)).collect();
         let mut bins = vec![0u8; features * rows.len()];
-        const BLOCK: usize = 4096;
-        bins.par_chunks_mut(BLOCK * features).enumerate().for_each(|(block, out)| {
-            for (f, column) in columns.iter().enumerate() {
-                let column = &column[block * BLOCK..];
-                out.chunks_exact_mut(features).zip(column).for_each(|(row, &bin)| row[f] = bin);
+        self.put(table, rows, &mut bins);
+        BinnedRows { features, bins }
+    }
+
+    /// Puts the bins of these rows, row-major.
+    pub(crate) fn put(&self, table: &FeatureTable, rows: &[u32], out: &mut [u8]) {
+        let features = self.0.len();
+        let columns: Vec<ColumnBinner<'_>> = self
+            .0
+            .iter()
+            .enumerate()
+            .map(|(f, bins)| ColumnBinner::new(bins, table, f, rows.len()))
+            .collect();
+        out.par_chunks_mut(BLOCK * features).zip(rows.par_chunks(BLOCK)).for_each(|(out, rows)| {
+            let mut column = [0u8; BLOCK];
+            for (f, binner) in columns.iter().enumerate() {
+                binner.put(rows, &mut column);
+                out.chunks_exact_mut(features).zip(&column).for_each(|(row, &bin)| row[f] = bin);
             }
         });
-        BinnedRows { features, bins }
+    }
+
+    /// Value bins of each numeric feature.
+    pub(crate) fn numeric_bins(&self) -> Vec<usize> {
+        let bins = |bins: &FeatureBins| match bins {
+            FeatureBins::Numeric(edges) => Some(edges.len() + 1),
+            FeatureBins::Categorical(_) => None,
+        };
+        self.0.iter().map_while(bins).collect()
     }
 
     /// Whether the bins are as `fit` makes them; a file might hold anything.
@@ -87,27 +107,96 @@ impl TableBins {
     }
 }
 
-impl FeatureBins {
-    fn column(&self, table: &FeatureTable, feature: usize, rows: &[u32]) -> Vec<u8> {
-        match self {
-            FeatureBins::Numeric(edges) => {
-                let values = table.numeric(feature);
-                rows.iter().map(|&row| numeric_bin(edges, values[row as usize])).collect()
-            }
+/// A column of a table with what turns it into bins, made ready for many rows.
+enum ColumnBinner<'a> {
+    Numeric {
+        values: &'a [f64],
+        edges: Box<PaddedEdges>,
+    },
+    /// The bin of every code.
+    Codes {
+        codes: &'a [u32],
+        bins: Vec<u8>,
+    },
+    /// Fewer rows than codes: each is looked up by its name.
+    Names {
+        column: &'a CategoryColumn,
+        bin_of: HashMap<&'a str, u8>,
+    },
+}
+
+impl<'a> ColumnBinner<'a> {
+    fn new(bins: &'a FeatureBins, table: &'a FeatureTable, feature: usize, rows: usize) -> ColumnBinner<'a> {
+        match bins {
+            FeatureBins::Numeric(edges) => ColumnBinner::Numeric {
+                values: table.numeric(feature),
+                edges: Box::new(PaddedEdges::new(edges)),
+            },
             FeatureBins::Categorical(names) => {
+                let column = table.categorical(feature - table.numeric_names().len());
                 let bin_of: HashMap<&str, u8> = names.iter().map(String::as_str).zip(0u8..).collect();
-                let mut column = vec![0; rows.len()];
-                let codes = table.categorical(feature - table.numeric_names().len());
-                let of = |name: &str| bin_of.get(name).copied().unwrap_or(OTHER_BIN);
-                map_codes(codes, rows, MISSING_BIN, of, |i, bin| column[i] = bin);
-                column
+                if rows < column.dictionary.len() {
+                    return ColumnBinner::Names { column, bin_of };
+                }
+                let bins = column.dictionary.iter().map(|name| bin_of_name(&bin_of, name)).collect();
+                ColumnBinner::Codes { codes: &column.codes, bins }
+            }
+        }
+    }
+
+    /// Bins of up to [`BLOCK`] rows.
+    fn put(&self, rows: &[u32], out: &mut [u8; BLOCK]) {
+        match self {
+            ColumnBinner::Numeric { values, edges } => edges.put(values, rows, out),
+            ColumnBinner::Codes { codes, bins } => {
+                for (out, &row) in out.iter_mut().zip(rows) {
+                    // Missing is beyond the codes.
+                    *out = bins.get(codes[row as usize] as usize).copied().unwrap_or(MISSING_BIN);
+                }
+            }
+            ColumnBinner::Names { column, bin_of } => {
+                for (out, &row) in out.iter_mut().zip(rows) {
+                    *out = match column.codes[row as usize] {
+                        MISSING_CODE => MISSING_BIN,
+                        code => bin_of_name(bin_of, &column.dictionary[code as usize]),
+                    };
+                }
             }
         }
     }
 }
 
-fn numeric_bin(edges: &[f64], x: f64) -> u8 {
-    if x.is_nan() { MISSING_BIN } else { edges.partition_point(|edge| *edge < x) as u8 }
+fn bin_of_name(bin_of: &HashMap<&str, u8>, name: &str) -> u8 {
+    bin_of.get(name).copied().unwrap_or(OTHER_BIN)
+}
+
+/// Edges filled up with infinity to the size of all bins, so that every search takes eight steps without a branch.
+struct PaddedEdges([f64; BINS]);
+
+impl PaddedEdges {
+    fn new(edges: &[f64]) -> PaddedEdges {
+        let mut padded = [f64::INFINITY; BINS];
+        padded.iter_mut().zip(edges).for_each(|(slot, &edge)| *slot = edge);
+        PaddedEdges(padded)
+    }
+
+    fn put(&self, values: &[f64], rows: &[u32], out: &mut [u8; BLOCK]) {
+        const LANES: usize = 8;
+        for (rows, out) in rows.chunks(LANES).zip(out.chunks_exact_mut(LANES)) {
+            let mut lanes = [f64::NAN; LANES];
+            lanes.iter_mut().zip(rows).for_each(|(lane, &row)| *lane = values[row as usize]);
+            // Eight searches at a time: none waits for another's loads.
+            let mut at = [0usize; LANES];
+            for half in [128, 64, 32, 16, 8, 4, 2, 1] {
+                for (at, x) in at.iter_mut().zip(&lanes) {
+                    *at += if self.0[(*at + half - 1) & 255] < *x { half } else { 0 };
+                }
+            }
+            for ((out, at), x) in out.iter_mut().zip(at).zip(lanes) {
+                *out = if x.is_nan() { MISSING_BIN } else { at as u8 };
+            }
+        }
+    }
 }
 
 fn numeric_edges(values: &[f64], rows: &[u32]) -> Vec<f64> {
@@ -160,6 +249,12 @@ fn frequent_categories(table: &FeatureTable, column: usize, rows: &[u32]) -> Vec
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn numeric_bin(edges: &[f64], x: f64) -> u8 {
+        let mut out = [0; BLOCK];
+        PaddedEdges::new(edges).put(&[x], &[0], &mut out);
+        out[0]
+    }
 
     #[test]
     fn few_values_have_a_bin_each_and_missing_has_the_last() {

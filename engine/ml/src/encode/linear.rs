@@ -259,7 +259,7 @@ fn fingerprint(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> u64 {
 }
 
 /// Calls with each code that occurs, and its category; missing values have the code after the last.
-fn each_code(column: &CategoryColumn, rows: &[u32], mut call: impl FnMut(usize, Option<&str>)) {
+pub(crate) fn each_code(column: &CategoryColumn, rows: &[u32], mut call: impl FnMut(usize, Option<&str>)) {
     let missing = column.dictionary.len();
     let mut seen = vec![false; missing + 1];
     for &row in rows {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Standard scores of a numeric feature: (x - mean) / standard deviation of the training rows that have a value.
 ///
 /// A missing value stands at the mean (score 0). A constant feature scores 0 everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct NumericScale {
     mean: f64,
     /// 1 / standard deviation; 0 for a constant feature.
@@ -83,6 +83,11 @@ impl NumericScale {
     /// 1 / standard deviation, 0 for a constant feature: what a weight on scores is multiplied by to be one on values.
     pub(crate) fn inverse(&self) -> f64 {
         self.inverse
+    }
+
+    /// Scores that are the values themselves; one that is missing stands at 0.
+    pub(crate) fn own_units() -> NumericScale {
+        NumericScale { mean: 0.0, inverse: 1.0 }
     }
 
     /// The value whose score is 0.
@@ -170,7 +175,7 @@ impl Moments {
     }
 
     /// The scale of the values; `None` if a sum overflowed.
-    fn scale(&self) -> Option<NumericScale> {
+    pub(crate) fn scale(&self) -> Option<NumericScale> {
         if !(self.mean.is_finite() && self.squares.is_finite()) {
             return None;
         }

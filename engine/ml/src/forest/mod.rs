@@ -6,88 +6,144 @@
 //! table rows ──TableBins──> BinnedRows ──each tree: draw rows, Histogram, Split──> Tree ──mean──> probability
 //! ```
 //!
-//! Each tree has a seed of its own, counts are integers and the mean is summed in the order of the trees, so the model and
-//! its scores are the same bytes for any number of threads.
+//! Each tree and node has a seed of its own, sums are of integers and the mean is summed in the order of the trees, so the
+//! model and its scores are the same bytes for any number of threads.
 
+mod boost;
+mod cell;
+mod draw;
+mod grow;
 mod histogram;
+mod leafwise;
 mod params;
 mod split;
 mod tree;
+mod walk;
 
-pub use params::{DecisionTreeParams, RandomForestParams};
+pub use params::{ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
 
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
 use crate::table::FeatureTable;
-use histogram::Entry;
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
+use crate::training::TrainingRows;
+use cell::{Cell, Draw, Source, Unweighted, Weighted};
+use draw::{Drawable, integer_weights};
+use grow::Grower;
+use params::Growth;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tree::{Grower, Tree};
+use split::{Noise, Search};
+
+pub(crate) use boost::Boosted;
+pub(crate) use draw::MAX_ROWS;
+pub(crate) use tree::Tree;
+
+/// Rows by which categories are drawn towards the node's share. Chosen, as the price of many categories was, by folds
+/// within the training rows of the Chicago arrests: at depth 5 the mean AUC of a tree went from .8846 to .8903 and that of
+/// a forest of 20 from .8951 to .8965.
+const CATEGORY_SMOOTHING: f64 = 30.0;
 
 /// A fitted forest: how features become bins, and the trees over them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Forest {
     bins: TableBins,
     trees: Vec<Tree>,
+    /// Share of each feature in the gain of all splits, mean of the trees.
+    gains: Vec<f64>,
+}
+
+/// What the trees of a fit share.
+struct Fit<'a> {
+    binned: &'a BinnedRows,
+    numeric_bins: Vec<usize>,
+    rows: Drawable<'a>,
+    growth: Growth,
+    bootstrap: bool,
+    parallel: bool,
 }
 
 impl Forest {
-    /// Fits on rows whose indices and labels (one a row of the table) the caller has checked.
-    pub(crate) fn fit(
-        params: &RandomForestParams,
-        table: &FeatureTable,
-        labels: &[bool],
-        rows: &[u32],
-        seed: u64,
-    ) -> Forest {
-        let (bins, binned, labels) = prepare(table, labels, rows);
-        let numeric = table.numeric_names().len();
-        let growth = params.growth();
-        let trees = (0..params.trees)
-            .into_par_iter()
-            .map(|tree| {
-                let mut random = Xoshiro256PlusPlus::seed_from_u64(derive(seed, u64::from(tree)));
-                let mut entries = bootstrap(&labels, &mut random);
-                Grower::new(&binned, numeric, growth, random).grow(&mut entries)
-            })
-            .collect();
-        Forest { bins, trees }
+    /// Fits on rows that the caller has checked.
+    pub(crate) fn fit(params: &RandomForestParams, training: &TrainingRows<'_>, seed: u64) -> Forest {
+        Forest::fit_trees(params.growth(), params.class_weight, training, seed, Some(params.trees))
     }
 
     /// Fits one tree on every row once; arguments as for [`fit`](Forest::fit).
-    pub(crate) fn fit_tree(
-        params: &DecisionTreeParams,
-        table: &FeatureTable,
-        labels: &[bool],
-        rows: &[u32],
+    pub(crate) fn fit_tree(params: &DecisionTreeParams, training: &TrainingRows<'_>, seed: u64) -> Forest {
+        Forest::fit_trees(params.growth(), params.class_weight, training, seed, None)
+    }
+
+    fn fit_trees(
+        growth: Growth,
+        class_weight: ClassWeight,
+        training: &TrainingRows<'_>,
         seed: u64,
+        bootstraps: Option<u32>,
     ) -> Forest {
-        let (bins, binned, labels) = prepare(table, labels, rows);
-        let random = Xoshiro256PlusPlus::seed_from_u64(derive(seed, 0));
-        let once = |(label, row): (&u32, u32)| Entry { row, draws_and_label: 1 << 1 | label };
-        let mut entries: Vec<Entry> = labels.iter().zip(0u32..).map(once).collect();
-        let numeric = table.numeric_names().len();
-        let tree = Grower::new(&binned, numeric, params.growth(), random).grow(&mut entries);
-        Forest { bins, trees: vec![tree] }
+        let bins = TableBins::fit(training.table, training.rows);
+        let binned = bins.transform(training.table, training.rows);
+        let rows = Drawable { rows: training.rows, labels: training.labels, by_table_row: false };
+        let classes = rows.class_scale(class_weight);
+        let trees = bootstraps.unwrap_or(1);
+        let fit = Fit {
+            numeric_bins: bins.numeric_bins(),
+            binned: &binned,
+            rows,
+            growth,
+            bootstrap: bootstraps.is_some(),
+            // Many trees keep all threads busy, and each thread then has one tree in memory.
+            parallel: (trees as usize) < 2 * rayon::current_num_threads(),
+        };
+        let grown = match training.weights {
+            None => fit.trees(Unweighted, classes, trees, seed),
+            Some(weights) => {
+                let weights: Vec<f64> = training.rows.iter().map(|&row| weights[row as usize]).collect();
+                let largest = weights.iter().copied().fold(0.0, f64::max);
+                let by_class = |(i, weight): (usize, &f64)| {
+                    let positive = training.labels[training.rows[i] as usize];
+                    // Of the largest: a product of two large numbers might overflow.
+                    weight / largest * if positive { classes.positive } else { classes.negative }
+                };
+                let weights: Vec<f64> = weights.iter().enumerate().map(by_class).collect();
+                let (integers, units) = integer_weights(&weights);
+                fit.trees(Weighted(&integers), units, trees, seed)
+            }
+        };
+        let mut gains = vec![0.0; binned.features];
+        let mut trees = Vec::with_capacity(grown.len());
+        for (tree, of_tree) in grown {
+            let total: f64 = of_tree.iter().sum();
+            if total > 0.0 {
+                gains.iter_mut().zip(&of_tree).for_each(|(sum, gain)| *sum += gain / total);
+            }
+            trees.push(tree);
+        }
+        let total: f64 = gains.iter().sum();
+        gains.iter_mut().for_each(|gain| *gain = if total > 0.0 { *gain / total } else { 0.0 });
+        Forest { bins, trees, gains }
     }
 
     /// Trees in the forest.
-    pub(crate) fn trees(&self) -> usize {
-        self.trees.len()
+    pub(crate) fn trees(&self) -> &[Tree] {
+        &self.trees
     }
 
     /// Probability of the label for each of these rows.
     pub(crate) fn predict_proba(&self, table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
-        let binned = self.bins.transform(table, rows);
+        let mut sums = walk::sum(&self.trees, &self.bins.transform(table, rows));
         let count = self.trees.len() as f64;
-        binned
-            .bins
-            .par_chunks_exact(binned.features)
-            .with_min_len(512)
-            .map(|row| self.trees.iter().map(|tree| tree.probability(row)).sum::<f64>() / count)
-            .collect()
+        sums.iter_mut().for_each(|sum| *sum /= count);
+        sums
+    }
+
+    /// The leaf of each row in each tree, row-major.
+    pub(crate) fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
+        walk::apply(&self.trees, &self.bins.transform(table, rows))
+    }
+
+    /// Share of each feature in the gain of all splits; they sum to 1, or are all 0 where there is no split.
+    pub(crate) fn gains(&self) -> &[f64] {
+        &self.gains
     }
 
     /// Whether the forest is as `fit` makes it for so many features.
@@ -96,26 +152,49 @@ impl Forest {
         self.bins.0.len() == features
             && features > 0
             && self.bins.is_valid(numeric)
+            && self.gains.len() == features
+            && self.gains.iter().all(|gain| (0.0..=1.0 + 1e-9).contains(gain))
             && !self.trees.is_empty()
-            && self.trees.iter().all(|tree| tree.is_valid(features))
+            && self.trees.iter().all(|tree| tree.is_valid(features, |p| (0.0..=1.0).contains(&p)))
     }
 }
 
-/// How features become bins, the bins of these rows, and their labels as 0 or 1.
-fn prepare(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> (TableBins, BinnedRows, Vec<u32>) {
-    let bins = TableBins::fit(table, rows);
-    let binned = bins.transform(table, rows);
-    let labels = rows.iter().map(|&row| u32::from(labels[row as usize])).collect();
-    (bins, binned, labels)
-}
-
-/// As many draws with replacement as there are rows; the rows drawn, ascending.
-fn bootstrap(labels: &[u32], random: &mut Xoshiro256PlusPlus) -> Vec<Entry> {
-    let count = labels.len() as u32;
-    let mut draws = vec![0u32; labels.len()];
-    for _ in 0..count {
-        draws[random.gen_range(0..count) as usize] += 1;
+impl Fit<'_> {
+    fn trees<S>(
+        &self,
+        source: S,
+        scale: <S::Cell as Cell>::Scale,
+        trees: u32,
+        seed: u64,
+    ) -> Vec<(Tree, Vec<f64>)>
+    where
+        S: Source<Entry = Draw> + Copy + Send,
+    {
+        let search = Search {
+            scale,
+            min_rows: self.growth.min_samples_leaf,
+            min_weight: 0.0,
+            l2: 0.0,
+            smoothing: CATEGORY_SMOOTHING,
+            noise: Noise::Label,
+        };
+        let grower = Grower {
+            binned: self.binned,
+            numeric_bins: &self.numeric_bins,
+            source,
+            search,
+            params: self.growth,
+            parallel: self.parallel,
+        };
+        (0..trees)
+            .into_par_iter()
+            .map(|tree| {
+                let seed = derive(seed, u64::from(tree));
+                let mut entries = if self.bootstrap { self.rows.bootstrap(seed) } else { self.rows.all() };
+                let mut gains = vec![0.0; self.binned.features];
+                let grown = grower.grow(&mut entries, derive(seed, u64::MAX));
+                (Tree::of(grown, &mut gains), gains)
+            })
+            .collect()
     }
-    let drawn = draws.iter().zip(labels).zip(0u32..).filter(|((draws, _), _)| **draws > 0);
-    drawn.map(|((draws, label), row)| Entry { row, draws_and_label: draws << 1 | label }).collect()
 }

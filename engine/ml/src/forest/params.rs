@@ -3,6 +3,37 @@
 use crate::Error;
 use serde::{Deserialize, Serialize};
 
+/// How much the rows of a class count, besides any weights of their own.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClassWeight {
+    /// Every row the same.
+    #[default]
+    Equal,
+    /// Both classes the same in sum: a row counts rows / (2 · rows of its class), as scikit-learn's `balanced`.
+    /// Probabilities are then those of a world where half of the rows are positive.
+    Balanced,
+    /// As given; only their ratio matters.
+    Given {
+        /// Weight of a negative row, above 0.
+        negative: f64,
+        /// Weight of a positive row, above 0.
+        positive: f64,
+    },
+}
+
+impl ClassWeight {
+    fn validate(self) -> Result<(), Error> {
+        let good = |weight: f64| weight.is_normal() && weight > 0.0;
+        match self {
+            ClassWeight::Given { negative, positive } if !good(negative) || !good(positive) => {
+                bad("class_weight", format!("{negative} and {positive}"), "two finite numbers above 0")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Settings of a random forest.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -15,11 +46,19 @@ pub struct RandomForestParams {
     pub max_features: f64,
     /// Rows that each side of a split keeps, counted as drawn (a row drawn twice counts twice); at least 1.
     pub min_samples_leaf: u32,
+    /// How much the rows of a class count.
+    pub class_weight: ClassWeight,
 }
 
 impl Default for RandomForestParams {
     fn default() -> Self {
-        RandomForestParams { trees: 20, max_depth: 5, max_features: 0.5, min_samples_leaf: 5 }
+        RandomForestParams {
+            trees: 20,
+            max_depth: 5,
+            max_features: 0.5,
+            min_samples_leaf: 5,
+            class_weight: ClassWeight::Equal,
+        }
     }
 }
 
@@ -33,6 +72,7 @@ impl RandomForestParams {
         if !(1..=10_000).contains(&self.trees) {
             return bad("trees", self.trees.to_string(), "from 1 to 10000");
         }
+        self.class_weight.validate()?;
         self.growth().validate()
     }
 
@@ -55,11 +95,18 @@ pub struct DecisionTreeParams {
     pub max_features: f64,
     /// Rows that each side of a split keeps; at least 1.
     pub min_samples_leaf: u32,
+    /// How much the rows of a class count.
+    pub class_weight: ClassWeight,
 }
 
 impl Default for DecisionTreeParams {
     fn default() -> Self {
-        DecisionTreeParams { max_depth: 5, max_features: 1.0, min_samples_leaf: 5 }
+        DecisionTreeParams {
+            max_depth: 5,
+            max_features: 1.0,
+            min_samples_leaf: 5,
+            class_weight: ClassWeight::Equal,
+        }
     }
 }
 
@@ -70,6 +117,7 @@ impl DecisionTreeParams {
     ///
     /// [`Error::BadParameter`] for the first one outside its range.
     pub fn validate(&self) -> Result<(), Error> {
+        self.class_weight.validate()?;
         self.growth().validate()
     }
 
@@ -79,6 +127,68 @@ impl DecisionTreeParams {
             max_features: self.max_features,
             min_samples_leaf: self.min_samples_leaf,
         }
+    }
+}
+
+/// Settings of gradient boosting.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct GradientBoostingParams {
+    /// Trees at most, 1 to 10,000: fewer where no split gains any more.
+    pub trees: u32,
+    /// Share of what a tree would add that it does, above 0 to 1.
+    pub learning_rate: f64,
+    /// Leaves of a tree at most, 2 to 65,536.
+    pub max_leaves: u32,
+    /// Splits between the root and a leaf at most, 1 to 32.
+    pub max_depth: u32,
+    /// Share of the features tried at a split, above 0 to 1; at least one is. Below 1 the seed decides which.
+    pub max_features: f64,
+    /// Rows that each side of a split keeps; at least 1.
+    pub min_samples_leaf: u32,
+    /// Added to the sum of hessians of a leaf; finite, from 0.
+    pub l2: f64,
+    /// How much the rows of a class count.
+    pub class_weight: ClassWeight,
+}
+
+impl Default for GradientBoostingParams {
+    fn default() -> Self {
+        GradientBoostingParams {
+            trees: 100,
+            learning_rate: 0.1,
+            max_leaves: 31,
+            max_depth: 32,
+            max_features: 1.0,
+            min_samples_leaf: 20,
+            l2: 0.0,
+            class_weight: ClassWeight::Equal,
+        }
+    }
+}
+
+impl GradientBoostingParams {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`] for the first one outside its range.
+    pub fn validate(&self) -> Result<(), Error> {
+        if !(1..=10_000).contains(&self.trees) {
+            return bad("trees", self.trees.to_string(), "from 1 to 10000");
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
+            return bad("learning_rate", self.learning_rate.to_string(), "above 0 and up to 1");
+        }
+        if !(2..=1 << 16).contains(&self.max_leaves) {
+            return bad("max_leaves", self.max_leaves.to_string(), "from 2 to 65536");
+        }
+        if !(self.l2 >= 0.0 && self.l2.is_finite()) {
+            return bad("l2", self.l2.to_string(), "a finite number from 0");
+        }
+        self.class_weight.validate()?;
+        let Self { max_depth, max_features, min_samples_leaf, .. } = *self;
+        Growth { max_depth, max_features, min_samples_leaf }.validate()
     }
 }
 

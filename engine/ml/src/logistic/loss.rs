@@ -242,7 +242,7 @@ pub(crate) fn sigmoid(x: f64) -> f64 {
 /// e^x for x <= 0, to 3e-16 of its value; 0 below -708. Without a branch or a call, so that loops of it are vectors.
 ///
 /// x = n ln 2 + r, |r| <= ln 2 / 2: 2^n is put together from its bits, e^r is its Taylor series to r^12.
-fn exp_of_negative(x: f64) -> f64 {
+pub(crate) fn exp_of_negative(x: f64) -> f64 {
     const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52: adding it leaves an integer in the low bits
     const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
     const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;

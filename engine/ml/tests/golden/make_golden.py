@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import sklearn
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (accuracy_score, confusion_matrix, f1_score, log_loss, precision_score, recall_score,
-                             roc_auc_score)
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import (accuracy_score, average_precision_score, brier_score_loss, confusion_matrix, f1_score,
+                             log_loss, precision_score, recall_score, roc_auc_score)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -19,19 +20,33 @@ HERE = Path(__file__).parent
 warnings.filterwarnings("ignore")
 
 
+def calibration_one(y, p):
+    """calibration_curve, which refuses rows of one class, by its own rule."""
+    bins = np.searchsorted(np.linspace(0, 1, 11)[1:-1], p)
+    present = np.unique(bins)
+    return np.array([y[bins == b].mean() for b in present]), np.array([p[bins == b].mean() for b in present])
+
+
 def metrics(name, labels, probabilities):
     y, p = np.array(labels, dtype=int), np.array(probabilities, dtype=float)
     predicted = (p > 0.5).astype(int)
     tn, fp, fn, tp = confusion_matrix(y, predicted, labels=[0, 1]).ravel().tolist()
     ratio = lambda f, defined: float(f(y, predicted)) if defined else None
+    share, mean = calibration_curve(y, p, n_bins=10) if 0 < y.sum() < len(y) else calibration_one(y, p)
+    edges = np.linspace(0, 1, 11)
+    rows = np.bincount(np.searchsorted(edges[1:-1], p), minlength=10)
     return dict(
         name=name, labels=[bool(v) for v in y], probabilities=p.tolist(),
+        calibration=np.stack([mean, share], axis=1).tolist(),
         expected=dict(
             rows=len(y), accuracy=float(accuracy_score(y, predicted)),
             auc=float(roc_auc_score(y, p)) if 0 < y.sum() < len(y) else None,
             log_loss=float(log_loss(y, p, labels=[0, 1])),
             precision=ratio(precision_score, tp + fp > 0), recall=ratio(recall_score, tp + fn > 0),
             f1=ratio(f1_score, 2 * tp + fp + fn > 0),
+            brier=float(brier_score_loss(y, p, labels=[0, 1])),
+            pr_auc=float(average_precision_score(y, p)) if y.any() else None,
+            calibration_error=float((rows[rows > 0] / len(y) * np.abs(mean - share)).sum()),
             true_positives=tp, false_positives=fp, true_negatives=tn, false_negatives=fn))
 
 

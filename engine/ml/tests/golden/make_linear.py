@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 HERE = Path(__file__).parent
@@ -43,6 +43,16 @@ for data, alpha, l1_ratio in [
     model.fit(inputs[data], y)
     cases.append(dict(data=data, alpha=alpha, l1_ratio=l1_ratio, weights=model.coef_[0].tolist(),
                       intercept=float(model.intercept_[0])))
+sgd = []
+for penalty, learning_rate, average, epochs in [
+    ("l2", "optimal", False, 1), ("l2", "constant", False, 3), ("l2", "invscaling", True, 2), (None, "constant", True, 1),
+    ("l1", "constant", False, 4), ("elasticnet", "optimal", False, 3), (None, "adaptive", False, 60),
+]:
+    model = SGDClassifier(loss="log_loss", penalty=penalty, alpha=0.01, l1_ratio=0.15, learning_rate=learning_rate, eta0=0.05,
+                          power_t=0.5, average=average, max_iter=epochs, tol=1e-3, n_iter_no_change=2, shuffle=False)
+    model.fit(scaled, y)
+    sgd.append(dict(penalty=penalty, learning_rate=learning_rate, average=average, epochs=epochs,
+                    weights=model.coef_[0].tolist(), intercept=float(model.intercept_[0])))
 golden = dict(made_by=f"make_linear.py, scikit-learn {sklearn.__version__}", columns=x.T.tolist(), kinds=kinds.tolist(),
-              categories=hot.categories_[0].tolist(), wide=wide.T.tolist(), labels=y.tolist(), cases=cases)
+              categories=hot.categories_[0].tolist(), wide=wide.T.tolist(), labels=y.tolist(), cases=cases, scaled=scaled.T.tolist(), sgd=sgd)
 (HERE / "linear.json").write_text(json.dumps(golden) + "\n")

@@ -21,8 +21,8 @@
 //!   of a nearest assignment 1); so it is here.
 //! - `xie_beni` (1991): ssw / least d(centreᵢ, centreⱼ)².
 //! - `bic` (Pelleg and Moore 2000), the larger the better: Σ [nᵢ ln nᵢ - nᵢ ln n - nᵢ D/2 · ln(2π σ²) - (nᵢ - 1) D/2]
-//!   - m (D + 1)/2 · ln n, with σ² = inertia / ((n - m) D). `bic_river` is the same with σ² / n, as River's code has it (a
-//!   mean where its text has a sum): it is larger by n D/2 · ln n, and so ranks clusterings of the same rows alike.
+//!   less m (D + 1)/2 · ln n, where σ² = inertia / ((n - m) D). `bic_river` is the same with σ² / n, as River's code has
+//!   it (a mean where its text has a sum): larger by n D/2 · ln n, and so it ranks clusterings of the same rows alike.
 
 mod centred;
 mod groups;

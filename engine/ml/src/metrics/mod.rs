@@ -9,6 +9,16 @@
 //! - `log_loss` is the mean of -ln(probability of the true label), with probabilities clipped to
 //!   [2.22e-16, 1 - 2.22e-16] (the machine epsilon, as scikit-learn clips `f64`), so one sure error costs 36 and not
 //!   infinity.
+//! - `brier` (1950) is the mean of (probability - label)².
+//! - `pr_auc` is the average precision: Σ (recall - recall of the next higher score) × precision over the distinct
+//!   scores, each taken as the threshold at or above which a row counts as positive. Not interpolated.
+//! - `calibration_error` is the expected calibration error (Naeini, Cooper, Hauskrecht 2015) over ten bins of equal width:
+//!   Σ rows of bin / rows × |mean probability - share of positives|. [`Calibration`] has the bins.
+
+mod calibration;
+mod ranking;
+
+pub use calibration::{Calibration, CalibrationBin};
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
@@ -30,6 +40,13 @@ pub struct BinaryMetrics {
     pub recall: Option<f64>,
     /// 2 TP / (2 TP + FP + FN); `None` if no row is positive or predicted so.
     pub f1: Option<f64>,
+    /// Mean squared difference of probability and label, 0 to 1; smaller is better. `None` only in a record of a build
+    /// that did not have it.
+    pub brier: Option<f64>,
+    /// Average precision, the area under the precision-recall curve; `None` if no row is positive.
+    pub pr_auc: Option<f64>,
+    /// Expected calibration error over ten bins, 0 to 1; smaller is better. `None` as `brier`.
+    pub calibration_error: Option<f64>,
     /// Positive rows predicted positive.
     pub true_positives: u64,
     /// Negative rows predicted positive.
@@ -48,18 +65,9 @@ impl BinaryMetrics {
     /// [`Error::NoRows`] without rows, [`Error::LengthMismatch`] if the slices differ in length, and
     /// [`Error::NotAProbability`] for a score that is not finite or outside 0 to 1.
     pub fn compute(labels: &[bool], probabilities: &[f64]) -> Result<BinaryMetrics, Error> {
-        if labels.len() != probabilities.len() {
-            let (expected, found) = (labels.len(), probabilities.len());
-            return Err(Error::LengthMismatch { what: "probabilities", expected, found });
-        }
-        if labels.is_empty() {
-            return Err(Error::NoRows);
-        }
-        if let Some(position) = probabilities.iter().position(|p| !(0.0..=1.0).contains(p)) {
-            return Err(Error::NotAProbability { position, value: probabilities[position] });
-        }
+        check(labels, probabilities)?;
         let (mut tp, mut fp, mut tn, mut fn_) = (0u64, 0u64, 0u64, 0u64);
-        let mut loss = 0.0;
+        let (mut loss, mut brier) = (0.0, 0.0);
         for (&label, &p) in labels.iter().zip(probabilities) {
             match (label, p > 0.5) {
                 (true, true) => tp += 1,
@@ -67,19 +75,24 @@ impl BinaryMetrics {
                 (false, false) => tn += 1,
                 (true, false) => fn_ += 1,
             }
+            brier += (p - f64::from(u8::from(label))).powi(2);
             let p = p.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
             loss -= if label { p.ln() } else { (1.0 - p).ln() };
         }
         let rows = labels.len() as u64;
+        let ranking = ranking::Ranking::of(labels, probabilities);
         let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         Ok(BinaryMetrics {
             rows,
             accuracy: (tp + tn) as f64 / rows as f64,
-            auc: roc_auc(labels, probabilities),
+            auc: ranking.roc_auc(),
             log_loss: loss / rows as f64,
             precision: ratio(tp, tp + fp),
             recall: ratio(tp, tp + fn_),
             f1: ratio(2 * tp, 2 * tp + fp + fn_),
+            brier: Some(brier / rows as f64),
+            pr_auc: ranking.average_precision(),
+            calibration_error: Some(Calibration::compute(labels, probabilities, 10)?.expected_error()),
             true_positives: tp,
             false_positives: fp,
             true_negatives: tn,
@@ -88,24 +101,19 @@ impl BinaryMetrics {
     }
 }
 
-/// Twice the Mann-Whitney U, counted group by group of equal scores, over 2·P·N. Scores are within 0 to 1.
-fn roc_auc(labels: &[bool], probabilities: &[f64]) -> Option<f64> {
-    // Non-negative floats order as their bits do; adding 0.0 makes -0.0 equal to 0.0. The label rides in the low bit.
-    let mut scored: Vec<u64> = probabilities
-        .iter()
-        .zip(labels)
-        .map(|(p, &label)| ((p + 0.0).to_bits() << 1) | u64::from(label))
-        .collect();
-    scored.sort_unstable();
-    let (mut negatives, mut positives, mut twice_u) = (0u128, 0u128, 0u128);
-    for group in scored.chunk_by(|a, b| a >> 1 == b >> 1) {
-        let pos = group.iter().filter(|&&s| s & 1 == 1).count() as u128;
-        let neg = group.len() as u128 - pos;
-        twice_u += pos * (2 * negatives + neg);
-        positives += pos;
-        negatives += neg;
+/// Checks that there are rows, as many labels as probabilities, and that these are probabilities.
+fn check(labels: &[bool], probabilities: &[f64]) -> Result<(), Error> {
+    if labels.len() != probabilities.len() {
+        let (expected, found) = (labels.len(), probabilities.len());
+        return Err(Error::LengthMismatch { what: "probabilities", expected, found });
     }
-    (positives > 0 && negatives > 0).then(|| twice_u as f64 / (2 * positives * negatives) as f64)
+    if labels.is_empty() {
+        return Err(Error::NoRows);
+    }
+    match probabilities.iter().position(|p| !(0.0..=1.0).contains(p)) {
+        Some(position) => Err(Error::NotAProbability { position, value: probabilities[position] }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -122,16 +130,27 @@ mod tests {
         name: String,
         labels: Vec<bool>,
         probabilities: Vec<f64>,
+        calibration: Vec<[f64; 2]>,
         expected: BinaryMetrics,
     }
 
     /// `tests/golden/make_golden.py` says how the numbers were made and how to make them again.
     #[test]
     fn metrics_are_those_of_scikit_learn() {
-        let golden: Golden = serde_json::from_str(include_str!("../tests/golden/metrics.json")).unwrap();
+        let golden: Golden = serde_json::from_str(include_str!("../../tests/golden/metrics.json")).unwrap();
         assert!(golden.cases.len() >= 10);
-        for Case { name, labels, probabilities, expected: e } in golden.cases {
+        for Case { name, labels, probabilities, calibration, expected: e } in golden.cases {
             let m = BinaryMetrics::compute(&labels, &probabilities).unwrap();
+            let found = Calibration::compute(&labels, &probabilities, 10).unwrap();
+            let found: Vec<(f64, f64)> =
+                found.bins.iter().filter_map(|b| Some((b.mean_probability?, b.share_positive?))).collect();
+            assert_eq!(found.len(), calibration.len(), "{name}");
+            for (found, expected) in found.iter().zip(&calibration) {
+                assert!(
+                    (found.0 - expected[0]).abs() < 1e-12 && (found.1 - expected[1]).abs() < 1e-12,
+                    "{name}"
+                );
+            }
             let counts = |m: &BinaryMetrics| {
                 (m.rows, m.true_positives, m.false_positives, m.true_negatives, m.false_negatives)
             };
@@ -143,6 +162,9 @@ mod tests {
                 ("precision", m.precision, e.precision),
                 ("recall", m.recall, e.recall),
                 ("f1", m.f1, e.f1),
+                ("brier", m.brier, e.brier),
+                ("pr_auc", m.pr_auc, e.pr_auc),
+                ("calibration_error", m.calibration_error, e.calibration_error),
             ] {
                 let equal = match (found, expected) {
                     (Some(a), Some(b)) => (a - b).abs() <= 1e-12 * (1.0 + b.abs()),

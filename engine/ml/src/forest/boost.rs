@@ -1,0 +1,250 @@
+//! Gradient boosting of the log loss (Friedman 2001) with trees grown best first over histograms.
+//!
+//! ```text
+//! log-odds so far ──p = 1 / (1 + e^-x)──> gradient w·(p - y), hessian w·p·(1 - p) ──integers──> Tree ──rate──> log-odds
+//! ```
+//!
+//! Gradients and hessians become integers before they are summed: a gradient has thirty bits, a hessian as many as let
+//! the sum of all fit into 32, the rest rounded up or down at random by row and tree, so that sums have no bias (Shi et al.
+//! 2022 do with two to five bits). Integer sums are the same in any order: a model is the same bytes for any number of
+//! threads, and a sibling's histogram is exact by subtraction.
+
+use super::cell::{Cell, Moments, Source, Units};
+use super::leafwise::LeafwiseGrower;
+use super::params::GradientBoostingParams;
+use super::split::{Noise, Search};
+use super::tree::Tree;
+use super::{draw::Drawable, walk};
+use crate::encode::bins::{BinnedRows, TableBins};
+use crate::seed::derive;
+use crate::table::FeatureTable;
+use crate::training::TrainingRows;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Hessian that each side of a split keeps, as scikit-learn and LightGBM have it.
+const MIN_HESSIAN: f64 = 1e-3;
+/// Hessian by which categories are drawn towards the node's mean, as LightGBM's `cat_smooth`.
+const CATEGORY_SMOOTHING: f64 = 10.0;
+/// Rows that one task brings up to date.
+const CHUNK: usize = 16_384;
+/// Units of the largest possible gradient.
+const GRADIENT_UNITS: f64 = (1u64 << 30) as f64;
+
+/// A fitted sum of trees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Boosted {
+    bins: TableBins,
+    /// Log-odds before the first tree.
+    base: f64,
+    /// Leaves hold log-odds, learning rate included.
+    trees: Vec<Tree>,
+    /// Share of each feature in the gain of all splits.
+    gains: Vec<f64>,
+}
+
+/// Gradient and hessian of a row as integers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gradient {
+    gradient: i32,
+    hessian: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Gradients<'a>(&'a [Gradient]);
+
+impl Source for Gradients<'_> {
+    type Entry = u32;
+    type Cell = Moments;
+
+    fn row(entry: u32) -> usize {
+        entry as usize
+    }
+
+    fn cell(&self, entry: u32) -> Moments {
+        let Gradient { gradient, hessian } = self.0[entry as usize];
+        Moments::new(i64::from(gradient), 1, hessian)
+    }
+}
+
+/// Labels, weights and what the trees say so far, by position of the training row.
+struct State {
+    labels: Vec<bool>,
+    /// Of mean 1; empty if all are 1.
+    weights: Vec<f64>,
+    log_odds: Vec<f64>,
+    gradients: Vec<Gradient>,
+    /// Leaf of the last tree.
+    leaves: Vec<u16>,
+    units: Units,
+}
+
+impl State {
+    fn new(labels: Vec<bool>, weights: Vec<f64>, base: f64) -> State {
+        let rows = labels.len();
+        let largest = weights.iter().copied().fold(1.0, f64::max);
+        // The hessian of a row is at most a quarter of its weight, and rounding adds at most one unit.
+        let budget = f64::from(u32::MAX) - 1.0 - rows as f64;
+        let hessian_units = (budget / (0.25 * rows as f64 + 1.0)).log2().floor().exp2();
+        State {
+            log_odds: vec![base; rows],
+            gradients: vec![Gradient::default(); rows],
+            leaves: vec![0; rows],
+            units: Units { sum: largest / GRADIENT_UNITS, weight: 1.0 / hessian_units },
+            labels,
+            weights,
+        }
+    }
+
+    /// Adds the values of the last tree's leaves and makes the gradients anew; gives their sum.
+    fn update(&mut self, values: &[f64], seed: u64) -> Moments {
+        let State { labels, weights, log_odds, gradients, leaves, units } = self;
+        let (per_gradient, per_hessian) = (1.0 / units.sum, 1.0 / units.weight);
+        let chunks = log_odds.par_chunks_mut(CHUNK).zip(gradients.par_chunks_mut(CHUNK)).enumerate();
+        let sums = chunks.map(|(chunk, (log_odds, gradients))| {
+            let start = chunk * CHUNK;
+            let mut sum = Moments::default();
+            for (i, (log_odds, gradient)) in log_odds.iter_mut().zip(gradients).enumerate() {
+                let row = start + i;
+                *log_odds += values[leaves[row] as usize];
+                let p = 1.0 / (1.0 + (-*log_odds).exp());
+                let weight = weights.get(row).copied().unwrap_or(1.0);
+                let slope = weight * (p - if labels[row] { 1.0 } else { 0.0 });
+                let coin = (derive(seed, row as u64) >> 40) as f64 / (1u64 << 24) as f64;
+                *gradient = Gradient {
+                    gradient: (slope * per_gradient).round() as i32,
+                    hessian: (weight * p * (1.0 - p) * per_hessian + coin) as u32,
+                };
+                sum = sum.plus(Moments::new(i64::from(gradient.gradient), 1, gradient.hessian));
+            }
+            sum
+        });
+        sums.reduce(Moments::default, Moments::plus)
+    }
+}
+
+impl Boosted {
+    /// Fits on rows that the caller has checked.
+    pub(crate) fn fit(params: &GradientBoostingParams, training: &TrainingRows<'_>, seed: u64) -> Boosted {
+        let bins = TableBins::fit(training.table, training.rows);
+        let binned = bins.transform(training.table, training.rows);
+        let labels: Vec<bool> = training.rows.iter().map(|&row| training.labels[row as usize]).collect();
+        let weights = weights(params, training, &labels);
+        let (positives, all) = labels.iter().enumerate().fold((0.0, 0.0), |(positives, all), (i, &label)| {
+            let weight = weights.get(i).copied().unwrap_or(1.0);
+            (if label { positives + weight } else { positives }, all + weight)
+        });
+        let base = (positives / (all - positives)).ln();
+        let mut state = State::new(labels, weights, if base.is_finite() { base } else { 0.0 });
+        let mut boosted =
+            Boosted { base: state.log_odds[0], trees: Vec::new(), gains: vec![0.0; binned.features], bins };
+        boosted.grow(params, &binned, &mut state, seed);
+        let total: f64 = boosted.gains.iter().sum();
+        boosted.gains.iter_mut().for_each(|gain| *gain = if total > 0.0 { *gain / total } else { 0.0 });
+        boosted
+    }
+
+    fn grow(&mut self, params: &GradientBoostingParams, binned: &BinnedRows, state: &mut State, seed: u64) {
+        let rows = state.labels.len() as u32;
+        let features = binned.features;
+        let tried = ((features as f64 * params.max_features) as usize).clamp(1, features);
+        let numeric_bins = self.bins.numeric_bins();
+        let search = Search {
+            scale: state.units,
+            min_rows: params.min_samples_leaf,
+            min_weight: MIN_HESSIAN,
+            l2: params.l2,
+            smoothing: CATEGORY_SMOOTHING,
+            noise: Noise::Gradient,
+        };
+        let mut entries: Vec<u32> = (0..rows).collect();
+        let mut spill = entries.clone();
+        let mut values = vec![0.0];
+        for tree in 0..params.trees {
+            let seed = derive(seed, u64::from(tree));
+            // Rounding is no choice that a seed has: without sampled features all seeds give one model.
+            let total = state.update(&values, u64::from(tree));
+            entries.par_iter_mut().zip(0..rows).for_each(|(entry, row)| *entry = row);
+            let grower = LeafwiseGrower {
+                binned,
+                numeric_bins: &numeric_bins,
+                source: Gradients(&state.gradients),
+                search,
+                max_leaves: params.max_leaves as usize,
+                max_depth: params.max_depth,
+                tried,
+            };
+            values.clear();
+            let leaves = &mut state.leaves;
+            let grown =
+                grower.grow(&mut entries, &mut spill, total, derive(seed, u64::MAX), |cell, entries| {
+                    let sums = cell.sums(&search.scale);
+                    let weight = (sums.weight + params.l2).max(MIN_HESSIAN);
+                    let value = -params.learning_rate * sums.sum / weight;
+                    let number = values.len() as u16;
+                    entries.iter().for_each(|&entry| leaves[entry as usize] = number);
+                    values.push(value);
+                    value
+                });
+            let tree = Tree::of(grown, &mut self.gains);
+            // Where no feature gains now, none will later.
+            if tree.leaves() == 1 && tried == features {
+                break;
+            }
+            self.trees.push(tree);
+        }
+    }
+
+    /// Probability of the label for each of these rows.
+    pub(crate) fn predict_proba(&self, table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
+        let mut scores = walk::sum(&self.trees, &self.bins.transform(table, rows));
+        scores.par_iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-(self.base + *score)).exp()));
+        scores
+    }
+
+    /// The leaf of each row in each tree, row-major.
+    pub(crate) fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
+        walk::apply(&self.trees, &self.bins.transform(table, rows))
+    }
+
+    pub(crate) fn trees(&self) -> &[Tree] {
+        &self.trees
+    }
+
+    /// Share of each feature in the gain of all splits; they sum to 1, or are all 0 where there is no split.
+    pub(crate) fn gains(&self) -> &[f64] {
+        &self.gains
+    }
+
+    /// Whether the model is as `fit` makes it for so many features.
+    pub(crate) fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
+        let features = numeric + categorical;
+        self.bins.0.len() == features
+            && features > 0
+            && self.bins.is_valid(numeric)
+            && self.base.is_finite()
+            && self.gains.len() == features
+            && self.gains.iter().all(|gain| (0.0..=1.0 + 1e-9).contains(gain))
+            && self.trees.iter().all(|tree| tree.is_valid(features, f64::is_finite))
+    }
+}
+
+/// Weights of mean 1 by position, class weights included; none if all are the same.
+fn weights(params: &GradientBoostingParams, training: &TrainingRows<'_>, labels: &[bool]) -> Vec<f64> {
+    let rows = Drawable { rows: training.rows, labels: training.labels, by_table_row: false };
+    let classes = rows.class_scale(params.class_weight);
+    if training.weights.is_none() && classes.negative == classes.positive {
+        return Vec::new();
+    }
+    let of_row = |row: u32| training.weights.map_or(1.0, |weights| weights[row as usize]);
+    let largest = training.rows.iter().map(|&row| of_row(row)).fold(0.0, f64::max);
+    let mut weights: Vec<f64> = training
+        .rows
+        .iter()
+        .zip(labels)
+        .map(|(&row, &label)| of_row(row) / largest * if label { classes.positive } else { classes.negative })
+        .collect();
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    weights.iter_mut().for_each(|weight| *weight /= mean);
+    weights
+}

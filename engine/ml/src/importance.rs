@@ -1,0 +1,78 @@
+//! What a feature is worth to a fitted model: how much AUC goes when its values are shuffled among the rows (permutation
+//! importance; Breiman 2001, Fisher et al. 2019).
+
+use crate::seed::derive;
+use crate::{BinaryMetrics, Classifier, Error, FeatureTable};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// What one feature is worth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Importance {
+    /// Name of the feature.
+    pub feature: String,
+    /// Mean over the repeats of AUC as it is less AUC with this feature shuffled: near 0, or below, for a feature that
+    /// says nothing that others do not.
+    pub auc_drop: f64,
+    /// Standard deviation of the drop over the repeats (of the population, as scikit-learn's); 0 for one repeat.
+    pub deviation: f64,
+}
+
+impl Classifier {
+    /// The worth of each feature on these rows, numeric features first, in order: best rows that the model did not learn
+    /// from. `labels` has one value a row of the table; each feature is shuffled `repeats` times.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`predict_proba`](Classifier::predict_proba); [`Error::LengthMismatch`] for `labels`;
+    /// [`Error::BadParameter`] for no repeats; [`Error::NoRows`], and [`Error::OneClass`] where AUC is not defined.
+    pub fn permutation_importances(
+        &self,
+        table: &FeatureTable,
+        labels: &[bool],
+        rows: &[u32],
+        repeats: u32,
+        seed: u64,
+    ) -> Result<Vec<Importance>, Error> {
+        if repeats == 0 {
+            let (name, expected) = ("repeats", "at least 1");
+            return Err(Error::BadParameter { name, value: "0".into(), expected });
+        }
+        if labels.len() != table.rows() {
+            return Err(Error::LengthMismatch {
+                what: "labels",
+                expected: table.rows(),
+                found: labels.len(),
+            });
+        }
+        let as_is = self.predict_proba(table, rows)?;
+        let labels: Vec<bool> = rows.iter().map(|&row| labels[row as usize]).collect();
+        let auc = |scores: &[f64]| {
+            let one_class = || Error::OneClass { label: labels[0], rows: labels.len() };
+            BinaryMetrics::compute(&labels, scores)?.auc.ok_or_else(one_class)
+        };
+        let whole = auc(&as_is)?;
+        let mut taken = table.take(rows);
+        let all: Vec<u32> = (0..rows.len() as u32).collect();
+        let mut order = all.clone();
+        let names = table.numeric_names().iter().chain(table.categorical_names());
+        let mut found = Vec::new();
+        for (feature, name) in names.enumerate() {
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(derive(seed, feature as u64));
+            let mut drops = Vec::new();
+            for _ in 0..repeats {
+                order.shuffle(&mut random);
+                let mut shuffled = taken.take(&order);
+                taken.swap_feature(&mut shuffled, feature);
+                let score = self.predict_proba(&taken, &all).and_then(|scores| auc(&scores));
+                taken.swap_feature(&mut shuffled, feature);
+                drops.push(whole - score?);
+            }
+            let mean = drops.iter().sum::<f64>() / drops.len() as f64;
+            let variance = drops.iter().map(|drop| (drop - mean).powi(2)).sum::<f64>() / drops.len() as f64;
+            found.push(Importance { feature: name.clone(), auc_drop: mean, deviation: variance.sqrt() });
+        }
+        Ok(found)
+    }
+}
