@@ -116,7 +116,7 @@ pub(crate) async fn committed_table(
     full: &str,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let name = full.rsplit('.').next().unwrap_or(full);
-    let schema = JobSchema::new(lake.clone(), schema_name.to_owned(), Arc::default());
+    let schema = JobSchema::new(Scope::new(lake.clone()), schema_name.to_owned());
     Ok(schema.table(name).await?)
 }
 
