@@ -2,7 +2,10 @@
 
 use crate::encode::bins::TableBins;
 use crate::file::{self, Kind};
-use crate::forest::{Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Tree};
+use crate::forest::{
+    Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Reference, Tree,
+    TreeBackend,
+};
 use crate::logistic::{LogisticModel, LogisticRegressionParams};
 use crate::table::check_names;
 use crate::{Error, FeatureTable, KeptBins, TrainingRows};
@@ -67,6 +70,7 @@ enum Model {
     /// A forest of one tree. New variants come last: their order is in the file.
     Tree(Forest),
     Boosted(Boosted),
+    Reference(Reference),
 }
 
 impl Classifier {
@@ -112,20 +116,33 @@ impl Classifier {
             training.weights = None;
         }
         let TrainingRows { table, labels, rows, weights, .. } = training;
+        let without_weights = || match weights {
+            None => Ok(()),
+            Some(_) => {
+                let of = match algorithm {
+                    Algorithm::LogisticRegression(_) => algorithm.name(),
+                    _ => "smartcore",
+                };
+                Err(Error::NotOfAlgorithm { algorithm: of, what: "weights of rows" })
+            }
+        };
         let model = match algorithm {
             Algorithm::LogisticRegression(params) => {
-                if weights.is_some() {
-                    return Err(Error::NotOfAlgorithm {
-                        algorithm: algorithm.name(),
-                        what: "weights of rows",
-                    });
-                }
+                without_weights()?;
                 let previous =
                     warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
                         Model::Logistic(model) => Some(model),
-                        Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) => None,
+                        _ => None,
                     });
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
+            }
+            Algorithm::RandomForest(params) if params.backend == TreeBackend::Smartcore => {
+                without_weights()?;
+                Model::Reference(Reference::fit(params, &training, seed)?)
+            }
+            Algorithm::DecisionTree(params) if params.backend == TreeBackend::Smartcore => {
+                without_weights()?;
+                Model::Reference(Reference::fit_tree(params, &training, seed)?)
             }
             Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed)),
             Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed)),
@@ -180,6 +197,7 @@ impl Classifier {
             Model::Logistic(model) => model.predict_proba(table, rows),
             Model::Forest(model) | Model::Tree(model) => model.predict_proba(&binned(model.bins())),
             Model::Boosted(model) => model.predict_proba(&binned(model.bins())),
+            Model::Reference(model) => model.predict(&binned(model.bins()))?,
         })
     }
 
@@ -194,7 +212,7 @@ impl Classifier {
         self.check_features(table)?;
         table.check_rows(rows)?;
         let leaves = match &self.model {
-            Model::Logistic(_) => Vec::new(),
+            Model::Logistic(_) | Model::Reference(_) => Vec::new(),
             Model::Forest(model) | Model::Tree(model) => model.apply(&model.bins().transform(table, rows)),
             Model::Boosted(model) => model.apply(&model.bins().transform(table, rows)),
         };
@@ -220,7 +238,7 @@ impl Classifier {
     /// [`Error::NotOfAlgorithm`] if there are no trees.
     pub fn gain_importances(&self) -> Result<&[f64], Error> {
         match &self.model {
-            Model::Logistic(_) => Err(self.has_no("gain of splits")),
+            Model::Logistic(_) | Model::Reference(_) => Err(self.has_no("gain of splits")),
             Model::Forest(model) | Model::Tree(model) => Ok(model.gains()),
             Model::Boosted(model) => Ok(model.gains()),
         }
@@ -228,14 +246,18 @@ impl Classifier {
 
     fn trees(&self, what: &'static str) -> Result<&[Tree], Error> {
         match &self.model {
-            Model::Logistic(_) => Err(self.has_no(what)),
+            Model::Logistic(_) | Model::Reference(_) => Err(self.has_no(what)),
             Model::Forest(model) | Model::Tree(model) => Ok(model.trees()),
             Model::Boosted(model) => Ok(model.trees()),
         }
     }
 
     fn has_no(&self, what: &'static str) -> Error {
-        Error::NotOfAlgorithm { algorithm: self.algorithm_name(), what }
+        let algorithm = match &self.model {
+            Model::Reference(_) => "smartcore",
+            _ => self.algorithm_name(),
+        };
+        Error::NotOfAlgorithm { algorithm, what }
     }
 
     /// Names of the numeric features, in order.
@@ -255,11 +277,13 @@ impl Classifier {
 
     /// The name of the algorithm, as [`Algorithm::name`] gives it.
     pub fn algorithm_name(&self) -> &'static str {
-        match self.model {
+        match &self.model {
             Model::Logistic(_) => "logistic_regression",
             Model::Forest(_) => "random_forest",
             Model::Tree(_) => "decision_tree",
             Model::Boosted(_) => "gradient_boosting",
+            Model::Reference(model) if model.is_forest() => "random_forest",
+            Model::Reference(_) => "decision_tree",
         }
     }
 
@@ -288,6 +312,7 @@ impl Classifier {
             Model::Forest(model) => model.is_valid(numeric, categorical),
             Model::Tree(model) => model.trees().len() == 1 && model.is_valid(numeric, categorical),
             Model::Boosted(model) => model.is_valid(numeric, categorical),
+            Model::Reference(model) => model.is_valid(numeric, categorical),
         }
     }
 

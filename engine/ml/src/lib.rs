@@ -54,7 +54,9 @@ pub use classifier::{Algorithm, Classifier};
 pub use cluster::{ClusterMetrics, KMeans, KMeansParams};
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
-pub use forest::{Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use forest::{
+    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
+};
 pub use importance::Importance;
 pub use logistic::LogisticRegressionParams;
 pub use metrics::BinaryMetrics;
