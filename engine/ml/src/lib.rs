@@ -63,7 +63,9 @@ pub use cluster::{
 };
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
-pub use forest::{Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use forest::{
+    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
+};
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};
