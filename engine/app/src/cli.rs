@@ -30,7 +30,7 @@ use crate::produce::Rate;
 Examples:
   tidemill demo                                  the whole way once, offline
   tidemill stream chicago-arrests                follow a Kafka topic
-  tidemill run chicago-crimes --input FILE       clean files into a table
+  tidemill run chicago-crimes --input FILE       build a job's tables of files
   tidemill metrics chicago-arrests               accuracy and AUC by batch
   tidemill sql \"SELECT count(*) FROM crimes\"     query the lake's tables
   tidemill sql                                   a prompt
@@ -109,24 +109,38 @@ Examples:
   tidemill stream chicago-arrests --batches 5 --set source.max_offsets_per_trigger=5000
   tidemill stream chicago-arrests --progress json | jq .numInputRows")]
     Stream(StreamArgs),
-    /// Run a batch job: clean files of several forms into one table
+    /// Run a batch job: files to tables, by a folder of SELECTs
     #[command(after_help = "\
-Each file's header says which form it has (chicago-crimes knows the portal's,
-Kaggle's and one that went through a spreadsheet), and that form's SQL makes the
-table's columns of its text cells. The files are taken in the order given; of
-several rows with one key the first stays. Rows that are not in the table are
-counted by reason, on stdout.
+Each SELECT in the job's folder is one table. They are built in the order that
+their SQL needs, some at the same time; a table of which nothing has changed
+(SELECT, settings, files, tables that it reads) is left as it is. A table is
+replaced as a whole or, at any error, not at all; the others go on.
 
-The table is replaced as a whole or, at any error, not at all: a row with too
-few cells, a cell that the SQL refuses or a second date format in a column is an
-error that names file, line and column. The cleaned rows are held in memory.
+--input names other files than the job's. --select takes tables by name:
+`wide+` and all that read it, `+wide` and all that it reads.
+
+What came of each file and table is printed on stdout: rows read, rows left out
+by reason, rows and bytes of the table.
 
 Examples:
   tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv
   tidemill run chicago-crimes --input crimes.csv
   tidemill run chicago-crimes --input 2014.csv.gz 2015.csv 2016.csv.gz --format json
+  tidemill run chicago-crimes --input register=crimes.csv --select crimes+ --dry-run
   tidemill sql \"SELECT date_precision, count(*) FROM chicago_crimes.crimes GROUP BY 1\"")]
     Run(RunArgs),
+    /// Run the unit tests of a batch job's SQL: rows in, rows out
+    #[command(after_help = "\
+A test is a folder tests/NAME beside the job's SQL: INPUT.csv or TABLE.csv are
+rows to read, expected_TABLE.csv what a table must be then. A heading
+`price::DOUBLE` gives its cells a type other than the job's; a table's cells are
+text without. Of what is expected the columns that are there are compared, rows
+in any order, floats to nine digits. Exits with 1 if a test fails.
+
+Examples:
+  tidemill test olist
+  tidemill test olist --select late_orders")]
+    Test(TestArgs),
     /// Query the tables of the lake; without a statement, a prompt
     #[command(after_help = "\
 A job's tables are job.table, with hyphens as underscores; a bare name works
@@ -141,6 +155,16 @@ Examples:
   echo 'SELECT count(*) FROM chicago_arrests.crimes' | tidemill sql --format json
   tidemill sql")]
     Sql(SqlArgs),
+    /// Show the figures of a table's columns: count, nulls, distinct, mean, std, quartiles
+    #[command(after_help = "\
+The figures are those of pandas' describe: quartiles interpolated, the standard
+deviation that of a sample. Text has a least and a greatest value, a boolean a
+mean (the share of true).
+
+Examples:
+  tidemill describe chicago_crimes.crimes
+  tidemill describe system.metrics --format json")]
+    Describe(DescribeArgs),
     /// Show the metrics of a job: a row for each batch, model and evaluation
     #[command(after_help = "\
 holdout      over the held-out rows of all batches so far, which no model trains on
@@ -251,9 +275,39 @@ pub(crate) enum ProgressFormat {
 pub(crate) struct RunArgs {
     /// The batch job, as its file in jobs/ is named
     pub(crate) job: String,
-    /// CSV files with a header, plain or .gz, one or several
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
-    pub(crate) input: Vec<PathBuf>,
+    /// Files of an input instead of the job's, one or several; NAME= may be left out where there is one input
+    #[arg(long, value_name = "[NAME=]FILE", num_args = 1..)]
+    pub(crate) input: Vec<String>,
+    /// Only these tables: TABLE, TABLE+ (and all that read it), +TABLE (and all that it reads)
+    #[arg(long, value_name = "TABLE", num_args = 1.., value_delimiter = ',', allow_hyphen_values = false)]
+    pub(crate) select: Vec<String>,
+    /// Print the order of the tables and what each reads; build nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Build also the tables of which nothing has changed
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `tidemill test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// The batch job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// Only these tests
+    #[arg(long, value_name = "TEST", num_args = 1..)]
+    pub(crate) select: Vec<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `tidemill describe`.
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// The table, as in SQL
+    pub(crate) table: String,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -108,6 +108,12 @@ impl std::error::Error for Error {}
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError as D;
+        // One of ours that came through DataFusion.
+        if let D::External(inner) = error.find_root()
+            && let Some(ours) = inner.downcast_ref::<Error>()
+        {
+            return ours.clone();
+        }
         let kind = match error.find_root() {
             D::SQL(..) | D::Plan(_) | D::SchemaError(..) | D::NotImplemented(_) | D::Configuration(_) => {
                 ErrorKind::User

@@ -125,8 +125,9 @@ fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8]) -> Result<
             let found = value.get("batch_id").and_then(serde_json::Value::as_u64);
             if found != Some(number) {
                 let found = found.map_or("no batch".to_owned(), |id| format!("batch {id}"));
-                return Err(Error::corrupt(format!("{} is the record of {found}", path.display()))
-                    .hint("records were renamed or copied by hand: restore the checkpoint folder as a whole"));
+                return Err(Error::corrupt(format!("{} is the record of {found}", path.display())).hint(
+                    "records were renamed or copied by hand: restore the checkpoint folder as a whole",
+                ));
             }
             serde_json::from_value(value).map_err(damaged)
         }
@@ -155,6 +156,7 @@ mod tests {
             removed: Vec::new(),
             counts: Default::default(),
             watermark: None,
+            build: None,
         }
     }
 

@@ -116,9 +116,8 @@ impl ModelConfig {
         if self.evaluate.holdout > 0.0 && self.evaluate.holdout_key.is_empty() {
             return refuse("evaluate.holdout_key names no column".into());
         }
-        let classifier = |algorithm: Algorithm| {
-            algorithm.validate().map(|()| Training::Classifier(algorithm))
-        };
+        let classifier =
+            |algorithm: Algorithm| algorithm.validate().map(|()| Training::Classifier(algorithm));
         let training = match self.algorithm {
             AlgorithmName::LogisticRegression => {
                 classifier(Algorithm::LogisticRegression(self.parameters()?))

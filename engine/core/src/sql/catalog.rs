@@ -105,11 +105,11 @@ pub(super) fn job_tables(lake: &Lake, schema_name: &str) -> crate::error::Result
     let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
     let mut names = BTreeSet::new();
     let prefix = format!("{schema_name}.");
-    // Newest first: a table that ever had rows is in most of the commits.
+    // Newest first: a stream has one table, which is in most of the commits.
     for number in commits.numbers()?.rev() {
         let commit = commits.read(number)?;
         names.extend(commit.added.iter().filter_map(|f| f.table.strip_prefix(&prefix).map(String::from)));
-        if !names.is_empty() {
+        if !names.is_empty() && commit.build.is_none() {
             break;
         }
     }
@@ -194,26 +194,36 @@ async fn provider(
     files: &[FileEntry],
     schema: Option<SchemaRef>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Some(newest) = files.last() else {
+    let mut paths = Vec::with_capacity(files.len());
+    for file in files {
+        let path = std::path::absolute(readable_path(lake, file))?;
+        resolved.add(path.clone());
+        paths.push(path);
+    }
+    parquet_table(&paths, schema).await
+}
+
+/// A table over these Parquet files; without a schema, the last one's holds.
+pub(super) async fn parquet_table(
+    paths: &[PathBuf],
+    schema: Option<SchemaRef>,
+) -> Result<Arc<dyn TableProvider>> {
+    let Some(newest) = paths.last() else {
         let schema = schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
         return Ok(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?));
     };
     let schema = match schema {
         Some(schema) => schema,
-        None => {
-            let file = std::fs::File::open(readable_path(lake, newest))?;
-            ParquetRecordBatchReaderBuilder::try_new(file)?.schema().clone()
-        }
+        None => ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(newest)?)?.schema().clone(),
     };
-    let urls = files
+    let urls = paths
         .iter()
-        .map(|file| {
+        .map(|path| {
             // Not parsed from text: a folder may be called `runs[1]`, which a text would make a glob.
-            let path = std::path::absolute(readable_path(lake, file))?;
+            let path = std::path::absolute(path)?;
             let url = url::Url::from_file_path(&path).map_err(|()| {
                 DataFusionError::Execution(format!("{} has no form as a URL", path.display()))
             })?;
-            resolved.add(path);
             ListingTableUrl::try_new(url, None)
         })
         .collect::<Result<Vec<_>>>()?;

@@ -4,19 +4,25 @@
 //! records at the moment a statement is planned, so a session that stays open sees new batches.
 
 mod catalog;
+mod describe;
 pub mod functions;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
+use datafusion::catalog::{
+    CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
+};
 use datafusion::common::DataFusionError;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::execution::runtime_env::RuntimeEnv;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::nearest;
 use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, SystemSchema};
+pub use describe::describe;
 
 /// A driver renames a batch's file once; a statement that met such a moment is run again.
 const ATTEMPTS: usize = 5;
@@ -48,6 +54,48 @@ pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
     catalog.register_schema("public", Arc::new(BareNames::new(lake.clone(), resolved)))?;
     context.register_catalog("tidemill", Arc::new(catalog));
     Ok(context)
+}
+
+/// A session for the SELECTs of a batch job: its own tables and inputs by their bare names and as `schema_name.table`,
+/// and what the lake has of other jobs.
+///
+/// # Errors
+/// Storage: the lake cannot be listed.
+pub(crate) fn job_session(
+    lake: &Lake,
+    schema_name: &str,
+    tables: Vec<(String, Arc<dyn TableProvider>)>,
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+) -> Result<SessionContext> {
+    let resolved = Arc::new(ResolvedFiles::default());
+    let config = config
+        .with_default_catalog_and_schema("tidemill", "public")
+        .with_create_default_catalog_and_schema(false);
+    let context = SessionContext::new_with_config_rt(config, runtime);
+    functions::register(&context);
+    let catalog = MemoryCatalogProvider::new();
+    for other in lake.schema_names()? {
+        let schema = JobSchema::new(lake.clone(), other.clone(), resolved.clone());
+        catalog.register_schema(&other, Arc::new(schema))?;
+    }
+    catalog.register_schema("system", Arc::new(SystemSchema::new(lake.clone(), resolved)))?;
+    let own = Arc::new(MemorySchemaProvider::new());
+    for (name, table) in tables {
+        own.register_table(name, table)?;
+    }
+    catalog.register_schema("public", own.clone())?;
+    catalog.register_schema(schema_name, own)?;
+    context.register_catalog("tidemill", Arc::new(catalog));
+    Ok(context)
+}
+
+/// Committed files, or files that are to be committed, as a table.
+///
+/// # Errors
+/// Storage.
+pub(crate) async fn files_table(paths: &[PathBuf]) -> Result<Arc<dyn TableProvider>> {
+    Ok(catalog::parquet_table(paths, None).await?)
 }
 
 /// Runs one reading statement. A table that is not there is answered with the nearest, an ambiguous bare name

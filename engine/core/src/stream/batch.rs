@@ -129,6 +129,7 @@ impl<'a> Batch<'a> {
             removed: Vec::new(),
             counts,
             watermark: None,
+            build: None,
         })
     }
 
