@@ -13,6 +13,8 @@ mod support;
 mod apache_kafka;
 mod bad_input;
 mod batch;
+mod batch_audits;
+mod batch_files;
 mod cleaning;
 mod command_line;
 mod crash;

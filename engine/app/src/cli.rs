@@ -120,13 +120,15 @@ replaced as a whole or, at any error, not at all; the others go on.
 `wide+` and all that read it, `+wide` and all that it reads.
 
 What came of each file and table is printed on stdout: rows read, rows left out
-by reason, rows and bytes of the table.
+by reason, rows that an audit found, rows and bytes of the table, and the peaks:
+of the memory that is limited, and (bytes, on Linux) of the whole process.
 
 Examples:
   tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv
   tidemill run chicago-crimes --input crimes.csv
   tidemill run chicago-crimes --input 2014.csv.gz 2015.csv 2016.csv.gz --format json
   tidemill run chicago-crimes --input register=crimes.csv --select crimes+ --dry-run
+  tidemill run chicago-crimes --input crimes.csv --force --memory-limit 512MB
   tidemill sql \"SELECT date_precision, count(*) FROM chicago_crimes.crimes GROUP BY 1\"")]
     Run(RunArgs),
     /// Run the unit tests of a batch job's SQL: rows in, rows out
@@ -287,6 +289,9 @@ pub(crate) struct RunArgs {
     /// Build also the tables of which nothing has changed
     #[arg(long)]
     pub(crate) force: bool,
+    /// Memory of joins, sorts and aggregates, such as 512MB or 2GiB; what needs more spills to disk
+    #[arg(long, value_name = "SIZE", value_parser = size_bytes)]
+    pub(crate) memory_limit: Option<u64>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -452,6 +457,29 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| format!("`{text}` has no address"))
 }
 
+/// A size in bytes: `512MB` is 512 million, `2GiB` is 2 * 2^30.
+fn size_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size, such as 512MB or 2GiB");
+    let digits = text.trim().find(|c: char| !c.is_ascii_digit()).unwrap_or(text.trim().len());
+    let (number, unit) = text.trim().split_at(digits);
+    let factor: u64 = match unit.trim().to_lowercase().as_str() {
+        "b" | "" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(wrong)
+}
+
 /// `key=value` with a dotted key. The value is everything after the first `=`.
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) =
@@ -479,6 +507,16 @@ mod tests {
         assert_eq!(key_value("a="), Ok(("a".into(), String::new())));
         for wrong in ["a", "=1", "a..b=1", ".a=1", ""] {
             assert!(key_value(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(size_bytes("512MB"), Ok(512_000_000));
+        assert_eq!(size_bytes("2 GiB"), Ok(2 << 30));
+        assert_eq!(size_bytes("64m"), Ok(64_000_000));
+        for wrong in ["", "MB", "0", "-1MB", "1.5GB", "12 parsecs", "99999999999999999999GB"] {
+            assert!(size_bytes(wrong).is_err(), "{wrong}");
         }
     }
 

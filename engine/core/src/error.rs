@@ -22,6 +22,8 @@ pub enum ErrorKind {
     DataLoss,
     /// Another driver holds the checkpoint.
     Held,
+    /// The memory limit does not suffice.
+    Memory,
     /// A defect of Tidemill.
     Internal,
 }
@@ -118,6 +120,7 @@ impl From<datafusion::error::DataFusionError> for Error {
             D::SQL(..) | D::Plan(_) | D::SchemaError(..) | D::NotImplemented(_) | D::Configuration(_) => {
                 ErrorKind::User
             }
+            D::ResourcesExhausted(_) => ErrorKind::Memory,
             D::Internal(_) => ErrorKind::Internal,
             D::IoError(_) | D::ObjectStore(_) | D::ParquetError(_) => ErrorKind::Storage,
             _ => ErrorKind::Data,

@@ -9,6 +9,7 @@ use tidemill_core::project::{BatchJob, Settings};
 use tidemill_core::{Error, Result};
 
 use super::{environment, lake, project};
+use crate::bars::TableBars;
 use crate::cli::{GlobalArgs, RunArgs};
 use crate::exit::{Done, Outcome};
 use crate::output::{Room, write_rows};
@@ -24,14 +25,23 @@ pub(crate) async fn run(global: &GlobalArgs, args: &RunArgs) -> Done {
         write_rows(&mut std::io::stdout().lock(), &rows.schema(), &[rows], format, Room::of_stdout())?;
         return Ok(Outcome::Done);
     }
-    let options =
-        RunOptions { inputs: given(&job, &args.input), select: args.select.clone(), force: args.force };
-    let report = batch::run(&job, &lake(global), &options, &mut |event| {
-        if let RunEvent::Finished(table) = event {
-            eprintln!("{}", line(table));
+    let options = RunOptions {
+        inputs: given(&job, &args.input),
+        select: args.select.clone(),
+        force: args.force,
+        memory_limit_bytes: args.memory_limit,
+    };
+    let bars = TableBars::new();
+    let report = batch::run(&job, &lake(global), &options, &mut |event| match event {
+        RunEvent::Started { table, progress } => bars.start(table, progress),
+        RunEvent::Finished(table) => {
+            let name = table.table.rsplit('.').next().unwrap_or_default();
+            bars.finish(name, &line(table));
         }
     })
     .await?;
+    drop(bars);
+    eprintln!("{}", peaks(&report));
     let rows = rows(&report)?;
     // A program is told all; a person reads what went wrong, and nothing that looks like a result.
     match (&report.error, format.is_for_people()) {
@@ -89,12 +99,29 @@ fn line(table: &batch::TableReport) -> String {
     }
 }
 
+/// The memory that the run took, in a line.
+fn peaks(report: &RunReport) -> String {
+    let megabytes = |bytes: u64| format!("{} MB", style::count(bytes.div_ceil(1_000_000)));
+    let process = report.peak_resident_bytes.map(|bytes| format!(", the process {}", megabytes(bytes)));
+    let time = style::duration_ms((report.seconds * 1e3) as u64);
+    let joins = megabytes(report.peak_memory_bytes);
+    format!(
+        "{} in {time}; at most {joins} for joins, sorts and groups{}",
+        report.job,
+        process.unwrap_or_default()
+    )
+}
+
 fn order(plan: &[(String, Vec<String>)]) -> Result<RecordBatch> {
     let places: ArrayRef = Arc::new(UInt64Array::from_iter_values(1..=plan.len() as u64));
     let tables: ArrayRef = Arc::new(StringArray::from_iter_values(plan.iter().map(|(table, _)| table)));
     let reads: ArrayRef =
         Arc::new(StringArray::from_iter_values(plan.iter().map(|(_, reads)| reads.join(", "))));
     Ok(RecordBatch::try_from_iter([("order", places), ("table", tables), ("reads", reads)])?)
+}
+
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
 }
 
 /// One line of the report.
@@ -108,9 +135,11 @@ struct Step {
     rows: Option<u64>,
     bytes: Option<u64>,
     seconds: Option<f64>,
+    peak_memory_bytes: Option<u64>,
 }
 
-/// The report as rows: of each table what was read of each file, what was dropped of it, and what was built.
+/// The report as rows: of each table what was read of each file, what was dropped of it, what its audits found, and what
+/// was built; at the end the run. Its `bytes` are the most that the process had of memory.
 fn rows(report: &RunReport) -> Result<RecordBatch> {
     let mut steps = Vec::new();
     for table in &report.tables {
@@ -123,12 +152,20 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
                 outcome: outcome.to_owned(),
                 rows: Some(rows),
                 bytes,
-                seconds: None,
+                ..Step::default()
             };
             let taken = if input.form.is_some() { "in the table" } else { "read" };
             steps.push(step(taken, input.rows_out, Some(input.bytes)));
             steps.extend(input.dropped.iter().map(|drop| step(&drop.reason, drop.rows, None)));
         }
+        steps.extend(table.audits.iter().map(|audit| Step {
+            table: table.table.clone(),
+            step: "audit",
+            outcome: format!("{} {}", audit.audit, if audit.bad_rows == 0 { "passed" } else { "failed" }),
+            rows: Some(audit.bad_rows),
+            seconds: Some(rounded(audit.seconds)),
+            ..Step::default()
+        }));
         let outcome = match table.outcome {
             TableOutcome::Built => "built",
             TableOutcome::Unchanged => "unchanged",
@@ -141,10 +178,19 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
             outcome: outcome.to_owned(),
             rows: table.version.map(|_| table.rows),
             bytes: table.version.map(|_| table.bytes),
-            seconds: Some((table.seconds * 1e3).round() / 1e3),
+            seconds: Some(rounded(table.seconds)),
             ..Step::default()
         });
     }
+    steps.push(Step {
+        table: report.job.clone(),
+        step: "run",
+        outcome: if report.error.is_some() { "failed" } else { "done" }.to_owned(),
+        bytes: report.peak_resident_bytes,
+        seconds: Some(rounded(report.seconds)),
+        peak_memory_bytes: Some(report.peak_memory_bytes),
+        ..Step::default()
+    });
     let texts = |text: fn(&Step) -> Option<&str>| -> ArrayRef {
         Arc::new(steps.iter().map(text).collect::<StringArray>())
     };
@@ -161,6 +207,7 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
         ("rows", counts(|step| step.rows)),
         ("bytes", counts(|step| step.bytes)),
         ("seconds", seconds),
+        ("peak_memory_bytes", counts(|step| step.peak_memory_bytes)),
     ])
     .map_err(Error::from)
 }

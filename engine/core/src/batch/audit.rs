@@ -5,7 +5,6 @@
 //! built either. One that reads inputs only is run for each table that reads one of them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +13,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
 use serde::Serialize;
 
-use super::build::{Builder, only_reading};
+use super::build::{Builder, Joins, Output, only_reading};
 use super::graph::{Graph, Reads, reads};
 use super::input::Progress;
 use crate::error::{Context, Error, Result};
@@ -145,7 +144,7 @@ pub(super) async fn check(
     builder: &Builder,
     table: &str,
     audits: &[Audit],
-    staged: &[PathBuf],
+    staged: &Output,
     reports: &mut Vec<AuditReport>,
 ) -> Result<()> {
     let mut findings = Vec::new();
@@ -153,8 +152,9 @@ pub(super) async fn check(
         let start = Instant::now();
         let place = || audit.file.path.clone();
         // What it reads is read for itself, not for the table's progress.
-        let session =
-            builder.session(&audit.reads, &Arc::new(Progress::default()), Some((table, staged))).await?;
+        let session = builder
+            .session(&audit.reads, &Arc::new(Progress::default()), Some((table, staged)), Joins::Hashed)
+            .await?;
         let frame = session.sql_with_options(&audit.file.sql, only_reading()).await.context_with(place)?;
         let mut stream = frame.execute_stream().await.context_with(place)?;
         let (mut bad_rows, mut shown) = (0, Vec::new());

@@ -35,6 +35,29 @@ pub struct CsvFile {
     crlf: bool,
     /// Line of the last row read; of the header before the first.
     line: u64,
+    /// Rows read, bad ones too.
+    records: i64,
+    delimiter: [u8; 1],
+}
+
+/// Some rows of a file as text.
+pub(super) struct TextRows {
+    /// Cells, called by their place, and `_line` behind them.
+    pub text: RecordBatch,
+    /// The number of each row in the file, from 1.
+    pub numbers: Vec<i64>,
+}
+
+/// A row that cannot be read.
+pub(super) struct BadRow {
+    /// Its line in the file.
+    pub line: u64,
+    /// The column of the cell that is bad, where it is one cell.
+    pub column: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Its cells.
+    pub payload: Vec<u8>,
 }
 
 /// The columns of a batch that selects these.
@@ -71,7 +94,16 @@ impl CsvFile {
             .delimiter(delimiter)
             .buffer_capacity(1 << 16)
             .from_reader(whole);
-        Ok(CsvFile { path: path.to_owned(), header, reader, compression, crlf, line: 1 })
+        Ok(CsvFile {
+            path: path.to_owned(),
+            header,
+            reader,
+            compression,
+            crlf,
+            line: 1,
+            records: 0,
+            delimiter: [delimiter],
+        })
     }
 
     /// The file as it was named.
@@ -92,30 +124,71 @@ impl CsvFile {
     pub fn next_batch(&mut self, columns: &[String]) -> Result<Option<RecordBatch>> {
         let positions: Vec<Option<usize>> =
             columns.iter().map(|name| self.header.iter().position(|heading| heading == name)).collect();
-        let mut cells: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
-        let mut lines = Vec::new();
+        let Some(rows) = self.next_at(&positions, None)? else { return Ok(None) };
+        Ok(Some(RecordBatch::try_new(text_schema(columns), rows.text.columns().to_vec())?))
+    }
+
+    /// The next rows, with the columns at these places. Rows that cannot be read go to `bad`, where there is one.
+    ///
+    /// # Errors
+    /// As [`Self::next_batch`]; with `bad`, only what keeps the file from being read on.
+    pub(super) fn next_at(
+        &mut self,
+        positions: &[Option<usize>],
+        mut bad: Option<&mut Vec<BadRow>>,
+    ) -> Result<Option<TextRows>> {
+        let mut cells: Vec<StringBuilder> = positions.iter().map(|_| StringBuilder::new()).collect();
+        let (mut lines, mut numbers) = (Vec::new(), Vec::new());
         let mut record = ByteRecord::new();
-        while lines.len() < BATCH_ROWS && self.next_record(&mut record)? {
+        let mut read = 0;
+        while read < BATCH_ROWS && self.next_record(&mut record)? {
+            read += 1;
+            self.records += 1;
+            if let Some((column, reason, hint)) = self.fault(&record, positions) {
+                let Some(bad) = bad.as_deref_mut() else {
+                    let column = column.map(|column| format!(", column {column}")).unwrap_or_default();
+                    return Err(Error::data(reason).context(format!("{}{column}", self.place())).hint(hint));
+                };
+                let payload = record.iter().collect::<Vec<_>>().join(&self.delimiter[..]);
+                bad.push(BadRow { line: self.line, column, reason, payload });
+                continue;
+            }
             lines.push(i64::try_from(self.line).unwrap_or(i64::MAX));
-            for (builder, position) in cells.iter_mut().zip(&positions) {
-                let cell = position.and_then(|at| Some((at, record.get(at)?))).filter(|(_, c)| !c.is_empty());
-                let text = cell.map(|(at, bytes)| {
-                    std::str::from_utf8(bytes).map_err(|_| {
-                        Error::data("the cell is not UTF-8")
-                            .context(format!("{}, column {}", self.place(), self.header[at]))
-                            .hint("convert the file first: `iconv -f windows-1252 -t utf-8 FILE`, say")
-                    })
-                });
-                builder.append_option(text.transpose()?);
+            numbers.push(self.records);
+            for (builder, position) in cells.iter_mut().zip(positions) {
+                let cell = position.and_then(|at| record.get(at)).filter(|cell| !cell.is_empty());
+                builder.append_option(cell.and_then(|cell| std::str::from_utf8(cell).ok()));
             }
         }
-        if lines.is_empty() {
+        if read == 0 {
             return Ok(None);
         }
+        let names: Vec<String> = (0..positions.len()).map(|at| at.to_string()).collect();
         let mut arrays: Vec<ArrayRef> =
             cells.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
         arrays.push(Arc::new(Int64Array::from(lines)));
-        Ok(Some(RecordBatch::try_new(text_schema(columns), arrays)?))
+        Ok(Some(TextRows { text: RecordBatch::try_new(text_schema(&names), arrays)?, numbers }))
+    }
+
+    /// What is wrong with a row: the column where it is one's, what, and what to do.
+    fn fault(
+        &self,
+        record: &ByteRecord,
+        positions: &[Option<usize>],
+    ) -> Option<(Option<String>, String, &'static str)> {
+        if record.len() != self.header.len() {
+            let cells = if record.len() == 1 { "cell" } else { "cells" };
+            let missing = self.header.get(record.len());
+            let last = missing.map(|missing| format!(": column {missing} is missing")).unwrap_or_default();
+            let what = format!("{} {cells} where the header has {}{last}", record.len(), self.header.len());
+            let hint =
+                "mend or remove the line; a cell that holds a comma or a line break needs double quotes";
+            return Some((None, what, hint));
+        }
+        let mut bytes = positions.iter().flatten().filter_map(|at| Some((*at, record.get(*at)?)));
+        let (at, _) = bytes.find(|(_, cell)| std::str::from_utf8(cell).is_err())?;
+        let hint = "convert the file first (`iconv -f windows-1252 -t utf-8 FILE`, say), or give the input its encoding";
+        Some((Some(self.header[at].clone()), "the cell is not UTF-8".to_owned(), hint))
     }
 
     fn next_record(&mut self, record: &mut ByteRecord) -> Result<bool> {
@@ -140,20 +213,6 @@ impl CsvFile {
             return Err(Error::data("a quote is not closed")
                 .context(format!("{}, column {heading}", self.place()))
                 .hint("close it, or double it if it belongs to the text"));
-        }
-        if record.len() != self.header.len() {
-            let cells = if record.len() == 1 { "cell" } else { "cells" };
-            let last = match self.header.get(record.len()) {
-                Some(missing) => format!(": column {missing} is missing"),
-                None => String::new(),
-            };
-            return Err(Error::data(format!(
-                "{} {cells} where the header has {}{last}",
-                record.len(),
-                self.header.len()
-            ))
-            .context(self.place())
-            .hint("mend or remove the line; a cell that holds a comma or a line break needs double quotes"));
         }
         Ok(true)
     }

@@ -15,14 +15,18 @@
 //! [inputs.orders]                  # a table `orders` for the SELECTs
 //! # A file, a glob, or a folder with `column=value` folders in it; relative to where the command runs.
 //! path = "${TIDEMILL_DATA:-data}/olist/olist_orders_dataset.csv*"     # `--input orders=FILE…` overrides it
-//! format = "csv"                   # without it the file's name says it: csv, tsv
+//! format = "csv"                   # without it the file's name says it: csv, tsv, json (an object a line), parquet
 //! types = { order_purchase_timestamp = "TIMESTAMP" }                  # cells are text where no type is given
+//! encoding = "windows-1252"        # utf-8 without it
 //! row_number = "_row"              # a column that counts the rows of a file, from 1
+//! on_error = "fail"                # or "dead_letter": bad rows are left out, counted, and in system.dead_letters
 //!
 //! [[tables]]                       # only for tables that need settings
 //! name = "wide"
 //! format = "parquet"               # parquet (zstd), csv or json
 //! partition_by = ["customer_state"]  # folders `customer_state=SP`
+//! audits = { not_null = ["order_id"], unique = [["order_id", "item"]], accepted_values = { status = ["a", "b"] },
+//!     relationships = [{ column = "product_id", to = "products.product_id" }], row_count = { min = 1 } }
 //! ```
 //!
 //! What a SELECT reads is found in its text ([`graph`]): inputs and tables of the job by their names, tables of other
@@ -42,6 +46,7 @@ mod fingerprint;
 mod form;
 pub mod graph;
 mod input;
+mod memory;
 mod output;
 mod run;
 mod sql_test;
@@ -52,6 +57,7 @@ pub use clean::{CleanBatch, CleanFile};
 pub use csv_file::CsvFile;
 pub use form::{Form, Forms};
 pub use graph::Graph;
+pub(crate) use input::version_table;
 pub use input::{Dropped, InputReport, Progress};
 pub use run::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport, plan, run};
 pub use sql_test::{SqlTestReport, test};

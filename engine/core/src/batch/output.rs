@@ -100,6 +100,15 @@ impl TableWriter {
         Ok(writer)
     }
 
+    /// Columns that are in the names of folders, and their types.
+    pub(super) fn partition_columns(&self) -> Vec<(String, String)> {
+        let column = |at: &usize| {
+            let field = self.schema.field(*at);
+            (field.name().clone(), field.data_type().to_string())
+        };
+        self.partition_by.iter().map(column).collect()
+    }
+
     /// Writes some rows.
     ///
     /// # Errors
@@ -165,7 +174,13 @@ impl TableWriter {
     pub(super) fn finish(mut self) -> Result<Vec<Written>> {
         if self.files.is_empty() {
             // A partitioned table without rows: one file that has its columns.
-            self.open(String::new())?;
+            self.open(
+                self.partition_by
+                    .iter()
+                    .map(|at| format!("{}={NULL_VALUE}", encoded(self.schema.field(*at).name())))
+                    .collect::<Vec<_>>()
+                    .join("/"),
+            )?;
         }
         let mut written = Vec::new();
         for file in self.files.into_values().flatten() {

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::audit::{self, Audit, AuditReport, audits};
-use super::build::Builder;
+use super::build::{Builder, Output};
 use super::fingerprint::{FileHashes, fingerprint};
 use super::graph::Graph;
 use super::input::{Input, InputReport, Progress};
+use super::memory::{PeakPool, peak_resident_bytes};
 use super::versions::{NewVersion, Versions};
 use crate::checkpoint::{BatchCounts, Build};
 use crate::error::{Error, Result};
@@ -33,6 +33,8 @@ pub struct RunOptions {
     pub select: Vec<String>,
     /// Build also what has not changed.
     pub force: bool,
+    /// Bytes that joins, sorts and aggregates may take, together; what needs more spills to disk.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// What a run did.
@@ -42,6 +44,10 @@ pub struct RunReport {
     pub job: String,
     /// Seconds from start to end.
     pub seconds: f64,
+    /// The most bytes that joins, sorts and aggregates took at a time.
+    pub peak_memory_bytes: u64,
+    /// The most bytes that the process had of memory, where the system tells it.
+    pub peak_resident_bytes: Option<u64>,
     /// A table of the run each, in the order of the graph.
     pub tables: Vec<TableReport>,
     /// The first error, where a table failed.
@@ -146,10 +152,18 @@ pub async fn run(
             false => None,
         });
     }
-    let runtime = RuntimeEnvBuilder::new().build_arc()?;
+    let pool = PeakPool::new(options.memory_limit_bytes);
+    let runtime = pool.runtime()?;
+    let memory_limit_bytes = options.memory_limit_bytes;
     let versions = Versions::open(lake, &job.schema_name)?;
     let run = Run {
-        builder: Arc::new(Builder { lake: lake.clone(), job: job.clone(), inputs, runtime }),
+        builder: Arc::new(Builder {
+            lake: lake.clone(),
+            job: job.clone(),
+            inputs,
+            runtime,
+            memory_limit_bytes,
+        }),
         versions: Arc::new(versions),
         graph,
         audits,
@@ -158,7 +172,8 @@ pub async fn run(
         reports: BTreeMap::new(),
         error: None,
     };
-    run.all(&chosen, start, on_event).await
+    let report = run.all(&chosen, start, on_event).await?;
+    Ok(RunReport { peak_memory_bytes: pool.peak_bytes(), ..report })
 }
 
 /// The files of `--input` by input.
@@ -262,6 +277,8 @@ impl Run {
         Ok(RunReport {
             job: self.builder.job.name.clone(),
             seconds: start.elapsed().as_secs_f64(),
+            peak_memory_bytes: 0,
+            peak_resident_bytes: peak_resident_bytes(),
             tables,
             error: self.error,
         })
@@ -338,6 +355,13 @@ impl Run {
     fn start(&mut self, building: &mut JoinSet<Built>, at: usize, progress: Arc<Progress>) -> Result<()> {
         let fingerprint = self.fingerprint(at)?.unwrap_or_default();
         let (builder, versions) = (self.builder.clone(), self.versions.clone());
+        let first_reader = |input: usize| {
+            self.graph.order.iter().find(|table| self.graph.reads[**table].inputs.contains(&input))
+        };
+        let keeps_letters: Vec<String> = (0..builder.job.inputs.len())
+            .filter(|input| first_reader(*input) == Some(&at))
+            .map(|input| builder.job.inputs[input].name.clone())
+            .collect();
         let (reads, audits) = (self.graph.reads[at].clone(), self.audits[at].clone());
         building.spawn(async move {
             let start = Instant::now();
@@ -347,25 +371,36 @@ impl Run {
             let mut audited = Vec::new();
             let result = async {
                 let folder = versions.begin(name)?;
-                let files = builder.build(table, &reads, &progress, folder.clone()).await?;
-                let staged: Vec<PathBuf> = files
-                    .iter()
-                    .filter(|file| !file.is_export)
-                    .map(|file| folder.join(&file.folder).join(file.staged_name()))
-                    .collect();
-                audit::check(&builder, name, &audits, &staged, &mut audited).await?;
+                let output = builder.build(table, &reads, &progress, folder).await?;
+                audit::check(&builder, name, &audits, &output, &mut audited).await?;
+                let Output { files, partition_columns, .. } = output;
                 let inputs: Vec<Arc<Input>> = builder.inputs.iter().flatten().cloned().collect();
-                let inputs = progress.take_reports(&inputs);
+                let (mut reports, mut letters) = (Vec::new(), Vec::new());
+                for (report, bad) in progress.take_reports(&inputs) {
+                    // Of all tables that read an input, the first keeps its dead letters.
+                    if keeps_letters.contains(&report.input) {
+                        letters.extend(bad);
+                    }
+                    reports.push(report);
+                }
+                let inputs = reports;
                 let own = || files.iter().filter(|file| !file.is_export);
                 let (rows, bytes) = own().fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
                 let counts = BatchCounts {
                     rows_read: inputs.iter().map(|input| input.rows_read).sum(),
                     rows_out: rows,
+                    dead_letters: letters.len() as u64,
                     ..BatchCounts::default()
                 };
                 let full = format!("{}.{name}", builder.job.schema_name);
-                let build = Build { table: full.clone(), fingerprint, built_at, inputs: inputs.clone() };
-                let version = versions.commit(name, NewVersion { files, build, counts })?;
+                let build = Build {
+                    table: full.clone(),
+                    fingerprint,
+                    built_at,
+                    partition_columns,
+                    inputs: inputs.clone(),
+                };
+                let version = versions.commit(name, NewVersion { files, build, counts, letters })?;
                 let report = TableReport {
                     table: full,
                     outcome: TableOutcome::Built,

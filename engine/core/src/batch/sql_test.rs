@@ -197,7 +197,7 @@ fn given(job: &BatchJob, name: &str, text: &str) -> Result<RecordBatch> {
     let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for ((heading, kind), cells) in names.iter().zip(types).zip(&columns) {
         let of_job = || input.and_then(|input| input.types.get(heading).cloned());
-        let kind = kind.or_else(of_job).unwrap_or(DataType::Utf8View);
+        let kind = kind.or_else(of_job).unwrap_or(DataType::Utf8);
         let array = parse_cells(cells, &kind)
             .map_err(|reason| Error::user(reason).context(format!("column {heading}")))?;
         fields.push(Field::new(heading, kind, true));

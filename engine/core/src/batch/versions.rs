@@ -15,14 +15,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::{
+    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt64Array, new_null_array,
+};
+use arrow::datatypes::{DataType, TimeUnit};
+
+use super::input::DeadLetter;
 use super::output::Written;
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::{BatchCounts, Build, Commit, FileEntry, RecordList, query_id, take_lock};
+use crate::decode::dead_letters_schema;
 use crate::error::{Result, io_error};
 use crate::lake::{Lake, batch_file_name};
-use crate::table::publish::sync_folder;
+use crate::table::publish::{retire, roll_forward, stage, sync_folder};
+use crate::table::write::parquet_bytes;
 
 /// Versions of a table that stay, with the one that counts.
 pub const KEPT: usize = 10;
@@ -55,6 +63,8 @@ pub(super) struct NewVersion {
     pub build: Build,
     /// What became of the rows.
     pub counts: BatchCounts,
+    /// Rows that could not be read.
+    pub letters: Vec<DeadLetter>,
 }
 
 impl Versions {
@@ -105,9 +115,38 @@ impl Versions {
         }
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.newest.iter().try_for_each(|(table, commit)| match table.strip_prefix(&self.prefix()) {
-            Some(name) => self.show(name, commit.batch_id),
+            Some(name) => {
+                show_letters(&self.lake, commit)?;
+                self.show(name, commit.batch_id)
+            }
             None => Ok(()),
         })
+    }
+
+    /// The dead letters of a version, as a file of `system.dead_letters` that is not visible yet.
+    fn stage_letters(&self, number: u64, letters: &[DeadLetter]) -> Result<Option<FileEntry>> {
+        if letters.is_empty() {
+            return Ok(None);
+        }
+        let all = || 0..letters.len();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(all().map(|_| &self.schema_name))),
+            Arc::new(UInt64Array::from_iter_values(all().map(|_| number))),
+            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.path))),
+            Arc::new(Int32Array::from_iter_values(all().map(|_| 0))),
+            Arc::new(Int64Array::from_iter_values(
+                letters.iter().map(|letter| i64::try_from(letter.line).unwrap_or(i64::MAX)),
+            )),
+            new_null_array(&DataType::Timestamp(TimeUnit::Millisecond, None), letters.len()),
+            Arc::new(BinaryArray::from_iter_values(letters.iter().map(|letter| &letter.payload))),
+            Arc::new(StringArray::from_iter_values(all().map(|_| "read"))),
+            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.error))),
+        ];
+        let rows = RecordBatch::try_new(dead_letters_schema(), columns)?;
+        let name = batch_file_name(number, "parquet");
+        let path = format!("system/dead_letters/{}/{name}", self.schema_name);
+        stage(&self.lake, "system.dead_letters", &path, &parquet_bytes(&rows)?, letters.len() as u64)
+            .map(Some)
     }
 
     fn prefix(&self) -> String {
@@ -179,6 +218,7 @@ impl Versions {
                 xxh3: file.xxh3,
             });
         }
+        let letters = self.stage_letters(number, &new.letters)?;
         sync_folder(&building)?;
         let place = folder.join(&version);
         fs::rename(&building, &place).map_err(|e| io_error("rename", &building, &e))?;
@@ -188,12 +228,13 @@ impl Versions {
             batch_id: number,
             query_id,
             removed: former.map(|commit| commit.added.clone()).unwrap_or_default(),
-            added,
+            added: added.into_iter().chain(letters).collect(),
             counts: new.counts,
             watermark: None,
             build: Some(new.build),
         };
         self.commits.create(number, &commit)?;
+        show_letters(&self.lake, &commit)?;
         state.next = number + 1;
         state.newest.insert(full, commit);
         self.show(table, number)?;
@@ -235,6 +276,15 @@ impl Versions {
         }
         Ok(())
     }
+}
+
+/// Lets a glob see the dead letters of a version, and no more those of the former one.
+fn show_letters(lake: &Lake, commit: &Commit) -> Result<()> {
+    let letters = |files: &[FileEntry]| -> Vec<FileEntry> {
+        files.iter().filter(|file| file.table.starts_with("system.")).cloned().collect()
+    };
+    roll_forward(lake, &letters(&commit.added))?;
+    retire(lake, &letters(&commit.removed))
 }
 
 /// The table that a commit is a version of.

@@ -142,6 +142,9 @@ pub struct Build {
     pub fingerprint: String,
     /// When it was built (RFC 3339, UTC): what `now()` meant in its SQL.
     pub built_at: String,
+    /// Columns that are in the names of the files' folders, and their types as Arrow names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_columns: Vec<(String, String)>,
     /// What each file gave, and what was dropped of it and why.
     pub inputs: Vec<InputReport>,
 }

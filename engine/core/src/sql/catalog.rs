@@ -13,6 +13,7 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::batch::version_table;
 use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
@@ -128,6 +129,16 @@ impl SchemaProvider for JobSchema {
         if files.is_empty() {
             return Ok(None);
         }
+        let columns = partition_columns(&self.lake, &self.name, &full).map_err(external)?;
+        if !columns.is_empty() {
+            let mut paths = Vec::new();
+            for file in &files {
+                let path = std::path::absolute(readable_path(&self.lake, file))?;
+                self.resolved.add(path.clone());
+                paths.push(path);
+            }
+            return version_table(&paths, &columns).await.map(Some).map_err(external);
+        }
         provider(&self.lake, &self.resolved, &files, None).await.map(Some)
     }
 
@@ -185,6 +196,24 @@ impl SchemaProvider for BareNames {
     fn table_exist(&self, name: &str) -> bool {
         self.candidates(name).is_ok_and(|found| found.len() == 1)
     }
+}
+
+/// The columns of a table that are in the names of its files' folders.
+fn partition_columns(
+    lake: &Lake,
+    schema_name: &str,
+    full: &str,
+) -> crate::error::Result<Vec<(String, String)>> {
+    let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
+    for number in commits.numbers()?.rev() {
+        match commits.read(number)?.build {
+            Some(build) if build.table == full => return Ok(build.partition_columns),
+            Some(_) => {}
+            // A stream has none.
+            None => break,
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// A table over exactly these files. Without a schema, the newest file's holds.

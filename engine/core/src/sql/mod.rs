@@ -98,6 +98,20 @@ pub(crate) async fn files_table(paths: &[PathBuf]) -> Result<Arc<dyn TableProvid
     Ok(catalog::parquet_table(paths, None).await?)
 }
 
+/// A job's table as it is committed now; `full` is its name with the schema. `None`: it has no file.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub(crate) async fn committed_table(
+    lake: &Lake,
+    schema_name: &str,
+    full: &str,
+) -> Result<Option<Arc<dyn TableProvider>>> {
+    let name = full.rsplit('.').next().unwrap_or(full);
+    let schema = JobSchema::new(lake.clone(), schema_name.to_owned(), Arc::default());
+    Ok(schema.table(name).await?)
+}
+
 /// Runs one reading statement. A table that is not there is answered with the nearest, an ambiguous bare name
 /// with the candidates.
 ///

@@ -4,17 +4,19 @@
 //! left to [`super::strict`], which reads the file again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
 use arrow::compute::cast;
 use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use encoding_rs::Encoding;
 
-use super::{Input, InputFile, InputFormat, InputReport, Progress, bytes, strict};
+use super::{DeadLetter, Input, InputFile, InputFormat, Progress, bytes, strict};
 use crate::batch::csv_file::read_header;
+use crate::batch::output::NULL_VALUE;
 use crate::error::{Error, Result};
+use crate::project::OnError;
 
 /// Rows of a batch, as DataFusion has them.
 pub(super) const BATCH_ROWS: usize = 8_192;
@@ -80,11 +82,28 @@ impl<'a> Columns<'a> {
             .collect()
     }
 
+    /// Places in the file of the typed columns that are to be good: those of the projection; where bad rows are set
+    /// aside all, so that every table has the same rows.
+    pub(super) fn typed(&self) -> Result<Vec<usize>> {
+        let schema = self.file_schema();
+        let is_typed = |at: &usize| *schema.field(*at).data_type() != DataType::Utf8;
+        match self.input.config.on_error {
+            OnError::Fail => Ok(self.of_file()?.into_iter().filter(is_typed).collect()),
+            OnError::DeadLetter => Ok((0..schema.fields().len()).filter(is_typed).collect()),
+        }
+    }
+
+    /// The file's own columns that the projection takes.
+    pub(super) fn own_schema(&self) -> SchemaRef {
+        let own = self.projection.iter().filter(|at| **at < self.input.own_columns);
+        Arc::new(Schema::new(own.map(|at| self.input.schema.field(*at).clone()).collect::<Vec<_>>()))
+    }
+
     /// All columns of the file, typed.
     pub(super) fn file_schema(&self) -> SchemaRef {
         let field = |name: &String| {
             let known = self.input.schema.field_with_name(name);
-            Field::new(name, known.map_or(DataType::Utf8View, |f| f.data_type().clone()), true)
+            Field::new(name, known.map_or(DataType::Utf8, |f| f.data_type().clone()), true)
         };
         Arc::new(Schema::new(self.file.header.iter().map(field).collect::<Vec<_>>()))
     }
@@ -105,7 +124,10 @@ impl<'a> Columns<'a> {
             let Some(folder) = at.checked_sub(folders_from) else { return Ok(Arc::new(numbers())) };
             let (column, value) = &self.file.partition[folder];
             let kind = self.input.schema.field(*at).data_type();
-            let text = StringViewArray::from_iter_values(std::iter::repeat_n(value, rows));
+            if value == NULL_VALUE {
+                return Ok(new_null_array(kind, rows));
+            }
+            let text = StringArray::from_iter_values(std::iter::repeat_n(value, rows));
             cast(&text, kind).map_err(|e| {
                 Error::data(format!("`{value}` is no {kind}: {e}"))
                     .context(format!("{}, folder {column}={value}", self.file.path.display()))
@@ -124,24 +146,15 @@ impl<'a> Columns<'a> {
 pub(super) fn read(
     columns: &Columns<'_>,
     progress: &Progress,
+    rows: &mut u64,
+    letters: Option<&mut Vec<DeadLetter>>,
     send: &mut dyn FnMut(RecordBatch) -> bool,
-) -> Result<()> {
-    let mut rows = 0;
-    match fast(columns, progress, &mut rows, send) {
-        Ok(true) => {}
-        Ok(false) => return Ok(()),
-        Err(refused) => return Err(strict::explain(columns, refused)),
+) -> Result<bool> {
+    match (fast(columns, progress, rows, send), letters) {
+        (Ok(to_end), _) => Ok(to_end),
+        (Err(Refused::Row(_)), Some(letters)) => strict::read_rest(columns, progress, rows, letters, send),
+        (Err(refused), _) => Err(strict::explain(columns, refused)),
     }
-    let InputFile { path, bytes, .. } = columns.file;
-    progress.report(InputReport {
-        input: columns.input.config.name.clone(),
-        path: path.display().to_string(),
-        bytes: *bytes,
-        rows_read: rows,
-        rows_out: rows,
-        ..InputReport::default()
-    });
-    Ok(())
 }
 
 /// What ends the fast way early.
@@ -164,10 +177,15 @@ fn fast(
     let mut opened = bytes::open(&file.path, columns.input.encoding, bytes).map_err(Refused::Other)?;
     let delimiter = delimiter(file.format);
     read_header(&mut opened.text, &file.path, opened.compression, delimiter).map_err(Refused::Other)?;
+    let wanted = columns.of_file().map_err(Refused::Other)?;
+    // What is only looked at comes behind, and goes no further.
+    let mut parsed = wanted.clone();
+    let typed = columns.typed().map_err(Refused::Other)?;
+    parsed.extend(typed.into_iter().filter(|at| !wanted.contains(at)));
     let mut decoder = ReaderBuilder::new(columns.file_schema())
         .with_batch_size(BATCH_ROWS)
         .with_delimiter(delimiter)
-        .with_projection(columns.of_file().map_err(Refused::Other)?)
+        .with_projection(parsed)
         .build_decoder();
     let mut quotes = 0;
     loop {
@@ -183,9 +201,11 @@ fn fast(
             let from = *rows as i64 + 1;
             let length = batch.num_rows();
             let numbers = || Int64Array::from_iter_values(from..from + length as i64);
-            let batch = columns.complete(batch.columns(), length, numbers).map_err(Refused::Other)?;
+            let batch = columns
+                .complete(&batch.columns()[..wanted.len()], length, numbers)
+                .map_err(Refused::Other)?;
             *rows += length as u64;
-            progress.rows.fetch_add(length as u64, Ordering::Relaxed);
+            progress.add_rows(length as u64);
             if !send(batch) {
                 return Ok(false);
             }

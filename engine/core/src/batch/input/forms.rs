@@ -67,7 +67,7 @@ pub(super) async fn read(
             count(&mut dropped, &format!("duplicate {}", forms.key), again);
             report.rows_read += batch.read;
             report.rows_out += kept.num_rows() as u64;
-            progress.rows.fetch_add(batch.read, Ordering::Relaxed);
+            progress.add_rows(batch.read);
             // Nobody listens where a LIMIT has all it wants.
             if rows_out.send(kept.project(projection).map_err(Into::into)).await.is_err() {
                 return Ok(());
@@ -75,7 +75,7 @@ pub(super) async fn read(
         }
         progress.bytes.fetch_add(file.bytes, Ordering::Relaxed);
         report.dropped = dropped.into_iter().map(|(reason, rows)| Dropped { reason, rows }).collect();
-        progress.report(report);
+        progress.report(report, Vec::new());
     }
     Ok(())
 }

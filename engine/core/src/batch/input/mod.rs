@@ -12,6 +12,8 @@ pub(in crate::batch) mod bytes;
 mod csv;
 mod find;
 mod forms;
+mod json;
+mod parquet;
 mod scan;
 mod strict;
 
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
@@ -28,7 +31,8 @@ use serde::{Deserialize, Serialize};
 pub(in crate::batch) use strict::parse as parse_cells;
 
 use crate::error::{Error, Result, io_error};
-use crate::project::{InputConfig, InputFormat, nearest};
+use crate::project::{InputConfig, InputFormat, OnError, nearest};
+use crate::sql::files_table;
 
 /// An input with its files found and its columns known.
 #[derive(Debug, Clone)]
@@ -64,6 +68,39 @@ impl InputFile {
     pub(super) fn kind(&self) -> (InputFormat, &[(String, String)]) {
         (self.format, &self.partition)
     }
+
+    /// Reads the file to its end, or until `send` wants no more, and reports what it gave.
+    fn read(
+        &self,
+        config: &InputConfig,
+        columns: &csv::Columns<'_>,
+        progress: &Progress,
+        send: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<()> {
+        let (mut rows, mut letters) = (0, Vec::new());
+        let aside = (config.on_error == OnError::DeadLetter).then_some(&mut letters);
+        let to_end = match self.format {
+            InputFormat::Csv | InputFormat::Tsv => csv::read(columns, progress, &mut rows, aside, send),
+            InputFormat::Json => json::read(columns, progress, &mut rows, aside, send),
+            InputFormat::Parquet => parquet::read(columns, progress, &mut rows, send),
+        }?;
+        if !to_end {
+            return Ok(());
+        }
+        let dead = letters.len() as u64;
+        let dropped = (dead > 0).then(|| Dropped { reason: "dead letter".to_owned(), rows: dead });
+        let report = InputReport {
+            input: config.name.clone(),
+            path: self.path.display().to_string(),
+            form: None,
+            bytes: self.bytes,
+            rows_read: rows + dead,
+            rows_out: rows,
+            dropped: dropped.into_iter().collect(),
+        };
+        progress.report(report, letters);
+        Ok(())
+    }
 }
 
 /// What one input gave to one table.
@@ -96,6 +133,19 @@ pub struct Dropped {
     pub rows: u64,
 }
 
+/// A row that could not be read, in an input that sets such rows aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeadLetter {
+    /// The file.
+    pub path: String,
+    /// Its line there.
+    pub line: u64,
+    /// The row.
+    pub payload: Vec<u8>,
+    /// What is wrong with it.
+    pub error: String,
+}
+
 /// What has been read for one table so far, and of how much.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -107,22 +157,36 @@ pub struct Progress {
     pub rows: AtomicU64,
     /// Rows that have been written.
     pub rows_out: AtomicU64,
-    reports: Mutex<Vec<InputReport>>,
+    reports: Mutex<Vec<(InputReport, Vec<DeadLetter>)>>,
 }
 
 impl Progress {
+    /// More rows have come out of a file.
+    fn add_rows(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
     /// A file has been read to its end. One that a SELECT reads twice is reported once.
-    fn report(&self, report: InputReport) {
+    fn report(&self, report: InputReport, letters: Vec<DeadLetter>) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        match reports.iter_mut().find(|known| known.input == report.input && known.path == report.path) {
-            Some(known) if known.rows_read >= report.rows_read => {}
-            Some(known) => *known = report,
-            None => reports.push(report),
+        let same = |known: &InputReport| known.input == report.input && known.path == report.path;
+        match reports.iter_mut().find(|(known, _)| same(known)) {
+            Some((known, _)) if known.rows_read >= report.rows_read => {}
+            Some(known) => *known = (report, letters),
+            None => reports.push((report, letters)),
         }
     }
 
-    /// What each file has given, in the order of inputs and files.
-    pub(super) fn take_reports(&self, inputs: &[Arc<Input>]) -> Vec<InputReport> {
+    /// Forgets what was read, before a second attempt.
+    pub(super) fn reset(&self) {
+        for counter in [&*self.bytes, &self.rows, &self.rows_out] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// What each file has given and its dead letters, in the order of inputs and files.
+    pub(super) fn take_reports(&self, inputs: &[Arc<Input>]) -> Vec<(InputReport, Vec<DeadLetter>)> {
         let mut reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
         let place = |report: &InputReport| {
             let input = inputs.iter().position(|input| input.config.name == report.input);
@@ -131,7 +195,7 @@ impl Progress {
             });
             (input, file)
         };
-        reports.sort_by_key(place);
+        reports.sort_by_key(|(report, _)| place(report));
         reports
     }
 }
@@ -187,7 +251,7 @@ impl Input {
         fields.extend(config.row_number.iter().map(|name| Field::new(name, DataType::Int64, false)));
         let folders = files.first().map(|file| file.partition.clone()).unwrap_or_default();
         for (column, _) in folders {
-            let kind = config.types.get(&column).cloned().unwrap_or(DataType::Utf8View);
+            let kind = config.types.get(&column).cloned().unwrap_or(DataType::Utf8);
             fields.push(Field::new(column, kind, true));
         }
         for (at, field) in fields.iter().enumerate() {
@@ -224,11 +288,29 @@ impl Input {
         encoding: &'static Encoding,
         files: &mut [InputFile],
     ) -> Result<Vec<Field>> {
-        for file in files.iter_mut() {
-            file.header = csv::header(file, encoding)?;
+        let mut own: Vec<Field> = Vec::new();
+        for (at, file) in files.iter_mut().enumerate() {
+            let fields = match file.format {
+                InputFormat::Csv | InputFormat::Tsv => {
+                    file.header = csv::header(file, encoding)?;
+                    let kind = |name: &String| config.types.get(name).cloned().unwrap_or(DataType::Utf8);
+                    file.header.iter().map(|name| Field::new(name, kind(name), true)).collect()
+                }
+                // An object may leave out a field.
+                InputFormat::Json if at > 0 => continue,
+                InputFormat::Json => json::fields(config, file, encoding)?,
+                InputFormat::Parquet => parquet::fields(config, file)?,
+            };
+            if at == 0 {
+                own = fields;
+            }
         }
-        let Some((first, others)) = files.split_first() else { return Ok(Vec::new()) };
-        for other in others {
+        let Some((first, others)) = files.split_first() else { return Ok(own) };
+        if let Some(other) = others.iter().find(|other| other.format != first.format) {
+            return Err(Error::user("the files of an input are all written alike")
+                .context(other.path.display().to_string()));
+        }
+        for other in others.iter().filter(|other| !other.header.is_empty()) {
             if let Some(missing) = first.header.iter().find(|name| !other.header.contains(name)) {
                 let near = nearest(missing, other.header.iter().map(String::as_str));
                 return Err(Error::user(format!(
@@ -242,8 +324,7 @@ impl Input {
                 }));
             }
         }
-        let kind = |name: &String| config.types.get(name).cloned().unwrap_or(DataType::Utf8View);
-        Ok(first.header.iter().map(|name| Field::new(name, kind(name), true)).collect())
+        Ok(own)
     }
 
     /// The input as a table; `progress` is told what is read.
@@ -255,6 +336,55 @@ impl Input {
     pub(super) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+}
+
+/// The files of a table's version as a table again. Columns that are in the names of their folders come last.
+///
+/// # Errors
+/// Storage: a file cannot be read.
+pub(crate) async fn version_table(
+    paths: &[PathBuf],
+    partition_columns: &[(String, String)],
+) -> Result<Arc<dyn TableProvider>> {
+    if partition_columns.is_empty() {
+        return files_table(paths).await;
+    }
+    let mut types = std::collections::BTreeMap::new();
+    for (column, kind) in partition_columns {
+        let kind = kind.parse().map_err(|e| Error::corrupt(format!("the type of `{column}`: {e}")))?;
+        types.insert(column.clone(), kind);
+    }
+    let files = paths.iter().map(|path| {
+        let folders = path.parent().into_iter().flat_map(std::path::Path::iter);
+        let named = folders.filter_map(|name| find::folder_value(&name.to_string_lossy()));
+        // Folders further up may hold a `=` too.
+        let named: Vec<(String, String)> =
+            named.collect::<Vec<_>>().into_iter().rev().take(partition_columns.len()).rev().collect();
+        let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
+        let format = InputFormat::Parquet;
+        Ok(InputFile { path: path.clone(), bytes, format, partition: named, header: Vec::new() })
+    });
+    let mut files = files.collect::<Result<Vec<_>>>()?;
+    let config = InputConfig {
+        name: String::new(),
+        path: None,
+        format: Some(InputFormat::Parquet),
+        types,
+        types_text: Default::default(),
+        encoding: None,
+        row_number: None,
+        on_error: OnError::Fail,
+        forms: None,
+    };
+    let encoding = bytes::encoding(None)?;
+    let mut fields = Input::own_fields(&config, encoding, &mut files)?;
+    let own_columns = fields.len();
+    for (column, _) in partition_columns {
+        fields.push(Field::new(column, config.types.get(column).cloned().unwrap_or(DataType::Utf8), true));
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let input = Input { config, files, schema, encoding, own_columns };
+    Ok(Arc::new(input).table(&Arc::default()))
 }
 
 /// The format that a file's name says, before the ending of a compression.

@@ -18,9 +18,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 
-use super::csv::{self, Columns};
-use super::{Input, InputFormat, Progress, external, forms};
-use crate::error::Error;
+use super::csv::Columns;
+use super::{Input, Progress, external, forms};
 
 /// Batches that a reading thread may be ahead.
 const AHEAD: usize = 4;
@@ -147,11 +146,7 @@ impl ExecutionPlan for InputScan {
             let Some(file) = input.files.get(partition) else { return Ok(()) };
             let columns = Columns::new(&input, file, &projection, schema);
             let mut send = |batch| sender.blocking_send(Ok(batch)).is_ok();
-            match file.format {
-                InputFormat::Csv | InputFormat::Tsv => csv::read(&columns, &progress, &mut send),
-                InputFormat::Json | InputFormat::Parquet => Err(Error::internal("a format without a reader")),
-            }
-            .map_err(external)
+            file.read(&input.config, &columns, &progress, &mut send).map_err(external)
         });
         Ok(stream.build())
     }
