@@ -4,6 +4,9 @@
 //! a message is a dead letter when it is empty, is not one JSON object, has a value of a wrong type, a number
 //! that is not finite, or null where the schema says NOT NULL. Booleans may be `true`/`false` or `1`/`0`.
 //!
+//! A producer that encodes twice sends a JSON string that holds the object: `double_encoded = true` reads that, and
+//! then nothing else.
+//!
 //! Whole chunks are decoded at once; one that fails is halved until the bad messages stand alone, so that a clean
 //! stream pays nothing for the check.
 
@@ -127,6 +130,8 @@ pub struct Decoder {
     schema: SchemaRef,
     /// What arrow-json reads: all nullable, booleans as text.
     wire: SchemaRef,
+    /// A message is a JSON string that holds the JSON object.
+    double_encoded: bool,
 }
 
 impl Decoder {
@@ -139,7 +144,12 @@ impl Decoder {
             };
             Field::new(field.name(), data_type, true)
         });
-        Decoder { wire: Arc::new(Schema::new(wire.collect::<Vec<_>>())), schema }
+        Decoder { wire: Arc::new(Schema::new(wire.collect::<Vec<_>>())), schema, double_encoded: false }
+    }
+
+    /// A decoder for messages whose object was encoded twice: a JSON string that holds the JSON object.
+    pub fn double_encoded(self, double_encoded: bool) -> Decoder {
+        Decoder { double_encoded, ..self }
     }
 
     /// Schema of the good rows.
@@ -220,6 +230,15 @@ impl Decoder {
             let payload = match rows.payload(index) {
                 None => return Err("the message has no value".into()),
                 Some(bytes) => bytes.trim_ascii(),
+            };
+            let inner: String;
+            let payload = match self.double_encoded {
+                false => payload,
+                true => {
+                    inner = serde_json::from_slice(payload)
+                        .map_err(|e| format!("the message is not a JSON string that holds JSON: {e}"))?;
+                    inner.as_bytes().trim_ascii()
+                }
             };
             match payload.first() {
                 None => return Err("the message is empty".into()),

@@ -9,7 +9,7 @@
 //!
 //! The modules are in the order of that way: [`project`] reads what a user wrote, [`source`] the messages,
 //! [`decode`] makes rows of them, [`rowwise`] runs a job's SQL on them, [`table`] makes them a visible file,
-//! [`checkpoint`] keeps the records, [`learn`] trains and scores, [`stream`] drives all of it, and [`sql`] reads
+//! [`checkpoint`] keeps the records, [`state`] what a stateful job knows of each key, [`learn`] trains and scores, [`stream`] drives all of it, and [`sql`] reads
 //! what came out. [`batch`] is the other way in: files, as a whole, to one table.
 //!
 //! ```no_run
@@ -38,6 +38,7 @@ pub mod project;
 pub mod rowwise;
 pub mod source;
 pub mod sql;
+pub mod state;
 pub mod stream;
 pub mod table;
 

@@ -27,8 +27,8 @@ pub struct BatchProgress {
     pub processed_rows_per_second: f64,
     /// The parts of the duration.
     pub duration_ms: Durations,
-    /// Always empty: this version has no stateful operator.
-    pub state_operators: Vec<()>,
+    /// The state of a stateful job.
+    pub state_operators: Vec<StateProgress>,
     /// The one source.
     pub sources: Vec<SourceProgress>,
     /// The table.
@@ -81,6 +81,18 @@ impl Durations {
     pub fn total(&self) -> f64 {
         self.parts().iter().map(|(_, ms)| ms).sum()
     }
+}
+
+/// A state after a batch.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateProgress {
+    /// Its table: `olist_rfm.customers`.
+    pub operator_name: String,
+    /// Keys.
+    pub num_rows_total: u64,
+    /// Keys that the batch had rows of.
+    pub num_rows_updated: u64,
 }
 
 /// What a batch took from its source.

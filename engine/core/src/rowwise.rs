@@ -272,8 +272,8 @@ fn check(plan: &LogicalPlan) -> Result<()> {
         None => Ok(()),
         Some(what) => Err(Error::user(format!("not row by row: {what}")).hint(
             "SQL over a batch may filter, compute and unnest; an aggregate, join, sort or random value would \
-             make the table depend on how the stream was cut into batches (that needs `stateful = true`, which \
-             this version does not have); aggregate the table with `tidemill sql` instead",
+             make the table depend on how the stream was cut into batches: keep what is wanted of each key in a state \
+             (`stateful = true` and [state]), or aggregate the table with `tidemill sql`",
         )),
     }
 }

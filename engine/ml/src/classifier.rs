@@ -2,7 +2,10 @@
 
 use crate::encode::bins::TableBins;
 use crate::file::{self, Kind};
-use crate::forest::{Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Tree};
+use crate::forest::{
+    Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Reference, Tree,
+    TreeBackend,
+};
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
 use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
@@ -73,6 +76,7 @@ enum Model {
     Tree(Forest),
     Boosted(Boosted),
     Sgd(SgdModel),
+    Reference(Reference),
 }
 
 impl Classifier {
@@ -119,12 +123,19 @@ impl Classifier {
             training.weights = None;
         }
         let TrainingRows { table, labels, rows, weights, .. } = training;
-        let linear = matches!(algorithm, Algorithm::LogisticRegression(_) | Algorithm::SgdClassifier(_));
-        if weights.is_some() && linear {
-            return Err(Error::NotOfAlgorithm { algorithm: algorithm.name(), what: "weights of rows" });
-        }
+        let without_weights = || match weights {
+            None => Ok(()),
+            Some(_) => {
+                let of = match algorithm {
+                    Algorithm::LogisticRegression(_) | Algorithm::SgdClassifier(_) => algorithm.name(),
+                    _ => "smartcore",
+                };
+                Err(Error::NotOfAlgorithm { algorithm: of, what: "weights of rows" })
+            }
+        };
         let model = match algorithm {
             Algorithm::LogisticRegression(params) => {
+                without_weights()?;
                 let previous =
                     warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
                         Model::Logistic(model) => Some(model),
@@ -132,10 +143,21 @@ impl Classifier {
                     });
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
+            Algorithm::RandomForest(params) if params.backend == TreeBackend::Smartcore => {
+                without_weights()?;
+                Model::Reference(Reference::fit(params, &training, seed)?)
+            }
+            Algorithm::DecisionTree(params) if params.backend == TreeBackend::Smartcore => {
+                without_weights()?;
+                Model::Reference(Reference::fit_tree(params, &training, seed)?)
+            }
             Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed)),
             Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed)),
             Algorithm::GradientBoosting(params) => Model::Boosted(Boosted::fit(params, &training, seed)),
-            Algorithm::SgdClassifier(params) => Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?),
+            Algorithm::SgdClassifier(params) => {
+                without_weights()?;
+                Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?)
+            }
         };
         Ok(Classifier {
             numeric_names: table.numeric_names().to_vec(),
@@ -215,6 +237,7 @@ impl Classifier {
             Model::Forest(model) | Model::Tree(model) => model.predict_proba(&binned(model.bins())),
             Model::Boosted(model) => model.predict_proba(&binned(model.bins())),
             Model::Sgd(model) => model.predict_proba(table, rows),
+            Model::Reference(model) => model.predict(&binned(model.bins()))?,
         })
     }
 
@@ -224,7 +247,7 @@ impl Classifier {
         match &self.model {
             Model::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
             Model::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
-            Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) => None,
+            Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) | Model::Reference(_) => None,
         }
     }
 
@@ -239,7 +262,7 @@ impl Classifier {
         self.check_features(table)?;
         table.check_rows(rows)?;
         let leaves = match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) => Vec::new(),
+            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Vec::new(),
             Model::Forest(model) | Model::Tree(model) => model.apply(&model.bins().transform(table, rows)),
             Model::Boosted(model) => model.apply(&model.bins().transform(table, rows)),
         };
@@ -265,7 +288,7 @@ impl Classifier {
     /// [`Error::NotOfAlgorithm`] if there are no trees.
     pub fn gain_importances(&self) -> Result<&[f64], Error> {
         match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no("gain of splits")),
+            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Err(self.has_no("gain of splits")),
             Model::Forest(model) | Model::Tree(model) => Ok(model.gains()),
             Model::Boosted(model) => Ok(model.gains()),
         }
@@ -273,14 +296,18 @@ impl Classifier {
 
     fn trees(&self, what: &'static str) -> Result<&[Tree], Error> {
         match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no(what)),
+            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Err(self.has_no(what)),
             Model::Forest(model) | Model::Tree(model) => Ok(model.trees()),
             Model::Boosted(model) => Ok(model.trees()),
         }
     }
 
     fn has_no(&self, what: &'static str) -> Error {
-        Error::NotOfAlgorithm { algorithm: self.algorithm_name(), what }
+        let algorithm = match &self.model {
+            Model::Reference(_) => "smartcore",
+            _ => self.algorithm_name(),
+        };
+        Error::NotOfAlgorithm { algorithm, what }
     }
 
     /// Names of the numeric features, in order.
@@ -300,12 +327,14 @@ impl Classifier {
 
     /// The name of the algorithm, as [`Algorithm::name`] gives it.
     pub fn algorithm_name(&self) -> &'static str {
-        match self.model {
+        match &self.model {
             Model::Logistic(_) => "logistic_regression",
             Model::Forest(_) => "random_forest",
             Model::Tree(_) => "decision_tree",
             Model::Boosted(_) => "gradient_boosting",
             Model::Sgd(_) => "sgd_classifier",
+            Model::Reference(model) if model.is_forest() => "random_forest",
+            Model::Reference(_) => "decision_tree",
         }
     }
 
@@ -335,6 +364,7 @@ impl Classifier {
             Model::Tree(model) => model.trees().len() == 1 && model.is_valid(numeric, categorical),
             Model::Boosted(model) => model.is_valid(numeric, categorical),
             Model::Sgd(model) => model.is_valid(numeric, categorical),
+            Model::Reference(model) => model.is_valid(numeric, categorical),
         }
     }
 

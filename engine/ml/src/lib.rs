@@ -57,12 +57,15 @@ mod training;
 
 pub use classifier::{Algorithm, Classifier};
 pub use cluster::{
-    ClusterMetrics, ClusterStream, ClusterStreamParams, KMeans, KMeansBackend, KMeansParams,
+    ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
+    SweepPoint,
 };
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
-pub use forest::{Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use forest::{
+    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
+};
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};

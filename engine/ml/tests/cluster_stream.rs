@@ -89,6 +89,9 @@ fn every_learner_follows_groups_that_move_and_keeps_their_numbers() {
         let t = groups(500, at, 99);
         let metrics = stream.metrics(&t, &all(&t), SilhouetteRows::Exact, 0).unwrap();
         assert!(metrics.silhouette.unwrap() > 0.6 && metrics.clusters == 4, "{metrics:?}");
+        let sweep = stream.sweep(&t, &all(&t), 2..=9, SilhouetteRows::Exact, 0).unwrap();
+        assert_eq!((sweep.elbow, sweep.best_silhouette), (Some(4), Some(4)), "{sweep:?}");
+        assert!(sweep.points[2].inertia <= metrics.inertia * (1.0 + 1e-9), "no batch beats all rows at once");
     }
 }
 
@@ -188,6 +191,7 @@ fn what_a_stream_cannot_learn_from_leaves_it_as_it_was() {
     assert_eq!((report.rows, report.left_out, &stream), (0, 2, &untouched));
     assert_eq!(stream.assign(&t, &[0, 1]).unwrap(), [None, None], "no centres yet");
     assert_eq!(stream.metrics(&t, &[0], SilhouetteRows::Exact, 0).unwrap_err(), Error::NoRows);
+    assert_eq!(stream.sweep(&t, &[0], 1..=2, SilhouetteRows::Exact, 0).unwrap_err(), Error::NoRows);
     assert_eq!(stream.partial_fit(&t, &[7], 0).unwrap_err(), Error::RowOutOfRange { row: 7, rows: 4 });
     let other = table(&[vec![1.0]]);
     assert!(matches!(stream.partial_fit(&other, &[0], 0), Err(Error::FeatureMismatch { .. })));
@@ -339,7 +343,8 @@ proptest! {
         let t = groups(40, 0.0, 6);
         let mut stream = ClusterStream::new(minibatch(3), names(2)).unwrap();
         stream.partial_fit(&t, &all(&t), 0).unwrap();
-        let mut payload = stream.to_bytes().unwrap()[16..].to_vec();
+        let bytes = stream.to_bytes().unwrap();
+        let mut payload = bytes[16..].to_vec();
         for (at, byte) in changes {
             let at = at.index(payload.len());
             payload[at] = byte;
@@ -347,7 +352,7 @@ proptest! {
         if let Some(cut) = cut {
             payload.truncate(cut.index(payload.len()));
         }
-        let head = [&b"TIDEMCS\0\x01\0\0\0"[..], &crc32fast::hash(&payload).to_le_bytes()].concat();
+        let head = [&bytes[..12], &crc32fast::hash(&payload).to_le_bytes()].concat();
         if let Ok(mut read) = ClusterStream::from_bytes(&[&head[..], &payload].concat()) {
             let _ = read.assign(&t, &all(&t));
             if read.params().clusters() < 100 {

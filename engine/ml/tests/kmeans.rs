@@ -196,6 +196,27 @@ fn both_backends_find_groups_that_lie_apart() {
 }
 
 #[test]
+fn a_sweep_finds_the_number_of_groups_by_elbow_and_silhouette() {
+    let x = |i: i32| f64::from(i % 4) * 30.0 + f64::from(i % 7);
+    let y = |i: i32| f64::from(i % 4 / 2) * 40.0 + f64::from(i % 5);
+    let t = table(&[(0..400).map(x).collect(), (0..400).map(y).collect()]);
+    let sweep = |ks| KMeans::sweep(&params(9_999), &t, &all(&t), ks, SilhouetteRows::Exact, 3);
+    let found = sweep(2..=9).unwrap();
+    assert_eq!((found.elbow, found.best_silhouette), (Some(4), Some(4)), "{found:?}");
+    assert_eq!(found.points.iter().map(|p| p.clusters).collect::<Vec<u32>>(), (2..=9).collect::<Vec<u32>>());
+    assert!(found.points.windows(2).all(|p| p[0].inertia > p[1].inertia));
+    let four = KMeans::fit(&params(4), &t, &all(&t), 0, None).unwrap().inertia(&t, &all(&t)).unwrap();
+    assert!((found.points[2].inertia / four - 1.0).abs() < 1e-9, "{found:?} {four}");
+    let few = KMeans::sweep(&params(1), &t, &[0, 1, 2], 1..=9, SilhouetteRows::Exact, 3).unwrap();
+    assert_eq!(few.points.len(), 3, "no more clusters than rows");
+    assert!(matches!(sweep(500..=501), Err(Error::TooFewForClusters { clusters: 500, .. })));
+    assert!(matches!(sweep(0..=2), Err(Error::BadParameter { name: "clusters", .. })));
+    #[allow(clippy::reversed_empty_ranges)]
+    let none = sweep(3..=2).unwrap();
+    assert_eq!((none.points.len(), none.elbow, none.best_silhouette), (0, None, None));
+}
+
+#[test]
 fn constant_columns_have_no_say_and_equal_rows_share_a_cluster() {
     let x: Vec<f64> = (0..60).map(|i| f64::from(i % 3 * 10 + i % 2)).collect();
     let (plain, padded) = (table(std::slice::from_ref(&x)), table(&[x, vec![7.25; 60]]));

@@ -25,4 +25,6 @@ pub(crate) struct PlotArgs {
 pub(crate) enum PlotWhat {
     /// A metric by batch, a line a model and evaluation.
     Metrics,
+    /// The figures of the Olist job: demand, items and revenue by month, customers and sellers by state and city.
+    Eda,
 }

@@ -89,7 +89,7 @@ async fn stages(folder: &Path, rows: u64, brokers: &str, stop: &Stop) -> Done {
     let job = project.job(JOB, &Settings { sets, environment: std::collections::BTreeMap::new() })?;
 
     let options = ProduceOptions {
-        input: csv,
+        input: Some(csv),
         month: None,
         rate: Rate::Max,
         rows: None,
@@ -97,12 +97,12 @@ async fn stages(folder: &Path, rows: u64, brokers: &str, stop: &Stop) -> Done {
         topic: None,
         partitions: None,
     };
-    super::produce::with_bar(&options, Some(rows), &project, &job, stop).await?;
+    let lake = Lake::new(folder);
+    super::produce::with_bar(&options, Some(rows), &project, &lake, &job, stop).await?;
     if stop.is_set() {
         return Ok(stop.outcome());
     }
 
-    let lake = Lake::new(folder);
     let bar = Bar::rows("stream", Some(rows));
     let mut done = 0;
     let options = StreamOptions { available_now: true, max_batches: None };

@@ -1,4 +1,6 @@
-//! `tidemill plot`: a metric over batches, in the terminal or as a file.
+//! `tidemill plot`: a metric over batches, or a job's figures, in the terminal or as a file.
+
+use std::path::Path;
 
 use tidemill_core::table::publish::write_atomically;
 use tidemill_core::{Error, sql};
@@ -7,12 +9,14 @@ use super::lake;
 use super::metrics::{model_names, no_metrics};
 use crate::cli::{GlobalArgs, PlotArgs, PlotWhat};
 use crate::exit::{Done, Outcome, print_line};
-use crate::plot::{Chart, FileKind, html, svg, terminal};
+use crate::plot::{Chart, FileKind, figures, html, svg, terminal};
 use crate::{series, style};
 
 /// Draws the lines of one metric.
 pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
-    let PlotWhat::Metrics = args.what;
+    if args.what == PlotWhat::Eda {
+        return eda(global, args).await;
+    }
     let kind = args.out.as_deref().map(FileKind::of).transpose()?;
     let lake = lake(global);
     let session = sql::open_session(&lake).await?;
@@ -34,6 +38,29 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
         FileKind::Svg => svg(&chart)?,
         FileKind::Html => html(&chart),
     };
+    write(path, &text)
+}
+
+/// Draws the figures of a job's exploratory tables.
+async fn eda(global: &GlobalArgs, args: &PlotArgs) -> Done {
+    let kind = args.out.as_deref().map(FileKind::of).transpose()?;
+    let lake = lake(global);
+    let session = sql::open_session(&lake).await?;
+    let figures = figures::read(&session, &lake, &args.job).await?;
+    let (Some(path), Some(kind)) = (&args.out, kind) else {
+        let width = comfy_table::Table::new().width().map_or(80, usize::from);
+        print_line(figures::terminal(&figures, width, style::stdout_color()).trim_end_matches('\n'))?;
+        return Ok(Outcome::Done);
+    };
+    let text = match kind {
+        FileKind::Svg => figures::svg(&figures)?,
+        FileKind::Html => figures::html(&args.job, &figures)?,
+    };
+    write(path, &text)
+}
+
+/// Writes a drawing to its file, whole or not at all.
+fn write(path: &Path, text: &str) -> Done {
     // Absolute, so that there is a folder to write beside the file.
     let absolute = std::path::absolute(path)
         .map_err(|e| Error::user(format!("{} is no path to write to: {e}", path.display())))?;

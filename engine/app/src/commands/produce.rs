@@ -1,8 +1,9 @@
-//! `tidemill produce`: a file's rows to the topic of a job.
+//! `tidemill produce`: rows of a file or a table to the topic of a job.
 
+use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project};
 
-use super::{job, project};
+use super::{job, lake, project};
 use crate::bars::Bar;
 use crate::cli::{GlobalArgs, ProduceArgs};
 use crate::exit::{Done, print_line};
@@ -24,7 +25,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &ProduceArgs) -> Done {
         topic: args.topic.clone(),
         partitions: args.partitions,
     };
-    let rows = with_bar(&options, args.rows, &project, &job, &stop).await?;
+    let rows = with_bar(&options, args.rows, &project, &lake(global), &job, &stop).await?;
     print_line(&format!("{} delivered", style::rows(rows)))?;
     Ok(stop.outcome())
 }
@@ -34,11 +35,12 @@ pub(super) async fn with_bar(
     options: &ProduceOptions,
     total: Option<u64>,
     project: &Project,
+    lake: &Lake,
     job: &Job,
     stop: &Stop,
 ) -> Done<u64> {
     let bar = Bar::rows("produce", total);
-    let summary = produce(options, project, job, &stop.flag(), &mut |rows| bar.set(rows)).await?;
+    let summary = produce(options, project, lake, job, &stop.flag(), &mut |rows| bar.set(rows)).await?;
     let made = if summary.created { "made for it, " } else { "" };
     let partitions = if summary.partitions == 1 { "partition" } else { "partitions" };
     let speed = style::count((summary.rows as f64 / summary.elapsed.as_secs_f64().max(1e-3)) as u64);

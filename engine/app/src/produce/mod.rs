@@ -1,14 +1,16 @@
-//! `tidemill produce`: rows of a file become JSON messages on a job's topic.
+//! `tidemill produce`: rows of a file or table become JSON messages on a job's topic.
 //!
 //! ```text
 //! CSV, gzip ──the form's SQL──> clean rows ──messages.sql──> JSON lines ──> sender (rdkafka), row n to partition n mod p
+//! table of the lake, Parquet, CSV ──────────messages.sql──> JSON lines ──┘                  or by the hash of its key
 //! ```
 //!
-//! One batch of the file is in hand at a time, so memory does not grow with the file. The order is the file's, and a row
-//! is counted when the broker has acknowledged it, not when it was sent.
+//! One batch of a file is in hand at a time, so memory does not grow with the file; a SELECT over a table gives all its
+//! rows, in its own order. A row is counted when the broker has acknowledged it, not when it was sent.
 
 mod messages;
 mod rate;
+mod rows;
 mod sender;
 #[cfg(test)]
 mod test_file;
@@ -19,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tidemill_core::Result;
+use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project};
 
 pub(crate) use rate::Rate;
@@ -34,8 +37,8 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// What to send and where.
 #[derive(Debug, Clone)]
 pub(crate) struct ProduceOptions {
-    /// CSV in a form that the job knows, plain or gzip.
-    pub(crate) input: PathBuf,
+    /// CSV in a form that the job knows, plain or gzip, or a file in the place of the table that it reads.
+    pub(crate) input: Option<PathBuf>,
     /// Keep only rows of this month, 1 to 12.
     pub(crate) month: Option<u32>,
     /// How fast.
@@ -76,13 +79,16 @@ pub(crate) struct ProduceSummary {
 pub(crate) async fn produce(
     options: &ProduceOptions,
     project: &Project,
+    lake: &Lake,
     job: &Job,
     stop: &AtomicBool,
     on_progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<ProduceSummary> {
     // What is wrong with the file is told before anything is asked of a broker.
     let sql_path = format!("sql/{}/messages.sql", job.schema_name);
-    let mut messages = Messages::open(project, &sql_path, &options.input, options.month).await?;
+    let input = options.input.as_deref();
+    let mut messages =
+        Messages::open(project, lake, &sql_path, input, options.month, &job.source.schema).await?;
 
     let brokers = options.brokers.as_deref().unwrap_or(&job.source.bootstrap_servers);
     let topic = options.topic.as_deref().unwrap_or(&job.source.topic);
@@ -99,7 +105,7 @@ pub(crate) async fn produce(
         topic: topic.to_owned(),
         partitions: sender.partitions(),
         created: sender.created(),
-        dropped: messages.dropped().clone(),
+        dropped: messages.dropped(),
         elapsed: start.elapsed(),
     })
 }
@@ -117,12 +123,14 @@ async fn send_rows(
     let mut reported = start;
     while sender.sent() < most {
         let Some(lines) = messages.next_lines().await? else { break };
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let json = lines.json.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        for (at, line) in json.enumerate() {
             if sender.sent() == most {
                 break;
             }
+            let key = lines.keys.get(at).and_then(|key| key.as_deref());
             options.rate.wait(start, sender.sent(), stop).await;
-            if stop.load(Ordering::Acquire) || !sender.send(line, stop).await? {
+            if stop.load(Ordering::Acquire) || !sender.send(line, key, stop).await? {
                 return Ok(());
             }
             if reported.elapsed() > REPORT_EVERY {

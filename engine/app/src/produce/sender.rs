@@ -85,6 +85,8 @@ impl Sender {
             .set("client.id", "tidemill-produce")
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // As Java's clients hash keys, so that both put a key on the same partition.
+            .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
             .set("message.timeout.ms", DELIVERY.as_millis().to_string())
@@ -111,14 +113,22 @@ impl Sender {
         Ok(sender)
     }
 
-    /// Sends a message to the next partition in turn, waiting while the queue is full. False if it was not sent because
+    /// Sends a message to the partition of its key, or without one to the next in turn, waiting while the queue is full. False if it was not sent because
     /// `stop` is set or an earlier one was not delivered, which [`Sender::finish`] tells.
     ///
     /// # Errors
     /// Source: it cannot be sent.
-    pub(crate) async fn send(&mut self, payload: &[u8], stop: &AtomicBool) -> Result<bool> {
-        let partition = (self.sent % u64::from(self.partitions)) as i32;
-        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).partition(partition).payload(payload);
+    pub(crate) async fn send(
+        &mut self,
+        payload: &[u8],
+        key: Option<&str>,
+        stop: &AtomicBool,
+    ) -> Result<bool> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(payload);
+        record = match key {
+            Some(key) => record.key(key.as_bytes()),
+            None => record.partition((self.sent % u64::from(self.partitions)) as i32),
+        };
         loop {
             // Behind a row that is missing there is no point in more.
             if stop.load(Ordering::Acquire) || self.tally().failed.load(Ordering::Acquire) > 0 {

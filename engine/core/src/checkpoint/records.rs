@@ -1,9 +1,12 @@
 //! The three kinds of record, each `"format": 1`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
-use crate::project::{AlgorithmName, ModelSpec};
+use crate::batch::InputReport;
+use crate::project::{AlgorithmName, ModelSpec, StateSpec};
 
 /// The format number of every record that this version writes.
 pub const FORMAT: u32 = 1;
@@ -40,6 +43,15 @@ pub struct Plan {
     pub transform_sql: Option<String>,
     /// What is learned after the batch.
     pub models: Vec<ModelSpec>,
+    /// Whether a message is a JSON string that holds the JSON object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub double_encoded: bool,
+    /// What is kept for each key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateSpec>,
+    /// Texts of the job's views, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub views: BTreeMap<String, String>,
 }
 
 /// Offsets of one partition: `from` to `to`, `to` being the next offset to read.
@@ -127,6 +139,25 @@ pub struct Commit {
     pub counts: BatchCounts,
     /// Event-time watermark, for jobs that have one.
     pub watermark: Option<String>,
+    /// What a batch job's table was built of; a stream has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
+}
+
+/// What one version of a batch job's table was built of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// Table as in SQL: `olist.wide`.
+    pub table: String,
+    /// Hash of everything that decides the rows: inputs, SQL, settings, versions of the tables read.
+    pub fingerprint: String,
+    /// When it was built (RFC 3339, UTC): what `now()` meant in its SQL.
+    pub built_at: String,
+    /// Columns that are in the names of the files' folders, and their types as Arrow names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_columns: Vec<(String, String)>,
+    /// What each file gave, and what was dropped of it and why.
+    pub inputs: Vec<InputReport>,
 }
 
 /// Rows of a batch by what became of them: `read = dead_letters + filtered + out` where no row is exploded.
@@ -182,6 +213,9 @@ pub struct ModelOutcome {
     pub train_rows: u64,
     /// Scores of the champion after the batch on all hold-out rows so far.
     pub holdout: Option<Scores>,
+    /// Scores of the champion after the batch on a sample of the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Scores>,
     /// Scores of the champion before the batch on all rows of the batch.
     pub prequential: Option<Scores>,
     /// The version that the prequential scores are of.

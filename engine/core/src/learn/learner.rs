@@ -152,6 +152,7 @@ impl Learner {
                 seed: spec.config.seed,
                 train_rows: step.train_rows,
                 holdout: step.holdout,
+                sample: None,
                 prequential: step.prequential,
                 prequential_version: step.prequential_version,
                 train_ms: step.train_ms,

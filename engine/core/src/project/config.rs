@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::ModelConfig;
+use super::state::StateConfig;
 
 /// A stream job's TOML.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,6 +18,13 @@ pub(crate) struct JobFile {
     pub table: TableFile,
     #[serde(default)]
     pub models: Vec<ModelConfig>,
+    /// Whether the job keeps a state, which `[state]` then describes.
+    #[serde(default)]
+    pub stateful: bool,
+    pub state: Option<StateConfig>,
+    /// SELECTs over the lake by the name of the view.
+    #[serde(default)]
+    pub views: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +33,9 @@ pub(crate) struct SourceFile {
     pub kafka: KafkaFile,
     pub format: Format,
     pub schema: String,
+    /// A message is a JSON string that holds the JSON object.
+    #[serde(default)]
+    pub double_encoded: bool,
     #[serde(default)]
     pub starting_offsets: StartingOffsets,
     pub max_offsets_per_trigger: Option<u64>,

@@ -9,6 +9,7 @@ mod config;
 mod model;
 mod overlay;
 mod schema;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,11 +18,16 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize;
 
-pub use batch::BatchJob;
+pub use batch::{
+    BatchJob, InputConfig, InputFormat, OnError, Relationship, RowCount, SqlFile, TableAudits, TableConfig,
+    TableFormat,
+};
 pub use config::{FailOnDataLoss, StartingOffsets};
 pub use model::{AlgorithmName, Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
+pub(crate) use schema::sql_type;
+pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 
 use crate::error::{Error, Result, io_error};
 
@@ -50,8 +56,12 @@ pub struct Job {
     pub table_path: String,
     /// Row-wise SQL over each batch; `None` keeps the rows as they were decoded.
     pub transform_sql: Option<String>,
-    /// What is learned after each batch.
+    /// What is learned after each batch; from the state where there is one, from the table's rows where there is none.
     pub models: Vec<ModelSpec>,
+    /// What is kept for each key.
+    pub state: Option<StateSpec>,
+    /// Texts of the views, by their names.
+    pub views: BTreeMap<String, String>,
 }
 
 /// The source section of a job.
@@ -67,6 +77,8 @@ pub struct SourceConfig {
     pub schema_sql: String,
     /// The same, parsed.
     pub schema: SchemaRef,
+    /// Whether a message is a JSON string that holds the JSON object.
+    pub double_encoded: bool,
     /// Where a partition without a committed offset begins.
     pub starting_offsets: StartingOffsets,
     /// Most messages of one batch, over all partitions.
@@ -135,6 +147,37 @@ impl Project {
         }
     }
 
+    /// Paths of all files under a folder of the project, sorted. A folder that is there hides the built-in one.
+    ///
+    /// # Errors
+    /// Storage, if it cannot be listed.
+    pub fn list(&self, relative: &str) -> Result<Vec<String>> {
+        let prefix = format!("{}/", relative.trim_end_matches('/'));
+        let mut paths = Vec::new();
+        let mut folders = vec![prefix.trim_end_matches('/').to_owned()];
+        if !self.root.join(relative).is_dir() {
+            folders.clear();
+            let files = builtin::FILES.iter().map(|(path, _)| *path);
+            paths.extend(files.filter(|path| path.starts_with(&prefix)).map(String::from));
+        }
+        while let Some(folder) = folders.pop() {
+            let place = self.root.join(&folder);
+            let entries = std::fs::read_dir(&place).map_err(|e| io_error("list", &place, &e))?;
+            for entry in entries {
+                let entry = entry.map_err(|e| io_error("list", &place, &e))?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let path = format!("{folder}/{name}");
+                if entry.path().is_dir() {
+                    folders.push(path);
+                } else {
+                    paths.push(path);
+                }
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
     /// A job by its name, with the settings laid over its file.
     ///
     /// # Errors
@@ -192,17 +235,53 @@ impl Project {
             }
             models.push(ModelSpec { features_sql: self.read(&config.features)?, config });
         }
+        let table_name = table_path.rsplit('/').next().unwrap_or_default().to_owned();
+        let state = self.state(file.stateful, file.state, &table_name)?;
+        let mut views = BTreeMap::new();
+        for (view, path) in file.views {
+            let taken = view == table_name || state.as_ref().is_some_and(|s| s.config.table == view);
+            if taken || !is_plain_name(&view) {
+                return Err(Error::user(format!("a view cannot be called `{view}`"))
+                    .hint("its name is letters, digits, `_` and `-`, and no table of the job has it"));
+            }
+            views.insert(view, self.read(&path)?);
+        }
         Ok(Job {
             name: name.to_owned(),
             schema_name: name.replace('-', "_"),
             description: file.description,
             source,
             trigger: trigger(&file.trigger)?,
-            table_name: table_path.rsplit('/').next().unwrap_or_default().to_owned(),
+            table_name,
             table_path,
             transform_sql,
             models,
+            state,
+            views,
         })
+    }
+
+    /// The state, read and checked. `stateful` is to agree with it: what a job keeps is said where it begins.
+    fn state(&self, stateful: bool, state: Option<StateConfig>, table: &str) -> Result<Option<StateSpec>> {
+        let config = match (stateful, state) {
+            (false, None) => return Ok(None),
+            (true, Some(config)) => config,
+            (true, None) => {
+                return Err(Error::user("the job says `stateful = true` but not what it keeps")
+                    .hint("add [state] with `table`, `key`, `select` and [state.columns]"));
+            }
+            (false, Some(_)) => {
+                return Err(Error::user("the job has a [state] but does not say `stateful = true`")
+                    .hint("write `stateful = true` above the first section, or take [state] out"));
+            }
+        };
+        config.aggregates().map_err(Error::user)?;
+        if config.table == table || !is_plain_name(&config.table) {
+            return Err(Error::user(format!("state.table cannot be `{}`", config.table))
+                .hint("its name is letters, digits, `_` and `-`, and is not the stream's table"));
+        }
+        let select_sql = self.read(&config.select)?;
+        Ok(Some(StateSpec { config, select_sql }))
     }
 
     fn source(&self, file: config::SourceFile) -> Result<SourceConfig> {
@@ -221,6 +300,7 @@ impl Project {
             options: file.kafka.options,
             schema_sql,
             schema,
+            double_encoded: file.double_encoded,
             starting_offsets: file.starting_offsets,
             max_offsets_per_trigger: file.max_offsets_per_trigger,
             fail_on_data_loss: file.fail_on_data_loss,

@@ -51,6 +51,10 @@ pub enum AlgorithmName {
     DecisionTree,
     /// The engine's histogram forest.
     RandomForest,
+    /// The engine's gradient boosting of histogram trees.
+    GradientBoosting,
+    /// Logistic regression by stochastic gradient descent.
+    SgdClassifier,
     /// K-means on standardised numeric features.
     Kmeans,
 }
@@ -62,6 +66,8 @@ impl AlgorithmName {
             AlgorithmName::LogisticRegression => "logistic_regression",
             AlgorithmName::DecisionTree => "decision_tree",
             AlgorithmName::RandomForest => "random_forest",
+            AlgorithmName::GradientBoosting => "gradient_boosting",
+            AlgorithmName::SgdClassifier => "sgd_classifier",
             AlgorithmName::Kmeans => "kmeans",
         }
     }
@@ -124,6 +130,8 @@ impl ModelConfig {
             }
             AlgorithmName::DecisionTree => classifier(Algorithm::DecisionTree(self.parameters()?)),
             AlgorithmName::RandomForest => classifier(Algorithm::RandomForest(self.parameters()?)),
+            AlgorithmName::GradientBoosting => classifier(Algorithm::GradientBoosting(self.parameters()?)),
+            AlgorithmName::SgdClassifier => classifier(Algorithm::SgdClassifier(self.parameters()?)),
             AlgorithmName::Kmeans => {
                 let params: KMeansParams = self.parameters()?;
                 params.validate().map(|()| Training::Clusters(params))

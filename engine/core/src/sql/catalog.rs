@@ -13,6 +13,8 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::derived;
+use crate::batch::version_table;
 use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
@@ -47,49 +49,68 @@ impl ResolvedFiles {
     }
 }
 
+/// What the schemas of one session share.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    pub(super) lake: Lake,
+    pub(super) resolved: Arc<ResolvedFiles>,
+    /// The views that are being planned, by their full names: each within the one before it.
+    pub(super) planning: Vec<String>,
+}
+
+impl Scope {
+    pub(super) fn new(lake: Lake) -> Scope {
+        Scope { lake, resolved: Arc::default(), planning: Vec::new() }
+    }
+
+    /// The scope of what a view reads.
+    pub(super) fn within(&self, view: String) -> Scope {
+        let mut scope = self.clone();
+        scope.planning.push(view);
+        scope
+    }
+}
+
 /// The tables of one job.
 #[derive(Debug)]
 pub(super) struct JobSchema {
-    lake: Lake,
+    scope: Scope,
     name: String,
-    resolved: Arc<ResolvedFiles>,
 }
 
 /// The tables of the engine itself, over all jobs.
 #[derive(Debug)]
 pub(super) struct SystemSchema {
-    lake: Lake,
-    resolved: Arc<ResolvedFiles>,
+    scope: Scope,
 }
 
 /// Tables by their bare names, where these are unique. Lists none, so that SHOW TABLES shows each once.
 #[derive(Debug)]
 pub(super) struct BareNames {
-    lake: Lake,
-    resolved: Arc<ResolvedFiles>,
+    scope: Scope,
 }
 
 impl JobSchema {
-    pub(super) fn new(lake: Lake, name: String, resolved: Arc<ResolvedFiles>) -> Self {
-        JobSchema { lake, name, resolved }
+    pub(super) fn new(scope: Scope, name: String) -> Self {
+        JobSchema { scope, name }
     }
 }
 
 impl SystemSchema {
-    pub(super) fn new(lake: Lake, resolved: Arc<ResolvedFiles>) -> Self {
-        SystemSchema { lake, resolved }
+    pub(super) fn new(scope: Scope) -> Self {
+        SystemSchema { scope }
     }
 }
 
 impl BareNames {
-    pub(super) fn new(lake: Lake, resolved: Arc<ResolvedFiles>) -> Self {
-        BareNames { lake, resolved }
+    pub(super) fn new(scope: Scope) -> Self {
+        BareNames { scope }
     }
 
     fn candidates(&self, name: &str) -> crate::error::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
-        for schema in self.lake.schema_names()? {
-            if job_tables(&self.lake, &schema)?.contains(name) {
+        for schema in self.scope.lake.schema_names()? {
+            if job_tables(&self.scope.lake, &schema)?.contains(name) {
                 found.push((schema, name.to_owned()));
             }
         }
@@ -100,35 +121,47 @@ impl BareNames {
     }
 }
 
-/// Names of the tables that a job's commits have added to.
+/// Names of the tables that a job's commits have added to, of its state and its views.
 pub(super) fn job_tables(lake: &Lake, schema_name: &str) -> crate::error::Result<BTreeSet<String>> {
     let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
     let mut names = BTreeSet::new();
     let prefix = format!("{schema_name}.");
-    // Newest first: a table that ever had rows is in most of the commits.
+    // Newest first: a stream has one table, which is in most of the commits.
     for number in commits.numbers()?.rev() {
         let commit = commits.read(number)?;
         names.extend(commit.added.iter().filter_map(|f| f.table.strip_prefix(&prefix).map(String::from)));
-        if !names.is_empty() {
+        if !names.is_empty() && commit.build.is_none() {
             break;
         }
     }
+    names.extend(derived::names(lake, schema_name)?);
     Ok(names)
 }
 
 #[async_trait]
 impl SchemaProvider for JobSchema {
     fn table_names(&self) -> Vec<String> {
-        job_tables(&self.lake, &self.name).unwrap_or_default().into_iter().collect()
+        job_tables(&self.scope.lake, &self.name).unwrap_or_default().into_iter().collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let full = format!("{}.{name}", self.name);
-        let files = committed_files(&self.lake, &self.name, &full).map_err(external)?;
+        let Scope { lake, resolved, .. } = &self.scope;
+        let files = committed_files(lake, &self.name, &full).map_err(external)?;
         if files.is_empty() {
-            return Ok(None);
+            return derived::table(&self.scope, &self.name, name).await.map_err(external);
         }
-        provider(&self.lake, &self.resolved, &files, None).await.map(Some)
+        let columns = partition_columns(lake, &self.name, &full).map_err(external)?;
+        if !columns.is_empty() {
+            let mut paths = Vec::new();
+            for file in &files {
+                let path = std::path::absolute(readable_path(lake, file))?;
+                resolved.add(path.clone());
+                paths.push(path);
+            }
+            return version_table(&paths, &columns).await.map(Some).map_err(external);
+        }
+        provider(lake, resolved, &files, None).await.map(Some)
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -153,10 +186,11 @@ impl SchemaProvider for SystemSchema {
             _ => return Ok(None),
         };
         let mut files = Vec::new();
-        for job in self.lake.schema_names().map_err(external)? {
-            files.extend(committed_files(&self.lake, &job, &format!("system.{name}")).map_err(external)?);
+        let Scope { lake, resolved, .. } = &self.scope;
+        for job in lake.schema_names().map_err(external)? {
+            files.extend(committed_files(lake, &job, &format!("system.{name}")).map_err(external)?);
         }
-        provider(&self.lake, &self.resolved, &files, Some(schema)).await.map(Some)
+        provider(lake, resolved, &files, Some(schema)).await.map(Some)
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -173,11 +207,9 @@ impl SchemaProvider for BareNames {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         match self.candidates(name).map_err(external)?.as_slice() {
             [(schema, table)] if schema == "system" => {
-                SystemSchema::new(self.lake.clone(), self.resolved.clone()).table(table).await
+                SystemSchema::new(self.scope.clone()).table(table).await
             }
-            [(schema, table)] => {
-                JobSchema::new(self.lake.clone(), schema.clone(), self.resolved.clone()).table(table).await
-            }
+            [(schema, table)] => JobSchema::new(self.scope.clone(), schema.clone()).table(table).await,
             _ => Ok(None),
         }
     }
@@ -187,6 +219,24 @@ impl SchemaProvider for BareNames {
     }
 }
 
+/// The columns of a table that are in the names of its files' folders.
+fn partition_columns(
+    lake: &Lake,
+    schema_name: &str,
+    full: &str,
+) -> crate::error::Result<Vec<(String, String)>> {
+    let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
+    for number in commits.numbers()?.rev() {
+        match commits.read(number)?.build {
+            Some(build) if build.table == full => return Ok(build.partition_columns),
+            Some(_) => {}
+            // A stream has none.
+            None => break,
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// A table over exactly these files. Without a schema, the newest file's holds.
 async fn provider(
     lake: &Lake,
@@ -194,26 +244,36 @@ async fn provider(
     files: &[FileEntry],
     schema: Option<SchemaRef>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Some(newest) = files.last() else {
+    let mut paths = Vec::with_capacity(files.len());
+    for file in files {
+        let path = std::path::absolute(readable_path(lake, file))?;
+        resolved.add(path.clone());
+        paths.push(path);
+    }
+    parquet_table(&paths, schema).await
+}
+
+/// A table over these Parquet files; without a schema, the last one's holds.
+pub(super) async fn parquet_table(
+    paths: &[PathBuf],
+    schema: Option<SchemaRef>,
+) -> Result<Arc<dyn TableProvider>> {
+    let Some(newest) = paths.last() else {
         let schema = schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
         return Ok(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?));
     };
     let schema = match schema {
         Some(schema) => schema,
-        None => {
-            let file = std::fs::File::open(readable_path(lake, newest))?;
-            ParquetRecordBatchReaderBuilder::try_new(file)?.schema().clone()
-        }
+        None => ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(newest)?)?.schema().clone(),
     };
-    let urls = files
+    let urls = paths
         .iter()
-        .map(|file| {
+        .map(|path| {
             // Not parsed from text: a folder may be called `runs[1]`, which a text would make a glob.
-            let path = std::path::absolute(readable_path(lake, file))?;
+            let path = std::path::absolute(path)?;
             let url = url::Url::from_file_path(&path).map_err(|()| {
                 DataFusionError::Execution(format!("{} has no form as a URL", path.display()))
             })?;
-            resolved.add(path);
             ListingTableUrl::try_new(url, None)
         })
         .collect::<Result<Vec<_>>>()?;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use arrow::record_batch::RecordBatch;
 
 use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
+use super::stateful::forget_state_files;
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, PartitionRange, Plan};
 use crate::decode::{DeadLetters, Decoded, Decoder};
@@ -67,7 +68,8 @@ impl<'a> Batch<'a> {
 
     fn decode(&mut self, raw: &[RawRows]) -> Result<Decoded> {
         let started = Instant::now();
-        let decoder = Decoder::new(parse_schema(&self.plan.schema_sql)?);
+        let decoder =
+            Decoder::new(parse_schema(&self.plan.schema_sql)?).double_encoded(self.plan.double_encoded);
         let decoded = decoder.decode(raw, self.plan.batch_id, &self.plan.topic)?;
         self.durations.decode = Some(ms(started));
         Ok(decoded)
@@ -96,6 +98,7 @@ impl<'a> Batch<'a> {
 
     fn stage(&mut self, raw: &[RawRows], rows: &RecordBatch, mut dead: DeadLetters) -> Result<Commit> {
         let started = Instant::now();
+        let (state_files, removed) = self.driver.fold_state(rows)?;
         let Driver { job, lake, .. } = &*self.driver;
         let batch_id = self.plan.batch_id;
         let counts = BatchCounts {
@@ -119,6 +122,7 @@ impl<'a> Batch<'a> {
             let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.lost)?;
             added.push(stage_system(lake, &job.schema_name, "data_loss", batch_id, &rows)?);
         }
+        added.extend(state_files);
         self.durations.write = Some(ms(started));
         self.driver.crash(batch_id, CrashPoint::Stage)?;
         Ok(Commit {
@@ -126,9 +130,10 @@ impl<'a> Batch<'a> {
             batch_id,
             query_id: self.plan.query_id.clone(),
             added,
-            removed: Vec::new(),
+            removed,
             counts,
             watermark: None,
+            build: None,
         })
     }
 
@@ -137,6 +142,7 @@ impl<'a> Batch<'a> {
         self.driver.checkpoint.commits.create(commit.batch_id, commit)?;
         self.driver.crash(commit.batch_id, CrashPoint::Commit)?;
         roll_forward(&self.driver.lake, &commit.added)?;
+        forget_state_files(&self.driver.lake, &commit.removed);
         self.durations.commit = Some(ms(started));
         self.driver.crash(commit.batch_id, CrashPoint::Publish)
     }
@@ -164,6 +170,7 @@ impl Driver {
     ) -> Result<(Learn, Durations)> {
         let started = Instant::now();
         let batch_id = commit.batch_id;
+        self.catch_up_state(batch_id + 1)?;
         self.catch_up(plan, batch_id + 1).await?;
         let learned = tokio::task::block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?;
         let mut added = learned.files;
@@ -243,7 +250,7 @@ impl Driver {
             input_rows_per_second: since_last.filter(|s| *s > 0.0).map(|s| rows as f64 / s),
             processed_rows_per_second: rows as f64 / (batch_duration / 1e3).max(1e-9),
             duration_ms: durations,
-            state_operators: Vec::new(),
+            state_operators: self.state_progress(),
             sources: vec![SourceProgress {
                 description: match plan.replay {
                     Some(replay) => format!("DeadLetters[batches {}..{}]", replay.from, replay.to),

@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::StreamEvent;
 use super::batch::Batch;
+use super::stateful::{check_state, forget_state_files};
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::recovery::decide;
 use crate::checkpoint::{Checkpoint, Commit, Plan};
@@ -20,6 +21,7 @@ use crate::project::{FailOnDataLoss, Job, StartingOffsets, parse_schema};
 use crate::rowwise::RowSql;
 use crate::source::kafka::KafkaSource;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
+use crate::state::KeyedState;
 use crate::table::publish::roll_forward;
 use crate::table::read::read_rows;
 
@@ -66,6 +68,8 @@ pub struct Driver {
     pub(super) checkpoint: Checkpoint,
     pub(super) source: KafkaSource,
     pub(super) learner: Learner,
+    /// What is kept for each key, where the job keeps anything.
+    pub(super) state: Option<KeyedState>,
     cluster_id: Option<String>,
     pub(super) last_plan: Option<Plan>,
     committed: Option<u64>,
@@ -85,6 +89,7 @@ impl Driver {
     pub async fn open(job: &Job, lake: &Lake) -> Result<Driver> {
         let decoder = Decoder::new(job.source.schema.clone());
         let transform = transform(job.transform_sql.as_deref(), &decoder).await?;
+        let state = job.state.as_ref().map(|spec| KeyedState::new(spec, transform.schema())).transpose()?;
         let mut learner = Learner::new(&job.schema_name, &job.table_name);
         learner.prepare(&job.models, transform.schema()).await?;
         let source = KafkaSource::connect(&job.source)?;
@@ -98,6 +103,7 @@ impl Driver {
             cluster_id: source.cluster_id(),
             source,
             learner,
+            state,
             last_plan,
             committed,
             learner_has: 0,
@@ -108,6 +114,7 @@ impl Driver {
         };
         driver.check_continuity()?;
         driver.check_schema()?;
+        check_state(driver.last_plan.as_ref(), job)?;
         Ok(driver)
     }
 
@@ -141,13 +148,16 @@ impl Driver {
         let learned = self.checkpoint.learn.latest()?;
         let recovery = decide(self.last_plan.as_ref().map(|p| p.batch_id), self.committed, learned)?;
         if let Some(number) = self.committed {
-            roll_forward(&self.lake, &self.checkpoint.commits.read(number)?.added)?;
+            let commit = self.checkpoint.commits.read(number)?;
+            roll_forward(&self.lake, &commit.added)?;
+            forget_state_files(&self.lake, &commit.removed);
         }
         if let Some(number) = learned {
             let record = self.checkpoint.learn.read(number)?;
             roll_forward(&self.lake, &record.added)?;
             self.learner.restore(&self.lake, &record)?;
         }
+        self.catch_up_state(recovery.learn.start)?;
         for number in recovery.learn {
             let plan = self.checkpoint.offsets.read(number)?;
             let commit = self.checkpoint.commits.read(number)?;
@@ -259,6 +269,9 @@ impl Driver {
             schema_sql: self.job.source.schema_sql.clone(),
             transform_sql: self.job.transform_sql.clone(),
             models: self.job.models.clone(),
+            double_encoded: self.job.source.double_encoded,
+            state: self.job.state.clone(),
+            views: self.job.views.clone(),
         }))
     }
 
@@ -383,12 +396,12 @@ impl Driver {
 }
 
 /// The transform of a job; a job without one keeps its rows as they are.
-pub(super) async fn transform(sql: Option<&str>, decoder: &Decoder) -> Result<RowSql> {
+pub(crate) async fn transform(sql: Option<&str>, decoder: &Decoder) -> Result<RowSql> {
     let sql = sql.unwrap_or("SELECT * FROM batch");
     RowSql::new(sql, "batch", decoder.row_schema(), &METADATA).await.map_err(|e| e.context("transform"))
 }
 
-pub(super) fn parse_now(plan: &Plan) -> Result<DateTime<Utc>> {
+pub(crate) fn parse_now(plan: &Plan) -> Result<DateTime<Utc>> {
     plan.now.parse().map_err(|e| {
         Error::corrupt(format!("plan {}: its time `{}` cannot be read: {e}", plan.batch_id, plan.now))
     })

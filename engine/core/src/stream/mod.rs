@@ -8,17 +8,20 @@
 //!
 //! [`run`] decides when; `batch` does one batch, a named value handed from stage to stage; `replay` feeds dead
 //! letters through the same stages. A crash anywhere is repaired by the next start from the records alone
-//! ([`crate::checkpoint::recovery`]).
+//! ([`crate::checkpoint::recovery`]). Where a job keeps a state ([`crate::state`]), the rows of a batch go into it before
+//! the commit, which lists its files too; `stateful` is that path.
 
 mod batch;
 mod driver;
 pub mod replay;
+mod stateful;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use driver::{CrashPoint, Driver};
+pub(crate) use driver::{parse_now, transform};
 
 use crate::error::Result;
 use crate::lake::Lake;

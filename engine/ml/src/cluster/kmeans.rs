@@ -7,6 +7,7 @@ use super::metrics::{self, ClusterMetrics, Clustered, SilhouetteRows};
 use super::nearest::{self, Points};
 use super::params::{KMeansBackend, KMeansParams};
 use super::rows::{check_numeric, complete, is_complete, scales, scores_of, standardise, values_of};
+use super::sweep::{self, ClusterSweep};
 use super::{linfa, lloyd, plus_plus};
 use crate::encode::scale::NumericScale;
 use crate::file::{self, Kind};
@@ -14,6 +15,7 @@ use crate::seed::derive;
 use crate::table::check_names;
 use crate::{Error, FeatureTable};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 /// Scores are within this, and so are their means.
 pub(super) const MAX_SCORE: f64 = 1e6;
@@ -102,6 +104,28 @@ impl KMeans {
         KMeans::fit_inner(params, table, rows, None, 0, Start::At(centres))
     }
 
+    /// K-means for each number of clusters in a range, and its elbow; [`KMeansParams::clusters`] is not looked at. Numbers
+    /// above the rows without a missing value are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](KMeans::fit); [`Error::TooFewForClusters`] if not even the least number can be had.
+    pub fn sweep(
+        params: &KMeansParams,
+        table: &FeatureTable,
+        rows: &[u32],
+        clusters: RangeInclusive<u32>,
+        silhouette: SilhouetteRows,
+        seed: u64,
+    ) -> Result<ClusterSweep, Error> {
+        let params = KMeansParams { clusters: *clusters.start(), ..params.clone() };
+        check_fit(&params, table, rows)?;
+        let learned = Learned::of(&params, table, rows, None)?;
+        let scales = scales(table, &learned.rows, None);
+        let values = standardise(&scales, table, &learned.rows);
+        sweep::sweep(&params, Points { columns: scales.len(), values: &values }, clusters, silhouette, seed)
+    }
+
     fn fit_inner(
         params: &KMeansParams,
         table: &FeatureTable,
@@ -110,15 +134,7 @@ impl KMeans {
         seed: u64,
         start: Start<'_>,
     ) -> Result<KMeans, Error> {
-        params.validate()?;
-        check_numeric(table)?;
-        if table.features() == 0 {
-            return Err(Error::NoFeatures);
-        }
-        table.check_training_rows(rows)?;
-        if rows.is_empty() {
-            return Err(Error::NoRows);
-        }
+        check_fit(params, table, rows)?;
         let learned = Learned::of(params, table, rows, weights)?;
         let scales = scales(table, &learned.rows, learned.weights.as_deref());
         let values = standardise(&scales, table, &learned.rows);
@@ -262,6 +278,16 @@ impl KMeans {
     fn points<'a>(&self, values: &'a [f64]) -> Points<'a> {
         Points { columns: self.names.len(), values }
     }
+}
+
+fn check_fit(params: &KMeansParams, table: &FeatureTable, rows: &[u32]) -> Result<(), Error> {
+    params.validate()?;
+    check_numeric(table)?;
+    if table.features() == 0 {
+        return Err(Error::NoFeatures);
+    }
+    table.check_training_rows(rows)?;
+    if rows.is_empty() { Err(Error::NoRows) } else { Ok(()) }
 }
 
 /// Where the iterations begin.

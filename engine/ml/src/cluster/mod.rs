@@ -16,6 +16,7 @@ mod params;
 mod plus_plus;
 mod rows;
 mod stream;
+mod sweep;
 mod wide;
 
 pub use kmeans::KMeans;
@@ -25,6 +26,7 @@ pub use stream::{
     ClusterStream, ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner,
     StreamReport,
 };
+pub use sweep::{ClusterSweep, SweepPoint};
 
 /// Squared Euclidean distance of two points with as many coordinates.
 fn squared_distance(a: &[f64], b: &[f64]) -> f64 {

@@ -165,8 +165,8 @@ impl State {
                 self.reference = self.counts(training, 0, self.made_of, 0..features);
             }
             let since = self.counts(training, self.checked, point, 0..features);
-            for feature in 0..features {
-                if stability_index(&self.reference[feature], &since[feature]) > LIMIT {
+            for (feature, since) in since.iter().enumerate() {
+                if stability_index(&self.reference[feature], since) > LIMIT {
                     self.bins.0[feature] = FeatureBins::fit(table, feature, &training[..point]);
                     self.put_column(table, training, feature);
                     let counts = self.counts(training, 0, point, feature..feature + 1);

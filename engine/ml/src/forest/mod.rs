@@ -17,11 +17,14 @@ mod histogram;
 mod leafwise;
 mod params;
 mod prepare;
+mod smartcore;
 mod split;
 mod tree;
 mod walk;
 
-pub use params::{Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use params::{
+    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
+};
 
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
@@ -37,6 +40,7 @@ use split::{Noise, Search};
 
 pub(crate) use boost::Boosted;
 pub(crate) use draw::MAX_ROWS;
+pub(crate) use smartcore::Reference;
 pub(crate) use tree::Tree;
 
 /// Rows by which categories are drawn towards the node's share. Chosen, as the price of many categories was, by folds

@@ -47,6 +47,36 @@ pub enum Categories {
     TargetEncoded,
 }
 
+/// Whose trees.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum TreeBackend {
+    /// The engine's own, over histograms.
+    #[default]
+    Tidemill,
+    /// smartcore's, as a reference: scores are 0 or 1, as most trees vote, and no weights are known. Needs the cargo
+    /// feature `smartcore`. Its decision tree tries every feature.
+    Smartcore,
+}
+
+impl TreeBackend {
+    fn validate(self, class_weight: ClassWeight, categories: Categories) -> Result<(), Error> {
+        match self {
+            TreeBackend::Tidemill => Ok(()),
+            TreeBackend::Smartcore if !cfg!(feature = "smartcore") => {
+                bad("backend", "smartcore".into(), "needs a build with the cargo feature `smartcore`")
+            }
+            TreeBackend::Smartcore if class_weight != ClassWeight::Equal => {
+                bad("class_weight", format!("{class_weight:?}"), "smartcore knows no weights: leave it equal")
+            }
+            TreeBackend::Smartcore if categories != Categories::Native => {
+                bad("categories", format!("{categories:?}"), "smartcore takes native categories only")
+            }
+            TreeBackend::Smartcore => Ok(()),
+        }
+    }
+}
+
 /// Settings of a random forest.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -63,6 +93,8 @@ pub struct RandomForestParams {
     pub class_weight: ClassWeight,
     /// What text columns become.
     pub categories: Categories,
+    /// Whose trees.
+    pub backend: TreeBackend,
 }
 
 impl Default for RandomForestParams {
@@ -74,6 +106,7 @@ impl Default for RandomForestParams {
             min_samples_leaf: 5,
             class_weight: ClassWeight::Equal,
             categories: Categories::Native,
+            backend: TreeBackend::Tidemill,
         }
     }
 }
@@ -89,6 +122,7 @@ impl RandomForestParams {
             return bad("trees", self.trees.to_string(), "from 1 to 10000");
         }
         self.class_weight.validate()?;
+        self.backend.validate(self.class_weight, self.categories)?;
         self.growth().validate()
     }
 
@@ -115,6 +149,8 @@ pub struct DecisionTreeParams {
     pub class_weight: ClassWeight,
     /// What text columns become.
     pub categories: Categories,
+    /// Whose trees.
+    pub backend: TreeBackend,
 }
 
 impl Default for DecisionTreeParams {
@@ -125,6 +161,7 @@ impl Default for DecisionTreeParams {
             min_samples_leaf: 5,
             class_weight: ClassWeight::Equal,
             categories: Categories::Native,
+            backend: TreeBackend::Tidemill,
         }
     }
 }
@@ -137,6 +174,7 @@ impl DecisionTreeParams {
     /// [`Error::BadParameter`] for the first one outside its range.
     pub fn validate(&self) -> Result<(), Error> {
         self.class_weight.validate()?;
+        self.backend.validate(self.class_weight, self.categories)?;
         self.growth().validate()
     }
 

@@ -26,7 +26,7 @@ async fn encode(name: &str, rows: &[String], month: Option<u32>) -> Result<Vec<V
 async fn read(file: &TestFile, month: Option<u32>) -> Result<Vec<Value>> {
     let project = Project::open(Path::new("/nonexistent"));
     let mut messages =
-        Messages::open(&project, "sql/chicago_arrests/messages.sql", file.path(), month).await?;
+        FileMessages::open(&project, "sql/chicago_arrests/messages.sql", file.path(), month).await?;
     let mut values = Vec::new();
     while let Some(lines) = messages.next_lines().await? {
         let lines = String::from_utf8(lines).unwrap();
@@ -135,7 +135,7 @@ async fn sql_that_is_none_is_told_before_anything_is_sent() {
     let project = Project::open(folder.path());
     let refused = async |sql: &str, month| {
         std::fs::write(folder.path().join("sql/m.sql"), sql).unwrap();
-        Messages::open(&project, "sql/m.sql", input.path(), month).await.err().unwrap()
+        FileMessages::open(&project, "sql/m.sql", input.path(), month).await.err().unwrap()
     };
     for sql in ["SELECT", "SELECT no_such_column FROM crimes", "SELECT * FROM elsewhere"] {
         let error = refused(&format!("-- input: chicago-crimes\n{sql}"), None).await;

@@ -21,6 +21,7 @@ pub use params::{ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams,
 use super::metrics::{self, Clustered};
 use super::nearest::{self, Points};
 use super::rows::{check_numeric, complete, is_complete, scores_of, values_of};
+use super::sweep::{self, ClusterSweep};
 use super::{ClusterMetrics, KMeansParams, SilhouetteRows, kmeans};
 use crate::encode::scale::NumericScale;
 use crate::file::{self, Kind};
@@ -29,6 +30,7 @@ use crate::table::check_names;
 use crate::{Error, FeatureTable};
 use prepare::{Column, Prepared, capped, points};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use step::Centres;
 
 /// Clusters that learn batch by batch.
@@ -216,6 +218,29 @@ impl ClusterStream {
         let left_out = (rows.len() - complete.len()) as u64;
         let clustered = Clustered { points: of.points(), clusters: &clusters };
         metrics::compute(clustered, &of.centres, left_out, silhouette, seed)
+    }
+
+    /// K-means for each number of clusters in a range on these rows, capped and standardised as the stream does it now,
+    /// and its elbow. Numbers above the rows without a missing value are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`metrics`](ClusterStream::metrics), and [`Error::BadParameter`] for a number of clusters beyond 1 to 10,000.
+    pub fn sweep(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        clusters: RangeInclusive<u32>,
+        silhouette: SilhouetteRows,
+        seed: u64,
+    ) -> Result<ClusterSweep, Error> {
+        self.check(table, rows)?;
+        let complete = complete(table, rows);
+        if self.centres.is_empty() || complete.is_empty() {
+            return Err(Error::NoRows);
+        }
+        let of = self.placed(table, &complete);
+        sweep::sweep(&KMeansParams::default(), of.points(), clusters, silhouette, seed)
     }
 
     fn placed(&self, table: &FeatureTable, complete: &[u32]) -> Placed {

@@ -1,0 +1,157 @@
+//! The `[state]` section: what a stateful job keeps for each key, in words that a person and a plan can hold.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `[state]` of a job file: one row a key, updated by every row of the stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateConfig {
+    /// Name of the state as a table: `customers`.
+    pub table: String,
+    /// The column of the stream's table that says whose row it is; a row without it changes nothing.
+    pub key: String,
+    /// Path of the row-wise SELECT over the state: what readers and models see of it.
+    pub select: String,
+    /// What is kept, by the name of its column.
+    pub columns: BTreeMap<String, AggregateConfig>,
+}
+
+/// One column of the state, as written: `{ max = "a" }`, `{ count_distinct = ["a", "b"] }` or
+/// `{ sum = "a", distinct = ["b", "c"] }`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AggregateConfig {
+    /// The greatest value of this column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
+    /// How many different values these columns have together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count_distinct: Option<Vec<String>>,
+    /// The sum of this column, over one row for each value of `distinct`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<String>,
+    /// What a row of the sum is told by; the first row of each value counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distinct: Option<Vec<String>>,
+}
+
+/// One column of the state, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aggregate {
+    /// The greatest value that is not null.
+    Max {
+        /// Its column.
+        of: String,
+    },
+    /// Different values of some columns, none of them null.
+    CountDistinct {
+        /// The columns.
+        by: Vec<String>,
+    },
+    /// Sum over the first row of each value of some columns, none of them nor the summand null.
+    SumDistinct {
+        /// The summand.
+        of: String,
+        /// The columns.
+        by: Vec<String>,
+    },
+}
+
+/// A state and the text of its SELECT.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateSpec {
+    /// The `[state]` section.
+    pub config: StateConfig,
+    /// Text of the SELECT.
+    pub select_sql: String,
+}
+
+impl AggregateConfig {
+    /// What is kept, checked.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with `name`'s entry.
+    pub fn aggregate(&self, name: &str) -> Result<Aggregate, String> {
+        let forms = "it is { max = COLUMN }, { count_distinct = [COLUMNS] } or { sum = COLUMN, distinct = [COLUMNS] }";
+        let some = |columns: &Vec<String>| match columns.is_empty() {
+            true => Err(format!("state.columns.{name} names no column to tell rows by")),
+            false => Ok(columns.clone()),
+        };
+        match self {
+            AggregateConfig { max: Some(of), count_distinct: None, sum: None, distinct: None } => {
+                Ok(Aggregate::Max { of: of.clone() })
+            }
+            AggregateConfig { max: None, count_distinct: Some(by), sum: None, distinct: None } => {
+                Ok(Aggregate::CountDistinct { by: some(by)? })
+            }
+            AggregateConfig { max: None, count_distinct: None, sum: Some(of), distinct: Some(by) } => {
+                Ok(Aggregate::SumDistinct { of: of.clone(), by: some(by)? })
+            }
+            _ => Err(format!("state.columns.{name}: {forms}")),
+        }
+    }
+}
+
+impl StateConfig {
+    /// All columns, checked, in the order of their names.
+    ///
+    /// # Errors
+    /// A sentence that names the wrong key.
+    pub fn aggregates(&self) -> Result<Vec<(String, Aggregate)>, String> {
+        if self.columns.is_empty() {
+            return Err("state.columns is empty: a state keeps at least one column".into());
+        }
+        if let Some(name) = self.columns.keys().find(|name| name.starts_with('_') || **name == self.key) {
+            return Err(format!(
+                "state.columns.{name}: the name is the key's or starts with `_`, as the engine's do"
+            ));
+        }
+        self.columns.iter().map(|(name, column)| Ok((name.clone(), column.aggregate(name)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(text: &str) -> Result<Vec<(String, Aggregate)>, String> {
+        let text = format!("table = 't'\nkey = 'k'\nselect = 's'\n[columns]\n{text}");
+        toml::from_str::<StateConfig>(&text).map_err(|e| e.to_string())?.aggregates()
+    }
+
+    #[test]
+    fn the_three_forms() {
+        let found = columns(
+            "a = { max = 'x' }\nb = { count_distinct = ['x'] }\nc = { sum = 'x', distinct = ['y', 'z'] }",
+        );
+        let by = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            found.unwrap(),
+            [
+                ("a".into(), Aggregate::Max { of: "x".into() }),
+                ("b".into(), Aggregate::CountDistinct { by: by(&["x"]) }),
+                ("c".into(), Aggregate::SumDistinct { of: "x".into(), by: by(&["y", "z"]) }),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_none_of_them_is_refused_with_the_forms() {
+        for text in
+            ["a = { max = 'x', sum = 'y' }", "a = { sum = 'x' }", "a = { distinct = ['x'] }", "a = {}"]
+        {
+            assert!(columns(text).unwrap_err().contains("{ max = COLUMN }"), "{text}");
+        }
+        for text in [
+            "a = { count_distinct = [] }",
+            "k = { max = 'x' }",
+            "_a = { max = 'x' }",
+            "",
+            "a = { min = 'x' }",
+        ] {
+            assert!(columns(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{Int32Array, TimestampMicrosecondArray};
+use proptest::prelude::*;
+
+use super::*;
+use crate::checkpoint::records::FORMAT;
+use crate::checkpoint::{BatchCounts, Commit, RecordList};
+use crate::lake::Lake;
+use crate::table::publish::roll_forward;
+
+/// Key, order, payment, time, amount in hundredths.
+type Row = (Option<u8>, Option<u8>, Option<i32>, Option<i64>, Option<i32>);
+
+fn spec() -> StateSpec {
+    let text = "table = 'customers'\nkey = 'customer'\nselect = 'x'\n[columns]\nlast_at = { max = 'at' }\n\
+        orders = { count_distinct = ['order_id'] }\npairs = { count_distinct = ['order_id', 'payment'] }\n\
+        spent = { sum = 'amount', distinct = ['order_id', 'payment'] }";
+    StateSpec { config: toml::from_str(text).unwrap(), select_sql: String::new() }
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    let text = |pick: fn(&Row) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(pick).collect::<StringArray>())
+    };
+    let amounts = rows.iter().map(|r| r.4.map(i128::from)).collect::<Decimal128Array>();
+    RecordBatch::try_from_iter_with_nullable([
+        ("customer", text(|r| r.0.map(|k| format!("c{k}"))), true),
+        ("order_id", text(|r| r.1.map(|o| format!("o{o}"))), true),
+        ("payment", Arc::new(rows.iter().map(|r| r.2).collect::<Int32Array>()) as ArrayRef, true),
+        ("at", Arc::new(rows.iter().map(|r| r.3).collect::<TimestampMicrosecondArray>()), true),
+        ("amount", Arc::new(amounts.with_precision_and_scale(12, 2).unwrap()), true),
+    ])
+    .unwrap()
+}
+
+fn empty() -> KeyedState {
+    KeyedState::new(&spec(), &batch(&[]).schema()).unwrap()
+}
+
+/// (last, orders, pairs, spent) by key, worked out the slow way.
+fn expected(rows: &[Row]) -> BTreeMap<String, (Option<i64>, i64, i64, Option<i128>)> {
+    let mut keys: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        if let Some(key) = row.0 {
+            keys.entry(format!("c{key}")).or_default().push(row);
+        }
+    }
+    keys.into_iter()
+        .map(|(key, rows)| {
+            let orders: BTreeSet<u8> = rows.iter().filter_map(|r| r.1).collect();
+            let pairs: BTreeSet<(u8, i32)> = rows.iter().filter_map(|r| Some((r.1?, r.2?))).collect();
+            let mut first: BTreeMap<(u8, i32), i32> = BTreeMap::new();
+            for row in &rows {
+                if let (Some(order), Some(payment), Some(amount)) = (row.1, row.2, row.4) {
+                    first.entry((order, payment)).or_insert(amount);
+                }
+            }
+            let spent = (!first.is_empty()).then(|| first.values().map(|&v| i128::from(v)).sum());
+            (key, (rows.iter().filter_map(|r| r.3).max(), orders.len() as i64, pairs.len() as i64, spent))
+        })
+        .collect()
+}
+
+fn found(state: &KeyedState) -> BTreeMap<String, (Option<i64>, i64, i64, Option<i128>)> {
+    let keys: Vec<u32> = (0..state.len() as u32).collect();
+    let rows = state.rows(&keys).unwrap();
+    let last = cast(&rows["last_at"], &DataType::Int64).unwrap();
+    let last = last.as_primitive::<Int64Type>();
+    let spent = rows["spent"].as_primitive::<Decimal128Type>();
+    (0..rows.num_rows())
+        .map(|row| {
+            let count = |name: &str| rows[name].as_primitive::<Int64Type>().value(row);
+            let value = (
+                last.is_valid(row).then(|| last.value(row)),
+                count("orders"),
+                count("pairs"),
+                spent.is_valid(row).then(|| spent.value(row)),
+            );
+            (rows["customer"].as_string::<i32>().value(row).to_owned(), value)
+        })
+        .collect()
+}
+
+#[test]
+fn a_repeated_row_and_a_null_key_change_nothing_and_the_first_amount_counts() {
+    let mut state = empty();
+    let row: Row = (Some(1), Some(7), Some(1), Some(50), Some(1000));
+    state.fold(&batch(&[row, row, (None, Some(9), Some(1), Some(99), Some(5))])).unwrap();
+    assert_eq!(found(&state), expected(&[row]));
+    let later: Row = (Some(1), Some(7), Some(1), Some(40), Some(2000));
+    state.fold(&batch(&[row, later])).unwrap();
+    assert_eq!(found(&state)["c1"], (Some(50), 1, 1, Some(1000)));
+    assert_eq!((state.len(), state.batches(), state.touched()), (1, 2, &[0u32][..]));
+}
+
+#[test]
+fn what_lacks_its_amount_counts_when_it_comes_whole() {
+    let mut state = empty();
+    state
+        .fold(&batch(&[(Some(1), Some(7), Some(1), None, None), (Some(1), Some(8), None, None, Some(3))]))
+        .unwrap();
+    assert_eq!(found(&state)["c1"], (None, 2, 1, None));
+    state.fold(&batch(&[(Some(1), Some(7), Some(1), None, Some(1000))])).unwrap();
+    assert_eq!(found(&state)["c1"], (None, 2, 1, Some(1000)));
+}
+
+#[test]
+fn parts_are_told_apart_whatever_is_in_them() {
+    let texts = |values: &[&str]| values.iter().map(|v| Some(*v)).collect::<StringArray>();
+    let by = [texts(&["a\u{1f}", "a", "a\u{1b}", "a\u{1b}0"]), texts(&["b", "\u{1f}b", "\u{1f}b", "b"])];
+    let mut member = String::new();
+    let seen: BTreeSet<String> = (0..4)
+        .map(|row| {
+            assert!(write_member(&mut member, &by, row));
+            member.clone()
+        })
+        .collect();
+    assert_eq!(seen.len(), 4);
+}
+
+#[test]
+fn the_greatest_of_all_keys_comes_with_every_row() {
+    let mut state = empty();
+    state
+        .fold(&batch(&[(Some(1), None, None, Some(5), None), (Some(2), None, None, Some(9), None)]))
+        .unwrap();
+    let rows = state.rows(&[0]).unwrap();
+    assert_eq!(
+        rows["_max_last_at"].as_primitive::<arrow::datatypes::TimestampMicrosecondType>().values(),
+        &[9]
+    );
+}
+
+#[test]
+fn columns_that_cannot_be_kept_are_refused() {
+    let table = batch(&[]);
+    for text in [
+        "a = { max = 'nope' }",
+        "a = { sum = 'amount', distinct = ['nope'] }",
+        "a = { sum = 'customer', distinct = ['order_id'] }",
+        "a = { max = 'customer' }",
+    ] {
+        let mut spec = spec();
+        spec.config.columns = toml::from_str(text).unwrap();
+        assert_eq!(
+            KeyedState::new(&spec, &table.schema()).unwrap_err().kind(),
+            crate::ErrorKind::User,
+            "{text}"
+        );
+    }
+}
+
+fn commit(
+    batch_id: u64,
+    added: Vec<crate::checkpoint::FileEntry>,
+    removed: Vec<crate::checkpoint::FileEntry>,
+) -> Commit {
+    let counts = BatchCounts::default();
+    Commit {
+        format: FORMAT,
+        batch_id,
+        query_id: "q".into(),
+        added,
+        removed,
+        counts,
+        watermark: None,
+        build: None,
+    }
+}
+
+#[test]
+fn every_batch_can_be_restored_while_its_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let commits = RecordList::open(folder.path().join("commits")).unwrap();
+    let mut state = empty();
+    let mut states = vec![state.clone()];
+    for number in 0..3 * SNAPSHOT_EVERY + 7 {
+        let n = number as u8;
+        let rows: Vec<Row> = (0..5)
+            .map(|i| {
+                (
+                    Some(n.wrapping_mul(i) % 40),
+                    Some(n / 3),
+                    Some(i32::from(i % 2)),
+                    Some(number as i64),
+                    Some(100),
+                )
+            })
+            .collect();
+        let delta = state.fold(&batch(&rows)).unwrap();
+        let (added, removed) = state_files(&lake, "j", "customers", &state, &delta, &commits).unwrap();
+        let record = commit(number, added, removed);
+        commits.create(number, &record).unwrap();
+        roll_forward(&lake, &record.added).unwrap();
+        for file in &record.removed {
+            std::fs::remove_file(lake.resolve(&file.path)).unwrap();
+        }
+        states.push(state.clone());
+    }
+    // After snapshot 149: snapshots 99 and 149 and the deltas from 100 on.
+    let kept: BTreeSet<String> = std::fs::read_dir(lake.resolve("j/_checkpoint/state"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != ".staged")
+        .collect();
+    assert_eq!(kept.len(), 2 + 57, "{kept:?}");
+    for batches in (SNAPSHOT_EVERY * 2..=3 * SNAPSHOT_EVERY + 7).rev() {
+        let mut restored = empty();
+        restored.restore(&lake, &commits, batches).unwrap();
+        let last = &states[batches as usize];
+        assert_eq!(
+            (&restored.entries, restored.batches, &restored.latest),
+            (&last.entries, last.batches, &last.latest)
+        );
+        if !batches.is_multiple_of(SNAPSHOT_EVERY) {
+            assert_eq!(restored.touched, last.touched, "after {batches} batches");
+        }
+    }
+}
+
+proptest! {
+    /// However the rows are cut into batches, the state is what one pass over all of them gives, and so are its bytes.
+    #[test]
+    fn the_cut_into_batches_never_shows(
+        rows in proptest::collection::vec(
+            (
+                proptest::option::weighted(0.9, 0u8..6), proptest::option::weighted(0.9, 0u8..4),
+                proptest::option::weighted(0.9, 0i32..3), proptest::option::weighted(0.9, 0i64..100),
+                proptest::option::weighted(0.9, -500i32..500),
+            ),
+            0..60,
+        ),
+        cuts in proptest::collection::vec(1usize..12, 1..20),
+    ) {
+        let mut state = empty();
+        let mut at = 0;
+        for cut in cuts.iter().chain(std::iter::repeat(&7)) {
+            let end = rows.len().min(at + cut);
+            state.fold(&batch(&rows[at..end])).unwrap();
+            at = end;
+            if at == rows.len() {
+                break;
+            }
+        }
+        prop_assert_eq!(found(&state), expected(&rows));
+        let mut whole = empty();
+        whole.fold(&batch(&rows)).unwrap();
+        prop_assert_eq!(whole.snapshot().unwrap(), state.snapshot().unwrap());
+        prop_assert_eq!(whole.latest, state.latest);
+    }
+}
