@@ -1,16 +1,5 @@
-//! The jobs and SQL that are compiled in, so that the binary alone runs from any folder.
+//! The jobs and SQL that are compiled in, so that the binary alone runs from any folder: all files of `jobs/` and `sql/`,
+//! as `build.rs` lists them.
 
 /// `(path in a project, text)` of every built-in file.
-pub(super) const FILES: &[(&str, &str)] = &[
-    ("jobs/chicago-arrests.toml", include_str!("../../../../jobs/chicago-arrests.toml")),
-    ("sql/chicago_arrests/schema.sql", include_str!("../../../../sql/chicago_arrests/schema.sql")),
-    ("sql/chicago_arrests/transform.sql", include_str!("../../../../sql/chicago_arrests/transform.sql")),
-    ("sql/chicago_arrests/features.sql", include_str!("../../../../sql/chicago_arrests/features.sql")),
-    ("sql/chicago_arrests/hotspots.sql", include_str!("../../../../sql/chicago_arrests/hotspots.sql")),
-    ("sql/chicago_arrests/messages.sql", include_str!("../../../../sql/chicago_arrests/messages.sql")),
-    ("jobs/chicago-crimes.toml", include_str!("../../../../jobs/chicago-crimes.toml")),
-    ("sql/chicago_crimes/portal.sql", include_str!("../../../../sql/chicago_crimes/portal.sql")),
-    ("sql/chicago_crimes/kaggle.sql", include_str!("../../../../sql/chicago_crimes/kaggle.sql")),
-    ("sql/chicago_crimes/spreadsheet.sql", include_str!("../../../../sql/chicago_crimes/spreadsheet.sql")),
-    ("sql/chicago_crimes/crimes.sql", include_str!("../../../../sql/chicago_crimes/crimes.sql")),
-];
+pub(super) const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/builtin_files.rs"));
