@@ -8,19 +8,35 @@
 -- cancellation_rate divides by the customer's own invoices. The original divided by those of the customer in the same row
 -- of a table that still had the customers of one line: that is cancellation_rate_original, kept to compare figures with.
 WITH
+    invoices AS (
+        SELECT
+            customer_id,
+            MAX(CASE WHEN cancelled THEN 1 ELSE 0 END) AS cancelled,
+            COUNT(*) AS lines,
+            MIN(invoiced_at) AS first_at,
+            MAX(invoiced_at) AS last_at,
+            SUM(quantity) AS quantity,
+            SUM(quantity * unit_price) AS spent
+        FROM segments_lines
+        GROUP BY customer_id, invoice_no
+    ),
+    products AS (
+        SELECT customer_id, COUNT(*) AS unique_products_purchased
+        FROM (SELECT DISTINCT customer_id, stock_code FROM segments_lines) AS l
+        GROUP BY customer_id
+    ),
     totals AS (
         SELECT
             customer_id,
             ROW_NUMBER() OVER (ORDER BY customer_id) AS place_of_all,
-            COUNT(*) AS lines,
-            CAST(MIN(invoiced_at) AS DATE) AS first_day,
-            CAST(MAX(invoiced_at) AS DATE) AS last_day,
-            COUNT(DISTINCT invoice_no) AS total_transactions,
+            SUM(lines) AS lines,
+            CAST(MIN(first_at) AS DATE) AS first_day,
+            CAST(MAX(last_at) AS DATE) AS last_day,
+            COUNT(*) AS total_transactions,
             SUM(quantity) AS total_products_purchased,
-            SUM(quantity * unit_price) AS total_spend,
-            COUNT(DISTINCT stock_code) AS unique_products_purchased,
-            COUNT(DISTINCT CASE WHEN cancelled THEN invoice_no END) AS cancellation_frequency
-        FROM segments_lines
+            SUM(spent) AS total_spend,
+            SUM(cancelled) AS cancellation_frequency
+        FROM invoices
         GROUP BY customer_id
     ),
     customers AS (
@@ -80,7 +96,7 @@ SELECT
     CAST(c.total_products_purchased AS BIGINT) AS total_products_purchased,
     c.total_spend,
     c.total_spend / c.total_transactions AS average_transaction_value,
-    CAST(c.unique_products_purchased AS INT) AS unique_products_purchased,
+    CAST(products.unique_products_purchased AS INT) AS unique_products_purchased,
     CAST(c.last_day - c.first_day AS DOUBLE) / (c.lines - 1) AS average_days_between_purchases,
     CAST(days.day_of_week AS INT) AS day_of_week,
     CAST(hours.hour AS INT) AS hour,
@@ -93,6 +109,7 @@ SELECT
     spending.spending_trend
 FROM customers AS c
 JOIN totals AS same_place ON c.place = same_place.place_of_all
+JOIN products ON c.customer_id = products.customer_id
 JOIN days ON c.customer_id = days.customer_id AND days.place = 1
 JOIN hours ON c.customer_id = hours.customer_id AND hours.place = 1
 JOIN countries ON c.customer_id = countries.customer_id AND countries.place = 1

@@ -205,3 +205,17 @@ fn figures_of_a_job_that_was_not_run_are_answered_with_what_to_do() {
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("olist.demand_by_category") && stderr.contains("tidemill run olist"), "{stderr}");
 }
+
+#[test]
+fn the_jobs_sql_passes_its_unit_tests() {
+    let lake = tempfile::tempdir().unwrap();
+    for (job, tests) in [("olist", 8), ("online-retail", 5)] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        let project = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        command.arg("--lake").arg(lake.path()).args(["--project", project, "test", job, "--format", "json"]);
+        let (stdout, stderr) = texts(&run(&mut command));
+        let rows: Value = serde_json::from_str(&stdout).unwrap_or_else(|e| panic!("{e}: {stdout}{stderr}"));
+        let passed = rows.as_array().unwrap().iter().filter(|row| row["outcome"] == "passed").count();
+        assert_eq!(passed, tests, "{job}: {stdout}{stderr}");
+    }
+}

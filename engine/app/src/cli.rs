@@ -402,12 +402,14 @@ Examples:
     /// Orders in the nine files of Olist's data set; the same seed gives the same bytes
     #[command(after_help = "\
 Examples:
-  tidemill data generate olist --rows 5000 --seed 1 --out data/olist")]
+  tidemill data generate olist --rows 5000 --seed 1 --out data/olist
+  tidemill run olist")]
     Olist(GenerateFolderArgs),
     /// Invoice lines in the file of UCI's Online Retail; the same seed gives the same bytes
     #[command(after_help = "\
 Examples:
-  tidemill data generate online-retail --rows 50000 --seed 1 --out data/online_retail")]
+  tidemill data generate online-retail --rows 50000 --seed 1 --out data/online_retail
+  tidemill run online-retail")]
     OnlineRetail(GenerateFolderArgs),
 }
 
