@@ -16,6 +16,8 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sql/olist_rfm/schema.sql", include_str!("../../../../sql/olist_rfm/schema.sql")),
     ("sql/olist_rfm/transform.sql", include_str!("../../../../sql/olist_rfm/transform.sql")),
     ("sql/olist_rfm/customers.sql", include_str!("../../../../sql/olist_rfm/customers.sql")),
+    ("sql/olist_rfm/features.sql", include_str!("../../../../sql/olist_rfm/features.sql")),
+    ("sql/olist_rfm/segments.sql", include_str!("../../../../sql/olist_rfm/segments.sql")),
     ("sql/olist_rfm/oddities.sql", include_str!("../../../../sql/olist_rfm/oddities.sql")),
     ("sql/olist_rfm/against_olist.sql", include_str!("../../../../sql/olist_rfm/against_olist.sql")),
     ("sql/olist_rfm/messages.sql", include_str!("../../../../sql/olist_rfm/messages.sql")),

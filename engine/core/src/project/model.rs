@@ -53,6 +53,10 @@ pub enum AlgorithmName {
     RandomForest,
     /// K-means on standardised numeric features.
     Kmeans,
+    /// Mini-batch k-means over a state.
+    MinibatchKmeans,
+    /// River's sequential k-means over a state.
+    OnlineKmeans,
 }
 
 impl AlgorithmName {
@@ -63,6 +67,8 @@ impl AlgorithmName {
             AlgorithmName::DecisionTree => "decision_tree",
             AlgorithmName::RandomForest => "random_forest",
             AlgorithmName::Kmeans => "kmeans",
+            AlgorithmName::MinibatchKmeans => "minibatch_kmeans",
+            AlgorithmName::OnlineKmeans => "online_kmeans",
         }
     }
 }
@@ -105,6 +111,12 @@ impl ModelConfig {
     /// User: a key that is no parameter of the algorithm (the nearest is named), a value out of range.
     pub fn training(&self) -> Result<Training> {
         let refuse = |message: String| Err(Error::user(format!("model `{}`: {message}", self.name)));
+        if let AlgorithmName::MinibatchKmeans | AlgorithmName::OnlineKmeans = self.algorithm {
+            return refuse(format!(
+                "{} learns from a state, which the job does not keep",
+                self.algorithm.as_str()
+            ));
+        }
         match (self.algorithm == AlgorithmName::Kmeans, &self.label) {
             (true, Some(_)) => return refuse("`label` is not for kmeans, which predicts nothing".into()),
             (false, None) => return refuse("`label` is missing: the column that is to be predicted".into()),
@@ -124,7 +136,8 @@ impl ModelConfig {
             }
             AlgorithmName::DecisionTree => classifier(Algorithm::DecisionTree(self.parameters()?)),
             AlgorithmName::RandomForest => classifier(Algorithm::RandomForest(self.parameters()?)),
-            AlgorithmName::Kmeans => {
+            // The others of clusters were refused above.
+            AlgorithmName::Kmeans | AlgorithmName::MinibatchKmeans | AlgorithmName::OnlineKmeans => {
                 let params: KMeansParams = self.parameters()?;
                 params.validate().map(|()| Training::Clusters(params))
             }
@@ -133,7 +146,7 @@ impl ModelConfig {
     }
 
     /// The algorithm's parameters as its library reads them.
-    fn parameters<P: DeserializeOwned>(&self) -> Result<P> {
+    pub(super) fn parameters<P: DeserializeOwned>(&self) -> Result<P> {
         let read = |parameters: &Map<String, Value>| P::deserialize(Value::Object(parameters.clone()));
         read(&self.parameters).map_err(|error| {
             // One key alone: serde does not say whose value has the wrong type.
