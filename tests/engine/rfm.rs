@@ -106,11 +106,15 @@ async fn broker_with(messages: &[Option<Vec<u8>>]) -> TestBroker {
     broker
 }
 
-/// Name and bytes of what a lake keeps of the table and the state.
+/// Name and bytes of what a lake keeps of the table, the state and the models.
 fn kept(lake: &Lake) -> BTreeMap<String, Vec<u8>> {
-    let folders = ["olist_rfm/order_rows", "olist_rfm/_checkpoint/state"];
-    let files = folders.iter().flat_map(|folder| visible_files(&lake.resolve(folder)));
-    files.map(|p| (p.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&p).unwrap())).collect()
+    let models = ["minibatch", "online", "full"].map(|model| format!("_models/{model}"));
+    let folders = ["order_rows".to_owned(), "_checkpoint/state".to_owned()].into_iter().chain(models);
+    let files = folders.flat_map(|folder| {
+        let paths = visible_files(&lake.resolve("olist_rfm").join(&folder)).into_iter();
+        paths.map(move |path| (format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap()), path))
+    });
+    files.map(|(name, path)| (name, std::fs::read(&path).unwrap())).collect()
 }
 
 fn assert_same_files(left: &Lake, right: &Lake, what: &str) {
@@ -339,6 +343,74 @@ async fn messages_that_were_encoded_twice_give_the_same_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clusters_learn_from_every_batch_and_are_scored_and_named() {
+    let broker = broker_with(&order_rows(600, 5)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let job = job(&broker.address(), 60, &[("models.full.every", "4")]);
+    let batches = stream_all(&job, &lake).await.unwrap().batches;
+    assert!(batches > 12, "{batches}");
+
+    // A row a batch and model, on at most 1,000 customers.
+    let scores = query(
+        &lake,
+        "SELECT model, count(*), count(DISTINCT batch_id), max(rows) FROM metrics WHERE evaluation = 'sample'
+         AND silhouette BETWEEN -1 AND 1 AND silhouette_river > 0 AND cohesion > 0 AND separation > 0 AND ssw > 0
+         AND ssb > 0 AND bic IS NOT NULL AND xie_beni > 0 AND calinski_harabasz > 0 AND davies_bouldin > 0
+         GROUP BY model ORDER BY model",
+    )
+    .await;
+    let customers = query(&lake, "SELECT count(*) FROM customers").await[0][0].clone();
+    let of = |model: &str| [model.to_owned(), batches.to_string(), batches.to_string(), customers.clone()];
+    assert_eq!(scores, [of("full"), of("minibatch"), of("online")]);
+
+    // The full fit has its turn after the first batch and after every fourth.
+    let turns = query(
+        &lake,
+        "SELECT batch_id FROM models WHERE model = 'full' AND status = 'trained' ORDER BY batch_id",
+    )
+    .await;
+    let expected: Vec<_> =
+        (0..batches).filter(|b| *b == 0 || b % 4 == 3).map(|b| vec![b.to_string()]).collect();
+    assert_eq!(turns, expected);
+    let kept = query(&lake, "SELECT count(*) FROM models WHERE model = 'full' AND status = 'kept'").await;
+    assert_eq!(kept[0][0], (batches - expected.len() as u64).to_string());
+
+    // Centres are in the features' own units, and a cluster is itself from one batch to the next: over a batch it moves
+    // by less than the clusters are apart.
+    let jumps = query(
+        &lake,
+        "SELECT count(*) FROM centres a JOIN centres b ON a.model = b.model AND a.cluster = b.cluster
+         AND a.feature = b.feature AND b.batch_id = a.batch_id + 1
+         WHERE a.model = 'minibatch' AND a.batch_id > 3 AND a.feature = 'monetary' AND abs(a.value - b.value) > 150",
+    )
+    .await;
+    assert_eq!(jumps[0][0], "0");
+    let spans = query(
+        &lake,
+        "SELECT max(value) - min(value) > 150 FROM centres WHERE model = 'minibatch' AND feature = 'monetary'
+         AND batch_id = (SELECT max(batch_id) FROM centres)",
+    )
+    .await;
+    assert_eq!(spans[0][0], "true");
+
+    let segments = query(
+        &lake,
+        "SELECT count(*), count(cluster), count(DISTINCT cluster), count(segment), sum(frequency) FROM segments",
+    )
+    .await;
+    let orders = query(&lake, "SELECT sum(orders) FROM customers").await[0][0].clone();
+    assert_eq!(segments[0], [&customers, &customers, "5", &customers, &orders]);
+    let names = query(
+        &lake,
+        "SELECT count(*) FROM segments WHERE segment NOT SIMILAR TO
+         '(recent|some time ago|lapsed), (low|middling|high) spend'",
+    )
+    .await;
+    assert_eq!(names[0][0], "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_state_cannot_be_changed_under_its_checkpoint() {
     let broker = broker_with(&order_rows(20, 4)).await;
     let folder = tempfile::tempdir().unwrap();
@@ -346,7 +418,8 @@ async fn a_state_cannot_be_changed_under_its_checkpoint() {
     let mut job = job(&broker.address(), 10, &[]);
     stream_all(&job, &lake).await.unwrap();
     let state = job.state.as_mut().unwrap();
-    state.config.columns.remove("orders");
+    let payments = state.config.columns.get_mut("payments").unwrap();
+    payments.count_distinct = Some(vec!["order_id".into()]);
     let error = stream_all(&job, &lake).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::User);
     assert!(error.to_string().contains("state differs"), "{error}");

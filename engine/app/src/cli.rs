@@ -172,6 +172,7 @@ Examples:
 holdout      over the held-out rows of all batches so far, which no model trains on
 prequential  the model of the batch before, on all rows of this batch before it
              learns from them
+sample       over 1,000 drawn rows of a stateful job's state, after the batch
 compare      accuracy, AUC and log loss of two models (or of the same models in
              two lakes) beside each other: the difference is first minus second,
              the row `all` (a null batch_id for programs) has the means and who
@@ -188,18 +189,24 @@ Examples:
   tidemill metrics chicago-arrests --best --by log_loss
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
-    /// Draw a metric over batches, or a job's figures: in the terminal, as .svg or as .html
+    /// Draw a metric or centres over batches, the elbow of a clustering, or a job's figures: in the terminal, .svg or .html
     #[command(after_help = "\
 A line a model: solid on held-out rows, dashed prequential (the new batch before
 it is learned). A batch without a value, such as the AUC of one class, is a gap.
 The page is the drawing with its values in a table; it needs no network.
+elbow prints and draws inertia and silhouette of k-means by number of clusters, on
+the state of a stateful job as it is now, and marks the elbow: the point farthest
+below the chord of the inertia curve. centres draws where a clustering's centres
+went.
 
 Examples:
   tidemill plot chicago-arrests metrics
   tidemill plot chicago-arrests metrics --metric log_loss
   tidemill plot chicago-arrests metrics --metric auc --out auc.svg
   tidemill plot chicago-arrests metrics --out auc.html
-  tidemill plot olist eda --out figures.svg")]
+  tidemill plot olist eda --out figures.svg
+  tidemill plot olist-rfm elbow --k 2..12
+  tidemill plot olist-rfm centres --metric monetary --out centres.svg")]
     Plot(PlotArgs),
     /// Show the messages that failed, and feed them through again after a fix
     #[command(subcommand)]

@@ -50,7 +50,7 @@ fn scores(model: &ModelProgress) -> String {
     if model.status == ModelStatus::Failed {
         return format!("{name} not trained: {}", model.reason.as_deref().unwrap_or("no reason is given"));
     }
-    match &model.holdout {
+    match model.holdout.as_ref().or(model.sample.as_ref()) {
         Some(Scores::Clusters(scores)) => {
             let silhouette = scores.silhouette.map_or_else(|| "-".to_string(), |s| format!("{s:.4}"));
             format!("{name} inertia {:.0} silhouette {silhouette}", scores.inertia)
@@ -59,6 +59,7 @@ fn scores(model: &ModelProgress) -> String {
             let auc = scores.auc.map_or_else(|| "-".to_string(), |auc| format!("{auc:.4}"));
             format!("{name} accuracy {:.4} AUC {auc}", scores.accuracy)
         }
+        None if model.version.is_none() => format!("{name} not trained yet"),
         None => format!("{name} trained, not scored"),
     }
 }
@@ -90,6 +91,7 @@ mod tests {
             train_ms: 41.6,
             train_rows: 100,
             holdout: holdout.map(scores),
+            sample: None,
             prequential: None,
         }
     }

@@ -40,7 +40,8 @@ impl Series {
 
 /// Whether a metric is the better the higher it is. Losses, times and distances are not.
 pub(crate) fn higher_is_better(metric: &str) -> bool {
-    !matches!(metric, "log_loss" | "inertia") && !metric.ends_with("_ms")
+    let low = ["log_loss", "inertia", "ssw", "cohesion", "silhouette_river", "xie_beni", "davies_bouldin"];
+    !low.contains(&metric) && !metric.ends_with("_ms")
 }
 
 /// The metrics that a lake knows: the columns of `system.metrics` that hold fractions.

@@ -125,7 +125,7 @@ pub struct SinkProgress {
 pub struct ModelProgress {
     /// The model.
     pub name: String,
-    /// `trained` or `failed`.
+    /// `trained`, `failed` or `kept`.
     pub status: crate::checkpoint::ModelStatus,
     /// Why it failed.
     pub reason: Option<String>,
@@ -137,6 +137,8 @@ pub struct ModelProgress {
     pub train_rows: u64,
     /// Scores on all hold-out rows so far.
     pub holdout: Option<crate::checkpoint::Scores>,
+    /// Scores on a sample of the state.
+    pub sample: Option<crate::checkpoint::Scores>,
     /// Scores of the model before on this batch.
     pub prequential: Option<crate::checkpoint::Scores>,
 }

@@ -15,7 +15,7 @@ pub(crate) struct MetricsArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// Only this way of scoring
-    #[arg(long, value_enum, value_name = "holdout|prequential", hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "holdout|prequential|sample", hide_possible_values = true)]
     pub(crate) evaluation: Option<Evaluation>,
     /// Only the last N batches
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -62,13 +62,15 @@ impl BestBy {
     }
 }
 
-/// The two ways in which a model is scored.
+/// The ways in which a model is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Evaluation {
     /// Rows that no model trains on.
     Holdout,
     /// The new batch before it is learned.
     Prequential,
+    /// A sample of the state of a stateful job.
+    Sample,
 }
 
 impl Evaluation {
@@ -77,6 +79,7 @@ impl Evaluation {
         match self {
             Evaluation::Holdout => "holdout",
             Evaluation::Prequential => "prequential",
+            Evaluation::Sample => "sample",
         }
     }
 }

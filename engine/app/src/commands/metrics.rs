@@ -15,7 +15,8 @@ use crate::{compare, invocation, series, style, table};
 
 /// Every column, in the order in which they are printed.
 pub(crate) const COLUMNS: &str = "job, batch_id, model, version, evaluation, \"rows\", accuracy, auc, log_loss, \
-     \"precision\", recall, f1, tp, fp, tn, \"fn\", train_ms, inertia, silhouette";
+     \"precision\", recall, f1, tp, fp, tn, \"fn\", train_ms, inertia, silhouette, \
+     silhouette_river, cohesion, separation, ssw, ssb, bic, xie_beni, calinski_harabasz, davies_bouldin";
 
 /// Prints the rows, ordered by batch, model and evaluation.
 pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
@@ -242,8 +243,28 @@ fn without_empty_columns(rows: &RecordBatch) -> Result<RecordBatch, Error> {
 
 /// Leaves out columns, the most dispensable first, until the rest fits the terminal. Names what was left out.
 fn fitted(mut rows: RecordBatch, width: usize) -> Result<(RecordBatch, Vec<&'static str>), Error> {
-    let dispensable =
-        ["job", "version", "tp", "fp", "tn", "fn", "precision", "recall", "log_loss", "train_ms", "f1"];
+    let dispensable = [
+        "job",
+        "version",
+        "tp",
+        "fp",
+        "tn",
+        "fn",
+        "precision",
+        "recall",
+        "log_loss",
+        "train_ms",
+        "f1",
+        "ssw",
+        "ssb",
+        "bic",
+        "xie_beni",
+        "separation",
+        "cohesion",
+        "silhouette_river",
+        "calinski_harabasz",
+        "davies_bouldin",
+    ];
     let mut left_out = Vec::new();
     for name in dispensable {
         if table::natural_width(&rows)? <= width {

@@ -1,4 +1,6 @@
-//! `tidemill plot`: a metric over batches, or a job's figures, in the terminal or as a file.
+//! `tidemill plot`: a metric or centres over batches, numbers of clusters, or a job's figures, in the terminal or a file.
+
+mod clusters;
 
 use std::path::Path;
 
@@ -12,38 +14,48 @@ use crate::exit::{Done, Outcome, print_line};
 use crate::plot::{Chart, FileKind, figures, html, svg, terminal};
 use crate::{series, style};
 
-/// Draws the lines of one metric.
+/// Draws what was asked for.
 pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
-    if args.what == PlotWhat::Eda {
-        return eda(global, args).await;
-    }
+    // Before anything is read: a wrong name of a file is told at once.
     let kind = args.out.as_deref().map(FileKind::of).transpose()?;
+    let charts = match args.what {
+        PlotWhat::Eda => return eda(global, args, kind).await,
+        PlotWhat::Metrics => vec![metrics(global, args).await?],
+        PlotWhat::Elbow => clusters::elbow(global, args).await?,
+        PlotWhat::Centres => vec![clusters::centres(global, args).await?],
+    };
+    let (Some(path), Some(kind)) = (&args.out, kind) else {
+        let width = comfy_table::Table::new().width().map_or(80, usize::from);
+        for chart in &charts {
+            print_line(terminal(chart, width, style::stdout_color()).trim_end_matches('\n'))?;
+        }
+        return Ok(Outcome::Done);
+    };
+    // A file has one drawing: the first.
+    let Some(chart) = charts.first() else { return Ok(Outcome::Done) };
+    let text = match kind {
+        FileKind::Svg => svg(chart)?,
+        FileKind::Html => html(chart),
+    };
+    write(path, &text)
+}
+
+async fn metrics(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart> {
     let lake = lake(global);
     let session = sql::open_session(&lake).await?;
     if model_names(&session, &lake, &args.job).await?.is_empty() {
         return Err(no_metrics(global, &args.job)?.into());
     }
-    let lines = series::read(&session, &lake, &args.job, &args.metric, None).await?;
-    let Some(chart) = Chart::new(&args.job, &args.metric, lines) else {
-        return Err(Error::user(format!("no model of job {} has a value of {}", args.job, args.metric))
+    let metric = args.metric.as_deref().unwrap_or("auc");
+    let lines = series::read(&session, &lake, &args.job, metric, None).await?;
+    Ok(Chart::new(&args.job, metric, lines).ok_or_else(|| {
+        Error::user(format!("no model of job {} has a value of {metric}", args.job))
             .hint("classifiers have accuracy, auc, log_loss, precision, recall and f1; k-means has inertia and silhouette")
-            .into());
-    };
-    let (Some(path), Some(kind)) = (&args.out, kind) else {
-        let width = comfy_table::Table::new().width().map_or(80, usize::from);
-        print_line(terminal(&chart, width, style::stdout_color()).trim_end_matches('\n'))?;
-        return Ok(Outcome::Done);
-    };
-    let text = match kind {
-        FileKind::Svg => svg(&chart)?,
-        FileKind::Html => html(&chart),
-    };
-    write(path, &text)
+    })?)
 }
 
 /// Draws the figures of a job's exploratory tables.
-async fn eda(global: &GlobalArgs, args: &PlotArgs) -> Done {
-    let kind = args.out.as_deref().map(FileKind::of).transpose()?;
+async fn eda(global: &GlobalArgs, args: &PlotArgs, kind: Option<FileKind>) -> Done {
     let lake = lake(global);
     let session = sql::open_session(&lake).await?;
     let figures = figures::read(&session, &lake, &args.job).await?;

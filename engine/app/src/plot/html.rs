@@ -5,7 +5,7 @@ use plotly::common::{DashType, Line as Stroke, Mode, Title};
 use plotly::layout::{Axis, HoverMode, TicksDirection};
 use plotly::{Configuration, Layout, Plot, Scatter};
 
-use super::{Chart, X_TITLE};
+use super::Chart;
 
 pub(super) const STYLE: &str = "body{font:15px/1.4 sans-serif;color:#222;margin:24px auto;max-width:960px;padding:0 12px}\
      svg{width:100%;height:auto}#chart{height:480px}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
@@ -13,7 +13,7 @@ pub(super) const STYLE: &str = "body{font:15px/1.4 sans-serif;color:#222;margin:
 
 /// The page.
 pub(crate) fn html(chart: &Chart) -> String {
-    let title = escaped(&chart.title);
+    let (title, x_title) = (escaped(&chart.title), chart.x_title);
     let scripts = Plot::offline_js_sources();
     let drawing = plot(chart).to_inline_html(Some("chart"));
     let heads: String = chart
@@ -39,7 +39,7 @@ pub(crate) fn html(chart: &Chart) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title><style>{STYLE}</style>\n{scripts}</head>\n\
-         <body>\n{drawing}\n<table><caption>{}</caption><thead><tr><th scope=\"col\">{X_TITLE}</th>{heads}</tr></thead>\n\
+         <body>\n{drawing}\n<table><caption>{}</caption><thead><tr><th scope=\"col\">{x_title}</th>{heads}</tr></thead>\n\
          <tbody>\n{rows}</tbody></table>\n</body></html>\n",
         escaped(&chart.y_title)
     )
@@ -67,7 +67,7 @@ fn plot(chart: &Chart) -> Plot {
         Layout::new()
             .title(Title::with_text(escaped(&chart.title)))
             .hover_mode(HoverMode::XUnified)
-            .x_axis(axis(X_TITLE))
+            .x_axis(axis(chart.x_title))
             .y_axis(axis(&chart.y_title).range(vec![chart.values.0, chart.values.1])),
     );
     plot.set_configuration(Configuration::new().responsive(true).display_logo(false));

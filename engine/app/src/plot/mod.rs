@@ -47,9 +47,11 @@ impl Color {
 #[derive(Debug)]
 pub(crate) struct Chart {
     title: String,
+    /// Title of the horizontal axis.
+    x_title: &'static str,
     y_title: String,
     lines: Vec<Line>,
-    /// First and last batch.
+    /// First and last batch, or other place on the horizontal axis.
     batches: (u64, u64),
     /// Lowest and highest value shown: the values' own with a little room.
     values: (f64, f64),
@@ -63,13 +65,25 @@ struct Line {
     series: Series,
 }
 
-/// Title of the horizontal axis.
-const X_TITLE: &str = "batch";
-
 impl Chart {
-    /// A chart of one metric; `None` if there is no value to show.
+    /// A chart of one metric by batch; `None` if there is no value to show.
     pub(crate) fn new(job: &str, metric: &str, series: Vec<Series>) -> Option<Chart> {
         let name = if metric == "auc" { "AUC".to_owned() } else { metric.replace('_', " ") };
+        let title = format!("{job}: {name} by batch");
+        Chart::with(title, "batch", name, series, |series| match series.evaluation.as_str() {
+            "holdout" => format!("{}, hold-out", series.model),
+            other => format!("{}, {other}", series.model),
+        })
+    }
+
+    /// A chart of these lines; `None` if there is no value to show.
+    pub(crate) fn with(
+        title: String,
+        x_title: &'static str,
+        y_title: String,
+        series: Vec<Series>,
+        label: impl Fn(&Series) -> String,
+    ) -> Option<Chart> {
         let mut models: Vec<String> = series.iter().map(|s| s.model.clone()).collect();
         models.dedup();
         let points: Vec<(u64, f64)> = series.iter().flat_map(|s| s.runs().into_iter().flatten()).collect();
@@ -82,18 +96,14 @@ impl Chart {
             .into_iter()
             .map(|series| {
                 let place = models.iter().position(|model| *model == series.model).unwrap_or(0);
-                let evaluation = if series.evaluation == "holdout" { "hold-out" } else { &series.evaluation };
-                Line {
-                    label: format!("{}, {evaluation}", series.model),
-                    color: COLORS[place % COLORS.len()],
-                    dashed: series.evaluation != "holdout",
-                    series,
-                }
+                let (label, dashed) = (label(&series), series.evaluation == "prequential");
+                Line { label, color: COLORS[place % COLORS.len()], dashed, series }
             })
             .collect();
         Some(Chart {
-            title: format!("{job}: {name} by batch"),
-            y_title: name,
+            title,
+            x_title,
+            y_title,
             lines,
             batches,
             // No metric that has no negative value is given a negative axis.

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use tidemill_core::Error;
 
-use super::{Chart, Line, X_TITLE};
+use super::{Chart, Line};
 
 /// Width and height, pixels.
 const SIZE: (u32, u32) = (960, 540);
@@ -45,7 +45,7 @@ fn draw(chart: &Chart, text: &mut String) -> Result<(), Box<dyn std::error::Erro
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.15))
         .axis_style(GREY)
-        .x_desc(X_TITLE)
+        .x_desc(chart.x_title)
         .y_desc(&chart.y_title)
         .axis_desc_style(("sans-serif", 15))
         .label_style(("sans-serif", 13))

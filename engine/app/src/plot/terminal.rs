@@ -3,7 +3,7 @@
 //! Colour is not needed to read it: a letter at the right of each line's last value names it in the legend.
 
 use super::svg::decimals;
-use super::{Chart, Color, Line, X_TITLE};
+use super::{Chart, Color, Line};
 
 /// Characters from the lowest to the highest value.
 const ROWS: usize = 16;
@@ -82,7 +82,7 @@ pub(crate) fn terminal(chart: &Chart, width: usize, color: bool) -> String {
         text.push('\n');
     }
     text.push_str(&format!("{:>LABELS$}└{}\n", "", "─".repeat(columns)));
-    let (left, right) = (format!("{X_TITLE} {}", chart.batches.0), chart.batches.1.to_string());
+    let (left, right) = (format!("{} {}", chart.x_title, chart.batches.0), chart.batches.1.to_string());
     let between = columns.saturating_sub(left.len() + right.len());
     text.push_str(&format!("{:>LABELS$} {left}{:between$}{right}\n", "", ""));
     for (letter, line) in ('a'..='z').zip(&chart.lines) {

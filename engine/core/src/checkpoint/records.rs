@@ -268,4 +268,6 @@ pub enum ModelStatus {
     Trained,
     /// It could not be trained; the former champion stays.
     Failed,
+    /// It was not its turn; the former champion stays.
+    Kept,
 }

@@ -7,13 +7,21 @@
 //!        model N on all hold-out rows up to N ───────────────────────────────┘ hold-out
 //! ```
 //!
+//! The models of a stateful job learn from its state instead: see `state_learner`.
+//!
 //! Everything here is a function of committed rows and earlier learn records: a driver that restarts rebuilds the
 //! history from the table and the champions from their files, and makes the same bytes.
 
 mod history;
 mod learner;
 mod model;
+mod sample;
+mod state_clusters;
+mod state_learner;
 pub mod tables;
 
+pub(crate) use learner::Learned;
 pub use learner::Learner;
 pub use model::Centre;
+pub(crate) use state_clusters::StateClusters;
+pub(crate) use state_learner::{StateFeatures, StateLearner};

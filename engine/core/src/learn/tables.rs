@@ -53,6 +53,15 @@ pub fn metrics_schema() -> SchemaRef {
         ("train_ms", Float64, true),
         ("inertia", Float64, true),
         ("silhouette", Float64, true),
+        ("cohesion", Float64, true),
+        ("separation", Float64, true),
+        ("ssw", Float64, true),
+        ("ssb", Float64, true),
+        ("bic", Float64, true),
+        ("silhouette_river", Float64, true),
+        ("xie_beni", Float64, true),
+        ("calinski_harabasz", Float64, true),
+        ("davies_bouldin", Float64, true),
     ])
 }
 
@@ -86,7 +95,14 @@ pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Re
                 scores,
                 train_ms: None,
             });
-            holdout.into_iter().chain(prequential)
+            let sample = outcome.sample.as_ref().map(|scores| Row {
+                outcome,
+                evaluation: "sample",
+                version: outcome.version,
+                scores,
+                train_ms: trained,
+            });
+            holdout.into_iter().chain(sample).chain(prequential)
         })
         .collect();
     let score =
@@ -114,6 +130,15 @@ pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Re
         numbers(rows.iter().map(|r| r.train_ms)),
         shape(|s| Some(s.inertia)),
         shape(|s| s.silhouette),
+        shape(|s| s.cohesion),
+        shape(|s| s.separation),
+        shape(|s| s.ssw),
+        shape(|s| s.ssb),
+        shape(|s| s.bic),
+        shape(|s| s.silhouette_river),
+        shape(|s| s.xie_beni),
+        shape(|s| s.calinski_harabasz),
+        shape(|s| s.davies_bouldin),
     ];
     Ok(RecordBatch::try_new(metrics_schema(), columns)?)
 }
@@ -146,6 +171,7 @@ pub fn models(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Rec
     let status = |o: &ModelOutcome| match o.status {
         ModelStatus::Trained => "trained",
         ModelStatus::Failed => "failed",
+        ModelStatus::Kept => "kept",
     };
     let columns = vec![
         texts(outcomes.iter().map(|_| Some(job))),

@@ -10,6 +10,7 @@ mod model;
 mod overlay;
 mod schema;
 mod state;
+mod state_model;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub use overlay::Settings;
 pub use schema::parse_schema;
 pub(crate) use schema::sql_type;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
+pub use state_model::{StateTraining, Turn};
 
 use crate::error::{Error, Result, io_error};
 
@@ -216,7 +218,11 @@ impl Project {
         let table_path = table_path(&file.table.path)?;
         let mut models = Vec::new();
         for config in file.models {
-            config.training().map_err(|error| {
+            let checked = match file.stateful {
+                true => config.state_training().map(drop),
+                false => config.training().map(drop),
+            };
+            checked.map_err(|error| {
                 let message = error.to_string();
                 let named = config.parameters.keys().find(|key| message.contains(&format!("`{key}`")));
                 match named.and_then(|key| line_of(text, key)) {

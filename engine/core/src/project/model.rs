@@ -57,6 +57,10 @@ pub enum AlgorithmName {
     SgdClassifier,
     /// K-means on standardised numeric features.
     Kmeans,
+    /// Mini-batch k-means over a state.
+    MinibatchKmeans,
+    /// River's sequential k-means over a state.
+    OnlineKmeans,
 }
 
 impl AlgorithmName {
@@ -69,6 +73,8 @@ impl AlgorithmName {
             AlgorithmName::GradientBoosting => "gradient_boosting",
             AlgorithmName::SgdClassifier => "sgd_classifier",
             AlgorithmName::Kmeans => "kmeans",
+            AlgorithmName::MinibatchKmeans => "minibatch_kmeans",
+            AlgorithmName::OnlineKmeans => "online_kmeans",
         }
     }
 }
@@ -111,6 +117,12 @@ impl ModelConfig {
     /// User: a key that is no parameter of the algorithm (the nearest is named), a value out of range.
     pub fn training(&self) -> Result<Training> {
         let refuse = |message: String| Err(Error::user(format!("model `{}`: {message}", self.name)));
+        if let AlgorithmName::MinibatchKmeans | AlgorithmName::OnlineKmeans = self.algorithm {
+            return refuse(format!(
+                "{} learns from a state, which the job does not keep",
+                self.algorithm.as_str()
+            ));
+        }
         match (self.algorithm == AlgorithmName::Kmeans, &self.label) {
             (true, Some(_)) => return refuse("`label` is not for kmeans, which predicts nothing".into()),
             (false, None) => return refuse("`label` is missing: the column that is to be predicted".into()),
@@ -132,7 +144,8 @@ impl ModelConfig {
             AlgorithmName::RandomForest => classifier(Algorithm::RandomForest(self.parameters()?)),
             AlgorithmName::GradientBoosting => classifier(Algorithm::GradientBoosting(self.parameters()?)),
             AlgorithmName::SgdClassifier => classifier(Algorithm::SgdClassifier(self.parameters()?)),
-            AlgorithmName::Kmeans => {
+            // The others of clusters were refused above.
+            AlgorithmName::Kmeans | AlgorithmName::MinibatchKmeans | AlgorithmName::OnlineKmeans => {
                 let params: KMeansParams = self.parameters()?;
                 params.validate().map(|()| Training::Clusters(params))
             }
@@ -141,7 +154,7 @@ impl ModelConfig {
     }
 
     /// The algorithm's parameters as its library reads them.
-    fn parameters<P: DeserializeOwned>(&self) -> Result<P> {
+    pub(super) fn parameters<P: DeserializeOwned>(&self) -> Result<P> {
         let read = |parameters: &Map<String, Value>| P::deserialize(Value::Object(parameters.clone()));
         read(&self.parameters).map_err(|error| {
             // One key alone: serde does not say whose value has the wrong type.

@@ -3,21 +3,34 @@
 //! Both are read by the newest committed plan, which has the texts: a lake needs no project to be read. They are made
 //! anew for each statement, from the commits of that moment.
 
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, AsArray, UInt32Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
 
+use tidemill_ml::{
+    ClusterStream, ClusterStreamParams, ClusterSweep, FeatureTable, KMeansParams, SilhouetteRows,
+    StreamLearner,
+};
+
 use super::catalog::Scope;
-use crate::checkpoint::{Commit, Plan, RecordList};
+use crate::checkpoint::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
-use crate::project::{StateSpec, parse_schema};
+use crate::learn::{StateClusters, StateFeatures};
+use crate::project::{ModelSpec, StateSpec, parse_schema};
 use crate::rowwise::RowSql;
 use crate::state::KeyedState;
 use crate::stream;
+use crate::table::read::read_bytes;
 
 /// The state of a job as it was after its newest batch.
 pub struct StateView {
@@ -27,6 +40,9 @@ pub struct StateView {
     pub select: RowSql,
     /// The plan of that batch.
     pub plan: Plan,
+    spec: StateSpec,
+    /// The newest that was learned, of this batch or the one before.
+    learned: Vec<ModelOutcome>,
 }
 
 /// Names of the state's table and the views of a job.
@@ -46,7 +62,7 @@ pub(super) async fn table(
     let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
     if let Some(spec) = plan.state.clone().filter(|spec| spec.config.table == name) {
         let view = read_state(lake, schema_name, plan, &spec, batches).await?;
-        let rows = view.rows().await?;
+        let rows = view.rows(lake).await?;
         return Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)));
     }
     let full = format!("{schema_name}.{name}");
@@ -81,23 +97,89 @@ async fn read_state(
     state.restore(lake, &commits, batches)?;
     let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]);
     let select = select.await.map_err(|e| e.context(spec.config.select.clone()))?;
-    Ok(StateView { state, select, plan })
+    let learn: RecordList<Learn> = RecordList::read_only(lake.checkpoint(schema_name).join("learn"));
+    let learned = learn.latest()?.map(|newest| learn.read(newest)).transpose()?;
+    let learned = learned.map_or_else(Vec::new, |record| record.models);
+    Ok(StateView { state, select, plan, spec: spec.clone(), learned })
 }
 
 impl StateView {
-    /// All rows, by the SELECT.
+    /// All rows, by the SELECT, and for each clustering that has learned from the state a column `cluster_NAME`: the
+    /// cluster of the row by the newest model, null for a row that has none.
     ///
     /// # Errors
-    /// Data: a row that the SELECT cannot compute.
-    pub async fn rows(&self) -> Result<RecordBatch> {
+    /// Data: a row that the SELECT cannot compute; Storage or Corrupt: a model file.
+    pub async fn rows(&self, lake: &Lake) -> Result<RecordBatch> {
         let keys: Vec<u32> = (0u32..).take(self.state.len()).collect();
         let rows = self.state.rows(&keys)?;
         let now = stream::parse_now(&self.plan)?;
-        self.select.run_strict(&rows, now).await.map_err(|(at, reason)| {
+        let selected = self.select.run_strict(&rows, now).await.map_err(|(at, reason)| {
             let key = arrow::util::display::array_value_to_string(rows.column(0), at).unwrap_or_default();
             Error::data(reason).context(format!("the state of key `{key}`"))
-        })
+        })?;
+        let key = cast(column(&selected, &self.spec.config.key)?, &DataType::Utf8)?;
+        let mut fields: Vec<Field> = selected.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+        let mut columns = selected.columns().to_vec();
+        for model in &self.plan.models {
+            let clusters = self.clusters(lake, model, &keys, now).await?;
+            let of_rows = key.as_string::<i32>().iter().map(|key| clusters.get(key?).copied());
+            fields.push(Field::new(format!("cluster_{}", model.config.name), DataType::UInt32, true));
+            columns.push(Arc::new(of_rows.collect::<UInt32Array>()));
+        }
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
+
+    /// The features of some keys for a model, as it learns from them.
+    ///
+    /// # Errors
+    /// User or Data: the features SELECT.
+    async fn features(&self, model: &ModelSpec, keys: &[u32]) -> Result<FeatureTable> {
+        let features = StateFeatures::new(&self.spec, model, &self.state).await?;
+        Ok(features.of(&self.state, keys, stream::parse_now(&self.plan)?).await?.0)
+    }
+
+    /// K-means of each number of clusters on the features of all keys, capped and standardised by all of them.
+    ///
+    /// # Errors
+    /// User: a model that learns from no state; Data: too few keys.
+    pub async fn sweep(&self, model: &ModelSpec, clusters: RangeInclusive<u32>) -> Result<ClusterSweep> {
+        let keys: Vec<u32> = (0u32..).take(self.state.len()).collect();
+        let rows = self.features(model, &keys).await?;
+        let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
+        let outliers = model.config.state_training()?.params.outliers;
+        let kmeans = KMeansParams { clusters: *clusters.start(), ..KMeansParams::default() };
+        let params = ClusterStreamParams {
+            learner: StreamLearner::Kmeans(kmeans),
+            outliers,
+            ..ClusterStreamParams::default()
+        };
+        let mut whole = ClusterStream::new(params, rows.numeric_names().to_vec())?;
+        whole.partial_fit(&rows, &all, model.config.seed)?;
+        Ok(whole.sweep(&rows, &all, clusters, SilhouetteRows::default(), model.config.seed)?)
+    }
+
+    /// The cluster of each key that has one.
+    async fn clusters(
+        &self,
+        lake: &Lake,
+        model: &ModelSpec,
+        keys: &[u32],
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<String, u32>> {
+        let file = self.learned.iter().find(|outcome| outcome.name == model.config.name);
+        let Some(file) = file.and_then(|outcome| outcome.file.as_ref()) else { return Ok(HashMap::new()) };
+        let clusters = StateClusters::from_bytes(&read_bytes(lake, file)?)?;
+        let features = StateFeatures::new(&self.spec, model, &self.state).await?;
+        let (rows, keys) = features.of(&self.state, keys, now).await?;
+        let assigned = clusters.assign(&rows)?;
+        let pairs = keys.iter().zip(assigned).filter_map(|(key, cluster)| Some((key?.to_owned(), cluster?)));
+        Ok(pairs.collect())
+    }
+}
+
+fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+    rows.column_by_name(name)
+        .ok_or_else(|| Error::user(format!("the state's SELECT does not give its key `{name}`")))
 }
 
 /// The plan of the newest commit, and the number of batches with it.

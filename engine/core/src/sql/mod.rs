@@ -26,6 +26,7 @@ use crate::project::nearest;
 use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
 pub use derived::{StateView, state};
 pub use describe::describe;
+pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
 /// A driver renames a batch's file once; a statement that met such a moment is run again.
 const ATTEMPTS: usize = 5;

@@ -170,9 +170,13 @@ impl Driver {
     ) -> Result<(Learn, Durations)> {
         let started = Instant::now();
         let batch_id = commit.batch_id;
-        self.catch_up_state(batch_id + 1)?;
-        self.catch_up(plan, batch_id + 1).await?;
-        let learned = tokio::task::block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?;
+        let learned = match self.state {
+            Some(_) => self.learn_from_state(plan, batch_id).await?,
+            None => {
+                self.catch_up(plan, batch_id + 1).await?;
+                tokio::task::block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?
+            }
+        };
         let mut added = learned.files;
         let (job, lake) = (&self.job, &self.lake);
         let system =
@@ -275,6 +279,7 @@ impl Driver {
                     train_ms: m.train_ms,
                     train_rows: m.train_rows,
                     holdout: m.holdout.clone(),
+                    sample: m.sample.clone(),
                     prequential: m.prequential.clone(),
                 })
                 .collect(),

@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::StreamEvent;
 use super::batch::Batch;
-use super::stateful::{check_state, forget_state_files};
+use super::stateful::{StatefulJob, check_state, forget_state_files};
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::recovery::decide;
 use crate::checkpoint::{Checkpoint, Commit, Plan};
@@ -21,7 +21,6 @@ use crate::project::{FailOnDataLoss, Job, StartingOffsets, parse_schema};
 use crate::rowwise::RowSql;
 use crate::source::kafka::KafkaSource;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
-use crate::state::KeyedState;
 use crate::table::publish::roll_forward;
 use crate::table::read::read_rows;
 
@@ -69,7 +68,7 @@ pub struct Driver {
     pub(super) source: KafkaSource,
     pub(super) learner: Learner,
     /// What is kept for each key, where the job keeps anything.
-    pub(super) state: Option<KeyedState>,
+    pub(super) state: Option<StatefulJob>,
     cluster_id: Option<String>,
     pub(super) last_plan: Option<Plan>,
     committed: Option<u64>,
@@ -89,9 +88,11 @@ impl Driver {
     pub async fn open(job: &Job, lake: &Lake) -> Result<Driver> {
         let decoder = Decoder::new(job.source.schema.clone());
         let transform = transform(job.transform_sql.as_deref(), &decoder).await?;
-        let state = job.state.as_ref().map(|spec| KeyedState::new(spec, transform.schema())).transpose()?;
         let mut learner = Learner::new(&job.schema_name, &job.table_name);
-        learner.prepare(&job.models, transform.schema()).await?;
+        let state = StatefulJob::open(job, transform.schema()).await?;
+        if state.is_none() {
+            learner.prepare(&job.models, transform.schema()).await?;
+        }
         let source = KafkaSource::connect(&job.source)?;
         let checkpoint = Checkpoint::open(lake, job)?;
         let committed = checkpoint.commits.latest()?;
@@ -155,7 +156,10 @@ impl Driver {
         if let Some(number) = learned {
             let record = self.checkpoint.learn.read(number)?;
             roll_forward(&self.lake, &record.added)?;
-            self.learner.restore(&self.lake, &record)?;
+            match &mut self.state {
+                Some(state) => state.learner.restore(&self.lake, &record)?,
+                None => self.learner.restore(&self.lake, &record)?,
+            }
         }
         self.catch_up_state(recovery.learn.start)?;
         for number in recovery.learn {

@@ -1,48 +1,86 @@
-//! The state of a job among the stages of a batch: folded before the commit that lists its files, restored on start.
+//! The state of a job among the stages of a batch: folded before the commit that lists its files, restored on start,
+//! learned from after the commit.
 
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 
-use super::driver::Driver;
+use super::driver::{Driver, parse_now};
 use crate::checkpoint::{FileEntry, Plan};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
+use crate::learn::{Learned, StateLearner};
 use crate::progress::StateProgress;
 use crate::project::{Job, StateSpec};
-use crate::state::{is_state_file, state_files};
+use crate::rowwise::RowSql;
+use crate::state::{KeyedState, is_state_file, state_files};
 
 /// What a batch adds to the checkpoint, and what it puts out of use.
 pub(super) type StateFiles = (Vec<FileEntry>, Vec<FileEntry>);
 
+/// What a stateful job has between batches.
+pub(super) struct StatefulJob {
+    kept: KeyedState,
+    pub(super) learner: StateLearner,
+    spec: StateSpec,
+}
+
+impl StatefulJob {
+    /// The state before the first batch, and its models, checked; `None` for a job without a state.
+    ///
+    /// # Errors
+    /// User: the state, its SELECT or the models' features do not fit the table.
+    pub(super) async fn open(job: &Job, table: &Schema) -> Result<Option<StatefulJob>> {
+        let Some(spec) = job.state.clone() else { return Ok(None) };
+        let kept = KeyedState::new(&spec, table)?;
+        let select = RowSql::new(&spec.select_sql, &spec.config.table, kept.schema(), &[]).await;
+        let select = select.map_err(|e| e.context(spec.config.select.clone()))?;
+        if select.schema().field_with_name(&spec.config.key).is_err() {
+            let what = format!("the state's SELECT does not give its key `{}`", spec.config.key);
+            return Err(Error::user(what).context(spec.config.select.clone()));
+        }
+        let mut learner = StateLearner::new(&job.schema_name, &spec);
+        learner.prepare(&job.models, &kept).await?;
+        Ok(Some(StatefulJob { kept, learner, spec }))
+    }
+}
+
 impl Driver {
     /// Takes the rows of the batch in hand into the state and stages its files; nothing for a job without a state.
     pub(super) fn fold_state(&mut self, rows: &RecordBatch) -> Result<StateFiles> {
-        let (Some(state), Some(spec)) = (&mut self.state, &self.job.state) else {
-            return Ok(Default::default());
-        };
-        let delta = state.fold(rows)?;
+        let Some(StatefulJob { kept, spec, .. }) = &mut self.state else { return Ok(Default::default()) };
+        let delta = kept.fold(rows)?;
         let commits = &self.checkpoint.commits;
-        state_files(&self.lake, &self.job.schema_name, &spec.config.table, state, &delta, commits)
+        state_files(&self.lake, &self.job.schema_name, &spec.config.table, kept, &delta, commits)
     }
 
     pub(super) fn state_progress(&self) -> Vec<StateProgress> {
-        let (Some(state), Some(spec)) = (&self.state, &self.job.state) else { return Vec::new() };
+        let Some(StatefulJob { kept, spec, .. }) = &self.state else { return Vec::new() };
         vec![StateProgress {
             operator_name: format!("{}.{}", self.job.schema_name, spec.config.table),
-            num_rows_total: state.len() as u64,
-            num_rows_updated: state.touched().len() as u64,
+            num_rows_total: kept.len() as u64,
+            num_rows_updated: kept.touched().len() as u64,
         }]
     }
 
     /// Brings the state to what it was after `batches` batches, from the committed files. It never goes back.
     pub(super) fn catch_up_state(&mut self, batches: u64) -> Result<()> {
-        let Some(state) = &mut self.state else { return Ok(()) };
-        if state.batches() == 0 {
-            return state.restore(&self.lake, &self.checkpoint.commits, batches);
+        let Some(StatefulJob { kept, .. }) = &mut self.state else { return Ok(()) };
+        if kept.batches() == 0 {
+            return kept.restore(&self.lake, &self.checkpoint.commits, batches);
         }
-        while state.batches() < batches {
-            state.advance(&self.lake, &self.checkpoint.commits.read(state.batches())?)?;
+        while kept.batches() < batches {
+            kept.advance(&self.lake, &self.checkpoint.commits.read(kept.batches())?)?;
         }
         Ok(())
+    }
+
+    /// Learns from the state after a committed batch.
+    pub(super) async fn learn_from_state(&mut self, plan: &Plan, batch_id: u64) -> Result<Learned> {
+        self.catch_up_state(batch_id + 1)?;
+        let Some(StatefulJob { kept, learner, .. }) = &mut self.state else {
+            return Err(Error::internal("a job without a state has nothing to learn from it"));
+        };
+        learner.learn(&self.lake, batch_id, &plan.models, kept, parse_now(plan)?).await
     }
 }
 

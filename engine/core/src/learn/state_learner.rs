@@ -1,0 +1,331 @@
+//! Learning from a state: clusterings that see, after each batch, its keys and a sample of all the others.
+//!
+//! ```text
+//! state after batch N ─keys of the batch + 1,000 drawn─> SELECT of the state, features SQL ─> partial fit ─> model N
+//!                     ─1,000 others drawn─────────────────────────────────────────────────> metrics (`sample`)
+//! ```
+//!
+//! A batch's own keys are no fair picture of all: everybody in it has just bought. So the learners get a sample of the
+//! state with them, as it is now; both are drawn anew for each batch, by a seed, so that a batch learned again gives the
+//! same bytes. Their number is fixed: a batch costs the same however many keys there are. A plain `kmeans` is fitted to
+//! the whole state instead, beginning at its last centres, after the first batch and then after every `every`-th.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{AsArray, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use chrono::{DateTime, Utc};
+use tidemill_ml::FeatureTable;
+
+use super::learner::Learned;
+use super::sample::{draw, seed_of};
+use super::state_clusters::StateClusters;
+use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
+use crate::error::{Context, Error, Result};
+use crate::lake::{Lake, batch_file_name};
+use crate::project::{ModelSpec, StateSpec, Turn};
+use crate::rowwise::RowSql;
+use crate::state::KeyedState;
+use crate::table::publish::stage;
+use crate::table::read::read_bytes;
+
+/// Keys of the state that are learned from with those of the batch, and as many others that models are scored on.
+const SAMPLE_KEYS: usize = 1_000;
+
+/// The clusterings of a stateful job.
+pub(crate) struct StateLearner {
+    schema_name: String,
+    spec: StateSpec,
+    features: Vec<StateFeatures>,
+    champions: Vec<Champion>,
+}
+
+/// The features SELECT of some models, over what the state's own SELECT gives.
+pub(crate) struct StateFeatures {
+    text: String,
+    key: String,
+    sql: RowSql,
+    /// Place and name of each feature.
+    columns: Vec<usize>,
+    names: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Champion {
+    name: String,
+    version: u64,
+    file: FileEntry,
+    model: Arc<StateClusters>,
+}
+
+impl StateFeatures {
+    /// Checks the SELECT.
+    ///
+    /// # Errors
+    /// User: it is not row-wise, reads another table, or has a column that is no number.
+    pub(crate) async fn new(
+        spec: &StateSpec,
+        model: &ModelSpec,
+        state: &KeyedState,
+    ) -> Result<StateFeatures> {
+        let bare = |sql: &str| sql.trim().trim_end_matches(';').to_owned();
+        let table = &spec.config.table;
+        // Inside, the name is the state's; outside, it is what the state's SELECT makes of it.
+        let sql = format!("WITH {table} AS (\n{}\n)\n{}", bare(&spec.select_sql), bare(&model.features_sql));
+        let key = &spec.config.key;
+        let sql = RowSql::new(&sql, table, state.schema(), &[key]).await;
+        let sql = sql.map_err(|e| e.context(model.config.features.clone()))?;
+        let (mut columns, mut names) = (Vec::new(), Vec::new());
+        for (index, field) in sql.schema().fields().iter().enumerate().filter(|(_, f)| f.name() != key) {
+            if !field.data_type().is_numeric() && field.data_type() != &DataType::Boolean {
+                let what = format!("feature `{}` is of type {}", field.name(), field.data_type());
+                return Err(Error::user(what)
+                    .hint("clusters are of numbers: cast it, or leave it out of the SELECT")
+                    .context(model.config.features.clone()));
+            }
+            columns.push(index);
+            names.push(field.name().clone());
+        }
+        Ok(StateFeatures { text: model.features_sql.clone(), key: key.clone(), sql, columns, names })
+    }
+
+    /// The features of those of these keys that the SELECT keeps, and their keys; one that it cannot compute is told in
+    /// the log and left out.
+    ///
+    /// # Errors
+    /// Data.
+    pub(crate) async fn of(
+        &self,
+        state: &KeyedState,
+        keys: &[u32],
+        now: DateTime<Utc>,
+    ) -> Result<(FeatureTable, StringArray)> {
+        let rows = state.rows(keys)?;
+        let output = self.sql.run(&rows, now).await?;
+        for (row, error) in output.failed.iter().take(3) {
+            tracing::warn!(row, error, "a key of the state has no features and is left out of learning");
+        }
+        let mut table = FeatureTable::new(self.names.clone(), Vec::new());
+        for (slot, &column) in self.columns.iter().enumerate() {
+            let values = cast(output.rows.column(column), &DataType::Float64)?;
+            let values = values.as_primitive::<Float64Type>();
+            table.push_numeric(slot, values.iter().map(|v| v.unwrap_or(f64::NAN)));
+        }
+        table.finish_append()?;
+        let keys =
+            output.rows.column_by_name(&self.key).map(|keys| cast(keys, &DataType::Utf8)).transpose()?;
+        let keys =
+            keys.ok_or_else(|| Error::internal(format!("features without their key `{}`", self.key)))?;
+        Ok((table, keys.as_string::<i32>().clone()))
+    }
+}
+
+/// The rows that a batch is learned from and scored on, as features.
+struct Seen {
+    /// Keys of the batch and a sample of the others.
+    learn: FeatureTable,
+    /// A sample of all.
+    score: FeatureTable,
+    /// All keys, where a model that is fitted to the whole state has its turn.
+    whole: Option<FeatureTable>,
+}
+
+impl StateLearner {
+    /// A learner without models.
+    pub(crate) fn new(schema_name: &str, spec: &StateSpec) -> StateLearner {
+        StateLearner {
+            schema_name: schema_name.to_owned(),
+            spec: spec.clone(),
+            features: Vec::new(),
+            champions: Vec::new(),
+        }
+    }
+
+    /// Checks that these models can be learned from the state.
+    ///
+    /// # Errors
+    /// User: see [`StateFeatures::new`].
+    pub(crate) async fn prepare(&mut self, specs: &[ModelSpec], state: &KeyedState) -> Result<()> {
+        for spec in specs {
+            if !self.features.iter().any(|features| features.text == spec.features_sql) {
+                self.features.push(StateFeatures::new(&self.spec, spec, state).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up the champions of the newest learn record.
+    ///
+    /// # Errors
+    /// Storage or Corrupt: a model file that is not there or not what its record says.
+    pub(crate) fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
+        for outcome in &newest.models {
+            if let (Some(version), Some(file)) = (outcome.version, &outcome.file) {
+                let model = StateClusters::from_bytes(&read_bytes(lake, file)?)
+                    .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
+                let (name, file, model) = (outcome.name.clone(), file.clone(), Arc::new(model));
+                self.champions.push(Champion { name, version, file, model });
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns from the newest batch of the state and scores. A model that cannot learn is an outcome, not an error: its
+    /// champion stays.
+    ///
+    /// # Errors
+    /// Storage, when a model file cannot be written; Data.
+    pub(crate) async fn learn(
+        &mut self,
+        lake: &Lake,
+        batch_id: u64,
+        specs: &[ModelSpec],
+        state: &KeyedState,
+        now: DateTime<Utc>,
+    ) -> Result<Learned> {
+        self.prepare(specs, state).await?;
+        let mut seen: HashMap<(&str, u64), Seen> = HashMap::new();
+        for spec in specs {
+            let key = (spec.features_sql.as_str(), spec.config.seed);
+            let whole = spec.config.state_training()?.turn.is_whole(batch_id);
+            if let Some(known) = seen.get(&key)
+                && (!whole || known.whole.is_some())
+            {
+                continue;
+            }
+            let rows = self.rows_of(spec, batch_id, state, whole, now).await?;
+            seen.insert(key, rows);
+        }
+        let steps: Vec<Step> = tokio::task::block_in_place(|| {
+            std::thread::scope(|scope| {
+                let running: Vec<_> = specs
+                    .iter()
+                    .map(|spec| {
+                        let champion = self.champion(&spec.config.name);
+                        let seen = seen.get(&(spec.features_sql.as_str(), spec.config.seed));
+                        scope.spawn(move || step(spec, batch_id, champion, seen))
+                    })
+                    .collect();
+                running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()
+            })
+        });
+        let mut learned = Learned { outcomes: Vec::new(), files: Vec::new(), centres: Vec::new() };
+        for (spec, step) in specs.iter().zip(steps) {
+            let outcome = self.take_up(lake, batch_id, spec, step, &mut learned)?;
+            learned.outcomes.push(outcome);
+        }
+        Ok(learned)
+    }
+
+    async fn rows_of(
+        &self,
+        spec: &ModelSpec,
+        batch_id: u64,
+        state: &KeyedState,
+        whole: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Seen> {
+        let features = self.features.iter().find(|features| features.text == spec.features_sql);
+        let features = features.ok_or_else(|| Error::internal("features that were not prepared"))?;
+        let sample = |purpose| draw(state.len(), SAMPLE_KEYS, seed_of(spec.config.seed, batch_id, purpose));
+        let mut keys = state.touched().to_vec();
+        let touched: std::collections::HashSet<u32> = keys.iter().copied().collect();
+        keys.extend(sample("learn").into_iter().filter(|key| !touched.contains(key)));
+        let all: Vec<u32> = (0u32..).take(if whole { state.len() } else { 0 }).collect();
+        Ok(Seen {
+            learn: features.of(state, &keys, now).await?.0,
+            score: features.of(state, &sample("score"), now).await?.0,
+            whole: if whole { Some(features.of(state, &all, now).await?.0) } else { None },
+        })
+    }
+
+    fn champion(&self, name: &str) -> Option<&Champion> {
+        self.champions.iter().find(|champion| champion.name == name)
+    }
+
+    /// A step's model becomes the champion; what became of it is the outcome.
+    fn take_up(
+        &mut self,
+        lake: &Lake,
+        batch_id: u64,
+        spec: &ModelSpec,
+        step: Step,
+        learned: &mut Learned,
+    ) -> Result<ModelOutcome> {
+        let name = &spec.config.name;
+        let status = match (&step.reason, &step.model) {
+            (Some(_), _) => ModelStatus::Failed,
+            (None, Some(_)) => ModelStatus::Trained,
+            (None, None) => ModelStatus::Kept,
+        };
+        if let Some(model) = step.model {
+            learned.centres.extend(model.centres(name));
+            let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
+            let file = stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0)?;
+            learned.files.push(file.clone());
+            self.champions.retain(|c| c.name != *name);
+            let (name, model) = (name.clone(), Arc::new(model));
+            self.champions.push(Champion { name, version: batch_id, file, model });
+        }
+        let champion = self.champion(name);
+        Ok(ModelOutcome {
+            name: name.clone(),
+            algorithm: spec.config.algorithm,
+            status,
+            reason: step.reason,
+            version: champion.map(|c| c.version),
+            file: champion.map(|c| c.file.clone()),
+            seed: spec.config.seed,
+            train_rows: step.train_rows,
+            holdout: None,
+            sample: step.sample,
+            prequential: None,
+            prequential_version: None,
+            train_ms: step.train_ms,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Step {
+    model: Option<StateClusters>,
+    reason: Option<String>,
+    sample: Option<Scores>,
+    train_rows: u64,
+    train_ms: f64,
+}
+
+impl Step {
+    fn panicked() -> Step {
+        Step { reason: Some("a defect of Tidemill: training panicked".into()), ..Step::default() }
+    }
+}
+
+/// One model after one batch.
+fn step(spec: &ModelSpec, batch_id: u64, champion: Option<&Champion>, seen: Option<&Seen>) -> Step {
+    let Some(seen) = seen else { return Step::default() };
+    let mut step = Step::default();
+    let before = champion.map(|c| c.model.as_ref());
+    let training = match spec.config.state_training() {
+        Ok(training) => training,
+        Err(error) => return Step { reason: Some(error.to_string()), ..step },
+    };
+    let rows = match training.turn {
+        Turn::EveryBatch => Some(&seen.learn),
+        turn => seen.whole.as_ref().filter(|_| turn.is_whole(batch_id)),
+    };
+    if let Some(rows) = rows {
+        let started = Instant::now();
+        step.train_rows = rows.rows() as u64;
+        match StateClusters::train(&spec.config, &training, rows, batch_id, before) {
+            Ok(model) => step.model = Some(model),
+            Err(reason) => step.reason = Some(reason),
+        }
+        step.train_ms = started.elapsed().as_secs_f64() * 1e3;
+    }
+    step.sample = step.model.as_ref().or(before).and_then(|model| model.score(&seen.score, spec.config.seed));
+    step
+}
