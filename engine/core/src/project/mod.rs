@@ -207,7 +207,7 @@ impl Project {
 
     fn parse(&self, name: &str, text: &str, settings: &Settings) -> Result<Job> {
         let table = overlay::resolve(text, settings)?;
-        if table.contains_key("tables") {
+        if ["sql", "inputs", "tables"].iter().any(|key| table.contains_key(*key)) {
             return Err(Error::user(format!("`{name}` is a batch job: it reads files, not a stream"))
                 .hint(format!("tidemill run {name} --input FILE…")));
         }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind as IoKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,13 +128,14 @@ pub(in crate::batch) fn open(
     let text: Box<dyn BufRead + Send> = if encoding == UTF_8 {
         Box::new(BufReader::with_capacity(BUFFER_BYTES, plain))
     } else {
-        let decoded = Decoded {
+        Box::new(Decoded {
             source: BufReader::with_capacity(BUFFER_BYTES, plain),
             decoder: encoding.new_decoder(),
             encoding,
+            text: vec![0; BUFFER_BYTES],
+            place: 0..0,
             ended: false,
-        };
-        Box::new(BufReader::with_capacity(BUFFER_BYTES, decoded))
+        })
     };
     Ok(Opened { text, compression })
 }
@@ -143,26 +145,40 @@ struct Decoded<R> {
     source: BufReader<R>,
     decoder: Decoder,
     encoding: &'static Encoding,
+    text: Vec<u8>,
+    /// What of `text` is still to be read.
+    place: Range<usize>,
     ended: bool,
 }
 
-impl<R: Read> Read for Decoded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        while !self.ended {
+impl<R: Read> BufRead for Decoded<R> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        while self.place.is_empty() && !self.ended {
             let raw = self.source.fill_buf()?;
             let last = raw.is_empty();
-            let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(raw, buffer, last);
+            let (result, read, written) =
+                self.decoder.decode_to_utf8_without_replacement(raw, &mut self.text, last);
             self.source.consume(read);
             if let DecoderResult::Malformed(..) = result {
                 let what = format!("a byte that {} does not have", self.encoding.name());
                 return Err(std::io::Error::new(IoKind::InvalidData, what));
             }
             self.ended = last && result == DecoderResult::InputEmpty;
-            if written > 0 || result == DecoderResult::OutputFull {
-                return Ok(written);
-            }
+            self.place = 0..written;
         }
-        Ok(0)
+        Ok(&self.text[self.place.clone()])
+    }
+
+    fn consume(&mut self, read: usize) {
+        self.place.start = (self.place.start + read).min(self.place.end);
+    }
+}
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
     }
 }
 
@@ -322,7 +338,7 @@ mod tests {
         assert_eq!(read(&long, Some("latin1")).unwrap().0, "é".repeat(300_000) + "x");
         let error = read(b"a\x81\xff", Some("shift_jis")).unwrap_err();
         assert!(error.to_string().contains("Shift_JIS"), "{error}");
-        let error = read(b"", Some("windows-1525")).unwrap_err();
+        let error = read(b"", Some("window-1252")).unwrap_err();
         assert!(error.next_step().unwrap().contains("`windows-1252`"), "{error}");
     }
 }
