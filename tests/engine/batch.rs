@@ -170,7 +170,8 @@ async fn a_failure_keeps_what_reads_it_from_being_built_and_the_former_tables_st
     outcomes.sort();
     assert_eq!(outcomes, ["shop.by_state not built", "shop.states built", "shop.wide failed"]);
     let error = texts(&output).1;
-    assert!(error.contains("error: sql/shop/wide.sql: ") && error.contains("SP"), "{error}");
+    assert!(error.contains("error: sql/shop/wide.sql: "), "{error}");
+    assert!(error.contains("orders.csv, line 2, column state: ") && error.contains("'SP'"), "{error}");
     assert_eq!(shop.rows("SELECT * FROM wide ORDER BY 1, 4").await, before);
     assert_eq!(shop.rows("SELECT count(*) FROM states WHERE state = 'BA'").await, ["1"]);
     let left: Vec<_> = std::fs::read_dir(shop.lake().root().join("shop/_versions/wide")).unwrap().collect();
@@ -214,4 +215,50 @@ fn what_cannot_be_is_refused_before_anything_is_built() {
     shop.edit("sql/shop/wide.sql", "order_s", "by_state");
     let (code, error) = shop.refused(&[]);
     assert!(code == 2 && error.contains("in a circle: by_state reads wide reads by_state"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_at_any_moment_leaves_a_whole_table() {
+    let shop = Shop::new();
+    // Each version has rows of one kind alone, so that a mixture would show.
+    let rows = |kind: usize| {
+        let lines: String = (0..20_000).map(|n| format!("{n},{kind},\n")).collect();
+        shop.write("orders.csv", format!("order_id,state,ordered_at\n{lines}"));
+    };
+    rows(0);
+    shop.write("sql/shop/wide.sql", "SELECT * FROM orders");
+    shop.write("sql/shop/by_state.sql", "SELECT state, count(*) AS n FROM wide GROUP BY state");
+    shop.run(&[]);
+    let mut moment = 0x2545_f491_4f6c_dd1d_u64;
+    let (mut kills, mut attempt) = (0, 0);
+    while kills < 12 && attempt < 60 {
+        attempt += 1;
+        rows(attempt);
+        let mut child = shop
+            .command(&["run", "shop"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        moment ^= moment << 13;
+        moment ^= moment >> 7;
+        moment ^= moment << 17;
+        std::thread::sleep(std::time::Duration::from_micros(moment % 900_000));
+        if child.try_wait().unwrap().is_none() {
+            child.kill().unwrap();
+            kills += 1;
+        }
+        child.wait().unwrap();
+        let whole = shop.rows("SELECT count(*), count(DISTINCT state) FROM wide").await;
+        assert_eq!(whole, ["20000|1"], "after {attempt} attempts");
+        for table in ["wide", "by_state"] {
+            assert_eq!(visible_files(&shop.lake().root().join("shop").join(table)).len(), 1);
+        }
+    }
+    assert!(kills > 0, "every run of {attempt} was faster than the kill");
+    // What the last kill left is cleared away, and the tables are those of the files.
+    shop.run(&[]);
+    assert_eq!(shop.rows("SELECT * FROM by_state").await, [format!("{attempt}|20000")]);
+    let left = std::fs::read_dir(shop.lake().root().join("shop/_versions/wide")).unwrap();
+    assert!(left.flatten().all(|entry| entry.file_name() != ".building"));
 }

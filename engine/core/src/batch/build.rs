@@ -114,9 +114,24 @@ impl Builder {
         result
             .map_err(|e| match e.kind() {
                 ErrorKind::Memory => e.hint("give more with --memory-limit"),
+                // Of a cast in the SELECT: a file's own errors have a place and a hint.
+                ErrorKind::Data if e.next_step().is_none() => self.located(e, reads),
                 _ => e,
             })
             .context_with(place)
+    }
+
+    /// A cast that fails names the text alone: the first cell of the inputs that is this text is likely the one.
+    fn located(&self, error: Error, reads: &Reads) -> Error {
+        let message = error.to_string();
+        let cell = message.split_once(" string '").and_then(|(_, rest)| rest.split_once('\''));
+        let inputs = reads.inputs.iter().filter_map(|at| self.inputs[*at].as_ref());
+        match cell.and_then(|(cell, _)| inputs.into_iter().find_map(|input| input.place_of(cell))) {
+            Some(place) => error
+                .context(place)
+                .hint("mend the cell, or let the SELECT make a null of such text (TRY_CAST, NULLIF, CASE)"),
+            None => error,
+        }
     }
 
     async fn attempt(

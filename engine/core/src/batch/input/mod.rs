@@ -332,6 +332,15 @@ impl Input {
         Arc::new(scan::InputTable::new(self.clone(), progress.clone()))
     }
 
+    /// File, line and column of the first cell that is this text, for an error of SQL that names only the text.
+    pub(super) fn place_of(&self, cell: &str) -> Option<String> {
+        let is_text = |file: &&InputFile| matches!(file.format, InputFormat::Csv | InputFormat::Tsv);
+        let files = self.files.iter().filter(|_| self.config.forms.is_none()).filter(is_text);
+        files.into_iter().find_map(|file| {
+            strict::find_cell(&csv::Columns::new(self, file, &[], self.schema.clone()), cell)
+        })
+    }
+
     /// Size of all files.
     pub(super) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()

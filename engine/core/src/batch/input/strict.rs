@@ -56,6 +56,23 @@ fn look(columns: &Columns<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Line and column of the first cell that is this text.
+pub(super) fn find_cell(columns: &Columns<'_>, cell: &str) -> Option<String> {
+    let (mut file, places) = open(columns).ok()?;
+    let schema = columns.file_schema();
+    while let Some(rows) = file.next_at(&places, None).ok()? {
+        for at in 0..schema.fields().len() {
+            let cells = rows.text.column(at).as_string::<i32>();
+            if let Some(row) = cells.iter().position(|found| found == Some(cell)) {
+                let line = rows.text.column_by_name(LINE)?.as_primitive_opt::<Int64Type>()?.value(row);
+                let name = schema.field(at).name().clone();
+                return Some(format!("{}, line {line}, column {name}", columns.path().display()));
+            }
+        }
+    }
+    None
+}
+
 /// The first cell that is no such value.
 fn first_bad(cells: &StringArray, kind: &DataType) -> Option<(usize, String)> {
     parse(cells, kind).err()?;
