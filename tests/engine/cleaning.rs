@@ -68,6 +68,7 @@ impl Files {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let name = |value: &Value| text(value).rsplit('/').next().unwrap().to_owned();
         rows.iter()
+            .filter(|row| row["step"] == "read")
             .map(|row| {
                 (name(&row["file"]), text(&row["form"]), text(&row["outcome"]), row["rows"].as_u64().unwrap())
             })

@@ -12,11 +12,15 @@ mod support;
 
 mod apache_kafka;
 mod bad_input;
+mod batch;
+mod batch_audits;
+mod batch_files;
 mod cleaning;
 mod command_line;
 mod crash;
 mod dead_letters;
 mod figures;
+mod jobs;
 mod kafka;
 mod kill;
 mod rfm;

@@ -30,7 +30,7 @@ use crate::produce::Rate;
 Examples:
   tidemill demo                                  the whole way once, offline
   tidemill stream chicago-arrests                follow a Kafka topic
-  tidemill run chicago-crimes --input FILE       clean files into a table
+  tidemill run chicago-crimes --input FILE       build a job's tables of files
   tidemill metrics chicago-arrests               accuracy and AUC by batch
   tidemill sql \"SELECT count(*) FROM crimes\"     query the lake's tables
   tidemill sql                                   a prompt
@@ -109,24 +109,40 @@ Examples:
   tidemill stream chicago-arrests --batches 5 --set source.max_offsets_per_trigger=5000
   tidemill stream chicago-arrests --progress json | jq .numInputRows")]
     Stream(StreamArgs),
-    /// Run a batch job: clean files of several forms into one table
+    /// Run a batch job: files to tables, by a folder of SELECTs
     #[command(after_help = "\
-Each file's header says which form it has (chicago-crimes knows the portal's,
-Kaggle's and one that went through a spreadsheet), and that form's SQL makes the
-table's columns of its text cells. The files are taken in the order given; of
-several rows with one key the first stays. Rows that are not in the table are
-counted by reason, on stdout.
+Each SELECT in the job's folder is one table. They are built in the order that
+their SQL needs, some at the same time; a table of which nothing has changed
+(SELECT, settings, files, tables that it reads) is left as it is. A table is
+replaced as a whole or, at any error, not at all; the others go on.
 
-The table is replaced as a whole or, at any error, not at all: a row with too
-few cells, a cell that the SQL refuses or a second date format in a column is an
-error that names file, line and column. The cleaned rows are held in memory.
+--input names other files than the job's. --select takes tables by name:
+`wide+` and all that read it, `+wide` and all that it reads.
+
+What came of each file and table is printed on stdout: rows read, rows left out
+by reason, rows that an audit found, rows and bytes of the table, and the peaks:
+of the memory that is limited, and (bytes, on Linux) of the whole process.
 
 Examples:
   tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv
   tidemill run chicago-crimes --input crimes.csv
   tidemill run chicago-crimes --input 2014.csv.gz 2015.csv 2016.csv.gz --format json
+  tidemill run chicago-crimes --input register=crimes.csv --select crimes+ --dry-run
+  tidemill run chicago-crimes --input crimes.csv --force --memory-limit 512MB
   tidemill sql \"SELECT date_precision, count(*) FROM chicago_crimes.crimes GROUP BY 1\"")]
     Run(RunArgs),
+    /// Run the unit tests of a batch job's SQL: rows in, rows out
+    #[command(after_help = "\
+A test is a folder tests/NAME beside the job's SQL: INPUT.csv or TABLE.csv are
+rows to read, expected_TABLE.csv what a table must be then. A heading
+`price::DOUBLE` gives its cells a type other than the job's; a table's cells are
+text without. Of what is expected the columns that are there are compared, rows
+in any order, floats to nine digits. Exits with 1 if a test fails.
+
+Examples:
+  tidemill test olist
+  tidemill test olist --select late_orders")]
+    Test(TestArgs),
     /// Query the tables of the lake; without a statement, a prompt
     #[command(after_help = "\
 A job's tables are job.table, with hyphens as underscores; a bare name works
@@ -141,6 +157,16 @@ Examples:
   echo 'SELECT count(*) FROM chicago_arrests.crimes' | tidemill sql --format json
   tidemill sql")]
     Sql(SqlArgs),
+    /// Show the figures of a table's columns: count, nulls, distinct, mean, std, quartiles
+    #[command(after_help = "\
+The figures are those of pandas' describe: quartiles interpolated, the standard
+deviation that of a sample. Text has a least and a greatest value, a boolean a
+mean (the share of true).
+
+Examples:
+  tidemill describe chicago_crimes.crimes
+  tidemill describe system.metrics --format json")]
+    Describe(DescribeArgs),
     /// Show the metrics of a job: a row for each batch, model and evaluation
     #[command(after_help = "\
 holdout      over the held-out rows of all batches so far, which no model trains on
@@ -163,7 +189,7 @@ Examples:
   tidemill metrics chicago-arrests --best --by log_loss
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
-    /// Draw a metric or centres over batches, or the elbow of a clustering: in the terminal, as .svg or as .html
+    /// Draw a metric or centres over batches, an elbow, or a job's figures: in the terminal, as .svg or as .html
     #[command(after_help = "\
 A line a model: solid on held-out rows, dashed prequential (the new batch before
 it is learned). A batch without a value, such as the AUC of one class, is a gap.
@@ -178,6 +204,7 @@ Examples:
   tidemill plot chicago-arrests metrics --metric log_loss
   tidemill plot chicago-arrests metrics --metric auc --out auc.svg
   tidemill plot chicago-arrests metrics --out auc.html
+  tidemill plot olist eda --out figures.svg
   tidemill plot olist-rfm elbow --k 2..12
   tidemill plot olist-rfm centres --metric monetary --out centres.svg")]
     Plot(PlotArgs),
@@ -262,9 +289,42 @@ pub(crate) enum ProgressFormat {
 pub(crate) struct RunArgs {
     /// The batch job, as its file in jobs/ is named
     pub(crate) job: String,
-    /// CSV files with a header, plain or .gz, one or several
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
-    pub(crate) input: Vec<PathBuf>,
+    /// Files of an input instead of the job's, one or several; NAME= may be left out where there is one input
+    #[arg(long, value_name = "[NAME=]FILE", num_args = 1..)]
+    pub(crate) input: Vec<String>,
+    /// Only these tables: TABLE, TABLE+ (and all that read it), +TABLE (and all that it reads)
+    #[arg(long, value_name = "TABLE", num_args = 1.., value_delimiter = ',', allow_hyphen_values = false)]
+    pub(crate) select: Vec<String>,
+    /// Print the order of the tables and what each reads; build nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Build also the tables of which nothing has changed
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Memory of joins, sorts and aggregates, such as 512MB or 2GiB; what needs more spills to disk
+    #[arg(long, value_name = "SIZE", value_parser = size_bytes)]
+    pub(crate) memory_limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `tidemill test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// The batch job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// Only these tests
+    #[arg(long, value_name = "TEST", num_args = 1..)]
+    pub(crate) select: Vec<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `tidemill describe`.
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// The table, as in SQL
+    pub(crate) table: String,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -346,6 +406,30 @@ Examples:
   tidemill data generate chicago-crimes --rows 73597 --seed 1 --out crimes.csv
   tidemill produce chicago-arrests --input crimes.csv")]
     ChicagoCrimes(GenerateArgs),
+    /// Orders in the nine files of Olist's data set; the same seed gives the same bytes
+    #[command(after_help = "\
+Examples:
+  tidemill data generate olist --rows 5000 --seed 1 --out data/olist")]
+    Olist(GenerateFolderArgs),
+    /// Invoice lines in the file of UCI's Online Retail; the same seed gives the same bytes
+    #[command(after_help = "\
+Examples:
+  tidemill data generate online-retail --rows 50000 --seed 1 --out data/online_retail")]
+    OnlineRetail(GenerateFolderArgs),
+}
+
+/// `tidemill data generate olist` and `online-retail`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateFolderArgs {
+    /// Orders (olist) or invoice lines (online-retail) to make
+    #[arg(long, value_name = "N")]
+    pub(crate) rows: u64,
+    /// Seed of every random choice
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The folder for the files, made if absent; files of their names that are there are replaced
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 /// `tidemill data generate chicago-crimes`.
@@ -385,6 +469,29 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| format!("`{text}` has no address"))
 }
 
+/// A size in bytes: `512MB` is 512 million, `2GiB` is 2 * 2^30.
+fn size_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size, such as 512MB or 2GiB");
+    let digits = text.trim().find(|c: char| !c.is_ascii_digit()).unwrap_or(text.trim().len());
+    let (number, unit) = text.trim().split_at(digits);
+    let factor: u64 = match unit.trim().to_lowercase().as_str() {
+        "b" | "" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(wrong)
+}
+
 /// `key=value` with a dotted key. The value is everything after the first `=`.
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) =
@@ -412,6 +519,16 @@ mod tests {
         assert_eq!(key_value("a="), Ok(("a".into(), String::new())));
         for wrong in ["a", "=1", "a..b=1", ".a=1", ""] {
             assert!(key_value(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(size_bytes("512MB"), Ok(512_000_000));
+        assert_eq!(size_bytes("2 GiB"), Ok(2 << 30));
+        assert_eq!(size_bytes("64m"), Ok(64_000_000));
+        for wrong in ["", "MB", "0", "-1MB", "1.5GB", "12 parsecs", "99999999999999999999GB"] {
+            assert!(size_bytes(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -69,6 +69,7 @@ pub(crate) fn code_of(kind: ErrorKind) -> u8 {
         | ErrorKind::Source
         | ErrorKind::Storage
         | ErrorKind::Corrupt
+        | ErrorKind::Memory
         | ErrorKind::Internal => 1,
     }
 }

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     DataLoss,
     /// Another driver holds the checkpoint.
     Held,
+    /// The memory limit does not suffice.
+    Memory,
     /// A defect of Tidemill.
     Internal,
 }
@@ -108,10 +110,17 @@ impl std::error::Error for Error {}
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError as D;
+        // One of ours that came through DataFusion.
+        if let D::External(inner) = error.find_root()
+            && let Some(ours) = inner.downcast_ref::<Error>()
+        {
+            return ours.clone();
+        }
         let kind = match error.find_root() {
             D::SQL(..) | D::Plan(_) | D::SchemaError(..) | D::NotImplemented(_) | D::Configuration(_) => {
                 ErrorKind::User
             }
+            D::ResourcesExhausted(_) => ErrorKind::Memory,
             D::Internal(_) => ErrorKind::Internal,
             D::IoError(_) | D::ObjectStore(_) | D::ParquetError(_) => ErrorKind::Storage,
             _ => ErrorKind::Data,

@@ -1,11 +1,15 @@
 //! A fitted binary classifier of any algorithm.
 
+use crate::encode::bins::TableBins;
 use crate::file::{self, Kind};
-use crate::forest::{Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Tree};
+use crate::forest::{
+    Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Reference, Tree,
+    TreeBackend,
+};
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
 use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
-use crate::{Error, FeatureTable, TrainingRows};
+use crate::{Error, FeatureTable, KeptBins, TrainingRows};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +76,7 @@ enum Model {
     Tree(Forest),
     Boosted(Boosted),
     Sgd(SgdModel),
+    Reference(Reference),
 }
 
 impl Classifier {
@@ -79,7 +84,8 @@ impl Classifier {
     ///
     /// `labels` has one value a row of the table; `rows` are the training rows, strictly ascending. `seed` decides every
     /// random choice; the result does not depend on the number of threads. `warm_start` is the previous model: logistic
-    /// regression begins at its weights if it has the same features, anything else is ignored.
+    /// regression begins at its weights if it has the same features, and counts only new rows if it learned from the first
+    /// ones of these with the same seed; anything else is ignored.
     ///
     /// # Errors
     ///
@@ -116,15 +122,20 @@ impl Classifier {
         if training.weighs_the_same() {
             training.weights = None;
         }
-        let TrainingRows { table, labels, rows, weights } = training;
+        let TrainingRows { table, labels, rows, weights, .. } = training;
+        let without_weights = || match weights {
+            None => Ok(()),
+            Some(_) => {
+                let of = match algorithm {
+                    Algorithm::LogisticRegression(_) | Algorithm::SgdClassifier(_) => algorithm.name(),
+                    _ => "smartcore",
+                };
+                Err(Error::NotOfAlgorithm { algorithm: of, what: "weights of rows" })
+            }
+        };
         let model = match algorithm {
             Algorithm::LogisticRegression(params) => {
-                if weights.is_some() {
-                    return Err(Error::NotOfAlgorithm {
-                        algorithm: algorithm.name(),
-                        what: "weights of rows",
-                    });
-                }
+                without_weights()?;
                 let previous =
                     warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
                         Model::Logistic(model) => Some(model),
@@ -132,10 +143,21 @@ impl Classifier {
                     });
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
+            Algorithm::RandomForest(params) if params.backend == TreeBackend::Smartcore => {
+                without_weights()?;
+                Model::Reference(Reference::fit(params, &training, seed)?)
+            }
+            Algorithm::DecisionTree(params) if params.backend == TreeBackend::Smartcore => {
+                without_weights()?;
+                Model::Reference(Reference::fit_tree(params, &training, seed)?)
+            }
             Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed)),
             Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed)),
             Algorithm::GradientBoosting(params) => Model::Boosted(Boosted::fit(params, &training, seed)),
-            Algorithm::SgdClassifier(params) => Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?),
+            Algorithm::SgdClassifier(params) => {
+                without_weights()?;
+                Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?)
+            }
         };
         Ok(Classifier {
             numeric_names: table.numeric_names().to_vec(),
@@ -180,13 +202,42 @@ impl Classifier {
     ///
     /// [`Error::FeatureMismatch`] if the table's features are not the model's, in order, and [`Error::RowOutOfRange`].
     pub fn predict_proba(&self, table: &FeatureTable, rows: &[u32]) -> Result<Vec<f64>, Error> {
+        self.predict(table, rows, None)
+    }
+
+    /// [`predict_proba`](Classifier::predict_proba) that takes the rows' bins from those kept beside the table, if they are
+    /// still the ones that the model learned; the probabilities are the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`predict_proba`](Classifier::predict_proba).
+    pub fn predict_proba_kept(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        bins: &KeptBins,
+    ) -> Result<Vec<f64>, Error> {
+        self.predict(table, rows, Some(bins))
+    }
+
+    fn predict(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
         self.check_features(table)?;
         table.check_rows(rows)?;
+        let binned = |bins: &TableBins| match kept.and_then(|kept| kept.with(table, bins)) {
+            Some(binned) => binned.take(rows),
+            None => bins.transform(table, rows),
+        };
         Ok(match &self.model {
             Model::Logistic(model) => model.predict_proba(table, rows),
-            Model::Forest(model) | Model::Tree(model) => model.predict_proba(table, rows),
-            Model::Boosted(model) => model.predict_proba(table, rows),
+            Model::Forest(model) | Model::Tree(model) => model.predict_proba(&binned(model.bins())),
+            Model::Boosted(model) => model.predict_proba(&binned(model.bins())),
             Model::Sgd(model) => model.predict_proba(table, rows),
+            Model::Reference(model) => model.predict(&binned(model.bins()))?,
         })
     }
 
@@ -196,7 +247,7 @@ impl Classifier {
         match &self.model {
             Model::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
             Model::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
-            Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) => None,
+            Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) | Model::Reference(_) => None,
         }
     }
 
@@ -211,9 +262,9 @@ impl Classifier {
         self.check_features(table)?;
         table.check_rows(rows)?;
         let leaves = match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) => Vec::new(),
-            Model::Forest(model) | Model::Tree(model) => model.apply(table, rows),
-            Model::Boosted(model) => model.apply(table, rows),
+            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Vec::new(),
+            Model::Forest(model) | Model::Tree(model) => model.apply(&model.bins().transform(table, rows)),
+            Model::Boosted(model) => model.apply(&model.bins().transform(table, rows)),
         };
         Array2::from_shape_vec((rows.len(), trees), leaves).map_err(|e| Error::Encode(e.to_string()))
     }
@@ -237,7 +288,7 @@ impl Classifier {
     /// [`Error::NotOfAlgorithm`] if there are no trees.
     pub fn gain_importances(&self) -> Result<&[f64], Error> {
         match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no("gain of splits")),
+            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Err(self.has_no("gain of splits")),
             Model::Forest(model) | Model::Tree(model) => Ok(model.gains()),
             Model::Boosted(model) => Ok(model.gains()),
         }
@@ -245,14 +296,18 @@ impl Classifier {
 
     fn trees(&self, what: &'static str) -> Result<&[Tree], Error> {
         match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) => Err(self.has_no(what)),
+            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Err(self.has_no(what)),
             Model::Forest(model) | Model::Tree(model) => Ok(model.trees()),
             Model::Boosted(model) => Ok(model.trees()),
         }
     }
 
     fn has_no(&self, what: &'static str) -> Error {
-        Error::NotOfAlgorithm { algorithm: self.algorithm_name(), what }
+        let algorithm = match &self.model {
+            Model::Reference(_) => "smartcore",
+            _ => self.algorithm_name(),
+        };
+        Error::NotOfAlgorithm { algorithm, what }
     }
 
     /// Names of the numeric features, in order.
@@ -272,12 +327,14 @@ impl Classifier {
 
     /// The name of the algorithm, as [`Algorithm::name`] gives it.
     pub fn algorithm_name(&self) -> &'static str {
-        match self.model {
+        match &self.model {
             Model::Logistic(_) => "logistic_regression",
             Model::Forest(_) => "random_forest",
             Model::Tree(_) => "decision_tree",
             Model::Boosted(_) => "gradient_boosting",
             Model::Sgd(_) => "sgd_classifier",
+            Model::Reference(model) if model.is_forest() => "random_forest",
+            Model::Reference(_) => "decision_tree",
         }
     }
 
@@ -307,6 +364,7 @@ impl Classifier {
             Model::Tree(model) => model.trees().len() == 1 && model.is_valid(numeric, categorical),
             Model::Boosted(model) => model.is_valid(numeric, categorical),
             Model::Sgd(model) => model.is_valid(numeric, categorical),
+            Model::Reference(model) => model.is_valid(numeric, categorical),
         }
     }
 
@@ -337,6 +395,7 @@ mod tests {
             Algorithm::RandomForest(RandomForestParams::default()),
             Algorithm::DecisionTree(DecisionTreeParams::default()),
             Algorithm::GradientBoosting(GradientBoostingParams::default()),
+            Algorithm::SgdClassifier(SgdClassifierParams::default()),
         ] {
             let labels = [true, false, false, true];
             let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();

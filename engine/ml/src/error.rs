@@ -73,6 +73,12 @@ pub enum Error {
         /// What was asked for.
         what: &'static str,
     },
+    /// A part that is left out of this build.
+    #[error("this build has no {feature}: build with the cargo feature `{feature}`")]
+    NotBuilt {
+        /// The cargo feature.
+        feature: &'static str,
+    },
     /// Two inputs that belong together have different lengths.
     #[error("{what}: {found} values where {expected} belong")]
     LengthMismatch {
@@ -159,6 +165,30 @@ pub enum Error {
         /// Why not, and what to do.
         why: &'static str,
     },
+    /// A column whose values are too large to be summed.
+    #[error("column {column} has values that are too large to be summed; scale them down or leave them out")]
+    Overflow {
+        /// Index of the column.
+        column: usize,
+    },
+    /// A missing value where every one is needed.
+    #[error("row {row} has no value in column {column}; impute missing values first")]
+    MissingValue {
+        /// Index of the row among those given.
+        row: usize,
+        /// Index of the column.
+        column: usize,
+    },
+    /// A category that was not there to learn from.
+    #[error(
+        "{value} at position {position} was not among the categories learned; fit again, or say what is done with it: unseen = \"keep\" or \"skip\""
+    )]
+    UnseenCategory {
+        /// The category, quoted, or `a missing value`.
+        value: String,
+        /// Position in the slice.
+        position: usize,
+    },
     /// The optimiser gave up; the previous model stays the one to use.
     #[error("the fit did not converge to a finite model: {0}")]
     Solver(String),
@@ -213,6 +243,9 @@ impl Error {
             | Error::TooManyRows { .. }
             | Error::TooFewForClusters { .. }
             | Error::OneClass { .. }
+            | Error::Overflow { .. }
+            | Error::MissingValue { .. }
+            | Error::UnseenCategory { .. }
             | Error::Solver(_) => ErrorKind::Data,
             Error::NotAModel
             | Error::OtherKind { .. }

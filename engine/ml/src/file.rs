@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means,
-//!               "TIDEMCS\0" for a stream of clusters
+//!               "TIDEMCS\0" for a stream of clusters, "TIDEMPP\0" for preprocessing
 //! bytes 8..12   format version, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
@@ -24,16 +24,18 @@ pub(crate) enum Kind {
     Classifier,
     KMeans,
     ClusterStream,
+    Preprocessor,
 }
 
 impl Kind {
-    const ALL: [Kind; 3] = [Kind::Classifier, Kind::KMeans, Kind::ClusterStream];
+    const ALL: [Kind; 4] = [Kind::Classifier, Kind::KMeans, Kind::ClusterStream, Kind::Preprocessor];
 
     fn magic(self) -> &'static [u8; 8] {
         match self {
             Kind::Classifier => b"TIDEMDL\0",
             Kind::KMeans => b"TIDEMKM\0",
             Kind::ClusterStream => b"TIDEMCS\0",
+            Kind::Preprocessor => b"TIDEMPP\0",
         }
     }
 
@@ -42,6 +44,7 @@ impl Kind {
             Kind::Classifier => "classifier",
             Kind::KMeans => "k-means",
             Kind::ClusterStream => "cluster stream",
+            Kind::Preprocessor => "preprocessing",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a classifier learns from.
 
 use crate::forest::MAX_ROWS;
-use crate::{Error, FeatureTable};
+use crate::{Error, FeatureTable, KeptBins};
 
 /// Rows of a table with their labels, and what they weigh.
 #[derive(Debug, Clone, Copy)]
@@ -15,12 +15,15 @@ pub struct TrainingRows<'a> {
     /// One a row of the table, finite and not below 0; only their ratios matter. A row of weight 0 is as if it was not
     /// among `rows`. `None`: all the same.
     pub weights: Option<&'a [f64]>,
+    /// Bins that trees use instead of making their own, if they were last extended to exactly these rows of this table;
+    /// the model is the same with or without.
+    pub bins: Option<&'a KeptBins>,
 }
 
 impl<'a> TrainingRows<'a> {
     /// Rows that weigh the same.
     pub fn new(table: &'a FeatureTable, labels: &'a [bool], rows: &'a [u32]) -> TrainingRows<'a> {
-        TrainingRows { table, labels, rows, weights: None }
+        TrainingRows { table, labels, rows, weights: None, bins: None }
     }
 
     /// Checks the arguments; gives the rows that remain where some weigh nothing.

@@ -32,6 +32,8 @@ pub(crate) struct PlotArgs {
 pub(crate) enum PlotWhat {
     /// A metric by batch, a line a model and evaluation.
     Metrics,
+    /// The figures of the Olist job: demand, items and revenue by month, customers and sellers by state and city.
+    Eda,
     /// Inertia and silhouette by number of clusters, with the elbow, on the state as it is now.
     Elbow,
     /// The centres of a clustering by batch, a line a cluster.

@@ -3,6 +3,7 @@
 mod broker;
 mod data;
 mod demo;
+mod describe;
 mod dlq;
 pub(crate) mod metrics;
 mod plot;
@@ -10,6 +11,7 @@ mod produce;
 mod run;
 pub(crate) mod sql;
 mod stream;
+mod test;
 
 use std::future::Future;
 
@@ -27,6 +29,8 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Demo(args) => block_on(demo::run(global, args)),
         Command::Stream(args) => block_on(stream::run(global, args)),
         Command::Run(args) => block_on(run::run(global, args)),
+        Command::Test(args) => block_on(test::run(global, args)),
+        Command::Describe(args) => block_on(describe::run(global, args)),
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
         Command::Plot(args) => block_on(plot::run(global, args)),
@@ -36,6 +40,10 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Broker(args) => block_on(broker::run(args)),
         Command::Data(DataCommand::Generate(GenerateCommand::ChicagoCrimes(args))) => {
             data::chicago_crimes(args)
+        }
+        Command::Data(DataCommand::Generate(GenerateCommand::Olist(args))) => data::olist(args),
+        Command::Data(DataCommand::Generate(GenerateCommand::OnlineRetail(args))) => {
+            data::online_retail(args)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `tidemill plot`: a metric or centres over batches, or numbers of clusters, in the terminal or as a file.
+//! `tidemill plot`: a metric or centres over batches, an elbow, or a job's figures, in the terminal or as a file.
 
 mod clusters;
 
@@ -11,7 +11,7 @@ use super::lake;
 use super::metrics::{model_names, no_metrics};
 use crate::cli::{GlobalArgs, PlotArgs, PlotWhat};
 use crate::exit::{Done, Outcome, print_line};
-use crate::plot::{Chart, FileKind, html, svg, terminal};
+use crate::plot::{Chart, FileKind, figures, html, svg, terminal};
 use crate::{series, style};
 
 /// Draws what was asked for.
@@ -22,6 +22,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
         PlotWhat::Metrics => vec![metrics(global, args).await?],
         PlotWhat::Elbow => clusters::elbow(global, args).await?,
         PlotWhat::Centres => vec![clusters::centres(global, args).await?],
+        PlotWhat::Eda => return eda(global, args).await,
     };
     let (Some(path), Some(kind)) = (&args.out, kind) else {
         let width = comfy_table::Table::new().width().map_or(80, usize::from);
@@ -32,8 +33,11 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
     };
     // A file has one drawing: the first.
     let Some(chart) = charts.first() else { return Ok(Outcome::Done) };
-    write(path, chart, kind)?;
-    Ok(Outcome::Done)
+    let text = match kind {
+        FileKind::Svg => svg(chart)?,
+        FileKind::Html => html(chart),
+    };
+    write(path, &text)
 }
 
 async fn metrics(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart> {
@@ -50,11 +54,26 @@ async fn metrics(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart> {
     })?)
 }
 
-fn write(path: &Path, chart: &Chart, kind: FileKind) -> Done<()> {
-    let text = match kind {
-        FileKind::Svg => svg(chart)?,
-        FileKind::Html => html(chart),
+/// Draws the figures of a job's exploratory tables.
+async fn eda(global: &GlobalArgs, args: &PlotArgs) -> Done {
+    let kind = args.out.as_deref().map(FileKind::of).transpose()?;
+    let lake = lake(global);
+    let session = sql::open_session(&lake).await?;
+    let figures = figures::read(&session, &lake, &args.job).await?;
+    let (Some(path), Some(kind)) = (&args.out, kind) else {
+        let width = comfy_table::Table::new().width().map_or(80, usize::from);
+        print_line(figures::terminal(&figures, width, style::stdout_color()).trim_end_matches('\n'))?;
+        return Ok(Outcome::Done);
     };
+    let text = match kind {
+        FileKind::Svg => figures::svg(&figures)?,
+        FileKind::Html => figures::html(&args.job, &figures)?,
+    };
+    write(path, &text)
+}
+
+/// Writes a drawing to its file, whole or not at all.
+fn write(path: &Path, text: &str) -> Done {
     // Absolute, so that there is a folder to write beside the file.
     let absolute = std::path::absolute(path)
         .map_err(|e| Error::user(format!("{} is no path to write to: {e}", path.display())))?;
@@ -65,7 +84,7 @@ fn write(path: &Path, chart: &Chart, kind: FileKind) -> Done<()> {
     }
     write_atomically(&absolute, text.as_bytes())?;
     eprintln!("{}: {} written", path.display(), size(text.len()));
-    Ok(())
+    Ok(Outcome::Done)
 }
 
 /// Bytes for people.

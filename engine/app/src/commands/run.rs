@@ -1,61 +1,213 @@
-//! `tidemill run`: files to a table, and what became of their rows.
+//! `tidemill run`: a job's tables, and what came of files and tables.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
-use tidemill_core::batch::{FileSummary, RunSummary};
-use tidemill_core::{Error, batch};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use tidemill_core::batch::{self, RunEvent, RunOptions, RunReport, TableOutcome};
+use tidemill_core::project::{BatchJob, Settings};
+use tidemill_core::{Error, Result};
 
-use super::{lake, project};
-use crate::bars::Bar;
+use super::{environment, lake, project};
+use crate::bars::TableBars;
 use crate::cli::{GlobalArgs, RunArgs};
 use crate::exit::{Done, Outcome};
 use crate::output::{Room, write_rows};
 use crate::style;
 
-/// Runs the job and prints, for each file, how many rows are in the table and how many are not, by reason.
+/// Builds the tables and prints the report; with `--dry-run`, the order.
 pub(crate) async fn run(global: &GlobalArgs, args: &RunArgs) -> Done {
-    let job = project(global).batch_job(&args.job)?;
-    let bar = Bar::rows("run", None);
-    bar.say(job.forms.table.clone());
-    let summary = batch::run(&job, &lake(global), &args.input, &mut |rows| bar.set(rows)).await?;
-    let read: u64 = summary.files.iter().map(|file| file.rows_read).sum();
-    bar.finish(&format!(
-        "{} in {}, {} dropped, version {}",
-        style::rows(summary.rows),
-        summary.table,
-        style::count(read - summary.rows),
-        summary.version
-    ));
-    let table = outcomes(&summary)?;
-    write_rows(
-        &mut std::io::stdout().lock(),
-        &table.schema(),
-        std::slice::from_ref(&table),
-        args.output.format,
-        Room::of_stdout(),
-    )?;
-    Ok(Outcome::Done)
+    let settings = Settings { sets: Vec::new(), environment: environment() };
+    let job = project(global).batch_job(&args.job, &settings)?;
+    let format = args.output.format;
+    if args.dry_run {
+        let rows = order(&batch::plan(&job, &args.select)?)?;
+        write_rows(&mut std::io::stdout().lock(), &rows.schema(), &[rows], format, Room::of_stdout())?;
+        return Ok(Outcome::Done);
+    }
+    let options = RunOptions {
+        inputs: given(&job, &args.input),
+        select: args.select.clone(),
+        force: args.force,
+        memory_limit_bytes: args.memory_limit,
+    };
+    let bars = TableBars::new();
+    let report = batch::run(&job, &lake(global), &options, &mut |event| match event {
+        RunEvent::Started { table, progress } => bars.start(table, progress),
+        RunEvent::Finished(table) => {
+            let name = table.table.rsplit('.').next().unwrap_or_default();
+            bars.finish(name, &line(table));
+        }
+    })
+    .await?;
+    drop(bars);
+    eprintln!("{}", peaks(&report));
+    let rows = rows(&report)?;
+    // A program is told all; a person reads what went wrong, and nothing that looks like a result.
+    match (&report.error, format.is_for_people()) {
+        (Some(_), true) => {
+            write_rows(&mut std::io::stderr().lock(), &rows.schema(), &[rows], format, Room::of_stdout())?
+        }
+        _ => write_rows(&mut std::io::stdout().lock(), &rows.schema(), &[rows], format, Room::of_stdout())?,
+    }
+    match report.error {
+        Some(error) => Err(error.into()),
+        None => Ok(Outcome::Done),
+    }
 }
 
-/// A row a file for the rows that are in the table, and one for each reason why others are not.
-fn outcomes(summary: &RunSummary) -> Result<RecordBatch, Error> {
-    let rows: Vec<(&FileSummary, &str, u64)> = summary
-        .files
-        .iter()
-        .flat_map(|file| {
-            let dropped = file.dropped.iter().map(move |d| (file, d.reason.as_str(), d.rows));
-            [(file, "in the table", file.rows_out)].into_iter().chain(dropped)
-        })
-        .collect();
-    let texts = |text: fn(&(&FileSummary, &str, u64)) -> String| -> ArrayRef {
-        Arc::new(rows.iter().map(|row| Some(text(row))).collect::<StringArray>())
+/// `--input`: what is before a `=` is a name where the job has such an input; files without one go on with the last.
+fn given(job: &BatchJob, words: &[String]) -> Vec<(Option<String>, Vec<PathBuf>)> {
+    let mut given: Vec<(Option<String>, Vec<PathBuf>)> = Vec::new();
+    for word in words {
+        let named = word.split_once('=').filter(|(name, _)| {
+            let plain = !name.is_empty()
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            job.inputs.iter().any(|input| input.name == *name)
+                || (plain && !std::path::Path::new(word).exists())
+        });
+        match (named, given.last_mut()) {
+            (Some((name, file)), _) => given.push((Some(name.to_owned()), vec![PathBuf::from(file)])),
+            (None, Some((_, files))) => files.push(PathBuf::from(word)),
+            (None, None) => given.push((None, vec![PathBuf::from(word)])),
+        }
+    }
+    given
+}
+
+/// What became of a table, in a line.
+fn line(table: &batch::TableReport) -> String {
+    let version = table.version.map(|version| format!(", version {version}")).unwrap_or_default();
+    let name = &table.table;
+    match table.outcome {
+        TableOutcome::Built => {
+            let read: u64 = table.inputs.iter().map(|input| input.rows_read).sum();
+            let dropped: u64 =
+                table.inputs.iter().flat_map(|input| &input.dropped).map(|drop| drop.rows).sum();
+            let dropped =
+                if dropped > 0 { format!(", {} dropped", style::count(dropped)) } else { String::new() };
+            let read =
+                if read > 0 { format!(" of {} read{dropped}", style::count(read)) } else { String::new() };
+            let time = style::duration_ms((table.seconds * 1e3) as u64);
+            format!("{name}: {}{read}{version} in {time}", style::rows(table.rows))
+        }
+        TableOutcome::Unchanged => format!("{name}: unchanged, {}{version}", style::rows(table.rows)),
+        TableOutcome::Failed => format!("{name}: failed; the table is as it was"),
+        TableOutcome::Skipped => {
+            format!("{name}: not built: {}", table.reason.as_deref().unwrap_or_default())
+        }
+    }
+}
+
+/// The memory that the run took, in a line.
+fn peaks(report: &RunReport) -> String {
+    let megabytes = |bytes: u64| format!("{} MB", style::count(bytes.div_ceil(1_000_000)));
+    let process = report.peak_resident_bytes.map(|bytes| format!(", the process {}", megabytes(bytes)));
+    let time = style::duration_ms((report.seconds * 1e3) as u64);
+    let joins = megabytes(report.peak_memory_bytes);
+    format!(
+        "{} in {time}; at most {joins} for joins, sorts and groups{}",
+        report.job,
+        process.unwrap_or_default()
+    )
+}
+
+fn order(plan: &[(String, Vec<String>)]) -> Result<RecordBatch> {
+    let places: ArrayRef = Arc::new(UInt64Array::from_iter_values(1..=plan.len() as u64));
+    let tables: ArrayRef = Arc::new(StringArray::from_iter_values(plan.iter().map(|(table, _)| table)));
+    let reads: ArrayRef =
+        Arc::new(StringArray::from_iter_values(plan.iter().map(|(_, reads)| reads.join(", "))));
+    Ok(RecordBatch::try_from_iter([("order", places), ("table", tables), ("reads", reads)])?)
+}
+
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}
+
+/// One line of the report.
+#[derive(Default)]
+struct Step {
+    table: String,
+    step: &'static str,
+    file: Option<String>,
+    form: Option<String>,
+    outcome: String,
+    rows: Option<u64>,
+    bytes: Option<u64>,
+    seconds: Option<f64>,
+    peak_memory_bytes: Option<u64>,
+}
+
+/// The report as rows: of each table what was read of each file, what was dropped of it, what its audits found, and what
+/// was built; at the end the run. Its `bytes` are the most that the process had of memory.
+fn rows(report: &RunReport) -> Result<RecordBatch> {
+    let mut steps = Vec::new();
+    for table in &report.tables {
+        for input in &table.inputs {
+            let step = |outcome: &str, rows, bytes| Step {
+                table: table.table.clone(),
+                step: "read",
+                file: Some(input.path.clone()),
+                form: input.form.clone(),
+                outcome: outcome.to_owned(),
+                rows: Some(rows),
+                bytes,
+                ..Step::default()
+            };
+            let taken = if input.form.is_some() { "in the table" } else { "read" };
+            steps.push(step(taken, input.rows_out, Some(input.bytes)));
+            steps.extend(input.dropped.iter().map(|drop| step(&drop.reason, drop.rows, None)));
+        }
+        steps.extend(table.audits.iter().map(|audit| Step {
+            table: table.table.clone(),
+            step: "audit",
+            outcome: format!("{} {}", audit.audit, if audit.bad_rows == 0 { "passed" } else { "failed" }),
+            rows: Some(audit.bad_rows),
+            seconds: Some(rounded(audit.seconds)),
+            ..Step::default()
+        }));
+        let outcome = match table.outcome {
+            TableOutcome::Built => "built",
+            TableOutcome::Unchanged => "unchanged",
+            TableOutcome::Failed => "failed",
+            TableOutcome::Skipped => "not built",
+        };
+        steps.push(Step {
+            table: table.table.clone(),
+            step: "build",
+            outcome: outcome.to_owned(),
+            rows: table.version.map(|_| table.rows),
+            bytes: table.version.map(|_| table.bytes),
+            seconds: Some(rounded(table.seconds)),
+            ..Step::default()
+        });
+    }
+    steps.push(Step {
+        table: report.job.clone(),
+        step: "run",
+        outcome: if report.error.is_some() { "failed" } else { "done" }.to_owned(),
+        bytes: report.peak_resident_bytes,
+        seconds: Some(rounded(report.seconds)),
+        peak_memory_bytes: Some(report.peak_memory_bytes),
+        ..Step::default()
+    });
+    let texts = |text: fn(&Step) -> Option<&str>| -> ArrayRef {
+        Arc::new(steps.iter().map(text).collect::<StringArray>())
     };
-    let counts: ArrayRef = Arc::new(rows.iter().map(|row| row.2).collect::<UInt64Array>());
-    Ok(RecordBatch::try_from_iter([
-        ("file", texts(|row| row.0.path.display().to_string())),
-        ("form", texts(|row| row.0.form.clone())),
-        ("outcome", texts(|row| row.1.to_owned())),
-        ("rows", counts),
-    ])?)
+    let counts = |count: fn(&Step) -> Option<u64>| -> ArrayRef {
+        Arc::new(steps.iter().map(count).collect::<UInt64Array>())
+    };
+    let seconds: ArrayRef = Arc::new(steps.iter().map(|step| step.seconds).collect::<Float64Array>());
+    RecordBatch::try_from_iter([
+        ("table", texts(|step| Some(&step.table))),
+        ("step", texts(|step| Some(step.step))),
+        ("file", texts(|step| step.file.as_deref())),
+        ("form", texts(|step| step.form.as_deref())),
+        ("outcome", texts(|step| Some(&step.outcome))),
+        ("rows", counts(|step| step.rows)),
+        ("bytes", counts(|step| step.bytes)),
+        ("seconds", seconds),
+        ("peak_memory_bytes", counts(|step| step.peak_memory_bytes)),
+    ])
+    .map_err(Error::from)
 }

@@ -4,6 +4,7 @@
 //! codes (what) ─┐
 //! places (where) ├─> crimes (a row from a seed) ──> a file, gzip, or stdout
 //! city (which block) ─┘
+//! olist (nine files), online_retail (one) ──> a folder with the names of the published files
 //! ```
 //!
 //! The tables behind the rows come from fixed seeds and the rows from the caller's: two files with different seeds are
@@ -13,6 +14,9 @@ mod city;
 mod codes;
 mod crimes;
 mod draw;
+mod folder;
+mod olist;
+mod online_retail;
 mod places;
 
 use std::fs::File;
@@ -24,6 +28,8 @@ use flate2::write::GzEncoder;
 use tidemill_core::{Error, Result};
 
 use crimes::generate_chicago_crimes;
+pub(crate) use olist::write_olist;
+pub(crate) use online_retail::write_online_retail;
 
 /// Writes generated crimes to a file: gzip if its name ends in `.gz`, stdout if it is `-`.
 ///

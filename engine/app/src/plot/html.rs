@@ -7,8 +7,8 @@ use plotly::{Configuration, Layout, Plot, Scatter};
 
 use super::Chart;
 
-const STYLE: &str = "body{font:15px/1.4 sans-serif;color:#222;margin:24px auto;max-width:960px;padding:0 12px}\
-     #chart{height:480px}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
+pub(super) const STYLE: &str = "body{font:15px/1.4 sans-serif;color:#222;margin:24px auto;max-width:960px;padding:0 12px}\
+     svg{width:100%;height:auto}#chart{height:480px}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
      th,td{padding:3px 12px;text-align:right;border-bottom:1px solid #ddd}thead th{border-bottom:2px solid #555}";
 
 /// The page.
@@ -74,7 +74,7 @@ fn plot(chart: &Chart) -> Plot {
     plot
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -7,6 +7,7 @@
 //! A model has one colour in all of them; its hold-out line is solid, its prequential one dashed. Where a batch has
 //! no value (AUC of one class, a model that was not trained) the line has a gap, never a bridge.
 
+pub(crate) mod figures;
 mod html;
 mod svg;
 mod terminal;

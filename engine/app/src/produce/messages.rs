@@ -12,7 +12,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::json::LineDelimitedWriter;
 use tidemill_core::batch::{CleanBatch, CleanFile};
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Project;
+use tidemill_core::project::{Project, Settings};
 use tidemill_core::rowwise::RowSql;
 use tidemill_core::{Context, Error, Result};
 
@@ -107,8 +107,9 @@ impl FileMessages {
                 "above the SELECT: `-- input: chicago-crimes`, or another batch job whose clean rows it is to read",
             )
         })?;
-        let forms = project.batch_job(source).map_err(|e| e.context(path))?.forms;
-        let file = CleanFile::open(input, &forms).await?;
+        let cleaning = project.batch_job(source, &Settings::default()).map_err(|e| e.context(path))?;
+        let forms = cleaning.forms().map_err(|e| e.context(path))?;
+        let file = CleanFile::open(input, forms).await?;
         let sql = RowSql::new(&text, &forms.table, file.schema().clone(), &[])
             .await
             .context_with(|| path.to_owned())?;

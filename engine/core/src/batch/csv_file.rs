@@ -1,19 +1,19 @@
 //! A CSV, plain or gzip, read as text: every cell a string, empty ones null, each row with its line in the file.
 //!
-//! Gzip is recognised by its first bytes, whatever the file is called. Line numbers are those that an editor shows, also
+//! Line numbers are those that an editor shows, also
 //! behind cells with line breaks, which is why this reads with the `csv` crate and not with Arrow's reader: that one
 //! counts records.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, ErrorKind as IoKind, Read};
+use std::io::{BufRead, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use csv::ByteRecord;
-use flate2::bufread::MultiGzDecoder;
+use encoding_rs::Encoding;
 
+use super::input::bytes::{self, Compression, Opened, broken};
 use crate::error::{Error, Result};
 
 /// Rows read at a time.
@@ -21,7 +21,7 @@ pub(super) const BATCH_ROWS: usize = 8_192;
 /// A first line longer than this is no header.
 const LONGEST_HEADER: u64 = 1 << 16;
 /// The last line that the reader is given. A quote that is never closed swallows it, which tells that quote apart.
-const END: &[u8] = b"\x01end of file\x01";
+pub(super) const END: &[u8] = b"\x01end of file\x01";
 /// The column of a batch that has the line numbers.
 pub(super) const LINE: &str = "_line";
 
@@ -30,11 +30,34 @@ pub struct CsvFile {
     path: PathBuf,
     header: Vec<String>,
     reader: csv::Reader<Box<dyn Read + Send>>,
-    gzip: bool,
+    compression: Compression,
     /// Lines end in CRLF.
     crlf: bool,
     /// Line of the last row read; of the header before the first.
     line: u64,
+    /// Rows read, bad ones too.
+    records: i64,
+    delimiter: [u8; 1],
+}
+
+/// Some rows of a file as text.
+pub(super) struct TextRows {
+    /// Cells, called by their place, and `_line` behind them.
+    pub text: RecordBatch,
+    /// The number of each row in the file, from 1.
+    pub numbers: Vec<i64>,
+}
+
+/// A row that cannot be read.
+pub(super) struct BadRow {
+    /// Its line in the file.
+    pub line: u64,
+    /// The column of the cell that is bad, where it is one cell.
+    pub column: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Its cells.
+    pub payload: Vec<u8>,
 }
 
 /// The columns of a batch that selects these.
@@ -50,30 +73,16 @@ impl CsvFile {
     /// # Errors
     /// User: it is not there, is empty or has no header; Data: it cannot be read.
     pub fn open(path: &Path) -> Result<CsvFile> {
-        let file = File::open(path).and_then(|file| {
-            if file.metadata()?.is_dir() { Err(IoKind::IsADirectory.into()) } else { Ok(file) }
-        });
-        let mut file = BufReader::with_capacity(1 << 16, file.map_err(|e| cannot_open(path, &e))?);
-        let gzip = file.fill_buf().map_err(|e| broken(path, false, 0, &e))?.starts_with(&[0x1f, 0x8b]);
-        let mut plain: Box<dyn BufRead + Send> = if gzip {
-            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
-        } else {
-            Box::new(file)
-        };
+        CsvFile::open_as(path, b',', encoding_rs::UTF_8)
+    }
 
-        let mut first = Vec::new();
-        (&mut plain)
-            .take(LONGEST_HEADER)
-            .read_until(b'\n', &mut first)
-            .map_err(|e| broken(path, gzip, 0, &e))?;
-        if first.iter().all(u8::is_ascii_whitespace) {
-            return Err(Error::user(format!("{} is empty", path.display()))
-                .hint("--input names a CSV with a header, plain or gzip"));
-        }
-        let header = split_header(&first).ok_or_else(|| {
-            Error::user(format!("{} is not a CSV file: its first line is no header", path.display()))
-                .hint("--input names a CSV with a header, plain or gzip")
-        })?;
+    /// The same for another delimiter or encoding.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn open_as(path: &Path, delimiter: u8, encoding: &'static Encoding) -> Result<CsvFile> {
+        let Opened { text: mut plain, compression } = bytes::open(path, encoding, Arc::default())?;
+        let (header, first) = read_header(&mut plain, path, compression, delimiter)?;
         let crlf = first.ends_with(b"\r\n");
         // Ends of lines around it, so that the last row is counted as the others are; blank lines are no rows.
         let end = if crlf { [b"\r\n", END, b"\r\n"].concat() } else { [b"\n", END, b"\n"].concat() };
@@ -82,9 +91,19 @@ impl CsvFile {
             .has_headers(false)
             // The number of cells is checked here, to name the line.
             .flexible(true)
+            .delimiter(delimiter)
             .buffer_capacity(1 << 16)
             .from_reader(whole);
-        Ok(CsvFile { path: path.to_owned(), header, reader, gzip, crlf, line: 1 })
+        Ok(CsvFile {
+            path: path.to_owned(),
+            header,
+            reader,
+            compression,
+            crlf,
+            line: 1,
+            records: 0,
+            delimiter: [delimiter],
+        })
     }
 
     /// The file as it was named.
@@ -105,30 +124,71 @@ impl CsvFile {
     pub fn next_batch(&mut self, columns: &[String]) -> Result<Option<RecordBatch>> {
         let positions: Vec<Option<usize>> =
             columns.iter().map(|name| self.header.iter().position(|heading| heading == name)).collect();
-        let mut cells: Vec<StringBuilder> = columns.iter().map(|_| StringBuilder::new()).collect();
-        let mut lines = Vec::new();
+        let Some(rows) = self.next_at(&positions, None)? else { return Ok(None) };
+        Ok(Some(RecordBatch::try_new(text_schema(columns), rows.text.columns().to_vec())?))
+    }
+
+    /// The next rows, with the columns at these places. Rows that cannot be read go to `bad`, where there is one.
+    ///
+    /// # Errors
+    /// As [`Self::next_batch`]; with `bad`, only what keeps the file from being read on.
+    pub(super) fn next_at(
+        &mut self,
+        positions: &[Option<usize>],
+        mut bad: Option<&mut Vec<BadRow>>,
+    ) -> Result<Option<TextRows>> {
+        let mut cells: Vec<StringBuilder> = positions.iter().map(|_| StringBuilder::new()).collect();
+        let (mut lines, mut numbers) = (Vec::new(), Vec::new());
         let mut record = ByteRecord::new();
-        while lines.len() < BATCH_ROWS && self.next_record(&mut record)? {
+        let mut read = 0;
+        while read < BATCH_ROWS && self.next_record(&mut record)? {
+            read += 1;
+            self.records += 1;
+            if let Some((column, reason, hint)) = self.fault(&record, positions) {
+                let Some(bad) = bad.as_deref_mut() else {
+                    let column = column.map(|column| format!(", column {column}")).unwrap_or_default();
+                    return Err(Error::data(reason).context(format!("{}{column}", self.place())).hint(hint));
+                };
+                let payload = record.iter().collect::<Vec<_>>().join(&self.delimiter[..]);
+                bad.push(BadRow { line: self.line, column, reason, payload });
+                continue;
+            }
             lines.push(i64::try_from(self.line).unwrap_or(i64::MAX));
-            for (builder, position) in cells.iter_mut().zip(&positions) {
-                let cell = position.and_then(|at| Some((at, record.get(at)?))).filter(|(_, c)| !c.is_empty());
-                let text = cell.map(|(at, bytes)| {
-                    std::str::from_utf8(bytes).map_err(|_| {
-                        Error::data("the cell is not UTF-8")
-                            .context(format!("{}, column {}", self.place(), self.header[at]))
-                            .hint("convert the file first: `iconv -f windows-1252 -t utf-8 FILE`, say")
-                    })
-                });
-                builder.append_option(text.transpose()?);
+            numbers.push(self.records);
+            for (builder, position) in cells.iter_mut().zip(positions) {
+                let cell = position.and_then(|at| record.get(at)).filter(|cell| !cell.is_empty());
+                builder.append_option(cell.and_then(|cell| std::str::from_utf8(cell).ok()));
             }
         }
-        if lines.is_empty() {
+        if read == 0 {
             return Ok(None);
         }
+        let names: Vec<String> = (0..positions.len()).map(|at| at.to_string()).collect();
         let mut arrays: Vec<ArrayRef> =
             cells.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
         arrays.push(Arc::new(Int64Array::from(lines)));
-        Ok(Some(RecordBatch::try_new(text_schema(columns), arrays)?))
+        Ok(Some(TextRows { text: RecordBatch::try_new(text_schema(&names), arrays)?, numbers }))
+    }
+
+    /// What is wrong with a row: the column where it is one's, what, and what to do.
+    fn fault(
+        &self,
+        record: &ByteRecord,
+        positions: &[Option<usize>],
+    ) -> Option<(Option<String>, String, &'static str)> {
+        if record.len() != self.header.len() {
+            let cells = if record.len() == 1 { "cell" } else { "cells" };
+            let missing = self.header.get(record.len());
+            let last = missing.map(|missing| format!(": column {missing} is missing")).unwrap_or_default();
+            let what = format!("{} {cells} where the header has {}{last}", record.len(), self.header.len());
+            let hint =
+                "mend or remove the line; a cell that holds a comma or a line break needs double quotes";
+            return Some((None, what, hint));
+        }
+        let mut bytes = positions.iter().flatten().filter_map(|at| Some((*at, record.get(*at)?)));
+        let (at, _) = bytes.find(|(_, cell)| std::str::from_utf8(cell).is_err())?;
+        let hint = "convert the file first (`iconv -f windows-1252 -t utf-8 FILE`, say), or give the input its encoding";
+        Some((Some(self.header[at].clone()), "the cell is not UTF-8".to_owned(), hint))
     }
 
     fn next_record(&mut self, record: &mut ByteRecord) -> Result<bool> {
@@ -137,7 +197,7 @@ impl CsvFile {
                 csv::ErrorKind::Io(e) => e,
                 other => std::io::Error::other(format!("{other:?}")),
             };
-            broken(&self.path, self.gzip, self.line, &reason)
+            broken(&self.path, self.compression, self.line, &reason)
         })?;
         if !read || (record.len() == 1 && record.get(0) == Some(END)) {
             return Ok(false);
@@ -154,20 +214,6 @@ impl CsvFile {
                 .context(format!("{}, column {heading}", self.place()))
                 .hint("close it, or double it if it belongs to the text"));
         }
-        if record.len() != self.header.len() {
-            let cells = if record.len() == 1 { "cell" } else { "cells" };
-            let last = match self.header.get(record.len()) {
-                Some(missing) => format!(": column {missing} is missing"),
-                None => String::new(),
-            };
-            return Err(Error::data(format!(
-                "{} {cells} where the header has {}{last}",
-                record.len(),
-                self.header.len()
-            ))
-            .context(self.place())
-            .hint("mend or remove the line; a cell that holds a comma or a line break needs double quotes"));
-        }
         Ok(true)
     }
 
@@ -176,38 +222,36 @@ impl CsvFile {
     }
 }
 
+/// The headings of a file that is open at its first byte, and the line that they are from.
+///
+/// # Errors
+/// User: the file is empty or has no header; Data: it cannot be read.
+pub(super) fn read_header(
+    text: &mut (impl BufRead + ?Sized),
+    path: &Path,
+    compression: Compression,
+    delimiter: u8,
+) -> Result<(Vec<String>, Vec<u8>)> {
+    let hint = "a CSV file has a header line; it may be compressed";
+    let mut first = Vec::new();
+    text.take(LONGEST_HEADER).read_until(b'\n', &mut first).map_err(|e| broken(path, compression, 0, &e))?;
+    if first.iter().all(u8::is_ascii_whitespace) {
+        return Err(Error::user(format!("{} is empty", path.display())).hint(hint));
+    }
+    let header = split_header(&first, delimiter).ok_or_else(|| {
+        Error::user(format!("{} is not a CSV file: its first line is no header", path.display())).hint(hint)
+    })?;
+    Ok((header, first))
+}
+
 /// The cells of a header line; `None` if it is no text.
-pub(super) fn split_header(line: &[u8]) -> Option<Vec<String>> {
+pub(super) fn split_header(line: &[u8], delimiter: u8) -> Option<Vec<String>> {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(line);
     let mut record = csv::StringRecord::new();
     let read = reader.read_record(&mut record).ok()?;
     let text = record.iter().all(|name| !name.contains(|c: char| c.is_control()));
     (read && text).then(|| record.iter().map(|name| name.trim().to_owned()).collect())
-}
-
-fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
-    match error.kind() {
-        IoKind::NotFound => Error::user(format!("there is no file {}", path.display())).hint(
-            "--input names a CSV; `tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv` makes one",
-        ),
-        IoKind::IsADirectory => {
-            Error::user(format!("{} is a folder", path.display())).hint("--input names a CSV file, plain or gzip")
-        }
-        _ => Error::user(format!("cannot open {}: {error}", path.display())),
-    }
-}
-
-/// A file that cannot be read on behind a line.
-fn broken(path: &Path, gzip: bool, line: u64, reason: &std::io::Error) -> Error {
-    let error = Error::data(format!("cannot read {} after line {line}: {reason}", path.display()));
-    if !gzip {
-        return error;
-    }
-    error.hint(format!(
-        "the file is cut off or damaged: `gzip -t {}` checks it; fetch it again",
-        path.display()
-    ))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Form {
             sql.lines().map_while(|line| line.trim_start().strip_prefix("--")).map(str::trim).collect();
         let list = |key: &str| {
             let line = comments.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-            line.map(|names| split_header(names.trim().as_bytes()).unwrap_or_default())
+            line.map(|names| split_header(names.trim().as_bytes(), b',').unwrap_or_default())
         };
         let header = list("header").filter(|names| !names.is_empty()).ok_or_else(|| {
             Error::user(format!("{path} does not say which files it reads"))

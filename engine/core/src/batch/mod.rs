@@ -1,22 +1,64 @@
-//! Batch runs over files: CSVs of several forms become one table, by one SELECT a form.
+//! Batch jobs: files to tables, by a folder of SELECTs.
 //!
 //! ```text
-//! file ──header──> form ──its SELECT over text cells──> clean rows ──┐
-//! file ──header──> form ──its SELECT over text cells──> clean rows ──┴─> first row of each key ──> Parquet, one commit
+//! files ──input──> rows ──┐
+//! tables of the lake ─────┴─graph─> SELECT ──build──> files of a new version ──audits──> versions: the table, replaced
 //! ```
 //!
-//! The SQL holds the casts; a cell that they refuse is an error that names file, line and column, and nothing is
-//! published: a table that lacks rows nobody asked to drop is worse than none. Rows that are dropped are counted by
-//! reason. A run holds the cleaned rows of all files in memory (a process that cleans 73,622 crimes peaks at 166 MB) and
-//! replaces the table as a whole, or leaves it as it was.
+//! A job is a TOML file and SQL; nothing in it needs Rust:
+//!
+//! ```toml
+//! # jobs/olist.toml
+//! description = "Customers of a shop, and what they bought"
+//! sql = "sql/olist"                # every *.sql directly in it is one SELECT, and the table of its name
+//!
+//! [inputs.orders]                  # a table `orders` for the SELECTs
+//! # A file, a glob, or a folder with `column=value` folders in it; relative to where the command runs.
+//! path = "${TIDEMILL_DATA:-data}/olist/olist_orders_dataset.csv*"     # `--input orders=FILE…` overrides it
+//! format = "csv"                   # without it the file's name says it: csv, tsv, json (an object a line), parquet
+//! types = { order_purchase_timestamp = "TIMESTAMP" }                  # cells are text where no type is given
+//! encoding = "windows-1252"        # utf-8 without it
+//! row_number = "_row"              # a column that counts the rows of a file, from 1
+//! on_error = "fail"                # or "dead_letter": bad rows are left out, counted, and in system.dead_letters
+//!
+//! [[tables]]                       # only for tables that need settings
+//! name = "wide"
+//! format = "parquet"               # parquet (zstd), csv or json
+//! partition_by = ["customer_state"]  # folders `customer_state=SP`
+//! audits = { not_null = ["order_id"], unique = [["order_id", "item"]], accepted_values = { status = ["a", "b"] },
+//!     relationships = [{ column = "product_id", to = "products.product_id" }], row_count = { min = 1 } }
+//! ```
+//!
+//! What a SELECT reads is found in its text ([`graph`]): inputs and tables of the job by their names, tables of other
+//! jobs as `job.table`. A file may be compressed, whatever it is called. An empty cell is a null; a column whose heading
+//! is empty is called `_N` by its place. An input in several forms (`forms`, `key`) has a SELECT for each form, which
+//! makes the table's columns of text cells: see `jobs/chicago-crimes.toml`.
+//!
+//! A table is replaced as a whole, or stays as it was ([`versions`]). It is built where something that it is made of has
+//! changed ([`fingerprint`]): its SELECT, its settings, the content of a file, a table that it reads; or a file's form
+//! or type in the job.
 
+mod audit;
+mod build;
 mod clean;
 mod csv_file;
+mod fingerprint;
 mod form;
-mod replace;
+pub mod graph;
+mod input;
+mod memory;
+mod output;
 mod run;
+mod sql_test;
+mod versions;
 
+pub use audit::AuditReport;
 pub use clean::{CleanBatch, CleanFile};
 pub use csv_file::CsvFile;
 pub use form::{Form, Forms};
-pub use run::{Dropped, FileSummary, RunSummary, run};
+pub use graph::Graph;
+pub(crate) use input::version_table;
+pub use input::{Dropped, InputReport, Progress};
+pub use run::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport, plan, run};
+pub use sql_test::{SqlTestReport, test};
+pub use versions::KEPT;

@@ -1,144 +1,426 @@
-//! One run: the files in their order, the first row of each key, the table replaced.
+//! One run of a job: what is to be built, in which order, and what came of it.
+//!
+//! Tables that do not need each other are built at the same time, as many as the machine has cores. One that fails keeps
+//! what reads it from being built; the others go on, and the run fails in the end.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::row::{RowConverter, SortField};
+use chrono::Utc;
+use serde::Serialize;
+use tokio::task::JoinSet;
 
-use super::clean::{CleanFile, count};
-use super::replace::replace_table;
+use super::audit::{self, Audit, AuditReport, audits};
+use super::build::{Builder, Output};
+use super::fingerprint::{FileHashes, fingerprint};
+use super::graph::Graph;
+use super::input::{Input, InputReport, Progress};
+use super::memory::{PeakPool, peak_resident_bytes};
+use super::versions::{NewVersion, Versions};
+use crate::checkpoint::{BatchCounts, Build};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::project::BatchJob;
-use crate::table::write::parquet_bytes;
+use crate::project::{BatchJob, nearest};
+
+/// What is asked of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Files instead of the job's paths, by input. Without a name: of the only input.
+    pub inputs: Vec<(Option<String>, Vec<PathBuf>)>,
+    /// Tables to build, with `+` as [`Graph::select`] has it; all without one.
+    pub select: Vec<String>,
+    /// Build also what has not changed.
+    pub force: bool,
+    /// Bytes that joins, sorts and aggregates may take, together; what needs more spills to disk.
+    pub memory_limit_bytes: Option<u64>,
+}
 
 /// What a run did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunSummary {
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// The job.
+    pub job: String,
+    /// Seconds from start to end.
+    pub seconds: f64,
+    /// The most bytes that joins, sorts and aggregates took at a time.
+    pub peak_memory_bytes: u64,
+    /// The most bytes that the process had of memory, where the system tells it.
+    pub peak_resident_bytes: Option<u64>,
+    /// A table of the run each, in the order of the graph.
+    pub tables: Vec<TableReport>,
+    /// The first error, where a table failed.
+    #[serde(skip)]
+    pub error: Option<Error>,
+}
+
+/// What became of one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableReport {
     /// The table in SQL, `chicago_crimes.crimes`.
     pub table: String,
-    /// Number of the run's commit.
-    pub version: u64,
-    /// Rows in the table.
+    /// What was done.
+    pub outcome: TableOutcome,
+    /// The version that counts now; `None` where there is none.
+    pub version: Option<u64>,
+    /// Rows of that version.
     pub rows: u64,
-    /// What each file gave, in the order of the command line.
-    pub files: Vec<FileSummary>,
+    /// Size of its files.
+    pub bytes: u64,
+    /// Seconds of the build.
+    pub seconds: f64,
+    /// What each file gave.
+    pub inputs: Vec<InputReport>,
+    /// What its audits found.
+    pub audits: Vec<AuditReport>,
+    /// Why it failed or was not built.
+    pub reason: Option<String>,
 }
 
-/// What one file gave: `rows_read` = `rows_out` + all dropped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileSummary {
-    /// The file as it was named.
-    pub path: PathBuf,
-    /// The form that it has.
-    pub form: String,
-    /// Rows in the file.
-    pub rows_read: u64,
-    /// Rows of it in the table.
-    pub rows_out: u64,
-    /// The others, by reason.
-    pub dropped: Vec<Dropped>,
+/// What was done about a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableOutcome {
+    /// There is a new version.
+    Built,
+    /// Nothing that it is made of has changed.
+    Unchanged,
+    /// It stayed as it was, for an error.
+    Failed,
+    /// It stayed as it was, for a table that it reads failed.
+    Skipped,
 }
 
-/// Rows that are not in the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dropped {
-    /// Why, `duplicate id` say.
-    pub reason: String,
-    /// How many.
-    pub rows: u64,
+/// What is told while a run goes on.
+pub enum RunEvent<'a> {
+    /// A table's build has begun; `progress` goes on changing.
+    Started {
+        /// The table's name in the job.
+        table: &'a str,
+        /// What has been read and written.
+        progress: Arc<Progress>,
+    },
+    /// A table is done with.
+    Finished(&'a TableReport),
 }
 
-/// Cleans the files and replaces the job's table by their rows. `on_progress` is told the rows read so far.
-///
-/// All headers are looked at before the first row is read, and the table is replaced after the last: an error leaves it
-/// as it was.
+/// The tables that a run would build, in order, with what each reads.
 ///
 /// # Errors
-/// User: no such file, no known form, wrong SQL; Data, with file, line and column: a row or cell that cannot be read;
-/// Held: another run of this job; Storage, Corrupt: the lake.
+/// User: the SQL, a pattern that no table has.
+pub fn plan(job: &BatchJob, select: &[String]) -> Result<Vec<(String, Vec<String>)>> {
+    let graph = Graph::new(job)?;
+    let chosen = graph.select(job, select)?;
+    Ok(chosen
+        .into_iter()
+        .map(|at| {
+            let reads = &graph.reads[at];
+            let inputs = reads.inputs.iter().map(|input| job.inputs[*input].name.clone());
+            let tables = reads.tables.iter().map(|table| job.tables[*table].file.name.clone());
+            let names = inputs.chain(tables).chain(reads.others.iter().cloned()).collect();
+            (job.tables[at].file.name.clone(), names)
+        })
+        .collect())
+}
+
+/// Builds the job's tables. An error of one table is in the report; what is wrong before the first is built is an error
+/// of the run.
+///
+/// # Errors
+/// User: the SQL, an input, a file that is not there; Held: another run of this job; Storage, Corrupt: the lake.
 pub async fn run(
     job: &BatchJob,
     lake: &Lake,
-    inputs: &[PathBuf],
-    on_progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<RunSummary> {
-    let mut files = Vec::with_capacity(inputs.len());
-    for path in inputs {
-        files.push(CleanFile::open(path, &job.forms).await?);
-    }
-    let Some(first) = files.first() else {
-        return Err(Error::user(format!("`{}` has no file to read", job.name))
-            .hint(format!("tidemill run {} --input FILE…", job.name)));
-    };
-    let schema = first.schema().clone();
-    if let Some(other) = files.iter().find(|file| *file.schema() != schema) {
-        return Err(Error::user(format!(
-            "{} and {} differ in their columns",
-            first.form().path,
-            other.form().path
-        ))
-        .hint("every form gives the columns of the one table: the same names and types, in the same order"));
-    }
-
-    let mut first_of_key = FirstOfKey::default();
-    let mut batches = Vec::new();
-    let mut summaries = Vec::with_capacity(files.len());
-    let mut read = 0;
-    for mut file in files {
-        let mut dropped = BTreeMap::new();
-        let (mut rows_read, mut rows_out) = (0, 0);
-        while let Some(clean) = file.next_batch().await? {
-            let kept = first_of_key.of(&clean.rows, &job.forms.key)?;
-            for (reason, rows) in clean.dropped {
-                *dropped.entry(reason).or_default() += rows;
-            }
-            let again = clean.rows.num_rows() - kept.num_rows();
-            count(&mut dropped, &format!("duplicate {}", job.forms.key), again);
-            rows_read += clean.read;
-            rows_out += kept.num_rows() as u64;
-            batches.push(kept);
-            read += clean.read;
-            on_progress(read);
-        }
-        summaries.push(FileSummary {
-            path: file.path().to_owned(),
-            form: file.form().name.clone(),
-            rows_read,
-            rows_out,
-            dropped: dropped.into_iter().map(|(reason, rows)| Dropped { reason, rows }).collect(),
+    options: &RunOptions,
+    on_event: &mut (dyn FnMut(RunEvent<'_>) + Send),
+) -> Result<RunReport> {
+    let start = Instant::now();
+    let graph = Graph::new(job)?;
+    let chosen = graph.select(job, &options.select)?;
+    let given = given_files(job, &options.inputs)?;
+    let audits = audits(job, &graph)?;
+    let needed: BTreeSet<usize> = chosen
+        .iter()
+        .flat_map(|at| graph.reads[*at].inputs.iter().copied().chain(audit::inputs(&audits[*at])))
+        .collect();
+    let mut inputs = Vec::with_capacity(job.inputs.len());
+    for (at, config) in job.inputs.iter().enumerate() {
+        let files = given.get(config.name.as_str()).map(Vec::as_slice);
+        inputs.push(match needed.contains(&at) {
+            true => Some(Arc::new(Input::open(config, files, &job.name).await?)),
+            false => None,
         });
     }
-    let rows = concat_batches(&schema, &batches)?;
-    drop(batches);
-    let rows_out = rows.num_rows() as u64;
-    let version =
-        replace_table(lake, &job.schema_name, &job.forms.table, &parquet_bytes(&rows)?, read, rows_out)?;
-    let table = format!("{}.{}", job.schema_name, job.forms.table);
-    Ok(RunSummary { table, version, rows: rows_out, files: summaries })
+    let pool = PeakPool::new(options.memory_limit_bytes);
+    let runtime = pool.runtime()?;
+    let memory_limit_bytes = options.memory_limit_bytes;
+    let versions = Versions::open(lake, &job.schema_name)?;
+    let run = Run {
+        builder: Arc::new(Builder {
+            lake: lake.clone(),
+            job: job.clone(),
+            inputs,
+            runtime,
+            memory_limit_bytes,
+        }),
+        versions: Arc::new(versions),
+        graph,
+        audits,
+        force: options.force,
+        hashes: FileHashes::default(),
+        reports: BTreeMap::new(),
+        error: None,
+    };
+    let report = run.all(&chosen, start, on_event).await?;
+    Ok(RunReport { peak_memory_bytes: pool.peak_bytes(), ..report })
 }
 
-/// The keys seen so far.
-#[derive(Default)]
-struct FirstOfKey {
-    seen: HashSet<Box<[u8]>>,
-    converter: Option<RowConverter>,
-}
-
-impl FirstOfKey {
-    /// The rows whose key was not seen before.
-    fn of(&mut self, rows: &RecordBatch, key: &str) -> Result<RecordBatch> {
-        let column = rows
-            .column_by_name(key)
-            .ok_or_else(|| Error::internal(format!("the key `{key}` is no column of the cleaned rows")))?;
-        let converter = match &mut self.converter {
-            Some(converter) => converter,
-            none => none.insert(RowConverter::new(vec![SortField::new(column.data_type().clone())])?),
+/// The files of `--input` by input.
+fn given_files<'a>(
+    job: &'a BatchJob,
+    given: &[(Option<String>, Vec<PathBuf>)],
+) -> Result<BTreeMap<&'a str, Vec<PathBuf>>> {
+    let names: Vec<&str> = job.inputs.iter().map(|input| input.name.as_str()).collect();
+    let mut files: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
+    for (name, paths) in given {
+        let input = match (name, names.as_slice()) {
+            (Some(name), _) => names.iter().copied().find(|known| known == name).ok_or_else(|| {
+                Error::user(format!("`{}` has no input `{name}`", job.name)).hint(
+                    match nearest(name, names.iter().copied()) {
+                        Some(near) => format!("did you mean `{near}`? The inputs are: {}", names.join(", ")),
+                        None => format!("the inputs are: {}", names.join(", ")),
+                    },
+                )
+            })?,
+            (None, [only]) => only,
+            (None, _) => {
+                return Err(Error::user(format!(
+                    "`{}` has several inputs: --input says for which a file is",
+                    job.name
+                ))
+                .hint(format!("--input NAME=FILE…; the inputs are: {}", names.join(", "))));
+            }
         };
-        let keys = converter.convert_columns(std::slice::from_ref(column))?;
-        let new: BooleanArray = keys.iter().map(|key| Some(self.seen.insert(key.as_ref().into()))).collect();
-        Ok(filter_record_batch(rows, &new)?)
+        files.entry(input).or_default().extend(paths.iter().cloned());
+    }
+    Ok(files)
+}
+
+struct Run {
+    builder: Arc<Builder>,
+    versions: Arc<Versions>,
+    graph: Graph,
+    /// By the place of the table.
+    audits: Vec<Vec<Audit>>,
+    force: bool,
+    hashes: FileHashes,
+    /// By the place of the table.
+    reports: BTreeMap<usize, TableReport>,
+    error: Option<Error>,
+}
+
+/// A table whose build has ended: its place, and its new version.
+type Built = (usize, f64, Vec<AuditReport>, Result<TableReport>);
+
+impl Run {
+    async fn all(
+        mut self,
+        chosen: &[usize],
+        start: Instant,
+        on_event: &mut (dyn FnMut(RunEvent<'_>) + Send),
+    ) -> Result<RunReport> {
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut waiting: Vec<usize> = chosen.to_vec();
+        let mut building: JoinSet<Built> = JoinSet::new();
+        let mut running: BTreeSet<usize> = BTreeSet::new();
+        loop {
+            let mut at = 0;
+            while at < waiting.len() {
+                let table = waiting[at];
+                let reads = self.waits_for(table);
+                if reads.iter().any(|read| waiting.contains(read) || running.contains(read)) {
+                    at += 1;
+                } else if let Some(report) = self.without_building(table)? {
+                    waiting.remove(at);
+                    on_event(RunEvent::Finished(&report));
+                    self.reports.insert(table, report);
+                } else if running.len() < at_once {
+                    waiting.remove(at);
+                    running.insert(table);
+                    let progress = Arc::new(Progress::default());
+                    let name = &self.builder.job.tables[table].file.name;
+                    on_event(RunEvent::Started { table: name, progress: progress.clone() });
+                    self.start(&mut building, table, progress)?;
+                } else {
+                    at += 1;
+                }
+            }
+            let Some(done) = building.join_next().await else { break };
+            let (table, seconds, audits, result) =
+                done.map_err(|e| Error::internal(format!("a build ended without a result: {e}")))?;
+            running.remove(&table);
+            let report = match result {
+                Ok(report) => report,
+                Err(error) => {
+                    let mut report =
+                        self.report(table, TableOutcome::Failed, seconds, Some(error.to_string()));
+                    report.audits = audits;
+                    self.error.get_or_insert(error);
+                    report
+                }
+            };
+            on_event(RunEvent::Finished(&report));
+            self.reports.insert(table, report);
+        }
+        let tables = chosen.iter().filter_map(|at| self.reports.remove(at)).collect();
+        Ok(RunReport {
+            job: self.builder.job.name.clone(),
+            seconds: start.elapsed().as_secs_f64(),
+            peak_memory_bytes: 0,
+            peak_resident_bytes: peak_resident_bytes(),
+            tables,
+            error: self.error,
+        })
+    }
+
+    /// Tables that have to be done with before this one: those that it reads, and those that its audits read.
+    fn waits_for(&self, at: usize) -> BTreeSet<usize> {
+        let mut tables = self.graph.reads[at].tables.clone();
+        tables.extend(audit::waits(&self.audits[at]).filter(|read| *read != at));
+        tables
+    }
+
+    /// A report on the version that counts.
+    fn report(&self, at: usize, outcome: TableOutcome, seconds: f64, reason: Option<String>) -> TableReport {
+        let job = &self.builder.job;
+        let name = &job.tables[at].file.name;
+        let table = format!("{}.{name}", job.schema_name);
+        let newest = self.versions.newest(name);
+        let files = newest.iter().flat_map(|commit| &commit.added).filter(|file| file.table == table);
+        let (rows, bytes) = files.fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
+        let inputs =
+            newest.iter().filter_map(|commit| commit.build.as_ref()).flat_map(|build| build.inputs.clone());
+        TableReport {
+            inputs: inputs.collect(),
+            version: newest.as_ref().map(|commit| commit.batch_id),
+            table,
+            outcome,
+            rows,
+            bytes,
+            seconds,
+            audits: Vec::new(),
+            reason,
+        }
+    }
+
+    /// The report of a table that is not to be built: what it reads failed, or nothing has changed.
+    fn without_building(&mut self, at: usize) -> Result<Option<TableReport>> {
+        let waits_for = self.waits_for(at);
+        let failed = waits_for.iter().find(|read| {
+            let report = self.reports.get(read);
+            report.is_some_and(|r| matches!(r.outcome, TableOutcome::Failed | TableOutcome::Skipped))
+        });
+        if let Some(failed) = failed {
+            let reason =
+                format!("`{}`, which it reads, was not built", self.builder.job.tables[*failed].file.name);
+            return Ok(Some(self.report(at, TableOutcome::Skipped, 0.0, Some(reason))));
+        }
+        if self.force {
+            return Ok(None);
+        }
+        let wanted = self.fingerprint(at)?;
+        let name = &self.builder.job.tables[at].file.name;
+        let built = self.versions.newest(name).and_then(|commit| commit.build).map(|build| build.fingerprint);
+        if wanted.is_none() || built != wanted {
+            return Ok(None);
+        }
+        Ok(Some(self.report(at, TableOutcome::Unchanged, 0.0, None)))
+    }
+
+    fn fingerprint(&mut self, at: usize) -> Result<Option<String>> {
+        let reads = &self.graph.reads[at];
+        let job = &self.builder.job;
+        let inputs: Vec<&Input> =
+            reads.inputs.iter().filter_map(|input| self.builder.inputs[*input].as_deref()).collect();
+        let versions = reads.tables.iter().filter_map(|read| {
+            let name = job.tables[*read].file.name.clone();
+            self.versions.newest(&name).map(|commit| (name, commit.batch_id))
+        });
+        let versions = versions.collect();
+        let audits = audit::texts(&self.audits[at]);
+        fingerprint(&self.builder.lake, &job.tables[at], reads, &inputs, &versions, audits, &mut self.hashes)
+    }
+
+    fn start(&mut self, building: &mut JoinSet<Built>, at: usize, progress: Arc<Progress>) -> Result<()> {
+        let fingerprint = self.fingerprint(at)?.unwrap_or_default();
+        let (builder, versions) = (self.builder.clone(), self.versions.clone());
+        let first_reader = |input: usize| {
+            self.graph.order.iter().find(|table| self.graph.reads[**table].inputs.contains(&input))
+        };
+        let keeps_letters: Vec<String> = (0..builder.job.inputs.len())
+            .filter(|input| first_reader(*input) == Some(&at))
+            .map(|input| builder.job.inputs[input].name.clone())
+            .collect();
+        let (reads, audits) = (self.graph.reads[at].clone(), self.audits[at].clone());
+        building.spawn(async move {
+            let start = Instant::now();
+            let table = &builder.job.tables[at];
+            let name = &table.file.name;
+            let built_at = Utc::now().to_rfc3339();
+            let mut audited = Vec::new();
+            let result = async {
+                let folder = versions.begin(name)?;
+                let output = builder.build(table, &reads, &progress, folder).await?;
+                audit::check(&builder, name, &audits, &output, &mut audited).await?;
+                let Output { files, partition_columns, .. } = output;
+                let inputs: Vec<Arc<Input>> = builder.inputs.iter().flatten().cloned().collect();
+                let (mut reports, mut letters) = (Vec::new(), Vec::new());
+                for (report, bad) in progress.take_reports(&inputs) {
+                    // Of all tables that read an input, the first keeps its dead letters.
+                    if keeps_letters.contains(&report.input) {
+                        letters.extend(bad);
+                    }
+                    reports.push(report);
+                }
+                let inputs = reports;
+                let own = || files.iter().filter(|file| !file.is_export);
+                let (rows, bytes) = own().fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
+                let counts = BatchCounts {
+                    rows_read: inputs.iter().map(|input| input.rows_read).sum(),
+                    rows_out: rows,
+                    dead_letters: letters.len() as u64,
+                    ..BatchCounts::default()
+                };
+                let full = format!("{}.{name}", builder.job.schema_name);
+                let build = Build {
+                    table: full.clone(),
+                    fingerprint,
+                    built_at,
+                    partition_columns,
+                    inputs: inputs.clone(),
+                };
+                let version = versions.commit(name, NewVersion { files, build, counts, letters })?;
+                let report = TableReport {
+                    table: full,
+                    outcome: TableOutcome::Built,
+                    version: Some(version),
+                    rows,
+                    bytes,
+                    seconds: start.elapsed().as_secs_f64(),
+                    inputs,
+                    audits: audited.clone(),
+                    reason: None,
+                };
+                Ok(report)
+            };
+            let result = result.await;
+            if result.is_err() {
+                // Its own error is the one to tell; the next run clears away what this leaves.
+                let _ = versions.abandon(name);
+            }
+            (at, start.elapsed().as_secs_f64(), audited, result)
+        });
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
+use crate::batch::InputReport;
 use crate::project::{AlgorithmName, ModelSpec, StateSpec};
 
 /// The format number of every record that this version writes.
@@ -138,6 +139,25 @@ pub struct Commit {
     pub counts: BatchCounts,
     /// Event-time watermark, for jobs that have one.
     pub watermark: Option<String>,
+    /// What a batch job's table was built of; a stream has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
+}
+
+/// What one version of a batch job's table was built of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// Table as in SQL: `olist.wide`.
+    pub table: String,
+    /// Hash of everything that decides the rows: inputs, SQL, settings, versions of the tables read.
+    pub fingerprint: String,
+    /// When it was built (RFC 3339, UTC): what `now()` meant in its SQL.
+    pub built_at: String,
+    /// Columns that are in the names of the files' folders, and their types as Arrow names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_columns: Vec<(String, String)>,
+    /// What each file gave, and what was dropped of it and why.
+    pub inputs: Vec<InputReport>,
 }
 
 /// Rows of a batch by what became of them: `read = dead_letters + filtered + out` where no row is exploded.

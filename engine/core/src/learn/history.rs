@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
-use tidemill_ml::FeatureTable;
+use tidemill_ml::{FeatureTable, KeptBins};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::decode::METADATA;
@@ -52,6 +52,8 @@ pub(super) struct History {
     pub(super) training: Vec<u32>,
     /// Rows held out, ascending.
     pub(super) holdout: Vec<u32>,
+    /// Bins of the rows, for the tree models that share this history; of none without a label.
+    pub(super) bins: KeptBins,
     /// First row of the newest batch.
     pub(super) batch_start: usize,
 }
@@ -119,6 +121,7 @@ impl History {
             labels: Vec::new(),
             training: Vec::new(),
             holdout: Vec::new(),
+            bins: KeptBins::new(),
             batch_start: 0,
         })
     }
@@ -156,6 +159,9 @@ impl History {
         let first = first.map_err(|_| Error::data("more than 2^32 rows cannot be learned from in memory"))?;
         for (row, held_out) in (first..).zip(self.split(&rows)?) {
             if held_out { self.holdout.push(row) } else { self.training.push(row) }
+        }
+        if self.label.is_some() {
+            self.bins.extend(&self.features, &self.training)?;
         }
         Ok(())
     }

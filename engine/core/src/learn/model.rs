@@ -1,6 +1,6 @@
 //! A trained model of either kind, and how each is trained and scored on a history.
 
-use tidemill_ml::{BinaryMetrics, Classifier, KMeans};
+use tidemill_ml::{BinaryMetrics, Classifier, KMeans, TrainingRows};
 
 use super::history::History;
 use crate::checkpoint::Scores;
@@ -43,7 +43,11 @@ impl Model {
                     Some(Model::Classifier(model)) => Some(model),
                     _ => None,
                 };
-                Classifier::fit(algorithm, features, &history.labels, rows, seed, before)
+                let rows = TrainingRows {
+                    bins: Some(&history.bins),
+                    ..TrainingRows::new(features, &history.labels, rows)
+                };
+                Classifier::fit_rows(algorithm, &rows, seed, before)
                     .map(Model::Classifier)
                     .map_err(|e| e.to_string())
             }
@@ -65,7 +69,7 @@ impl Model {
             Model::Classifier(model) => {
                 let labels: Vec<bool> =
                     rows.iter().filter_map(|&row| history.labels.get(row as usize).copied()).collect();
-                let probabilities = model.predict_proba(&history.features, rows).ok()?;
+                let probabilities = model.predict_proba_kept(&history.features, rows, &history.bins).ok()?;
                 BinaryMetrics::compute(&labels, &probabilities).ok().map(Scores::Classes)
             }
             Model::Clusters(model) => model.metrics(&history.features, rows, seed).ok().map(Scores::Clusters),

@@ -1,12 +1,15 @@
-//! Batch jobs: `[[tables]]` instead of a source.
+//! Batch jobs: inputs, and a folder of SELECTs that become tables. The format is told in [`crate::batch`].
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
-use super::{Project, Settings, is_plain_name, key_error, overlay};
+use arrow::datatypes::DataType;
+use serde::{Deserialize, Serialize};
+
+use super::{Project, Settings, is_plain_name, key_error, nearest, overlay, schema};
 use crate::batch::{Form, Forms};
 use crate::error::{Error, Result};
 
-/// A job that makes a table of files.
+/// A job that makes tables of files.
 #[derive(Debug, Clone)]
 pub struct BatchJob {
     /// Name as on the command line: `chicago-crimes`.
@@ -15,8 +18,137 @@ pub struct BatchJob {
     pub schema_name: String,
     /// One line that says what the job is.
     pub description: String,
-    /// The table, and the forms that its files come in.
-    pub forms: Forms,
+    /// The folder of its SQL in the project.
+    pub sql_folder: String,
+    /// What is read, by name.
+    pub inputs: Vec<InputConfig>,
+    /// What is made, by name.
+    pub tables: Vec<TableConfig>,
+    /// SELECTs of bad rows, by name.
+    pub audits: Vec<SqlFile>,
+}
+
+/// A file with one SELECT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlFile {
+    /// Name of the file without `.sql`.
+    pub name: String,
+    /// Path in the project.
+    pub path: String,
+    /// The first comment.
+    pub description: String,
+    /// The text.
+    pub sql: String,
+}
+
+/// One `[inputs.NAME]`.
+#[derive(Debug, Clone)]
+pub struct InputConfig {
+    /// Name of the table that SELECTs read.
+    pub name: String,
+    /// File, glob or hive folder; without it, `--input` names the files.
+    pub path: Option<String>,
+    /// How the files are written; without it, their names say it.
+    pub format: Option<InputFormat>,
+    /// Types of cells by heading. What is not here is text.
+    pub types: BTreeMap<String, DataType>,
+    /// The types as they are written in the job, which decides whether a table is built again.
+    pub types_text: BTreeMap<String, String>,
+    /// Label of the text's encoding, as browsers know it; UTF-8 without it.
+    pub encoding: Option<String>,
+    /// Name of a column that counts the rows of a file from 1.
+    pub row_number: Option<String>,
+    /// What a bad row does.
+    pub on_error: OnError,
+    /// The forms that the files come in, each with a SELECT that makes rows of text cells.
+    pub forms: Option<Forms>,
+}
+
+/// How an input's files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputFormat {
+    /// Cells between commas.
+    Csv,
+    /// Cells between tabs.
+    Tsv,
+    /// One JSON object a line.
+    Json,
+    /// Parquet.
+    Parquet,
+}
+
+/// What a row that cannot be read does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// The tables that read it are not built.
+    #[default]
+    Fail,
+    /// It is left out, counted, and kept in `system.dead_letters`.
+    DeadLetter,
+}
+
+/// One table: its SELECT and its settings.
+#[derive(Debug, Clone)]
+pub struct TableConfig {
+    /// The SELECT; its name is the table's.
+    pub file: SqlFile,
+    /// How its files are written.
+    pub format: TableFormat,
+    /// Columns whose values name the folders `column=value` that the rows are in.
+    pub partition_by: Vec<String>,
+    /// Built-in audits.
+    pub audits: TableAudits,
+}
+
+/// How a table's files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableFormat {
+    /// Parquet with zstd.
+    #[default]
+    Parquet,
+    /// CSV with a header.
+    Csv,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `audits = { … }` of a table: what must hold of its rows.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableAudits {
+    /// Columns without nulls.
+    pub not_null: Vec<String>,
+    /// Lists of columns whose values together are there once.
+    pub unique: Vec<Vec<String>>,
+    /// By column, the values that there are; null is always one.
+    pub accepted_values: BTreeMap<String, Vec<toml::Value>>,
+    /// Columns whose values another table has.
+    pub relationships: Vec<Relationship>,
+    /// Bounds of the number of rows.
+    pub row_count: Option<RowCount>,
+}
+
+/// Each value of `column` (nulls aside) is in the column `to`, `table.column`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relationship {
+    /// Column of the audited table.
+    pub column: String,
+    /// `table.column`.
+    pub to: String,
+}
+
+/// Bounds, both inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowCount {
+    /// Fewest rows.
+    pub min: Option<u64>,
+    /// Most rows.
+    pub max: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -24,59 +156,212 @@ pub struct BatchJob {
 struct BatchFile {
     #[serde(default)]
     description: String,
-    tables: Vec<BatchTable>,
+    sql: String,
+    #[serde(default)]
+    inputs: BTreeMap<String, InputFile>,
+    #[serde(default)]
+    tables: Vec<TableFile>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BatchTable {
-    name: String,
-    key: String,
+struct InputFile {
+    path: Option<String>,
+    format: Option<InputFormat>,
+    #[serde(default)]
+    types: BTreeMap<String, String>,
+    encoding: Option<String>,
+    row_number: Option<String>,
+    #[serde(default)]
+    on_error: OnError,
+    #[serde(default)]
     forms: Vec<String>,
+    key: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableFile {
+    name: String,
+    #[serde(default)]
+    format: TableFormat,
+    #[serde(default)]
+    partition_by: Vec<String>,
+    #[serde(default)]
+    audits: TableAudits,
+}
+
+impl SqlFile {
+    /// Reads the description out of a file's text.
+    pub fn new(path: &str, sql: String) -> SqlFile {
+        let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".sql").to_owned();
+        let first = sql.lines().map_while(|line| line.trim_start().strip_prefix("--")).map(str::trim).next();
+        SqlFile { name, path: path.to_owned(), description: first.unwrap_or_default().to_owned(), sql }
+    }
+}
+
+impl BatchJob {
+    /// The forms that the files of the job come in, for who reads such a file row by row.
+    ///
+    /// # Errors
+    /// User: none of the inputs has forms.
+    pub fn forms(&self) -> Result<&Forms> {
+        self.inputs.iter().find_map(|input| input.forms.as_ref()).ok_or_else(|| {
+            Error::user(format!("`{}` has no input with forms", self.name))
+                .hint("chicago-crimes shows what forms are")
+        })
+    }
+
+    /// A table by its name.
+    pub fn table(&self, name: &str) -> Option<&TableConfig> {
+        self.tables.iter().find(|table| table.file.name == name)
+    }
 }
 
 impl Project {
-    /// A batch job by its name.
+    /// A batch job by its name, with the settings laid over its file.
     ///
     /// # Errors
-    /// User: no such job (the nearest is named), a stream job, an unknown key, a form that does not say what it reads.
-    pub fn batch_job(&self, name: &str) -> Result<BatchJob> {
+    /// User: no such job (the nearest is named), a stream job, an unknown key, a form that does not say what it reads,
+    /// settings for a table that has no SQL file.
+    pub fn batch_job(&self, name: &str, settings: &Settings) -> Result<BatchJob> {
         let (file, text) = self.job_file(name)?;
-        self.parse_batch(name, &text).map_err(|e| e.context(file))
+        self.parse_batch(name, &text, settings).map_err(|e| e.context(file))
     }
 
-    fn parse_batch(&self, name: &str, text: &str) -> Result<BatchJob> {
-        let table = overlay::resolve(text, &Settings::default())?;
+    fn parse_batch(&self, name: &str, text: &str, settings: &Settings) -> Result<BatchJob> {
+        let table = overlay::resolve(text, settings)?;
         if table.contains_key("source") {
             return Err(Error::user(format!("`{name}` is a stream job: it reads a topic, not files")).hint(
                 format!("tidemill stream {name}, and tidemill produce {name} --input FILE to fill its topic"),
             ));
         }
         let file = BatchFile::deserialize(toml::Value::Table(table)).map_err(|e| key_error(text, &e))?;
-        let [table] = file.tables.as_slice() else {
-            return Err(Error::user(format!(
-                "a batch job has one [[tables]] entry, this one {}",
-                file.tables.len()
-            )));
-        };
-        if !is_plain_name(&table.name) {
-            return Err(Error::user(format!(
-                "a table's name is letters, digits, `_` and `-`, not `{}`",
-                table.name
-            )));
+        let sql_folder = file.sql.trim_end_matches('/').to_owned();
+        let mut sql_files = self.list(&sql_folder)?;
+        // A form is no table.
+        sql_files.retain(|path| !file.inputs.values().any(|input| input.forms.contains(path)));
+        let tables = self.tables(&sql_folder, &sql_files, file.tables)?;
+        let inputs = file.inputs.into_iter().map(|(input, settings)| {
+            let first = tables.first().map_or("", |table| table.file.name.as_str());
+            self.input(&input, settings, first).map_err(|e| e.context(format!("[inputs.{input}]")))
+        });
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        if let Some(both) = inputs.iter().find(|input| tables.iter().any(|t| t.file.name == input.name)) {
+            return Err(Error::user(format!("`{}` is an input and a table", both.name))
+                .hint("a SELECT that reads it could mean either: rename one"));
         }
-        let list = table
-            .forms
-            .iter()
-            .map(|path| Form::parse(path, &self.read(path)?))
-            .collect::<Result<Vec<_>>>()?;
         Ok(BatchJob {
             name: name.to_owned(),
             schema_name: name.replace('-', "_"),
             description: file.description,
-            forms: Forms { table: table.name.clone(), key: table.key.clone(), list },
+            inputs,
+            tables,
+            audits: self.sql_files(&sql_files, &format!("{sql_folder}/audits/"))?,
+            sql_folder,
         })
     }
+
+    fn tables(
+        &self,
+        folder: &str,
+        sql_files: &[String],
+        settings: Vec<TableFile>,
+    ) -> Result<Vec<TableConfig>> {
+        let files = self.sql_files(sql_files, &format!("{folder}/"))?;
+        if files.is_empty() {
+            return Err(Error::user(format!("there is no SQL file in {folder}"))
+                .hint("each file of that folder is one SELECT and becomes the table of its name"));
+        }
+        if let Some(odd) = files.iter().find(|file| !is_sql_name(&file.name)) {
+            return Err(Error::user(format!("{}: `{}` is no name of a table", odd.path, odd.name))
+                .hint("small letters, digits and `_`, the first a letter"));
+        }
+        let mut settings = settings;
+        let tables = files.into_iter().map(|file| {
+            let own = settings.iter().position(|table| table.name == file.name).map(|at| settings.remove(at));
+            let (format, partition_by, audits) =
+                own.map_or_else(Default::default, |own| (own.format, own.partition_by, own.audits));
+            TableConfig { file, format, partition_by, audits }
+        });
+        let tables: Vec<TableConfig> = tables.collect();
+        if let Some(stray) = settings.first() {
+            let names = || tables.iter().map(|table| table.file.name.as_str());
+            if names().any(|name| name == stray.name) {
+                return Err(Error::user(format!("two [[tables]] are called `{}`", stray.name)));
+            }
+            let near = nearest(&stray.name, names()).map(|near| format!("did you mean `{near}`? "));
+            return Err(Error::user(format!("[[tables]] `{}` has no SQL file", stray.name)).hint(format!(
+                "{}{folder}/{}.sql would be its SELECT",
+                near.unwrap_or_default(),
+                stray.name
+            )));
+        }
+        Ok(tables)
+    }
+
+    /// The SQL files directly in a folder.
+    fn sql_files(&self, paths: &[String], folder: &str) -> Result<Vec<SqlFile>> {
+        let direct = paths
+            .iter()
+            .filter(|path| path.strip_prefix(folder).is_some_and(|name| !name.contains('/')))
+            .filter(|path| path.ends_with(".sql"));
+        direct.map(|path| Ok(SqlFile::new(path, self.read(path)?))).collect()
+    }
+
+    fn input(&self, name: &str, file: InputFile, first_table: &str) -> Result<InputConfig> {
+        if !is_sql_name(name) {
+            return Err(Error::user(format!("`{name}` is no name of a table"))
+                .hint("small letters, digits and `_`, the first a letter"));
+        }
+        let types =
+            file.types.iter().map(|(column, text)| Ok((column.clone(), schema::sql_type(column, text)?)));
+        let types = types.collect::<Result<_>>()?;
+        let forms = match (file.forms.is_empty(), file.key) {
+            (true, None) => None,
+            (true, Some(_)) => return Err(Error::user("`key` is for an input with `forms`")),
+            (false, None) => {
+                return Err(Error::user("`forms` needs `key`, the column that a row is known by"));
+            }
+            (false, Some(key)) => {
+                let list = file
+                    .forms
+                    .iter()
+                    .map(|path| Form::parse(path, &self.read(path)?))
+                    .collect::<Result<Vec<_>>>()?;
+                Some(Forms { table: first_table.to_owned(), key, list })
+            }
+        };
+        if forms.is_some()
+            && (file.format.is_some()
+                || !file.types.is_empty()
+                || file.encoding.is_some()
+                || file.row_number.is_some()
+                || file.on_error != OnError::Fail)
+        {
+            return Err(Error::user(
+                "an input with `forms` has no format, types, encoding, row_number or on_error: its SELECTs say it all",
+            ));
+        }
+        Ok(InputConfig {
+            name: name.to_owned(),
+            path: file.path,
+            format: file.format,
+            types,
+            types_text: file.types,
+            encoding: file.encoding,
+            row_number: file.row_number,
+            on_error: file.on_error,
+            forms,
+        })
+    }
+}
+
+/// What SQL reads without quotes and a folder may be called.
+fn is_sql_name(text: &str) -> bool {
+    is_plain_name(text)
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 #[cfg(test)]
@@ -89,28 +374,76 @@ mod tests {
         Project::open(Path::new("/nonexistent"))
     }
 
+    fn job(name: &str) -> Result<BatchJob> {
+        project().batch_job(name, &Settings::default())
+    }
+
     #[test]
     fn the_built_in_job_knows_three_forms() {
-        let job = project().batch_job("chicago-crimes").unwrap();
-        let names: Vec<&str> = job.forms.list.iter().map(|form| form.name.as_str()).collect();
+        let job = job("chicago-crimes").unwrap();
+        let forms = job.forms().unwrap();
+        let names: Vec<&str> = forms.list.iter().map(|form| form.name.as_str()).collect();
         assert_eq!(names, ["portal", "kaggle", "spreadsheet"]);
-        assert_eq!((job.schema_name.as_str(), job.forms.key.as_str()), ("chicago_crimes", "id"));
+        assert_eq!((job.schema_name.as_str(), forms.key.as_str()), ("chicago_crimes", "id"));
+        let tables: Vec<&str> = job.tables.iter().map(|table| table.file.name.as_str()).collect();
+        assert_eq!((tables.as_slice(), forms.table.as_str()), (["crimes"].as_slice(), "crimes"));
     }
 
     #[test]
     fn each_kind_of_job_names_the_verb_of_the_other() {
-        let error = project().batch_job("chicago-arrests").unwrap_err();
+        let error = job("chicago-arrests").unwrap_err();
         assert!(error.next_step().unwrap().contains("tidemill stream chicago-arrests"), "{error}");
         let error = project().job("chicago-crimes", &Settings::default()).unwrap_err();
         assert!(error.next_step().unwrap().contains("tidemill run chicago-crimes"), "{error}");
-        let error = project().batch_job("chicago-crime").unwrap_err();
+        let error = job("chicago-crime").unwrap_err();
         assert!(error.next_step().unwrap().contains("`chicago-crimes`"), "{error}");
     }
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
         let text = project().read("jobs/chicago-crimes.toml").unwrap().replace("key =", "keys =");
-        let error = project().parse_batch("x", &text).unwrap_err();
+        let error = project().parse_batch("x", &text, &Settings::default()).unwrap_err();
         assert!(error.next_step().unwrap().contains("`key`"), "{error}");
+    }
+
+    fn written(toml: &str, files: &[(&str, &str)]) -> Result<BatchJob> {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files.iter().chain([&("jobs/j.toml", toml)]) {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        Project::open(folder.path()).batch_job("j", &Settings::default())
+    }
+
+    const SQL: (&str, &str) = ("sql/j/wide.sql", "-- All of it.\n-- more\nSELECT * FROM a");
+
+    #[test]
+    fn a_table_is_a_file_and_its_settings() {
+        let toml = "sql = \"sql/j/\"\n[inputs.a]\npath = \"a.csv\"\ntypes = { p = \"DECIMAL(10,2)\" }\n[[tables]]\n\
+            name = \"wide\"\nformat = \"csv\"\naudits = { not_null = [\"p\"], row_count = { min = 1 } }";
+        let job = written(toml, &[SQL, ("sql/j/audits/none.sql", "SELECT 1")]).unwrap();
+        let table = job.table("wide").unwrap();
+        assert_eq!((table.file.description.as_str(), table.format), ("All of it.", TableFormat::Csv));
+        assert_eq!(table.audits.row_count, Some(RowCount { min: Some(1), max: None }));
+        assert_eq!(job.inputs[0].types["p"], DataType::Decimal128(10, 2));
+        assert_eq!((job.tables.len(), job.audits[0].name.as_str()), (1, "none"));
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused_with_a_next_step() {
+        let head = "sql = \"sql/j\"\n";
+        for (toml, says) in [
+            ("[inputs.wide]\npath = \"a.csv\"", "is an input and a table"),
+            ("[[tables]]\nname = \"wid\"", "has no SQL file"),
+            ("[inputs.a]\npath = \"a.csv\"\ntypes = { p = \"MONEY\" }", "p"),
+            ("[inputs.A]\npath = \"a.csv\"", "is no name"),
+            ("[inputs.a]\nkey = \"id\"", "`forms`"),
+        ] {
+            let error = written(&format!("{head}{toml}"), &[SQL]).unwrap_err();
+            assert!(error.to_string().contains(says), "{toml}: {error}");
+        }
+        let error = written("sql = \"sql/none\"", &[SQL]).unwrap_err();
+        assert!(error.to_string().contains("no SQL file in sql/none"), "{error}");
     }
 }

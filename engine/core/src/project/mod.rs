@@ -19,11 +19,15 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize;
 
-pub use batch::BatchJob;
+pub use batch::{
+    BatchJob, InputConfig, InputFormat, OnError, Relationship, RowCount, SqlFile, TableAudits, TableConfig,
+    TableFormat,
+};
 pub use config::{FailOnDataLoss, StartingOffsets};
 pub use model::{AlgorithmName, Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
+pub(crate) use schema::sql_type;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 pub use state_model::{StateTraining, Turn};
 
@@ -143,6 +147,37 @@ impl Project {
                 }),
             Err(e) => Err(io_error("read", &path, &e)),
         }
+    }
+
+    /// Paths of all files under a folder of the project, sorted. A folder that is there hides the built-in one.
+    ///
+    /// # Errors
+    /// Storage, if it cannot be listed.
+    pub fn list(&self, relative: &str) -> Result<Vec<String>> {
+        let prefix = format!("{}/", relative.trim_end_matches('/'));
+        let mut paths = Vec::new();
+        let mut folders = vec![prefix.trim_end_matches('/').to_owned()];
+        if !self.root.join(relative).is_dir() {
+            folders.clear();
+            let files = builtin::FILES.iter().map(|(path, _)| *path);
+            paths.extend(files.filter(|path| path.starts_with(&prefix)).map(String::from));
+        }
+        while let Some(folder) = folders.pop() {
+            let place = self.root.join(&folder);
+            let entries = std::fs::read_dir(&place).map_err(|e| io_error("list", &place, &e))?;
+            for entry in entries {
+                let entry = entry.map_err(|e| io_error("list", &place, &e))?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let path = format!("{folder}/{name}");
+                if entry.path().is_dir() {
+                    folders.push(path);
+                } else {
+                    paths.push(path);
+                }
+            }
+        }
+        paths.sort();
+        Ok(paths)
     }
 
     /// A job by its name, with the settings laid over its file.

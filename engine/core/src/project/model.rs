@@ -51,6 +51,10 @@ pub enum AlgorithmName {
     DecisionTree,
     /// The engine's histogram forest.
     RandomForest,
+    /// The engine's gradient boosting of histogram trees.
+    GradientBoosting,
+    /// Logistic regression by stochastic gradient descent.
+    SgdClassifier,
     /// K-means on standardised numeric features.
     Kmeans,
     /// Mini-batch k-means over a state.
@@ -66,6 +70,8 @@ impl AlgorithmName {
             AlgorithmName::LogisticRegression => "logistic_regression",
             AlgorithmName::DecisionTree => "decision_tree",
             AlgorithmName::RandomForest => "random_forest",
+            AlgorithmName::GradientBoosting => "gradient_boosting",
+            AlgorithmName::SgdClassifier => "sgd_classifier",
             AlgorithmName::Kmeans => "kmeans",
             AlgorithmName::MinibatchKmeans => "minibatch_kmeans",
             AlgorithmName::OnlineKmeans => "online_kmeans",
@@ -136,6 +142,8 @@ impl ModelConfig {
             }
             AlgorithmName::DecisionTree => classifier(Algorithm::DecisionTree(self.parameters()?)),
             AlgorithmName::RandomForest => classifier(Algorithm::RandomForest(self.parameters()?)),
+            AlgorithmName::GradientBoosting => classifier(Algorithm::GradientBoosting(self.parameters()?)),
+            AlgorithmName::SgdClassifier => classifier(Algorithm::SgdClassifier(self.parameters()?)),
             // The others of clusters were refused above.
             AlgorithmName::Kmeans | AlgorithmName::MinibatchKmeans | AlgorithmName::OnlineKmeans => {
                 let params: KMeansParams = self.parameters()?;

@@ -5,9 +5,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::sql::sqlparser::ast::{ColumnOption, DataType as Sql, Statement, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{
+    ColumnOption, DataType as Sql, ExactNumberInfo, Statement, TimezoneInfo,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::error::{Error, Result};
 
@@ -36,6 +39,29 @@ pub fn parse_schema(sql: &str) -> Result<SchemaRef> {
         return Err(Error::user("the schema has no column"));
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// A type as SQL writes it, `DECIMAL(10,2)` say.
+pub(crate) fn sql_type(column: &str, text: &str) -> Result<DataType> {
+    let unknown = || {
+        Error::user(format!("column `{column}`: `{text}` is no type of a cell"))
+            .hint("BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p,s), TEXT, DATE and TIMESTAMP are")
+    };
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text).map_err(|_| unknown())?;
+    let parsed = parser.parse_data_type().map_err(|_| unknown())?;
+    if parser.peek_token().token != Token::EOF {
+        return Err(unknown());
+    }
+    match parsed {
+        Sql::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale)) => {
+            let precision =
+                u8::try_from(precision).ok().filter(|p| (1..=38).contains(p)).ok_or_else(unknown)?;
+            let scale =
+                i8::try_from(scale).ok().filter(|s| (0..=precision as i8).contains(s)).ok_or_else(unknown)?;
+            Ok(DataType::Decimal128(precision, scale))
+        }
+        other => data_type(column, &other).map_err(|_| unknown()),
+    }
 }
 
 fn data_type(column: &str, sql: &Sql) -> Result<DataType> {

@@ -14,6 +14,7 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::derived;
+use crate::batch::version_table;
 use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
@@ -125,11 +126,11 @@ pub(super) fn job_tables(lake: &Lake, schema_name: &str) -> crate::error::Result
     let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
     let mut names = BTreeSet::new();
     let prefix = format!("{schema_name}.");
-    // Newest first: a table that ever had rows is in most of the commits.
+    // Newest first: a stream has one table, which is in most of the commits.
     for number in commits.numbers()?.rev() {
         let commit = commits.read(number)?;
         names.extend(commit.added.iter().filter_map(|f| f.table.strip_prefix(&prefix).map(String::from)));
-        if !names.is_empty() {
+        if !names.is_empty() && commit.build.is_none() {
             break;
         }
     }
@@ -149,6 +150,16 @@ impl SchemaProvider for JobSchema {
         let files = committed_files(lake, &self.name, &full).map_err(external)?;
         if files.is_empty() {
             return derived::table(&self.scope, &self.name, name).await.map_err(external);
+        }
+        let columns = partition_columns(lake, &self.name, &full).map_err(external)?;
+        if !columns.is_empty() {
+            let mut paths = Vec::new();
+            for file in &files {
+                let path = std::path::absolute(readable_path(lake, file))?;
+                resolved.add(path.clone());
+                paths.push(path);
+            }
+            return version_table(&paths, &columns).await.map(Some).map_err(external);
         }
         provider(lake, resolved, &files, None).await.map(Some)
     }
@@ -208,6 +219,24 @@ impl SchemaProvider for BareNames {
     }
 }
 
+/// The columns of a table that are in the names of its files' folders.
+fn partition_columns(
+    lake: &Lake,
+    schema_name: &str,
+    full: &str,
+) -> crate::error::Result<Vec<(String, String)>> {
+    let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
+    for number in commits.numbers()?.rev() {
+        match commits.read(number)?.build {
+            Some(build) if build.table == full => return Ok(build.partition_columns),
+            Some(_) => {}
+            // A stream has none.
+            None => break,
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// A table over exactly these files. Without a schema, the newest file's holds.
 async fn provider(
     lake: &Lake,
@@ -215,26 +244,36 @@ async fn provider(
     files: &[FileEntry],
     schema: Option<SchemaRef>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Some(newest) = files.last() else {
+    let mut paths = Vec::with_capacity(files.len());
+    for file in files {
+        let path = std::path::absolute(readable_path(lake, file))?;
+        resolved.add(path.clone());
+        paths.push(path);
+    }
+    parquet_table(&paths, schema).await
+}
+
+/// A table over these Parquet files; without a schema, the last one's holds.
+pub(super) async fn parquet_table(
+    paths: &[PathBuf],
+    schema: Option<SchemaRef>,
+) -> Result<Arc<dyn TableProvider>> {
+    let Some(newest) = paths.last() else {
         let schema = schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
         return Ok(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?));
     };
     let schema = match schema {
         Some(schema) => schema,
-        None => {
-            let file = std::fs::File::open(readable_path(lake, newest))?;
-            ParquetRecordBatchReaderBuilder::try_new(file)?.schema().clone()
-        }
+        None => ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(newest)?)?.schema().clone(),
     };
-    let urls = files
+    let urls = paths
         .iter()
-        .map(|file| {
+        .map(|path| {
             // Not parsed from text: a folder may be called `runs[1]`, which a text would make a glob.
-            let path = std::path::absolute(readable_path(lake, file))?;
+            let path = std::path::absolute(path)?;
             let url = url::Url::from_file_path(&path).map_err(|()| {
                 DataFusionError::Execution(format!("{} has no form as a URL", path.display()))
             })?;
-            resolved.add(path);
             ListingTableUrl::try_new(url, None)
         })
         .collect::<Result<Vec<_>>>()?;

@@ -6,19 +6,26 @@
 
 mod catalog;
 mod derived;
+mod describe;
+pub mod functions;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
+use datafusion::catalog::{
+    CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
+};
 use datafusion::common::DataFusionError;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::execution::runtime_env::RuntimeEnv;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::nearest;
 use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
 pub use derived::{StateView, state};
+pub use describe::describe;
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
 /// A driver renames a batch's file once; a statement that met such a moment is run again.
@@ -46,6 +53,7 @@ fn session(scope: &Scope) -> Result<SessionContext> {
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = SessionContext::new_with_config(config);
+    functions::register(&context);
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), schema_name.clone());
@@ -55,6 +63,62 @@ fn session(scope: &Scope) -> Result<SessionContext> {
     catalog.register_schema("public", Arc::new(BareNames::new(scope.clone())))?;
     context.register_catalog("tidemill", Arc::new(catalog));
     Ok(context)
+}
+
+/// A session for the SELECTs of a batch job: its own tables and inputs by their bare names and as `schema_name.table`,
+/// and what the lake has of other jobs.
+///
+/// # Errors
+/// Storage: the lake cannot be listed.
+pub(crate) fn job_session(
+    lake: &Lake,
+    schema_name: &str,
+    tables: Vec<(String, Arc<dyn TableProvider>)>,
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+) -> Result<SessionContext> {
+    let scope = Scope::new(lake.clone());
+    let config = config
+        .with_default_catalog_and_schema("tidemill", "public")
+        .with_create_default_catalog_and_schema(false);
+    let context = SessionContext::new_with_config_rt(config, runtime);
+    functions::register(&context);
+    let catalog = MemoryCatalogProvider::new();
+    for other in lake.schema_names()? {
+        let schema = JobSchema::new(scope.clone(), other.clone());
+        catalog.register_schema(&other, Arc::new(schema))?;
+    }
+    catalog.register_schema("system", Arc::new(SystemSchema::new(scope)))?;
+    let own = Arc::new(MemorySchemaProvider::new());
+    for (name, table) in tables {
+        own.register_table(name, table)?;
+    }
+    catalog.register_schema("public", own.clone())?;
+    catalog.register_schema(schema_name, own)?;
+    context.register_catalog("tidemill", Arc::new(catalog));
+    Ok(context)
+}
+
+/// Committed files, or files that are to be committed, as a table.
+///
+/// # Errors
+/// Storage.
+pub(crate) async fn files_table(paths: &[PathBuf]) -> Result<Arc<dyn TableProvider>> {
+    Ok(catalog::parquet_table(paths, None).await?)
+}
+
+/// A job's table as it is committed now; `full` is its name with the schema. `None`: it has no file.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub(crate) async fn committed_table(
+    lake: &Lake,
+    schema_name: &str,
+    full: &str,
+) -> Result<Option<Arc<dyn TableProvider>>> {
+    let name = full.rsplit('.').next().unwrap_or(full);
+    let schema = JobSchema::new(Scope::new(lake.clone()), schema_name.to_owned());
+    Ok(schema.table(name).await?)
 }
 
 /// Runs one reading statement. A table that is not there is answered with the nearest, an ambiguous bare name

@@ -157,7 +157,16 @@ fn commit(
     removed: Vec<crate::checkpoint::FileEntry>,
 ) -> Commit {
     let counts = BatchCounts::default();
-    Commit { format: FORMAT, batch_id, query_id: "q".into(), added, removed, counts, watermark: None }
+    Commit {
+        format: FORMAT,
+        batch_id,
+        query_id: "q".into(),
+        added,
+        removed,
+        counts,
+        watermark: None,
+        build: None,
+    }
 }
 
 #[test]

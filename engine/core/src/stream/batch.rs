@@ -133,6 +133,7 @@ impl<'a> Batch<'a> {
             removed,
             counts,
             watermark: None,
+            build: None,
         })
     }
 

@@ -5,6 +5,7 @@
 //! its 254 most frequent training categories, and one, [`OTHER_BIN`], that all the others share: the rare ones and those
 //! not seen in training. So an unseen category scores as the rare ones did.
 
+use super::target::TargetEncoding;
 use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -30,13 +31,36 @@ pub(crate) enum FeatureBins {
     Numeric(Vec<f64>),
     /// Category `i` has bin `i`; most frequent first, equals by name.
     Categorical(Vec<String>),
+    /// A category as a number, then the edges of numbers. The number of a missing one is one more.
+    Encoded { encoding: TargetEncoding, edges: Vec<f64> },
 }
 
 /// Bins of rows, row-major: `bins[row * features + feature]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct BinnedRows {
     pub(crate) features: usize,
     pub(crate) bins: Vec<u8>,
+}
+
+impl BinnedRows {
+    pub(crate) fn rows(&self) -> usize {
+        self.bins.len() / self.features
+    }
+
+    pub(crate) fn row(&self, at: usize) -> &[u8] {
+        &self.bins[at * self.features..(at + 1) * self.features]
+    }
+
+    /// These rows, in their order.
+    pub(crate) fn take(&self, rows: &[u32]) -> BinnedRows {
+        let mut bins = vec![0; rows.len() * self.features];
+        let chunks = bins.par_chunks_mut(BLOCK * self.features).zip(rows.par_chunks(BLOCK));
+        chunks.for_each(|(out, rows)| {
+            let out = out.chunks_exact_mut(self.features);
+            out.zip(rows).for_each(|(out, &row)| out.copy_from_slice(self.row(row as usize)));
+        });
+        BinnedRows { features: self.features, bins }
+    }
 }
 
 /// Bins of all features of a table, numeric ones first.
@@ -46,16 +70,8 @@ pub(crate) struct TableBins(pub(crate) Vec<FeatureBins>);
 impl TableBins {
     /// Learns the bins of every feature from these rows.
     pub(crate) fn fit(table: &FeatureTable, rows: &[u32]) -> TableBins {
-        let numeric = table.numeric_names().len();
-        TableBins(
-            (0..table.features())
-                .into_par_iter()
-                .map(|f| match f.checked_sub(numeric) {
-                    None => FeatureBins::Numeric(numeric_edges(table.numeric(f), rows)),
-                    Some(c) => FeatureBins::Categorical(frequent_categories(table, c, rows)),
-                })
-                .collect(),
-        )
+        let features = (0..table.features()).into_par_iter();
+        TableBins(features.map(|f| FeatureBins::fit(table, f, rows)).collect())
     }
 
     /// Bins these rows of a table whose feature names the caller has checked.
@@ -87,7 +103,7 @@ impl TableBins {
     /// Value bins of each numeric feature.
     pub(crate) fn numeric_bins(&self) -> Vec<usize> {
         let bins = |bins: &FeatureBins| match bins {
-            FeatureBins::Numeric(edges) => Some(edges.len() + 1),
+            FeatureBins::Numeric(edges) | FeatureBins::Encoded { edges, .. } => Some(edges.len() + 1),
             FeatureBins::Categorical(_) => None,
         };
         self.0.iter().map_while(bins).collect()
@@ -96,14 +112,47 @@ impl TableBins {
     /// Whether the bins are as `fit` makes them; a file might hold anything.
     pub(crate) fn is_valid(&self, numeric: usize) -> bool {
         self.0.iter().enumerate().all(|(f, bins)| match bins {
-            FeatureBins::Numeric(edges) => {
-                f < numeric
-                    && edges.len() <= MAX_EDGES
-                    && edges.iter().all(|e| e.is_finite())
-                    && edges.windows(2).all(|w| w[0] < w[1])
-            }
+            FeatureBins::Numeric(edges) => f < numeric && are_edges(edges),
             FeatureBins::Categorical(names) => f >= numeric && names.len() <= MAX_CATEGORIES,
+            FeatureBins::Encoded { encoding, edges } => {
+                f >= numeric && encoding.is_valid() && are_edges(edges)
+            }
         })
+    }
+}
+
+fn are_edges(edges: &[f64]) -> bool {
+    edges.len() <= MAX_EDGES && edges.iter().all(|e| e.is_finite()) && edges.windows(2).all(|w| w[0] < w[1])
+}
+
+impl FeatureBins {
+    /// A category as a number: its bins, made of these values of the training rows, and the bins of these values.
+    pub(crate) fn encoded(encoding: TargetEncoding, values: &[f64]) -> (FeatureBins, Vec<u8>) {
+        let rows: Vec<u32> = (0..values.len() as u32).collect();
+        let edges = numeric_edges(values, &rows);
+        let padded = PaddedEdges::new(&edges);
+        let bins = values.iter().map(|&value| padded.bin(value)).collect();
+        (FeatureBins::Encoded { encoding, edges }, bins)
+    }
+
+    /// Learns the bins of one feature from these rows.
+    pub(crate) fn fit(table: &FeatureTable, feature: usize, rows: &[u32]) -> FeatureBins {
+        match feature.checked_sub(table.numeric_names().len()) {
+            None => FeatureBins::Numeric(numeric_edges(table.numeric(feature), rows)),
+            Some(c) => FeatureBins::Categorical(frequent_categories(table, c, rows)),
+        }
+    }
+
+    /// The bins of these rows in one feature.
+    pub(crate) fn column(&self, table: &FeatureTable, feature: usize, rows: &[u32]) -> Vec<u8> {
+        let binner = ColumnBinner::new(self, table, feature, rows.len());
+        let mut column = vec![0; rows.len()];
+        for (out, rows) in column.chunks_mut(BLOCK).zip(rows.chunks(BLOCK)) {
+            let mut block = [0; BLOCK];
+            binner.put(rows, &mut block);
+            out.copy_from_slice(&block[..out.len()]);
+        }
+        column
     }
 }
 
@@ -113,16 +162,33 @@ enum ColumnBinner<'a> {
         values: &'a [f64],
         edges: Box<PaddedEdges>,
     },
-    /// The bin of every code.
+    /// The bin of every code, and that of a missing one.
     Codes {
         codes: &'a [u32],
         bins: Vec<u8>,
+        missing: u8,
     },
     /// Fewer rows than codes: each is looked up by its name.
     Names {
         column: &'a CategoryColumn,
-        bin_of: HashMap<&'a str, u8>,
+        names: NameBins<'a>,
     },
+}
+
+/// Bins of names.
+enum NameBins<'a> {
+    Frequent(HashMap<&'a str, u8>),
+    Encoded(&'a TargetEncoding, Box<PaddedEdges>),
+}
+
+impl NameBins<'_> {
+    fn bin(&self, name: Option<&str>) -> u8 {
+        match (self, name) {
+            (NameBins::Frequent(_), None) => MISSING_BIN,
+            (NameBins::Frequent(bins), Some(name)) => bins.get(name).copied().unwrap_or(OTHER_BIN),
+            (NameBins::Encoded(encoding, edges), name) => edges.bin(f64::from(encoding.score(name))),
+        }
+    }
 }
 
 impl<'a> ColumnBinner<'a> {
@@ -133,41 +199,45 @@ impl<'a> ColumnBinner<'a> {
                 edges: Box::new(PaddedEdges::new(edges)),
             },
             FeatureBins::Categorical(names) => {
-                let column = table.categorical(feature - table.numeric_names().len());
-                let bin_of: HashMap<&str, u8> = names.iter().map(String::as_str).zip(0u8..).collect();
-                if rows < column.dictionary.len() {
-                    return ColumnBinner::Names { column, bin_of };
-                }
-                let bins = column.dictionary.iter().map(|name| bin_of_name(&bin_of, name)).collect();
-                ColumnBinner::Codes { codes: &column.codes, bins }
+                let bins = names.iter().map(String::as_str).zip(0u8..).collect();
+                ColumnBinner::of_names(table, feature, rows, NameBins::Frequent(bins))
+            }
+            FeatureBins::Encoded { encoding, edges } => {
+                let names = NameBins::Encoded(encoding, Box::new(PaddedEdges::new(edges)));
+                ColumnBinner::of_names(table, feature, rows, names)
             }
         }
+    }
+
+    fn of_names(table: &'a FeatureTable, feature: usize, rows: usize, names: NameBins<'a>) -> Self {
+        let column = table.categorical(feature - table.numeric_names().len());
+        if rows < column.dictionary.len() {
+            return ColumnBinner::Names { column, names };
+        }
+        let bins = column.dictionary.iter().map(|name| names.bin(Some(name))).collect();
+        ColumnBinner::Codes { codes: &column.codes, bins, missing: names.bin(None) }
     }
 
     /// Bins of up to [`BLOCK`] rows.
     fn put(&self, rows: &[u32], out: &mut [u8; BLOCK]) {
         match self {
             ColumnBinner::Numeric { values, edges } => edges.put(values, rows, out),
-            ColumnBinner::Codes { codes, bins } => {
+            ColumnBinner::Codes { codes, bins, missing } => {
                 for (out, &row) in out.iter_mut().zip(rows) {
                     // Missing is beyond the codes.
-                    *out = bins.get(codes[row as usize] as usize).copied().unwrap_or(MISSING_BIN);
+                    *out = bins.get(codes[row as usize] as usize).copied().unwrap_or(*missing);
                 }
             }
-            ColumnBinner::Names { column, bin_of } => {
+            ColumnBinner::Names { column, names } => {
                 for (out, &row) in out.iter_mut().zip(rows) {
-                    *out = match column.codes[row as usize] {
-                        MISSING_CODE => MISSING_BIN,
-                        code => bin_of_name(bin_of, &column.dictionary[code as usize]),
-                    };
+                    *out = names.bin(match column.codes[row as usize] {
+                        MISSING_CODE => None,
+                        code => Some(&column.dictionary[code as usize]),
+                    });
                 }
             }
         }
     }
-}
-
-fn bin_of_name(bin_of: &HashMap<&str, u8>, name: &str) -> u8 {
-    bin_of.get(name).copied().unwrap_or(OTHER_BIN)
 }
 
 /// Edges filled up with infinity to the size of all bins, so that every search takes eight steps without a branch.
@@ -178,6 +248,10 @@ impl PaddedEdges {
         let mut padded = [f64::INFINITY; BINS];
         padded.iter_mut().zip(edges).for_each(|(slot, &edge)| *slot = edge);
         PaddedEdges(padded)
+    }
+
+    fn bin(&self, x: f64) -> u8 {
+        if x.is_nan() { MISSING_BIN } else { self.0.partition_point(|edge| *edge < x) as u8 }
     }
 
     fn put(&self, values: &[f64], rows: &[u32], out: &mut [u8; BLOCK]) {
@@ -252,7 +326,9 @@ mod tests {
 
     fn numeric_bin(edges: &[f64], x: f64) -> u8 {
         let mut out = [0; BLOCK];
-        PaddedEdges::new(edges).put(&[x], &[0], &mut out);
+        let edges = PaddedEdges::new(edges);
+        edges.put(&[x], &[0], &mut out);
+        assert_eq!(edges.bin(x), out[0]);
         out[0]
     }
 

@@ -5,6 +5,7 @@
 //! the same feature names, whatever codes that table gave to its categories.
 
 pub(crate) mod bins;
+pub(crate) mod kept;
 pub(crate) mod linear;
 pub(crate) mod one_hot;
 pub(crate) mod scale;

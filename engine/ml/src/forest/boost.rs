@@ -12,12 +12,12 @@
 use super::cell::{Cell, Moments, Source, Units};
 use super::leafwise::LeafwiseGrower;
 use super::params::GradientBoostingParams;
+use super::prepare::Prepared;
 use super::split::{Noise, Search};
 use super::tree::Tree;
 use super::{draw::Drawable, walk};
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
-use crate::table::FeatureTable;
 use crate::training::TrainingRows;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -126,8 +126,8 @@ impl State {
 impl Boosted {
     /// Fits on rows that the caller has checked.
     pub(crate) fn fit(params: &GradientBoostingParams, training: &TrainingRows<'_>, seed: u64) -> Boosted {
-        let bins = TableBins::fit(training.table, training.rows);
-        let binned = bins.transform(training.table, training.rows);
+        let prepared = Prepared::of(training, params.categories, seed).by_position(training);
+        let Prepared { bins, binned, .. } = prepared;
         let labels: Vec<bool> = training.rows.iter().map(|&row| training.labels[row as usize]).collect();
         let weights = weights(params, training, &labels);
         let (positives, all) = labels.iter().enumerate().fold((0.0, 0.0), |(positives, all), (i, &label)| {
@@ -195,16 +195,21 @@ impl Boosted {
         }
     }
 
-    /// Probability of the label for each of these rows.
-    pub(crate) fn predict_proba(&self, table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
-        let mut scores = walk::sum(&self.trees, &self.bins.transform(table, rows));
+    /// How features become bins.
+    pub(crate) fn bins(&self) -> &TableBins {
+        &self.bins
+    }
+
+    /// Probability of the label for each of these rows of bins.
+    pub(crate) fn predict_proba(&self, binned: &BinnedRows) -> Vec<f64> {
+        let mut scores = walk::sum(&self.trees, binned);
         scores.par_iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-(self.base + *score)).exp()));
         scores
     }
 
     /// The leaf of each row in each tree, row-major.
-    pub(crate) fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
-        walk::apply(&self.trees, &self.bins.transform(table, rows))
+    pub(crate) fn apply(&self, binned: &BinnedRows) -> Vec<u32> {
+        walk::apply(&self.trees, binned)
     }
 
     pub(crate) fn trees(&self) -> &[Tree] {

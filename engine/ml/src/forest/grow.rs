@@ -12,11 +12,14 @@ use crate::encode::bins::BinnedRows;
 use crate::seed::derive;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
 
 /// A leaf's share of positives is drawn towards the tree's by so many rows: pure small leaves are not certain.
 const LEAF_SMOOTHING: f64 = 1.0;
 /// Entries of a node whose sides are worth a task each.
 const TASK: usize = 8_192;
+/// Entries that one task of a parallel partition takes.
+const PARTITION: usize = 32_768;
 
 /// Grows one tree.
 pub(crate) struct Grower<'a, S: Source> {
@@ -88,11 +91,18 @@ impl<S: Source> Grower<'_, S> {
             (self.best_split(&histogram, cell, &mut random), Some(histogram))
         };
         let Some((feature, split)) = found else { return leaf() };
-        let middle = partition::<S>(self.binned, entries, spill, feature, |bin| split.rule.goes_left(bin));
-        let (left, right) = entries.split_at_mut(middle);
-        let (left_spill, right_spill) = spill.split_at_mut(middle);
         let (left_cell, right_cell) = (split.left, cell.minus(split.left));
         let leaves = (self.is_leaf(left_cell, depth + 1), self.is_leaf(right_cell, depth + 1));
+        // Two leaves are known by their cells: no need to know which rows are in which.
+        let middle = match leaves {
+            (true, true) => entries.len(),
+            _ => {
+                let rule = |bin| split.rule.goes_left(bin);
+                partition::<S>(self.binned, entries, spill, feature, rule, self.parallel)
+            }
+        };
+        let (left, right) = entries.split_at_mut(middle);
+        let (left_spill, right_spill) = spill.split_at_mut(middle);
         let (left_histogram, right_histogram) = match histogram {
             None => (None, None),
             Some(histogram) => self.of_children(histogram, left, right, leaves),
@@ -212,26 +222,55 @@ pub(crate) fn better<C>(
 }
 
 /// Brings the entries that go left to the front, both sides in their old order; returns how many they are. `spill` is as
-/// long as `entries`.
+/// long as `entries`. In parallel if there are many and `parallel` says so; the outcome is the same.
 pub(crate) fn partition<S: Source>(
     binned: &BinnedRows,
     entries: &mut [S::Entry],
     spill: &mut [S::Entry],
     feature: usize,
     goes_left: impl Fn(u8) -> bool,
+    parallel: bool,
 ) -> usize {
     let left: [bool; 256] = std::array::from_fn(|bin| goes_left(bin as u8));
+    let goes_left = |entry| left[binned.bins[S::row(entry) * binned.features + feature] as usize];
+    if !parallel || entries.len() < 2 * PARTITION {
+        let middle = divide(entries, spill, goes_left);
+        let rest = entries.len() - middle;
+        entries[middle..].copy_from_slice(&spill[..rest]);
+        return middle;
+    }
+    // Each part divides itself, its left side in place and its right side in its part of the spill; then all are put
+    // together.
+    let parts = entries.par_chunks_mut(PARTITION).zip(spill.par_chunks_mut(PARTITION));
+    let middles: Vec<usize> = parts.map(|(entries, spill)| divide(entries, spill, goes_left)).collect();
+    let mut middle = 0;
+    for (part, &count) in middles.iter().enumerate() {
+        let start = part * PARTITION;
+        entries.copy_within(start..start + count, middle);
+        middle += count;
+    }
+    let mut to = middle;
+    for (part, &count) in middles.iter().enumerate() {
+        let start = part * PARTITION;
+        let rest = PARTITION.min(entries.len() - start) - count;
+        entries[to..to + rest].copy_from_slice(&spill[start..start + rest]);
+        to += rest;
+    }
+    middle
+}
+
+/// Brings the entries that go left to the front and the others to the front of the spill; returns how many go left.
+fn divide<E: Copy>(entries: &mut [E], spill: &mut [E], goes_left: impl Fn(E) -> bool) -> usize {
     let (mut middle, mut spilled) = (0, 0);
     // Written to both sides, counted on one: which one is a coin toss that a branch would lose half of the time.
     for i in 0..entries.len() {
         let entry = entries[i];
-        let goes_left = left[binned.bins[S::row(entry) * binned.features + feature] as usize];
+        let goes_left = goes_left(entry);
         entries[middle] = entry;
         spill[spilled] = entry;
         middle += usize::from(goes_left);
         spilled += usize::from(!goes_left);
     }
-    entries[middle..].copy_from_slice(&spill[..spilled]);
     middle
 }
 
@@ -321,8 +360,23 @@ mod tests {
         let binned = BinnedRows { features: 1, bins: vec![3, 0, 2, 1, 4] };
         let mut entries: Vec<Draw> = (0..5).map(|row| Draw::new(row, 1, false)).collect();
         let mut spill = entries.clone();
-        let middle = partition::<Unweighted>(&binned, &mut entries, &mut spill, 0, |bin| bin < 3);
+        let middle = partition::<Unweighted>(&binned, &mut entries, &mut spill, 0, |bin| bin < 3, true);
         assert_eq!(middle, 3);
         assert_eq!(entries.iter().map(|e| e.row).collect::<Vec<_>>(), [1, 2, 3, 0, 4]);
+    }
+
+    #[test]
+    fn a_partition_in_parallel_is_the_same() {
+        let rows = 3 * PARTITION as u32 + 5;
+        let bins = (0..rows).map(|row| derive(3, u64::from(row)) as u8).collect();
+        let binned = BinnedRows { features: 1, bins };
+        let of = |parallel| {
+            let mut entries: Vec<Draw> = (0..rows).map(|row| Draw::new(row, 1, false)).collect();
+            let mut spill = entries.clone();
+            let rule = |bin| bin % 3 == 1;
+            let middle = partition::<Unweighted>(&binned, &mut entries, &mut spill, 0, rule, parallel);
+            (middle, entries)
+        };
+        assert!(of(true) == of(false));
     }
 }

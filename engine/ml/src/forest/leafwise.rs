@@ -130,7 +130,8 @@ impl<S: Source> LeafwiseGrower<'_, S> {
         let (feature, split) = bud.split.as_ref()?;
         let range = bud.start..bud.end;
         let (entries, spill) = (&mut entries[range.clone()], &mut spill[range]);
-        let middle = partition::<S>(self.binned, entries, spill, *feature, |bin| split.rule.goes_left(bin));
+        let middle =
+            partition::<S>(self.binned, entries, spill, *feature, |bin| split.rule.goes_left(bin), true);
         let child = |start, end, cell, number| Bud {
             start: bud.start + start,
             end: bud.start + end,

@@ -16,26 +16,31 @@ mod grow;
 mod histogram;
 mod leafwise;
 mod params;
+mod prepare;
+mod smartcore;
 mod split;
 mod tree;
 mod walk;
 
-pub use params::{ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+pub use params::{
+    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
+};
 
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
-use crate::table::FeatureTable;
 use crate::training::TrainingRows;
 use cell::{Cell, Draw, Source, Unweighted, Weighted};
 use draw::{Drawable, integer_weights};
 use grow::Grower;
 use params::Growth;
+use prepare::Prepared;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use split::{Noise, Search};
 
 pub(crate) use boost::Boosted;
 pub(crate) use draw::MAX_ROWS;
+pub(crate) use smartcore::Reference;
 pub(crate) use tree::Tree;
 
 /// Rows by which categories are drawn towards the node's share. Chosen, as the price of many categories was, by folds
@@ -65,24 +70,26 @@ struct Fit<'a> {
 impl Forest {
     /// Fits on rows that the caller has checked.
     pub(crate) fn fit(params: &RandomForestParams, training: &TrainingRows<'_>, seed: u64) -> Forest {
-        Forest::fit_trees(params.growth(), params.class_weight, training, seed, Some(params.trees))
+        let (classes, categories) = (params.class_weight, params.categories);
+        Forest::fit_trees(params.growth(), classes, categories, training, seed, Some(params.trees))
     }
 
     /// Fits one tree on every row once; arguments as for [`fit`](Forest::fit).
     pub(crate) fn fit_tree(params: &DecisionTreeParams, training: &TrainingRows<'_>, seed: u64) -> Forest {
-        Forest::fit_trees(params.growth(), params.class_weight, training, seed, None)
+        let (classes, categories) = (params.class_weight, params.categories);
+        Forest::fit_trees(params.growth(), classes, categories, training, seed, None)
     }
 
     fn fit_trees(
         growth: Growth,
         class_weight: ClassWeight,
+        categories: Categories,
         training: &TrainingRows<'_>,
         seed: u64,
         bootstraps: Option<u32>,
     ) -> Forest {
-        let bins = TableBins::fit(training.table, training.rows);
-        let binned = bins.transform(training.table, training.rows);
-        let rows = Drawable { rows: training.rows, labels: training.labels, by_table_row: false };
+        let Prepared { bins, binned, by_table_row } = Prepared::of(training, categories, seed);
+        let rows = Drawable { rows: training.rows, labels: training.labels, by_table_row };
         let classes = rows.class_scale(class_weight);
         let trees = bootstraps.unwrap_or(1);
         let fit = Fit {
@@ -105,7 +112,16 @@ impl Forest {
                     weight / largest * if positive { classes.positive } else { classes.negative }
                 };
                 let weights: Vec<f64> = weights.iter().enumerate().map(by_class).collect();
-                let (integers, units) = integer_weights(&weights);
+                let (mut integers, units) = integer_weights(&weights);
+                if by_table_row {
+                    let mut by_row = vec![0; binned.rows()];
+                    training
+                        .rows
+                        .iter()
+                        .zip(&integers)
+                        .for_each(|(&row, &weight)| by_row[row as usize] = weight);
+                    integers = by_row;
+                }
                 fit.trees(Weighted(&integers), units, trees, seed)
             }
         };
@@ -128,17 +144,22 @@ impl Forest {
         &self.trees
     }
 
-    /// Probability of the label for each of these rows.
-    pub(crate) fn predict_proba(&self, table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
-        let mut sums = walk::sum(&self.trees, &self.bins.transform(table, rows));
+    /// How features become bins.
+    pub(crate) fn bins(&self) -> &TableBins {
+        &self.bins
+    }
+
+    /// Probability of the label for each of these rows of bins.
+    pub(crate) fn predict_proba(&self, binned: &BinnedRows) -> Vec<f64> {
+        let mut sums = walk::sum(&self.trees, binned);
         let count = self.trees.len() as f64;
         sums.iter_mut().for_each(|sum| *sum /= count);
         sums
     }
 
     /// The leaf of each row in each tree, row-major.
-    pub(crate) fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
-        walk::apply(&self.trees, &self.bins.transform(table, rows))
+    pub(crate) fn apply(&self, binned: &BinnedRows) -> Vec<u32> {
+        walk::apply(&self.trees, binned)
     }
 
     /// Share of each feature in the gain of all splits; they sum to 1, or are all 0 where there is no split.

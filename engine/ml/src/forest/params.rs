@@ -34,6 +34,49 @@ impl ClassWeight {
     }
 }
 
+/// What trees make of text columns.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Categories {
+    /// A bin for each of the 254 most frequent, one for the others, one for missing values; a split sends any set of them
+    /// left.
+    #[default]
+    Native,
+    /// As a number: the smoothed log-odds of the label in the category, of the rows that are learned from by the rows of
+    /// the other folds only. Every category of two rows or more has a number of its own.
+    TargetEncoded,
+}
+
+/// Whose trees.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum TreeBackend {
+    /// The engine's own, over histograms.
+    #[default]
+    Tidemill,
+    /// smartcore's, as a reference: scores are 0 or 1, as most trees vote, and no weights are known. Needs the cargo
+    /// feature `smartcore`. Its decision tree tries every feature.
+    Smartcore,
+}
+
+impl TreeBackend {
+    fn validate(self, class_weight: ClassWeight, categories: Categories) -> Result<(), Error> {
+        match self {
+            TreeBackend::Tidemill => Ok(()),
+            TreeBackend::Smartcore if !cfg!(feature = "smartcore") => {
+                bad("backend", "smartcore".into(), "needs a build with the cargo feature `smartcore`")
+            }
+            TreeBackend::Smartcore if class_weight != ClassWeight::Equal => {
+                bad("class_weight", format!("{class_weight:?}"), "smartcore knows no weights: leave it equal")
+            }
+            TreeBackend::Smartcore if categories != Categories::Native => {
+                bad("categories", format!("{categories:?}"), "smartcore takes native categories only")
+            }
+            TreeBackend::Smartcore => Ok(()),
+        }
+    }
+}
+
 /// Settings of a random forest.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -48,6 +91,10 @@ pub struct RandomForestParams {
     pub min_samples_leaf: u32,
     /// How much the rows of a class count.
     pub class_weight: ClassWeight,
+    /// What text columns become.
+    pub categories: Categories,
+    /// Whose trees.
+    pub backend: TreeBackend,
 }
 
 impl Default for RandomForestParams {
@@ -58,6 +105,8 @@ impl Default for RandomForestParams {
             max_features: 0.5,
             min_samples_leaf: 5,
             class_weight: ClassWeight::Equal,
+            categories: Categories::Native,
+            backend: TreeBackend::Tidemill,
         }
     }
 }
@@ -73,6 +122,7 @@ impl RandomForestParams {
             return bad("trees", self.trees.to_string(), "from 1 to 10000");
         }
         self.class_weight.validate()?;
+        self.backend.validate(self.class_weight, self.categories)?;
         self.growth().validate()
     }
 
@@ -97,6 +147,10 @@ pub struct DecisionTreeParams {
     pub min_samples_leaf: u32,
     /// How much the rows of a class count.
     pub class_weight: ClassWeight,
+    /// What text columns become.
+    pub categories: Categories,
+    /// Whose trees.
+    pub backend: TreeBackend,
 }
 
 impl Default for DecisionTreeParams {
@@ -106,6 +160,8 @@ impl Default for DecisionTreeParams {
             max_features: 1.0,
             min_samples_leaf: 5,
             class_weight: ClassWeight::Equal,
+            categories: Categories::Native,
+            backend: TreeBackend::Tidemill,
         }
     }
 }
@@ -118,6 +174,7 @@ impl DecisionTreeParams {
     /// [`Error::BadParameter`] for the first one outside its range.
     pub fn validate(&self) -> Result<(), Error> {
         self.class_weight.validate()?;
+        self.backend.validate(self.class_weight, self.categories)?;
         self.growth().validate()
     }
 
@@ -150,6 +207,8 @@ pub struct GradientBoostingParams {
     pub l2: f64,
     /// How much the rows of a class count.
     pub class_weight: ClassWeight,
+    /// What text columns become.
+    pub categories: Categories,
 }
 
 impl Default for GradientBoostingParams {
@@ -163,6 +222,7 @@ impl Default for GradientBoostingParams {
             min_samples_leaf: 20,
             l2: 0.0,
             class_weight: ClassWeight::Equal,
+            categories: Categories::Native,
         }
     }
 }

@@ -1,0 +1,200 @@
+//! Audits: SELECTs of bad rows. Any row keeps the new version from becoming the table.
+//!
+//! A file of `audits/` is one; `audits = { … }` of a table makes others. An audit is run against the new version, before
+//! it is published, of the last table (in the order of the graph) that it reads: what depends on that one is then not
+//! built either. One that reads inputs only is run for each table that reads one of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use futures::StreamExt;
+use serde::Serialize;
+
+use super::build::{Builder, Joins, Output, only_reading};
+use super::graph::{Graph, Reads, reads};
+use super::input::Progress;
+use crate::error::{Context, Error, Result};
+use crate::project::{BatchJob, SqlFile, TableConfig};
+
+/// Bad rows that an error shows.
+const SHOWN: usize = 3;
+
+/// What an audit found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AuditReport {
+    /// Name of its file, or what it is of: `not_null order_id`.
+    pub audit: String,
+    /// Rows that it found.
+    pub bad_rows: u64,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
+/// An audit and what it reads.
+#[derive(Debug, Clone)]
+pub(super) struct Audit {
+    file: SqlFile,
+    reads: Reads,
+}
+
+/// The audits of each table, by its place in the job.
+///
+/// # Errors
+/// User: an audit that is not one SELECT, or reads what is not there.
+pub(super) fn audits(job: &BatchJob, graph: &Graph) -> Result<Vec<Vec<Audit>>> {
+    let built_in = job.tables.iter().flat_map(built_in);
+    let mut of_table: Vec<Vec<Audit>> = vec![Vec::new(); job.tables.len()];
+    for file in job.audits.iter().cloned().chain(built_in) {
+        let reads = reads(job, &file)?;
+        let last = graph.order.iter().rev().find(|at| reads.tables.contains(at));
+        let gates: BTreeSet<usize> = match last {
+            Some(last) => [*last].into(),
+            None => (0..job.tables.len())
+                .filter(|at| !graph.reads[*at].inputs.is_disjoint(&reads.inputs))
+                .collect(),
+        };
+        if gates.is_empty() {
+            return Err(Error::user(format!("{} reads nothing of the job", file.path))
+                .hint("an audit is a SELECT of bad rows of the job's tables or inputs"));
+        }
+        for at in gates {
+            of_table[at].push(Audit { file: file.clone(), reads: reads.clone() });
+        }
+    }
+    Ok(of_table)
+}
+
+/// Tables that have to be there before a table's audits can be run.
+pub(super) fn waits(audits: &[Audit]) -> impl Iterator<Item = usize> {
+    audits.iter().flat_map(|audit| audit.reads.tables.iter().copied())
+}
+
+/// Inputs that a table's audits read.
+pub(super) fn inputs(audits: &[Audit]) -> impl Iterator<Item = usize> {
+    audits.iter().flat_map(|audit| audit.reads.inputs.iter().copied())
+}
+
+/// The texts of a table's audits: another one is a reason to build the table again.
+pub(super) fn texts(audits: &[Audit]) -> impl Iterator<Item = &str> {
+    audits.iter().map(|audit| audit.file.sql.as_str())
+}
+
+/// The SELECTs that the settings of a table stand for.
+fn built_in(table: &TableConfig) -> Vec<SqlFile> {
+    let name = &table.file.name;
+    let quoted = |column: &str| format!("\"{}\"", column.replace('"', "\"\""));
+    let file = |audit: String, sql: String| SqlFile {
+        path: format!("audit `{audit}` of {name}"),
+        name: audit,
+        description: String::new(),
+        sql,
+    };
+    let audits = &table.audits;
+    let mut files = Vec::new();
+    for column in &audits.not_null {
+        let sql = format!("SELECT * FROM {name} WHERE {} IS NULL", quoted(column));
+        files.push(file(format!("not_null {column}"), sql));
+    }
+    for columns in &audits.unique {
+        let list = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT {list}, count(*) AS times FROM {name} GROUP BY {list} HAVING count(*) > 1");
+        files.push(file(format!("unique {}", columns.join(", ")), sql));
+    }
+    for (column, values) in &audits.accepted_values {
+        let values = values.iter().map(|value| match value {
+            toml::Value::String(text) => format!("'{}'", text.replace('\'', "''")),
+            other => other.to_string(),
+        });
+        let (values, column_name) = (values.collect::<Vec<_>>().join(", "), quoted(column));
+        let sql = format!(
+            "SELECT {column_name}, count(*) AS times FROM {name} WHERE {column_name} NOT IN ({values}) GROUP BY {column_name}"
+        );
+        files.push(file(format!("accepted_values {column}"), sql));
+    }
+    for relation in &audits.relationships {
+        let (other, to) = relation.to.rsplit_once('.').unwrap_or((&relation.to, &relation.column));
+        let (column, to) = (quoted(&relation.column), quoted(to));
+        let sql = format!(
+            "SELECT {column}, count(*) AS times FROM {name} WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT {to} FROM {other} WHERE {to} IS NOT NULL) GROUP BY {column}"
+        );
+        files.push(file(format!("relationships {}", relation.column), sql));
+    }
+    if let Some(count) = &audits.row_count {
+        let bounds = [
+            count.min.map(|min| format!("count(*) < {min}")),
+            count.max.map(|max| format!("count(*) > {max}")),
+        ];
+        let bounds = bounds.into_iter().flatten().collect::<Vec<_>>().join(" OR ");
+        if !bounds.is_empty() {
+            let sql = format!("SELECT count(*) AS rows FROM {name} HAVING {bounds}");
+            files.push(file("row_count".to_owned(), sql));
+        }
+    }
+    files
+}
+
+/// Runs the audits of a table against its new files. All are run; the error is of those that found something.
+///
+/// # Errors
+/// User: an audit's SQL; Data: bad rows.
+pub(super) async fn check(
+    builder: &Builder,
+    table: &str,
+    audits: &[Audit],
+    staged: &Output,
+    reports: &mut Vec<AuditReport>,
+) -> Result<()> {
+    let mut findings = Vec::new();
+    for audit in audits {
+        let start = Instant::now();
+        let place = || audit.file.path.clone();
+        // What it reads is read for itself, not for the table's progress.
+        let session = builder
+            .session(&audit.reads, &Arc::new(Progress::default()), Some((table, staged)), Joins::Hashed)
+            .await?;
+        let frame = session.sql_with_options(&audit.file.sql, only_reading()).await.context_with(place)?;
+        let mut stream = frame.execute_stream().await.context_with(place)?;
+        let (mut bad_rows, mut shown) = (0, Vec::new());
+        while let Some(batch) = stream.next().await {
+            let batch = batch.context_with(place)?;
+            bad_rows += batch.num_rows() as u64;
+            shown.extend(samples(&batch, SHOWN.saturating_sub(shown.len()))?);
+        }
+        reports.push(AuditReport {
+            audit: audit.file.name.clone(),
+            bad_rows,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        if bad_rows > 0 {
+            let rows = if bad_rows == 1 { "row" } else { "rows" };
+            findings.push(format!("{} found {bad_rows} bad {rows}: {}", audit.file.path, shown.join("; ")));
+        }
+    }
+    if findings.is_empty() {
+        return Ok(());
+    }
+    Err(Error::data(findings.join("\n  "))
+        .context(format!("the new version of {table} is not published"))
+        .hint("the table is as it was; mend the input, the SELECT or the audit, and run the job again"))
+}
+
+fn samples(batch: &RecordBatch, count: usize) -> Result<Vec<String>> {
+    let options = FormatOptions::default().with_null("NULL");
+    let schema = batch.schema();
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let row = |at: usize| {
+        let cells = schema.fields().iter().zip(&columns);
+        cells
+            .map(|(field, column)| format!("{}={}", field.name(), column.value(at)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    Ok((0..batch.num_rows().min(count)).map(row).collect())
+}

@@ -1,0 +1,212 @@
+//! One table: its SELECT planned, run and written to the files of a new version.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::graph::Reads;
+use super::input::{Input, Progress, version_table};
+use super::output::{TableWriter, Written};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::lake::Lake;
+use crate::project::{BatchJob, TableConfig};
+use crate::sql::{committed_table, job_session};
+
+/// Batches that the SELECT may be ahead of the writer.
+const AHEAD: usize = 4;
+
+/// What builds have in common.
+#[derive(Debug)]
+pub(super) struct Builder {
+    pub lake: Lake,
+    pub job: BatchJob,
+    /// By their place in the job; those that no selected table reads are not opened.
+    pub inputs: Vec<Option<Arc<Input>>>,
+    pub runtime: Arc<RuntimeEnv>,
+    /// What the runtime has of memory.
+    pub memory_limit_bytes: Option<u64>,
+}
+
+impl Builder {
+    /// A session that knows what a SELECT reads. Tables of the job are as they are committed now, but for `staged`.
+    ///
+    /// # Errors
+    /// User: a table that is read was never built; Storage.
+    pub(super) async fn session(
+        &self,
+        reads: &Reads,
+        progress: &Arc<Progress>,
+        staged: Option<(&str, &Output)>,
+        joins: Joins,
+    ) -> Result<SessionContext> {
+        let mut tables: Vec<(String, Arc<dyn TableProvider>)> = Vec::new();
+        for at in &reads.inputs {
+            let input = self.inputs.get(*at).cloned().flatten();
+            let input = input.ok_or_else(|| Error::internal("an input that was not opened"))?;
+            tables.push((input.config.name.clone(), input.table(progress)));
+        }
+        for at in &reads.tables {
+            let name = &self.job.tables[*at].file.name;
+            tables.push((
+                name.clone(),
+                match staged {
+                    Some((table, output)) if table == name => output.table().await?,
+                    _ => self.committed(name).await?,
+                },
+            ));
+        }
+        let mut config = SessionConfig::new();
+        if let Joins::Sorted = joins {
+            // The fewest that DataFusion joins so: what there is of memory is divided among partitions.
+            // Smaller batches let a sort go on with less.
+            config = config.with_target_partitions(2).with_batch_size(2_048);
+            config.options_mut().optimizer.prefer_hash_join = false;
+        }
+        if let Some(limit) = self.memory_limit_bytes {
+            // A sort sets this aside for its merge before it has a row.
+            let share = usize::try_from(limit / 16).unwrap_or(usize::MAX);
+            let reserved = &mut config.options_mut().execution.sort_spill_reservation_bytes;
+            *reserved = (*reserved).min(share);
+        }
+        job_session(&self.lake, &self.job.schema_name, tables, config, self.runtime.clone())
+    }
+
+    async fn committed(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
+        let full = format!("{}.{name}", self.job.schema_name);
+        committed_table(&self.lake, &self.job.schema_name, &full).await?.ok_or_else(|| {
+            Error::user(format!("the table `{name}` is read but was never built"))
+                .hint(format!("tidemill run {} --select {name}+", self.job.name))
+        })
+    }
+
+    /// Runs a table's SELECT into an empty folder. Where the memory limit does not suffice for joins by hashing, it is
+    /// planned again with joins of sorted rows, which spill.
+    ///
+    /// # Errors
+    /// User: the SQL; Data: a row that cannot be read; Storage: the files; Memory: the limit is too small.
+    pub(super) async fn build(
+        &self,
+        table: &TableConfig,
+        reads: &Reads,
+        progress: &Arc<Progress>,
+        folder: PathBuf,
+    ) -> Result<Output> {
+        let bytes = reads.inputs.iter().filter_map(|at| self.inputs[*at].as_ref()).map(|input| input.bytes());
+        progress.total_bytes.store(bytes.sum(), Ordering::Relaxed);
+        let place = || table.file.path.clone();
+        let first = self.attempt(table, reads, progress, folder.clone(), Joins::Hashed).await;
+        let result = match first {
+            Err(error) if error.kind() == ErrorKind::Memory => {
+                tracing::info!("{}: {error}; planned again with joins of sorted rows", table.file.path);
+                progress.reset();
+                self.attempt(table, reads, progress, folder, Joins::Sorted).await
+            }
+            other => other,
+        };
+        result
+            .map_err(|e| match e.kind() {
+                ErrorKind::Memory => e.hint("give more with --memory-limit"),
+                _ => e,
+            })
+            .context_with(place)
+    }
+
+    async fn attempt(
+        &self,
+        table: &TableConfig,
+        reads: &Reads,
+        progress: &Arc<Progress>,
+        folder: PathBuf,
+        joins: Joins,
+    ) -> Result<Output> {
+        let session = self.session(reads, progress, None, joins).await?;
+        let frame = session.sql_with_options(&table.file.sql, only_reading()).await?;
+        let stream = frame.execute_stream().await?;
+        let writer = TableWriter::new(&folder, stream.schema(), table.format, &table.partition_by)?;
+        let partition_columns = writer.partition_columns();
+        let files = write(stream, writer, progress.clone()).await?;
+        Ok(Output { folder, files, partition_columns })
+    }
+}
+
+/// How joins are planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joins {
+    /// A hash table of one side, in memory.
+    Hashed,
+    /// Both sides sorted, on disk where memory does not suffice.
+    Sorted,
+}
+
+/// What a build has written, before it is a version.
+#[derive(Debug)]
+pub(super) struct Output {
+    /// Where.
+    pub folder: PathBuf,
+    /// The files.
+    pub files: Vec<Written>,
+    /// Columns that are in the names of folders, and their types.
+    pub partition_columns: Vec<(String, String)>,
+}
+
+impl Output {
+    async fn table(&self) -> Result<Arc<dyn TableProvider>> {
+        let own = self.files.iter().filter(|file| !file.is_export);
+        let paths: Vec<PathBuf> =
+            own.map(|file| self.folder.join(&file.folder).join(file.staged_name())).collect();
+        version_table(&paths, &self.partition_columns).await
+    }
+}
+
+/// A job's SQL reads; what it writes is the engine's affair.
+pub(super) fn only_reading() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+/// Writes on a thread of its own what the stream gives.
+async fn write(
+    mut stream: SendableRecordBatchStream,
+    mut writer: TableWriter,
+    progress: Arc<Progress>,
+) -> Result<Vec<Written>> {
+    let (sender, mut receiver) = mpsc::channel::<RecordBatch>(AHEAD);
+    let writing = tokio::task::spawn_blocking(move || {
+        while let Some(rows) = receiver.blocking_recv() {
+            writer.write(&rows)?;
+            progress.rows_out.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
+        }
+        Ok::<_, Error>(writer)
+    });
+    let mut failed = None;
+    while let Some(batch) = stream.next().await {
+        match batch {
+            Ok(rows) => {
+                // The writer has ended where nobody receives: its error is the one to tell.
+                if sender.send(rows).await.is_err() {
+                    break;
+                }
+            }
+            Err(e) => {
+                failed = Some(Error::from(e));
+                break;
+            }
+        }
+    }
+    drop((sender, stream));
+    let writer = writing.await.map_err(|e| Error::internal(format!("the writer ended: {e}")))?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let writer = writer?;
+    tokio::task::spawn_blocking(move || writer.finish())
+        .await
+        .map_err(|e| Error::internal(format!("the writer ended: {e}")))?
+}

@@ -1,0 +1,305 @@
+//! What each SELECT reads, and the order that follows from it.
+//!
+//! Names are found by DataFusion's parser, so comments, CTEs and subqueries are understood. A bare name is a table or an
+//! input of the job; `other_job.table` and `system.table` are tables of the lake as they are when the run begins.
+
+use std::collections::BTreeSet;
+
+use datafusion::common::TableReference;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::Statement as Sql;
+
+use crate::error::{Error, Result};
+use crate::project::{BatchJob, SqlFile, nearest};
+
+/// What one SELECT reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Tables of the job, by their place in [`BatchJob::tables`].
+    pub tables: BTreeSet<usize>,
+    /// Inputs of the job, by their place in [`BatchJob::inputs`].
+    pub inputs: BTreeSet<usize>,
+    /// Tables of other jobs and of the system, `schema.table`.
+    pub others: BTreeSet<String>,
+}
+
+/// Tables of a job with what they read.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// By the place of the table.
+    pub reads: Vec<Reads>,
+    /// Places in an order that builds what is read before what reads it.
+    pub order: Vec<usize>,
+}
+
+impl Graph {
+    /// The graph of a job.
+    ///
+    /// # Errors
+    /// User: a file that is not one SELECT, a name that is neither table nor input (the nearest is named), a cycle (its
+    /// path is shown).
+    pub fn new(job: &BatchJob) -> Result<Graph> {
+        let reads = job.tables.iter().map(|table| reads(job, &table.file)).collect::<Result<Vec<_>>>()?;
+        let order = order(&reads).map_err(|cycle| {
+            let names: Vec<&str> = cycle.iter().map(|at| job.tables[*at].file.name.as_str()).collect();
+            Error::user(format!("the tables read each other in a circle: {}", names.join(" reads ")))
+                .hint("take one of the names out of its SELECT")
+        })?;
+        Ok(Graph { reads, order })
+    }
+
+    /// The tables that `patterns` name, in order: `table`, `table+` (and all that read it), `+table` (and all that it
+    /// reads), `+table+`. Without a pattern, all.
+    ///
+    /// # Errors
+    /// User: there is no such table (the nearest is named).
+    pub fn select(&self, job: &BatchJob, patterns: &[String]) -> Result<Vec<usize>> {
+        let mut chosen = BTreeSet::new();
+        for pattern in patterns {
+            let name = pattern.trim_start_matches('+').trim_end_matches('+');
+            let at = job.tables.iter().position(|table| table.file.name == name).ok_or_else(|| {
+                let names: Vec<&str> = job.tables.iter().map(|table| table.file.name.as_str()).collect();
+                Error::user(format!("`{}` has no table `{name}`", job.name))
+                    .hint(suggestion(name, &names, "tables"))
+            })?;
+            chosen.insert(at);
+            if pattern.starts_with('+') {
+                self.spread(at, &mut chosen, |from, to| self.reads[from].tables.contains(&to));
+            }
+            if pattern.ends_with('+') {
+                self.spread(at, &mut chosen, |from, to| self.reads[to].tables.contains(&from));
+            }
+        }
+        Ok(self.order.iter().copied().filter(|at| patterns.is_empty() || chosen.contains(at)).collect())
+    }
+
+    /// Adds what is reached from `start` over `edge`.
+    fn spread(&self, start: usize, chosen: &mut BTreeSet<usize>, edge: impl Fn(usize, usize) -> bool) {
+        let mut todo = vec![start];
+        let mut seen = BTreeSet::from([start]);
+        while let Some(from) = todo.pop() {
+            for to in 0..self.reads.len() {
+                if edge(from, to) && seen.insert(to) {
+                    todo.push(to);
+                }
+            }
+        }
+        chosen.extend(seen);
+    }
+}
+
+/// What a file's SELECT reads.
+///
+/// # Errors
+/// User: it is not one SELECT, or a name is not known.
+pub fn reads(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
+    find(job, file).map_err(|e| e.context(file.path.clone()))
+}
+
+fn find(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
+    let statement = one_select(&file.sql)?;
+    let (references, _) = resolve_table_references(&statement, true)?;
+    let mut reads = Reads::default();
+    for reference in references {
+        let own = match &reference {
+            TableReference::Bare { .. } => true,
+            TableReference::Partial { schema, .. } | TableReference::Full { schema, .. } => {
+                **schema == job.schema_name
+            }
+        };
+        let name = reference.table();
+        if !own {
+            let schema = reference.schema().unwrap_or_default();
+            reads.others.insert(format!("{schema}.{name}"));
+        } else if let Some(at) = job.tables.iter().position(|table| table.file.name == name) {
+            reads.tables.insert(at);
+        } else if let Some(at) = job.inputs.iter().position(|input| input.name == name) {
+            reads.inputs.insert(at);
+        } else {
+            let names: Vec<&str> = job.tables.iter().map(|table| table.file.name.as_str()).collect();
+            let inputs = job.inputs.iter().map(|input| input.name.as_str());
+            let names: Vec<&str> =
+                names.into_iter().chain(inputs).filter(|known| *known != file.name).collect();
+            return Err(Error::user(format!("there is no table or input `{name}`")).hint(suggestion(
+                name,
+                &names,
+                "tables and inputs",
+            )));
+        }
+    }
+    Ok(reads)
+}
+
+/// The one SELECT of a text.
+///
+/// # Errors
+/// User: it is something else, or several.
+pub fn one_select(sql: &str) -> Result<Statement> {
+    let mut statements = DFParser::parse_sql(sql)?;
+    match (statements.pop_front(), statements.is_empty()) {
+        (Some(statement @ Statement::Statement(_)), true) if matches!(&statement, Statement::Statement(sql) if matches!(**sql, Sql::Query(_))) => {
+            Ok(statement)
+        }
+        _ => Err(Error::user("a file of a job's SQL is one SELECT")
+            .hint("each table is a file of its own, named as the table")),
+    }
+}
+
+fn suggestion(name: &str, names: &[&str], what: &str) -> String {
+    match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? The {what} are: {}", names.join(", ")),
+        None => format!("the {what} are: {}", names.join(", ")),
+    }
+}
+
+/// Places so that each comes behind what it reads, as the files are sorted where both may; else a cycle, its first
+/// place again at the end.
+fn order(reads: &[Reads]) -> std::result::Result<Vec<usize>, Vec<usize>> {
+    let mut order = Vec::new();
+    while order.len() < reads.len() {
+        let next = (0..reads.len())
+            .find(|at| !order.contains(at) && reads[*at].tables.iter().all(|read| order.contains(read)));
+        let Some(next) = next else { return Err(cycle(reads, &order)) };
+        order.push(next);
+    }
+    Ok(order)
+}
+
+/// Each place that is left reads another that is left: following them comes back.
+fn cycle(reads: &[Reads], done: &[usize]) -> Vec<usize> {
+    let mut path: Vec<usize> = Vec::new();
+    let mut at = (0..reads.len()).find(|at| !done.contains(at));
+    while let Some(here) = at {
+        if let Some(start) = path.iter().position(|seen| *seen == here) {
+            path.drain(..start);
+            path.push(here);
+            return path;
+        }
+        path.push(here);
+        at = reads[here].tables.iter().copied().find(|read| !done.contains(read));
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::project::{InputConfig, OnError, TableConfig};
+
+    fn job(tables: &[(&str, &str)]) -> BatchJob {
+        let table = |(name, sql): &(&str, &str)| TableConfig {
+            file: SqlFile::new(&format!("sql/j/{name}.sql"), sql.to_string()),
+            format: Default::default(),
+            partition_by: Vec::new(),
+            audits: Default::default(),
+        };
+        let input = InputConfig {
+            name: "orders".into(),
+            path: None,
+            format: None,
+            types: BTreeMap::new(),
+            types_text: BTreeMap::new(),
+            encoding: None,
+            row_number: None,
+            on_error: OnError::Fail,
+            forms: None,
+        };
+        BatchJob {
+            name: "my-job".into(),
+            schema_name: "my_job".into(),
+            description: String::new(),
+            sql_folder: "sql/j".into(),
+            inputs: vec![input],
+            tables: tables.iter().map(table).collect(),
+            audits: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn names_are_found_wherever_a_select_may_have_them() {
+        let job = job(&[
+            (
+                "a",
+                "WITH orders AS (SELECT * FROM orders) SELECT (SELECT max(x) FROM my_job.b) FROM orders -- c",
+            ),
+            ("b", "SELECT 1 AS x FROM other.t JOIN system.metrics ON true"),
+        ]);
+        let graph = Graph::new(&job).unwrap();
+        assert_eq!(graph.order, [1, 0]);
+        assert_eq!((&graph.reads[0].inputs, &graph.reads[0].tables), (&[0].into(), &[1].into()));
+        assert_eq!(graph.reads[1].others, ["other.t".to_owned(), "system.metrics".to_owned()].into());
+    }
+
+    #[test]
+    fn a_cycle_shows_its_path_and_an_unknown_name_the_nearest() {
+        let error = Graph::new(&job(&[
+            ("a", "SELECT * FROM b"),
+            ("b", "SELECT * FROM c"),
+            ("c", "SELECT * FROM b, orders"),
+        ]));
+        let error = error.unwrap_err().to_string();
+        assert!(error.ends_with("in a circle: b reads c reads b"), "{error}");
+        let error = Graph::new(&job(&[("a", "SELECT * FROM order")])).unwrap_err();
+        assert_eq!(error.to_string(), "sql/j/a.sql: there is no table or input `order`");
+        assert_eq!(error.next_step(), Some("did you mean `orders`? The tables and inputs are: orders"));
+        let error = Graph::new(&job(&[("a", "SELECT * FROM a")])).unwrap_err();
+        assert!(error.to_string().ends_with("a reads a"), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_one_select() {
+        for sql in ["SELECT 1; SELECT 2", "DROP TABLE x", "", "CREATE TABLE a AS SELECT 1"] {
+            let error = Graph::new(&job(&[("a", sql)])).unwrap_err();
+            assert!(error.to_string().starts_with("sql/j/a.sql: "), "{sql}: {error}");
+        }
+        let error = Graph::new(&job(&[("a", "SELEC 1")])).unwrap_err();
+        assert!(error.to_string().starts_with("sql/j/a.sql: not SQL: "), "{error}");
+    }
+
+    #[test]
+    fn a_plus_takes_what_is_before_or_behind() {
+        let job = job(&[
+            ("a", "SELECT * FROM orders"),
+            ("b", "SELECT * FROM a"),
+            ("c", "SELECT * FROM b"),
+            ("d", "SELECT * FROM orders"),
+        ]);
+        let graph = Graph::new(&job).unwrap();
+        let chosen = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|p| p.to_string()).collect();
+            let places = graph.select(&job, &patterns).unwrap();
+            places.iter().map(|at| job.tables[*at].file.name.clone()).collect::<String>()
+        };
+        assert_eq!(chosen(&[]), "abcd");
+        assert_eq!(chosen(&["b"]), "b");
+        assert_eq!(chosen(&["+b"]), "ab");
+        assert_eq!(chosen(&["b+"]), "bc");
+        assert_eq!(chosen(&["+b+", "d"]), "abcd");
+        let error = graph.select(&job, &["e+".into()]).unwrap_err();
+        assert!(error.next_step().unwrap().contains("a, b, c, d"), "{error}");
+    }
+
+    proptest! {
+        /// Edges that go from a greater place to a smaller one make no cycle, however the places are called.
+        #[test]
+        fn what_has_no_cycle_is_ordered(edges in proptest::collection::vec((0usize..12, 0usize..12), 0..40)) {
+            let mut reads = vec![Reads::default(); 12];
+            for (a, b) in edges {
+                if a != b {
+                    // Places are scrambled, so that the order of the files is not the answer.
+                    reads[a.max(b) * 7 % 12].tables.insert(a.min(b) * 7 % 12);
+                }
+            }
+            let order = order(&reads).unwrap();
+            let place = |table: usize| order.iter().position(|at| *at == table).unwrap();
+            for (at, read) in reads.iter().enumerate() {
+                prop_assert!(read.tables.iter().all(|read| place(*read) < place(at)));
+            }
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The bytes of a file as UTF-8 text: decompressed, whatever the file is called, and decoded.
+//!
+//! A compression is recognised by the first bytes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind as IoKind, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
+
+use crate::error::{Error, Result};
+use crate::project::nearest;
+
+/// Bytes decompressed at a time.
+const BUFFER_BYTES: usize = 1 << 17;
+
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::batch) enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, also of several members.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+    /// bzip2.
+    Bzip2,
+    /// xz.
+    Xz,
+    /// An archive of one file.
+    Zip,
+}
+
+impl Compression {
+    fn of(first: &[u8]) -> Compression {
+        match first {
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Compression::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+            [b'P', b'K', 3, 4, ..] => Compression::Zip,
+            _ => Compression::None,
+        }
+    }
+
+    /// A command that tells whether such a file is whole.
+    fn check_command(self) -> Option<&'static str> {
+        match self {
+            Compression::None => None,
+            Compression::Gzip => Some("gzip -t"),
+            Compression::Zstd => Some("zstd -t"),
+            Compression::Bzip2 => Some("bzip2 -t"),
+            Compression::Xz => Some("xz -t"),
+            Compression::Zip => Some("unzip -t"),
+        }
+    }
+}
+
+/// A file open at its first byte of text.
+pub(in crate::batch) struct Opened {
+    /// What it holds.
+    pub text: Box<dyn BufRead + Send>,
+    /// How it is compressed.
+    pub compression: Compression,
+}
+
+/// The encoding that a job names; UTF-8 where it names none.
+///
+/// # Errors
+/// User: there is none of that name.
+pub(in crate::batch) fn encoding(label: Option<&str>) -> Result<&'static Encoding> {
+    let Some(label) = label else { return Ok(UTF_8) };
+    Encoding::for_label(label.as_bytes()).ok_or_else(|| {
+        let known =
+            ["utf-8", "windows-1252", "iso-8859-1", "iso-8859-15", "windows-1251", "utf-16le", "shift_jis"];
+        let near = nearest(label, known.into_iter()).map(|near| format!("did you mean `{near}`? "));
+        Error::user(format!("there is no encoding `{label}`")).hint(format!(
+            "{}the names are those of https://encoding.spec.whatwg.org, such as {}",
+            near.unwrap_or_default(),
+            known.join(", ")
+        ))
+    })
+}
+
+/// Counts what is read of the file itself, for a progress bar.
+struct Counted {
+    file: File,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Opens a file; `bytes` counts what is read of it.
+///
+/// # Errors
+/// User: it is not there, or a folder; Data: it cannot be read.
+pub(in crate::batch) fn open(
+    path: &Path,
+    encoding: &'static Encoding,
+    bytes: Arc<AtomicU64>,
+) -> Result<Opened> {
+    let file = File::open(path)
+        .and_then(|file| if file.metadata()?.is_dir() { Err(IoKind::IsADirectory.into()) } else { Ok(file) });
+    let file = file.map_err(|e| cannot_open(path, &e))?;
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, Counted { file, bytes });
+    let first = file.fill_buf().map_err(|e| broken(path, Compression::None, 0, &e))?;
+    let compression = Compression::of(first);
+    let unreadable = |e: std::io::Error| broken(path, compression, 0, &e);
+    let plain: Box<dyn Read + Send> = match compression {
+        Compression::None if encoding == UTF_8 => return Ok(Opened { text: Box::new(file), compression }),
+        Compression::None => Box::new(file),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(file).map_err(unreadable)?),
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
+        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(file)),
+        Compression::Zip => unzip(path, file.into_inner())?,
+    };
+    let text: Box<dyn BufRead + Send> = if encoding == UTF_8 {
+        Box::new(BufReader::with_capacity(BUFFER_BYTES, plain))
+    } else {
+        let decoded = Decoded {
+            source: BufReader::with_capacity(BUFFER_BYTES, plain),
+            decoder: encoding.new_decoder(),
+            encoding,
+            ended: false,
+        };
+        Box::new(BufReader::with_capacity(BUFFER_BYTES, decoded))
+    };
+    Ok(Opened { text, compression })
+}
+
+/// Text of another encoding as UTF-8.
+struct Decoded<R> {
+    source: BufReader<R>,
+    decoder: Decoder,
+    encoding: &'static Encoding,
+    ended: bool,
+}
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while !self.ended {
+            let raw = self.source.fill_buf()?;
+            let last = raw.is_empty();
+            let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(raw, buffer, last);
+            self.source.consume(read);
+            if let DecoderResult::Malformed(..) = result {
+                let what = format!("a byte that {} does not have", self.encoding.name());
+                return Err(std::io::Error::new(IoKind::InvalidData, what));
+            }
+            self.ended = last && result == DecoderResult::InputEmpty;
+            if written > 0 || result == DecoderResult::OutputFull {
+                return Ok(written);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// The one file of an archive, checked against its checksum at the end.
+struct Unzipped<R> {
+    inner: R,
+    checksum: crc32fast::Hasher,
+    expected: u32,
+}
+
+impl<R: Read> Read for Unzipped<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.checksum.update(&buffer[..read]);
+        if read == 0 && !buffer.is_empty() && self.checksum.clone().finalize() != self.expected {
+            return Err(std::io::Error::new(IoKind::InvalidData, "the checksum is another"));
+        }
+        Ok(read)
+    }
+}
+
+fn unzip(path: &Path, counted: Counted) -> Result<Box<dyn Read + Send>> {
+    let damaged = |e: String| broken(path, Compression::Zip, 0, &std::io::Error::other(e));
+    let Counted { mut file, bytes } = counted;
+    let (start, size, expected, method) = {
+        let mut archive = zip::ZipArchive::new(&file).map_err(|e| damaged(e.to_string()))?;
+        let names: Vec<String> =
+            archive.file_names().filter(|name| !name.ends_with('/')).map(String::from).collect();
+        let [name] = names.as_slice() else {
+            return Err(Error::user(format!("{} holds {} files", path.display(), names.len()))
+                .hint("unpack it, or pack the one file that is meant"));
+        };
+        let entry = archive.by_name(name).map_err(|e| damaged(e.to_string()))?;
+        (entry.data_start(), entry.compressed_size(), entry.crc32(), entry.compression())
+    };
+    file.seek(SeekFrom::Start(start)).map_err(|e| damaged(e.to_string()))?;
+    let packed = BufReader::with_capacity(BUFFER_BYTES, Counted { file, bytes }.take(size));
+    let checksum = crc32fast::Hasher::new();
+    match method {
+        zip::CompressionMethod::Stored => Ok(Box::new(Unzipped { inner: packed, checksum, expected })),
+        zip::CompressionMethod::Deflated => {
+            Ok(Box::new(Unzipped { inner: DeflateDecoder::new(packed), checksum, expected }))
+        }
+        other => Err(Error::user(format!("{} is packed by {other:?}", path.display()))
+            .hint("pack it by deflate, as zip does, or unpack it")),
+    }
+}
+
+fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
+    match error.kind() {
+        IoKind::NotFound => Error::user(format!("there is no file {}", path.display()))
+            .hint("--input NAME=FILE names another; data/README.md says where the real sets are had"),
+        IoKind::IsADirectory => {
+            Error::user(format!("{} is a folder", path.display())).hint("--input names a file")
+        }
+        _ => Error::user(format!("cannot open {}: {error}", path.display())),
+    }
+}
+
+/// A file that cannot be read on behind a line.
+pub(in crate::batch) fn broken(
+    path: &Path,
+    compression: Compression,
+    line: u64,
+    reason: &std::io::Error,
+) -> Error {
+    let error = Error::data(format!("cannot read {} after line {line}: {reason}", path.display()));
+    if reason.kind() == IoKind::InvalidData && compression == Compression::None {
+        return error.hint("the job says the encoding: encoding = \"windows-1252\", say");
+    }
+    match compression.check_command() {
+        None => error,
+        Some(check) => error.hint(format!(
+            "the file is cut off or damaged: `{check} {}` checks it; fetch it again",
+            path.display()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn read(bytes: &[u8], label: Option<&str>) -> Result<(String, Compression)> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let mut opened = open(file.path(), encoding(label)?, Arc::default())?;
+        let mut text = String::new();
+        opened.text.read_to_string(&mut text).map_err(|e| broken(file.path(), opened.compression, 0, &e))?;
+        Ok((text, opened.compression))
+    }
+
+    fn packed(compression: Compression, text: &[u8]) -> Vec<u8> {
+        match compression {
+            Compression::None => text.to_owned(),
+            Compression::Gzip => {
+                // Two members, as `cat a.gz b.gz` makes.
+                let (a, b) = text.split_at(text.len() / 2);
+                let pack = |part: &[u8]| {
+                    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                    encoder.write_all(part).unwrap();
+                    encoder.finish().unwrap()
+                };
+                [pack(a), pack(b)].concat()
+            }
+            Compression::Zstd => zstd::encode_all(text, 1).unwrap(),
+            Compression::Bzip2 => {
+                let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+                encoder.write_all(text).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Xz => {
+                let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+                encoder.write_all(text).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Zip => {
+                let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+                let options = zip::write::SimpleFileOptions::default()
+                    .compression_method(zip::CompressionMethod::Deflated);
+                writer.start_file("a/b.csv", options).unwrap();
+                writer.write_all(text).unwrap();
+                writer.finish().unwrap().into_inner()
+            }
+        }
+    }
+
+    #[test]
+    fn every_compression_is_recognised_and_one_that_is_cut_off_is_an_error() {
+        let text: String = (0..5_000).map(|n| format!("{n},{}\n", n * n)).collect();
+        use Compression::{Bzip2, Gzip, None, Xz, Zip, Zstd};
+        for compression in [None, Gzip, Zstd, Bzip2, Xz, Zip] {
+            let bytes = packed(compression, text.as_bytes());
+            assert_eq!(read(&bytes, Option::None).unwrap(), (text.clone(), compression));
+            if compression != None {
+                let error = read(&bytes[..bytes.len() * 2 / 3], Option::None).unwrap_err();
+                assert!(error.next_step().unwrap().contains("-t "), "{compression:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_in_a_zip_is_seen() {
+        let mut bytes = packed(Compression::Zip, "x,y\n".repeat(500).as_bytes());
+        // In the data, behind the header of 30 bytes and the name of 7.
+        bytes[42] ^= 4;
+        assert!(read(&bytes, None).is_err());
+    }
+
+    #[test]
+    fn other_encodings_become_utf_8_and_what_they_lack_is_an_error() {
+        assert_eq!(read(b"caf\xe9 \x80", Some("windows-1252")).unwrap().0, "café €");
+        assert_eq!(read(b"\xff\xfea\0\xe9\0", Some("utf-16le")).unwrap().0, "aé");
+        let long = [b"\xe9".repeat(300_000), b"x".to_vec()].concat();
+        assert_eq!(read(&long, Some("latin1")).unwrap().0, "é".repeat(300_000) + "x");
+        let error = read(b"a\x81\xff", Some("shift_jis")).unwrap_err();
+        assert!(error.to_string().contains("Shift_JIS"), "{error}");
+        let error = read(b"", Some("windows-1525")).unwrap_err();
+        assert!(error.next_step().unwrap().contains("`windows-1252`"), "{error}");
+    }
+}

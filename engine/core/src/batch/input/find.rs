@@ -1,0 +1,193 @@
+//! Which files an input's path stands for: one file, a glob's, or those of a folder with `column=value` folders in it.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, io_error};
+use crate::project::nearest;
+
+/// A file with the columns that its folders give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::batch) struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// `(column, value)` of each `column=value` folder on the way to it.
+    pub partition: Vec<(String, String)>,
+}
+
+/// The files of a path, sorted by name.
+///
+/// # Errors
+/// User: there is none; one is there twice, with and without a compression.
+pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
+    let path = Path::new(text);
+    let files = if path.is_dir() {
+        walk(path)?
+    } else if path.exists() || !text.contains(['*', '?', '[']) {
+        // A name that happens to hold a `[` is a name first.
+        vec![Found { path: path.to_owned(), partition: Vec::new() }]
+    } else {
+        globbed(text)?
+    };
+    if let [only] = files.as_slice()
+        && !only.path.exists()
+    {
+        return Err(missing(&only.path));
+    }
+    if files.is_empty() {
+        return Err(
+            Error::user(format!("there is no file in {text}")).hint("--input NAME=FILE names another")
+        );
+    }
+    let same = |a: &Found, b: &Found| {
+        let (a, b) = (a.path.to_string_lossy(), b.path.to_string_lossy());
+        b.strip_prefix(a.as_ref()).is_some_and(|rest| rest.starts_with('.'))
+    };
+    if let Some(both) = files.windows(2).find(|pair| same(&pair[0], &pair[1])) {
+        return Err(Error::user(format!(
+            "{} and {} look like the same rows twice",
+            both[0].path.display(),
+            both[1].path.display()
+        ))
+        .hint("name one of them with --input, or move the other away"));
+    }
+    Ok(files)
+}
+
+fn globbed(text: &str) -> Result<Vec<Found>> {
+    let paths = glob::glob(text)
+        .map_err(|e| Error::user(format!("`{text}` is no pattern of files: {e}")))?
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|e| Error::storage(format!("cannot list {text}: {e}")))?;
+    let mut files: Vec<Found> = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            files.extend(walk(&path)?);
+        } else {
+            files.push(Found { path, partition: Vec::new() });
+        }
+    }
+    if files.is_empty() {
+        return Err(missing(Path::new(text)));
+    }
+    Ok(files)
+}
+
+/// Files under a folder, but hidden ones and those that begin with `_`.
+fn walk(folder: &Path) -> Result<Vec<Found>> {
+    let mut files = Vec::new();
+    let mut todo = vec![(folder.to_owned(), Vec::new())];
+    while let Some((place, partition)) = todo.pop() {
+        for entry in std::fs::read_dir(&place).map_err(|e| io_error("list", &place, &e))? {
+            let entry = entry.map_err(|e| io_error("list", &place, &e))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(['.', '_']) {
+                continue;
+            }
+            let mut partition = partition.clone();
+            if entry.path().is_dir() {
+                partition.extend(folder_value(&name));
+                todo.push((entry.path(), partition));
+            } else {
+                files.push(Found { path: entry.path(), partition });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    if let Some(odd) = files.iter().find(|file| !names(file).eq(names(&files[0]))) {
+        return Err(Error::user(format!(
+            "{} and {} are in folders of other columns",
+            files[0].path.display(),
+            odd.path.display()
+        ))
+        .hint("all files of a folder are in `column=value` folders of the same columns"));
+    }
+    Ok(files)
+}
+
+/// What a folder `column=value` says. `%XX` is a byte of either.
+pub(in crate::batch) fn folder_value(name: &str) -> Option<(String, String)> {
+    let (column, value) = name.split_once('=')?;
+    Some((decoded(column), decoded(value)))
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let hex = behind.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &behind[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn names(file: &Found) -> impl Iterator<Item = &String> {
+    file.partition.iter().map(|(column, _)| column)
+}
+
+/// There is no such file: the nearest name in its folder is offered.
+fn missing(path: &Path) -> Error {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let wanted = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    let advice = "--input NAME=FILE names another; data/README.md says where the real sets are had";
+    let error = Error::user(format!("there is no file {}", path.display()));
+    match nearest(&wanted, names.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{}`? {advice}", folder.join(near).display())),
+        None => error.hint(advice),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "a\n").unwrap();
+        }
+        folder
+    }
+
+    fn found(folder: &tempfile::TempDir, pattern: &str) -> Result<Vec<String>> {
+        let files = find(folder.path().join(pattern).to_str().unwrap())?;
+        let name = |f: &Found| f.path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
+        Ok(files.iter().map(|f| format!("{}{:?}", name(f), f.partition)).collect())
+    }
+
+    #[test]
+    fn a_file_a_glob_and_a_folder_of_values() {
+        let folder =
+            folder(&["a1.csv", "b[1].csv", "h/y=2/m=1/x.csv", "h/y=1/m=2/x.csv", "h/.hidden", "h/_x"]);
+        assert_eq!(found(&folder, "a1.csv").unwrap(), ["a1.csv[]"]);
+        assert_eq!(found(&folder, "b[1].csv").unwrap(), ["b[1].csv[]"]);
+        assert_eq!(found(&folder, "a*.csv*").unwrap(), ["a1.csv[]"]);
+        assert_eq!(
+            found(&folder, "h").unwrap(),
+            [r#"h/y=1/m=2/x.csv[("y", "1"), ("m", "2")]"#, r#"h/y=2/m=1/x.csv[("y", "2"), ("m", "1")]"#]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_or_there_twice_is_an_error() {
+        let folder = folder(&["orders.csv", "orders.csv.gz", "h/y=1/a.csv", "h/b.csv"]);
+        let error = found(&folder, "order.csv").unwrap_err();
+        assert!(error.next_step().unwrap().contains("orders.csv`?"), "{error}");
+        assert!(found(&folder, "orders.csv*").unwrap_err().to_string().contains("the same rows twice"));
+        assert!(found(&folder, "h").unwrap_err().to_string().contains("other columns"));
+        assert!(found(&folder, "x*.csv").is_err());
+    }
+}

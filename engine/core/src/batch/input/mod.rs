@@ -1,0 +1,410 @@
+//! Inputs: files whose columns are known, as tables for SQL.
+//!
+//! ```text
+//! path ──find──> files ──header──> Input ──┬─ scan: decompress, decode, parse, a thread a file ──> rows
+//!                                          └─ where a row is bad: read again, slowly, by line and cell
+//! ```
+//!
+//! The way of the good rows is Arrow's CSV reader, which names neither line nor cell. Only when it refuses something is
+//! the file read a second time by [`strict`], which finds the place, or sets the bad rows aside.
+
+pub(in crate::batch) mod bytes;
+mod csv;
+mod find;
+mod forms;
+mod json;
+mod parquet;
+mod scan;
+mod strict;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use encoding_rs::Encoding;
+use serde::{Deserialize, Serialize};
+
+pub(in crate::batch) use strict::parse as parse_cells;
+
+use crate::error::{Error, Result, io_error};
+use crate::project::{InputConfig, InputFormat, OnError, nearest};
+use crate::sql::files_table;
+
+/// An input with its files found and its columns known.
+#[derive(Debug, Clone)]
+pub(super) struct Input {
+    /// What the job says of it.
+    pub config: InputConfig,
+    /// Its files, in order.
+    pub files: Vec<InputFile>,
+    /// Columns: those of the files, the row number, those of the folders.
+    pub schema: SchemaRef,
+    /// How its text is encoded.
+    encoding: &'static Encoding,
+    /// How many of the columns are the files' own.
+    own_columns: usize,
+}
+
+/// One file of an input.
+#[derive(Debug, Clone)]
+pub(super) struct InputFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Size as it lies there.
+    pub bytes: u64,
+    format: InputFormat,
+    /// `(column, value)` of its folders.
+    partition: Vec<(String, String)>,
+    /// Its headings.
+    header: Vec<String>,
+}
+
+impl InputFile {
+    /// Everything that decides its rows but its content.
+    pub(super) fn kind(&self) -> (InputFormat, &[(String, String)]) {
+        (self.format, &self.partition)
+    }
+
+    /// Reads the file to its end, or until `send` wants no more, and reports what it gave.
+    fn read(
+        &self,
+        config: &InputConfig,
+        columns: &csv::Columns<'_>,
+        progress: &Progress,
+        send: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<()> {
+        let (mut rows, mut letters) = (0, Vec::new());
+        let aside = (config.on_error == OnError::DeadLetter).then_some(&mut letters);
+        let to_end = match self.format {
+            InputFormat::Csv | InputFormat::Tsv => csv::read(columns, progress, &mut rows, aside, send),
+            InputFormat::Json => json::read(columns, progress, &mut rows, aside, send),
+            InputFormat::Parquet => parquet::read(columns, progress, &mut rows, send),
+        }?;
+        if !to_end {
+            return Ok(());
+        }
+        let dead = letters.len() as u64;
+        let dropped = (dead > 0).then(|| Dropped { reason: "dead letter".to_owned(), rows: dead });
+        let report = InputReport {
+            input: config.name.clone(),
+            path: self.path.display().to_string(),
+            form: None,
+            bytes: self.bytes,
+            rows_read: rows + dead,
+            rows_out: rows,
+            dropped: dropped.into_iter().collect(),
+        };
+        progress.report(report, letters);
+        Ok(())
+    }
+}
+
+/// What one input gave to one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputReport {
+    /// Name of the input.
+    pub input: String,
+    /// The file.
+    pub path: String,
+    /// The form that the file has, where the input comes in forms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
+    /// Size of the file as it lies there.
+    pub bytes: u64,
+    /// Rows read: `rows_out` and all dropped.
+    pub rows_read: u64,
+    /// Rows that the SELECT was given.
+    pub rows_out: u64,
+    /// The others, by reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Dropped>,
+}
+
+/// Rows that are not in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Why, `duplicate id` say.
+    pub reason: String,
+    /// How many.
+    pub rows: u64,
+}
+
+/// A row that could not be read, in an input that sets such rows aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeadLetter {
+    /// The file.
+    pub path: String,
+    /// Its line there.
+    pub line: u64,
+    /// The row.
+    pub payload: Vec<u8>,
+    /// What is wrong with it.
+    pub error: String,
+}
+
+/// What has been read for one table so far, and of how much.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of the files that have been read.
+    pub bytes: Arc<AtomicU64>,
+    /// Bytes of all files.
+    pub total_bytes: AtomicU64,
+    /// Rows that have come out of the files.
+    pub rows: AtomicU64,
+    /// Rows that have been written.
+    pub rows_out: AtomicU64,
+    reports: Mutex<Vec<(InputReport, Vec<DeadLetter>)>>,
+}
+
+impl Progress {
+    /// More rows have come out of a file.
+    fn add_rows(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// A file has been read to its end. One that a SELECT reads twice is reported once.
+    fn report(&self, report: InputReport, letters: Vec<DeadLetter>) {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |known: &InputReport| known.input == report.input && known.path == report.path;
+        match reports.iter_mut().find(|(known, _)| same(known)) {
+            Some((known, _)) if known.rows_read >= report.rows_read => {}
+            Some(known) => *known = (report, letters),
+            None => reports.push((report, letters)),
+        }
+    }
+
+    /// Forgets what was read, before a second attempt.
+    pub(super) fn reset(&self) {
+        for counter in [&*self.bytes, &self.rows, &self.rows_out] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// What each file has given and its dead letters, in the order of inputs and files.
+    pub(super) fn take_reports(&self, inputs: &[Arc<Input>]) -> Vec<(InputReport, Vec<DeadLetter>)> {
+        let mut reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
+        let place = |report: &InputReport| {
+            let input = inputs.iter().position(|input| input.config.name == report.input);
+            let file = input.map(|at| {
+                inputs[at].files.iter().position(|file| file.path.to_string_lossy() == report.path)
+            });
+            (input, file)
+        };
+        reports.sort_by_key(|(report, _)| place(report));
+        reports
+    }
+}
+
+impl Input {
+    /// Finds the files and reads their headers. `given` are the files of `--input`, instead of the job's path.
+    ///
+    /// # Errors
+    /// User: no file, no header, a typed column that the file lacks (the nearest is named); Data: unreadable.
+    pub(super) async fn open(config: &InputConfig, given: Option<&[PathBuf]>, job: &str) -> Result<Input> {
+        let encoding = bytes::encoding(config.encoding.as_deref())?;
+        let found = match (given, &config.path) {
+            (Some(paths), _) => {
+                let mut all = Vec::new();
+                for path in paths {
+                    all.extend(find::find(&path.to_string_lossy())?);
+                }
+                all
+            }
+            (None, Some(path)) => find::find(path)?,
+            (None, None) => {
+                return Err(Error::user(format!(
+                    "`{job}` has no file to read for its input `{}`",
+                    config.name
+                ))
+                .hint(format!("tidemill run {job} --input {}=FILE…", config.name)));
+            }
+        };
+        let mut files = Vec::with_capacity(found.len());
+        for found in found {
+            let bytes = std::fs::metadata(&found.path).map_err(|e| io_error("read", &found.path, &e))?.len();
+            let format = match config.format {
+                Some(format) => format,
+                None if config.forms.is_some() => InputFormat::Csv,
+                None => format_of(&found.path)?,
+            };
+            files.push(InputFile {
+                path: found.path,
+                bytes,
+                format,
+                partition: found.partition,
+                header: Vec::new(),
+            });
+        }
+        if let Some(forms) = &config.forms {
+            let schema = forms::schema(forms, &files).await?;
+            let own_columns = schema.fields().len();
+            return Ok(Input { config: config.clone(), files, schema, encoding, own_columns });
+        }
+        let own = Input::own_fields(config, encoding, &mut files)?;
+        let own_columns = own.len();
+        let mut fields = own;
+        fields.extend(config.row_number.iter().map(|name| Field::new(name, DataType::Int64, false)));
+        let folders = files.first().map(|file| file.partition.clone()).unwrap_or_default();
+        for (column, _) in folders {
+            let kind = config.types.get(&column).cloned().unwrap_or(DataType::Utf8);
+            fields.push(Field::new(column, kind, true));
+        }
+        for (at, field) in fields.iter().enumerate() {
+            if fields[..at].iter().any(|other| other.name() == field.name()) {
+                return Err(Error::user(format!("there are two columns `{}`", field.name()))
+                    .context(files.first().map(|file| file.path.display().to_string()).unwrap_or_default())
+                    .hint("rename one of them in the file, or the job's row_number"));
+            }
+        }
+        if let Some(typed) = config.types.keys().find(|typed| !fields.iter().any(|f| f.name() == *typed)) {
+            let near = nearest(typed, fields.iter().map(|field| field.name().as_str()));
+            let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+            return Err(Error::user(format!("there is no column `{typed}`, which the job gives a type"))
+                .context(
+                    files.first().map(|file| format!("{}, line 1", file.path.display())).unwrap_or_default(),
+                )
+                .hint(match near {
+                    Some(near) => format!("did you mean `{near}`? The columns are: {}", names.join(", ")),
+                    None => format!("the columns are: {}", names.join(", ")),
+                }));
+        }
+        Ok(Input {
+            config: config.clone(),
+            files,
+            schema: Arc::new(Schema::new(fields)),
+            encoding,
+            own_columns,
+        })
+    }
+
+    /// The columns of the first file. The others have them too, in any order.
+    fn own_fields(
+        config: &InputConfig,
+        encoding: &'static Encoding,
+        files: &mut [InputFile],
+    ) -> Result<Vec<Field>> {
+        let mut own: Vec<Field> = Vec::new();
+        for (at, file) in files.iter_mut().enumerate() {
+            let fields = match file.format {
+                InputFormat::Csv | InputFormat::Tsv => {
+                    file.header = csv::header(file, encoding)?;
+                    let kind = |name: &String| config.types.get(name).cloned().unwrap_or(DataType::Utf8);
+                    file.header.iter().map(|name| Field::new(name, kind(name), true)).collect()
+                }
+                // An object may leave out a field.
+                InputFormat::Json if at > 0 => continue,
+                InputFormat::Json => json::fields(config, file, encoding)?,
+                InputFormat::Parquet => parquet::fields(config, file)?,
+            };
+            if at == 0 {
+                own = fields;
+            }
+        }
+        let Some((first, others)) = files.split_first() else { return Ok(own) };
+        if let Some(other) = others.iter().find(|other| other.format != first.format) {
+            return Err(Error::user("the files of an input are all written alike")
+                .context(other.path.display().to_string()));
+        }
+        for other in others.iter().filter(|other| !other.header.is_empty()) {
+            if let Some(missing) = first.header.iter().find(|name| !other.header.contains(name)) {
+                let near = nearest(missing, other.header.iter().map(String::as_str));
+                return Err(Error::user(format!(
+                    "there is no column `{missing}`, which {} has",
+                    first.path.display()
+                ))
+                .context(format!("{}, line 1", other.path.display()))
+                .hint(match near {
+                    Some(near) => format!("is it `{near}`? All files of an input have the same columns"),
+                    None => "all files of an input have the same columns".to_owned(),
+                }));
+            }
+        }
+        Ok(own)
+    }
+
+    /// The input as a table; `progress` is told what is read.
+    pub(super) fn table(self: &Arc<Input>, progress: &Arc<Progress>) -> Arc<dyn TableProvider> {
+        Arc::new(scan::InputTable::new(self.clone(), progress.clone()))
+    }
+
+    /// Size of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// The files of a table's version as a table again. Columns that are in the names of their folders come last.
+///
+/// # Errors
+/// Storage: a file cannot be read.
+pub(crate) async fn version_table(
+    paths: &[PathBuf],
+    partition_columns: &[(String, String)],
+) -> Result<Arc<dyn TableProvider>> {
+    if partition_columns.is_empty() {
+        return files_table(paths).await;
+    }
+    let mut types = std::collections::BTreeMap::new();
+    for (column, kind) in partition_columns {
+        let kind = kind.parse().map_err(|e| Error::corrupt(format!("the type of `{column}`: {e}")))?;
+        types.insert(column.clone(), kind);
+    }
+    let files = paths.iter().map(|path| {
+        let folders = path.parent().into_iter().flat_map(std::path::Path::iter);
+        let named = folders.filter_map(|name| find::folder_value(&name.to_string_lossy()));
+        // Folders further up may hold a `=` too.
+        let named: Vec<(String, String)> =
+            named.collect::<Vec<_>>().into_iter().rev().take(partition_columns.len()).rev().collect();
+        let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
+        let format = InputFormat::Parquet;
+        Ok(InputFile { path: path.clone(), bytes, format, partition: named, header: Vec::new() })
+    });
+    let mut files = files.collect::<Result<Vec<_>>>()?;
+    let config = InputConfig {
+        name: String::new(),
+        path: None,
+        format: Some(InputFormat::Parquet),
+        types,
+        types_text: Default::default(),
+        encoding: None,
+        row_number: None,
+        on_error: OnError::Fail,
+        forms: None,
+    };
+    let encoding = bytes::encoding(None)?;
+    let mut fields = Input::own_fields(&config, encoding, &mut files)?;
+    let own_columns = fields.len();
+    for (column, _) in partition_columns {
+        fields.push(Field::new(column, config.types.get(column).cloned().unwrap_or(DataType::Utf8), true));
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let input = Input { config, files, schema, encoding, own_columns };
+    Ok(Arc::new(input).table(&Arc::default()))
+}
+
+/// The format that a file's name says, before the ending of a compression.
+fn format_of(path: &std::path::Path) -> Result<InputFormat> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let plain = [".gz", ".zst", ".bz2", ".xz", ".zip"]
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(&name);
+    match plain.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("csv") => Ok(InputFormat::Csv),
+        Some("tsv" | "tab") => Ok(InputFormat::Tsv),
+        Some("json" | "jsonl" | "ndjson") => Ok(InputFormat::Json),
+        Some("parquet") => Ok(InputFormat::Parquet),
+        _ => Err(Error::user(format!("the name of {} does not say how it is written", path.display()))
+            .hint("say it in the job: format = \"csv\", \"tsv\", \"json\" or \"parquet\"")),
+    }
+}
+
+/// An error of ours on its way through DataFusion. `Error::from` takes it out again.
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

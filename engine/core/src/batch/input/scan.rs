@@ -1,0 +1,167 @@
+//! An input as a table of DataFusion: a partition a file, with an estimate of rows, by which joins choose their sides.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+};
+
+use super::csv::Columns;
+use super::{Input, Progress, external, forms};
+
+/// Batches that a reading thread may be ahead.
+const AHEAD: usize = 4;
+/// What a byte of a compressed file becomes, about.
+const EXPANSION: usize = 4;
+/// Bytes of a cell, about.
+const CELL_BYTES: usize = 12;
+
+/// An input for one statement.
+#[derive(Debug)]
+pub(super) struct InputTable {
+    input: Arc<Input>,
+    progress: Arc<Progress>,
+}
+
+impl InputTable {
+    pub(super) fn new(input: Arc<Input>, progress: Arc<Progress>) -> InputTable {
+        InputTable { input, progress }
+    }
+}
+
+#[async_trait]
+impl TableProvider for InputTable {
+    fn schema(&self) -> SchemaRef {
+        self.input.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all = || (0..self.input.schema.fields().len()).collect();
+        let projection: Vec<usize> = projection.cloned().unwrap_or_else(all);
+        let schema: Arc<Schema> = Arc::new(self.input.schema.project(&projection)?);
+        // Forms are read in the order of the files: the first row of a key stays.
+        let partitions = if self.input.config.forms.is_some() { 1 } else { self.input.files.len() };
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema.clone()),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Ok(Arc::new(InputScan {
+            input: self.input.clone(),
+            progress: self.progress.clone(),
+            projection,
+            schema,
+            properties: Arc::new(properties),
+        }))
+    }
+}
+
+/// The files of an input, being read.
+#[derive(Debug)]
+struct InputScan {
+    input: Arc<Input>,
+    progress: Arc<Progress>,
+    projection: Vec<usize>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+}
+
+impl DisplayAs for InputScan {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InputScan: {} ({} files)", self.input.config.name, self.input.files.len())
+    }
+}
+
+impl ExecutionPlan for InputScan {
+    fn name(&self) -> &'static str {
+        "InputScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), AHEAD);
+        let (input, progress, projection, schema, sender) = (
+            self.input.clone(),
+            self.progress.clone(),
+            self.projection.clone(),
+            self.schema.clone(),
+            stream.tx(),
+        );
+        if input.config.forms.is_some() {
+            stream.spawn(async move {
+                forms::read(&input, &progress, &sender, &projection).await.map_err(external)
+            });
+            return Ok(stream.build());
+        }
+        stream.spawn_blocking(move || {
+            let Some(file) = input.files.get(partition) else { return Ok(()) };
+            let columns = Columns::new(&input, file, &projection, schema);
+            let mut send = |batch| sender.blocking_send(Ok(batch)).is_ok();
+            file.read(&input.config, &columns, &progress, &mut send).map_err(external)
+        });
+        Ok(stream.build())
+    }
+
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        let bytes = match partition {
+            Some(at) => self.input.files.get(at).map_or(0, |file| file.bytes),
+            None => self.input.bytes(),
+        };
+        let cells = self.input.schema.fields().len().max(1);
+        let bytes = usize::try_from(bytes).map_err(|e| DataFusionError::External(Box::new(e)))? * EXPANSION;
+        let rows = bytes / (cells * CELL_BYTES);
+        statistics.num_rows = Precision::Inexact(rows.max(1));
+        statistics.total_byte_size = Precision::Inexact(bytes * self.projection.len() / cells);
+        Ok(Arc::new(statistics))
+    }
+}

@@ -1,0 +1,199 @@
+//! A CSV file read slowly, cell by cell: to say which row is bad and why, or to set the bad rows aside.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::{filter, nullif};
+use arrow::csv::ReaderBuilder;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+
+use super::csv::{Columns, Refused, delimiter};
+use super::{DeadLetter, Progress};
+use crate::batch::csv_file::{BadRow, CsvFile, LINE};
+use crate::error::{Error, Result};
+
+/// The error of the first bad row; what the fast way said if none is found.
+pub(super) fn explain(columns: &Columns<'_>, refused: Refused) -> Error {
+    match refused {
+        Refused::Other(error) => error,
+        Refused::Row(reason) => first_error(columns)
+            .unwrap_or_else(|| Error::data(reason).context(columns.path().display().to_string())),
+    }
+}
+
+/// The error of the first row that cannot be read; `None` if all can.
+pub(super) fn first_error(columns: &Columns<'_>) -> Option<Error> {
+    look(columns).err()
+}
+
+fn open(columns: &Columns<'_>) -> Result<(CsvFile, Vec<Option<usize>>)> {
+    let file = CsvFile::open_as(columns.path(), delimiter(columns.format()), columns.encoding())?;
+    let places = (0..file.header().len()).map(Some).collect();
+    Ok((file, places))
+}
+
+fn look(columns: &Columns<'_>) -> Result<()> {
+    let (mut file, places) = open(columns)?;
+    let schema = columns.file_schema();
+    let typed = columns.typed()?;
+    while let Some(rows) = file.next_at(&places, None)? {
+        let bad = typed.iter().filter_map(|at| {
+            let (row, reason) =
+                first_bad(rows.text.column(*at).as_string::<i32>(), schema.field(*at).data_type())?;
+            Some((row, *at, reason))
+        });
+        if let Some((row, at, reason)) = bad.min() {
+            let line = rows.text.column_by_name(LINE).and_then(|lines| lines.as_primitive_opt::<Int64Type>());
+            let line = line.map_or(0, |lines| lines.value(row));
+            let place =
+                format!("{}, line {line}, column {}", columns.path().display(), schema.field(at).name());
+            return Err(Error::data(reason).context(place).hint(
+                "mend the cell, or empty it: an empty cell is a null; or leave the column as text in the job; or on_error = \"dead_letter\"",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The first cell that is no such value.
+fn first_bad(cells: &StringArray, kind: &DataType) -> Option<(usize, String)> {
+    parse(cells, kind).err()?;
+    (0..cells.len()).find_map(|row| Some((row, parse(&cells.slice(row, 1), kind).err()?)))
+}
+
+/// Reads a file from its row `skip` on and gives the good rows to `send`; the others are dead letters. `rows` counts the
+/// good ones.
+///
+/// # Errors
+/// Data: a file that cannot be read on (cut off, or a quote that is not closed).
+pub(super) fn read_rest(
+    columns: &Columns<'_>,
+    progress: &Progress,
+    rows: &mut u64,
+    letters: &mut Vec<DeadLetter>,
+    send: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<bool> {
+    let (mut file, places) = open(columns)?;
+    let schema = columns.file_schema();
+    let (wanted, typed) = (columns.of_file()?, columns.typed()?);
+    // The rows that the fast way gave out are the first good ones.
+    let mut skip = usize::try_from(*rows).unwrap_or(usize::MAX);
+    let path = columns.path().display().to_string();
+    loop {
+        let mut bad: Vec<BadRow> = Vec::new();
+        let Some(read) = file.next_at(&places, Some(&mut bad))? else { break };
+        letters.extend(bad.into_iter().map(|bad| DeadLetter {
+            path: path.clone(),
+            line: bad.line,
+            payload: bad.payload,
+            error: bad.column.map_or(bad.reason.clone(), |column| format!("column {column}: {}", bad.reason)),
+        }));
+        let past = skip.min(read.text.num_rows());
+        skip -= past;
+        let text = read.text.slice(past, read.text.num_rows() - past);
+        let numbers = &read.numbers[past..];
+        let mut reasons: Vec<Option<String>> = vec![None; text.num_rows()];
+        let mut parsed: Vec<Option<ArrayRef>> = vec![None; schema.fields().len()];
+        for at in wanted.iter().chain(&typed) {
+            if parsed[*at].is_none() {
+                let cells = text.column(*at).as_string::<i32>();
+                parsed[*at] = Some(parse_good(cells, schema.field(*at), &mut reasons)?);
+            }
+        }
+        let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
+        let lines = text.column_by_name(LINE).and_then(|lines| lines.as_primitive_opt::<Int64Type>());
+        for (at, reason) in reasons.iter().enumerate().filter_map(|(at, reason)| Some((at, reason.as_ref()?)))
+        {
+            letters.push(DeadLetter {
+                path: path.clone(),
+                line: lines.map_or(0, |lines| u64::try_from(lines.value(at)).unwrap_or(0)),
+                payload: joined(&text, at, delimiter(columns.format())),
+                error: reason.clone(),
+            });
+        }
+        let own = wanted.iter().filter_map(|at| parsed[*at].as_ref());
+        let own = own.map(|column| Ok(filter(column, &good)?)).collect::<Result<Vec<_>>>()?;
+        let kept = good.true_count();
+        let numbers = || -> Int64Array {
+            numbers.iter().zip(&good).filter(|(_, good)| *good == Some(true)).map(|(n, _)| *n).collect()
+        };
+        let batch = columns.complete(&own, kept, numbers)?;
+        *rows += kept as u64;
+        progress.add_rows(kept as u64);
+        if kept > 0 && !send(batch) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The cells as their type, bad ones null with a reason.
+fn parse_good(cells: &StringArray, field: &Field, reasons: &mut [Option<String>]) -> Result<ArrayRef> {
+    let kind = field.data_type();
+    if let Ok(parsed) = parse(cells, kind) {
+        return Ok(parsed);
+    }
+    let mut bad = vec![false; cells.len()];
+    for (row, bad) in bad.iter_mut().enumerate() {
+        if let Err(reason) = parse(&cells.slice(row, 1), kind) {
+            *bad = true;
+            reasons[row].get_or_insert(format!("column {}: {reason}", field.name()));
+        }
+    }
+    let emptied = nullif(cells, &BooleanArray::from(bad))?;
+    parse(emptied.as_string::<i32>(), kind).map_err(Error::internal)
+}
+
+/// A row as its file has it, but for quotes that it did not need.
+fn joined(text: &RecordBatch, row: usize, delimiter: u8) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+    let cells = text.columns().iter().filter_map(|column| column.as_string_opt::<i32>());
+    let cells = cells.map(|cells| if cells.is_null(row) { "" } else { cells.value(row) });
+    // Writing into memory does not fail.
+    let _ = writer.write_record(cells);
+    let mut bytes = writer.into_inner().unwrap_or_default();
+    bytes.truncate(bytes.trim_ascii_end().len());
+    bytes
+}
+
+/// The cells as Arrow's CSV reader makes them, so that what is bad here is what is bad there.
+///
+/// # Errors
+/// What a cell is not.
+pub(in crate::batch) fn parse(cells: &StringArray, kind: &DataType) -> std::result::Result<ArrayRef, String> {
+    let mut text = Vec::new();
+    for cell in cells.iter() {
+        // The first cell keeps a row of an empty one from being a blank line.
+        let quoted = cell.map(|cell| format!("\"{}\"", cell.replace('"', "\"\""))).unwrap_or_default();
+        writeln!(text, "x,{quoted}").map_err(|e| e.to_string())?;
+    }
+    let fields = vec![Field::new("x", DataType::Utf8, true), Field::new("cell", kind.clone(), true)];
+    let mut reader = ReaderBuilder::new(Arc::new(Schema::new(fields)))
+        .with_batch_size(cells.len().max(1))
+        .with_projection(vec![1])
+        .build(text.as_slice())
+        .map_err(|e| e.to_string())?;
+    match reader.next() {
+        Some(Ok(batch)) => Ok(batch.column(0).clone()),
+        Some(Err(_)) => {
+            let cell = cells.iter().flatten().next().unwrap_or_default();
+            Err(format!("`{cell}` is no {}", words(kind)))
+        }
+        None => Ok(arrow::array::new_empty_array(kind)),
+    }
+}
+
+/// A type as the job writes it.
+fn words(kind: &DataType) -> String {
+    match kind {
+        DataType::Int32 => "INT".into(),
+        DataType::Int64 => "BIGINT".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Date32 => "DATE (YYYY-MM-DD)".into(),
+        DataType::Timestamp(..) => "TIMESTAMP (YYYY-MM-DD hh:mm:ss)".into(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision},{scale})"),
+        other => other.to_string(),
+    }
+}

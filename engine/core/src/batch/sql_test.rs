@@ -1,0 +1,269 @@
+//! Unit tests of a job's SQL: rows in, rows out.
+//!
+//! ```text
+//! sql/olist/tests/late_orders/orders.csv           rows of the input `orders`
+//! sql/olist/tests/late_orders/wide.csv             rows of the table `wide`, instead of those that its SELECT makes
+//! sql/olist/tests/late_orders/expected_rfm.csv     what `rfm` must be then
+//! ```
+//!
+//! A table that is neither given nor expected is made by its SELECT, if it is read. Cells of inputs have the types of the
+//! job; `heading::TYPE` in the header gives another, and gives a table's columns theirs (text without). What is expected
+//! is compared column by column as far as it has columns, rows in any order, floats to nine digits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::execution::context::SessionConfig;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use serde::Serialize;
+
+use super::build::only_reading;
+use super::graph::Graph;
+use super::input::parse_cells;
+use crate::error::{Context, Error, Result};
+use crate::lake::Lake;
+use crate::project::{BatchJob, Project, sql_type};
+use crate::sql::job_session;
+
+const EXPECTED: &str = "expected_";
+
+/// What came of one test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SqlTestReport {
+    /// Name of its folder.
+    pub test: String,
+    /// The table.
+    pub table: String,
+    /// Rows that were expected.
+    pub expected_rows: u64,
+    /// Rows that came.
+    pub rows: u64,
+    /// Lines that differ: `-` expected and not there, `+` there and not expected. Empty where the test has passed.
+    pub diff: Vec<String>,
+}
+
+/// The files of a test, by their names without `.csv`.
+type Files = BTreeMap<String, (String, String)>;
+
+/// Runs the tests of a job, or those with a name that is in `only`.
+///
+/// # Errors
+/// User: there is no test, or one whose files do not say enough; the SQL.
+pub async fn test(project: &Project, job: &BatchJob, only: &[String]) -> Result<Vec<SqlTestReport>> {
+    let folder = format!("{}/tests/", job.sql_folder);
+    let mut tests: BTreeMap<String, Files> = BTreeMap::new();
+    for path in project.list(&job.sql_folder)? {
+        let inside = path.strip_prefix(&folder).and_then(|rest| rest.split_once('/'));
+        if let Some((test, name)) = inside.and_then(|(test, file)| Some((test, file.strip_suffix(".csv")?))) {
+            let text = project.read(&path)?;
+            tests.entry(test.to_owned()).or_default().insert(name.to_owned(), (path.clone(), text));
+        }
+    }
+    let names: Vec<String> = tests.keys().cloned().collect();
+    if let Some(unknown) = only.iter().find(|name| !names.contains(name)) {
+        return Err(Error::user(format!("`{}` has no test `{unknown}`", job.name))
+            .hint(format!("the tests are: {}", names.join(", "))));
+    }
+    tests.retain(|name, _| only.is_empty() || only.contains(name));
+    if tests.is_empty() {
+        return Err(Error::user(format!("`{}` has no tests", job.name))
+            .hint(format!("a test is a folder {folder}NAME with INPUT.csv files and expected_TABLE.csv")));
+    }
+    let graph = Graph::new(job)?;
+    let mut reports = Vec::new();
+    for (name, files) in tests {
+        let place = || format!("{folder}{name}");
+        reports.extend(one(job, &graph, &name, files).await.context_with(place)?);
+    }
+    Ok(reports)
+}
+
+async fn one(job: &BatchJob, graph: &Graph, name: &str, files: Files) -> Result<Vec<SqlTestReport>> {
+    let mut rows: BTreeMap<String, Arc<dyn TableProvider>> = BTreeMap::new();
+    let mut expected = Vec::new();
+    for (file, (path, text)) in &files {
+        if let Some(table) = file.strip_prefix(EXPECTED) {
+            if job.table(table).is_none() {
+                return Err(Error::user(format!("the job has no table `{table}`")).context(path.clone()));
+            }
+            expected.push((table, path, text));
+            continue;
+        }
+        if !job.inputs.iter().any(|input| &input.name == file) && job.table(file).is_none() {
+            return Err(Error::user(format!("the job has no input or table `{file}`")).context(path.clone()));
+        }
+        let batch = given(job, file, text).context_with(|| path.clone())?;
+        rows.insert(file.clone(), Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?));
+    }
+    if expected.is_empty() {
+        return Err(Error::user("no file says what is expected").hint("expected_TABLE.csv does"));
+    }
+    for at in needed(job, graph, &rows, &expected) {
+        let table = &job.tables[at];
+        let reads = &graph.reads[at];
+        let inputs = reads.inputs.iter().map(|input| &job.inputs[*input].name);
+        let names = inputs.chain(reads.tables.iter().map(|read| &job.tables[*read].file.name));
+        let mut own = Vec::new();
+        for read in names {
+            let provider = rows.get(read).ok_or_else(|| {
+                Error::user(format!("there is no {read}.csv, which {} reads", table.file.name))
+                    .hint("its header alone will do where it is to have no rows")
+            })?;
+            own.push((read.clone(), provider.clone()));
+        }
+        let config = SessionConfig::new().with_target_partitions(1);
+        let nowhere = Lake::new(std::path::PathBuf::from("/nonexistent/lake"));
+        let session = job_session(&nowhere, &job.schema_name, own, config, Arc::new(RuntimeEnv::default()))?;
+        let place = || table.file.path.clone();
+        let frame = session.sql_with_options(&table.file.sql, only_reading()).await.context_with(place)?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await.context_with(place)?;
+        rows.insert(table.file.name.clone(), Arc::new(MemTable::try_new(schema, vec![batches])?));
+    }
+    let mut reports = Vec::new();
+    for (table, path, text) in expected {
+        let Some(got) = rows.get(table) else { return Err(Error::internal("a table that was not made")) };
+        let context = datafusion::prelude::SessionContext::new();
+        let frame = context.read_table(got.clone())?;
+        let schema = frame.schema().as_arrow().clone();
+        let batches = frame.collect().await?;
+        let got = arrow::compute::concat_batches(&Arc::new(schema), &batches)?;
+        let (diff, expected_rows) = compare(&got, text).context_with(|| path.clone())?;
+        reports.push(SqlTestReport {
+            test: name.to_owned(),
+            table: table.to_owned(),
+            expected_rows,
+            rows: got.num_rows() as u64,
+            diff,
+        });
+    }
+    Ok(reports)
+}
+
+/// The tables that have to be made, in order: what is expected, and what that reads and is not given.
+fn needed(
+    job: &BatchJob,
+    graph: &Graph,
+    given: &BTreeMap<String, Arc<dyn TableProvider>>,
+    expected: &[(&str, &String, &String)],
+) -> Vec<usize> {
+    let mut needed = vec![false; job.tables.len()];
+    for at in graph.order.iter().rev() {
+        let name = job.tables[*at].file.name.as_str();
+        needed[*at] |= expected.iter().any(|(table, ..)| *table == name);
+        needed[*at] &= !given.contains_key(name);
+        if needed[*at] {
+            graph.reads[*at].tables.iter().for_each(|read| needed[*read] = true);
+        }
+    }
+    graph.order.iter().copied().filter(|at| needed[*at]).collect()
+}
+
+/// Headings without their types, the types, and the cells by column.
+type Cells = (Vec<String>, Vec<Option<DataType>>, Vec<StringArray>);
+
+fn cells(text: &str) -> Result<Cells> {
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    let wrong = |e: csv::Error| Error::user(format!("not CSV: {e}"));
+    let (mut names, mut types) = (Vec::new(), Vec::new());
+    for heading in reader.headers().map_err(wrong)? {
+        let (name, kind) = match heading.trim().split_once("::") {
+            Some((name, kind)) => (name, Some(sql_type(name, kind)?)),
+            None => (heading.trim(), None),
+        };
+        names.push(name.to_owned());
+        types.push(kind);
+    }
+    let mut columns: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
+    for record in reader.records() {
+        let record = record.map_err(wrong)?;
+        for (column, cell) in columns.iter_mut().zip(&record) {
+            column.push((!cell.is_empty()).then(|| cell.to_owned()));
+        }
+    }
+    Ok((names, types, columns.into_iter().map(StringArray::from).collect()))
+}
+
+/// The rows that a file gives.
+fn given(job: &BatchJob, name: &str, text: &str) -> Result<RecordBatch> {
+    let input = job.inputs.iter().find(|input| input.name == name);
+    let (names, types, columns) = cells(text)?;
+    let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+    for ((heading, kind), cells) in names.iter().zip(types).zip(&columns) {
+        let of_job = || input.and_then(|input| input.types.get(heading).cloned());
+        let kind = kind.or_else(of_job).unwrap_or(DataType::Utf8);
+        let array = parse_cells(cells, &kind)
+            .map_err(|reason| Error::user(reason).context(format!("column {heading}")))?;
+        fields.push(Field::new(heading, kind, true));
+        arrays.push(array);
+    }
+    if let Some(number) =
+        input.and_then(|input| input.row_number.as_ref()).filter(|name| !names.contains(name))
+    {
+        let rows = columns.first().map_or(0, |column| column.len()) as i64;
+        fields.push(Field::new(number, DataType::Int64, false));
+        arrays.push(Arc::new(Int64Array::from_iter_values(1..=rows)));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+/// The rows that differ, and how many were expected.
+fn compare(got: &RecordBatch, expected: &str) -> Result<(Vec<String>, u64)> {
+    let (names, _, columns) = cells(expected)?;
+    let expected_rows = columns.first().map_or(0, |column| column.len());
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for (name, cells) in names.iter().zip(&columns) {
+        let column = got.column_by_name(name).ok_or_else(|| {
+            let schema = got.schema();
+            let all: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            Error::user(format!("the table has no column `{name}`"))
+                .hint(format!("its columns are: {}", all.join(", ")))
+        })?;
+        // Read as what the column is, so that `3` and `3.00` are one number. What is no such value differs.
+        let read: ArrayRef = match parse_cells(cells, column.data_type()) {
+            Ok(read) => read,
+            Err(_) => Arc::new(cells.clone()),
+        };
+        ours.push(words(column)?);
+        theirs.push(words(&read)?);
+    }
+    let row = |columns: &[Vec<String>], at: usize| {
+        columns.iter().map(|column| column[at].as_str()).collect::<Vec<_>>().join(",")
+    };
+    // How often a row is there more than it was expected.
+    let mut balance: BTreeMap<String, i64> = BTreeMap::new();
+    (0..got.num_rows()).for_each(|at| *balance.entry(row(&ours, at)).or_default() += 1);
+    (0..expected_rows).for_each(|at| *balance.entry(row(&theirs, at)).or_default() -= 1);
+    let mut diff = Vec::new();
+    for (row, times) in balance.into_iter().filter(|(_, times)| *times != 0) {
+        let sign = if times < 0 { '-' } else { '+' };
+        (0..times.abs()).for_each(|_| diff.push(format!("{sign} {row}")));
+    }
+    if !diff.is_empty() {
+        diff.insert(0, format!("  {}", names.join(",")));
+    }
+    Ok((diff, expected_rows as u64))
+}
+
+/// The cells as text, nulls empty, floats to nine digits.
+fn words(column: &ArrayRef) -> Result<Vec<String>> {
+    if column.data_type().is_floating() {
+        let floats = cast(column, &DataType::Float64)?;
+        let floats = floats.as_primitive::<Float64Type>();
+        let word = |cell: Option<f64>| cell.map(|cell| nine_digits(cell).to_string()).unwrap_or_default();
+        return Ok(floats.iter().map(word).collect());
+    }
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(column, &options)?;
+    Ok((0..column.len()).map(|at| formatter.value(at).to_string()).collect())
+}
+
+fn nine_digits(value: f64) -> f64 {
+    format!("{value:.8e}").parse().unwrap_or(value)
+}

@@ -1,0 +1,305 @@
+//! Versions of a job's tables: each build is a folder of its own, and a link says which one counts.
+//!
+//! ```text
+//! lake/olist/_versions/wide/.building/        written and fsynced           nobody sees it
+//! lake/olist/_versions/wide/00000007/         renamed
+//! lake/olist/_checkpoint/commits/7.json       created                       from here on `tidemill sql` reads version 7
+//! lake/olist/wide -> _versions/wide/00000007  the link replaced by a rename: so does a plain glob
+//! ```
+//!
+//! A glob sees one version, whole, at every moment: the link is replaced by one rename. What a crash leaves undone is
+//! done, or cleared away, by the next run before anything else. The number of a version is that of its commit. The last
+//! [`KEPT`] versions of a table stay.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::ErrorKind as IoKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{
+    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt64Array, new_null_array,
+};
+use arrow::datatypes::{DataType, TimeUnit};
+
+use super::input::DeadLetter;
+use super::output::Written;
+use crate::checkpoint::records::FORMAT;
+use crate::checkpoint::{BatchCounts, Build, Commit, FileEntry, RecordList, query_id, take_lock};
+use crate::decode::dead_letters_schema;
+use crate::error::{Result, io_error};
+use crate::lake::{Lake, batch_file_name};
+use crate::table::publish::{retire, roll_forward, stage, sync_folder};
+use crate::table::write::parquet_bytes;
+
+/// Versions of a table that stay, with the one that counts.
+pub const KEPT: usize = 10;
+const VERSIONS: &str = "_versions";
+const BUILDING: &str = ".building";
+
+/// The tables of one job, held by this run until dropped.
+#[derive(Debug)]
+pub(super) struct Versions {
+    lake: Lake,
+    schema_name: String,
+    commits: RecordList<Commit>,
+    /// The newest commit of each table, by its name in SQL; and the number of the next.
+    state: Mutex<State>,
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct State {
+    newest: BTreeMap<String, Commit>,
+    next: u64,
+}
+
+/// What becomes a version.
+#[derive(Debug)]
+pub(super) struct NewVersion {
+    /// The files, written to the folder of [`Versions::begin`].
+    pub files: Vec<Written>,
+    /// What they were made of.
+    pub build: Build,
+    /// What became of the rows.
+    pub counts: BatchCounts,
+    /// Rows that could not be read.
+    pub letters: Vec<DeadLetter>,
+}
+
+impl Versions {
+    /// Opens the versions of a job, and ends what an earlier run has begun.
+    ///
+    /// # Errors
+    /// Held: another run of the job; Storage; Corrupt.
+    pub(super) fn open(lake: &Lake, schema_name: &str) -> Result<Versions> {
+        let checkpoint = lake.checkpoint(schema_name);
+        fs::create_dir_all(&checkpoint).map_err(|e| io_error("create", &checkpoint, &e))?;
+        let lock = take_lock(&checkpoint)?;
+        let commits = RecordList::<Commit>::open(checkpoint.join("commits"))?;
+        let numbers = commits.numbers()?;
+        let mut newest = BTreeMap::new();
+        let mut known = BTreeSet::new();
+        for number in numbers.clone() {
+            let commit = commits.read(number)?;
+            if let Some(table) = table_of(&commit) {
+                known.insert((table.clone(), number));
+                newest.insert(table, commit);
+            }
+        }
+        let versions = Versions {
+            lake: lake.clone(),
+            schema_name: schema_name.to_owned(),
+            commits,
+            state: Mutex::new(State { newest, next: numbers.end }),
+            _lock: lock,
+        };
+        versions.recover(&known)?;
+        Ok(versions)
+    }
+
+    /// Removes what has no commit; makes the newest commits visible.
+    fn recover(&self, known: &BTreeSet<(String, u64)>) -> Result<()> {
+        let tables = self.lake.resolve(&self.schema_name).join(VERSIONS);
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for table in list(&tables)? {
+            let full = format!("{}{}", self.prefix(), name(&table));
+            for version in list(&table)? {
+                let name = name(&version);
+                let uncommitted =
+                    name.parse::<u64>().is_ok_and(|number| !known.contains(&(full.clone(), number)));
+                if version.is_dir() && (name == BUILDING || uncommitted) {
+                    fs::remove_dir_all(&version).map_err(|e| io_error("remove", &version, &e))?;
+                }
+            }
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.newest.iter().try_for_each(|(table, commit)| match table.strip_prefix(&self.prefix()) {
+            Some(name) => {
+                show_letters(&self.lake, commit)?;
+                self.show(name, commit.batch_id)
+            }
+            None => Ok(()),
+        })
+    }
+
+    /// The dead letters of a version, as a file of `system.dead_letters` that is not visible yet.
+    fn stage_letters(&self, number: u64, letters: &[DeadLetter]) -> Result<Option<FileEntry>> {
+        if letters.is_empty() {
+            return Ok(None);
+        }
+        let all = || 0..letters.len();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(all().map(|_| &self.schema_name))),
+            Arc::new(UInt64Array::from_iter_values(all().map(|_| number))),
+            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.path))),
+            Arc::new(Int32Array::from_iter_values(all().map(|_| 0))),
+            Arc::new(Int64Array::from_iter_values(
+                letters.iter().map(|letter| i64::try_from(letter.line).unwrap_or(i64::MAX)),
+            )),
+            new_null_array(&DataType::Timestamp(TimeUnit::Millisecond, None), letters.len()),
+            Arc::new(BinaryArray::from_iter_values(letters.iter().map(|letter| &letter.payload))),
+            Arc::new(StringArray::from_iter_values(all().map(|_| "read"))),
+            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.error))),
+        ];
+        let rows = RecordBatch::try_new(dead_letters_schema(), columns)?;
+        let name = batch_file_name(number, "parquet");
+        let path = format!("system/dead_letters/{}/{name}", self.schema_name);
+        stage(&self.lake, "system.dead_letters", &path, &parquet_bytes(&rows)?, letters.len() as u64)
+            .map(Some)
+    }
+
+    fn prefix(&self) -> String {
+        format!("{}.", self.schema_name)
+    }
+
+    /// The newest commit of a table.
+    pub(super) fn newest(&self, table: &str) -> Option<Commit> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.newest.get(&format!("{}{table}", self.prefix())).cloned()
+    }
+
+    fn folder(&self, table: &str) -> PathBuf {
+        self.lake.resolve(&self.schema_name).join(VERSIONS).join(table)
+    }
+
+    /// An empty folder for the files of a new version.
+    ///
+    /// # Errors
+    /// Storage.
+    pub(super) fn begin(&self, table: &str) -> Result<PathBuf> {
+        let folder = self.folder(table).join(BUILDING);
+        self.abandon(table)?;
+        fs::create_dir_all(&folder).map_err(|e| io_error("create", &folder, &e))?;
+        Ok(folder)
+    }
+
+    /// Clears away what [`Self::begin`] made.
+    ///
+    /// # Errors
+    /// Storage.
+    pub(super) fn abandon(&self, table: &str) -> Result<()> {
+        let folder = self.folder(table).join(BUILDING);
+        match fs::remove_dir_all(&folder) {
+            Err(e) if e.kind() != IoKind::NotFound => Err(io_error("remove", &folder, &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the files of a new version the table, and gives its number.
+    ///
+    /// # Errors
+    /// Storage; Corrupt.
+    pub(super) fn commit(&self, table: &str, new: NewVersion) -> Result<u64> {
+        // Held to the end: commits have their order.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = state.next;
+        let full = format!("{}{table}", self.prefix());
+        let folder = self.folder(table);
+        let former = state.newest.get(&full);
+        let known = former.is_some_and(|commit| commit.added.iter().any(|f| f.path.contains(VERSIONS)));
+        let query_id = query_id(&self.lake.checkpoint(&self.schema_name).join("query.json"), &folder, known)?;
+
+        let version = format!("{number:08}");
+        let building = folder.join(BUILDING);
+        let mut added = Vec::new();
+        for file in new.files {
+            let place = building.join(&file.folder);
+            let name = batch_file_name(number, file.extension);
+            let (from, to) = (place.join(file.staged_name()), place.join(&name));
+            fs::rename(&from, &to).map_err(|e| io_error("rename", &from, &e))?;
+            sync_folder(&place)?;
+            let inner = if file.folder.is_empty() { name } else { format!("{}/{name}", file.folder) };
+            added.push(FileEntry {
+                table: if file.is_export { format!("export:{full}") } else { full.clone() },
+                path: format!("{}/{VERSIONS}/{table}/{version}/{inner}", self.schema_name),
+                rows: file.rows,
+                bytes: file.bytes,
+                xxh3: file.xxh3,
+            });
+        }
+        let letters = self.stage_letters(number, &new.letters)?;
+        sync_folder(&building)?;
+        let place = folder.join(&version);
+        fs::rename(&building, &place).map_err(|e| io_error("rename", &building, &e))?;
+        sync_folder(&folder)?;
+        let commit = Commit {
+            format: FORMAT,
+            batch_id: number,
+            query_id,
+            removed: former.map(|commit| commit.added.clone()).unwrap_or_default(),
+            added: added.into_iter().chain(letters).collect(),
+            counts: new.counts,
+            watermark: None,
+            build: Some(new.build),
+        };
+        self.commits.create(number, &commit)?;
+        show_letters(&self.lake, &commit)?;
+        state.next = number + 1;
+        state.newest.insert(full, commit);
+        self.show(table, number)?;
+        self.forget(table)?;
+        Ok(number)
+    }
+
+    /// Lets the table's link point at a version.
+    fn show(&self, table: &str, number: u64) -> Result<()> {
+        let job = self.lake.resolve(&self.schema_name);
+        let (link, new) = (job.join(table), job.join(format!(".{table}.link")));
+        let target = Path::new(VERSIONS).join(table).join(format!("{number:08}"));
+        if !job.join(&target).is_dir() || fs::read_link(&link).is_ok_and(|now| now == target) {
+            return Ok(());
+        }
+        // Made by a version of Tidemill that had folders instead of links.
+        if fs::symlink_metadata(&link).is_ok_and(|found| found.is_dir()) {
+            let before = self.folder(table).join("before");
+            fs::rename(&link, &before).map_err(|e| io_error("rename", &link, &e))?;
+        }
+        match fs::remove_file(&new) {
+            Err(e) if e.kind() != IoKind::NotFound => return Err(io_error("remove", &new, &e)),
+            _ => {}
+        }
+        std::os::unix::fs::symlink(&target, &new).map_err(|e| io_error("create", &new, &e))?;
+        fs::rename(&new, &link).map_err(|e| io_error("rename", &new, &e))?;
+        sync_folder(&job)
+    }
+
+    /// Removes all but the last versions of a table.
+    fn forget(&self, table: &str) -> Result<()> {
+        let mut numbered: Vec<(u64, PathBuf)> = list(&self.folder(table))?
+            .into_iter()
+            .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)))
+            .collect();
+        numbered.sort();
+        for (_, old) in numbered.iter().rev().skip(KEPT) {
+            fs::remove_dir_all(old).map_err(|e| io_error("remove", old, &e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Lets a glob see the dead letters of a version, and no more those of the former one.
+fn show_letters(lake: &Lake, commit: &Commit) -> Result<()> {
+    let letters = |files: &[FileEntry]| -> Vec<FileEntry> {
+        files.iter().filter(|file| file.table.starts_with("system.")).cloned().collect()
+    };
+    roll_forward(lake, &letters(&commit.added))?;
+    retire(lake, &letters(&commit.removed))
+}
+
+/// The table that a commit is a version of.
+fn table_of(commit: &Commit) -> Option<String> {
+    let built = commit.build.as_ref().map(|build| build.table.clone());
+    built.or_else(|| commit.added.first().map(|file| file.table.clone()))
+}
+
+/// What is in a folder; nothing where there is none.
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => {
+            entries.map(|entry| Ok(entry.map_err(|e| io_error("list", folder, &e))?.path())).collect()
+        }
+        Err(e) if e.kind() == IoKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(io_error("list", folder, &e)),
+    }
+}

@@ -1,0 +1,148 @@
+//! What is in a table, column by column, with the figures of pandas' `describe`.
+//!
+//! Quartiles are interpolated linearly, the standard deviation is that of a sample (n - 1): as pandas has them. Text has
+//! its least and greatest value in the order of its bytes. Each column is a statement of its own, so that memory holds
+//! one column's distinct values at a time.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::execution::context::SessionContext;
+
+use super::query;
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+
+/// One row a column: `column, type, count, nulls, distinct, mean, std, min, 25%, 50%, 75%, max`.
+///
+/// `count` is of values that are not null. `mean` and `std` are of numbers; quartiles of numbers and times; `min` to
+/// `max` are text, as the column's values are written. A boolean's mean is the share of `true`.
+///
+/// # Errors
+/// User: there is no such table; Storage or Corrupt: it cannot be read.
+pub async fn describe(context: &SessionContext, lake: &Lake, table: &str) -> Result<RecordBatch> {
+    let table = table.split('.').map(quoted).collect::<Vec<_>>().join(".");
+    let empty = query(context, lake, &format!("SELECT * FROM {table} LIMIT 0")).await?;
+    let schema = empty.first().map(RecordBatch::schema).ok_or_else(|| Error::internal("no schema"))?;
+    let mut columns = Vec::new();
+    for field in schema.fields() {
+        columns.push(column(context, lake, &table, field.name(), field.data_type()).await?);
+    }
+    let texts = |text: fn(&Column) -> Option<String>| -> ArrayRef {
+        Arc::new(columns.iter().map(text).collect::<StringArray>())
+    };
+    let counts = |count: fn(&Column) -> u64| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(columns.iter().map(count)))
+    };
+    let floats = |float: fn(&Column) -> Option<f64>| -> ArrayRef {
+        Arc::new(columns.iter().map(float).collect::<Float64Array>())
+    };
+    Ok(RecordBatch::try_from_iter([
+        ("column", texts(|column| Some(column.name.clone()))),
+        ("type", texts(|column| Some(column.kind.clone()))),
+        ("count", counts(|column| column.count)),
+        ("nulls", counts(|column| column.nulls)),
+        ("distinct", counts(|column| column.distinct)),
+        ("mean", floats(|column| column.mean)),
+        ("std", floats(|column| column.std)),
+        ("min", texts(|column| column.order[0].clone())),
+        ("25%", texts(|column| column.order[1].clone())),
+        ("50%", texts(|column| column.order[2].clone())),
+        ("75%", texts(|column| column.order[3].clone())),
+        ("max", texts(|column| column.order[4].clone())),
+    ])?)
+}
+
+struct Column {
+    name: String,
+    kind: String,
+    count: u64,
+    nulls: u64,
+    distinct: u64,
+    mean: Option<f64>,
+    std: Option<f64>,
+    /// Least, quartiles, greatest.
+    order: [Option<String>; 5],
+}
+
+async fn column(
+    context: &SessionContext,
+    lake: &Lake,
+    table: &str,
+    name: &str,
+    kind: &DataType,
+) -> Result<Column> {
+    let value = quoted(name);
+    let is_time = matches!(kind, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
+    let is_number = kind.is_numeric();
+    // Times are ordered by their microseconds; a boolean counts as 0 and 1.
+    let number = match kind {
+        _ if is_number => format!("CAST({value} AS DOUBLE)"),
+        DataType::Boolean => format!("CAST(CAST({value} AS INT) AS DOUBLE)"),
+        _ if is_time => format!("CAST(CAST(CAST({value} AS TIMESTAMP) AS BIGINT) AS DOUBLE)"),
+        _ => "CAST(NULL AS DOUBLE)".to_owned(),
+    };
+    let (distinct, least, greatest) = if kind.is_nested() {
+        ("CAST(NULL AS BIGINT)".to_owned(), "NULL".to_owned(), "NULL".to_owned())
+    } else {
+        ("count(DISTINCT value)".to_owned(), "min(value)".to_owned(), "max(value)".to_owned())
+    };
+    let quartile = |share: &str| format!("percentile_cont({share}) WITHIN GROUP (ORDER BY number)");
+    let sql = format!(
+        "SELECT count(value), count(*) - count(value), {distinct}, avg(number), stddev(number), {least}, {}, {}, {}, {greatest} \
+         FROM (SELECT {value} AS value, {number} AS number FROM {table})",
+        quartile("0.25"),
+        quartile("0.5"),
+        quartile("0.75"),
+    );
+    let batches = query(context, lake, &sql).await?;
+    let row =
+        batches.iter().find(|batch| batch.num_rows() == 1).ok_or_else(|| Error::internal("no figures"))?;
+    let count = |at: usize| -> Result<u64> {
+        let cell = cast(row.column(at), &DataType::Int64)?;
+        Ok(u64::try_from(cell.as_primitive::<Int64Type>().iter().next().flatten().unwrap_or(0)).unwrap_or(0))
+    };
+    let float = |at: usize| -> Result<Option<f64>> {
+        let cell = cast(row.column(at), &DataType::Float64)?;
+        Ok(cell.as_primitive::<Float64Type>().iter().next().flatten())
+    };
+    let text = |cell: &ArrayRef| -> Result<Option<String>> {
+        let options = FormatOptions::default();
+        let formatter = ArrayFormatter::try_new(cell, &options)?;
+        Ok((!cell.is_null(0)).then(|| formatter.value(0).to_string()))
+    };
+    let quartile = |at: usize| -> Result<Option<String>> {
+        if is_number {
+            return text(row.column(at));
+        }
+        match float(at)? {
+            Some(nanoseconds) if is_time => {
+                let back = cast(
+                    &(Arc::new(arrow::array::Int64Array::from(vec![nanoseconds as i64])) as ArrayRef),
+                    &DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, None),
+                )?;
+                text(&cast(&back, &DataType::Timestamp(arrow::datatypes::TimeUnit::Second, None))?)
+            }
+            _ => Ok(None),
+        }
+    };
+    let order = [text(row.column(5))?, quartile(6)?, quartile(7)?, quartile(8)?, text(row.column(9))?];
+    let figures = is_number || *kind == DataType::Boolean;
+    Ok(Column {
+        name: name.to_owned(),
+        kind: kind.to_string(),
+        count: count(0)?,
+        nulls: count(1)?,
+        distinct: count(2)?,
+        mean: float(3)?.filter(|_| figures),
+        std: float(4)?.filter(|_| figures),
+        order,
+    })
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

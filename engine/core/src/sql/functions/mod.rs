@@ -1,0 +1,32 @@
+//! SQL functions that DataFusion lacks, known in every statement: of a job, a test and `tidemill sql`.
+//!
+//! | function | what it gives |
+//! | --- | --- |
+//! | `parse_date(text, format, …)` | the time that a text is in the first format that fits; an error if none does |
+//! | `haversine_km(latitude, longitude, latitude, longitude)` | kilometres between two points of the Earth |
+//! | `iqr_bounds(x)` | aggregate: the bounds beyond which Tukey calls a value an outlier, `{lower, upper}` |
+//! | `quantile(x, q)` | `percentile_cont`: exact, interpolated, as pandas and numpy do by default |
+//! | `slope(y, x)` | `regr_slope`: of the least-squares line through the points |
+//!
+//! `median` (exact), `percentile_cont` and `regr_slope` are DataFusion's own and need nothing from here.
+
+mod haversine;
+mod iqr_bounds;
+mod parse_date;
+
+use datafusion::execution::context::SessionContext;
+use datafusion::functions_aggregate::percentile_cont::percentile_cont_udaf;
+use datafusion::functions_aggregate::regr::regr_slope_udaf;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+/// Makes the functions known to a session.
+pub fn register(context: &SessionContext) {
+    context.register_udf(ScalarUDF::from(parse_date::ParseDate::new()));
+    context.register_udf(ScalarUDF::from(haversine::HaversineKm::new()));
+    context.register_udaf(iqr_bounds::iqr_bounds());
+    context.register_udaf(AggregateUDF::clone(&percentile_cont_udaf()).with_aliases(["quantile"]));
+    context.register_udaf(AggregateUDF::clone(&regr_slope_udaf()).with_aliases(["slope"]));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! `parse_date`: text to a time, in formats that the job names.
+//!
+//! DataFusion's `to_timestamp_micros(text, format, …)` does nearly that. This one reads the formats once a batch, not once a
+//! row, keeps the last text (files repeat a time on neighbouring rows), takes a date alone for its midnight, and says of
+//! a text that fits no format which formats it was read with.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, TimeUnit};
+use chrono::format::{Item, Parsed, StrftimeItems, parse};
+use chrono::{NaiveDateTime, NaiveTime};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+
+/// `parse_date(text, format, …)`: a timestamp (microseconds, no time zone) by the first strftime format that fits.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct ParseDate {
+    signature: Signature,
+}
+
+impl ParseDate {
+    pub(super) fn new() -> Self {
+        ParseDate { signature: Signature::user_defined(Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for ParseDate {
+    fn name(&self) -> &str {
+        "parse_date"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let text = |t: &DataType| t.is_string() || t.is_null();
+        match types {
+            [_, _, ..] if types.iter().all(text) => Ok(vec![DataType::Utf8View; types.len()]),
+            [_] => plan_err!("parse_date needs a format after the text, such as '%Y-%m-%d %H:%M:%S'"),
+            _ => plan_err!(
+                "parse_date takes a text and formats, such as parse_date(day, '%d/%m/%Y'), not {types:?}"
+            ),
+        }
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Timestamp(TimeUnit::Microsecond, None))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let Some((text, formats)) = args.args.split_first() else {
+            return exec_err!("parse_date was given no text");
+        };
+        let formats = formats.iter().map(Format::of).collect::<Result<Vec<_>>>()?;
+        let texts = text.to_array(args.number_rows)?;
+        let mut times = TimestampMicrosecondArray::builder(texts.len());
+        let mut last: Option<(&str, i64)> = None;
+        for text in texts.as_string_view() {
+            let Some(text) = text else {
+                times.append_null();
+                continue;
+            };
+            let time = match last {
+                Some((same, time)) if same == text => time,
+                _ => read(text, &formats)?,
+            };
+            last = Some((text, time));
+            times.append_value(time);
+        }
+        let times = times.finish();
+        Ok(match text {
+            ColumnarValue::Scalar(_) if times.len() == 1 => {
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&times, 0)?)
+            }
+            _ => ColumnarValue::Array(Arc::new(times)),
+        })
+    }
+}
+
+/// A format, as written and as read.
+struct Format {
+    text: String,
+    items: Vec<Item<'static>>,
+}
+
+impl Format {
+    fn of(argument: &ColumnarValue) -> Result<Format> {
+        let ColumnarValue::Scalar(ScalarValue::Utf8View(Some(text))) = argument else {
+            return exec_err!(
+                "the formats of parse_date are constants: write them out, as in parse_date(day, '%d/%m/%Y')"
+            );
+        };
+        match StrftimeItems::new(text).parse_to_owned() {
+            Ok(items) => Ok(Format { text: text.clone(), items }),
+            Err(_) => exec_err!(
+                "`{text}` is no date format: it is made of %Y (year), %m (month), %d (day), %H (hour), %M (minute), %S (second) and what stands between them"
+            ),
+        }
+    }
+
+    fn read(&self, text: &str) -> Option<NaiveDateTime> {
+        let mut parsed = Parsed::new();
+        parse(&mut parsed, text, self.items.iter()).ok()?;
+        let midnight = || parsed.to_naive_date().ok().map(|day| day.and_time(NaiveTime::MIN));
+        match parsed.hour_mod_12() {
+            None => midnight(),
+            Some(_) => parsed.to_naive_datetime_with_offset(0).ok(),
+        }
+    }
+}
+
+/// Microseconds since 1970 of the first format that fits.
+fn read(text: &str, formats: &[Format]) -> Result<i64> {
+    match formats.iter().find_map(|format| format.read(text)) {
+        Some(time) => Ok(time.and_utc().timestamp_micros()),
+        None => {
+            let tried: Vec<String> = formats.iter().map(|format| format!("`{}`", format.text)).collect();
+            exec_err!("`{text}` is not a date of the format {}", tried.join(" or "))
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Bins kept between fits, so that a row is binned once and not at every fit.
+//!
+//! ```text
+//! training rows  0 ........ m ....... 1.25 m ...... 1.5 m ...... 1.75 m ...... 2 m
+//! bins           made here    checked       checked       checked        made anew (m doubles)
+//! ```
+//!
+//! Which bins there are is a function of the training rows so far, in their order, and of nothing else: not of how they
+//! were split in batches, nor of how many fits there were. A fit that is given no kept bins makes them by the same rules,
+//! and so the same model.
+//!
+//! - Up to [`FIRST`] rows the bins are made of all rows, at every fit anew.
+//! - From then on they are made of the first m rows, m being the largest [`FIRST`] · 2ᵏ that is not above their number. So
+//!   they are made anew when the number of rows has doubled.
+//! - At m plus one, two and three quarters of m the rows since the last such point are compared with those that the bins
+//!   were made of, feature by feature: a feature has left its bins if its population stability index (sum over groups of
+//!   (q - p)·ln(q / p), p and q being the group's share before and since; Siddiqi 2006) is above [`LIMIT`]. Groups are runs
+//!   of neighbouring bins with a sixteenth of the rows or more, and by themselves the missing values and the categories
+//!   without a bin of their own: so a feature that moves on, a new category and a column that fills up are all seen. That
+//!   feature's bins are then made anew of all rows up to that point.
+
+use super::bins::{BINS, BinnedRows, FeatureBins, MISSING_BIN, OTHER_BIN, TableBins};
+use crate::Error;
+use crate::seed::derive;
+use crate::table::FeatureTable;
+
+/// Training rows from which on bins are kept.
+const FIRST: usize = 16_384;
+/// Population stability index from which on a feature has left its bins: the usual mark of a significant shift.
+const LIMIT: f64 = 0.25;
+/// Groups that bins are put together to: the smallest share of a group is 1 / this.
+const GROUPS: u64 = 16;
+
+/// Bins of a [`FeatureTable`]'s rows that are kept beside it and shared by all models that learn from it.
+///
+/// Call [`extend`](KeptBins::extend) when rows were added, then give it to fits as
+/// [`TrainingRows::bins`](crate::TrainingRows::bins) and to
+/// [`predict_proba_kept`](crate::Classifier::predict_proba_kept). One byte a feature and row of the table. It need not be
+/// written to disk: begun anew with the same rows, it is the same.
+#[derive(Debug, Clone, Default)]
+pub struct KeptBins {
+    state: Option<State>,
+}
+
+#[derive(Debug, Clone)]
+struct State {
+    bins: TableBins,
+    /// Rows by bin among those that each feature's bins were made of.
+    reference: Vec<[u64; BINS]>,
+    /// Training rows that the bins were made of.
+    made_of: usize,
+    /// Training rows up to which features were checked.
+    checked: usize,
+    /// Training rows seen, and a hash of their indices.
+    training: usize,
+    hash: u64,
+    /// By row of the table, or by position among the training rows.
+    binned: BinnedRows,
+    by_table_row: bool,
+}
+
+impl KeptBins {
+    /// Bins of no rows yet.
+    pub fn new() -> KeptBins {
+        KeptBins::default()
+    }
+
+    /// Takes up the rows that were added to the table, of which `training` are those to learn from, strictly ascending.
+    /// The training rows that were given before are to be there still, and first; if they are not, all is begun anew. The
+    /// table is to be the one that was given before, with rows added.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoFeatures`], [`Error::RowOutOfRange`] and [`Error::RowsNotAscending`]; nothing has then changed.
+    pub fn extend(&mut self, table: &FeatureTable, training: &[u32]) -> Result<(), Error> {
+        if table.features() == 0 {
+            return Err(Error::NoFeatures);
+        }
+        table.check_training_rows(training)?;
+        self.state = Some(State::extended(self.state.take(), table, training, true));
+        Ok(())
+    }
+
+    /// Rows of the table that have bins.
+    pub fn rows(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.binned.rows())
+    }
+
+    /// Training rows that the bins were made of: a feature that left its bins later has been made anew of more.
+    pub fn made_of(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.made_of)
+    }
+
+    /// The bins, if these are the rows that they were last extended to.
+    pub(crate) fn of(&self, table: &FeatureTable, training: &[u32]) -> Option<(&TableBins, &BinnedRows)> {
+        let state = self.state.as_ref()?;
+        let same = state.binned.rows() == table.rows()
+            && state.binned.features == table.features()
+            && state.training == training.len()
+            && state.hash == hash(0, training);
+        same.then_some((&state.bins, &state.binned))
+    }
+
+    /// The bins of all rows of the table, if they are the ones that a model learned.
+    pub(crate) fn with(&self, table: &FeatureTable, bins: &TableBins) -> Option<&BinnedRows> {
+        let state = self.state.as_ref()?;
+        (state.binned.rows() == table.rows() && state.bins == *bins).then_some(&state.binned)
+    }
+}
+
+/// The bins that a fit on these rows uses, and the bins of the rows by position.
+pub(crate) fn bins_of(table: &FeatureTable, training: &[u32]) -> (TableBins, BinnedRows) {
+    let state = State::extended(None, table, training, false);
+    (state.bins, state.binned)
+}
+
+impl State {
+    fn extended(before: Option<State>, table: &FeatureTable, training: &[u32], by_table_row: bool) -> State {
+        let made_of = made_of(training.len());
+        let continues = |state: &State| {
+            state.made_of == made_of
+                && state.binned.features == table.features()
+                && state.binned.rows() <= table.rows()
+                && training.get(..state.training).is_some_and(|rows| hash(0, rows) == state.hash)
+        };
+        let mut state = match before.filter(continues) {
+            Some(mut state) => {
+                let first = state.binned.rows() as u32;
+                let added: Vec<u32> = (first..table.rows() as u32).collect();
+                let start = state.binned.bins.len();
+                state.binned.bins.resize(start + added.len() * state.binned.features, 0);
+                state.bins.put(table, &added, &mut state.binned.bins[start..]);
+                state.hash = hash(state.hash, &training[state.training..]);
+                state.training = training.len();
+                state
+            }
+            None => {
+                let bins = TableBins::fit(table, &training[..made_of]);
+                let binned = if by_table_row {
+                    bins.transform(table, &(0..table.rows() as u32).collect::<Vec<_>>())
+                } else {
+                    bins.transform(table, training)
+                };
+                let (training, hash) = (training.len(), hash(0, training));
+                let (reference, checked) = (Vec::new(), made_of);
+                State { bins, reference, made_of, checked, training, hash, binned, by_table_row }
+            }
+        };
+        state.check(table, training);
+        state
+    }
+
+    /// Compares and, where need be, makes anew at every point that was not yet come to.
+    fn check(&mut self, table: &FeatureTable, training: &[u32]) {
+        if self.made_of < FIRST {
+            return;
+        }
+        let features = self.binned.features;
+        for quarter in 1..4 {
+            let point = self.made_of + quarter * (self.made_of / 4);
+            if point <= self.checked || point > training.len() {
+                continue;
+            }
+            if self.reference.is_empty() {
+                self.reference = self.counts(training, 0, self.made_of, 0..features);
+            }
+            let since = self.counts(training, self.checked, point, 0..features);
+            for (feature, since) in since.iter().enumerate() {
+                if stability_index(&self.reference[feature], since) > LIMIT {
+                    self.bins.0[feature] = FeatureBins::fit(table, feature, &training[..point]);
+                    self.put_column(table, training, feature);
+                    let counts = self.counts(training, 0, point, feature..feature + 1);
+                    self.reference[feature] = counts[0];
+                }
+            }
+            self.checked = point;
+        }
+    }
+
+    /// Rows by bin of these features among training rows `from` up to, not including, `to`.
+    fn counts(
+        &self,
+        training: &[u32],
+        from: usize,
+        to: usize,
+        features: std::ops::Range<usize>,
+    ) -> Vec<[u64; BINS]> {
+        let mut counts = vec![[0; BINS]; features.len()];
+        for (position, &row) in training.iter().enumerate().take(to).skip(from) {
+            let at = if self.by_table_row { row as usize } else { position };
+            let bins = &self.binned.row(at)[features.clone()];
+            counts.iter_mut().zip(bins).for_each(|(counts, &bin)| counts[bin as usize] += 1);
+        }
+        counts
+    }
+
+    fn put_column(&mut self, table: &FeatureTable, training: &[u32], feature: usize) {
+        let every: Vec<u32>;
+        let rows = if self.by_table_row {
+            every = (0..self.binned.rows() as u32).collect();
+            &every
+        } else {
+            training
+        };
+        let column = self.bins.0[feature].column(table, feature, rows);
+        let cells = self.binned.bins.iter_mut().skip(feature).step_by(self.binned.features);
+        cells.zip(column).for_each(|(cell, bin)| *cell = bin);
+    }
+}
+
+/// How many of so many training rows the bins are made of.
+fn made_of(training: usize) -> usize {
+    match training / FIRST {
+        0 => training,
+        times => FIRST << times.ilog2(),
+    }
+}
+
+/// A hash of row indices that can go on where it stopped.
+fn hash(before: u64, rows: &[u32]) -> u64 {
+    rows.iter().fold(before, |hash, &row| derive(hash, u64::from(row)))
+}
+
+fn stability_index(before: &[u64; BINS], since: &[u64; BINS]) -> f64 {
+    let total: u64 = before.iter().sum();
+    let mut groups = vec![(0u64, 0u64)];
+    for bin in 0..BINS {
+        let alone = bin == MISSING_BIN as usize || bin == OTHER_BIN as usize;
+        if groups.last().is_some_and(|last| alone || last.0 * GROUPS >= total) {
+            groups.push((0, 0));
+        }
+        if let Some(last) = groups.last_mut() {
+            *last = (last.0 + before[bin], last.1 + since[bin]);
+        }
+    }
+    // Half a row to each group: an empty one has a share, too.
+    let share = |rows: u64, all: u64| (rows as f64 + 0.5) / (all as f64 + 0.5 * groups.len() as f64);
+    let total_since = since.iter().sum();
+    groups
+        .iter()
+        .map(|&(p, q)| (share(p, total), share(q, total_since)))
+        .map(|(p, q)| (q - p) * (q / p).ln())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number that moves far after `shift` rows, a steady one, and a category that is new then.
+    fn table(rows: usize, shift: usize) -> FeatureTable {
+        let mut table = FeatureTable::new(vec!["moves".into(), "steady".into()], vec!["kind".into()]);
+        append(&mut table, 0, rows, shift);
+        table
+    }
+
+    fn append(table: &mut FeatureTable, from: usize, to: usize, shift: usize) {
+        let random = |row: usize, of: u64| derive(of, row as u64) as f64 / u64::MAX as f64;
+        table.push_numeric(0, (from..to).map(|row| random(row, 1) + if row < shift { 0.0 } else { 5.0 }));
+        table.push_numeric(1, (from..to).map(|row| random(row, 2)));
+        table.push_category(
+            0,
+            (from..to).map(|row| Some(if row < shift { ["a", "b"][row % 2] } else { "new" })),
+        );
+        table.finish_append().unwrap();
+    }
+
+    #[test]
+    fn bins_are_made_anew_when_the_rows_have_doubled() {
+        let made = [0, 1, 16_383, 16_384, 30_000, 32_767, 32_768, 65_535, 1_000_000].map(made_of);
+        assert_eq!(made, [0, 1, 16_383, 16_384, 16_384, 16_384, 32_768, 32_768, 524_288]);
+    }
+
+    #[test]
+    fn a_feature_that_leaves_its_bins_is_made_anew_and_no_other_is() {
+        let all: Vec<u32> = (0..32_000).collect();
+        let table = table(32_000, 20_000);
+        let (bins, binned) = bins_of(&table, &all);
+        let first = TableBins::fit(&table, &all[..16_384]);
+        assert_eq!(bins.0[1], first.0[1], "the steady one is kept");
+        // The last point is 16,384 + 3 · 4,096, and there the rows since are still not as those before.
+        let point = TableBins::fit(&table, &all[..28_672]);
+        assert!(bins.0[0] == point.0[0] && bins.0[2] == point.0[2]);
+        assert_eq!(binned.bins, bins.transform(&table, &all).bins, "all rows have the new bins");
+        assert!(bins_of(&table, &all[..20_479]).0 == first, "no point was come to");
+        assert!(bins_of(&table, &all[..20_480]).0.0[0] == FeatureBins::fit(&table, 0, &all[..20_480]));
+    }
+
+    #[test]
+    fn bins_do_not_depend_on_the_batches() {
+        let shift = 40_000;
+        let sizes = [10, 9_000, 16_384, 20_000, 24_000, 33_000, 45_000, 47_000, 70_000];
+        let holdout = |row: &u32| row % 5 != 3;
+        let mut grown = table(0, shift);
+        let mut kept = KeptBins::new();
+        let mut from = 0;
+        for to in sizes {
+            append(&mut grown, from, to, shift);
+            from = to;
+            let training: Vec<u32> = (0..to as u32).filter(holdout).collect();
+            kept.extend(&grown, &training).unwrap();
+            let mut once = KeptBins::new();
+            once.extend(&grown, &training).unwrap();
+            let (bins, binned) = kept.of(&grown, &training).unwrap();
+            let (expected, expected_rows) = once.of(&grown, &training).unwrap();
+            assert!(bins == expected && binned.bins == expected_rows.bins, "{to} rows");
+            let (cold, cold_rows) = bins_of(&grown, &training);
+            assert_eq!(bins, &cold);
+            let gathered: Vec<u8> =
+                training.iter().flat_map(|&row| binned.row(row as usize).to_vec()).collect();
+            assert_eq!(gathered, cold_rows.bins);
+            assert_eq!((kept.rows(), kept.made_of()), (to, made_of(training.len())));
+        }
+    }
+
+    #[test]
+    fn other_rows_than_those_kept_are_not_taken_for_them() {
+        let table = table(500, 500);
+        let mut kept = KeptBins::new();
+        assert!(kept.of(&table, &[]).is_none());
+        kept.extend(&table, &[1, 2, 400]).unwrap();
+        assert!(kept.of(&table, &[1, 2, 400]).is_some());
+        assert!(kept.of(&table, &[1, 3, 400]).is_none() && kept.of(&table, &[1, 2]).is_none());
+        // Rows that were not given before: begun anew.
+        kept.extend(&table, &[0, 2, 300]).unwrap();
+        assert_eq!(kept.of(&table, &[0, 2, 300]).unwrap().0, &TableBins::fit(&table, &[0, 2, 300]));
+        assert_eq!(kept.extend(&table, &[500]), Err(Error::RowOutOfRange { row: 500, rows: 500 }));
+        assert_eq!(kept.extend(&table, &[5, 5]), Err(Error::RowsNotAscending { position: 1 }));
+        assert_eq!(kept.extend(&FeatureTable::new(vec![], vec![]), &[]), Err(Error::NoFeatures));
+        assert!(kept.of(&table, &[0, 2, 300]).is_some(), "an error changes nothing");
+    }
+
+    #[test]
+    fn the_index_is_that_of_its_formula() {
+        let (mut before, mut since) = ([0; BINS], [0; BINS]);
+        (before[0], before[255], since[0], since[255]) = (8_000, 2_000, 2_000, 8_000);
+        // Of .8 to .2 and back; the two empty groups are as nothing.
+        let expected = 2.0 * 0.6 * 4f64.ln();
+        assert!((stability_index(&before, &since) - expected).abs() < 1e-2);
+        assert!(stability_index(&before, &before.map(|n| n / 3)) < 1e-3);
+    }
+}

@@ -1,0 +1,148 @@
+//! Preprocessing: what is learned from some rows and then done to any.
+//!
+//! ```text
+//! Array2 (rows × columns) ──fit──> scaler | imputer | … ──transform──> Array2
+//!                                    ▲ partial_fit    │ Preprocessor::to_bytes / from_bytes
+//! [Option<&str>] ──fit──> StringIndexer | OneHotEncoder | TargetEncoder ──transform──> numbers
+//! ```
+//!
+//! Rules that all share:
+//!
+//! - NaN is a missing value, and so is an infinity: it is left out of what is learned, and comes out as NaN, but for the
+//!   imputer, which puts a value there, and PCA, which refuses it.
+//! - No rows are an error of `fit` and `partial_fit`; `transform` gives no rows for none. Another number of columns than
+//!   the fit's is an error.
+//! - `partial_fit` adds rows to what is known, with the result of all rows at once (to rounding). Where that cannot be, it
+//!   is [`Error::NoPartialFit`], which says why.
+//! - Sums are made in the order of the rows: the same bytes for any number of threads.
+//!
+//! A [`Preprocessor`] is any of them as a file.
+
+mod imputer;
+mod normalizer;
+mod outliers;
+mod pca;
+mod scaler;
+mod strings;
+mod target;
+
+pub use imputer::{ImputeStrategy, Imputer, ImputerParams};
+pub use normalizer::{Norm, Normalizer};
+pub use outliers::{IqrOutliers, IqrOutliersParams, OutlierAction};
+pub use pca::{Pca, PcaParams};
+pub use scaler::{MinMaxScaler, MinMaxScalerParams, StandardScaler, StandardScalerParams};
+pub use strings::{
+    IndexedStrings, OneHotEncoder, OneHotEncoderParams, StringIndexer, StringIndexerParams, Unseen,
+};
+pub use target::{TargetEncoder, TargetEncoderParams};
+
+use crate::Error;
+use crate::file::{self, Kind};
+use ndarray::{Array2, ArrayView1, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+/// Any fitted preprocessing, as a file. The file is that of a model ([`Classifier::to_bytes`](crate::Classifier::to_bytes))
+/// with a magic of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Preprocessor {
+    // New variants come last: their order is in the file.
+    /// Standard scores.
+    StandardScaler(StandardScaler),
+    /// A range of values onto another.
+    MinMaxScaler(MinMaxScaler),
+    /// Rows of length 1.
+    Normalizer(Normalizer),
+    /// Values for those that are missing.
+    Imputer(Imputer),
+    /// Values far outside of the quartiles.
+    IqrOutliers(IqrOutliers),
+    /// Categories as numbers, by frequency.
+    StringIndexer(StringIndexer),
+    /// Categories as columns of 0 and 1.
+    OneHotEncoder(OneHotEncoder),
+    /// Categories as their share of positives.
+    TargetEncoder(TargetEncoder),
+    /// Principal components.
+    Pca(Pca),
+}
+
+impl Preprocessor {
+    /// The preprocessing as a file's bytes; the same for the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if a value could not be written.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        file::write(Kind::Preprocessor, self)
+    }
+
+    /// Reads what [`to_bytes`](Preprocessor::to_bytes) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAModel`], [`Error::OtherKind`], [`Error::OtherVersion`] or [`Error::CorruptModel`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Preprocessor, Error> {
+        file::read(Kind::Preprocessor, bytes, Preprocessor::is_valid)
+    }
+
+    fn is_valid(&self) -> bool {
+        match self {
+            Preprocessor::StandardScaler(step) => step.is_valid(),
+            Preprocessor::MinMaxScaler(step) => step.is_valid(),
+            Preprocessor::Normalizer(_) => true,
+            Preprocessor::Imputer(step) => step.is_valid(),
+            Preprocessor::IqrOutliers(step) => step.is_valid(),
+            Preprocessor::StringIndexer(step) => step.is_valid(),
+            Preprocessor::OneHotEncoder(step) => step.is_valid(),
+            Preprocessor::TargetEncoder(step) => step.is_valid(),
+            Preprocessor::Pca(step) => step.is_valid(),
+        }
+    }
+}
+
+/// Rows to learn from: at least one, and a column.
+fn check_fit(x: &ArrayView2<'_, f64>) -> Result<(), Error> {
+    match (x.nrows(), x.ncols()) {
+        (0, _) => Err(Error::NoRows),
+        (_, 0) => Err(Error::NoFeatures),
+        _ => Ok(()),
+    }
+}
+
+/// The columns that were learned.
+fn check_columns(expected: usize, x: &ArrayView2<'_, f64>) -> Result<(), Error> {
+    match x.ncols() == expected {
+        true => Ok(()),
+        false => Err(Error::LengthMismatch { what: "columns", expected, found: x.ncols() }),
+    }
+}
+
+/// The values of a column that are there.
+fn known(column: ArrayView1<'_, f64>) -> impl Iterator<Item = f64> {
+    column.into_iter().copied().filter(|v| v.is_finite())
+}
+
+/// A new matrix of `value(v, column)`, missing values (and infinities) as NaN. A result past the ends of f64 is at them.
+fn map_known(x: &ArrayView2<'_, f64>, value: impl Fn(f64, usize) -> f64) -> Array2<f64> {
+    let mut out = x.to_owned();
+    for mut row in out.rows_mut() {
+        for (c, v) in row.iter_mut().enumerate() {
+            *v = if v.is_finite() { value(*v, c).clamp(f64::MIN, f64::MAX) } else { f64::NAN };
+        }
+    }
+    out
+}
+
+/// The `share` quantile of sorted values by linear interpolation, as numpy's default; NaN of none.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = share * (sorted.len() as f64 - 1.0);
+    let below = at.floor().max(0.0) as usize;
+    let part = at - below as f64;
+    match (sorted.get(below), sorted.get(below + 1)) {
+        (None, _) => f64::NAN,
+        (Some(low), None) => *low,
+        // Not low + part · (high - low): the distance of two finite values may be infinite.
+        (Some(low), Some(high)) => low * (1.0 - part) + high * part,
+    }
+}

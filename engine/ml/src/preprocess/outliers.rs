@@ -1,0 +1,123 @@
+//! Values far outside of the quartiles (Tukey 1977).
+
+use super::{check_columns, check_fit, known, map_known, quantile};
+use crate::Error;
+use ndarray::{Array2, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+
+/// What is done about an outlier.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum OutlierAction {
+    /// It becomes the nearer bound.
+    #[default]
+    Cap,
+    /// Its row is dropped.
+    Drop,
+}
+
+/// Settings of the outlier rule.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct IqrOutliersParams {
+    /// Quartile distances beyond the quartiles from which a value is an outlier, 0 or more.
+    pub factor: f64,
+    /// What is done about it.
+    pub action: OutlierAction,
+}
+
+impl Default for IqrOutliersParams {
+    fn default() -> Self {
+        IqrOutliersParams { factor: 1.5, action: OutlierAction::Cap }
+    }
+}
+
+/// Bounds of each column: Q1 - factor · IQR and Q3 + factor · IQR, quartiles by linear interpolation (numpy's default).
+///
+/// A column whose IQR is 0 has no bounds: where half of the values are one, any other would be an outlier. Nor has one
+/// without a value. A missing value is no outlier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IqrOutliers {
+    params: IqrOutliersParams,
+    bounds: Vec<Option<(f64, f64)>>,
+}
+
+impl IqrOutliers {
+    /// Learns from rows. Shape: rows × columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::BadParameter`] for a factor that is not 0 or more.
+    pub fn fit(params: IqrOutliersParams, x: ArrayView2<'_, f64>) -> Result<IqrOutliers, Error> {
+        check_fit(&x)?;
+        if !(params.factor >= 0.0 && params.factor.is_finite()) {
+            let value = params.factor.to_string();
+            return Err(Error::BadParameter { name: "factor", value, expected: "0 or more" });
+        }
+        let bounds = x.columns().into_iter().map(|column| {
+            let mut values: Vec<f64> = known(column).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            let (q1, q3) = (quantile(&values, 0.25), quantile(&values, 0.75));
+            let margin = params.factor * (q3 - q1);
+            // Of bounds past what a number can be, none is ever crossed.
+            (q1 < q3).then(|| ((q1 - margin).max(f64::MIN), (q3 + margin).min(f64::MAX)))
+        });
+        let bounds = bounds.collect();
+        Ok(IqrOutliers { params, bounds })
+    }
+
+    /// Always an error: quartiles need all values.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPartialFit`].
+    pub fn partial_fit(&self, _x: ArrayView2<'_, f64>) -> Result<IqrOutliers, Error> {
+        Err(Error::NoPartialFit {
+            what: "an outlier rule",
+            why: "quartiles need all values; fit it on all rows",
+        })
+    }
+
+    /// Lower and upper bound of each column; `None` for one that has none.
+    pub fn bounds(&self) -> &[Option<(f64, f64)>] {
+        &self.bounds
+    }
+
+    /// Whether each row is without an outlier.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] for another number of columns.
+    pub fn inliers(&self, x: ArrayView2<'_, f64>) -> Result<Vec<bool>, Error> {
+        check_columns(self.bounds.len(), &x)?;
+        let inside = |(v, bounds): (&f64, &Option<(f64, f64)>)| match bounds {
+            Some((low, high)) => !v.is_finite() || (low..=high).contains(&v),
+            None => true,
+        };
+        Ok(x.rows().into_iter().map(|row| row.iter().zip(&self.bounds).all(inside)).collect())
+    }
+
+    /// Rows with outliers capped, or without the rows that have one (see [`inliers`](IqrOutliers::inliers) for which).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] for another number of columns.
+    pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
+        let inliers = self.inliers(x)?;
+        let capped = |v: f64, c: usize| match self.bounds[c] {
+            Some((low, high)) => v.clamp(low, high),
+            None => v,
+        };
+        match self.params.action {
+            OutlierAction::Cap => Ok(map_known(&x, capped)),
+            OutlierAction::Drop => {
+                let kept: Vec<usize> = (0..inliers.len()).filter(|&row| inliers[row]).collect();
+                Ok(map_known(&x.select(Axis(0), &kept).view(), |v, _| v))
+            }
+        }
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        self.params.factor >= 0.0 && self.bounds.iter().flatten().all(|(low, high)| low <= high)
+    }
+}

@@ -1,0 +1,253 @@
+//! Scalers: standard scores, and a column's range onto another.
+
+use super::{check_columns, check_fit, known, map_known};
+use crate::Error;
+use ndarray::{Array2, ArrayView1, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+/// Settings of a standard scaler.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct StandardScalerParams {
+    /// Whether the mean is taken off.
+    pub with_mean: bool,
+    /// Whether values are divided by the standard deviation.
+    pub with_std: bool,
+}
+
+impl Default for StandardScalerParams {
+    fn default() -> Self {
+        StandardScalerParams { with_mean: true, with_std: true }
+    }
+}
+
+/// (x - mean) / standard deviation of each column; the deviation is that of the rows themselves (divided by n, as
+/// scikit-learn's StandardScaler). A constant column is 0 (its mean is taken off, and it is divided by 1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StandardScaler {
+    params: StandardScalerParams,
+    columns: Vec<Running>,
+}
+
+/// Count, mean and sum of squared distances to it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Running {
+    count: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Running {
+    /// Two passes over a column, which lose no digits to a far mean.
+    fn of(column: ArrayView1<'_, f64>) -> Running {
+        let (count, sum) = known(column).fold((0u64, 0.0), |(n, sum), v| (n + 1, sum + v));
+        let mean = if count == 0 { 0.0 } else { sum / count as f64 };
+        Running { count, mean, squares: known(column).map(|v| (v - mean).powi(2)).sum() }
+    }
+
+    /// Chan, Golub, LeVeque 1979.
+    fn merge(self, other: Running) -> Running {
+        let count = self.count + other.count;
+        let share = if count == 0 { 0.0 } else { other.count as f64 / count as f64 };
+        let apart = other.mean - self.mean;
+        Running {
+            count,
+            mean: self.mean + apart * share,
+            squares: self.squares + other.squares + apart * apart * share * self.count as f64,
+        }
+    }
+
+    fn deviation(&self) -> f64 {
+        (self.squares / (self.count as f64).max(1.0)).sqrt()
+    }
+
+    /// The deviation, or 1 for a column whose spread may be rounding alone, as scikit-learn judges it.
+    fn scale(&self) -> f64 {
+        let (count, variance) = (self.count as f64, self.squares / (self.count as f64).max(1.0));
+        let rounding = count * f64::EPSILON * variance + (count * self.mean * f64::EPSILON).powi(2);
+        if variance <= rounding || variance == 0.0 { 1.0 } else { variance.sqrt() }
+    }
+}
+
+impl StandardScaler {
+    /// Learns from rows. Shape: rows × columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::Overflow`] for a column whose sums are not finite.
+    pub fn fit(params: StandardScalerParams, x: ArrayView2<'_, f64>) -> Result<StandardScaler, Error> {
+        check_fit(&x)?;
+        StandardScaler { params, columns: vec![Running::default(); x.ncols()] }.partial_fit(x)
+    }
+
+    /// The scaler after more rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](StandardScaler::fit), and [`Error::LengthMismatch`] for another number of columns.
+    pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<StandardScaler, Error> {
+        check_fit(&x)?;
+        check_columns(self.columns.len(), &x)?;
+        let merged =
+            self.columns.iter().zip(x.columns()).map(|(before, column)| before.merge(Running::of(column)));
+        let columns: Vec<Running> = merged.collect();
+        match columns.iter().position(|c| !(c.mean.is_finite() && c.squares.is_finite())) {
+            Some(column) => Err(Error::Overflow { column }),
+            None => Ok(StandardScaler { params: self.params, columns }),
+        }
+    }
+
+    /// Mean of each column, 0 for one without a value.
+    pub fn means(&self) -> Vec<f64> {
+        self.columns.iter().map(|c| c.mean).collect()
+    }
+
+    /// Standard deviation of each column.
+    pub fn deviations(&self) -> Vec<f64> {
+        self.columns.iter().map(Running::deviation).collect()
+    }
+
+    fn parts(&self) -> Vec<(f64, f64)> {
+        let of = |c: &Running| {
+            let (mean, scale) = (c.mean, c.scale());
+            (if self.params.with_mean { mean } else { 0.0 }, if self.params.with_std { scale } else { 1.0 })
+        };
+        self.columns.iter().map(of).collect()
+    }
+
+    /// The standard scores of rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] for another number of columns.
+    pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
+        check_columns(self.columns.len(), &x)?;
+        let parts = self.parts();
+        Ok(map_known(&x, |v, c| (v - parts[c].0) / parts[c].1))
+    }
+
+    /// The values that have these scores.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] for another number of columns.
+    pub fn inverse_transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
+        check_columns(self.columns.len(), &x)?;
+        let parts = self.parts();
+        Ok(map_known(&x, |v, c| v * parts[c].1 + parts[c].0))
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        self.columns.iter().all(|c| c.mean.is_finite() && c.squares.is_finite() && c.squares >= 0.0)
+    }
+}
+
+/// Settings of a min-max scaler.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct MinMaxScalerParams {
+    /// What the least value becomes.
+    pub min: f64,
+    /// What the greatest value becomes; above `min`.
+    pub max: f64,
+    /// Whether values outside of those learned from are held at the ends.
+    pub clip: bool,
+}
+
+impl Default for MinMaxScalerParams {
+    fn default() -> Self {
+        MinMaxScalerParams { min: 0.0, max: 1.0, clip: false }
+    }
+}
+
+/// Each column's least and greatest value onto a range, those between in proportion. A constant column is at the lower
+/// end, as is one without a value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MinMaxScaler {
+    params: MinMaxScalerParams,
+    /// Least and greatest value; the first is above the second while there is none.
+    columns: Vec<(f64, f64)>,
+}
+
+/// `share` of the way. By halves: the distance of two finite values may be infinite.
+fn between(low: f64, high: f64, share: f64) -> f64 {
+    2.0 * (low / 2.0 + share * (high / 2.0 - low / 2.0))
+}
+
+impl MinMaxScaler {
+    /// Learns from rows. Shape: rows × columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::BadParameter`] if `max` is not above `min`.
+    pub fn fit(params: MinMaxScalerParams, x: ArrayView2<'_, f64>) -> Result<MinMaxScaler, Error> {
+        check_fit(&x)?;
+        if !(params.min.is_finite() && params.max.is_finite() && params.min < params.max) {
+            let value = format!("{} with min = {}", params.max, params.min);
+            return Err(Error::BadParameter { name: "max", value, expected: "finite and above min" });
+        }
+        MinMaxScaler { params, columns: vec![(f64::MAX, f64::MIN); x.ncols()] }.partial_fit(x)
+    }
+
+    /// The scaler after more rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`], and [`Error::LengthMismatch`] for another number of columns.
+    pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<MinMaxScaler, Error> {
+        check_fit(&x)?;
+        check_columns(self.columns.len(), &x)?;
+        let widen = |(before, column): (&(f64, f64), ArrayView1<'_, f64>)| {
+            known(column).fold(*before, |(low, high), v| (low.min(v), high.max(v)))
+        };
+        let columns = self.columns.iter().zip(x.columns()).map(widen).collect();
+        Ok(MinMaxScaler { params: self.params, columns })
+    }
+
+    /// Rows on the range.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] for another number of columns.
+    pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
+        check_columns(self.columns.len(), &x)?;
+        let MinMaxScalerParams { min, max, clip } = self.params;
+        Ok(map_known(&x, |v, c| {
+            let (low, high) = self.columns[c];
+            if low >= high {
+                let offset = if low == high && !clip { v - low } else { 0.0 };
+                return min + offset;
+            }
+            // Halves: the distance of two finite values may be infinite.
+            let share = (v / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
+            let share = if clip { share.clamp(0.0, 1.0) } else { share };
+            between(min, max, share)
+        }))
+    }
+
+    /// The values that are at these places of the range.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] for another number of columns.
+    pub fn inverse_transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
+        check_columns(self.columns.len(), &x)?;
+        let MinMaxScalerParams { min, max, .. } = self.params;
+        Ok(map_known(&x, |v, c| {
+            let (low, high) = self.columns[c];
+            let share = (v / 2.0 - min / 2.0) / (max / 2.0 - min / 2.0);
+            match low >= high {
+                true => v - min + if low > high { 0.0 } else { low },
+                false => between(low, high, share),
+            }
+        }))
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        let MinMaxScalerParams { min, max, .. } = self.params;
+        min.is_finite()
+            && max.is_finite()
+            && min < max
+            && self.columns.iter().all(|(a, b)| a.is_finite() && b.is_finite())
+    }
+}

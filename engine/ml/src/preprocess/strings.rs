@@ -1,0 +1,209 @@
+//! Categories as numbers: an index by frequency, or a column each.
+
+use crate::Error;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// What is done with a category that was not there to learn from, and with a missing one (Spark's `handleInvalid`).
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Unseen {
+    /// It is an error.
+    #[default]
+    Error,
+    /// Its row is left out.
+    Skip,
+    /// It has the index after the last.
+    Keep,
+}
+
+/// Settings of a string indexer.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct StringIndexerParams {
+    /// What is done with other categories and missing ones.
+    pub unseen: Unseen,
+}
+
+/// Categories by frequency: 0 is the most frequent, ties are by name, as Spark's StringIndexer (`frequencyDesc`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StringIndexer {
+    params: StringIndexerParams,
+    labels: Vec<String>,
+}
+
+/// Indices, and the positions they are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedStrings {
+    /// An index for each kept value.
+    pub indices: Vec<u32>,
+    /// Positions of the kept values; all, unless other categories are skipped.
+    pub kept: Vec<usize>,
+}
+
+/// Categories and how often they occur, by frequency, ties by name.
+fn by_frequency(values: &[Option<&str>]) -> Vec<(String, usize)> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    values.iter().flatten().for_each(|value| *counts.entry(value).or_default() += 1);
+    let mut sorted: Vec<(&str, usize)> = counts.into_iter().collect();
+    sorted.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    sorted.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+fn check_values(values: &[Option<&str>]) -> Result<(), Error> {
+    // An index has 32 bits, and one more than the last is in use.
+    match values.len() {
+        0 => Err(Error::NoRows),
+        rows if rows >= u32::MAX as usize => Err(Error::TableFull { limit: u32::MAX as usize - 1 }),
+        _ => Ok(()),
+    }
+}
+
+impl StringIndexer {
+    /// Learns from values; missing ones (`None`) have no index.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`].
+    pub fn fit(params: StringIndexerParams, values: &[Option<&str>]) -> Result<StringIndexer, Error> {
+        check_values(values)?;
+        Ok(StringIndexer { params, labels: by_frequency(values).into_iter().map(|(name, _)| name).collect() })
+    }
+
+    /// Always an error: new frequencies would give old categories other indices.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPartialFit`].
+    pub fn partial_fit(&self, _values: &[Option<&str>]) -> Result<StringIndexer, Error> {
+        let why = "new frequencies would give old categories other indices; fit it on all rows";
+        Err(Error::NoPartialFit { what: "a string index", why })
+    }
+
+    /// The categories, in the order of their indices.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The index of each value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnseenCategory`] for the first other or missing one, where that is asked for.
+    pub fn transform(&self, values: &[Option<&str>]) -> Result<IndexedStrings, Error> {
+        let index: HashMap<&str, u32> = self.labels.iter().map(String::as_str).zip(0u32..).collect();
+        let mut found = IndexedStrings { indices: Vec::new(), kept: Vec::new() };
+        for (position, value) in values.iter().enumerate() {
+            let known = value.and_then(|value| index.get(value).copied());
+            let index = match (known, self.params.unseen) {
+                (Some(index), _) => index,
+                (None, Unseen::Keep) => self.labels.len() as u32,
+                (None, Unseen::Skip) => continue,
+                (None, Unseen::Error) => {
+                    let value = value.map_or("a missing value".to_owned(), |value| format!("{value:?}"));
+                    return Err(Error::UnseenCategory { value, position });
+                }
+            };
+            found.indices.push(index);
+            found.kept.push(position);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        let mut sorted: Vec<&String> = self.labels.iter().collect();
+        sorted.sort_unstable();
+        sorted.windows(2).all(|pair| pair[0] < pair[1])
+    }
+}
+
+/// Settings of a one-hot encoder.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct OneHotEncoderParams {
+    /// Categories that have a column, the most frequent ones (ties by name); 1 to 65,536.
+    pub max_categories: usize,
+    /// Whether an unseen category is an error; else its row is all 0.
+    pub error_on_unseen: bool,
+}
+
+impl Default for OneHotEncoderParams {
+    fn default() -> Self {
+        OneHotEncoderParams { max_categories: 1_000, error_on_unseen: false }
+    }
+}
+
+/// A column of 0 and 1 a category, in order of the names. Categories beyond the most frequent ones, missing values, and
+/// unseen categories unless they are an error, are 0 in every column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OneHotEncoder {
+    params: OneHotEncoderParams,
+    /// Ascending.
+    categories: Vec<String>,
+    /// Those learned from that have no column; ascending.
+    rarer: Vec<String>,
+}
+
+impl OneHotEncoder {
+    /// Learns from values; missing ones are `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`] and [`Error::BadParameter`].
+    pub fn fit(params: OneHotEncoderParams, values: &[Option<&str>]) -> Result<OneHotEncoder, Error> {
+        check_values(values)?;
+        if !(1..=65_536).contains(&params.max_categories) {
+            let value = params.max_categories.to_string();
+            return Err(Error::BadParameter { name: "max_categories", value, expected: "from 1 to 65536" });
+        }
+        let mut categories: Vec<String> = by_frequency(values).into_iter().map(|(name, _)| name).collect();
+        let mut rarer = categories.split_off(params.max_categories.min(categories.len()));
+        categories.sort_unstable();
+        rarer.sort_unstable();
+        Ok(OneHotEncoder { params, categories, rarer })
+    }
+
+    /// Always an error: new categories would be new columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPartialFit`].
+    pub fn partial_fit(&self, _values: &[Option<&str>]) -> Result<OneHotEncoder, Error> {
+        let why = "new categories would be new columns; fit it on all rows";
+        Err(Error::NoPartialFit { what: "a one-hot encoding", why })
+    }
+
+    /// The category of each column.
+    pub fn categories(&self) -> &[String] {
+        &self.categories
+    }
+
+    /// A row a value. Shape: values × categories.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnseenCategory`] where that is asked for; [`Error::TableFull`] for more cells than memory can address.
+    pub fn transform(&self, values: &[Option<&str>]) -> Result<Array2<f64>, Error> {
+        let width = self.categories.len();
+        let cells = values.len().checked_mul(width).filter(|cells| *cells < isize::MAX as usize / 16);
+        let mut out =
+            vec![0.0; cells.ok_or(Error::TableFull { limit: isize::MAX as usize / 16 / width.max(1) })?];
+        for (position, value) in values.iter().enumerate() {
+            let Some(name) = value else { continue };
+            let at = |of: &[String]| of.binary_search_by(|kept| kept.as_str().cmp(name));
+            match at(&self.categories) {
+                Ok(column) => out[position * width + column] = 1.0,
+                Err(_) if self.params.error_on_unseen && at(&self.rarer).is_err() => {
+                    return Err(Error::UnseenCategory { value: format!("{name:?}"), position });
+                }
+                Err(_) => {}
+            }
+        }
+        Array2::from_shape_vec((values.len(), width), out).map_err(|error| Error::Solver(error.to_string()))
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        [&self.categories, &self.rarer].into_iter().all(|of| of.windows(2).all(|pair| pair[0] < pair[1]))
+    }
+}

@@ -1,0 +1,144 @@
+//! Categories as their share of positives, cross-fitted.
+
+use crate::Error;
+use crate::seed::derive;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Settings of a target encoder.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct TargetEncoderParams {
+    /// Rows of the share of all rows that are mixed into a category's (scikit-learn's `smooth`), 0 or more.
+    pub smoothing: f64,
+    /// Folds of the cross-fitting, 2 to 100.
+    pub folds: u32,
+}
+
+impl Default for TargetEncoderParams {
+    fn default() -> Self {
+        TargetEncoderParams { smoothing: 10.0, folds: 5 }
+    }
+}
+
+/// (positives + smoothing · share) / (rows + smoothing) of each category, `share` being that of all rows (Micci-Barreca
+/// 2001). Missing values are a category; an unseen one has `share`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetEncoder {
+    params: TargetEncoderParams,
+    /// Rows and positives of each; `None` is missing.
+    categories: BTreeMap<Option<String>, (u64, u64)>,
+    all: (u64, u64),
+}
+
+impl TargetEncoder {
+    /// Learns from values and their labels.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`], [`Error::LengthMismatch`], [`Error::BadParameter`].
+    pub fn fit(
+        params: TargetEncoderParams,
+        values: &[Option<&str>],
+        labels: &[bool],
+    ) -> Result<TargetEncoder, Error> {
+        if !(params.smoothing >= 0.0 && params.smoothing.is_finite()) {
+            let value = params.smoothing.to_string();
+            return Err(Error::BadParameter { name: "smoothing", value, expected: "0 or more" });
+        }
+        if !(2..=100).contains(&params.folds) {
+            let value = params.folds.to_string();
+            return Err(Error::BadParameter { name: "folds", value, expected: "from 2 to 100" });
+        }
+        TargetEncoder { params, categories: BTreeMap::new(), all: (0, 0) }.partial_fit(values, labels)
+    }
+
+    /// The encoder after more rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`] and [`Error::LengthMismatch`].
+    pub fn partial_fit(&self, values: &[Option<&str>], labels: &[bool]) -> Result<TargetEncoder, Error> {
+        check(values, labels)?;
+        let mut more = self.clone();
+        values.iter().zip(labels).for_each(|(value, label)| more.count(value.map(str::to_owned), *label));
+        Ok(more)
+    }
+
+    /// Learns from values, and encodes each of them by the rows of the other folds only: what a model trains on must not
+    /// have seen its own label. The fold of a row is a hash of its position and `seed`. Shape: as `values`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](TargetEncoder::fit).
+    pub fn fit_transform(
+        params: TargetEncoderParams,
+        values: &[Option<&str>],
+        labels: &[bool],
+        seed: u64,
+    ) -> Result<(TargetEncoder, Vec<f64>), Error> {
+        let whole = TargetEncoder::fit(params, values, labels)?;
+        let fold = |position: usize| (derive(seed, position as u64) % u64::from(params.folds)) as usize;
+        // What each fold has of each category; all but a fold is the whole less it.
+        let mut parts = vec![BTreeMap::<Option<&str>, (u64, u64)>::new(); params.folds as usize];
+        let mut sums = vec![(0u64, 0u64); params.folds as usize];
+        for (position, (value, label)) in values.iter().zip(labels).enumerate() {
+            add(parts[fold(position)].entry(*value).or_default(), *label);
+            add(&mut sums[fold(position)], *label);
+        }
+        let encode = |(position, value): (usize, &Option<&str>)| {
+            let less = |all: (u64, u64), part: (u64, u64)| (all.0 - part.0, all.1 - part.1);
+            let part = parts[fold(position)].get(value).copied().unwrap_or_default();
+            let counts = whole.counts(*value);
+            whole.encode(less(counts, part), less(whole.all, sums[fold(position)]))
+        };
+        let encoded = values.iter().enumerate().map(encode).collect();
+        Ok((whole, encoded))
+    }
+
+    /// The share of each value. Shape: as `values`.
+    pub fn transform(&self, values: &[Option<&str>]) -> Vec<f64> {
+        let by_name: std::collections::HashMap<Option<&str>, (u64, u64)> =
+            self.categories.iter().map(|(name, counts)| (name.as_deref(), *counts)).collect();
+        let encode = |value| self.encode(by_name.get(value).copied().unwrap_or_default(), self.all);
+        values.iter().map(encode).collect()
+    }
+
+    fn counts(&self, value: Option<&str>) -> (u64, u64) {
+        self.categories.get(&value.map(str::to_owned)).copied().unwrap_or_default()
+    }
+
+    fn count(&mut self, value: Option<String>, label: bool) {
+        add(self.categories.entry(value).or_default(), label);
+        add(&mut self.all, label);
+    }
+
+    fn encode(&self, (rows, positives): (u64, u64), all: (u64, u64)) -> f64 {
+        let share = if all.0 == 0 { 0.5 } else { all.1 as f64 / all.0 as f64 };
+        let weight = rows as f64 + self.params.smoothing;
+        if weight == 0.0 { share } else { (positives as f64 + self.params.smoothing * share) / weight }
+    }
+
+    pub(super) fn is_valid(&self) -> bool {
+        let sum = self.categories.values().try_fold((0u64, 0u64), |sum, counts| {
+            Some((sum.0.checked_add(counts.0)?, sum.1.checked_add(counts.1)?))
+                .filter(|_| counts.1 <= counts.0)
+        });
+        self.params.smoothing >= 0.0 && self.params.smoothing.is_finite() && sum == Some(self.all)
+    }
+}
+
+fn add(counts: &mut (u64, u64), label: bool) {
+    counts.0 += 1;
+    counts.1 += u64::from(label);
+}
+
+fn check(values: &[Option<&str>], labels: &[bool]) -> Result<(), Error> {
+    match values.len() {
+        0 => Err(Error::NoRows),
+        expected if labels.len() != expected => {
+            Err(Error::LengthMismatch { what: "labels", expected, found: labels.len() })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,173 @@
+//! Bins kept between fits and categories as numbers, from outside.
+
+// The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
+#![allow(clippy::unwrap_used)]
+
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tidemill_ml::{
+    Algorithm, BinaryMetrics, Categories, Classifier, DecisionTreeParams, FeatureTable,
+    GradientBoostingParams, KeptBins, RandomForestParams, TrainingRows,
+};
+
+fn algorithms(categories: Categories) -> [Algorithm; 3] {
+    [
+        Algorithm::RandomForest(RandomForestParams { trees: 4, categories, ..RandomForestParams::default() }),
+        Algorithm::DecisionTree(DecisionTreeParams { categories, ..DecisionTreeParams::default() }),
+        Algorithm::GradientBoosting(GradientBoostingParams {
+            trees: 4,
+            categories,
+            ..GradientBoostingParams::default()
+        }),
+    ]
+}
+
+/// Rows of a number that drifts and a category with a rate of its own, appended batch by batch.
+struct Rows {
+    random: Xoshiro256PlusPlus,
+    table: FeatureTable,
+    labels: Vec<bool>,
+    categories: u32,
+}
+
+impl Rows {
+    fn new(categories: u32) -> Rows {
+        Rows {
+            random: Xoshiro256PlusPlus::seed_from_u64(8),
+            table: FeatureTable::new(vec!["x".into(), "y".into()], vec!["c".into()]),
+            labels: Vec::new(),
+            categories,
+        }
+    }
+
+    fn append(&mut self, rows: usize) {
+        for _ in 0..rows {
+            let (x, c) = (self.random.gen_range(-1.0..1.0), self.random.gen_range(0..self.categories));
+            let score = 2.0 * x + f64::from(c * 37 % 11) - 5.0;
+            self.labels.push(self.random.gen_bool(1.0 / (1.0 + f64::exp(-score))));
+            self.table.push_numeric(0, [x]);
+            // Far from where it began: its bins are left.
+            self.table.push_numeric(
+                1,
+                [(self.labels.len() / 5_000) as f64 * 3.0 + self.random.gen_range(0.0..1.0)],
+            );
+            let name = (c % 13 > 0).then(|| format!("kind {c}"));
+            self.table.push_category(0, [name.as_deref()]);
+        }
+        self.table.finish_append().unwrap();
+    }
+
+    fn training(&self) -> Vec<u32> {
+        (0..self.table.rows() as u32).filter(|row| row % 4 != 1).collect()
+    }
+}
+
+#[test]
+fn a_model_of_kept_bins_is_the_model_of_new_ones_batch_by_batch() {
+    let mut rows = Rows::new(300);
+    let mut kept = KeptBins::new();
+    for batch in [2, 5_000, 15_000, 9_000, 700, 16_000] {
+        rows.append(batch);
+        let training = rows.training();
+        kept.extend(&rows.table, &training).unwrap();
+        if batch == 2 {
+            continue;
+        }
+        let weights: Vec<f64> = (0..rows.labels.len()).map(|row| (row % 5) as f64 + 0.3).collect();
+        for algorithm in algorithms(Categories::Native).iter().chain(&algorithms(Categories::TargetEncoded)) {
+            for weights in [None, Some(&weights[..])] {
+                let cold =
+                    TrainingRows { weights, ..TrainingRows::new(&rows.table, &rows.labels, &training) };
+                let warm = TrainingRows { bins: Some(&kept), ..cold };
+                let cold = Classifier::fit_rows(algorithm, &cold, 3, None).unwrap();
+                let warm = Classifier::fit_rows(algorithm, &warm, 3, None).unwrap();
+                assert!(
+                    cold.to_bytes().unwrap() == warm.to_bytes().unwrap(),
+                    "{algorithm:?}, batch of {batch}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_from_kept_bins_are_the_scores() {
+    let mut rows = Rows::new(40);
+    rows.append(20_000);
+    let mut kept = KeptBins::new();
+    kept.extend(&rows.table, &rows.training()).unwrap();
+    let some: Vec<u32> = (0..20_000).rev().step_by(7).collect();
+    for algorithm in algorithms(Categories::Native).iter().chain(&algorithms(Categories::TargetEncoded)) {
+        let training = rows.training();
+        let fit =
+            TrainingRows { bins: Some(&kept), ..TrainingRows::new(&rows.table, &rows.labels, &training) };
+        let model = Classifier::fit_rows(algorithm, &fit, 3, None).unwrap();
+        let expected = model.predict_proba(&rows.table, &some).unwrap();
+        assert_eq!(model.predict_proba_kept(&rows.table, &some, &kept).unwrap(), expected);
+        // Bins of another time, or of fewer rows, are not taken for the model's.
+        let mut others = KeptBins::new();
+        assert_eq!(model.predict_proba_kept(&rows.table, &some, &others).unwrap(), expected);
+        others.extend(&rows.table, &training[..9_000]).unwrap();
+        assert_eq!(model.predict_proba_kept(&rows.table, &some, &others).unwrap(), expected);
+        assert!(model.predict_proba_kept(&rows.table, &[20_000], &kept).is_err());
+    }
+}
+
+#[test]
+fn rows_that_weigh_nothing_make_no_bins() {
+    let mut rows = Rows::new(40);
+    rows.append(3_000);
+    let training = rows.training();
+    let mut kept = KeptBins::new();
+    kept.extend(&rows.table, &training).unwrap();
+    let weights: Vec<f64> = (0..3_000).map(|row| if row % 3 == 0 { 0.0 } else { 1.5 }).collect();
+    let some: Vec<u32> = training.iter().copied().filter(|row| row % 3 != 0).collect();
+    for algorithm in algorithms(Categories::Native) {
+        let weighted = TrainingRows {
+            weights: Some(&weights),
+            bins: Some(&kept),
+            ..TrainingRows::new(&rows.table, &rows.labels, &training)
+        };
+        let found = Classifier::fit_rows(&algorithm, &weighted, 1, None).unwrap();
+        let expected = Classifier::fit(&algorithm, &rows.table, &rows.labels, &some, 1, None).unwrap();
+        assert!(found == expected, "{}", algorithm.name());
+    }
+}
+
+#[test]
+fn encoded_categories_learn_from_more_than_254() {
+    let mut rows = Rows::new(2_000);
+    rows.append(60_000);
+    let training: Vec<u32> = (0..40_000).collect();
+    let test: Vec<u32> = (40_000..60_000).collect();
+    let auc = |algorithm: &Algorithm| {
+        let model = Classifier::fit(algorithm, &rows.table, &rows.labels, &training, 1, None).unwrap();
+        assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+        let scores = model.predict_proba(&rows.table, &test).unwrap();
+        BinaryMetrics::compute(&rows.labels[40_000..], &scores).unwrap().auc.unwrap()
+    };
+    for (native, encoded) in algorithms(Categories::Native).iter().zip(&algorithms(Categories::TargetEncoded))
+    {
+        let (native, encoded) = (auc(native), auc(encoded));
+        assert!(encoded > native + 0.05, "{encoded} {native}");
+    }
+    // Few names to look up, and a table of other codes.
+    let model = Classifier::fit(
+        &algorithms(Categories::TargetEncoded)[0],
+        &rows.table,
+        &rows.labels,
+        &training,
+        1,
+        None,
+    )
+    .unwrap();
+    let all = model.predict_proba(&rows.table, &test).unwrap();
+    let few = model.predict_proba(&rows.table, &test[..5]).unwrap();
+    assert_eq!(few, all[..5]);
+    let mut other = FeatureTable::new(vec!["x".into(), "y".into()], vec!["c".into()]);
+    other.push_numeric(0, [0.0; 3]);
+    other.push_numeric(1, [f64::NAN; 3]);
+    other.push_category(0, [Some("kind 14"), Some("never seen"), None]);
+    other.finish_append().unwrap();
+    assert!(model.predict_proba(&other, &[0, 1, 2]).unwrap().iter().all(|p| (0.0..=1.0).contains(p)));
+}

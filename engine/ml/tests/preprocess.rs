@@ -1,0 +1,473 @@
+//! Preprocessing from outside: scikit-learn's numbers, the rules that all share, files, and no panic on any values.
+
+// The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
+#![allow(clippy::unwrap_used)]
+
+use ndarray::{Array2, ArrayView2, Axis, array};
+use proptest::prelude::*;
+use serde::Deserialize;
+use tidemill_ml::preprocess::*;
+use tidemill_ml::{Error, ErrorKind};
+
+type Rows = Vec<Vec<Option<f64>>>;
+
+#[derive(Deserialize)]
+struct Golden {
+    x: Rows,
+    known: Rows,
+    kinds: Vec<String>,
+    labels: Vec<bool>,
+    standard: Rows,
+    standard_known: Rows,
+    min_max: Rows,
+    clipped: Rows,
+    l1: Rows,
+    l2: Rows,
+    max: Rows,
+    mean: Rows,
+    median: Rows,
+    constant: Rows,
+    capped: Rows,
+    inliers: Vec<bool>,
+    categories: Vec<String>,
+    one_hot: Rows,
+    target: Vec<f64>,
+    components: Rows,
+    variances: Vec<f64>,
+    ratios: Vec<f64>,
+    scores: Rows,
+    white: Rows,
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("golden/preprocess.json")).unwrap()
+}
+
+fn matrix(rows: &Rows) -> Array2<f64> {
+    Array2::from_shape_fn((rows.len(), rows.first().map_or(0, Vec::len)), |(r, c)| {
+        rows[r][c].unwrap_or(f64::NAN)
+    })
+}
+
+/// Equal to 1e-9 of the largest known value of the column, missing values at the same places.
+fn assert_close(found: &Array2<f64>, expected: &Rows, what: &str) {
+    let expected = matrix(expected);
+    assert_eq!(found.dim(), expected.dim(), "{what}");
+    for (found, expected) in found.columns().into_iter().zip(expected.columns()) {
+        let scale = expected.iter().filter(|v| v.is_finite()).fold(1e-3f64, |m, v| m.max(v.abs()));
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * scale, "{what}: {a}, not {b}");
+        }
+    }
+}
+
+fn optional(values: &[String]) -> Vec<Option<&str>> {
+    values.iter().map(|v| Some(v.as_str())).collect()
+}
+
+#[test]
+fn numbers_are_those_of_scikit_learn() {
+    let golden = golden();
+    let (x, known) = (matrix(&golden.x), matrix(&golden.known));
+    let standard = StandardScaler::fit(StandardScalerParams::default(), x.view()).unwrap();
+    assert_close(&standard.transform(x.view()).unwrap(), &golden.standard, "standard");
+    assert_close(
+        &standard.inverse_transform(standard.transform(x.view()).unwrap().view()).unwrap(),
+        &golden.x,
+        "back",
+    );
+    let whole = StandardScaler::fit(StandardScalerParams::default(), known.view()).unwrap();
+    assert_close(&whole.transform(known.view()).unwrap(), &golden.standard_known, "standard of known values");
+    let range = MinMaxScalerParams { min: -1.0, max: 2.0, clip: false };
+    let min_max = MinMaxScaler::fit(range, x.view()).unwrap();
+    assert_close(&min_max.transform(x.view()).unwrap(), &golden.min_max, "min-max");
+    assert_close(
+        &min_max.inverse_transform(min_max.transform(x.view()).unwrap().view()).unwrap(),
+        &golden.x,
+        "back",
+    );
+    let first = known.select(Axis(0), &(0..20).collect::<Vec<_>>());
+    let clip =
+        MinMaxScaler::fit(MinMaxScalerParams { clip: true, ..Default::default() }, first.view()).unwrap();
+    assert_close(&clip.transform(known.view()).unwrap(), &golden.clipped, "clipped");
+    for (norm, expected) in [(Norm::L1, &golden.l1), (Norm::L2, &golden.l2), (Norm::Max, &golden.max)] {
+        assert_close(&Normalizer { norm }.transform(known.view()), expected, "normalizer");
+    }
+    for (strategy, expected) in [
+        (ImputeStrategy::Mean, &golden.mean),
+        (ImputeStrategy::Median, &golden.median),
+        (ImputeStrategy::Constant, &golden.constant),
+    ] {
+        let imputer = Imputer::fit(ImputerParams { strategy, value: -1.0 }, x.view()).unwrap();
+        assert_close(&imputer.transform(x.view()).unwrap(), expected, "imputer");
+    }
+    let cap = IqrOutliers::fit(IqrOutliersParams::default(), x.view()).unwrap();
+    assert_close(&cap.transform(x.view()).unwrap(), &golden.capped, "capped");
+    assert_eq!(cap.bounds()[3], None, "a constant column has no bounds");
+    assert_eq!(cap.inliers(x.view()).unwrap(), golden.inliers);
+    let drop = IqrOutliersParams { action: OutlierAction::Drop, ..Default::default() };
+    let dropped = IqrOutliers::fit(drop, x.view()).unwrap().transform(x.view()).unwrap();
+    assert_eq!(dropped.nrows(), golden.inliers.iter().filter(|inlier| **inlier).count());
+    assert!(dropped.nrows() < x.nrows());
+}
+
+#[test]
+fn components_are_those_of_scikit_learn() {
+    let golden = golden();
+    let known = matrix(&golden.standard_known).select(Axis(1), &[0, 1, 2]);
+    let pca = Pca::fit(PcaParams { components: 3, whiten: false }, known.view()).unwrap();
+    assert_close(&pca.components().to_owned(), &golden.components, "components");
+    assert_close(&pca.transform(known.view()).unwrap(), &golden.scores, "scores");
+    let close =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-9 * b.abs().max(1e-12));
+    assert!(close(pca.explained_variances(), &golden.variances), "{:?}", pca.explained_variances());
+    assert!(close(&pca.explained_variance_ratios(), &golden.ratios));
+    let white = Pca::fit(PcaParams { components: 2, whiten: true }, known.view()).unwrap();
+    assert_close(&white.transform(known.view()).unwrap(), &golden.white, "white");
+}
+
+#[test]
+fn categories_are_those_of_scikit_learn_and_spark() {
+    let golden = golden();
+    let kinds = optional(&golden.kinds);
+    let one_hot = OneHotEncoder::fit(OneHotEncoderParams::default(), &kinds).unwrap();
+    assert_eq!(one_hot.categories(), golden.categories);
+    assert_close(&one_hot.transform(&kinds).unwrap(), &golden.one_hot, "one-hot");
+    let target = TargetEncoder::fit(TargetEncoderParams::default(), &kinds, &golden.labels).unwrap();
+    let found = target.transform(&kinds);
+    assert!(found.iter().zip(&golden.target).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
+    // Spark's StringIndexer, frequencyDesc: b and c twice, a and d once, by name.
+    let values = [Some("b"), Some("c"), None, Some("d"), Some("b"), Some("a"), Some("c")];
+    let index = |unseen| StringIndexer::fit(StringIndexerParams { unseen }, &values).unwrap();
+    assert_eq!(index(Unseen::Error).labels(), ["b", "c", "a", "d"]);
+    let asked = [Some("d"), Some("new"), Some("b"), None];
+    let error = index(Unseen::Error).transform(&asked).unwrap_err();
+    assert_eq!(error, Error::UnseenCategory { value: "\"new\"".into(), position: 1 });
+    assert_eq!(index(Unseen::Error).transform(&asked[2..]).unwrap_err().kind(), ErrorKind::Data);
+    let skip = IndexedStrings { indices: vec![3, 0], kept: vec![0, 2] };
+    assert_eq!(index(Unseen::Skip).transform(&asked).unwrap(), skip);
+    let keep = IndexedStrings { indices: vec![3, 4, 0, 4], kept: vec![0, 1, 2, 3] };
+    assert_eq!(index(Unseen::Keep).transform(&asked).unwrap(), keep);
+}
+
+#[test]
+fn rows_that_come_later_give_what_all_rows_at_once_do() {
+    let golden = golden();
+    let x = matrix(&golden.x);
+    let parts = |of: &Array2<f64>| {
+        (of.select(Axis(0), &(0..13).collect::<Vec<_>>()), of.select(Axis(0), &(13..40).collect::<Vec<_>>()))
+    };
+    let (first, later) = parts(&x);
+    let standard =
+        StandardScaler::fit(Default::default(), first.view()).unwrap().partial_fit(later.view()).unwrap();
+    assert_close(&standard.transform(x.view()).unwrap(), &golden.standard, "standard");
+    let range = MinMaxScalerParams { min: -1.0, max: 2.0, clip: false };
+    let min_max = MinMaxScaler::fit(range, first.view()).unwrap().partial_fit(later.view()).unwrap();
+    assert_close(&min_max.transform(x.view()).unwrap(), &golden.min_max, "min-max");
+    let imputer = Imputer::fit(Default::default(), first.view()).unwrap().partial_fit(later.view()).unwrap();
+    assert_close(&imputer.transform(x.view()).unwrap(), &golden.mean, "mean");
+    let (first, later) = parts(&matrix(&golden.standard_known).select(Axis(1), &[0, 1, 2]));
+    let params = PcaParams { components: 3, whiten: false };
+    let pca = Pca::fit(params, first.view()).unwrap().partial_fit(later.view()).unwrap();
+    assert_close(&pca.components().to_owned(), &golden.components, "components");
+    let kinds = optional(&golden.kinds);
+    let target = TargetEncoder::fit(Default::default(), &kinds[..13], &golden.labels[..13]).unwrap();
+    let target = target.partial_fit(&kinds[13..], &golden.labels[13..]).unwrap();
+    assert_eq!(target, TargetEncoder::fit(Default::default(), &kinds, &golden.labels).unwrap());
+}
+
+#[test]
+fn what_cannot_learn_from_new_rows_says_why() {
+    let x = array![[1.0, 2.0], [3.0, 4.0]];
+    let median = ImputerParams { strategy: ImputeStrategy::Median, value: 0.0 };
+    let errors = [
+        Imputer::fit(median, x.view()).unwrap().partial_fit(x.view()).unwrap_err(),
+        IqrOutliers::fit(Default::default(), x.view()).unwrap().partial_fit(x.view()).unwrap_err(),
+        Normalizer::default().partial_fit(x.view()).unwrap_err(),
+        StringIndexer::fit(Default::default(), &[Some("a")]).unwrap().partial_fit(&[Some("b")]).unwrap_err(),
+        OneHotEncoder::fit(Default::default(), &[Some("a")]).unwrap().partial_fit(&[Some("b")]).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, Error::NoPartialFit { .. }), "{error}");
+        assert!(error.to_string().contains("cannot learn from new rows alone: "), "{error}");
+    }
+}
+
+#[test]
+fn a_row_is_not_encoded_by_its_own_label() {
+    let names: Vec<String> = (0..600).map(|i| format!("k{}", i % 150)).collect();
+    let names = optional(&names);
+    let mut labels: Vec<bool> = (0..600).map(|i| i % 7 < 3).collect();
+    let encode =
+        |labels: &[bool]| TargetEncoder::fit_transform(Default::default(), &names, labels, 5).unwrap();
+    let (encoder, before) = encode(&labels);
+    assert_eq!(encoder, TargetEncoder::fit(Default::default(), &names, &labels).unwrap());
+    labels[10] = !labels[10];
+    let (_, after) = encode(&labels);
+    assert_eq!(before[10], after[10]);
+    assert!(
+        before.iter().zip(&after).filter(|(a, b)| a != b).count() > 100,
+        "the others of its category see it"
+    );
+    assert_eq!(encoder.transform(&[Some("unseen")]), [258.0 / 600.0]);
+}
+
+#[test]
+fn every_edge_has_its_outcome() {
+    let none = Array2::<f64>::zeros((0, 2));
+    let no_columns = Array2::<f64>::zeros((3, 0));
+    for (x, expected) in [(&none, Error::NoRows), (&no_columns, Error::NoFeatures)] {
+        assert_eq!(StandardScaler::fit(Default::default(), x.view()).unwrap_err(), expected);
+        assert_eq!(MinMaxScaler::fit(Default::default(), x.view()).unwrap_err(), expected);
+        assert_eq!(Imputer::fit(Default::default(), x.view()).unwrap_err(), expected);
+        assert_eq!(IqrOutliers::fit(Default::default(), x.view()).unwrap_err(), expected);
+        assert_eq!(Pca::fit(Default::default(), x.view()).unwrap_err(), expected);
+    }
+    assert_eq!(StringIndexer::fit(Default::default(), &[]).unwrap_err(), Error::NoRows);
+    assert_eq!(OneHotEncoder::fit(Default::default(), &[]).unwrap_err(), Error::NoRows);
+    assert_eq!(TargetEncoder::fit(Default::default(), &[], &[]).unwrap_err(), Error::NoRows);
+    assert!(matches!(
+        TargetEncoder::fit(Default::default(), &[None], &[]),
+        Err(Error::LengthMismatch { .. })
+    ));
+
+    // A constant column, one without any value, one row, an infinity.
+    let x = array![[2.0, f64::NAN, f64::INFINITY, 1.0], [2.0, f64::NAN, 4.0, 3.0]];
+    let standard = StandardScaler::fit(Default::default(), x.view()).unwrap();
+    let show = |x: &Array2<f64>| format!("{x}");
+    let scores = standard.transform(x.view()).unwrap();
+    assert_eq!(show(&scores), show(&array![[0.0, f64::NAN, f64::NAN, -1.0], [0.0, f64::NAN, 0.0, 1.0]]));
+    assert_eq!(standard.means(), [2.0, 0.0, 4.0, 2.0]);
+    assert_eq!(standard.transform(none.select(Axis(1), &[0, 0, 0, 0]).view()).unwrap().dim(), (0, 4));
+    assert!(matches!(
+        standard.transform(none.view()),
+        Err(Error::LengthMismatch { expected: 4, found: 2, .. })
+    ));
+    let min_max = MinMaxScaler::fit(Default::default(), x.view()).unwrap().transform(x.view()).unwrap();
+    assert_eq!(show(&min_max), show(&array![[0.0, f64::NAN, f64::NAN, 0.0], [0.0, f64::NAN, 0.0, 1.0]]));
+    let imputer = Imputer::fit(Default::default(), x.view()).unwrap();
+    assert_eq!(imputer.fills(), [2.0, 0.0, 4.0, 2.0]);
+    let one_row = x.select(Axis(0), &[1]);
+    assert_eq!(IqrOutliers::fit(Default::default(), one_row.view()).unwrap().bounds(), [None; 4]);
+    let error = Pca::fit(Default::default(), x.view()).unwrap_err();
+    assert_eq!(error, Error::MissingValue { row: 0, column: 1 });
+    let one = array![[1.0, 2.0]];
+    assert_eq!(
+        Pca::fit(Default::default(), one.view()).unwrap_err(),
+        Error::TooFewRows { rows: 1, needed: 2 }
+    );
+    let constant = array![[1.0, 2.0], [1.0, 2.0]];
+    let pca = Pca::fit(PcaParams { components: 2, whiten: true }, constant.view()).unwrap();
+    assert_eq!(pca.explained_variance_ratios(), [0.0, 0.0]);
+    assert_eq!(pca.transform(constant.view()).unwrap(), Array2::<f64>::zeros((2, 2)));
+    assert_eq!(
+        Normalizer::default().transform(array![[0.0, 0.0], [3.0, -4.0]].view()),
+        array![[0.0, 0.0], [0.6, -0.8]]
+    );
+
+    let huge = array![[f64::MAX], [f64::MIN], [f64::MAX]];
+    assert_eq!(
+        StandardScaler::fit(Default::default(), huge.view()).unwrap_err(),
+        Error::Overflow { column: 0 }
+    );
+    assert!(Pca::fit(PcaParams { components: 1, whiten: false }, huge.view()).is_err());
+    assert_eq!(
+        MinMaxScaler::fit(Default::default(), huge.view()).unwrap().transform(huge.view()).unwrap(),
+        array![[1.0], [0.0], [1.0]]
+    );
+    for (name, error) in [
+        (
+            "max",
+            MinMaxScaler::fit(MinMaxScalerParams { min: 1.0, max: 1.0, clip: false }, one.view())
+                .unwrap_err(),
+        ),
+        (
+            "value",
+            Imputer::fit(ImputerParams { value: f64::NAN, ..Default::default() }, one.view()).unwrap_err(),
+        ),
+        (
+            "factor",
+            IqrOutliers::fit(IqrOutliersParams { factor: -1.0, ..Default::default() }, one.view())
+                .unwrap_err(),
+        ),
+        ("components", Pca::fit(PcaParams { components: 3, whiten: false }, constant.view()).unwrap_err()),
+        ("components", Pca::fit(PcaParams { components: 0, whiten: false }, constant.view()).unwrap_err()),
+        (
+            "smoothing",
+            TargetEncoder::fit(TargetEncoderParams { smoothing: -1.0, folds: 5 }, &[None], &[true])
+                .unwrap_err(),
+        ),
+        (
+            "folds",
+            TargetEncoder::fit(TargetEncoderParams { smoothing: 1.0, folds: 1 }, &[None], &[true])
+                .unwrap_err(),
+        ),
+        (
+            "max_categories",
+            OneHotEncoder::fit(OneHotEncoderParams { max_categories: 0, error_on_unseen: false }, &[None])
+                .unwrap_err(),
+        ),
+    ] {
+        assert!(matches!(error, Error::BadParameter { name: found, .. } if found == name), "{error}");
+    }
+}
+
+#[test]
+fn ten_thousand_categories() {
+    let names: Vec<String> =
+        (0..20_000).map(|i| format!("k{}", i % 10_000)).chain((0..9).map(|_| "k77".into())).collect();
+    let values = optional(&names);
+    let index = StringIndexer::fit(Default::default(), &values).unwrap();
+    assert_eq!(
+        (index.labels().len(), index.labels()[0].as_str(), index.labels()[1].as_str()),
+        (10_000, "k77", "k0")
+    );
+    assert_eq!(index.transform(&values[77..79]).unwrap().indices[0], 0);
+    let one_hot =
+        OneHotEncoder::fit(OneHotEncoderParams { max_categories: 100, error_on_unseen: true }, &values)
+            .unwrap();
+    assert_eq!(one_hot.transform(&values[..500]).unwrap().dim(), (500, 100));
+    assert_eq!(one_hot.transform(&[Some("k9999")]).unwrap().sum(), 0.0, "learned from, but without a column");
+    let error = one_hot.transform(&[None, Some("new")]).unwrap_err();
+    assert_eq!(error, Error::UnseenCategory { value: "\"new\"".into(), position: 1 });
+    let labels: Vec<bool> = (0..values.len()).map(|i| i % 10 == 0).collect();
+    let target = TargetEncoder::fit(Default::default(), &values, &labels).unwrap();
+    assert!(target.transform(&values).iter().all(|share| (0.0..=1.0).contains(share)));
+}
+
+/// One of each, fitted on the same rows.
+fn every(x: ArrayView2<'_, f64>, names: &[Option<&str>], labels: &[bool]) -> Vec<Preprocessor> {
+    vec![
+        Preprocessor::StandardScaler(StandardScaler::fit(Default::default(), x).unwrap()),
+        Preprocessor::MinMaxScaler(MinMaxScaler::fit(Default::default(), x).unwrap()),
+        Preprocessor::Normalizer(Normalizer::default()),
+        Preprocessor::Imputer(Imputer::fit(Default::default(), x).unwrap()),
+        Preprocessor::IqrOutliers(IqrOutliers::fit(Default::default(), x).unwrap()),
+        Preprocessor::StringIndexer(StringIndexer::fit(Default::default(), names).unwrap()),
+        Preprocessor::OneHotEncoder(OneHotEncoder::fit(Default::default(), names).unwrap()),
+        Preprocessor::TargetEncoder(TargetEncoder::fit(Default::default(), names, labels).unwrap()),
+        Preprocessor::Pca(Pca::fit(Default::default(), x).unwrap()),
+    ]
+}
+
+#[test]
+fn files_are_read_back_and_damaged_ones_are_errors() {
+    let golden = golden();
+    let known = matrix(&golden.known);
+    for step in every(known.view(), &optional(&golden.kinds), &golden.labels) {
+        let bytes = step.to_bytes().unwrap();
+        assert_eq!(Preprocessor::from_bytes(&bytes).unwrap(), step);
+        let mut newer = bytes.clone();
+        newer[8] += 1;
+        assert!(matches!(Preprocessor::from_bytes(&newer), Err(Error::OtherVersion { .. })));
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            assert_eq!(
+                Preprocessor::from_bytes(&flipped).unwrap_err().kind(),
+                ErrorKind::Corrupt,
+                "byte {at}"
+            );
+            assert_eq!(
+                Preprocessor::from_bytes(&bytes[..at]).unwrap_err().kind(),
+                ErrorKind::Corrupt,
+                "{at} bytes"
+            );
+        }
+        let error = tidemill_ml::Classifier::from_bytes(&bytes).unwrap_err().to_string();
+        assert_eq!(error, "a preprocessing model file, where a classifier is read");
+    }
+}
+
+#[test]
+fn components_are_the_same_bytes_for_any_number_of_threads() {
+    let x = Array2::from_shape_fn((5_000, 6), |(r, c)| ((r * (c + 3) * 7919) % 1000) as f64 / 7.0 - c as f64);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pca = pool.install(|| Pca::fit(PcaParams { components: 4, whiten: false }, x.view()).unwrap());
+        Preprocessor::Pca(pca).to_bytes().unwrap()
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(5));
+}
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => (-5i32..5).prop_map(f64::from),
+        2 => Just(f64::NAN),
+        1 => Just(f64::INFINITY),
+        1 => Just(f64::MAX),
+        1 => Just(f64::MIN),
+        1 => Just(f64::MIN_POSITIVE),
+        1 => any::<f64>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_values_are_transformed_or_an_error(
+        (rows, columns, cells) in (0usize..20, 0usize..4).prop_flat_map(|(r, c)| (Just(r), Just(c), prop::collection::vec(value(), r * c))),
+        cut in 0usize..20, factor in 0.0f64..3.0, components in 0usize..4, whiten in any::<bool>(),
+    ) {
+        let x = Array2::from_shape_vec((rows, columns), cells).unwrap();
+        let cut = cut.min(rows);
+        let (first, later) = x.view().split_at(Axis(0), cut);
+        let finite_or_missing = |out: &Array2<f64>| out.iter().zip(&x).all(|(out, x)| out.is_finite() || (out.is_nan() && !x.is_finite()));
+        if let Ok(scaler) = StandardScaler::fit(Default::default(), first) {
+            prop_assert!(finite_or_missing(&scaler.transform(x.view()).unwrap()), "{:?}", scaler);
+            if let Ok(scaler) = scaler.partial_fit(later) {
+                prop_assert!(finite_or_missing(&scaler.inverse_transform(x.view()).unwrap()), "{:?}", scaler);
+            }
+        }
+        if let Ok(scaler) = MinMaxScaler::fit(Default::default(), first) {
+            prop_assert!(finite_or_missing(&scaler.transform(x.view()).unwrap()), "{:?}", scaler);
+            prop_assert!(finite_or_missing(&scaler.inverse_transform(x.view()).unwrap()), "{:?}", scaler);
+        }
+        for norm in [Norm::L1, Norm::L2, Norm::Max] {
+            let out = Normalizer { norm }.transform(x.view());
+            prop_assert!(finite_or_missing(&out), "{:?}", norm);
+        }
+        for strategy in [ImputeStrategy::Mean, ImputeStrategy::Median, ImputeStrategy::Constant] {
+            if let Ok(imputer) = Imputer::fit(ImputerParams { strategy, value: 1.0 }, first) {
+                prop_assert!(imputer.transform(x.view()).unwrap().iter().all(|v| v.is_finite()), "{:?}", imputer);
+            }
+        }
+        for action in [OutlierAction::Cap, OutlierAction::Drop] {
+            if let Ok(rule) = IqrOutliers::fit(IqrOutliersParams { factor, action }, first) {
+                prop_assert!(rule.transform(x.view()).unwrap().nrows() <= rows);
+            }
+        }
+        if let Ok(pca) = Pca::fit(PcaParams { components, whiten }, first) {
+            let _ = pca.partial_fit(later);
+            let _ = pca.transform(x.view());
+        }
+    }
+
+    #[test]
+    fn any_strings_are_encoded_or_an_error(
+        values in prop::collection::vec(prop::option::of("[a-c]{0,2}"), 0..30),
+        labels in prop::collection::vec(any::<bool>(), 30), cut in 0usize..30, max_categories in 1usize..5, seed in any::<u64>(),
+    ) {
+        let values: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
+        let first = &values[..cut.min(values.len())];
+        for unseen in [Unseen::Error, Unseen::Skip, Unseen::Keep] {
+            if let Ok(index) = StringIndexer::fit(StringIndexerParams { unseen }, first) {
+                if let Ok(found) = index.transform(&values) {
+                    prop_assert_eq!(found.indices.len(), found.kept.len());
+                    prop_assert!(found.indices.iter().all(|i| *i as usize <= index.labels().len()));
+                } else {
+                    prop_assert_eq!(unseen, Unseen::Error);
+                }
+            }
+        }
+        if let Ok(one_hot) = OneHotEncoder::fit(OneHotEncoderParams { max_categories, error_on_unseen: false }, first) {
+            let out = one_hot.transform(&values).unwrap();
+            prop_assert!(out.rows().into_iter().all(|row| row.sum() <= 1.0));
+        }
+        if let Ok((target, shares)) = TargetEncoder::fit_transform(Default::default(), first, &labels[..first.len()], seed) {
+            prop_assert!(shares.iter().chain(&target.transform(&values)).all(|share| (0.0..=1.0).contains(share)));
+        }
+    }
+}

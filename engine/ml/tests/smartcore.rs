@@ -1,0 +1,61 @@
+//! smartcore's trees as a reference: `cargo test -p tidemill-ml --features smartcore --test smartcore`.
+
+// The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
+#![allow(clippy::unwrap_used)]
+
+use tidemill_ml::{Algorithm, Classifier, DecisionTreeParams, FeatureTable, RandomForestParams, TreeBackend};
+
+fn algorithms() -> [Algorithm; 2] {
+    let backend = TreeBackend::Smartcore;
+    [
+        Algorithm::RandomForest(RandomForestParams { trees: 9, backend, ..RandomForestParams::default() }),
+        Algorithm::DecisionTree(DecisionTreeParams { backend, ..DecisionTreeParams::default() }),
+    ]
+}
+
+fn rows() -> (FeatureTable, Vec<bool>, Vec<u32>) {
+    let mut table = FeatureTable::new(vec!["x".into()], vec!["c".into()]);
+    table.push_numeric(0, (0..600).map(|i| if i % 9 == 0 { f64::NAN } else { f64::from(i % 50) }));
+    table.push_category(0, (0..600).map(|i| [Some("a"), Some("b"), None][i % 3]));
+    table.finish_append().unwrap();
+    (table, (0..600).map(|i| i % 50 > 30).collect(), (0..600).collect())
+}
+
+#[test]
+#[cfg(not(feature = "smartcore"))]
+fn without_the_feature_the_error_says_how_to_get_it() {
+    let (table, labels, rows) = rows();
+    for algorithm in algorithms() {
+        let error = Classifier::fit(&algorithm, &table, &labels, &rows, 1, None).unwrap_err().to_string();
+        assert_eq!(error, "backend = smartcore: needs a build with the cargo feature `smartcore`");
+    }
+}
+
+#[test]
+#[cfg(feature = "smartcore")]
+fn votes_are_zero_or_one_and_mostly_right() {
+    use tidemill_ml::{ClassWeight, Error, TrainingRows};
+    let (table, labels, rows) = rows();
+    for algorithm in algorithms() {
+        let model = Classifier::fit(&algorithm, &table, &labels, &rows, 1, None).unwrap();
+        assert_eq!(model.algorithm_name(), algorithm.name());
+        let votes = model.predict_proba(&table, &rows).unwrap();
+        assert!(votes.iter().all(|&vote| vote == 0.0 || vote == 1.0));
+        let right = votes.iter().zip(&labels).filter(|(vote, label)| (**vote == 1.0) == **label).count();
+        assert!(right > 550, "{}: {right} of 600", algorithm.name());
+        let again = Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap();
+        assert_eq!(again.predict_proba(&table, &rows).unwrap(), votes);
+        assert!(model.predict_proba(&table, &[]).unwrap().is_empty());
+        assert_eq!(model.apply(&table, &rows).unwrap_err().to_string(), "smartcore has no leaves");
+        let weights: Vec<f64> = (0..600).map(|row| f64::from(row % 4)).collect();
+        let training = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
+        let error = Classifier::fit_rows(&algorithm, &training, 1, None).unwrap_err();
+        assert!(matches!(error, Error::NotOfAlgorithm { algorithm: "smartcore", .. }), "{error}");
+    }
+    let weighted = RandomForestParams {
+        backend: TreeBackend::Smartcore,
+        class_weight: ClassWeight::Balanced,
+        ..RandomForestParams::default()
+    };
+    assert!(matches!(weighted.validate(), Err(Error::BadParameter { name: "class_weight", .. })));
+}

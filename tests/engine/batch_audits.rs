@@ -1,0 +1,110 @@
+//! Audits that keep a version from being published, and unit tests of a job's SQL.
+
+use crate::batch::Shop;
+use crate::support::{run, texts};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_that_finds_rows_keeps_the_table_and_what_reads_it_as_they_were() {
+    let shop = Shop::new();
+    shop.write("sql/shop/audits/states.sql", "-- Two letters.\nSELECT * FROM wide WHERE state ~ '[0-9]'");
+    let passed = shop.try_run(&[]);
+    let report = texts(&passed).0;
+    assert!(passed.status.success() && report.contains("states passed"), "{report}");
+
+    shop.edit("orders.csv", "b,RJ", "b,R2");
+    let (code, error) = shop.refused(&[]);
+    assert_eq!(code, 1);
+    for part in
+        ["sql/shop/audits/states.sql found 1 bad row: order_id=b, state=R2", "not built: `wide`", "help: "]
+    {
+        assert!(error.contains(part), "`{part}` is not in {error}");
+    }
+    assert_eq!(shop.rows("SELECT state FROM wide WHERE order_id = 'b'").await, ["RJ"]);
+    assert_eq!(shop.rows("SELECT count(*) FROM by_state WHERE state = 'RJ'").await, ["1"]);
+    // An audit is part of what a table is made of.
+    shop.edit("sql/shop/audits/states.sql", "[0-9]", "[3-9]");
+    assert_eq!(shop.run(&[]), ["shop.wide built", "shop.by_state built"]);
+}
+
+#[test]
+fn the_audits_of_a_table_are_settings() {
+    for (audit, says) in [
+        ("not_null = [\"item\"]", Some("audit `not_null item` of wide found 1 bad row: order_id=c")),
+        ("not_null = [\"order_id\"]", None),
+        ("unique = [[\"order_id\"]]", Some("`unique order_id` of wide found 1 bad row: order_id=a, times=2")),
+        ("unique = [[\"order_id\", \"item\"]]", None),
+        ("accepted_values = { item = [1] }", Some("found 1 bad row: item=2, times=1")),
+        ("accepted_values = { state = [\"SP\", \"RJ\", \"S\\\"P\\n\"] }", None),
+        (
+            "relationships = [{ column = \"order_id\", to = \"items.order_id\" }]",
+            Some("found 1 bad row: order_id=c"),
+        ),
+        ("relationships = [{ column = \"order_id\", to = \"orders.order_id\" }]", None),
+        ("row_count = { min = 5 }", Some("`row_count` of wide found 1 bad row: rows=4")),
+        ("row_count = { min = 4, max = 4 }", None),
+        ("not_null = [\"itm\"]", Some("itm")),
+    ] {
+        let shop = Shop::new();
+        let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
+        shop.write("jobs/shop.toml", format!("{job}\n[[tables]]\nname = \"wide\"\naudits = {{ {audit} }}\n"));
+        let output = shop.try_run(&["--select", "wide"]);
+        let error = texts(&output).1;
+        match says {
+            None => assert!(output.status.success(), "{audit}: {error}"),
+            Some(says) => assert!(!output.status.success() && error.contains(says), "{audit}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_test_is_rows_in_and_rows_out() {
+    let shop = Shop::new();
+    let folder = "sql/shop/tests/sums";
+    shop.write(
+        &format!("{folder}/orders.csv"),
+        "order_id,state,ordered_at\na,SP,2017-10-02 10:56:33\nb,RJ,\n",
+    );
+    shop.write(&format!("{folder}/items.csv"), "order_id,item,price\na,1,1.5\na,2,2\n");
+    shop.write(&format!("{folder}/expected_by_state.csv"), "revenue,state\n3.50,SP\n,RJ\n");
+    let test = |arguments: &[&str]| {
+        let output = run(&mut shop.command(&[&["test", "shop", "--format", "csv"], arguments].concat()));
+        let (stdout, stderr) = texts(&output);
+        (output.status.code(), stdout, stderr)
+    };
+    let header = "test,table,outcome,expected_rows,rows\n";
+    assert_eq!(test(&[]), (Some(0), format!("{header}sums,by_state,passed,2,2\n"), String::new()));
+
+    // A table in the place of what its SELECT makes; its cells say their type.
+    shop.write("sql/shop/tests/given/wide.csv", "state,price::DOUBLE\nSP,0.1\nSP,0.2\n");
+    shop.write("sql/shop/tests/given/expected_by_state.csv", "state,revenue\nSP,0.3\n");
+    shop.edit(&format!("{folder}/expected_by_state.csv"), "3.50", "3.75");
+    let (code, stdout, stderr) = test(&[]);
+    assert_eq!(
+        (code, stdout),
+        (Some(1), format!("{header}given,by_state,passed,1,1\nsums,by_state,failed,2,2\n"))
+    );
+    assert!(stderr.contains("    revenue,state\n  + 3.50,SP\n  - 3.75,SP\n"), "{stderr}");
+    assert!(stderr.contains("1 of 2 tests has failed"), "{stderr}");
+    assert_eq!(test(&["--select", "given"]).0, Some(0));
+
+    std::fs::remove_file(shop.path().join(folder).join("items.csv")).unwrap();
+    let (code, _, stderr) = test(&["--select", "sums"]);
+    assert!(code == Some(2) && stderr.contains("there is no items.csv, which wide reads"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn describe_gives_the_figures_of_pandas() {
+    let shop = Shop::new();
+    shop.run(&["--select", "wide"]);
+    let output = run(&mut shop.command(&["describe", "shop.wide", "--format", "csv"]));
+    // pandas: DataFrame.describe() of item and price; ordered_at by describe(datetime_is_numeric).
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines[0], "column,type,count,nulls,distinct,mean,std,min,25%,50%,75%,max");
+    assert!(lines[1].starts_with("order_id,Utf8,4,0,3,,,a,,,,c"), "{stdout}");
+    let item = lines.iter().find(|line| line.starts_with("item,")).unwrap();
+    assert_eq!(*item, "item,Int32,3,1,2,1.3333333333333333,0.5773502691896257,1,1.0,1.0,1.5,2");
+    let at = lines.iter().find(|line| line.starts_with("ordered_at,")).unwrap();
+    assert!(at.ends_with("2017-10-02T10:56:33,2017-10-02T10:56:33,2017-10-02T10:56:33,2017-10-02T17:28:16,2017-10-03T00:00:00"), "{at}");
+}
