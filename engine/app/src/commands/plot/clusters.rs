@@ -64,8 +64,8 @@ pub(super) async fn centres(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart>
         None => features.first().copied().ok_or_else(|| no_centres(&args.job))?,
     };
     let statement = format!(
-        "SELECT CAST(cluster AS BIGINT UNSIGNED), batch_id, value FROM system.centres WHERE job = {} AND model = {} \
-         AND feature = {} ORDER BY cluster, batch_id",
+        "SELECT CAST(cluster AS BIGINT UNSIGNED) AS number, batch_id, value FROM system.centres WHERE job = {} AND model = {} \
+         AND feature = {} ORDER BY number, batch_id",
         quoted(&args.job),
         quoted(&model),
         quoted(feature)
