@@ -189,11 +189,7 @@ Examples:
   tidemill metrics chicago-arrests --best --by log_loss
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
-<<<<<<< HEAD
     /// Draw a metric or centres over batches, the elbow of a clustering, or a job's figures: in the terminal, .svg or .html
-=======
-    /// Draw a metric or centres over batches, an elbow, or a job's figures: in the terminal, as .svg or as .html
->>>>>>> rfm
     #[command(after_help = "\
 A line a model: solid on held-out rows, dashed prequential (the new batch before
 it is learned). A batch without a value, such as the AUC of one class, is a gap.

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 //! `tidemill plot`: a metric or centres over batches, numbers of clusters, or a job's figures, in the terminal or a file.
-=======
-//! `tidemill plot`: a metric or centres over batches, an elbow, or a job's figures, in the terminal or as a file.
->>>>>>> rfm
 
 mod clusters;
 
@@ -27,7 +23,6 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
         PlotWhat::Metrics => vec![metrics(global, args).await?],
         PlotWhat::Elbow => clusters::elbow(global, args).await?,
         PlotWhat::Centres => vec![clusters::centres(global, args).await?],
-        PlotWhat::Eda => return eda(global, args).await,
     };
     let (Some(path), Some(kind)) = (&args.out, kind) else {
         let width = comfy_table::Table::new().width().map_or(80, usize::from);
