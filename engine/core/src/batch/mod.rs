@@ -34,8 +34,8 @@
 //! is empty is called `_N` by its place. An input in several forms (`forms`, `key`) has a SELECT for each form, which
 //! makes the table's columns of text cells: see `jobs/chicago-crimes.toml`.
 //!
-//! A table is replaced as a whole, or stays as it was ([`versions`]). It is built where something that it is made of has
-//! changed ([`fingerprint`]): its SELECT, its settings, the content of a file, a table that it reads; or a file's form
+//! A table is replaced as a whole, or stays as it was (`versions.rs`). It is built where something that it is made of has
+//! changed (`fingerprint.rs`): its SELECT, its settings, the content of a file, a table that it reads; or a file's form
 //! or type in the job.
 
 mod audit;
