@@ -1,7 +1,7 @@
 """Time per batch beside Spark Structured Streaming, in one run: append 120 rows, retrain on everything, score.
 
 usage: python tests/peers/spark_batches.py CSV [--tidemill-only]
-       (Java 17 or newer and `pip install pyspark==4.1.*`; CSV is the portal's form, plain text)
+       (Java 17 or newer and `pip install pyspark==4.3.*`; CSV is the portal's form, plain text)
 
 Spark: file source, foreachBatch appends to Parquet, reads all back, StringIndexer + VectorAssembler, fits logistic
 regression, decision tree and random forest on 70 %, scores the rest; no prequential scoring. Tidemill: `cargo bench
