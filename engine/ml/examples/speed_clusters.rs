@@ -1,19 +1,27 @@
-//! Times k-means and cluster metrics on columns that `tests/peers/ml/data.py` made: one JSON line a task.
+//! Times clusters and their metrics on columns that `tests/peers/ml/data.py` made: one JSON line a task.
 //!
 //! Run by `tests/peers/ml/clusters.py`, which writes the start centres and runs the peers beside it:
 //! `cargo run --release -p tidemill-ml --example speed_clusters -- DIR CLUSTERS TASK...`
+//!
+//! `seconds` are of the wall, `cpu_seconds` of all threads together (Linux; else 0).
 
-// The lints' leave for tests ends at `#[test]`, and this is a program of measurement.
+// This is a program of measurement: what cannot be is said by a panic.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use tidemill_ml::{BinaryMetrics, FeatureTable, KMeans, KMeansBackend, KMeansParams, SilhouetteRows};
+use tidemill_ml::{
+    BinaryMetrics, ClusterStream, ClusterStreamParams, FeatureTable, KMeans, KMeansBackend, KMeansParams,
+    MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner,
+};
 
 /// What stands for a missing value on both sides.
 const FILL: f64 = 2.0;
+/// Rows of a mini-batch, and of an exact silhouette.
+const BATCH_ROWS: usize = 10_000;
 
 struct Input {
+    dir: PathBuf,
     table: FeatureTable,
     rows: Vec<u32>,
     start: Vec<Vec<f64>>,
@@ -25,67 +33,110 @@ fn numbers(path: &Path) -> Vec<f64> {
     bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
-fn read(dir: &Path, clusters: u32) -> Input {
-    let columns: Vec<PathBuf> = (0..10).map(|c| dir.join(format!("numeric_{c}.f64"))).collect();
-    let names = (0..columns.len()).map(|c| format!("numeric_{c}")).collect();
-    let mut table = FeatureTable::new(names, vec![]);
-    for (c, path) in columns.iter().enumerate() {
-        table.push_numeric(c, numbers(path).into_iter().map(|v| if v.is_nan() { FILL } else { v }));
+impl Input {
+    fn read(dir: PathBuf, clusters: u32) -> Input {
+        let columns: Vec<PathBuf> = (0..10).map(|c| dir.join(format!("numeric_{c}.f64"))).collect();
+        let names = (0..columns.len()).map(|c| format!("numeric_{c}")).collect();
+        let mut table = FeatureTable::new(names, vec![]);
+        for (c, path) in columns.iter().enumerate() {
+            table.push_numeric(c, numbers(path).into_iter().map(|v| if v.is_nan() { FILL } else { v }));
+        }
+        table.finish_append().unwrap();
+        let rows = (0..table.rows() as u32).collect();
+        let start = numbers(&dir.join("start.f64"));
+        let start = start.chunks_exact(columns.len()).map(<[f64]>::to_vec).collect();
+        Input { dir, table, rows, start, clusters }
     }
-    table.finish_append().unwrap();
-    let rows = (0..table.rows() as u32).collect();
-    let start = numbers(&dir.join("start.f64")).chunks_exact(columns.len()).map(<[f64]>::to_vec).collect();
-    Input { table, rows, start, clusters }
+
+    fn params(&self, backend: KMeansBackend) -> KMeansParams {
+        KMeansParams { clusters: self.clusters, max_iterations: 300, restarts: 1, tolerance: 1e-2, backend }
+    }
+
+    fn same_start(&self, rows: &[u32], backend: KMeansBackend) -> KMeans {
+        KMeans::fit_from(&self.params(backend), &self.table, rows, &self.start).unwrap()
+    }
+
+    fn plus_plus(&self, rows: &[u32], warm_start: Option<&KMeans>) -> KMeans {
+        let params = self.params(KMeansBackend::Tidemill);
+        KMeans::fit(&params, &self.table, rows, 1, warm_start).unwrap()
+    }
+
+    /// All rows in batches through a stream, without what the peers do not do.
+    fn stream(&self, learner: StreamLearner) -> f64 {
+        let plain = ClusterStreamParams {
+            outliers: Outliers::Keep,
+            half_life_batches: None,
+            reseed_below: 0.0,
+            learner,
+        };
+        let mut stream = ClusterStream::new(plain, self.table.numeric_names().to_vec()).unwrap();
+        for (batch, rows) in self.rows.chunks(BATCH_ROWS).enumerate() {
+            stream.partial_fit(&self.table, rows, batch as u64).unwrap();
+        }
+        let rows = &self.rows[..BATCH_ROWS.min(self.rows.len())];
+        stream.metrics(&self.table, rows, SilhouetteRows::Drawn(10), 1).unwrap().inertia
+    }
 }
 
-fn params(input: &Input, backend: KMeansBackend) -> KMeansParams {
-    KMeansParams { clusters: input.clusters, max_iterations: 300, restarts: 1, tolerance: 1e-2, backend }
-}
-
-fn fit(input: &Input, rows: &[u32], backend: KMeansBackend) -> KMeans {
-    KMeans::fit_from(&params(input, backend), &input.table, rows, &input.start).unwrap()
+/// Nanoseconds that the threads of this process have run.
+fn cpu_nanoseconds() -> u64 {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let of_thread = |path: PathBuf| std::fs::read_to_string(path.join("schedstat")).ok();
+    let times = threads.flatten().filter_map(|thread| of_thread(thread.path()));
+    times.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let dir = PathBuf::from(arguments.next().unwrap());
-    let input = read(&dir, arguments.next().unwrap().parse().unwrap());
+    let input = Input::read(dir, arguments.next().unwrap().parse().unwrap());
+    let (all, own) = (&input.rows[..], KMeansBackend::Tidemill);
+    // The threads are there before the clock runs.
+    rayon_warm();
     for task in arguments {
-        let all = &input.rows;
-        let most = &all[..all.len() * 100 / 101];
-        let own = KMeansBackend::Tidemill;
-        // What a task needs and does not time, then the time and a number that says how good the result is.
-        let before = (task == "refit").then(|| fit(&input, most, own));
-        let fitted = task.starts_with("silhouette").then(|| fit(&input, all, own));
+        // What a task needs and does not time.
+        let before = (task == "refit").then(|| input.plus_plus(&all[..all.len() * 100 / 101], None));
+        let fitted = (task == "silhouette_exact").then(|| input.same_start(all, own));
         let scores = (task == "auc").then(|| {
             let labels: Vec<bool> =
-                std::fs::read(dir.join("label.u8")).unwrap().into_iter().map(|l| l == 1).collect();
-            let x = numbers(&dir.join("numeric_0.f64"));
+                std::fs::read(input.dir.join("label.u8")).unwrap().into_iter().map(|l| l == 1).collect();
+            let x = numbers(&input.dir.join("numeric_0.f64"));
             (labels, x.into_iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect::<Vec<f64>>())
         });
-        let start = Instant::now();
+        let (cpu, start) = (cpu_nanoseconds(), Instant::now());
+        let inertia = |model: KMeans| model.inertia(&input.table, all).unwrap();
         let result = match task.as_str() {
-            "same_start" => fit(&input, all, own).inertia(&input.table, all),
-            "linfa_same_start" => fit(&input, all, KMeansBackend::Linfa).inertia(&input.table, all),
-            "plus_plus" => KMeans::fit(&params(&input, own), &input.table, all, 1, None)
-                .unwrap()
-                .inertia(&input.table, all),
-            "refit" => KMeans::fit(&params(&input, own), &input.table, all, 1, before.as_ref())
-                .unwrap()
-                .inertia(&input.table, all),
+            "same_start" => inertia(input.same_start(all, own)),
+            "linfa_same_start" => inertia(input.same_start(all, KMeansBackend::Linfa)),
+            "plus_plus" => inertia(input.plus_plus(all, None)),
+            "refit" => inertia(input.plus_plus(all, before.as_ref())),
+            "minibatch" => {
+                let params = MiniBatchKMeansParams { clusters: input.clusters };
+                input.stream(StreamLearner::MinibatchKmeans(params))
+            }
+            "online" => {
+                let params = OnlineKMeansParams { clusters: input.clusters, halflife: 0.4 };
+                input.stream(StreamLearner::OnlineKmeans(params))
+            }
             "silhouette_exact" => {
-                let rows: Vec<u32> = all.iter().copied().take(20_000).collect();
+                let rows = &all[..BATCH_ROWS.min(all.len())];
                 let model = fitted.as_ref().unwrap();
-                let metrics = model.metrics_with(&input.table, &rows, SilhouetteRows::Exact, 1).unwrap();
-                Ok(metrics.silhouette.unwrap())
+                let metrics = model.metrics_with(&input.table, rows, SilhouetteRows::Exact, 1).unwrap();
+                metrics.silhouette.unwrap()
             }
             "auc" => {
                 let (labels, probabilities) = scores.as_ref().unwrap();
-                Ok(BinaryMetrics::compute(labels, probabilities).unwrap().auc.unwrap())
+                BinaryMetrics::compute(labels, probabilities).unwrap().auc.unwrap()
             }
             other => panic!("no task {other}"),
         };
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{{\"task\":\"{task}\",\"seconds\":{seconds},\"result\":{}}}", result.unwrap());
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), (cpu_nanoseconds() - cpu) as f64 / 1e9);
+        println!("{{\"task\":\"{task}\",\"seconds\":{seconds},\"cpu_seconds\":{cpu},\"result\":{result}}}");
     }
+}
+
+fn rayon_warm() {
+    use rayon::prelude::*;
+    let sum: u64 = (0..1_000_000u64).into_par_iter().sum();
+    std::hint::black_box(sum);
 }
