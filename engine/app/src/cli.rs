@@ -1,5 +1,7 @@
 //! The command line: every verb, flag and its help. What the verbs do is in `commands`.
 
+mod batch;
+mod data;
 mod dlq;
 pub(crate) mod metrics;
 mod plot;
@@ -11,6 +13,8 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(crate) use batch::{DescribeArgs, RunArgs, TestArgs};
+pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolderArgs};
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
 pub(crate) use metrics::{Evaluation, MetricsArgs};
 pub(crate) use plot::{PlotArgs, PlotWhat};
@@ -284,51 +288,6 @@ pub(crate) enum ProgressFormat {
     Json,
 }
 
-/// `tidemill run`.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// The batch job, as its file in jobs/ is named
-    pub(crate) job: String,
-    /// Files of an input instead of the job's, one or several; NAME= may be left out where there is one input
-    #[arg(long, value_name = "[NAME=]FILE", num_args = 1..)]
-    pub(crate) input: Vec<String>,
-    /// Only these tables: TABLE, TABLE+ (and all that read it), +TABLE (and all that it reads)
-    #[arg(long, value_name = "TABLE", num_args = 1.., value_delimiter = ',', allow_hyphen_values = false)]
-    pub(crate) select: Vec<String>,
-    /// Print the order of the tables and what each reads; build nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Build also the tables of which nothing has changed
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Memory of joins, sorts and aggregates, such as 512MB or 2GiB; what needs more spills to disk
-    #[arg(long, value_name = "SIZE", value_parser = size_bytes)]
-    pub(crate) memory_limit: Option<u64>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-/// `tidemill test`.
-#[derive(Debug, Args)]
-pub(crate) struct TestArgs {
-    /// The batch job, as its file in jobs/ is named
-    pub(crate) job: String,
-    /// Only these tests
-    #[arg(long, value_name = "TEST", num_args = 1..)]
-    pub(crate) select: Vec<String>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-/// `tidemill describe`.
-#[derive(Debug, Args)]
-pub(crate) struct DescribeArgs {
-    /// The table, as in SQL
-    pub(crate) table: String,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
 /// `tidemill sql`.
 #[derive(Debug, Args)]
 pub(crate) struct SqlArgs {
@@ -389,65 +348,6 @@ pub(crate) struct BrokerArgs {
     pub(crate) data_dir: PathBuf,
 }
 
-/// `tidemill data`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Generate rows with the shape of a real data set
-    #[command(subcommand)]
-    Generate(GenerateCommand),
-}
-
-/// `tidemill data generate`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum GenerateCommand {
-    /// Crimes in the form of Chicago's data portal; the same seed gives the same bytes
-    #[command(after_help = "\
-Examples:
-  tidemill data generate chicago-crimes --rows 73597 --seed 1 --out crimes.csv
-  tidemill produce chicago-arrests --input crimes.csv")]
-    ChicagoCrimes(GenerateArgs),
-    /// Orders in the nine files of Olist's data set; the same seed gives the same bytes
-    #[command(after_help = "\
-Examples:
-  tidemill data generate olist --rows 5000 --seed 1 --out data/olist
-  tidemill run olist")]
-    Olist(GenerateFolderArgs),
-    /// Invoice lines in the file of UCI's Online Retail; the same seed gives the same bytes
-    #[command(after_help = "\
-Examples:
-  tidemill data generate online-retail --rows 50000 --seed 1 --out data/online_retail
-  tidemill run online-retail")]
-    OnlineRetail(GenerateFolderArgs),
-}
-
-/// `tidemill data generate olist` and `online-retail`.
-#[derive(Debug, Args)]
-pub(crate) struct GenerateFolderArgs {
-    /// Orders (olist) or invoice lines (online-retail) to make
-    #[arg(long, value_name = "N")]
-    pub(crate) rows: u64,
-    /// Seed of every random choice
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// The folder for the files, made if absent; files of their names that are there are replaced
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-}
-
-/// `tidemill data generate chicago-crimes`.
-#[derive(Debug, Args)]
-pub(crate) struct GenerateArgs {
-    /// Rows to make
-    #[arg(long, value_name = "N")]
-    pub(crate) rows: u64,
-    /// Seed of every random choice
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// The CSV to write, gzip if it ends in .gz, - for stdout; one that is there is replaced
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-}
-
 /// Reads the command line; a wrong one ends the process with a message and exit code 2.
 pub(crate) fn parse() -> Cli {
     let mut command = Cli::command();
@@ -469,29 +369,6 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let mut found =
         text.to_socket_addrs().map_err(|e| format!("{e}; expected HOST:PORT, such as 127.0.0.1:9092"))?;
     found.next().ok_or_else(|| format!("`{text}` has no address"))
-}
-
-/// A size in bytes: `512MB` is 512 million, `2GiB` is 2 * 2^30.
-fn size_bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size, such as 512MB or 2GiB");
-    let digits = text.trim().find(|c: char| !c.is_ascii_digit()).unwrap_or(text.trim().len());
-    let (number, unit) = text.trim().split_at(digits);
-    let factor: u64 = match unit.trim().to_lowercase().as_str() {
-        "b" | "" => 1,
-        "k" | "kb" => 1_000,
-        "m" | "mb" => 1_000_000,
-        "g" | "gb" => 1_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => return Err(wrong()),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(wrong)
 }
 
 /// `key=value` with a dotted key. The value is everything after the first `=`.
@@ -521,16 +398,6 @@ mod tests {
         assert_eq!(key_value("a="), Ok(("a".into(), String::new())));
         for wrong in ["a", "=1", "a..b=1", ".a=1", ""] {
             assert!(key_value(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_read_as_people_write_them() {
-        assert_eq!(size_bytes("512MB"), Ok(512_000_000));
-        assert_eq!(size_bytes("2 GiB"), Ok(2 << 30));
-        assert_eq!(size_bytes("64m"), Ok(64_000_000));
-        for wrong in ["", "MB", "0", "-1MB", "1.5GB", "12 parsecs", "99999999999999999999GB"] {
-            assert!(size_bytes(wrong).is_err(), "{wrong}");
         }
     }
 
