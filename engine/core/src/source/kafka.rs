@@ -124,6 +124,9 @@ impl KafkaSource {
             stale: false,
         };
         source.partitions()?;
+        // The reading consumer too knows the leaders before it is given something to read: asking only then, librdkafka
+        // begins to fetch a second later.
+        source.consumer.fetch_metadata(Some(&source.topic), ANSWER).map_err(|e| source.unreachable(&e))?;
         Ok(source)
     }
 
