@@ -19,12 +19,20 @@ pub struct RunningMoments {
 impl RunningMoments {
     /// Learns a batch.
     pub fn extend(&mut self, values: impl Iterator<Item = f64> + Clone) {
-        let known = || values.clone().filter(|v| v.is_finite()).map(|v| v.clamp(-LARGEST, LARGEST));
-        let count = known().count() as f64;
-        if count > 0.0 {
-            let mean = known().map(|v| v / count).sum::<f64>();
-            let squares = known().map(|v| (v - mean) * (v - mean)).sum();
-            self.merge(&RunningMoments { weight: count, mean, squares });
+        self.extend_weighted(values.map(|v| (v, 1.0)));
+    }
+
+    /// Learns a batch of (value, weight); weights are positive, and those that are not, or not finite, passed over.
+    pub fn extend_weighted(&mut self, values: impl Iterator<Item = (f64, f64)> + Clone) {
+        let known = || {
+            let known = values.clone().filter(|(v, w)| v.is_finite() && w.is_finite() && *w > 0.0);
+            known.map(|(v, w)| (v.clamp(-LARGEST, LARGEST), w))
+        };
+        let weight: f64 = known().map(|(_, w)| w).sum();
+        if weight > 0.0 {
+            let mean = known().map(|(v, w)| v * (w / weight)).sum::<f64>();
+            let squares = known().map(|(v, w)| w * (v - mean) * (v - mean)).sum();
+            self.merge(&RunningMoments { weight, mean, squares });
         }
     }
 
