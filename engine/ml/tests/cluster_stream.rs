@@ -152,6 +152,47 @@ fn outliers_count_as_the_bounds_and_a_column_of_one_value_mostly_has_none() {
 }
 
 #[test]
+fn weights_make_a_biased_batch_stand_for_all_rows() {
+    // All rows: a tenth at 0, the rest about 100 and 200. The batch has five times too many of those at 0.
+    let place = |i: usize| if i % 10 == 0 { 0.0 } else { 100.0 * (1 + i % 2) as f64 + (i % 7) as f64 };
+    let everything = table(&[(0..2_000).map(place).collect()]);
+    let biased: Vec<u32> = (0..2_000u32).filter(|i| i % 10 == 0 || i % 50 < 10).collect();
+    let weights: Vec<f64> = biased.iter().map(|i| if i % 10 == 0 { 1.0 } else { 5.0 }).collect();
+    for params in [minibatch(3), online(3), full(3)] {
+        let mut stream = ClusterStream::new(params.clone(), names(1)).unwrap();
+        let mut unbiased = ClusterStream::new(params, names(1)).unwrap();
+        for batch in 0..20 {
+            stream.partial_fit_weighted(&everything, &biased, &weights, batch).unwrap();
+            unbiased.partial_fit(&everything, &all(&everything), batch).unwrap();
+        }
+        let shares = |s: &ClusterStream| {
+            let total: f64 = s.weights().iter().sum();
+            let mut of: Vec<(f64, f64)> =
+                s.centres().iter().zip(s.weights()).map(|(c, w)| (c[0], w / total)).collect();
+            of.sort_by(|a, b| a.0.total_cmp(&b.0));
+            of
+        };
+        for (a, b) in shares(&stream).iter().zip(shares(&unbiased)) {
+            assert!((a.0 - b.0).abs() < 4.0 && (a.1 - b.1).abs() < 0.05, "{a:?} {b:?}");
+        }
+        let scaled: Vec<f64> = weights.iter().map(|w| w * 1e300).collect();
+        let (mut one, mut other) = (unbiased.clone(), unbiased.clone());
+        one.partial_fit_weighted(&everything, &biased, &weights, 1).unwrap();
+        other.partial_fit_weighted(&everything, &biased, &scaled, 1).unwrap();
+        for (a, b) in one.centres().concat().iter().zip(other.centres().concat()) {
+            assert!((a - b).abs() < 1e-9, "only ratios count");
+        }
+        let before = stream.clone();
+        let error = stream.partial_fit_weighted(&everything, &[1, 2], &[1.0, -1.0], 0).unwrap_err();
+        assert_eq!(error, Error::BadWeight { row: 2, value: -1.0 });
+        let error = stream.partial_fit_weighted(&everything, &[1, 2], &[1.0], 0).unwrap_err();
+        assert_eq!(error, Error::LengthMismatch { what: "weights", expected: 2, found: 1 });
+        assert_eq!(stream.partial_fit_weighted(&everything, &[1, 2], &[0.0; 2], 0).unwrap().rows, 0);
+        assert_eq!(stream, before);
+    }
+}
+
+#[test]
 fn a_cluster_that_gets_no_rows_any_more_begins_again_where_rows_are() {
     for params in [minibatch(3), online(3)] {
         let three = |rows: usize, places: [f64; 3]| {

@@ -19,12 +19,20 @@ pub struct RunningMoments {
 impl RunningMoments {
     /// Learns a batch.
     pub fn extend(&mut self, values: impl Iterator<Item = f64> + Clone) {
-        let known = || values.clone().filter(|v| v.is_finite()).map(|v| v.clamp(-LARGEST, LARGEST));
-        let count = known().count() as f64;
-        if count > 0.0 {
-            let mean = known().map(|v| v / count).sum::<f64>();
-            let squares = known().map(|v| (v - mean) * (v - mean)).sum();
-            self.merge(&RunningMoments { weight: count, mean, squares });
+        self.extend_weighted(values.map(|v| (v, 1.0)));
+    }
+
+    /// Learns a batch of (value, weight); weights are positive, and those that are not, or not finite, passed over.
+    pub fn extend_weighted(&mut self, values: impl Iterator<Item = (f64, f64)> + Clone) {
+        let known = || {
+            let known = values.clone().filter(|(v, w)| v.is_finite() && w.is_finite() && *w > 0.0);
+            known.map(|(v, w)| (v.clamp(-LARGEST, LARGEST), w))
+        };
+        let weight: f64 = known().map(|(_, w)| w).sum();
+        if weight > 0.0 {
+            let mean = known().map(|(v, w)| v * (w / weight)).sum::<f64>();
+            let squares = known().map(|(v, w)| w * (v - mean) * (v - mean)).sum();
+            self.merge(&RunningMoments { weight, mean, squares });
         }
     }
 
@@ -74,9 +82,12 @@ impl RunningMoments {
         }
     }
 
+    /// Whether batches can have made it: what is further out would overflow in the next one.
     pub(crate) fn is_valid(&self) -> bool {
-        let finite = [self.weight, self.mean, self.squares].iter().all(|v| v.is_finite());
-        finite && self.weight >= 0.0 && self.squares >= 0.0
+        let squares = 4.0 * LARGEST * LARGEST * self.weight;
+        (0.0..=1e18).contains(&self.weight)
+            && self.mean.abs() <= LARGEST
+            && (0.0..=squares * (1.0 + 1e-9)).contains(&self.squares)
     }
 }
 
@@ -114,6 +125,23 @@ mod tests {
                 prop_assert!(running.is_valid(), "{:?}", running);
                 prop_assert!(batch.iter().filter(|v| v.is_finite()).all(|&v| running.scale().score(v).is_finite()));
             }
+        }
+    }
+
+    #[test]
+    fn moments_that_no_batch_gives_are_not_valid() {
+        let mut running = RunningMoments::default();
+        running.extend([1e300, -1e300, 3.0].into_iter());
+        assert!(running.is_valid(), "{running:?}");
+        let learned = running;
+        for damaged in [
+            RunningMoments { weight: 1e300, ..learned },
+            RunningMoments { mean: -1e200, ..learned },
+            RunningMoments { mean: f64::NAN, ..learned },
+            RunningMoments { squares: 1e301, ..learned },
+            RunningMoments { squares: -1.0, ..learned },
+        ] {
+            assert!(!damaged.is_valid(), "{damaged:?}");
         }
     }
 

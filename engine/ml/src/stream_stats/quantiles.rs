@@ -42,18 +42,23 @@ impl QuantileSketch {
 
     /// Learns values, each of weight 1; those that are not finite are passed over.
     pub fn extend(&mut self, values: impl Iterator<Item = f64>) {
-        for value in values.filter(|v| v.is_finite()) {
+        self.extend_weighted(values.map(|v| (v, 1.0)));
+    }
+
+    /// Learns (value, weight); weights are positive, and those that are not, or not finite, passed over.
+    pub fn extend_weighted(&mut self, values: impl Iterator<Item = (f64, f64)>) {
+        for (value, weight) in values.filter(|(v, w)| v.is_finite() && w.is_finite() && *w > 0.0) {
             // The distance of the two ends of the range is beyond it.
             let apart = (value - self.origin).clamp(f64::MIN, f64::MAX);
             let side = match apart {
                 0.0 => {
-                    self.at += 1.0;
+                    self.at += weight;
                     continue;
                 }
                 apart if apart < 0.0 => &mut self.below,
                 _ => &mut self.above,
             };
-            *side.entry(bucket(apart.abs())).or_default() += 1.0;
+            *side.entry(bucket(apart.abs())).or_default() += weight;
         }
         [&mut self.below, &mut self.above].into_iter().for_each(bound);
     }

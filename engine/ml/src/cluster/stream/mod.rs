@@ -22,7 +22,7 @@ use super::metrics::{self, Clustered};
 use super::nearest::{self, Points};
 use super::rows::{check_numeric, complete, is_complete, scores_of, values_of};
 use super::sweep::{self, ClusterSweep};
-use super::{ClusterMetrics, KMeansParams, SilhouetteRows, kmeans};
+use super::{ClusterMetrics, KMeansBackend, KMeansParams, SilhouetteRows, kmeans};
 use crate::encode::scale::NumericScale;
 use crate::file::{self, Kind};
 use crate::seed::derive;
@@ -100,9 +100,53 @@ impl ClusterStream {
         rows: &[u32],
         seed: u64,
     ) -> Result<StreamReport, Error> {
+        self.learn(table, rows, None, seed)
+    }
+
+    /// [`partial_fit`](ClusterStream::partial_fit) with a weight for each of `rows`, so that rows which stand for others
+    /// count for these: where a batch is learned together with a sample of all rows, a row of the sample weighs (all
+    /// rows - batch rows) / sample rows. Only ratios count: the weights of a batch are scaled to a mean of 1. A row of
+    /// weight 0, or below a billionth of the largest, is as good as none.
+    ///
+    /// # Errors
+    ///
+    /// As `partial_fit`; [`Error::LengthMismatch`] unless there is one weight a row, [`Error::BadWeight`] for one that is
+    /// negative or not finite, and [`Error::BadParameter`] for the full learner with `backend = "linfa"`.
+    pub fn partial_fit_weighted(
+        &mut self,
+        table: &FeatureTable,
+        rows: &[u32],
+        weights: &[f64],
+        seed: u64,
+    ) -> Result<StreamReport, Error> {
+        if weights.len() != rows.len() {
+            let (expected, found) = (rows.len(), weights.len());
+            return Err(Error::LengthMismatch { what: "weights", expected, found });
+        }
+        if let Some(position) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+            return Err(Error::BadWeight { row: rows[position], value: weights[position] });
+        }
+        self.learn(table, rows, Some(weights), seed)
+    }
+
+    fn learn(
+        &mut self,
+        table: &FeatureTable,
+        rows: &[u32],
+        weights: Option<&[f64]>,
+        seed: u64,
+    ) -> Result<StreamReport, Error> {
         self.check(table, rows)?;
-        let complete = complete(table, rows);
-        let left_out = (rows.len() - complete.len()) as u64;
+        let missing = rows.iter().filter(|&&row| !is_complete(table, row)).count();
+        let left_out = missing as u64;
+        let (complete, weights) = match weights {
+            None => (complete(table, rows), None),
+            Some(weights) => {
+                let (rows, weights) = weighed(table, rows, weights);
+                (rows, Some(weights))
+            }
+        };
+        let weights = weights.as_deref();
         if complete.is_empty() {
             return Ok(StreamReport { rows: 0, left_out, capped: 0, reseeded: Vec::new(), moved: 0.0 });
         }
@@ -110,13 +154,13 @@ impl ClusterStream {
         if self.centres.is_empty() && complete.len() < clusters as usize {
             return Err(Error::TooFewForClusters { clusters, complete: complete.len(), rows: rows.len() });
         }
-        let columns = self.learned_columns(table, &complete);
+        let columns = self.learned_columns(table, &complete, weights);
         let prepared: Vec<Prepared> = columns.iter().map(Column::prepared).collect();
         let scales: Vec<NumericScale> = prepared.iter().map(|p| p.scale).collect();
         let values = points(&prepared, table, &complete);
         let points = Points { columns: columns.len(), values: &values };
         let start = (!self.centres.is_empty()).then(|| scores_of(&scales, &self.centres));
-        let (mut centres, reseeded) = self.step(points, start.clone(), seed)?;
+        let (mut centres, reseeded) = self.step(points, weights, start.clone(), seed)?;
         for coordinate in &mut centres.coordinates {
             *coordinate = coordinate.clamp(-kmeans::MAX_SCORE, kmeans::MAX_SCORE);
         }
@@ -133,7 +177,7 @@ impl ClusterStream {
         Ok(StreamReport { rows: complete.len() as u64, left_out, capped, reseeded, moved })
     }
 
-    fn learned_columns(&self, table: &FeatureTable, rows: &[u32]) -> Vec<Column> {
+    fn learned_columns(&self, table: &FeatureTable, rows: &[u32], weights: Option<&[f64]>) -> Vec<Column> {
         let remembered = self.params.remembered();
         let learned = |c: usize| {
             let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
@@ -141,7 +185,8 @@ impl ClusterStream {
                 Some(column) => column.clone(),
                 None => Column::new(self.params.outliers, values.clone()),
             };
-            column.learn(remembered, values);
+            let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
+            column.learn(remembered, values.enumerate().map(|(i, v)| (v, weight(i))));
             column
         };
         (0..self.names.len()).map(learned).collect()
@@ -151,6 +196,7 @@ impl ClusterStream {
     fn step(
         &self,
         points: Points<'_>,
+        weights: Option<&[f64]>,
         start: Option<Vec<f64>>,
         seed: u64,
     ) -> Result<(Centres, Vec<u32>), Error> {
@@ -162,16 +208,24 @@ impl ClusterStream {
             _ => None,
         };
         if let Some(params) = full {
-            let centres = kmeans::solve(&params, points, None, seed, start)?;
-            return Ok((counted(points, centres, clusters as usize), Vec::new()));
+            if weights.is_some() && params.backend == KMeansBackend::Linfa {
+                let (value, expected) = ("linfa".to_owned(), "tidemill, as linfa takes no weights");
+                return Err(Error::BadParameter { name: "backend", value, expected });
+            }
+            let shares = weights.map(shares);
+            let centres = kmeans::solve(&params, points, shares.as_deref(), seed, start)?;
+            return Ok((counted(points, weights, centres, clusters as usize), Vec::new()));
         }
         let start = start.unwrap_or_default();
         let remembered = self.params.remembered();
-        let weights = self.weights.iter().map(|weight| weight * remembered).collect();
-        let mut centres = Centres { coordinates: start, weights };
-        match &self.params.learner {
-            StreamLearner::OnlineKmeans(params) => step::online(params, points, &mut centres),
-            _ => step::minibatch(points, &mut centres)?,
+        let left = self.weights.iter().map(|weight| weight * remembered).collect();
+        let mut centres = Centres { coordinates: start, weights: left };
+        match (&self.params.learner, weights) {
+            (StreamLearner::OnlineKmeans(params), _) => {
+                step::online(params, points, weights.map(shares).as_deref(), &mut centres);
+            }
+            (_, None) => step::minibatch(points, &mut centres)?,
+            (_, Some(weights)) => step::minibatch_weighted(points, weights, &mut centres),
         }
         let seed = derive(seed, u64::from(u32::MAX));
         let reseeded = step::reseed(points, &mut centres, self.params.reseed_below, seed);
@@ -340,9 +394,30 @@ impl Placed {
     }
 }
 
-/// Centres with the number of these points that are nearest to each.
-fn counted(points: Points<'_>, coordinates: Vec<f64>, clusters: usize) -> Centres {
+/// Centres with what the points weigh that are nearest to each.
+fn counted(points: Points<'_>, of: Option<&[f64]>, coordinates: Vec<f64>, clusters: usize) -> Centres {
     let mut weights = vec![0.0; clusters];
-    nearest::assign(points, &coordinates).0.iter().for_each(|&c| weights[c as usize] += 1.0);
+    for (row, cluster) in nearest::assign(points, &coordinates).0.into_iter().enumerate() {
+        weights[cluster as usize] += of.map_or(1.0, |w| w[row]);
+    }
     Centres { coordinates, weights }
+}
+
+/// Complete rows that weigh anything, and their weights scaled to a mean of 1.
+fn weighed(table: &FeatureTable, rows: &[u32], weights: &[f64]) -> (Vec<u32>, Vec<f64>) {
+    let pairs = || rows.iter().copied().zip(weights).filter(|(row, _)| is_complete(table, *row));
+    let largest = pairs().fold(0.0f64, |most, (_, w)| most.max(*w));
+    // A weight of less than a billionth of the largest has no say.
+    let share = |w: &f64| if largest > 0.0 { w / largest } else { 0.0 };
+    let kept: (Vec<u32>, Vec<f64>) =
+        pairs().map(|(row, w)| (row, share(w))).filter(|(_, w)| *w > 1e-9).unzip();
+    let mean = kept.1.iter().sum::<f64>() / kept.1.len().max(1) as f64;
+    let weights = kept.1.into_iter().map(|w| w / mean).collect();
+    (kept.0, weights)
+}
+
+/// Weights over the largest of them.
+fn shares(weights: &[f64]) -> Vec<f64> {
+    let largest = weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    weights.iter().map(|w| w / largest).collect()
 }

@@ -36,13 +36,13 @@ impl Column {
         Column { quartiles: QuantileSketch::new(origin), moments: RunningMoments::default(), outliers }
     }
 
-    /// Learns a batch of values after forgetting as much of those before as is said; none is missing.
-    pub(super) fn learn(&mut self, remembered: f64, values: impl Iterator<Item = f64> + Clone) {
+    /// Learns a batch of (value, weight) after forgetting as much of those before as is said; none is missing.
+    pub(super) fn learn(&mut self, remembered: f64, values: impl Iterator<Item = (f64, f64)> + Clone) {
         self.quartiles.forget(remembered);
         self.moments.forget(remembered);
-        self.quartiles.extend(values.clone());
+        self.quartiles.extend_weighted(values.clone());
         let (low, high) = self.bounds();
-        self.moments.extend(values.map(|v| v.clamp(low, high)));
+        self.moments.extend_weighted(values.map(|(v, w)| (v.clamp(low, high), w)));
     }
 
     /// Q1 - 1.5 IQR and Q3 + 1.5 IQR; infinite where nothing is capped.

@@ -46,9 +46,36 @@ pub(super) fn minibatch(points: Points<'_>, centres: &mut Centres) -> Result<(),
     Ok(())
 }
 
+/// The same step where points have weights, which linfa does not take.
+pub(super) fn minibatch_weighted(points: Points<'_>, weights: &[f64], centres: &mut Centres) {
+    let clusters = nearest::assign(points, &centres.coordinates).0;
+    let mut sums = vec![0.0; centres.coordinates.len()];
+    let mut added = vec![0.0; centres.weights.len()];
+    for ((point, &cluster), weight) in points.values.chunks_exact(points.columns).zip(&clusters).zip(weights)
+    {
+        let sums = &mut sums[cluster as usize * points.columns..][..points.columns];
+        sums.iter_mut().zip(point).for_each(|(sum, x)| *sum += weight * x);
+        added[cluster as usize] += weight;
+    }
+    for (cluster, &by) in added.iter().enumerate().filter(|(_, by)| **by > 0.0) {
+        centres.weights[cluster] += by;
+        let share = by / centres.weights[cluster];
+        let run = cluster * points.columns..(cluster + 1) * points.columns;
+        let means = sums[run.clone()].iter().map(|sum| sum / by);
+        centres.coordinates[run].iter_mut().zip(means).for_each(|(c, m)| *c += share * (m - *c));
+    }
+}
+
 /// River's sequential k-means: row by row, the nearest centre (the first of equals) moves a share of the way to the row.
-pub(super) fn online(params: &OnlineKMeansParams, points: Points<'_>, centres: &mut Centres) {
-    for point in points.values.chunks_exact(points.columns) {
+///
+/// A point of weight w moves the centre as far as w points at its place would; `weights` are over the largest of them.
+pub(super) fn online(
+    params: &OnlineKMeansParams,
+    points: Points<'_>,
+    weights: Option<&[f64]>,
+    centres: &mut Centres,
+) {
+    for (row, point) in points.values.chunks_exact(points.columns).enumerate() {
         let mut best = (f64::INFINITY, 0);
         for (cluster, centre) in centres.coordinates.chunks_exact(points.columns).enumerate() {
             let squared = squared_distance(point, centre);
@@ -57,8 +84,12 @@ pub(super) fn online(params: &OnlineKMeansParams, points: Points<'_>, centres: &
             }
         }
         let centre = &mut centres.coordinates[best.1 * points.columns..][..points.columns];
-        centre.iter_mut().zip(point).for_each(|(c, x)| *c += params.halflife * (x - *c));
-        centres.weights[best.1] += 1.0;
+        let (share, weight) = match weights {
+            None => (params.halflife, 1.0),
+            Some(weights) => (1.0 - (1.0 - params.halflife).powf(weights[row]), weights[row]),
+        };
+        centre.iter_mut().zip(point).for_each(|(c, x)| *c += share * (x - *c));
+        centres.weights[best.1] += weight;
     }
 }
 
@@ -118,7 +149,7 @@ mod tests {
         let mut centres = Centres { coordinates: golden.start.concat(), weights: vec![0.0; clusters] };
         for (row, assigned) in golden.rows.iter().zip(&golden.assigned) {
             let before = centres.weights.clone();
-            online(&params, Points { columns, values: row }, &mut centres);
+            online(&params, Points { columns, values: row }, None, &mut centres);
             assert_eq!(centres.weights[*assigned as usize], before[*assigned as usize] + 1.0);
         }
         for (found, expected) in centres.coordinates.iter().zip(golden.centres.concat()) {
@@ -126,7 +157,7 @@ mod tests {
         }
         // Many rows at once are the same rows.
         let mut at_once = Centres { coordinates: golden.start.concat(), weights: vec![0.0; clusters] };
-        online(&params, Points { columns, values: &golden.rows.concat() }, &mut at_once);
+        online(&params, Points { columns, values: &golden.rows.concat() }, None, &mut at_once);
         assert_eq!(at_once, centres);
     }
 
@@ -140,6 +171,15 @@ mod tests {
             assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         }
         assert_eq!(centres.weights, [6.0, 1.5, 2.0]);
+        // The same with weights: a point of weight 2 is two points.
+        let mut twice = Centres { coordinates: vec![0.0, 10.0, 99.0], weights: vec![3.0, 0.5, 2.0] };
+        let mut weighted = twice.clone();
+        minibatch(Points { columns: 1, values: &[1.0, 3.0, 3.0, 12.0, 4.9] }, &mut twice).unwrap();
+        minibatch_weighted(points, &[1.0, 2.0, 1.0, 1.0], &mut weighted);
+        assert_eq!(weighted.weights, twice.weights);
+        for (a, b) in weighted.coordinates.iter().zip(&twice.coordinates) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
     }
 
     #[test]
