@@ -399,6 +399,20 @@ fn parameters_of_boosting_and_class_weights_are_checked() {
     }
 }
 
+#[test]
+fn weights_of_rows_and_classes_whose_products_vanish_still_count() {
+    let mut table = FeatureTable::new(vec!["x".into()], vec![]);
+    table.push_numeric(0, [0.0, 1.0, 0.0, 1.0]);
+    table.finish_append().unwrap();
+    let (labels, weights) = ([false, true, false, true], [1e300, 1e-300, 1e300, 1e-300]);
+    let class_weight = ClassWeight::Given { negative: 1e-200, positive: 1e200 };
+    let rows = all(&table);
+    let training = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
+    let model = Classifier::fit_rows(&tree(2, 1, class_weight), &training, 0, None).unwrap();
+    let scores = model.predict_proba(&table, &rows).unwrap();
+    assert!(scores[0] < 0.5 && scores[1] > 0.5, "{scores:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 

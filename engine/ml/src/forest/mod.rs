@@ -108,8 +108,9 @@ impl Forest {
                 let largest = weights.iter().copied().fold(0.0, f64::max);
                 let by_class = |(i, weight): (usize, &f64)| {
                     let positive = training.labels[training.rows[i] as usize];
-                    // Of the largest: a product of two large numbers might overflow.
-                    weight / largest * if positive { classes.positive } else { classes.negative }
+                    // Of the largest: a product of two large numbers might overflow. One of two small ones is not 0.
+                    let of_class = if positive { classes.positive } else { classes.negative };
+                    (weight / largest * of_class).max(f64::MIN_POSITIVE)
                 };
                 let weights: Vec<f64> = weights.iter().enumerate().map(by_class).collect();
                 let (mut integers, units) = integer_weights(&weights);
