@@ -113,7 +113,7 @@ fn check(table: &str, batches: &[RecordBatch], expected: &Value) {
 }
 
 /// A folder of generated files.
-fn sample(name: &str, folder: &str, rows: &str) -> tempfile::TempDir {
+pub fn sample(name: &str, folder: &str, rows: &str) -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     let out = data.path().join(folder);
     let mut command = tidemill(data.path());
@@ -124,7 +124,7 @@ fn sample(name: &str, folder: &str, rows: &str) -> tempfile::TempDir {
 }
 
 /// `TIDEMILL_DATA`, if it has this folder.
-fn real(folder: &str) -> Option<PathBuf> {
+pub fn real(folder: &str) -> Option<PathBuf> {
     let data = std::env::var_os("TIDEMILL_DATA").map(PathBuf::from).filter(|data| data.join(folder).is_dir());
     if data.is_none() {
         println!("skipped: TIDEMILL_DATA has no {folder}");

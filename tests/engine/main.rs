@@ -16,6 +16,7 @@ mod batch;
 mod batch_audits;
 mod batch_files;
 mod cleaning;
+mod clusters;
 mod command_line;
 mod crash;
 mod dead_letters;

@@ -13,7 +13,7 @@ use tidemill_core::stream::{CrashPoint, Driver};
 
 use crate::support::{TestBroker, query, run, stream_all, texts, tidemill, visible_files};
 
-const JOB: &str = "olist-rfm";
+pub const JOB: &str = "olist-rfm";
 const TOPIC: &str = "orders";
 
 /// The state, worked out from all rows at once.
@@ -42,7 +42,7 @@ pub const STATE_SQL: &str = "
 
 /// Joined order rows: some customers come again, orders have several items, payments and reviews, and one message in
 /// twenty comes twice.
-fn order_rows(orders: usize, seed: u64) -> Vec<Option<Vec<u8>>> {
+pub fn order_rows(orders: usize, seed: u64) -> Vec<Option<Vec<u8>>> {
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = move |below: u64| {
         random ^= random << 13;
@@ -89,7 +89,7 @@ fn time(seconds: u64) -> String {
     )
 }
 
-fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> Job {
+pub fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> Job {
     let mut all = vec![
         ("source.kafka.bootstrap_servers".to_owned(), broker.to_owned()),
         ("source.max_offsets_per_trigger".to_owned(), limit.to_string()),
@@ -99,7 +99,7 @@ fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> Job {
     Project::open(Path::new("/nonexistent")).job(JOB, &settings).unwrap()
 }
 
-async fn broker_with(messages: &[Option<Vec<u8>>]) -> TestBroker {
+pub async fn broker_with(messages: &[Option<Vec<u8>>]) -> TestBroker {
     let broker = TestBroker::start().await;
     broker.create_topic(TOPIC, 1).await;
     broker.send(TOPIC, 1, messages);

@@ -54,6 +54,8 @@ def rows_learned(messages, per_batch):
                 money[n] += cents
         seed = xxh3(b"learn", xxh3(batch.to_bytes(8, "little"), SEED))
         keys = order + [n for n in draw(len(last), SAMPLE, seed) if n not in touched]
+        shuffle = xxh3(b"order", xxh3(batch.to_bytes(8, "little"), SEED))
+        keys.sort(key=lambda n: xxh3(n.to_bytes(4, "little"), shuffle))
         yield np.array([((latest - last[n]) // 86400, money[n] / 100) for n in keys], float)
 
 

@@ -16,7 +16,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 pub(crate) use batch::{DescribeArgs, RunArgs, TestArgs};
 pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolderArgs};
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
-pub(crate) use metrics::{Evaluation, MetricsArgs};
+pub(crate) use metrics::{BestBy, Evaluation, MetricsArgs};
 pub(crate) use plot::{PlotArgs, PlotWhat};
 
 use crate::output::Format;
@@ -177,13 +177,15 @@ holdout      over the held-out rows of all batches so far, which no model trains
 prequential  the model of the batch before, on all rows of this batch before it
              learns from them
 sample       over 1,000 drawn rows of a stateful job's state, after the batch
-compare      accuracy, AUC and log loss of two models (or of the same models in
-             two lakes) beside each other: the difference is first minus second,
-             the row `all` (a null batch_id for programs) has the means and who
-             was better how often; a batch in which either has no value is not
-             counted
+exact        the newest clusterings of a stateful job over its whole state, now
+compare      accuracy, AUC and log loss (of clusterings silhouette, Davies-Bouldin
+             and Calinski-Harabasz) of two models (or of the same models in two
+             lakes) beside each other: the difference is first minus second, the
+             row `all` (a null batch_id for programs) has the means and who was
+             better how often; a batch in which either has no value is not counted
 best         the row of the best model at the last batch
-Both are over the hold-out unless --evaluation says otherwise.
+Both are over the hold-out, or the sample of a job without one, unless
+--evaluation says otherwise.
 
 Examples:
   tidemill metrics chicago-arrests
@@ -191,6 +193,7 @@ Examples:
   tidemill metrics chicago-arrests --compare forest logistic
   tidemill metrics chicago-arrests --compare-lake /tmp/other --model forest
   tidemill metrics chicago-arrests --best --by log_loss
+  tidemill metrics olist-rfm --exact
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
     /// Draw a metric or centres over batches, the elbow of a clustering, or a job's figures: in the terminal, .svg or .html

@@ -8,8 +8,9 @@ use arrow::error::ArrowError;
 
 use crate::series::higher_is_better;
 
-/// The metrics that are compared.
-pub(crate) const METRICS: [&str; 3] = ["accuracy", "auc", "log_loss"];
+/// The metrics that are compared: of classifiers, then of clusterings. A model has those of its kind.
+pub(crate) const METRICS: [&str; 6] =
+    ["accuracy", "auc", "log_loss", "silhouette", "davies_bouldin", "calinski_harabasz"];
 
 /// One batch of two lines, or all batches.
 #[derive(Debug, Clone, PartialEq)]

@@ -29,9 +29,18 @@ pub(crate) struct MetricsArgs {
     /// The best model at the last batch
     #[arg(long, conflicts_with_all = ["model", "last"])]
     pub(crate) best: bool,
-    /// What --best goes by
-    #[arg(long, value_enum, default_value_t = BestBy::Auc, requires = "best", value_name = "auc|accuracy|log_loss|f1", hide_possible_values = true)]
-    pub(crate) by: BestBy,
+    /// What --best goes by; without it the AUC, of a stateful job the silhouette
+    #[arg(
+        long,
+        value_enum,
+        requires = "best",
+        value_name = "auc|accuracy|log_loss|f1|silhouette|davies_bouldin|calinski_harabasz",
+        hide_possible_values = true
+    )]
+    pub(crate) by: Option<BestBy>,
+    /// The newest clusterings of a stateful job on its whole state: takes seconds, and grows with its square
+    #[arg(long, conflicts_with_all = ["compare", "compare_lake", "best", "evaluation", "last"])]
+    pub(crate) exact: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -48,6 +57,12 @@ pub(crate) enum BestBy {
     LogLoss,
     /// The highest F1.
     F1,
+    /// The highest silhouette.
+    Silhouette,
+    /// The lowest Davies-Bouldin index.
+    DaviesBouldin,
+    /// The highest Calinski-Harabasz index.
+    CalinskiHarabasz,
 }
 
 impl BestBy {
@@ -58,6 +73,9 @@ impl BestBy {
             BestBy::Accuracy => "accuracy",
             BestBy::LogLoss => "log_loss",
             BestBy::F1 => "f1",
+            BestBy::Silhouette => "silhouette",
+            BestBy::DaviesBouldin => "davies_bouldin",
+            BestBy::CalinskiHarabasz => "calinski_harabasz",
         }
     }
 }

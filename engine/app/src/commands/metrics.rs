@@ -8,7 +8,8 @@ use tidemill_core::project::{Settings, nearest};
 use tidemill_core::{Error, sql};
 
 use super::{environment, lake, project};
-use crate::cli::{Evaluation, GlobalArgs, MetricsArgs};
+use crate::bars::Bar;
+use crate::cli::{BestBy, Evaluation, GlobalArgs, MetricsArgs};
 use crate::exit::{Done, Outcome};
 use crate::output::{Format, Room, write_rows};
 use crate::{compare, invocation, series, style, table};
@@ -29,23 +30,35 @@ pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
     for model in args.model.iter().chain(args.compare.iter().flatten()) {
         check_model(&args.job, model, &models)?;
     }
+    if args.exact {
+        return print(&exact(&lake, args).await?, args.output.format);
+    }
+    let evaluation = match args.evaluation {
+        Some(evaluation) => evaluation,
+        None => usual_evaluation(&session, &lake, &args.job).await?,
+    };
     if let Some(names) = &args.compare {
-        let rows = two_models(&session, &lake, args, names).await?;
+        let rows = two_models(&session, &lake, args, names, evaluation).await?;
         return print(&rows, args.output.format);
     }
     if let Some(folder) = &args.compare_lake {
-        let rows = two_lakes(&session, &lake, args, &Lake::new(folder)).await?;
+        let rows = two_lakes(&session, &lake, args, &Lake::new(folder), evaluation).await?;
         return print(&rows, args.output.format);
     }
-    let batches = sql::query(&session, &lake, &if args.best { best(args) } else { statement(args) }).await?;
+    let by = args.by.unwrap_or(match evaluation {
+        Evaluation::Sample => BestBy::Silhouette,
+        Evaluation::Holdout | Evaluation::Prequential => BestBy::Auc,
+    });
+    let statement = if args.best { best(&args.job, by, evaluation) } else { statement(args) };
+    let batches = sql::query(&session, &lake, &statement).await?;
     let Some(schema) = batches.first().map(RecordBatch::schema) else {
         return Err(Error::internal("system.metrics answered without a schema").into());
     };
     let rows = concat_batches(&schema, &batches).map_err(Error::from)?;
     if args.best && rows.num_rows() == 0 {
-        let what = args.by.column();
+        let what = by.column();
         return Err(Error::user(format!("no model of {} has a value of {what} at the last batch", args.job))
-            .hint("AUC and F1 need rows of both classes: try --by accuracy or --by log_loss, or look at all batches without --best")
+            .hint("AUC and F1 need rows of both classes, a silhouette needs two clusters: try another --by, or look at all batches without --best")
             .into());
     }
     print(&rows, args.output.format)
@@ -93,13 +106,13 @@ async fn two_models(
     lake: &Lake,
     args: &MetricsArgs,
     names: &[String],
+    evaluation: Evaluation,
 ) -> Result<RecordBatch, Error> {
     let [first, second] = names else { return Err(Error::user("--compare takes two models")) };
     if first == second {
         return Err(Error::user("--compare takes two different models")
             .hint("for one model of two lakes: --compare-lake DIR --model NAME"));
     }
-    let evaluation = args.evaluation.unwrap_or(Evaluation::Holdout);
     let mut pairs = Vec::new();
     for metric in compare::METRICS {
         let all = series::read(session, lake, &args.job, metric, Some(evaluation)).await?;
@@ -122,9 +135,10 @@ async fn two_lakes(
     lake: &Lake,
     args: &MetricsArgs,
     other: &Lake,
+    evaluation: Evaluation,
 ) -> Result<RecordBatch, Error> {
     let other_session = sql::open_session(other).await?;
-    let evaluation = Some(args.evaluation.unwrap_or(Evaluation::Holdout));
+    let evaluation = Some(evaluation);
     let mut pairs = Vec::new();
     for metric in compare::METRICS {
         let theirs = series::read(&other_session, other, &args.job, metric, evaluation).await?;
@@ -160,13 +174,51 @@ fn only_last(points: &mut Vec<(u64, Option<f64>)>, last: Option<u64>) {
     points.drain(..points.len().saturating_sub(last));
 }
 
+/// `--exact`: the newest clusterings on the whole state.
+async fn exact(lake: &Lake, args: &MetricsArgs) -> Result<RecordBatch, Error> {
+    let Some(view) = sql::state(lake, &args.job.replace('-', "_")).await? else {
+        return Err(Error::user(format!("the job {} keeps no state in this lake", args.job)).hint(
+            "--exact is for the clusterings of stateful jobs; others are scored on all held-out rows",
+        ));
+    };
+    let models = view.plan.models.iter();
+    let models: Vec<_> =
+        models.filter(|spec| args.model.as_ref().is_none_or(|only| *only == spec.config.name)).collect();
+    let keys = view.state.len() as u64;
+    let bar = Bar::rows("score", Some(keys * models.len() as u64));
+    let mut scored = Vec::new();
+    for (done, model) in (0..).zip(models) {
+        bar.set(done * keys);
+        bar.say(model.config.name.clone());
+        scored.push(view.exact_metrics(lake, &args.job, model).await?);
+    }
+    drop(bar);
+    let Some(schema) = scored.first().map(RecordBatch::schema) else {
+        return Err(Error::user(format!("the job {} has no models", args.job)));
+    };
+    let rows = concat_batches(&schema, &scored)?;
+    // In the order of the columns that are printed otherwise.
+    let names = COLUMNS.split(',').map(|name| name.trim().trim_matches('"'));
+    let places = names.map(|name| rows.schema().index_of(name)).collect::<Result<Vec<_>, _>>()?;
+    Ok(rows.project(&places)?)
+}
+
+/// What models are compared by where the command does not say: the hold-out, or the sample of a job that has none.
+async fn usual_evaluation(session: &SessionContext, lake: &Lake, job: &str) -> Result<Evaluation, Error> {
+    let of_job = format!("FROM system.metrics WHERE job = {}", quoted(job));
+    let kinds = texts(session, lake, &format!("SELECT DISTINCT evaluation {of_job}")).await?;
+    let is_sample = kinds.iter().any(|kind| kind == Evaluation::Sample.as_str());
+    let has_holdout = kinds.iter().any(|kind| kind == Evaluation::Holdout.as_str());
+    Ok(if is_sample && !has_holdout { Evaluation::Sample } else { Evaluation::Holdout })
+}
+
 /// The SELECT of `--best`.
-fn best(args: &MetricsArgs) -> String {
-    let by = args.by.column();
+fn best(job: &str, by: BestBy, evaluation: Evaluation) -> String {
+    let by = by.column();
     let of = format!(
         "FROM system.metrics WHERE job = {} AND evaluation = {}",
-        quoted(&args.job),
-        quoted(args.evaluation.unwrap_or(Evaluation::Holdout).as_str())
+        quoted(job),
+        quoted(evaluation.as_str())
     );
     let order = if series::higher_is_better(by) { "DESC" } else { "ASC" };
     format!(
@@ -293,7 +345,8 @@ mod tests {
             compare: None,
             compare_lake: None,
             best: false,
-            by: crate::cli::metrics::BestBy::LogLoss,
+            by: None,
+            exact: false,
             output: OutputArgs { format: Format::Table },
         };
         assert!(statement(&args).ends_with("WHERE job = 'o''hare' ORDER BY batch_id, model, evaluation"));
@@ -304,9 +357,10 @@ mod tests {
         for part in ["model = 'forest'", "evaluation = 'holdout'", "ORDER BY batch_id DESC LIMIT 2)"] {
             assert!(text.contains(part), "{text}");
         }
-        assert!(best(&args).ends_with("log_loss IS NOT NULL ORDER BY log_loss ASC, model LIMIT 1"));
-        args.by = crate::cli::metrics::BestBy::Accuracy;
-        assert!(best(&args).ends_with("ORDER BY accuracy DESC, model LIMIT 1"));
+        let best = |by| best("o'hare", by, Evaluation::Sample);
+        assert!(best(BestBy::LogLoss).ends_with("log_loss IS NOT NULL ORDER BY log_loss ASC, model LIMIT 1"));
+        assert!(best(BestBy::Accuracy).ends_with("ORDER BY accuracy DESC, model LIMIT 1"));
+        assert!(best(BestBy::DaviesBouldin).ends_with("ORDER BY davies_bouldin ASC, model LIMIT 1"));
     }
 
     #[test]

@@ -31,11 +31,9 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
         }
         return Ok(Outcome::Done);
     };
-    // A file has one drawing: the first.
-    let Some(chart) = charts.first() else { return Ok(Outcome::Done) };
     let text = match kind {
-        FileKind::Svg => svg(chart)?,
-        FileKind::Html => html(chart),
+        FileKind::Svg => svg(&charts)?,
+        FileKind::Html => html(&charts),
     };
     write(path, &text)
 }

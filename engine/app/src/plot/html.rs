@@ -2,20 +2,30 @@
 //! in the legend), its script in the page, and the values as a table below.
 
 use plotly::common::{DashType, Line as Stroke, Mode, Title};
-use plotly::layout::{Axis, HoverMode, TicksDirection};
+use plotly::layout::{Axis, HoverMode, Shape, ShapeLine, ShapeType, TicksDirection};
 use plotly::{Configuration, Layout, Plot, Scatter};
 
 use super::Chart;
 
 pub(super) const STYLE: &str = "body{font:15px/1.4 sans-serif;color:#222;margin:24px auto;max-width:960px;padding:0 12px}\
-     body>svg{width:100%;height:auto}#chart{height:480px}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
+     body>svg{width:100%;height:auto}.chart{height:480px}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
      th,td{padding:3px 12px;text-align:right;border-bottom:1px solid #ddd}thead th{border-bottom:2px solid #555}";
 
-/// The page.
-pub(crate) fn html(chart: &Chart) -> String {
-    let (title, x_title) = (escaped(&chart.title), chart.x_title);
+/// The page: each chart with its values below it.
+pub(crate) fn html(charts: &[Chart]) -> String {
+    let title = charts.first().map_or_else(String::new, |chart| escaped(&chart.title));
     let scripts = Plot::offline_js_sources();
-    let drawing = plot(chart).to_inline_html(Some("chart"));
+    let body: String = (0..).zip(charts).map(|(number, chart)| section(number, chart)).collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title><style>{STYLE}</style>\n{scripts}</head>\n\
+         <body>\n{body}</body></html>\n"
+    )
+}
+
+fn section(number: usize, chart: &Chart) -> String {
+    let x_title = chart.x_title;
+    let drawing = plot(chart).to_inline_html(Some(&format!("chart{number}")));
     let heads: String = chart
         .lines
         .iter()
@@ -37,10 +47,8 @@ pub(crate) fn html(chart: &Chart) -> String {
         rows.push_str("</tr>\n");
     }
     format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title><style>{STYLE}</style>\n{scripts}</head>\n\
-         <body>\n{drawing}\n<table><caption>{}</caption><thead><tr><th scope=\"col\">{x_title}</th>{heads}</tr></thead>\n\
-         <tbody>\n{rows}</tbody></table>\n</body></html>\n",
+        "<div class=\"chart\">{drawing}</div>\n<table><caption>{}</caption><thead><tr><th scope=\"col\">{x_title}</th>{heads}</tr></thead>\n\
+         <tbody>\n{rows}</tbody></table>\n",
         escaped(&chart.y_title)
     )
 }
@@ -63,8 +71,20 @@ fn plot(chart: &Chart) -> Plot {
     }
     let axis =
         |title: &str| Axis::new().title(Title::with_text(escaped(title))).ticks(TicksDirection::Outside);
+    let mark = chart.mark.as_ref().map(|(at, label)| {
+        Shape::new()
+            .shape_type(ShapeType::Line)
+            .x0(*at)
+            .x1(*at)
+            .y_ref("paper")
+            .y0(0)
+            .y1(1)
+            .line(ShapeLine::new().color("#555555").width(1.0).dash(DashType::Dot))
+            .name(escaped(label))
+    });
     plot.set_layout(
         Layout::new()
+            .shapes(mark.into_iter().collect())
             .title(Title::with_text(escaped(&chart.title)))
             .hover_mode(HoverMode::XUnified)
             .x_axis(axis(chart.x_title))
@@ -101,9 +121,11 @@ mod tests {
 
     #[test]
     fn the_page_has_every_line_and_value_and_fetches_nothing() {
-        let page = html(&chart());
+        let page = html(&[chart(), chart().marked(2, "elbow".into())]);
         for part in [
             "Plotly.newPlot",
+            "id=\"chart0\"",
+            "id=\"chart1\"",
             ">forest, prequential</th>",
             ">a&lt;b, hold-out</th>",
             "<tr><th scope=\"row\">2</th><td></td><td>0.8400</td><td>0.7800</td></tr>",

@@ -55,6 +55,8 @@ pub(crate) struct Chart {
     batches: (u64, u64),
     /// Lowest and highest value shown: the values' own with a little room.
     values: (f64, f64),
+    /// A place on the horizontal axis with a line across the chart, and what it is.
+    mark: Option<(u64, String)>,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,13 @@ impl Chart {
             batches,
             // No metric that has no negative value is given a negative axis.
             values: (if low >= 0.0 { (low - room).max(0.0) } else { low - room }, high + room),
+            mark: None,
         })
+    }
+
+    /// The chart with a line across it at this place.
+    pub(crate) fn marked(self, at: u64, label: String) -> Chart {
+        Chart { mark: Some((at, label)), ..self }
     }
 }
 
@@ -185,8 +193,8 @@ pub(crate) mod tests {
         let series = Series { model: "m".into(), evaluation: "holdout".into(), points: vec![(3, Some(0.0))] };
         let chart = Chart::new("j", "f1", vec![series]).unwrap();
         assert!(chart.values.0 == 0.0 && chart.values.1 > 0.0);
-        assert!(svg(&chart).is_ok());
         assert!(terminal(&chart, 80, false).contains("j: f1 by batch"));
+        assert!(svg(&[chart]).is_ok());
         assert!(Chart::new("j", "f1", Vec::new()).is_none());
     }
 

@@ -1,5 +1,6 @@
 //! A chart as SVG. Text is written as text: the viewer brings the font, this process needs none.
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use tidemill_core::Error;
@@ -12,24 +13,33 @@ const SIZE: (u32, u32) = (960, 540);
 const LEGEND: i32 = 200;
 const GREY: RGBColor = RGBColor(0x55, 0x55, 0x55);
 
-/// The drawing.
+/// The drawing: charts one below the other.
 ///
 /// # Errors
 /// Internal: the drawing library failed.
-pub(crate) fn svg(chart: &Chart) -> Result<String, Error> {
+pub(crate) fn svg(charts: &[Chart]) -> Result<String, Error> {
     let mut text = String::new();
-    draw(chart, &mut text).map_err(|e| Error::internal(format!("cannot draw the plot: {e}")))?;
+    draw_all(charts, &mut text).map_err(|e| Error::internal(format!("cannot draw the plot: {e}")))?;
     Ok(text)
+}
+
+fn draw_all(charts: &[Chart], text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    let height = SIZE.1 * u32::try_from(charts.len())?;
+    let root = SVGBackend::with_string(text, (SIZE.0, height)).into_drawing_area();
+    root.fill(&WHITE)?;
+    for (area, chart) in root.split_evenly((charts.len(), 1)).iter().zip(charts) {
+        draw(chart, area)?;
+    }
+    root.present()?;
+    Ok(())
 }
 
 fn color(line: &Line) -> RGBColor {
     RGBColor(line.color.0, line.color.1, line.color.2)
 }
 
-fn draw(chart: &Chart, text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
-    root.fill(&WHITE)?;
-    let (left, legend) = root.split_horizontally(i32::try_from(SIZE.0)? - LEGEND);
+fn draw(chart: &Chart, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Box<dyn std::error::Error>> {
+    let (left, legend) = area.split_horizontally(i32::try_from(SIZE.0)? - LEGEND);
     // Half a batch of room at the sides, so that points do not lie on the frame.
     let (first, last) = (chart.batches.0 as f64, chart.batches.1 as f64);
     let mut context = ChartBuilder::on(&left)
@@ -72,6 +82,12 @@ fn draw(chart: &Chart, text: &mut String) -> Result<(), Box<dyn std::error::Erro
         }
     }
     let words = ("sans-serif", 14).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    if let Some((at, label)) = &chart.mark {
+        let ends = [chart.values.0, chart.values.1].map(|value| (*at as f64, value));
+        context.draw_series(DashedLineSeries::new(ends, 3, 4, GREY.stroke_width(1)))?;
+        let beside = (*at as f64 + 0.1, chart.values.1 - 0.04 * (chart.values.1 - chart.values.0));
+        context.draw_series([Text::new(label.clone(), beside, words.clone())])?;
+    }
     for (row, line) in (0i32..).zip(&chart.lines) {
         let y = 60 + 24 * row;
         let style = color(line).stroke_width(2);
@@ -81,7 +97,6 @@ fn draw(chart: &Chart, text: &mut String) -> Result<(), Box<dyn std::error::Erro
         }
         legend.draw(&Text::new(line.label.clone(), (42, y), words.clone()))?;
     }
-    root.present()?;
     Ok(())
 }
 
@@ -98,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_drawing_has_every_line_with_its_gaps_and_labels() {
-        let text = svg(&chart()).unwrap();
+        let text = svg(&[chart()]).unwrap();
         for part in [
             "chicago-arrests: AUC by batch",
             "forest, hold-out",
@@ -119,6 +134,15 @@ mod tests {
         assert_eq!(solid("#D55E00"), 1 + 1, "a run of three, and the legend");
         assert!(!text.contains("NaN") && !text.contains("inf"));
         assert_eq!(text.matches("<circle").count(), 2 * (4 + 4 + 4));
+    }
+
+    #[test]
+    fn charts_stand_below_each_other_and_a_mark_is_named() {
+        let (one, two) =
+            (svg(&[chart()]).unwrap(), svg(&[chart().marked(2, "elbow".into()), chart()]).unwrap());
+        assert!(one.contains("height=\"540\"") && two.contains("height=\"1080\""));
+        assert_eq!(two.matches("AUC by batch").count(), 2);
+        assert!(two.contains("elbow") && !one.contains("elbow"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{Chart, Color, Line};
 const ROWS: usize = 16;
 /// Characters for the labels of the values and the axis.
 const LABELS: usize = 10;
+const GREY: Color = Color(0x77, 0x77, 0x77);
 
 /// The dots of the plot; each character has the colour of the line that was drawn there last.
 struct Canvas {
@@ -60,6 +61,9 @@ pub(crate) fn terminal(chart: &Chart, width: usize, color: bool) -> String {
         false => columns,
     };
     let y = |value: f64| scale((value - low) / (high - low), 4 * ROWS);
+    if let Some((at, _)) = &chart.mark {
+        (0..4 * ROWS).step_by(2).for_each(|dot| canvas.set(x(*at), dot, GREY));
+    }
     let mut marks = vec![String::new(); ROWS];
     for (letter, line) in ('a'..='z').zip(&chart.lines) {
         for run in line.series.runs() {
@@ -92,8 +96,8 @@ pub(crate) fn terminal(chart: &Chart, width: usize, color: bool) -> String {
             (false, _) => stroke.to_owned(),
         };
         let newest = line.series.runs().last().and_then(|run| run.last().copied());
-        let newest =
-            newest.map(|(batch, value)| format!("  {value:.4} at batch {batch}")).unwrap_or_default();
+        let at = chart.x_title;
+        let newest = newest.map(|(x, value)| format!("  {value:.4} at {at} {x}")).unwrap_or_default();
         text.push_str(&format!("{:>LABELS$} {letter} {stroke} {}{newest}\n", "", line.label));
     }
     text
@@ -139,6 +143,23 @@ mod tests {
         assert!(row("c") > row("b").or(row("ab")), "{text}");
         assert!(!text.contains('\x1b'));
         assert!(terminal(&chart(), 80, true).contains("\x1b[38;2;0;114;178m"));
+    }
+
+    #[test]
+    fn a_mark_is_a_line_from_top_to_bottom() {
+        let rows = |chart: &Chart| {
+            let text = terminal(chart, 80, false);
+            text.lines()
+                .filter(|l| l.contains('│') && l.chars().nth(LABELS + 1 + 32).is_some_and(|c| c != ' '))
+                .count()
+        };
+        assert_eq!(
+            rows(&chart().marked(2, "here".into())),
+            ROWS,
+            "{}",
+            terminal(&chart().marked(2, "here".into()), 80, false)
+        );
+        assert!(rows(&chart()) < ROWS / 2);
     }
 
     #[test]

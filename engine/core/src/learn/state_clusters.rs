@@ -15,12 +15,13 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 }
 
 impl StateClusters {
-    /// The model after these rows, `before` having learned the others; one with other settings or columns begins anew.
-    /// The reason where it cannot be.
+    /// The model after these rows, each with its weight, or of weight 1, `before` having learned the others; one with other
+    /// settings or columns begins anew. The reason where it cannot be.
     pub(super) fn train(
         config: &ModelConfig,
         training: &StateTraining,
         rows: &FeatureTable,
+        weights: Option<&[f64]>,
         batch_id: u64,
         before: Option<&StateClusters>,
     ) -> Result<StateClusters, String> {
@@ -32,9 +33,12 @@ impl StateClusters {
             None => ClusterStream::new(training.params.clone(), rows.numeric_names().to_vec())
                 .map_err(|e| e.to_string())?,
         };
-        let report = stream
-            .partial_fit(rows, &all(rows), seed_of(config.seed, batch_id, "fit"))
-            .map_err(|e| e.to_string())?;
+        let (numbers, seed) = (all(rows), seed_of(config.seed, batch_id, "fit"));
+        let report = match weights {
+            Some(weights) => stream.partial_fit_weighted(rows, &numbers, weights, seed),
+            None => stream.partial_fit(rows, &numbers, seed),
+        };
+        let report = report.map_err(|e| e.to_string())?;
         if !report.reseeded.is_empty() {
             tracing::info!(model = config.name, batch_id, clusters = ?report.reseeded, "clusters begun again");
         }
@@ -42,7 +46,7 @@ impl StateClusters {
     }
 
     /// Scores on these rows, exactly; `None` where they define none.
-    pub(super) fn score(&self, rows: &FeatureTable, seed: u64) -> Option<Scores> {
+    pub(crate) fn score(&self, rows: &FeatureTable, seed: u64) -> Option<Scores> {
         self.0.metrics(rows, &all(rows), SilhouetteRows::Exact, seed).ok().map(Scores::Clusters)
     }
 

@@ -6,11 +6,11 @@
 //! ```
 //!
 //! A batch's own keys are no fair picture of all: everybody in it has just bought. So the learners get a sample of the
-//! state with them, as it is now; both are drawn anew for each batch, by a seed, so that a batch learned again gives the
-//! same bytes. Their number is fixed: a batch costs the same however many keys there are. A plain `kmeans` is fitted to
+//! state with them, as it is now, each row of which weighs as many keys as it stands for; it is drawn anew for each batch,
+//! by a seed, so that a batch learned again gives the same bytes. Their number is fixed: a batch costs the same however many keys there are. A plain `kmeans` is fitted to
 //! the whole state instead, beginning at its last centres, after the first batch and then after every `every`-th.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use chrono::{DateTime, Utc};
 use tidemill_ml::FeatureTable;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::learner::Learned;
 use super::sample::{draw, seed_of};
@@ -127,6 +128,8 @@ impl StateFeatures {
 struct Seen {
     /// Keys of the batch and a sample of the others.
     learn: FeatureTable,
+    /// Of each row of `learn`, how many keys it stands for.
+    weights: Vec<f64>,
     /// A sample of all.
     score: FeatureTable,
     /// All keys, where a model that is fitted to the whole state has its turn.
@@ -231,12 +234,18 @@ impl StateLearner {
         let features = self.features.iter().find(|features| features.text == spec.features_sql);
         let features = features.ok_or_else(|| Error::internal("features that were not prepared"))?;
         let sample = |purpose| draw(state.len(), SAMPLE_KEYS, seed_of(spec.config.seed, batch_id, purpose));
-        let mut keys = state.touched().to_vec();
-        let touched: std::collections::HashSet<u32> = keys.iter().copied().collect();
-        keys.extend(sample("learn").into_iter().filter(|key| !touched.contains(key)));
+        // In an order by chance: by age, the newest would have the last word with a learner that goes row by row.
+        let order = seed_of(spec.config.seed, batch_id, "order");
+        let mut keys = weighed(state.touched(), &sample("learn"), state.len());
+        keys.sort_by_cached_key(|(key, _)| xxh3_64_with_seed(&key.to_le_bytes(), order));
+        let numbers: Vec<u32> = keys.iter().map(|(key, _)| *key).collect();
+        let names = keys.iter().filter_map(|&(key, weight)| Some((state.key_text(key)?, weight)));
         let all: Vec<u32> = (0u32..).take(if whole { state.len() } else { 0 }).collect();
+        let (learn, kept) = features.of(state, &numbers, now).await?;
+        let weights = weights_of(&kept, names);
         Ok(Seen {
-            learn: features.of(state, &keys, now).await?.0,
+            learn,
+            weights,
             score: features.of(state, &sample("score"), now).await?.0,
             whole: if whole { Some(features.of(state, &all, now).await?.0) } else { None },
         })
@@ -289,6 +298,28 @@ impl StateLearner {
     }
 }
 
+/// The keys of a batch and those of a draw that are not among them, each with how many keys of `total` it stands for: one
+/// of the batch for itself, and one drawn for as many of the others as there are to one.
+fn weighed(of_batch: &[u32], drawn: &[u32], total: usize) -> Vec<(u32, f64)> {
+    let touched: HashSet<u32> = of_batch.iter().copied().collect();
+    let drawn: Vec<u32> = drawn.iter().copied().filter(|key| !touched.contains(key)).collect();
+    let others = (total - touched.len()) as f64 / drawn.len().max(1) as f64;
+    let of_batch = of_batch.iter().map(|&key| (key, 1.0));
+    of_batch.chain(drawn.iter().map(|&key| (key, others))).collect()
+}
+
+/// The weights of the keys that have features, which are in the order of all.
+fn weights_of<'a>(kept: &StringArray, mut all: impl Iterator<Item = (&'a str, f64)>) -> Vec<f64> {
+    let mut at = all.next();
+    let weight = |key: &str| {
+        while at.is_some_and(|(known, _)| known != key) {
+            at = all.next();
+        }
+        at.map_or(1.0, |(_, weight)| weight)
+    };
+    kept.iter().flatten().map(weight).collect()
+}
+
 #[derive(Default)]
 struct Step {
     model: Option<StateClusters>,
@@ -314,13 +345,13 @@ fn step(spec: &ModelSpec, batch_id: u64, champion: Option<&Champion>, seen: Opti
         Err(error) => return Step { reason: Some(error.to_string()), ..step },
     };
     let rows = match training.turn {
-        Turn::EveryBatch => Some(&seen.learn),
-        turn => seen.whole.as_ref().filter(|_| turn.is_whole(batch_id)),
+        Turn::EveryBatch => Some((&seen.learn, Some(&seen.weights[..]))),
+        turn => seen.whole.as_ref().filter(|_| turn.is_whole(batch_id)).map(|rows| (rows, None)),
     };
-    if let Some(rows) = rows {
+    if let Some((rows, weights)) = rows {
         let started = Instant::now();
         step.train_rows = rows.rows() as u64;
-        match StateClusters::train(&spec.config, &training, rows, batch_id, before) {
+        match StateClusters::train(&spec.config, &training, rows, weights, batch_id, before) {
             Ok(model) => step.model = Some(model),
             Err(reason) => step.reason = Some(reason),
         }
@@ -328,4 +359,26 @@ fn step(spec: &ModelSpec, batch_id: u64, champion: Option<&Champion>, seen: Opti
     }
     step.sample = step.model.as_ref().or(before).and_then(|model| model.score(&seen.score, spec.config.seed));
     step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawn_row_stands_for_those_that_were_not_and_a_row_of_the_batch_for_itself() {
+        let keys = weighed(&[9, 3], &[1, 3, 5, 7, 8], 42);
+        assert_eq!(keys, [(9, 1.0), (3, 1.0), (1, 10.0), (5, 10.0), (7, 10.0), (8, 10.0)]);
+        assert_eq!(weighed(&[0, 1], &[0, 1], 2), [(0, 1.0), (1, 1.0)]);
+    }
+
+    #[test]
+    fn keys_without_features_leave_the_others_their_weights() {
+        let all = || [("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0)].into_iter();
+        let of = |kept: &[&str]| weights_of(&StringArray::from(kept.to_vec()), all());
+        assert_eq!(of(&["a", "b", "c", "d"]), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(of(&["b", "d"]), [2.0, 4.0]);
+        // A SELECT may make several rows of a key.
+        assert_eq!(of(&["a", "c", "c"]), [1.0, 3.0, 3.0]);
+    }
 }

@@ -70,33 +70,27 @@ pub fn metrics_schema() -> SchemaRef {
 /// # Errors
 /// Internal, if the columns do not fit the schema.
 pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<RecordBatch> {
-    struct Row<'a> {
-        outcome: &'a ModelOutcome,
-        evaluation: &'static str,
-        version: Option<u64>,
-        scores: &'a Scores,
-        train_ms: Option<f64>,
-    }
     let rows: Vec<Row<'_>> = outcomes
         .iter()
         .flat_map(|outcome| {
             let trained = (outcome.status == ModelStatus::Trained).then_some(outcome.train_ms);
+            let name = outcome.name.as_str();
             let holdout = outcome.holdout.as_ref().map(|scores| Row {
-                outcome,
+                name,
                 evaluation: "holdout",
                 version: outcome.version,
                 scores,
                 train_ms: trained,
             });
             let prequential = outcome.prequential.as_ref().map(|scores| Row {
-                outcome,
+                name,
                 evaluation: "prequential",
                 version: outcome.prequential_version,
                 scores,
                 train_ms: None,
             });
             let sample = outcome.sample.as_ref().map(|scores| Row {
-                outcome,
+                name,
                 evaluation: "sample",
                 version: outcome.version,
                 scores,
@@ -105,6 +99,37 @@ pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Re
             holdout.into_iter().chain(sample).chain(prequential)
         })
         .collect();
+    metrics_of(job, batch_id, &rows)
+}
+
+/// Rows as of `system.metrics` for what clusterings, by name and version, are worth on all rows.
+///
+/// # Errors
+/// Internal, if the columns do not fit the schema.
+pub(crate) fn exact_metrics(
+    job: &str,
+    batch_id: u64,
+    scored: &[(String, Option<u64>, Scores)],
+) -> Result<RecordBatch> {
+    let rows = scored.iter().map(|(name, version, scores)| Row {
+        name,
+        evaluation: "exact",
+        version: *version,
+        scores,
+        train_ms: None,
+    });
+    metrics_of(job, batch_id, &rows.collect::<Vec<_>>())
+}
+
+struct Row<'a> {
+    name: &'a str,
+    evaluation: &'static str,
+    version: Option<u64>,
+    scores: &'a Scores,
+    train_ms: Option<f64>,
+}
+
+fn metrics_of(job: &str, batch_id: u64, rows: &[Row<'_>]) -> Result<RecordBatch> {
     let score =
         |f: fn(&BinaryMetrics) -> Option<f64>| numbers(rows.iter().map(|r| r.scores.classes().and_then(f)));
     let cell = |f: fn(&BinaryMetrics) -> u64| counts(rows.iter().map(|r| r.scores.classes().map(f)));
@@ -113,7 +138,7 @@ pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Re
     let columns = vec![
         texts(rows.iter().map(|_| Some(job))),
         counts(rows.iter().map(|_| Some(batch_id))),
-        texts(rows.iter().map(|r| Some(r.outcome.name.as_str()))),
+        texts(rows.iter().map(|r| Some(r.name))),
         counts(rows.iter().map(|r| r.version)),
         texts(rows.iter().map(|r| Some(r.evaluation))),
         counts(rows.iter().map(|r| Some(r.scores.rows()))),

@@ -25,7 +25,7 @@ use crate::checkpoint::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
-use crate::learn::{StateClusters, StateFeatures};
+use crate::learn::{StateClusters, StateFeatures, tables};
 use crate::project::{ModelSpec, StateSpec, parse_schema};
 use crate::rowwise::RowSql;
 use crate::state::KeyedState;
@@ -158,6 +158,34 @@ impl StateView {
         Ok(whole.sweep(&rows, &all, clusters, SilhouetteRows::default(), model.config.seed)?)
     }
 
+    /// What the newest model of a clustering is worth on all keys: a row as of `system.metrics`, evaluation `exact`, or none
+    /// if it has not learned. The time of the silhouette grows with the square of the keys.
+    ///
+    /// # Errors
+    /// User or Data: the features SELECT; Storage or Corrupt: the model file.
+    pub async fn exact_metrics(&self, lake: &Lake, job: &str, model: &ModelSpec) -> Result<RecordBatch> {
+        let keys: Vec<u32> = (0u32..).take(self.state.len()).collect();
+        let name = model.config.name.clone();
+        let mut scored = Vec::new();
+        if let Some((clusters, version)) = self.newest(lake, model)? {
+            let rows = self.features(model, &keys).await?;
+            let scores = tokio::task::block_in_place(|| clusters.score(&rows, model.config.seed));
+            scored.extend(scores.map(|scores| (name, version, scores)));
+        }
+        tables::exact_metrics(job, self.state.batches().saturating_sub(1), &scored)
+    }
+
+    /// The newest model of a clustering and its version, if it has learned.
+    fn newest(&self, lake: &Lake, model: &ModelSpec) -> Result<Option<(StateClusters, Option<u64>)>> {
+        let outcome = self.learned.iter().find(|outcome| outcome.name == model.config.name);
+        let Some((outcome, file)) = outcome.and_then(|o| Some((o, o.file.as_ref()?))) else {
+            return Ok(None);
+        };
+        let clusters = StateClusters::from_bytes(&read_bytes(lake, file)?)
+            .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
+        Ok(Some((clusters, outcome.version)))
+    }
+
     /// The cluster of each key that has one.
     async fn clusters(
         &self,
@@ -166,9 +194,7 @@ impl StateView {
         keys: &[u32],
         now: DateTime<Utc>,
     ) -> Result<HashMap<String, u32>> {
-        let file = self.learned.iter().find(|outcome| outcome.name == model.config.name);
-        let Some(file) = file.and_then(|outcome| outcome.file.as_ref()) else { return Ok(HashMap::new()) };
-        let clusters = StateClusters::from_bytes(&read_bytes(lake, file)?)?;
+        let Some((clusters, _)) = self.newest(lake, model)? else { return Ok(HashMap::new()) };
         let features = StateFeatures::new(&self.spec, model, &self.state).await?;
         let (rows, keys) = features.of(&self.state, keys, now).await?;
         let assigned = clusters.assign(&rows)?;

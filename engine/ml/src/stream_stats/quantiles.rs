@@ -47,20 +47,25 @@ impl QuantileSketch {
 
     /// Learns (value, weight); weights are positive, and those that are not, or not finite, passed over.
     pub fn extend_weighted(&mut self, values: impl Iterator<Item = (f64, f64)>) {
+        let (mut below, mut above) = (Vec::new(), Vec::new());
         for (value, weight) in values.filter(|(v, w)| v.is_finite() && w.is_finite() && *w > 0.0) {
             // The distance of the two ends of the range is beyond it.
             let apart = (value - self.origin).clamp(f64::MIN, f64::MAX);
-            let side = match apart {
-                0.0 => {
-                    self.at += weight;
-                    continue;
-                }
-                apart if apart < 0.0 => &mut self.below,
-                _ => &mut self.above,
-            };
-            *side.entry(bucket(apart.abs())).or_default() += weight;
+            match apart {
+                0.0 => self.at += weight,
+                apart if apart < 0.0 => below.push((bucket(-apart), weight)),
+                _ => above.push((bucket(apart), weight)),
+            }
         }
-        [&mut self.below, &mut self.above].into_iter().for_each(bound);
+        for (side, mut added) in [(&mut self.below, below), (&mut self.above, above)] {
+            // A bucket is looked up once, not for each of its values; the sort keeps the order in which they are summed.
+            added.sort_by_key(|(bucket, _)| *bucket);
+            for run in added.chunk_by(|(a, _), (b, _)| a == b) {
+                let sum = side.entry(run[0].0).or_default();
+                run.iter().for_each(|(_, weight)| *sum += weight);
+            }
+            bound(side);
+        }
     }
 
     /// Learns what another sketch has learned.

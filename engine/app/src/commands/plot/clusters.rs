@@ -37,7 +37,12 @@ pub(super) async fn elbow(global: &GlobalArgs, args: &PlotArgs) -> Done<Vec<Char
         let points = sweep.points.iter().map(|p| (u64::from(p.clusters), value(p))).collect();
         let series = Series { model: name.to_owned(), evaluation: String::new(), points };
         let title = format!("{}: {name} by number of clusters, {at}", args.job);
-        Chart::with(title, "clusters", name.to_owned(), vec![series], |series| series.model.clone())
+        let chart =
+            Chart::with(title, "clusters", name.to_owned(), vec![series], |series| series.model.clone())?;
+        Some(match sweep.elbow {
+            Some(at) => chart.marked(u64::from(at), "elbow".to_owned()),
+            None => chart,
+        })
     };
     let mut charts = vec![curve("inertia", |p| Some(p.inertia)), curve("silhouette", |p| p.silhouette)];
     if args.metric.as_deref() == Some("silhouette") {
