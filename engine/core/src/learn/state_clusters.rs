@@ -15,13 +15,13 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 }
 
 impl StateClusters {
-    /// The model after these rows, each with its weight, or of weight 1, `before` having learned the others; one with other
-    /// settings or columns begins anew. The reason where it cannot be.
+    /// The model after `some` of these rows, with their weights, or all of weight 1, `before` having learned the others; one
+    /// with other settings or columns begins anew. The reason where it cannot be.
     pub(super) fn train(
         config: &ModelConfig,
         training: &StateTraining,
         rows: &FeatureTable,
-        weights: Option<&[f64]>,
+        some: Option<(&[u32], &[f64])>,
         batch_id: u64,
         before: Option<&StateClusters>,
     ) -> Result<StateClusters, String> {
@@ -33,10 +33,10 @@ impl StateClusters {
             None => ClusterStream::new(training.params.clone(), rows.numeric_names().to_vec())
                 .map_err(|e| e.to_string())?,
         };
-        let (numbers, seed) = (all(rows), seed_of(config.seed, batch_id, "fit"));
-        let report = match weights {
-            Some(weights) => stream.partial_fit_weighted(rows, &numbers, weights, seed),
-            None => stream.partial_fit(rows, &numbers, seed),
+        let seed = seed_of(config.seed, batch_id, "fit");
+        let report = match some {
+            Some((numbers, weights)) => stream.partial_fit_weighted(rows, numbers, weights, seed),
+            None => stream.partial_fit(rows, &all(rows), seed),
         };
         let report = report.map_err(|e| e.to_string())?;
         if !report.reseeded.is_empty() {
@@ -45,9 +45,9 @@ impl StateClusters {
         Ok(StateClusters(stream))
     }
 
-    /// Scores on these rows, exactly; `None` where they define none.
-    pub(crate) fn score(&self, rows: &FeatureTable, seed: u64) -> Option<Scores> {
-        self.0.metrics(rows, &all(rows), SilhouetteRows::Exact, seed).ok().map(Scores::Clusters)
+    /// Scores on some of these rows, exactly; `None` where they define none.
+    pub(crate) fn score(&self, rows: &FeatureTable, some: &[u32], seed: u64) -> Option<Scores> {
+        self.0.metrics(rows, some, SilhouetteRows::Exact, seed).ok().map(Scores::Clusters)
     }
 
     /// The cluster of each row; `None` for one with a missing value.

@@ -126,12 +126,13 @@ impl StateFeatures {
 
 /// The rows that a batch is learned from and scored on, as features.
 struct Seen {
-    /// Keys of the batch and a sample of the others.
-    learn: FeatureTable,
-    /// Of each row of `learn`, how many keys it stands for.
+    rows: FeatureTable,
+    /// Of `rows`: keys of the batch and a sample of the others.
+    learn: Vec<u32>,
+    /// Of each of `learn`, how many keys it stands for.
     weights: Vec<f64>,
-    /// A sample of all.
-    score: FeatureTable,
+    /// Of `rows`: a sample of all.
+    score: Vec<u32>,
     /// All keys, where a model that is fitted to the whole state has its turn.
     whole: Option<FeatureTable>,
 }
@@ -238,17 +239,23 @@ impl StateLearner {
         let order = seed_of(spec.config.seed, batch_id, "order");
         let mut keys = weighed(state.touched(), &sample("learn"), state.len());
         keys.sort_by_cached_key(|(key, _)| xxh3_64_with_seed(&key.to_le_bytes(), order));
-        let numbers: Vec<u32> = keys.iter().map(|(key, _)| *key).collect();
-        let names = keys.iter().filter_map(|&(key, weight)| Some((state.key_text(key)?, weight)));
+        // Those to learn from and those to score on in one run: planning the SELECT costs more than its rows.
+        let numbers: Vec<u32> = keys.iter().map(|(key, _)| *key).chain(sample("score")).collect();
+        let (rows, kept) = features.of(state, &numbers, now).await?;
+        let names = numbers.iter().filter_map(|&key| state.key_text(key));
+        let (mut learn, mut weights, mut score) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, place) in (0u32..).zip(places(&kept, names)) {
+            match keys.get(place) {
+                Some((_, weight)) => {
+                    learn.push(row);
+                    weights.push(*weight);
+                }
+                None => score.push(row),
+            }
+        }
         let all: Vec<u32> = (0u32..).take(if whole { state.len() } else { 0 }).collect();
-        let (learn, kept) = features.of(state, &numbers, now).await?;
-        let weights = weights_of(&kept, names);
-        Ok(Seen {
-            learn,
-            weights,
-            score: features.of(state, &sample("score"), now).await?.0,
-            whole: if whole { Some(features.of(state, &all, now).await?.0) } else { None },
-        })
+        let whole = if whole { Some(features.of(state, &all, now).await?.0) } else { None };
+        Ok(Seen { rows, learn, weights, score, whole })
     }
 
     fn champion(&self, name: &str) -> Option<&Champion> {
@@ -308,16 +315,16 @@ fn weighed(of_batch: &[u32], drawn: &[u32], total: usize) -> Vec<(u32, f64)> {
     of_batch.chain(drawn.iter().map(|&key| (key, others))).collect()
 }
 
-/// The weights of the keys that have features, which are in the order of all.
-fn weights_of<'a>(kept: &StringArray, mut all: impl Iterator<Item = (&'a str, f64)>) -> Vec<f64> {
-    let mut at = all.next();
-    let weight = |key: &str| {
-        while at.is_some_and(|(known, _)| known != key) {
-            at = all.next();
+/// Where in `all`, in whose order they are, the keys are that have features.
+fn places<'a>(kept: &StringArray, mut all: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let (mut at, mut known) = (0, all.next());
+    let place = |key: &str| {
+        while known.is_some_and(|known| known != key) {
+            (at, known) = (at + 1, all.next());
         }
-        at.map_or(1.0, |(_, weight)| weight)
+        at
     };
-    kept.iter().flatten().map(weight).collect()
+    kept.iter().flatten().map(place).collect()
 }
 
 #[derive(Default)]
@@ -345,19 +352,23 @@ fn step(spec: &ModelSpec, batch_id: u64, champion: Option<&Champion>, seen: Opti
         Err(error) => return Step { reason: Some(error.to_string()), ..step },
     };
     let rows = match training.turn {
-        Turn::EveryBatch => Some((&seen.learn, Some(&seen.weights[..]))),
+        Turn::EveryBatch => Some((&seen.rows, Some((&seen.learn[..], &seen.weights[..])))),
         turn => seen.whole.as_ref().filter(|_| turn.is_whole(batch_id)).map(|rows| (rows, None)),
     };
-    if let Some((rows, weights)) = rows {
+    if let Some((rows, some)) = rows {
         let started = Instant::now();
-        step.train_rows = rows.rows() as u64;
-        match StateClusters::train(&spec.config, &training, rows, weights, batch_id, before) {
+        step.train_rows = some.map_or(rows.rows(), |(some, _)| some.len()) as u64;
+        match StateClusters::train(&spec.config, &training, rows, some, batch_id, before) {
             Ok(model) => step.model = Some(model),
             Err(reason) => step.reason = Some(reason),
         }
         step.train_ms = started.elapsed().as_secs_f64() * 1e3;
     }
-    step.sample = step.model.as_ref().or(before).and_then(|model| model.score(&seen.score, spec.config.seed));
+    step.sample = step
+        .model
+        .as_ref()
+        .or(before)
+        .and_then(|model| model.score(&seen.rows, &seen.score, spec.config.seed));
     step
 }
 
@@ -373,12 +384,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_without_features_leave_the_others_their_weights() {
-        let all = || [("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0)].into_iter();
-        let of = |kept: &[&str]| weights_of(&StringArray::from(kept.to_vec()), all());
-        assert_eq!(of(&["a", "b", "c", "d"]), [1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(of(&["b", "d"]), [2.0, 4.0]);
+    fn keys_without_features_leave_the_others_in_their_places() {
+        let of = |kept: &[&str]| places(&StringArray::from(kept.to_vec()), ["a", "b", "c", "d"].into_iter());
+        assert_eq!(of(&["a", "b", "c", "d"]), [0, 1, 2, 3]);
+        assert_eq!(of(&["b", "d"]), [1, 3]);
         // A SELECT may make several rows of a key.
-        assert_eq!(of(&["a", "c", "c"]), [1.0, 3.0, 3.0]);
+        assert_eq!(of(&["a", "c", "c"]), [0, 2, 2]);
     }
 }

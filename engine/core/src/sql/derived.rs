@@ -169,7 +169,8 @@ impl StateView {
         let mut scored = Vec::new();
         if let Some((clusters, version)) = self.newest(lake, model)? {
             let rows = self.features(model, &keys).await?;
-            let scores = tokio::task::block_in_place(|| clusters.score(&rows, model.config.seed));
+            let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
+            let scores = tokio::task::block_in_place(|| clusters.score(&rows, &all, model.config.seed));
             scored.extend(scores.map(|scores| (name, version, scores)));
         }
         tables::exact_metrics(job, self.state.batches().saturating_sub(1), &scored)
