@@ -99,6 +99,36 @@ async fn clusters_are_compared_and_drawn() {
     assert!(texts(&error).1.contains("monetary"), "{}", texts(&error).1);
 }
 
+/// Which row of features is of which key does not hang on the key's text: a SELECT may change it, and leave keys out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_features_select_may_change_the_key_and_leave_some_out() {
+    let broker = broker_with(&order_rows(300, 8)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for (name, select) in [
+        (
+            "plain",
+            "SELECT recency_days, CAST(monetary AS DOUBLE) AS monetary FROM customers WHERE monetary > 90",
+        ),
+        (
+            "changed",
+            "SELECT NULLIF(UPPER(customer_unique_id), 'C00003') AS customer_unique_id, recency_days,
+             CAST(monetary AS DOUBLE) AS monetary FROM customers WHERE monetary > 90",
+        ),
+    ] {
+        let lake = Lake::new(folder.path().join(name));
+        let mut job = job(&broker.address(), 60, &[]);
+        job.models.iter_mut().for_each(|model| model.features_sql = select.to_owned());
+        stream_all(&job, &lake).await.unwrap();
+        let rows = "SELECT m.batch_id, m.model, o.train_rows, m.rows, m.inertia, m.silhouette FROM metrics m JOIN models o
+            ON m.batch_id = o.batch_id AND m.model = o.model WHERE m.evaluation = 'sample' AND m.rows > 10
+            AND o.train_rows > 10 ORDER BY 1, 2";
+        found.push(query(&lake, rows).await);
+    }
+    assert!(found[0].len() > 6, "{:?}", found[0]);
+    assert_eq!(found[0], found[1]);
+}
+
 fn done(lake: &Path, arguments: &[&str]) -> String {
     let output = run(tidemill(lake).args(arguments));
     assert!(output.status.success(), "{arguments:?}: {}", texts(&output).1);

@@ -211,7 +211,10 @@ fn plain_field(field: &Field) -> Field {
 }
 
 /// The SELECT with the columns added that its list does not name, and these.
-fn with_columns(sql: &str, table: &str, carry: &[&str]) -> Result<(String, Vec<String>)> {
+///
+/// # Errors
+/// User: not one SELECT, or it reads another table.
+pub(crate) fn with_columns(sql: &str, table: &str, carry: &[&str]) -> Result<(String, Vec<String>)> {
     let mut statements =
         Parser::parse_sql(&GenericDialect {}, sql).map_err(|e| Error::user(e.to_string()))?;
     let one_select = || Error::user("this is to be one SELECT statement");

@@ -175,6 +175,16 @@ fn weights_make_a_biased_batch_stand_for_all_rows() {
         for (a, b) in shares(&stream).iter().zip(shares(&unbiased)) {
             assert!((a.0 - b.0).abs() < 4.0 && (a.1 - b.1).abs() < 0.05, "{a:?} {b:?}");
         }
+        // Weights are of mean 1, in the first batch as in later ones.
+        let mut unweighted = ClusterStream::new(stream.params().clone(), names(1)).unwrap();
+        (0..20).for_each(|batch| drop(unweighted.partial_fit(&everything, &biased, batch).unwrap()));
+        let total = |s: &ClusterStream| s.weights().iter().sum::<f64>();
+        assert!(
+            (total(&stream) / total(&unweighted) - 1.0).abs() < 1e-9,
+            "{:?} {:?}",
+            stream.weights(),
+            unweighted.weights()
+        );
         let scaled: Vec<f64> = weights.iter().map(|w| w * 1e300).collect();
         let (mut one, mut other) = (unbiased.clone(), unbiased.clone());
         one.partial_fit_weighted(&everything, &biased, &weights, 1).unwrap();

@@ -194,7 +194,9 @@ async fn exact(lake: &Lake, args: &MetricsArgs) -> Result<RecordBatch, Error> {
     }
     drop(bar);
     let Some(schema) = scored.first().map(RecordBatch::schema) else {
-        return Err(Error::user(format!("the job {} has no models", args.job)));
+        let names: Vec<&str> = view.plan.models.iter().map(|spec| spec.config.name.as_str()).collect();
+        return Err(Error::user(format!("the job {} has no such model any more", args.job))
+            .hint(format!("at its newest batch it had: {}", names.join(", "))));
     };
     let rows = concat_batches(&schema, &scored)?;
     // In the order of the columns that are printed otherwise.

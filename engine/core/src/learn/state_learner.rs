@@ -14,9 +14,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{AsArray, StringArray};
+use arrow::array::{AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt32Type};
 use chrono::{DateTime, Utc};
 use tidemill_ml::FeatureTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -28,7 +28,7 @@ use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Error, Result};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::{ModelSpec, StateSpec, Turn};
-use crate::rowwise::RowSql;
+use crate::rowwise::{RowSql, with_columns};
 use crate::state::KeyedState;
 use crate::table::publish::stage;
 use crate::table::read::read_bytes;
@@ -44,6 +44,9 @@ pub(crate) struct StateLearner {
     champions: Vec<Champion>,
 }
 
+/// The column that says of which key a row of features is, by its place among those that were asked for.
+const PLACE: &str = "_place";
+
 /// The features SELECT of some models, over what the state's own SELECT gives.
 pub(crate) struct StateFeatures {
     text: String,
@@ -52,6 +55,15 @@ pub(crate) struct StateFeatures {
     /// Place and name of each feature.
     columns: Vec<usize>,
     names: Vec<String>,
+}
+
+/// Features of keys.
+pub(crate) struct FeatureRows {
+    pub(crate) table: FeatureTable,
+    /// The keys as the SELECTs give them.
+    pub(crate) keys: StringArray,
+    /// Of each row, the place of its key among those that were asked for; ascending.
+    places: Vec<u32>,
 }
 
 #[derive(Clone)]
@@ -74,13 +86,21 @@ impl StateFeatures {
     ) -> Result<StateFeatures> {
         let bare = |sql: &str| sql.trim().trim_end_matches(';').to_owned();
         let table = &spec.config.table;
-        // Inside, the name is the state's; outside, it is what the state's SELECT makes of it.
-        let sql = format!("WITH {table} AS (\n{}\n)\n{}", bare(&spec.select_sql), bare(&model.features_sql));
         let key = &spec.config.key;
-        let sql = RowSql::new(&sql, table, state.schema(), &[key]).await;
+        let carried = [key.as_str(), PLACE];
+        let (shown, _) = with_columns(&bare(&spec.select_sql), table, &carried)
+            .map_err(|e| e.context(spec.config.select.clone()))?;
+        // Inside, the name is the state's; outside, it is what the state's SELECT makes of it.
+        let sql = format!("WITH {table} AS (\n{shown}\n)\n{}", bare(&model.features_sql));
+        let mut fields = state.schema().fields().to_vec();
+        fields.push(Arc::new(Field::new(PLACE, DataType::UInt32, false)));
+        let sql = RowSql::new(&sql, table, Arc::new(Schema::new(fields)), &carried).await;
         let sql = sql.map_err(|e| e.context(model.config.features.clone()))?;
         let (mut columns, mut names) = (Vec::new(), Vec::new());
-        for (index, field) in sql.schema().fields().iter().enumerate().filter(|(_, f)| f.name() != key) {
+        for (index, field) in sql.schema().fields().iter().enumerate() {
+            if carried.contains(&field.name().as_str()) {
+                continue;
+            }
             if !field.data_type().is_numeric() && field.data_type() != &DataType::Boolean {
                 let what = format!("feature `{}` is of type {}", field.name(), field.data_type());
                 return Err(Error::user(what)
@@ -93,8 +113,8 @@ impl StateFeatures {
         Ok(StateFeatures { text: model.features_sql.clone(), key: key.clone(), sql, columns, names })
     }
 
-    /// The features of those of these keys that the SELECT keeps, and their keys; one that it cannot compute is told in
-    /// the log and left out.
+    /// The features of those of these keys that the SELECT keeps; one that it cannot compute is told in the log and left
+    /// out.
     ///
     /// # Errors
     /// Data.
@@ -103,8 +123,13 @@ impl StateFeatures {
         state: &KeyedState,
         keys: &[u32],
         now: DateTime<Utc>,
-    ) -> Result<(FeatureTable, StringArray)> {
+    ) -> Result<FeatureRows> {
         let rows = state.rows(keys)?;
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(UInt32Array::from_iter_values((0u32..).take(rows.num_rows()))));
+        let mut fields = rows.schema().fields().to_vec();
+        fields.push(Arc::new(Field::new(PLACE, DataType::UInt32, false)));
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
         let output = self.sql.run(&rows, now).await?;
         for (row, error) in output.failed.iter().take(3) {
             tracing::warn!(row, error, "a key of the state has no features and is left out of learning");
@@ -116,11 +141,14 @@ impl StateFeatures {
             table.push_numeric(slot, values.iter().map(|v| v.unwrap_or(f64::NAN)));
         }
         table.finish_append()?;
-        let keys =
-            output.rows.column_by_name(&self.key).map(|keys| cast(keys, &DataType::Utf8)).transpose()?;
-        let keys =
-            keys.ok_or_else(|| Error::internal(format!("features without their key `{}`", self.key)))?;
-        Ok((table, keys.as_string::<i32>().clone()))
+        let column = |name: &str, data_type| {
+            let found = output.rows.column_by_name(name);
+            let found = found.ok_or_else(|| Error::internal(format!("features without their `{name}`")))?;
+            Ok::<_, Error>(cast(found, data_type)?)
+        };
+        let keys = column(&self.key, &DataType::Utf8)?.as_string::<i32>().clone();
+        let places = column(PLACE, &DataType::UInt32)?.as_primitive::<UInt32Type>().values().to_vec();
+        Ok(FeatureRows { table, keys, places })
     }
 }
 
@@ -241,11 +269,10 @@ impl StateLearner {
         keys.sort_by_cached_key(|(key, _)| xxh3_64_with_seed(&key.to_le_bytes(), order));
         // Those to learn from and those to score on in one run: planning the SELECT costs more than its rows.
         let numbers: Vec<u32> = keys.iter().map(|(key, _)| *key).chain(sample("score")).collect();
-        let (rows, kept) = features.of(state, &numbers, now).await?;
-        let names = numbers.iter().filter_map(|&key| state.key_text(key));
+        let FeatureRows { table: rows, places, .. } = features.of(state, &numbers, now).await?;
         let (mut learn, mut weights, mut score) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, place) in (0u32..).zip(places(&kept, names)) {
-            match keys.get(place) {
+        for (row, place) in (0u32..).zip(places) {
+            match keys.get(place as usize) {
                 Some((_, weight)) => {
                     learn.push(row);
                     weights.push(*weight);
@@ -254,7 +281,7 @@ impl StateLearner {
             }
         }
         let all: Vec<u32> = (0u32..).take(if whole { state.len() } else { 0 }).collect();
-        let whole = if whole { Some(features.of(state, &all, now).await?.0) } else { None };
+        let whole = if whole { Some(features.of(state, &all, now).await?.table) } else { None };
         Ok(Seen { rows, learn, weights, score, whole })
     }
 
@@ -315,18 +342,6 @@ fn weighed(of_batch: &[u32], drawn: &[u32], total: usize) -> Vec<(u32, f64)> {
     of_batch.chain(drawn.iter().map(|&key| (key, others))).collect()
 }
 
-/// Where in `all`, in whose order they are, the keys are that have features.
-fn places<'a>(kept: &StringArray, mut all: impl Iterator<Item = &'a str>) -> Vec<usize> {
-    let (mut at, mut known) = (0, all.next());
-    let place = |key: &str| {
-        while known.is_some_and(|known| known != key) {
-            (at, known) = (at + 1, all.next());
-        }
-        at
-    };
-    kept.iter().flatten().map(place).collect()
-}
-
 #[derive(Default)]
 struct Step {
     model: Option<StateClusters>,
@@ -381,14 +396,5 @@ mod tests {
         let keys = weighed(&[9, 3], &[1, 3, 5, 7, 8], 42);
         assert_eq!(keys, [(9, 1.0), (3, 1.0), (1, 10.0), (5, 10.0), (7, 10.0), (8, 10.0)]);
         assert_eq!(weighed(&[0, 1], &[0, 1], 2), [(0, 1.0), (1, 1.0)]);
-    }
-
-    #[test]
-    fn keys_without_features_leave_the_others_in_their_places() {
-        let of = |kept: &[&str]| places(&StringArray::from(kept.to_vec()), ["a", "b", "c", "d"].into_iter());
-        assert_eq!(of(&["a", "b", "c", "d"]), [0, 1, 2, 3]);
-        assert_eq!(of(&["b", "d"]), [1, 3]);
-        // A SELECT may make several rows of a key.
-        assert_eq!(of(&["a", "c", "c"]), [0, 2, 2]);
     }
 }

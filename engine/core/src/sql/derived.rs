@@ -135,7 +135,7 @@ impl StateView {
     /// User or Data: the features SELECT.
     async fn features(&self, model: &ModelSpec, keys: &[u32]) -> Result<FeatureTable> {
         let features = StateFeatures::new(&self.spec, model, &self.state).await?;
-        Ok(features.of(&self.state, keys, stream::parse_now(&self.plan)?).await?.0)
+        Ok(features.of(&self.state, keys, stream::parse_now(&self.plan)?).await?.table)
     }
 
     /// K-means of each number of clusters on the features of all keys, capped and standardised by all of them.
@@ -197,9 +197,10 @@ impl StateView {
     ) -> Result<HashMap<String, u32>> {
         let Some((clusters, _)) = self.newest(lake, model)? else { return Ok(HashMap::new()) };
         let features = StateFeatures::new(&self.spec, model, &self.state).await?;
-        let (rows, keys) = features.of(&self.state, keys, now).await?;
-        let assigned = clusters.assign(&rows)?;
-        let pairs = keys.iter().zip(assigned).filter_map(|(key, cluster)| Some((key?.to_owned(), cluster?)));
+        let found = features.of(&self.state, keys, now).await?;
+        let assigned = clusters.assign(&found.table)?;
+        let pairs =
+            found.keys.iter().zip(assigned).filter_map(|(key, cluster)| Some((key?.to_owned(), cluster?)));
         Ok(pairs.collect())
     }
 }

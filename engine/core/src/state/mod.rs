@@ -132,11 +132,6 @@ impl KeyedState {
         self.entries.is_empty()
     }
 
-    /// The text of a key.
-    pub fn key_text(&self, number: u32) -> Option<&str> {
-        self.entries.get(number as usize).map(|entry| entry.key.as_ref())
-    }
-
     /// The keys of the newest batch, by the order in which the batch names them.
     pub fn touched(&self) -> &[u32] {
         &self.touched

@@ -30,7 +30,8 @@ impl RunningMoments {
         };
         let weight: f64 = known().map(|(_, w)| w).sum();
         if weight > 0.0 {
-            let mean = known().map(|(v, w)| v * (w / weight)).sum::<f64>();
+            // Shares of the weight may sum to a little more than 1.
+            let mean = known().map(|(v, w)| v * (w / weight)).sum::<f64>().clamp(-LARGEST, LARGEST);
             let squares = known().map(|(v, w)| w * (v - mean) * (v - mean)).sum();
             self.merge(&RunningMoments { weight, mean, squares });
         }
@@ -44,7 +45,7 @@ impl RunningMoments {
         }
         let (share, apart) = (other.weight / weight, other.mean - self.mean);
         self.squares += other.squares + apart * apart * self.weight * share;
-        self.mean += apart * share;
+        self.mean = (self.mean + apart * share).clamp(-LARGEST, LARGEST);
         self.weight = weight;
     }
 
@@ -133,6 +134,11 @@ mod tests {
         let mut running = RunningMoments::default();
         running.extend([1e300, -1e300, 3.0].into_iter());
         assert!(running.is_valid(), "{running:?}");
+        for rows in 1..40 {
+            let mut constant = RunningMoments::default();
+            (0..3).for_each(|_| constant.extend(std::iter::repeat_n(1e300, rows)));
+            assert!(constant.is_valid(), "{rows} rows: {constant:?}");
+        }
         let learned = running;
         for damaged in [
             RunningMoments { weight: 1e300, ..learned },

@@ -106,7 +106,7 @@ impl ClusterStream {
     /// [`partial_fit`](ClusterStream::partial_fit) with a weight for each of `rows`, so that rows which stand for others
     /// count for these: where a batch is learned together with a sample of all rows, a row of the sample weighs (all
     /// rows - batch rows) / sample rows. Only ratios count: the weights of a batch are scaled to a mean of 1. A row of
-    /// weight 0, or below a billionth of the largest, is as good as none.
+    /// weight 0, or of a billionth of the largest or less, is as good as none.
     ///
     /// # Errors
     ///
@@ -222,7 +222,7 @@ impl ClusterStream {
         let mut centres = Centres { coordinates: start, weights: left };
         match (&self.params.learner, weights) {
             (StreamLearner::OnlineKmeans(params), _) => {
-                step::online(params, points, weights.map(shares).as_deref(), &mut centres);
+                step::online(params, points, weights, &mut centres);
             }
             (_, None) => step::minibatch(points, &mut centres)?,
             (_, Some(weights)) => step::minibatch_weighted(points, weights, &mut centres),
@@ -407,7 +407,7 @@ fn counted(points: Points<'_>, of: Option<&[f64]>, coordinates: Vec<f64>, cluste
 fn weighed(table: &FeatureTable, rows: &[u32], weights: &[f64]) -> (Vec<u32>, Vec<f64>) {
     let pairs = || rows.iter().copied().zip(weights).filter(|(row, _)| is_complete(table, *row));
     let largest = pairs().fold(0.0f64, |most, (_, w)| most.max(*w));
-    // A weight of less than a billionth of the largest has no say.
+    // A weight of a billionth of the largest has no say.
     let share = |w: &f64| if largest > 0.0 { w / largest } else { 0.0 };
     let kept: (Vec<u32>, Vec<f64>) =
         pairs().map(|(row, w)| (row, share(w))).filter(|(_, w)| *w > 1e-9).unzip();

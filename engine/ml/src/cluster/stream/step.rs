@@ -68,13 +68,14 @@ pub(super) fn minibatch_weighted(points: Points<'_>, weights: &[f64], centres: &
 
 /// River's sequential k-means: row by row, the nearest centre (the first of equals) moves a share of the way to the row.
 ///
-/// A point of weight w moves the centre as far as w points at its place would; `weights` are over the largest of them.
+/// A point that weighs a share s of the heaviest moves the centre as far as s points at its place would.
 pub(super) fn online(
     params: &OnlineKMeansParams,
     points: Points<'_>,
     weights: Option<&[f64]>,
     centres: &mut Centres,
 ) {
+    let heaviest = weights.map_or(1.0, |w| w.iter().copied().fold(f64::MIN_POSITIVE, f64::max));
     for (row, point) in points.values.chunks_exact(points.columns).enumerate() {
         let mut best = (f64::INFINITY, 0);
         for (cluster, centre) in centres.coordinates.chunks_exact(points.columns).enumerate() {
@@ -86,7 +87,7 @@ pub(super) fn online(
         let centre = &mut centres.coordinates[best.1 * points.columns..][..points.columns];
         let (share, weight) = match weights {
             None => (params.halflife, 1.0),
-            Some(weights) => (1.0 - (1.0 - params.halflife).powf(weights[row]), weights[row]),
+            Some(weights) => (1.0 - (1.0 - params.halflife).powf(weights[row] / heaviest), weights[row]),
         };
         centre.iter_mut().zip(point).for_each(|(c, x)| *c += share * (x - *c));
         centres.weights[best.1] += weight;
