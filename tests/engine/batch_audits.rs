@@ -1,5 +1,7 @@
 //! Audits that keep a version from being published, and unit tests of a job's SQL.
 
+use serde_json::Value;
+
 use crate::batch::Shop;
 use crate::support::{run, texts};
 
@@ -24,6 +26,28 @@ async fn an_audit_that_finds_rows_keeps_the_table_and_what_reads_it_as_they_were
     // An audit is part of what a table is made of.
     shop.edit("sql/shop/audits/states.sql", "[0-9]", "[3-9]");
     assert_eq!(shop.run(&[]), ["shop.wide built", "shop.by_state built"]);
+}
+
+#[test]
+fn an_audit_of_inputs_is_run_once_and_keeps_back_all_that_read_them() {
+    let shop = Shop::new();
+    let lines: String = (0..10_000).map(|n| format!("{n},SP,\n")).collect();
+    shop.write("orders.csv", format!("order_id,state,ordered_at\n{lines}"));
+    for table in ["a", "b", "c"] {
+        shop.write(&format!("sql/shop/{table}.sql"), "SELECT count(*) AS n FROM orders");
+    }
+    // Each time it is run it finds other rows.
+    shop.write("sql/shop/audits/chance.sql", "SELECT * FROM orders WHERE random() < 0.5");
+    let output = shop.try_run(&["--select", "a,b,c,wide"]);
+    let rows: Vec<Value> = serde_json::from_str(&texts(&output).0).unwrap();
+    let audits: Vec<&Value> = rows.iter().filter(|row| row["outcome"] == "chance failed").collect();
+    assert_eq!(audits.len(), 4, "{rows:?}");
+    assert!(audits.iter().all(|audit| audit["rows"] == audits[0]["rows"]), "{audits:?}");
+    assert_eq!(
+        rows.iter().filter(|row| row["step"] == "build" && row["outcome"] == "failed").count(),
+        4,
+        "{rows:?}"
+    );
 }
 
 #[test]
