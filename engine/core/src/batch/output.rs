@@ -13,11 +13,9 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::json::LineDelimitedWriter;
-use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::parquet_file::ParquetFile;
 use crate::error::{Error, Result, io_error};
 use crate::project::TableFormat;
 use crate::table::publish::sync_folder;
@@ -253,7 +251,7 @@ impl Write for Hashed {
 }
 
 enum Encoder {
-    Parquet(Box<ArrowWriter<Hashed>>),
+    Parquet(Box<ParquetFile<Hashed>>),
     Csv(Box<arrow::csv::Writer<Hashed>>),
     Json(Box<LineDelimitedWriter<Hashed>>),
 }
@@ -293,16 +291,7 @@ impl FileWriter {
             failure: failure.clone(),
         };
         let encoder = match format {
-            TableFormat::Parquet => {
-                let properties = WriterProperties::builder()
-                    .set_created_by("tidemill".to_owned())
-                    .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-                    .build();
-                // Arrow's own schema would make readers of text ask for views, which not all know.
-                let options =
-                    ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-                Encoder::Parquet(Box::new(ArrowWriter::try_new_with_options(out, schema.clone(), options)?))
-            }
+            TableFormat::Parquet => Encoder::Parquet(Box::new(ParquetFile::create(out, schema)?)),
             TableFormat::Csv => {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
                 // The header is there also where no row is.
@@ -326,7 +315,7 @@ impl FileWriter {
     fn finish(self) -> Result<Written> {
         let FileWriter { path, folder, extension, is_export, rows, encoder, failure } = self;
         let out = match encoder {
-            Encoder::Parquet(writer) => writer.into_inner().map_err(|e| failure.explain(&path, &e))?,
+            Encoder::Parquet(writer) => writer.finish().map_err(|e| failure.explain(&path, &e))?,
             Encoder::Csv(writer) => writer.into_inner(),
             Encoder::Json(mut writer) => {
                 writer.finish().map_err(|e| failure.explain(&path, &e))?;
