@@ -23,8 +23,6 @@ use super::{Input, Progress, external, forms};
 
 /// Batches that a reading thread may be ahead.
 const AHEAD: usize = 4;
-/// What a byte of a compressed file becomes, about.
-const EXPANSION: usize = 4;
 /// Bytes of a cell, about.
 const CELL_BYTES: usize = 12;
 
@@ -154,12 +152,18 @@ impl ExecutionPlan for InputScan {
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
         let bytes = match partition {
-            Some(at) => self.input.files.get(at).map_or(0, |file| file.bytes),
-            None => self.input.bytes(),
+            Some(at) => self.input.files.get(at).map_or(0, |file| file.text_bytes),
+            None => self.input.text_bytes(),
         };
         let cells = self.input.schema.fields().len().max(1);
-        let bytes = usize::try_from(bytes).map_err(|e| DataFusionError::External(Box::new(e)))? * EXPANSION;
+        let bytes = usize::try_from(bytes).map_err(|e| DataFusionError::External(Box::new(e)))?;
         let rows = bytes / (cells * CELL_BYTES);
+        // Nobody knows before the file is read. Where nothing is said, though, every column is taken for a key: a join is
+        // then as small as its smaller side, and rows joined with a few small tables become the hash table of the next
+        // join, copied for each. So: few values, joins that are not small, and the file that is joined next is hashed.
+        for column in &mut statistics.column_statistics {
+            column.distinct_count = Precision::Inexact(rows.isqrt().max(1));
+        }
         statistics.num_rows = Precision::Inexact(rows.max(1));
         statistics.total_byte_size = Precision::Inexact(bytes * self.projection.len() / cells);
         Ok(Arc::new(statistics))
