@@ -18,11 +18,12 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 
-use super::csv::Columns;
+use super::csv::{BATCH_ROWS, Columns};
 use super::{Input, Progress, external, forms};
 
-/// Batches that a reading thread may be ahead.
-const AHEAD: usize = 4;
+/// Bytes that a reading thread may be ahead, about; it is 4 to 16 batches. Joins take in one hashed file after the other:
+/// the others are read meanwhile.
+const AHEAD_BYTES: usize = 8 << 20;
 /// Bytes of a cell, about.
 const CELL_BYTES: usize = 12;
 
@@ -126,7 +127,9 @@ impl ExecutionPlan for InputScan {
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), AHEAD);
+        let batch_bytes = BATCH_ROWS * CELL_BYTES * self.projection.len().max(1);
+        let ahead = (AHEAD_BYTES / batch_bytes).clamp(4, 16);
+        let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), ahead);
         let (input, progress, projection, schema, sender) = (
             self.input.clone(),
             self.progress.clone(),
