@@ -94,3 +94,38 @@ impl<W: Write + Send> ParquetFile<W> {
         self.file.into_inner()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray, StructArray};
+    use arrow::compute::concat_batches;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    #[test]
+    fn row_groups_and_nested_columns_come_back() {
+        let batch = |from: i64| {
+            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + 300_000));
+            let text = (from..from + 300_000).map(|n| (n % 3 > 0).then(|| (n % 1_000).to_string()));
+            let text: ArrayRef = Arc::new(text.collect::<StringArray>());
+            let both =
+                StructArray::try_from(vec![("n", numbers.clone()), ("t", text)]).map(Arc::new).unwrap();
+            RecordBatch::try_from_iter([("n", numbers), ("both", both as ArrayRef)]).unwrap()
+        };
+        let written: Vec<RecordBatch> = (0..5).map(|at| batch(at * 300_000)).collect();
+        let schema = written[0].schema();
+        let mut file = ParquetFile::create(Vec::new(), &schema).unwrap();
+        written.iter().for_each(|rows| file.write(rows).unwrap());
+        file.write(&RecordBatch::new_empty(schema.clone())).unwrap();
+        let bytes = bytes::Bytes::from(file.finish().unwrap());
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+        let groups: Vec<i64> = reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(groups, [1_200_000, 300_000]);
+        let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+        let read = concat_batches(&read[0].schema(), &read).unwrap();
+        assert_eq!(read.columns(), concat_batches(&schema, &written).unwrap().columns());
+    }
+}

@@ -172,3 +172,52 @@ impl ExecutionPlan for InputScan {
         Ok(Arc::new(statistics))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::execution::context::{SessionConfig, SessionContext};
+    use datafusion::physical_plan::displayable;
+
+    use super::*;
+    use crate::project::{InputConfig, OnError};
+
+    /// The plan of a SELECT over files of so many rows, `(name, columns, rows)`.
+    async fn plan(files: &[(&str, &str, usize)], sql: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        for (name, columns, rows) in files {
+            let path = folder.path().join(format!("{name}.csv"));
+            let cells = vec!["0123456789"; columns.split(',').count()].join(",");
+            std::fs::write(&path, format!("{columns}\n{}", format!("{cells}\n").repeat(*rows))).unwrap();
+            let config = InputConfig {
+                name: (*name).to_owned(),
+                path: Some(path.display().to_string()),
+                format: None,
+                types: Default::default(),
+                types_text: Default::default(),
+                encoding: None,
+                row_number: None,
+                on_error: OnError::Fail,
+                forms: None,
+            };
+            let input = Arc::new(Input::open(&config, None, "job").await.unwrap());
+            context.register_table(*name, input.table(&Arc::default())).unwrap();
+        }
+        let frame = context.sql(sql).await.unwrap();
+        let plan = frame.create_physical_plan().await.unwrap();
+        displayable(plan.as_ref()).indent(false).to_string()
+    }
+
+    #[tokio::test]
+    async fn rows_joined_so_far_are_not_the_hash_table_of_the_next_join() {
+        let files = [("facts", "k,m,n", 50_000), ("kinds", "k,kind", 50), ("many", "m,place", 2_000)];
+        let sql = "SELECT * FROM facts JOIN kinds USING (k) JOIN many USING (m) LEFT JOIN many AS n ON n.m = facts.n";
+        let plan = plan(&files, sql).await;
+        // The first child of a join is hashed.
+        let lines: Vec<&str> = plan.lines().filter(|line| !line.contains("CooperativeExec")).collect();
+        let joins = lines.iter().zip(lines.iter().skip(1)).filter(|(line, _)| line.contains("HashJoinExec"));
+        let hashed: Vec<&str> = joins.map(|(_, child)| child.trim()).collect();
+        let scan = |name: &str| format!("InputScan: {name} (1 files)");
+        assert_eq!(hashed, [scan("many"), scan("many"), scan("kinds")], "{plan}");
+    }
+}
