@@ -1,5 +1,7 @@
 //! Audits that keep a version from being published, and unit tests of a job's SQL.
 
+use serde_json::Value;
+
 use crate::batch::Shop;
 use crate::support::{run, texts};
 
@@ -24,6 +26,28 @@ async fn an_audit_that_finds_rows_keeps_the_table_and_what_reads_it_as_they_were
     // An audit is part of what a table is made of.
     shop.edit("sql/shop/audits/states.sql", "[0-9]", "[3-9]");
     assert_eq!(shop.run(&[]), ["shop.wide built", "shop.by_state built"]);
+}
+
+#[test]
+fn an_audit_of_inputs_is_run_once_and_keeps_back_all_that_read_them() {
+    let shop = Shop::new();
+    let lines: String = (0..10_000).map(|n| format!("{n},SP,\n")).collect();
+    shop.write("orders.csv", format!("order_id,state,ordered_at\n{lines}"));
+    for table in ["a", "b", "c"] {
+        shop.write(&format!("sql/shop/{table}.sql"), "SELECT count(*) AS n FROM orders");
+    }
+    // Each time it is run it finds other rows.
+    shop.write("sql/shop/audits/chance.sql", "SELECT * FROM orders WHERE random() < 0.5");
+    let output = shop.try_run(&["--select", "a,b,c,wide"]);
+    let rows: Vec<Value> = serde_json::from_str(&texts(&output).0).unwrap();
+    let audits: Vec<&Value> = rows.iter().filter(|row| row["outcome"] == "chance failed").collect();
+    assert_eq!(audits.len(), 4, "{rows:?}");
+    assert!(audits.iter().all(|audit| audit["rows"] == audits[0]["rows"]), "{audits:?}");
+    assert_eq!(
+        rows.iter().filter(|row| row["step"] == "build" && row["outcome"] == "failed").count(),
+        4,
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -92,19 +116,56 @@ fn a_test_is_rows_in_and_rows_out() {
     assert!(code == Some(2) && stderr.contains("there is no items.csv, which wide reads"), "{stderr}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn describe_gives_the_figures_of_pandas() {
+/// A time's microseconds.
+fn micros(text: &str) -> Option<i64> {
+    let moment = text.parse::<jiff::civil::DateTime>().ok();
+    let moment = moment.or_else(|| Some(text.parse::<jiff::civil::Date>().ok()?.at(0, 0, 0, 0)))?;
+    Some(moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
+}
+
+/// Whether two figures are the same: floats but for the last bits, times but for a microsecond.
+fn same(ours: &str, theirs: &str) -> bool {
+    let times = micros(ours).zip(micros(theirs)).map(|(a, b)| (a - b).abs() <= 1);
+    let numbers = || Some((ours.parse::<f64>().ok()?, theirs.parse::<f64>().ok()?));
+    let close = |(a, b): (f64, f64)| (a - b).abs() <= 1e-12 * b.abs();
+    times.or_else(|| numbers().map(close)).unwrap_or(ours == theirs)
+}
+
+#[test]
+fn describe_gives_the_figures_of_pandas() {
+    let golden: Value = serde_json::from_str(include_str!("golden/describe.json")).unwrap();
     let shop = Shop::new();
-    shop.run(&["--select", "wide"]);
-    let output = run(&mut shop.command(&["describe", "shop.wide", "--format", "csv"]));
-    // pandas: DataFrame.describe() of item and price; ordered_at by describe(datetime_is_numeric).
+    let path = shop.write("all.csv", include_str!("golden/describe.csv"));
+    let types = golden["types"].as_object().unwrap();
+    let types: Vec<String> = types.iter().map(|(column, kind)| format!("{column} = {kind}")).collect();
+    shop.write(
+        "jobs/shop.toml",
+        format!(
+            "sql = \"sql/shop\"\n[inputs.all_rows]\npath = \"{}\"\n[inputs.all_rows.types]\n{}\n",
+            path.display(),
+            types.join("\n")
+        ),
+    );
+    shop.write("sql/shop/wide.sql", "SELECT * FROM all_rows");
+    std::fs::remove_file(shop.path().join("sql/shop/by_state.sql")).unwrap();
+    shop.run(&[]);
+    let output = run(&mut shop.command(&["describe", "shop.wide", "--format", "json"]));
     let (stdout, stderr) = texts(&output);
     assert!(output.status.success(), "{stderr}");
-    let lines: Vec<&str> = stdout.lines().collect();
-    assert_eq!(lines[0], "column,type,count,nulls,distinct,mean,std,min,25%,50%,75%,max");
-    assert!(lines[1].starts_with("order_id,Utf8,4,0,3,,,a,,,,c"), "{stdout}");
-    let item = lines.iter().find(|line| line.starts_with("item,")).unwrap();
-    assert_eq!(*item, "item,Int32,3,1,2,1.3333333333333333,0.5773502691896257,1,1.0,1.0,1.5,2");
-    let at = lines.iter().find(|line| line.starts_with("ordered_at,")).unwrap();
-    assert!(at.ends_with("2017-10-02T10:56:33,2017-10-02T10:56:33,2017-10-02T10:56:33,2017-10-02T17:28:16,2017-10-03T00:00:00"), "{at}");
+    let rows: Vec<Value> = serde_json::from_str(&stdout).unwrap();
+    let columns = golden["columns"].as_object().unwrap();
+    assert_eq!(rows.len(), columns.len(), "{stdout}");
+    let names = ["count", "nulls", "distinct", "mean", "std", "min", "25%", "50%", "75%", "max"];
+    let text = |figure: &Value| match figure {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    for row in &rows {
+        let column = row["column"].as_str().unwrap();
+        for name in names {
+            let (ours, theirs) = (text(&row[name]), text(&columns[column][name]));
+            assert!(same(&ours, &theirs), "{name} of {column}: {ours}, pandas has {theirs}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod command_line;
 mod crash;
 mod dead_letters;
 mod figures;
+mod full_disk;
 mod jobs;
 mod kafka;
 mod kill;

@@ -167,5 +167,12 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
 
 /// An I/O error with the path that it was about.
 pub(crate) fn io_error(what: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
-    Error::storage(format!("cannot {what} {}: {error}", path.display()))
+    use std::io::ErrorKind as Io;
+    let ours = Error::storage(format!("cannot {what} {}: {error}", path.display()));
+    match error.kind() {
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
+            ours.hint("make room there and run it again; what was there before is as it was")
+        }
+        _ => ours,
+    }
 }

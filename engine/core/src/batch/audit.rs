@@ -2,7 +2,7 @@
 //!
 //! A file of `audits/` is one; `audits = { … }` of a table makes others. An audit is run against the new version, before
 //! it is published, of the last table (in the order of the graph) that it reads: what depends on that one is then not
-//! built either. One that reads inputs only is run for each table that reads one of them.
+//! built either. One that reads inputs only is run once, and keeps back every table that reads one of them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
 use serde::Serialize;
+use tokio::sync::OnceCell;
 
 use super::build::{Builder, Joins, Output, only_reading};
 use super::graph::{Graph, Reads, reads};
@@ -29,7 +30,7 @@ pub struct AuditReport {
     pub audit: String,
     /// Rows that it found.
     pub bad_rows: u64,
-    /// Seconds that it took.
+    /// Seconds that the table waited for it.
     pub seconds: f64,
 }
 
@@ -38,6 +39,15 @@ pub struct AuditReport {
 pub(super) struct Audit {
     file: SqlFile,
     reads: Reads,
+    /// What it found in this run: tables that it keeps back share it.
+    found: Arc<OnceCell<Found>>,
+}
+
+/// Bad rows, and some of them as text.
+#[derive(Debug)]
+struct Found {
+    bad_rows: u64,
+    shown: Vec<String>,
 }
 
 /// The audits of each table, by its place in the job.
@@ -60,8 +70,9 @@ pub(super) fn audits(job: &BatchJob, graph: &Graph) -> Result<Vec<Vec<Audit>>> {
             return Err(Error::user(format!("{} reads nothing of the job", file.path))
                 .hint("an audit is a SELECT of bad rows of the job's tables or inputs"));
         }
+        let audit = Audit { file, reads, found: Arc::default() };
         for at in gates {
-            of_table[at].push(Audit { file: file.clone(), reads: reads.clone() });
+            of_table[at].push(audit.clone());
         }
     }
     Ok(of_table)
@@ -150,27 +161,16 @@ pub(super) async fn check(
     let mut findings = Vec::new();
     for audit in audits {
         let start = Instant::now();
-        let place = || audit.file.path.clone();
-        // What it reads is read for itself, not for the table's progress.
-        let session = builder
-            .session(&audit.reads, &Arc::new(Progress::default()), Some((table, staged)), Joins::Hashed)
-            .await?;
-        let frame = session.sql_with_options(&audit.file.sql, only_reading()).await.context_with(place)?;
-        let mut stream = frame.execute_stream().await.context_with(place)?;
-        let (mut bad_rows, mut shown) = (0, Vec::new());
-        while let Some(batch) = stream.next().await {
-            let batch = batch.context_with(place)?;
-            bad_rows += batch.num_rows() as u64;
-            shown.extend(samples(&batch, SHOWN.saturating_sub(shown.len()))?);
-        }
+        let found = audit.found.get_or_try_init(|| audit.run(builder, table, staged)).await?;
         reports.push(AuditReport {
             audit: audit.file.name.clone(),
-            bad_rows,
+            bad_rows: found.bad_rows,
             seconds: start.elapsed().as_secs_f64(),
         });
-        if bad_rows > 0 {
-            let rows = if bad_rows == 1 { "row" } else { "rows" };
-            findings.push(format!("{} found {bad_rows} bad {rows}: {}", audit.file.path, shown.join("; ")));
+        if found.bad_rows > 0 {
+            let rows = if found.bad_rows == 1 { "row" } else { "rows" };
+            let shown = found.shown.join("; ");
+            findings.push(format!("{} found {} bad {rows}: {shown}", audit.file.path, found.bad_rows));
         }
     }
     if findings.is_empty() {
@@ -179,6 +179,25 @@ pub(super) async fn check(
     Err(Error::data(findings.join("\n  "))
         .context(format!("the new version of {table} is not published"))
         .hint("the table is as it was; mend the input, the SELECT or the audit, and run the job again"))
+}
+
+impl Audit {
+    async fn run(&self, builder: &Builder, table: &str, staged: &Output) -> Result<Found> {
+        let place = || self.file.path.clone();
+        // What it reads is read for itself, not for the table's progress.
+        let session = builder
+            .session(&self.reads, &Arc::new(Progress::default()), Some((table, staged)), Joins::Hashed)
+            .await?;
+        let frame = session.sql_with_options(&self.file.sql, only_reading()).await.context_with(place)?;
+        let mut stream = frame.execute_stream().await.context_with(place)?;
+        let mut found = Found { bad_rows: 0, shown: Vec::new() };
+        while let Some(batch) = stream.next().await {
+            let batch = batch.context_with(place)?;
+            found.bad_rows += batch.num_rows() as u64;
+            found.shown.extend(samples(&batch, SHOWN.saturating_sub(found.shown.len()))?);
+        }
+        Ok(found)
+    }
 }
 
 fn samples(batch: &RecordBatch, count: usize) -> Result<Vec<String>> {

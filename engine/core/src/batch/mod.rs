@@ -48,6 +48,7 @@ pub mod graph;
 mod input;
 mod memory;
 mod output;
+mod parquet_file;
 mod run;
 mod sql_test;
 mod versions;

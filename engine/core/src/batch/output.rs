@@ -5,18 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Error as IoError, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::json::LineDelimitedWriter;
-use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::parquet_file::ParquetFile;
 use crate::error::{Error, Result, io_error};
 use crate::project::TableFormat;
 use crate::table::publish::sync_folder;
@@ -151,7 +150,7 @@ impl TableWriter {
     }
 
     fn open(&mut self, folder: String) -> Result<()> {
-        let schema = std::sync::Arc::new(self.schema.project(&self.kept)?);
+        let schema = Arc::new(self.schema.project(&self.kept)?);
         let mut files = Vec::new();
         match self.format {
             TableFormat::Parquet => {}
@@ -213,23 +212,46 @@ struct Hashed {
     file: BufWriter<File>,
     hash: Xxh3,
     bytes: u64,
+    failure: Failure,
+}
+
+/// What the disk refused first, if anything: not every encoder hands on more than the words of it.
+#[derive(Clone, Default)]
+struct Failure(Arc<OnceLock<IoError>>);
+
+impl Failure {
+    fn keep<T>(&self, result: std::io::Result<T>) -> std::io::Result<T> {
+        if let Err(error) = &result {
+            let same = error.raw_os_error().map_or_else(|| error.kind().into(), IoError::from_raw_os_error);
+            let _ = self.0.set(same);
+        }
+        result
+    }
+
+    /// The error of an encoder.
+    fn explain(&self, path: &Path, error: &dyn std::error::Error) -> Error {
+        match self.0.get() {
+            Some(refused) => io_error("write", path, refused),
+            None => Error::storage(format!("cannot write {}: {error}", path.display())),
+        }
+    }
 }
 
 impl Write for Hashed {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(buffer)?;
+        let written = self.failure.keep(self.file.write(buffer))?;
         self.hash.update(&buffer[..written]);
         self.bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        self.failure.keep(self.file.flush())
     }
 }
 
 enum Encoder {
-    Parquet(Box<ArrowWriter<Hashed>>),
+    Parquet(Box<ParquetFile<Hashed>>),
     Csv(Box<arrow::csv::Writer<Hashed>>),
     Json(Box<LineDelimitedWriter<Hashed>>),
 }
@@ -241,6 +263,7 @@ struct FileWriter {
     is_export: bool,
     rows: u64,
     encoder: Encoder,
+    failure: Failure,
 }
 
 impl FileWriter {
@@ -260,18 +283,15 @@ impl FileWriter {
         std::fs::create_dir_all(&place).map_err(|e| io_error("create", &place, &e))?;
         let path = place.join(format!("part.{extension}"));
         let file = File::create(&path).map_err(|e| io_error("create", &path, &e))?;
-        let out = Hashed { file: BufWriter::with_capacity(1 << 18, file), hash: Xxh3::new(), bytes: 0 };
+        let failure = Failure::default();
+        let out = Hashed {
+            file: BufWriter::with_capacity(1 << 18, file),
+            hash: Xxh3::new(),
+            bytes: 0,
+            failure: failure.clone(),
+        };
         let encoder = match format {
-            TableFormat::Parquet => {
-                let properties = WriterProperties::builder()
-                    .set_created_by("tidemill".to_owned())
-                    .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-                    .build();
-                // Arrow's own schema would make readers of text ask for views, which not all know.
-                let options =
-                    ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-                Encoder::Parquet(Box::new(ArrowWriter::try_new_with_options(out, schema.clone(), options)?))
-            }
+            TableFormat::Parquet => Encoder::Parquet(Box::new(ParquetFile::create(out, schema)?)),
             TableFormat::Csv => {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
                 // The header is there also where no row is.
@@ -280,37 +300,31 @@ impl FileWriter {
             }
             TableFormat::Json => Encoder::Json(Box::new(LineDelimitedWriter::new(out))),
         };
-        Ok(FileWriter { path, folder, extension, is_export, rows: 0, encoder })
+        Ok(FileWriter { path, folder, extension, is_export, rows: 0, encoder, failure })
     }
 
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.rows += rows.num_rows() as u64;
-        let written = match &mut self.encoder {
-            Encoder::Parquet(writer) => writer.write(rows).map_err(Error::from),
-            Encoder::Csv(writer) => writer.write(rows).map_err(Error::from),
-            Encoder::Json(writer) => writer.write(rows).map_err(Error::from),
-        };
-        written.map_err(|e| self.failed(e.to_string()))
-    }
-
-    fn failed(&self, reason: String) -> Error {
-        Error::storage(format!("cannot write {}: {reason}", self.path.display()))
+        match &mut self.encoder {
+            Encoder::Parquet(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
+            Encoder::Csv(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
+            Encoder::Json(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
+        }
     }
 
     fn finish(self) -> Result<Written> {
-        let FileWriter { path, folder, extension, is_export, rows, encoder } = self;
-        let failed = |reason: String| Error::storage(format!("cannot write {}: {reason}", path.display()));
+        let FileWriter { path, folder, extension, is_export, rows, encoder, failure } = self;
         let out = match encoder {
-            Encoder::Parquet(writer) => writer.into_inner().map_err(|e| failed(e.to_string()))?,
+            Encoder::Parquet(writer) => writer.finish().map_err(|e| failure.explain(&path, &e))?,
             Encoder::Csv(writer) => writer.into_inner(),
             Encoder::Json(mut writer) => {
-                writer.finish().map_err(|e| failed(e.to_string()))?;
+                writer.finish().map_err(|e| failure.explain(&path, &e))?;
                 writer.into_inner()
             }
         };
-        let Hashed { file, hash, bytes } = out;
-        let file = file.into_inner().map_err(|e| failed(e.to_string()))?;
-        file.sync_all().map_err(|e| failed(e.to_string()))?;
+        let Hashed { file, hash, bytes, .. } = out;
+        let file = file.into_inner().map_err(|e| io_error("write", &path, e.error()))?;
+        file.sync_all().map_err(|e| io_error("write", &path, &e))?;
         Ok(Written { folder, extension, is_export, rows, bytes, xxh3: format!("{:016x}", hash.digest()) })
     }
 }

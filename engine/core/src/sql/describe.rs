@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -18,8 +20,8 @@ use crate::lake::Lake;
 
 /// One row a column: `column, type, count, nulls, distinct, mean, std, min, 25%, 50%, 75%, max`.
 ///
-/// `count` is of values that are not null. `mean` and `std` are of numbers; quartiles of numbers and times; `min` to
-/// `max` are text, as the column's values are written. A boolean's mean is the share of `true`.
+/// `count` is of values that are not null. `mean` and `std` are of numbers; quartiles of numbers and, to a microsecond,
+/// times; `min` to `max` are text, as the column's values are written. A boolean's mean is the share of `true`.
 ///
 /// # Errors
 /// User: there is no such table; Storage or Corrupt: it cannot be read.
@@ -78,11 +80,13 @@ async fn column(
     let value = quoted(name);
     let is_time = matches!(kind, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
     let is_number = kind.is_numeric();
-    // Times are ordered by their microseconds; a boolean counts as 0 and 1.
+    // A time is its microseconds, which a double holds exactly for 285 years around 1970; a boolean counts as 0 and 1.
     let number = match kind {
         _ if is_number => format!("CAST({value} AS DOUBLE)"),
         DataType::Boolean => format!("CAST(CAST({value} AS INT) AS DOUBLE)"),
-        _ if is_time => format!("CAST(CAST(CAST({value} AS TIMESTAMP) AS BIGINT) AS DOUBLE)"),
+        _ if is_time => {
+            format!("CAST(CAST(arrow_cast({value}, 'Timestamp(Microsecond, None)') AS BIGINT) AS DOUBLE)")
+        }
         _ => "CAST(NULL AS DOUBLE)".to_owned(),
     };
     let (distinct, least, greatest) = if kind.is_nested() {
@@ -119,13 +123,9 @@ async fn column(
             return text(row.column(at));
         }
         match float(at)? {
-            Some(nanoseconds) if is_time => {
-                let back = cast(
-                    &(Arc::new(arrow::array::Int64Array::from(vec![nanoseconds as i64])) as ArrayRef),
-                    &DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, None),
-                )?;
-                text(&cast(&back, &DataType::Timestamp(arrow::datatypes::TimeUnit::Second, None))?)
-            }
+            Some(microseconds) if is_time => text(
+                &(Arc::new(TimestampMicrosecondArray::from(vec![microseconds.round() as i64])) as ArrayRef),
+            ),
             _ => Ok(None),
         }
     };

@@ -100,6 +100,13 @@ impl Read for Counted {
     }
 }
 
+/// Whether a file is compressed; one that cannot be read is not, so far.
+pub(in crate::batch) fn is_compressed(path: &Path) -> bool {
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(6).read_to_end(&mut first));
+    read.is_ok() && Compression::of(&first) != Compression::None
+}
+
 /// Opens a file; `bytes` counts what is read of it.
 ///
 /// # Errors

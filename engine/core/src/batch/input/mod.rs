@@ -34,6 +34,9 @@ use crate::error::{Error, Result, io_error};
 use crate::project::{InputConfig, InputFormat, OnError, nearest};
 use crate::sql::files_table;
 
+/// What a byte of a compressed file becomes, about.
+pub(super) const EXPANSION: u64 = 4;
+
 /// An input with its files found and its columns known.
 #[derive(Debug, Clone)]
 pub(super) struct Input {
@@ -56,6 +59,8 @@ pub(super) struct InputFile {
     pub path: PathBuf,
     /// Size as it lies there.
     pub bytes: u64,
+    /// Size as text, of a compressed one about.
+    text_bytes: u64,
     format: InputFormat,
     /// `(column, value)` of its folders.
     partition: Vec<(String, String)>,
@@ -226,15 +231,17 @@ impl Input {
         };
         let mut files = Vec::with_capacity(found.len());
         for found in found {
-            let bytes = std::fs::metadata(&found.path).map_err(|e| io_error("read", &found.path, &e))?.len();
+            let size = std::fs::metadata(&found.path).map_err(|e| io_error("read", &found.path, &e))?.len();
             let format = match config.format {
                 Some(format) => format,
                 None if config.forms.is_some() => InputFormat::Csv,
                 None => format_of(&found.path)?,
             };
+            let is_packed = format == InputFormat::Parquet || bytes::is_compressed(&found.path);
             files.push(InputFile {
                 path: found.path,
-                bytes,
+                bytes: size,
+                text_bytes: if is_packed { size * EXPANSION } else { size },
                 format,
                 partition: found.partition,
                 header: Vec::new(),
@@ -345,6 +352,11 @@ impl Input {
     pub(super) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+
+    /// Size of all files as text, about.
+    pub(super) fn text_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.text_bytes).sum()
+    }
 }
 
 /// The files of a table's version as a table again. Columns that are in the names of their folders come last.
@@ -371,7 +383,8 @@ pub(crate) async fn version_table(
             named.collect::<Vec<_>>().into_iter().rev().take(partition_columns.len()).rev().collect();
         let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
         let format = InputFormat::Parquet;
-        Ok(InputFile { path: path.clone(), bytes, format, partition: named, header: Vec::new() })
+        let text_bytes = bytes * EXPANSION;
+        Ok(InputFile { path: path.clone(), bytes, text_bytes, format, partition: named, header: Vec::new() })
     });
     let mut files = files.collect::<Result<Vec<_>>>()?;
     let config = InputConfig {

@@ -18,13 +18,12 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 
-use super::csv::Columns;
+use super::csv::{BATCH_ROWS, Columns};
 use super::{Input, Progress, external, forms};
 
-/// Batches that a reading thread may be ahead.
-const AHEAD: usize = 4;
-/// What a byte of a compressed file becomes, about.
-const EXPANSION: usize = 4;
+/// Bytes that a reading thread may be ahead, about; it is 4 to 16 batches. Joins take in one hashed file after the other:
+/// the others are read meanwhile.
+const AHEAD_BYTES: usize = 8 << 20;
 /// Bytes of a cell, about.
 const CELL_BYTES: usize = 12;
 
@@ -128,7 +127,9 @@ impl ExecutionPlan for InputScan {
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), AHEAD);
+        let batch_bytes = BATCH_ROWS * CELL_BYTES * self.projection.len().max(1);
+        let ahead = (AHEAD_BYTES / batch_bytes).clamp(4, 16);
+        let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), ahead);
         let (input, progress, projection, schema, sender) = (
             self.input.clone(),
             self.progress.clone(),
@@ -154,14 +155,69 @@ impl ExecutionPlan for InputScan {
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
         let bytes = match partition {
-            Some(at) => self.input.files.get(at).map_or(0, |file| file.bytes),
-            None => self.input.bytes(),
+            Some(at) => self.input.files.get(at).map_or(0, |file| file.text_bytes),
+            None => self.input.text_bytes(),
         };
         let cells = self.input.schema.fields().len().max(1);
-        let bytes = usize::try_from(bytes).map_err(|e| DataFusionError::External(Box::new(e)))? * EXPANSION;
+        let bytes = usize::try_from(bytes).map_err(|e| DataFusionError::External(Box::new(e)))?;
         let rows = bytes / (cells * CELL_BYTES);
+        // Nobody knows before the file is read. Where nothing is said, though, every column is taken for a key: a join is
+        // then as small as its smaller side, and rows joined with a few small tables become the hash table of the next
+        // join, copied for each. So: few values, joins that are not small, and the file that is joined next is hashed.
+        for column in &mut statistics.column_statistics {
+            column.distinct_count = Precision::Inexact(rows.isqrt().max(1));
+        }
         statistics.num_rows = Precision::Inexact(rows.max(1));
         statistics.total_byte_size = Precision::Inexact(bytes * self.projection.len() / cells);
         Ok(Arc::new(statistics))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::execution::context::{SessionConfig, SessionContext};
+    use datafusion::physical_plan::displayable;
+
+    use super::*;
+    use crate::project::{InputConfig, OnError};
+
+    /// The plan of a SELECT over files of so many rows, `(name, columns, rows)`.
+    async fn plan(files: &[(&str, &str, usize)], sql: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        for (name, columns, rows) in files {
+            let path = folder.path().join(format!("{name}.csv"));
+            let cells = vec!["0123456789"; columns.split(',').count()].join(",");
+            std::fs::write(&path, format!("{columns}\n{}", format!("{cells}\n").repeat(*rows))).unwrap();
+            let config = InputConfig {
+                name: (*name).to_owned(),
+                path: Some(path.display().to_string()),
+                format: None,
+                types: Default::default(),
+                types_text: Default::default(),
+                encoding: None,
+                row_number: None,
+                on_error: OnError::Fail,
+                forms: None,
+            };
+            let input = Arc::new(Input::open(&config, None, "job").await.unwrap());
+            context.register_table(*name, input.table(&Arc::default())).unwrap();
+        }
+        let frame = context.sql(sql).await.unwrap();
+        let plan = frame.create_physical_plan().await.unwrap();
+        displayable(plan.as_ref()).indent(false).to_string()
+    }
+
+    #[tokio::test]
+    async fn rows_joined_so_far_are_not_the_hash_table_of_the_next_join() {
+        let files = [("facts", "k,m,n", 50_000), ("kinds", "k,kind", 50), ("many", "m,place", 2_000)];
+        let sql = "SELECT * FROM facts JOIN kinds USING (k) JOIN many USING (m) LEFT JOIN many AS n ON n.m = facts.n";
+        let plan = plan(&files, sql).await;
+        // The first child of a join is hashed.
+        let lines: Vec<&str> = plan.lines().filter(|line| !line.contains("CooperativeExec")).collect();
+        let joins = lines.iter().zip(lines.iter().skip(1)).filter(|(line, _)| line.contains("HashJoinExec"));
+        let hashed: Vec<&str> = joins.map(|(_, child)| child.trim()).collect();
+        let scan = |name: &str| format!("InputScan: {name} (1 files)");
+        assert_eq!(hashed, [scan("many"), scan("many"), scan("kinds")], "{plan}");
     }
 }
