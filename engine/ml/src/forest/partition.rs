@@ -108,7 +108,7 @@ mod tests {
         let (middle, noted) = partition::<Unweighted>(&binned, &mut entries, &mut spill, &cut, true);
         assert!(noted.is_empty());
         assert_eq!(middle, 3);
-        assert_eq!(entries.iter().map(|e| e.row).collect::<Vec<_>>(), [1, 2, 3, 0, 4]);
+        assert_eq!(entries.iter().map(|e| e.row()).collect::<Vec<_>>(), [1, 2, 3, 0, 4]);
     }
 
     #[test]
