@@ -328,7 +328,16 @@ mod tests {
 
     fn search(min_rows: u32) -> Search<Count> {
         let scale = ClassScale { negative: 1.0, positive: 1.0 };
-        Search { scale, min_rows, min_weight: 0.0, l2: 0.0, smoothing: 30.0, noise: Noise::Label }
+        Search {
+            scale,
+            min_rows,
+            min_weight: 0.0,
+            l2: 0.0,
+            smoothing: 30.0,
+            noise: Noise::Label,
+            price: 1.0,
+            min_category: 0,
+        }
     }
 
     #[test]

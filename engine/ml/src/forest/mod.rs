@@ -252,6 +252,8 @@ impl Fit<'_> {
             l2: 0.0,
             smoothing: CATEGORY_SMOOTHING,
             noise: Noise::Label,
+            price: 1.0,
+            min_category: 0,
         };
         let grower = Grower {
             binned: self.binned,
