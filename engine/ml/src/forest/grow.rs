@@ -50,13 +50,16 @@ struct Bud<'a, S: Source> {
     seed: u64,
 }
 
+/// Histograms of a left and a right child.
+type Histograms<S> = (Option<Hist<S>>, Option<Hist<S>>);
+
 /// A node that grew with all below it, and what of it is kept for the next fit.
 type Node<S> = (Grown, Option<KeptNode<<S as Source>::Cell>>);
 
 impl<S: Source> Grower<'_, S> {
     /// Grows the tree of these entries, of which there is at least one, and reorders them. `before` is what was kept of
-    /// the tree by a fit on fewer of the rows, and the entries from `first_new` on are those that it did not have; what is
-    /// kept of this one comes with the tree.
+    /// the tree by a fit on fewer of the rows, with the number of entries that it had; what is kept of this one comes with the
+    /// tree.
     pub(crate) fn grow(
         &self,
         entries: &mut [S::Entry],
@@ -67,8 +70,8 @@ impl<S: Source> Grower<'_, S> {
         let prior = total.sums(&self.search.scale).share();
         let mut spill = vec![S::Entry::default(); entries.len()];
         let (histogram, before) = match before {
-            Some((tree, first_new)) => {
-                let added = entries[first_new..].to_vec();
+            Some((tree, known_entries)) => {
+                let added = entries[known_entries..].to_vec();
                 let mut histogram = tree.histogram;
                 histogram.add(self.binned, &self.source, &added);
                 (
@@ -204,7 +207,7 @@ impl<S: Source> Grower<'_, S> {
         left: &[S::Entry],
         right: &[S::Entry],
         (left_leaf, right_leaf): (bool, bool),
-    ) -> (Side, (Option<Hist<S>>, Option<Hist<S>>)) {
+    ) -> (Side, Histograms<S>) {
         let smaller = if left.len() <= right.len() { Side::Left } else { Side::Right };
         if left_leaf && right_leaf {
             return (smaller, (None, None));

@@ -204,6 +204,8 @@ impl Forest {
 
 /// A tree and what its splits gained by feature.
 type Fitted = (Tree, Vec<f64>);
+/// By tree, what is kept of it.
+type Kept<C> = Vec<Option<KeptTree<C>>>;
 
 impl Fit<'_> {
     /// Grows the trees from what was kept of them, and keeps what the next fit can use.
@@ -241,7 +243,7 @@ impl Fit<'_> {
         before: Vec<Option<(KeptTree<S::Cell>, u32)>>,
         seed: u64,
         kept_levels: u32,
-    ) -> (Vec<Fitted>, Vec<Option<KeptTree<S::Cell>>>)
+    ) -> (Vec<Fitted>, Kept<S::Cell>)
     where
         S: Source<Entry = Draw> + Copy + Send,
     {
