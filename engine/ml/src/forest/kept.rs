@@ -20,12 +20,12 @@ use crate::training::TrainingRows;
 use std::mem::size_of;
 
 /// Bytes of all counts that are kept.
-const BUDGET: usize = 24 << 20;
+const BUDGET: usize = 16 << 20;
 /// Rows of a node below which a count costs no more than keeping it.
 const FEWEST: usize = 2_048;
 
 /// What [`Classifier::refit`](crate::Classifier::refit) keeps of a forest or a decision tree for its next call: counts of
-/// its upper nodes, at most 24 MB. It need not be written to disk: a refit without it gives the same model.
+/// its upper nodes, at most 17 MB. It need not be written to disk: a refit without it gives the same model.
 #[derive(Debug, Default)]
 pub struct KeptCounts {
     state: Option<KeptTrees>,
