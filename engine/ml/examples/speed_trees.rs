@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 use tidemill_ml::{
     Algorithm, BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
-    RandomForestParams, TrainingRows,
+    KeptCounts, RandomForestParams, TrainingRows,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -48,15 +48,16 @@ impl Run<'_> {
         let fitted = algorithm(task.trim_start_matches("predict_").trim_start_matches("refit_"))?;
         let fit = || Classifier::fit(&fitted, self.table, self.labels, &rows, self.seed, None);
         let (model, wall, cpu) = if task.starts_with("refit_") {
-            // Bins kept since a fit on 1 % fewer rows.
-            let mut kept = KeptBins::new();
-            kept.extend(self.table, &rows[..rows.len() - rows.len() / 100])?;
-            let (model, wall, cpu) = timed(|| {
-                kept.extend(self.table, &rows)?;
+            // Bins and counts kept since a fit on 1 % fewer rows.
+            let (mut kept, mut counts) = (KeptBins::new(), KeptCounts::new());
+            let mut refit = |rows: &[u32]| {
+                kept.extend(self.table, rows)?;
                 let training =
-                    TrainingRows { bins: Some(&kept), ..TrainingRows::new(self.table, self.labels, &rows) };
-                Classifier::fit_rows(&fitted, &training, self.seed, None)
-            });
+                    TrainingRows { bins: Some(&kept), ..TrainingRows::new(self.table, self.labels, rows) };
+                Classifier::refit(&fitted, &training, self.seed, None, &mut counts)
+            };
+            refit(&rows[..rows.len() - rows.len() / 100])?;
+            let (model, wall, cpu) = timed(|| refit(&rows));
             (model?, wall, cpu)
         } else if task.starts_with("predict_") {
             let model = fit()?;

@@ -9,7 +9,7 @@ use crate::forest::{
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
 use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
-use crate::{Error, FeatureTable, KeptBins, TrainingRows};
+use crate::{Error, FeatureTable, KeptBins, KeptCounts, TrainingRows};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,33 @@ impl Classifier {
         seed: u64,
         warm_start: Option<&Classifier>,
     ) -> Result<Classifier, Error> {
+        Classifier::fit_keeping(algorithm, training, seed, warm_start, None)
+    }
+
+    /// The same model as [`fit_rows`](Classifier::fit_rows) makes, sooner where a forest or a decision tree was fitted so
+    /// before, with the same `counts`, on the first of these rows. Give it the rows' kept bins, too: without them, with
+    /// weights, with target encoding, and for other algorithms, it is a plain fit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit_rows`](Classifier::fit_rows).
+    pub fn refit(
+        algorithm: &Algorithm,
+        training: &TrainingRows<'_>,
+        seed: u64,
+        warm_start: Option<&Classifier>,
+        counts: &mut KeptCounts,
+    ) -> Result<Classifier, Error> {
+        Classifier::fit_keeping(algorithm, training, seed, warm_start, Some(counts))
+    }
+
+    fn fit_keeping(
+        algorithm: &Algorithm,
+        training: &TrainingRows<'_>,
+        seed: u64,
+        warm_start: Option<&Classifier>,
+        counts: Option<&mut KeptCounts>,
+    ) -> Result<Classifier, Error> {
         algorithm.validate()?;
         let weighing = training.check()?;
         let mut training = TrainingRows { rows: weighing.as_deref().unwrap_or(training.rows), ..*training };
@@ -151,8 +178,8 @@ impl Classifier {
                 without_weights()?;
                 Model::Reference(Reference::fit_tree(params, &training, seed)?)
             }
-            Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed)),
-            Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed)),
+            Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed, counts)),
+            Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed, counts)),
             Algorithm::GradientBoosting(params) => Model::Boosted(Boosted::fit(params, &training, seed)),
             Algorithm::SgdClassifier(params) => {
                 without_weights()?;

@@ -64,7 +64,8 @@ pub use cluster::{
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
 pub use forest::{
-    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
+    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, KeptCounts, RandomForestParams,
+    TreeBackend,
 };
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};

@@ -154,7 +154,8 @@ fn outliers_count_as_the_bounds_and_a_column_of_one_value_mostly_has_none() {
 #[test]
 fn weights_make_a_biased_batch_stand_for_all_rows() {
     // All rows: a tenth at 0, the rest about 100 and 200. The batch has five times too many of those at 0.
-    let place = |i: usize| if i % 10 == 0 { 0.0 } else { 100.0 * (1 + i % 2) as f64 + (i % 7) as f64 };
+    let place =
+        |i: usize| if i.is_multiple_of(10) { 0.0 } else { 100.0 * (1 + i % 2) as f64 + (i % 7) as f64 };
     let everything = table(&[(0..2_000).map(place).collect()]);
     let biased: Vec<u32> = (0..2_000u32).filter(|i| i % 10 == 0 || i % 50 < 10).collect();
     let weights: Vec<f64> = biased.iter().map(|i| if i % 10 == 0 { 1.0 } else { 5.0 }).collect();

@@ -1,13 +1,14 @@
-//! Bins kept between fits and categories as numbers, from outside.
+//! Bins and counts kept between fits, and categories as numbers, from outside.
 
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Categories, Classifier, DecisionTreeParams, FeatureTable,
-    GradientBoostingParams, KeptBins, RandomForestParams, TrainingRows,
+    Algorithm, BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, FeatureTable,
+    GradientBoostingParams, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
 };
 
 fn algorithms(categories: Categories) -> [Algorithm; 3] {
@@ -87,6 +88,77 @@ fn a_model_of_kept_bins_is_the_model_of_new_ones_batch_by_batch() {
                 );
             }
         }
+    }
+}
+
+/// Trees of the kinds that counts are kept of, from noisy rows: some splits stay as they were from batch to batch, some
+/// move by a bin or to another feature.
+fn trees() -> [Algorithm; 4] {
+    let forest = RandomForestParams { trees: 3, max_depth: 6, ..RandomForestParams::default() };
+    let tree = DecisionTreeParams { max_depth: 9, ..DecisionTreeParams::default() };
+    let balanced = ClassWeight::Balanced;
+    [
+        Algorithm::RandomForest(RandomForestParams { class_weight: balanced, ..forest.clone() }),
+        Algorithm::RandomForest(RandomForestParams { max_features: 0.2, ..forest }),
+        Algorithm::DecisionTree(DecisionTreeParams { max_features: 0.6, ..tree.clone() }),
+        Algorithm::DecisionTree(tree),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn a_refit_is_the_fit(
+        seed in any::<u64>(),
+        first in 3_000usize..40_000,
+        batches in prop::collection::vec(prop_oneof![3 => 0usize..400, 1 => 400usize..20_000], 1..6),
+    ) {
+        let mut rows = Rows::new(40);
+        rows.random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut bins = KeptBins::new();
+        let mut counts: [KeptCounts; 4] = Default::default();
+        for batch in std::iter::once(first).chain(batches) {
+            rows.append(batch);
+            let training = rows.training();
+            bins.extend(&rows.table, &training).unwrap();
+            for (algorithm, counts) in trees().iter().zip(&mut counts) {
+                let cold = TrainingRows::new(&rows.table, &rows.labels, &training);
+                let warm = TrainingRows { bins: Some(&bins), ..cold };
+                let cold = Classifier::fit_rows(algorithm, &cold, seed, None).unwrap();
+                let warm = Classifier::refit(algorithm, &warm, seed, None, counts).unwrap();
+                prop_assert!(cold.to_bytes().unwrap() == warm.to_bytes().unwrap(), "{algorithm:?}, batch of {batch}");
+                prop_assert_eq!(counts.rows(), training.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn counts_of_other_rows_labels_or_settings_are_not_taken() {
+    let mut rows = Rows::new(40);
+    rows.append(12_000);
+    let all = rows.training();
+    let mut bins = KeptBins::new();
+    bins.extend(&rows.table, &all).unwrap();
+    let flipped: Vec<bool> = rows.labels.iter().enumerate().map(|(i, label)| label ^ (i % 3 == 0)).collect();
+    let weights: Vec<f64> = (0..12_000).map(|row| 1.0 + f64::from(row % 2)).collect();
+    let trees = trees();
+    let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
+    let others = [
+        ("algorithm", &trees[3], fit, 1),
+        ("seed", &trees[0], fit, 2),
+        ("labels", &trees[0], TrainingRows { labels: &flipped, ..fit }, 1),
+        ("rows", &trees[0], TrainingRows { rows: &all[1..], ..fit }, 1),
+        ("fewer rows", &trees[0], TrainingRows { rows: &all[..4_000], ..fit }, 1),
+        ("weights", &trees[0], TrainingRows { weights: Some(&weights), ..fit }, 1),
+        ("bins", &trees[0], TrainingRows { bins: None, ..fit }, 1),
+        ("nothing", &trees[0], fit, 1),
+    ];
+    for (what, algorithm, training, seed) in others {
+        let mut counts = KeptCounts::new();
+        Classifier::refit(&trees[0], &fit, 1, None, &mut counts).unwrap();
+        let found = Classifier::refit(algorithm, &training, seed, None, &mut counts).unwrap();
+        assert!(found == Classifier::fit_rows(algorithm, &training, seed, None).unwrap(), "other {what}");
     }
 }
 

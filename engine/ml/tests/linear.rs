@@ -8,11 +8,19 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
     Algorithm, BinaryMetrics, Classifier, Coefficients, Error, FeatureTable, LinearCategories,
-    LogisticBackend, LogisticRegressionParams,
+    LogisticBackend, LogisticRegressionParams, RandomForestParams,
 };
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|i| format!("{prefix}{i}")).collect()
+}
+
+/// A table with numeric columns only.
+fn numeric_table(columns: &[Vec<f64>]) -> FeatureTable {
+    let mut table = FeatureTable::new(names("x", columns.len()), vec![]);
+    columns.iter().enumerate().for_each(|(c, values)| table.push_numeric(c, values.iter().copied()));
+    table.finish_append().unwrap();
+    table
 }
 
 fn all(table: &FeatureTable) -> Vec<u32> {
@@ -271,4 +279,86 @@ fn what_linfa_cannot_do_is_refused_by_name() {
         }
     }
     assert!(linfa().validate().is_ok());
+}
+
+#[derive(Deserialize)]
+struct GoldenScores {
+    columns: Vec<Vec<f64>>,
+    labels: Vec<bool>,
+    fits: Vec<GoldenFit>,
+}
+
+#[derive(Deserialize)]
+struct GoldenFit {
+    alpha: f64,
+    probabilities: Vec<f64>,
+}
+
+#[test]
+fn logistic_regression_is_that_of_scikit_learn_at_the_same_penalty() {
+    let golden: GoldenScores = serde_json::from_str(include_str!("golden/logistic.json")).unwrap();
+    let table = numeric_table(&golden.columns);
+    for GoldenFit { alpha, probabilities } in golden.fits {
+        let params = LogisticRegressionParams {
+            alpha,
+            max_iterations: 500,
+            gradient_tolerance: 1e-9,
+            ..Default::default()
+        };
+        let model = Classifier::fit(
+            &Algorithm::LogisticRegression(params),
+            &table,
+            &golden.labels,
+            &all(&table),
+            0,
+            None,
+        );
+        let scores = model.unwrap().predict_proba(&table, &all(&table)).unwrap();
+        let furthest = scores.iter().zip(&probabilities).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(furthest < 1e-5, "alpha {alpha}: {furthest}");
+    }
+}
+
+#[test]
+fn a_warm_start_begins_where_the_last_model_ended() {
+    let (table, labels) = generated(4_000, 8);
+    // Fewer than half of the labels are positive here and more than half in the last: linfa then models the other class.
+    let flipped: Vec<bool> = labels.iter().map(|l| !l).collect();
+    for labels in [&labels, &flipped] {
+        let fit = |iterations, warm: Option<&Classifier>| {
+            let params = LogisticRegressionParams {
+                max_iterations: iterations,
+                ..LogisticRegressionParams::default()
+            };
+            Classifier::fit(&Algorithm::LogisticRegression(params), &table, labels, &all(&table), 0, warm)
+                .unwrap()
+        };
+        let score = |model: &Classifier| {
+            BinaryMetrics::compute(labels, &model.predict_proba(&table, &all(&table)).unwrap())
+                .unwrap()
+                .log_loss
+        };
+        let done = fit(100, None);
+        let (cold, warm) = (fit(1, None), fit(1, Some(&done)));
+        assert!(score(&warm) < score(&done) + 1e-4, "{} after {}", score(&warm), score(&done));
+        assert!(score(&cold) > score(&done) + 1e-2, "one cold iteration is not enough: {}", score(&cold));
+        let forest = Algorithm::RandomForest(RandomForestParams::default());
+        let forest = Classifier::fit(&forest, &table, labels, &all(&table), 0, Some(&done)).unwrap();
+        assert_eq!(fit(100, Some(&forest)), done, "a model of another kind is no start");
+    }
+}
+
+#[test]
+fn a_warm_start_of_another_layout_is_not_used() {
+    // One indicator of missing values each, but of another column.
+    let column = |gap: usize| (0..100).map(move |i| if i % 10 == gap { f64::NAN } else { (i % 13) as f64 });
+    let labels: Vec<bool> = (0..100).map(|i| i % 3 == 0).collect();
+    let whole: Vec<f64> = (0..100).map(|i| f64::from(i % 17)).collect();
+    let first = numeric_table(&[column(3).collect(), whole.clone()]);
+    let second = numeric_table(&[whole, column(4).collect()]);
+    let fit = |table: &FeatureTable, warm: Option<&Classifier>| {
+        let logistic = Algorithm::LogisticRegression(LogisticRegressionParams::default());
+        Classifier::fit(&logistic, table, &labels, &all(table), 0, warm).unwrap()
+    };
+    assert_eq!(fit(&second, Some(&fit(&first, None))), fit(&second, None));
 }

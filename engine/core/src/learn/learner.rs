@@ -1,11 +1,13 @@
 //! One step of learning: score what was known, train on what is there, score again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
+use tidemill_ml::KeptCounts;
 
 use super::history::{History, HistoryKey};
 use super::model::{Centre, Model};
@@ -22,6 +24,8 @@ pub struct Learner {
     table_name: String,
     histories: Vec<History>,
     champions: Vec<Champion>,
+    /// By model: what its fit on the rows so far leaves for the next one.
+    counts: HashMap<String, KeptCounts>,
 }
 
 #[derive(Clone)]
@@ -50,6 +54,7 @@ impl Learner {
             table_name: table_name.to_owned(),
             histories: Vec::new(),
             champions: Vec::new(),
+            counts: HashMap::new(),
         }
     }
 
@@ -93,6 +98,7 @@ impl Learner {
         }
         if begun {
             // All start together: which rows a history has is then one number for the whole learner.
+            self.counts.clear();
             let keys: Vec<HistoryKey> = self.histories.drain(..).map(|h| h.key).collect();
             for key in keys {
                 self.histories.push(History::new(key, &self.table_name, table_schema.clone()).await?);
@@ -123,10 +129,16 @@ impl Learner {
     /// # Errors
     /// Storage, when a model file cannot be written.
     pub fn learn(&mut self, lake: &Lake, batch_id: u64, specs: &[ModelSpec]) -> Result<Learned> {
+        let mut before = std::mem::take(&mut self.counts);
+        let mut counts: Vec<KeptCounts> =
+            specs.iter().map(|spec| before.remove(&spec.config.name).unwrap_or_default()).collect();
         let steps: Vec<Step> = std::thread::scope(|scope| {
-            let running: Vec<_> = specs.iter().map(|spec| scope.spawn(|| self.step(spec))).collect();
+            let each = specs.iter().zip(&mut counts);
+            let running: Vec<_> =
+                each.map(|(spec, counts)| scope.spawn(|| self.step(spec, counts))).collect();
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()
         });
+        self.counts = specs.iter().map(|spec| spec.config.name.clone()).zip(counts).collect();
         let mut learned = Learned { outcomes: Vec::new(), files: Vec::new(), centres: Vec::new() };
         for (spec, step) in specs.iter().zip(steps) {
             if let Some(model) = step.model {
@@ -165,7 +177,7 @@ impl Learner {
         self.champions.iter().find(|champion| champion.name == name)
     }
 
-    fn step(&self, spec: &ModelSpec) -> Step {
+    fn step(&self, spec: &ModelSpec, counts: &mut KeptCounts) -> Step {
         let key = HistoryKey::of(spec);
         let Some(history) = self.histories.iter().find(|history| history.key == key) else {
             return Step { reason: Some("it has no rows".into()), ..Step::default() };
@@ -183,7 +195,7 @@ impl Learner {
             .config
             .training()
             .map_err(|e| e.to_string())
-            .and_then(|training| Model::train(&training, history, spec.config.seed, warm_start));
+            .and_then(|training| Model::train(&training, history, spec.config.seed, warm_start, counts));
         step.train_ms = started.elapsed().as_secs_f64() * 1e3;
         match trained {
             Ok(model) => {

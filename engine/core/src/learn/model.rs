@@ -1,6 +1,6 @@
 //! A trained model of either kind, and how each is trained and scored on a history.
 
-use tidemill_ml::{BinaryMetrics, Classifier, KMeans, TrainingRows};
+use tidemill_ml::{BinaryMetrics, Classifier, KMeans, KeptCounts, TrainingRows};
 
 use super::history::History;
 use crate::checkpoint::Scores;
@@ -29,12 +29,14 @@ pub struct Centre {
 }
 
 impl Model {
-    /// Trains on the rows that are not held out; the reason if that cannot be done.
+    /// Trains on the rows that are not held out; the reason if that cannot be done. `counts` are those that this model's
+    /// last training on this history left: they change the time that it takes, and nothing else.
     pub(super) fn train(
         training: &Training,
         history: &History,
         seed: u64,
         warm_start: Option<&Model>,
+        counts: &mut KeptCounts,
     ) -> Result<Model, String> {
         let (features, rows) = (&history.features, &history.training);
         match training {
@@ -47,7 +49,7 @@ impl Model {
                     bins: Some(&history.bins),
                     ..TrainingRows::new(features, &history.labels, rows)
                 };
-                Classifier::fit_rows(algorithm, &rows, seed, before)
+                Classifier::refit(algorithm, &rows, seed, before, counts)
                     .map(Model::Classifier)
                     .map_err(|e| e.to_string())
             }

@@ -261,9 +261,10 @@ impl PaddedEdges {
             lanes.iter_mut().zip(rows).for_each(|(lane, &row)| *lane = values[row as usize]);
             // Eight searches at a time: none waits for another's loads.
             let mut at = [0usize; LANES];
-            for half in [128, 64, 32, 16, 8, 4, 2, 1] {
+            for bit in [7, 6, 5, 4, 3, 2, 1, 0] {
                 for (at, x) in at.iter_mut().zip(&lanes) {
-                    *at += if self.0[(*at + half - 1) & 255] < *x { half } else { 0 };
+                    // A shift, not a choice, which might become a branch that is lost half of the time.
+                    *at += usize::from(self.0[(*at + (1 << bit) - 1) & 255] < *x) << bit;
                 }
             }
             for ((out, at), x) in out.iter_mut().zip(at).zip(lanes) {

@@ -26,6 +26,12 @@ use serde::{Deserialize, Serialize};
 const MIN_HESSIAN: f64 = 1e-3;
 /// Hessian by which categories are drawn towards the node's mean, as LightGBM's `cat_smooth`.
 const CATEGORY_SMOOTHING: f64 = 10.0;
+/// Rows that a category has in a node to be ordered by its gradients, and what many categories are charged for what they
+/// gain by chance: less than all of it, as later trees take back some of what one learned wrongly. Chosen on rows of
+/// `tests/peers/ml/data.py` of five seeds other than its own, 50,000 held out: at 10,000 rows the mean AUC went from .790
+/// to .820 (scikit-learn .811, LightGBM .821), at 100,000 from .860 to .864 (.849 and .853).
+const MIN_CATEGORY: u32 = 40;
+const CATEGORY_PRICE: f64 = 0.35;
 /// Rows that one task brings up to date.
 const CHUNK: usize = 16_384;
 /// Units of the largest possible gradient.
@@ -156,6 +162,8 @@ impl Boosted {
             l2: params.l2,
             smoothing: CATEGORY_SMOOTHING,
             noise: Noise::Gradient,
+            price: CATEGORY_PRICE,
+            min_category: MIN_CATEGORY,
         };
         let mut entries: Vec<u32> = (0..rows).collect();
         let mut spill = entries.clone();

@@ -132,24 +132,25 @@ pub(crate) trait Source: Sync {
     fn cell(&self, entry: Self::Entry) -> Self::Cell;
 }
 
-/// A row drawn for a tree: its index, and how often it was drawn with its label in the lowest bit.
+/// A row drawn for a tree in one word: its index (28 bits), how often it was drawn (3 bits) and its label.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Draw {
-    pub(crate) row: u32,
-    pub(crate) draws_and_label: u32,
-}
+pub(crate) struct Draw(u32);
 
 impl Draw {
     pub(crate) fn new(row: u32, draws: u32, label: bool) -> Draw {
-        Draw { row, draws_and_label: draws << 1 | u32::from(label) }
+        Draw(row << 4 | draws << 1 | u32::from(label))
     }
 
-    fn draws(self) -> u32 {
-        self.draws_and_label >> 1
+    pub(crate) fn row(self) -> u32 {
+        self.0 >> 4
+    }
+
+    pub(crate) fn draws(self) -> u32 {
+        self.0 >> 1 & 7
     }
 
     fn label(self) -> u32 {
-        self.draws_and_label & 1
+        self.0 & 1
     }
 }
 
@@ -162,7 +163,7 @@ impl Source for Unweighted {
     type Cell = Count;
 
     fn row(entry: Draw) -> usize {
-        entry.row as usize
+        entry.row() as usize
     }
 
     fn cell(&self, entry: Draw) -> Count {
@@ -180,11 +181,11 @@ impl Source for Weighted<'_> {
     type Cell = Moments;
 
     fn row(entry: Draw) -> usize {
-        entry.row as usize
+        entry.row() as usize
     }
 
     fn cell(&self, entry: Draw) -> Moments {
-        let weight = entry.draws() * self.0[entry.row as usize];
+        let weight = entry.draws() * self.0[entry.row() as usize];
         Moments::new(i64::from(weight) * i64::from(entry.label()), entry.draws(), weight)
     }
 }

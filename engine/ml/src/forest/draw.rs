@@ -9,7 +9,7 @@ use crate::seed::derive;
 const POISSON: [u16; 7] = [24_109, 48_219, 60_273, 64_291, 65_296, 65_497, 65_531];
 /// Sum of all integer weights: a tree that draws every row seven times still counts in 32 bits.
 const WEIGHT_BUDGET: f64 = (1u64 << 29) as f64;
-/// Rows that a tree can learn from.
+/// Rows that a tree can learn from: an entry has 28 bits for one.
 pub(crate) const MAX_ROWS: usize = 1 << 28;
 
 /// Rows of the bins with their labels: position `i` is row `rows[i]` of the table.
@@ -45,7 +45,12 @@ impl Drawable<'_> {
                 numbers = derive(seed, u64::from(block));
             }
             let number = (numbers >> (16 * (row % 4))) as u16;
-            let draws = POISSON.iter().map(|&limit| u32::from(number >= limit)).sum::<u32>();
+            let draws_of = |limits: &[u16]| limits.iter().map(|&limit| u32::from(number >= limit)).sum();
+            let mut draws: u32 = draws_of(&POISSON[..3]);
+            // One row in fifty.
+            if number >= POISSON[3] {
+                draws += draws_of(&POISSON[3..]);
+            }
             entries[drawn] = self.entry(position, draws);
             drawn += usize::from(draws > 0);
         }
@@ -113,7 +118,7 @@ mod tests {
         let of = |rows: &[u32]| Drawable { rows, labels: &labels, by_table_row: true }.bootstrap(5);
         let all = of(&rows);
         let mut times = [0u32; 9];
-        all.iter().for_each(|d| times[(d.draws_and_label >> 1) as usize] += 1);
+        all.iter().for_each(|d| times[d.draws() as usize] += 1);
         let mut expected = 300_000.0 * (-1f64).exp();
         for (k, &found) in times.iter().enumerate().skip(1).take(5) {
             expected /= k as f64;
@@ -124,7 +129,8 @@ mod tests {
         }
         // Fewer rows, and others left out: each draws as before.
         let some: Vec<u32> = rows.iter().copied().filter(|row| row % 3 != 1 && *row < 1_000).collect();
-        let expected: Vec<Draw> = all.iter().copied().filter(|d| d.row % 3 != 1 && d.row < 1_000).collect();
+        let expected: Vec<Draw> =
+            all.iter().copied().filter(|d| d.row() % 3 != 1 && d.row() < 1_000).collect();
         assert_eq!(of(&some), expected);
         assert!((0..200).all(|row| !of(&[row]).is_empty()), "a row by itself is drawn at least once");
     }

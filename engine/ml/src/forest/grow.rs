@@ -5,21 +5,20 @@
 
 use super::cell::{Cell, Source};
 use super::histogram::Histogram;
+use super::kept::{Before, Children, KeptNode, KeptTree, Moved, Side, is_kept};
 use super::params::Growth;
+use super::partition::{Cut, partition};
 use super::split::{Search, Split};
 use super::tree::Grown;
 use crate::encode::bins::BinnedRows;
 use crate::seed::derive;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rayon::prelude::*;
 
 /// A leaf's share of positives is drawn towards the tree's by so many rows: pure small leaves are not certain.
 const LEAF_SMOOTHING: f64 = 1.0;
 /// Entries of a node whose sides are worth a task each.
 const TASK: usize = 8_192;
-/// Entries that one task of a parallel partition takes.
-const PARTITION: usize = 32_768;
 
 /// Grows one tree.
 pub(crate) struct Grower<'a, S: Source> {
@@ -31,17 +30,64 @@ pub(crate) struct Grower<'a, S: Source> {
     pub(crate) params: Growth,
     /// Whether to count and grow on all threads; a forest has other trees to keep them busy.
     pub(crate) parallel: bool,
+    /// Levels of nodes whose counts are kept for the next fit.
+    pub(crate) kept_levels: u32,
 }
 
 type Hist<S> = Histogram<<S as Source>::Cell>;
 
+/// A node that is to grow.
+struct Bud<'a, S: Source> {
+    entries: &'a mut [S::Entry],
+    /// As long as `entries`.
+    spill: &'a mut [S::Entry],
+    cell: S::Cell,
+    /// Known if a sibling's was made, or the last fit's was brought up to date.
+    histogram: Option<Hist<S>>,
+    /// What the last fit kept of it.
+    before: Option<Before<S>>,
+    depth: u32,
+    seed: u64,
+}
+
+/// Histograms of a left and a right child.
+type Histograms<S> = (Option<Hist<S>>, Option<Hist<S>>);
+
+/// A node that grew with all below it, and what of it is kept for the next fit.
+type Node<S> = (Grown, Option<KeptNode<<S as Source>::Cell>>);
+
 impl<S: Source> Grower<'_, S> {
-    /// Grows the tree of these entries, of which there is at least one, and reorders them.
-    pub(crate) fn grow(&self, entries: &mut [S::Entry], seed: u64) -> Grown {
+    /// Grows the tree of these entries, of which there is at least one, and reorders them. `before` is what was kept of
+    /// the tree by a fit on fewer of the rows, with the number of entries that it had; what is kept of this one comes with the
+    /// tree.
+    pub(crate) fn grow(
+        &self,
+        entries: &mut [S::Entry],
+        before: Option<(KeptTree<S::Cell>, usize)>,
+        seed: u64,
+    ) -> (Grown, Option<KeptTree<S::Cell>>) {
         let total = entries.iter().fold(S::Cell::default(), |sum, &e| sum.plus(self.source.cell(e)));
         let prior = total.sums(&self.search.scale).share();
         let mut spill = vec![S::Entry::default(); entries.len()];
-        self.node(entries, &mut spill, total, None, 0, prior, seed)
+        let (histogram, before) = match before {
+            Some((tree, known_entries)) => {
+                let added = entries[known_entries..].to_vec();
+                let mut histogram = tree.histogram;
+                histogram.add(self.binned, &self.source, &added);
+                (
+                    Some(histogram),
+                    tree.root.map(|node| Before { node, moved: Moved { added, removed: Vec::new() } }),
+                )
+            }
+            None if self.kept_levels > 0 && !self.is_leaf(total, 0) && !self.counts_tried_only() => {
+                (Some(Histogram::of(self.binned, &self.source, entries, self.parallel)), None)
+            }
+            None => (None, None),
+        };
+        let of_root = histogram.clone().filter(|_| self.kept_levels > 0);
+        let bud = Bud { entries, spill: &mut spill, cell: total, histogram, before, depth: 0, seed };
+        let (grown, root) = self.node(bud, prior);
+        (grown, of_root.map(|histogram| KeptTree { histogram, root }))
     }
 
     fn is_leaf(&self, cell: S::Cell, depth: u32) -> bool {
@@ -62,22 +108,12 @@ impl<S: Source> Grower<'_, S> {
         self.tried() * 4 <= self.binned.features
     }
 
-    /// The node of these entries and all below it. `histogram` is known if a sibling's was made; `spill` is as long as
-    /// `entries`.
-    #[allow(clippy::too_many_arguments)]
-    fn node(
-        &self,
-        entries: &mut [S::Entry],
-        spill: &mut [S::Entry],
-        cell: S::Cell,
-        histogram: Option<Hist<S>>,
-        depth: u32,
-        prior: f64,
-        seed: u64,
-    ) -> Grown {
+    /// The node and all below it.
+    fn node(&self, bud: Bud<'_, S>, prior: f64) -> Node<S> {
+        let Bud { entries, spill, cell, histogram, before, depth, seed } = bud;
         let leaf = || {
             let sums = cell.sums(&self.search.scale);
-            Grown::Leaf((sums.sum + LEAF_SMOOTHING * prior) / (sums.weight + LEAF_SMOOTHING))
+            (Grown::Leaf((sums.sum + LEAF_SMOOTHING * prior) / (sums.weight + LEAF_SMOOTHING)), None)
         };
         if self.is_leaf(cell, depth) {
             return leaf();
@@ -93,50 +129,101 @@ impl<S: Source> Grower<'_, S> {
         let Some((feature, split)) = found else { return leaf() };
         let (left_cell, right_cell) = (split.left, cell.minus(split.left));
         let leaves = (self.is_leaf(left_cell, depth + 1), self.is_leaf(right_cell, depth + 1));
+        let changed = match (&before, &histogram) {
+            (Some(before), Some(histogram)) => {
+                before.changed((feature, &split.rule), histogram, entries.len())
+            }
+            _ => None,
+        };
+        let mut known = Children::none();
         // Two leaves are known by their cells: no need to know which rows are in which.
         let middle = match leaves {
             (true, true) => entries.len(),
             _ => {
-                let rule = |bin| split.rule.goes_left(bin);
-                partition::<S>(self.binned, entries, spill, feature, rule, self.parallel)
+                let goes_left = |bin| split.rule.goes_left(bin);
+                let cut = Cut::new(feature, goes_left, changed.as_ref());
+                let (middle, changed_sides) =
+                    partition::<S>(self.binned, entries, spill, &cut, self.parallel);
+                if let (Some(before), Some(_)) = (before, changed) {
+                    known = before.children(self.binned, &self.source, &split.rule, changed_sides);
+                }
+                middle
             }
         };
+        let keeps = depth + 1 < self.kept_levels && is_kept(entries.len());
         let (left, right) = entries.split_at_mut(middle);
         let (left_spill, right_spill) = spill.split_at_mut(middle);
+        let mut counted = None;
         let (left_histogram, right_histogram) = match histogram {
             None => (None, None),
-            Some(histogram) => self.of_children(histogram, left, right, leaves),
+            Some(histogram) => {
+                let (side, children) = self.of_children(histogram, known.counted, left, right, leaves);
+                let of_side = if side == Side::Left { &children.0 } else { &children.1 };
+                counted = of_side.clone().filter(|_| keeps).map(|histogram| (side, histogram));
+                children
+            }
         };
         let parallel = self.parallel && left.len().min(right.len()) >= TASK;
-        let (a, b) = (derive(seed, 0), derive(seed, 1));
-        let grow_left = || self.node(left, left_spill, left_cell, left_histogram, depth + 1, prior, a);
-        let grow_right = || self.node(right, right_spill, right_cell, right_histogram, depth + 1, prior, b);
-        let (left, right) =
-            if parallel { rayon::join(grow_left, grow_right) } else { (grow_left(), grow_right()) };
+        let left = Bud {
+            entries: left,
+            spill: left_spill,
+            cell: left_cell,
+            histogram: left_histogram,
+            before: known.left,
+            depth: depth + 1,
+            seed: derive(seed, 0),
+        };
+        let right = Bud {
+            entries: right,
+            spill: right_spill,
+            cell: right_cell,
+            histogram: right_histogram,
+            before: known.right,
+            depth: depth + 1,
+            seed: derive(seed, 1),
+        };
+        let ((left, kept_left), (right, kept_right)) = if parallel {
+            rayon::join(|| self.node(left, prior), || self.node(right, prior))
+        } else {
+            (self.node(left, prior), self.node(right, prior))
+        };
+        let kept = keeps.then(|| KeptNode {
+            feature,
+            rule: split.rule.clone(),
+            counted,
+            left: kept_left.map(Box::new),
+            right: kept_right.map(Box::new),
+        });
         let (left, right) = (Box::new(left), Box::new(right));
-        Grown::Split { feature, rule: split.rule, gain: split.gain, left, right }
+        (Grown::Split { feature, rule: split.rule, gain: split.gain, left, right }, kept)
     }
 
-    /// The children's histograms: the smaller one counted, and only where its sibling, or it, will need one.
+    /// The children's histograms: one of them as it was kept or else the smaller one counted, and only where its sibling,
+    /// or it, will need one. Tells which that is.
     fn of_children(
         &self,
         histogram: Hist<S>,
+        kept: Option<(Side, Hist<S>)>,
         left: &[S::Entry],
         right: &[S::Entry],
         (left_leaf, right_leaf): (bool, bool),
-    ) -> (Option<Hist<S>>, Option<Hist<S>>) {
-        let count = |entries| Histogram::of(self.binned, &self.source, entries, self.parallel);
-        match (left_leaf, right_leaf) {
-            (true, true) => (None, None),
-            _ if left.len() <= right.len() => {
-                let small = count(left);
-                let large = (!right_leaf).then(|| histogram.subtract(&small));
-                (Some(small), large)
+    ) -> (Side, Histograms<S>) {
+        let smaller = if left.len() <= right.len() { Side::Left } else { Side::Right };
+        if left_leaf && right_leaf {
+            return (smaller, (None, None));
+        }
+        let (side, counted) = kept.unwrap_or_else(|| {
+            let entries = if smaller == Side::Left { left } else { right };
+            (smaller, Histogram::of(self.binned, &self.source, entries, self.parallel))
+        });
+        match side {
+            Side::Left => {
+                let other = (!right_leaf).then(|| histogram.subtract(&counted));
+                (side, (Some(counted), other))
             }
-            _ => {
-                let small = count(right);
-                let large = (!left_leaf).then(|| histogram.subtract(&small));
-                (large, Some(small))
+            Side::Right => {
+                let other = (!left_leaf).then(|| histogram.subtract(&counted));
+                (side, (other, Some(counted)))
             }
         }
     }
@@ -221,59 +308,6 @@ pub(crate) fn better<C>(
     }
 }
 
-/// Brings the entries that go left to the front, both sides in their old order; returns how many they are. `spill` is as
-/// long as `entries`. In parallel if there are many and `parallel` says so; the outcome is the same.
-pub(crate) fn partition<S: Source>(
-    binned: &BinnedRows,
-    entries: &mut [S::Entry],
-    spill: &mut [S::Entry],
-    feature: usize,
-    goes_left: impl Fn(u8) -> bool,
-    parallel: bool,
-) -> usize {
-    let left: [bool; 256] = std::array::from_fn(|bin| goes_left(bin as u8));
-    let goes_left = |entry| left[binned.bins[S::row(entry) * binned.features + feature] as usize];
-    if !parallel || entries.len() < 2 * PARTITION {
-        let middle = divide(entries, spill, goes_left);
-        let rest = entries.len() - middle;
-        entries[middle..].copy_from_slice(&spill[..rest]);
-        return middle;
-    }
-    // Each part divides itself, its left side in place and its right side in its part of the spill; then all are put
-    // together.
-    let parts = entries.par_chunks_mut(PARTITION).zip(spill.par_chunks_mut(PARTITION));
-    let middles: Vec<usize> = parts.map(|(entries, spill)| divide(entries, spill, goes_left)).collect();
-    let mut middle = 0;
-    for (part, &count) in middles.iter().enumerate() {
-        let start = part * PARTITION;
-        entries.copy_within(start..start + count, middle);
-        middle += count;
-    }
-    let mut to = middle;
-    for (part, &count) in middles.iter().enumerate() {
-        let start = part * PARTITION;
-        let rest = PARTITION.min(entries.len() - start) - count;
-        entries[to..to + rest].copy_from_slice(&spill[start..start + rest]);
-        to += rest;
-    }
-    middle
-}
-
-/// Brings the entries that go left to the front and the others to the front of the spill; returns how many go left.
-fn divide<E: Copy>(entries: &mut [E], spill: &mut [E], goes_left: impl Fn(E) -> bool) -> usize {
-    let (mut middle, mut spilled) = (0, 0);
-    // Written to both sides, counted on one: which one is a coin toss that a branch would lose half of the time.
-    for i in 0..entries.len() {
-        let entry = entries[i];
-        let goes_left = goes_left(entry);
-        entries[middle] = entry;
-        spill[spilled] = entry;
-        middle += usize::from(goes_left);
-        spilled += usize::from(!goes_left);
-    }
-    middle
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::cell::{ClassScale, Count, Draw, Unweighted};
@@ -297,7 +331,16 @@ mod tests {
 
     fn search(min_rows: u32) -> Search<Count> {
         let scale = ClassScale { negative: 1.0, positive: 1.0 };
-        Search { scale, min_rows, min_weight: 0.0, l2: 0.0, smoothing: 30.0, noise: Noise::Label }
+        Search {
+            scale,
+            min_rows,
+            min_weight: 0.0,
+            l2: 0.0,
+            smoothing: 30.0,
+            noise: Noise::Label,
+            price: 1.0,
+            min_category: 0,
+        }
     }
 
     #[test]
@@ -316,8 +359,9 @@ mod tests {
                 search: search(min_samples_leaf),
                 params,
                 parallel: false,
+                kept_levels: 0,
             };
-            let tree = Tree::of(grower.grow(&mut entries, 1), &mut [0.0; 2]);
+            let tree = Tree::of(grower.grow(&mut entries, None, 1).0, &mut [0.0; 2]);
             let leaves = leaves(&tree, &binned);
             assert_eq!(leaves.iter().map(|l| l.1).sum::<usize>(), 2_000);
             assert_eq!(leaves.iter().map(|l| l.0).max(), Some(max_depth as usize), "min {min_samples_leaf}");
@@ -337,6 +381,7 @@ mod tests {
             search: search(3),
             params: Growth { max_depth: 5, min_samples_leaf: 3, max_features: 0.3 },
             parallel: true,
+            kept_levels: 0,
         };
         let label = |row: u32| {
             let bins = &binned.bins[row as usize * 6..];
@@ -352,31 +397,6 @@ mod tests {
             assert!(found.is_some());
         }
         assert!(grower.counts_tried_only());
-        assert!(matches!(grower.grow(&mut entries, 3), Grown::Split { .. }));
-    }
-
-    #[test]
-    fn both_sides_of_a_partition_keep_their_order() {
-        let binned = BinnedRows { features: 1, bins: vec![3, 0, 2, 1, 4] };
-        let mut entries: Vec<Draw> = (0..5).map(|row| Draw::new(row, 1, false)).collect();
-        let mut spill = entries.clone();
-        let middle = partition::<Unweighted>(&binned, &mut entries, &mut spill, 0, |bin| bin < 3, true);
-        assert_eq!(middle, 3);
-        assert_eq!(entries.iter().map(|e| e.row).collect::<Vec<_>>(), [1, 2, 3, 0, 4]);
-    }
-
-    #[test]
-    fn a_partition_in_parallel_is_the_same() {
-        let rows = 3 * PARTITION as u32 + 5;
-        let bins = (0..rows).map(|row| derive(3, u64::from(row)) as u8).collect();
-        let binned = BinnedRows { features: 1, bins };
-        let of = |parallel| {
-            let mut entries: Vec<Draw> = (0..rows).map(|row| Draw::new(row, 1, false)).collect();
-            let mut spill = entries.clone();
-            let rule = |bin| bin % 3 == 1;
-            let middle = partition::<Unweighted>(&binned, &mut entries, &mut spill, 0, rule, parallel);
-            (middle, entries)
-        };
-        assert!(of(true) == of(false));
+        assert!(matches!(grower.grow(&mut entries, None, 3).0, Grown::Split { .. }));
     }
 }

@@ -45,7 +45,8 @@ impl<C: Cell> Histogram<C> {
             .unwrap_or_else(|| Histogram::empty(binned.features))
     }
 
-    fn add<S: Source<Cell = C>>(&mut self, binned: &BinnedRows, source: &S, entries: &[S::Entry]) {
+    /// Counts these entries, too.
+    pub(crate) fn add<S: Source<Cell = C>>(&mut self, binned: &BinnedRows, source: &S, entries: &[S::Entry]) {
         for &entry in entries {
             let cell = source.cell(entry);
             let start = S::row(entry) * binned.features;
@@ -53,6 +54,23 @@ impl<C: Cell> Histogram<C> {
             for (cells, &bin) in self.0.iter_mut().zip(&binned.bins[start..start + binned.features]) {
                 let at = &mut cells[bin as usize];
                 *at = at.plus(cell);
+            }
+        }
+    }
+
+    /// Takes off entries that were counted.
+    pub(crate) fn take_off<S: Source<Cell = C>>(
+        &mut self,
+        binned: &BinnedRows,
+        source: &S,
+        entries: &[S::Entry],
+    ) {
+        for &entry in entries {
+            let cell = source.cell(entry);
+            let start = S::row(entry) * binned.features;
+            for (cells, &bin) in self.0.iter_mut().zip(&binned.bins[start..start + binned.features]) {
+                let at = &mut cells[bin as usize];
+                *at = at.minus(cell);
             }
         }
     }

@@ -2,8 +2,9 @@
 //! as many leaves as allowed (Shi 2007; LightGBM's and scikit-learn's histogram boosting grow so).
 
 use super::cell::{Cell, Source};
-use super::grow::{better, partition};
+use super::grow::better;
 use super::histogram::Histogram;
+use super::partition::{Cut, partition};
 use super::split::{Search, Split};
 use super::tree::Grown;
 use crate::encode::bins::BinnedRows;
@@ -130,8 +131,8 @@ impl<S: Source> LeafwiseGrower<'_, S> {
         let (feature, split) = bud.split.as_ref()?;
         let range = bud.start..bud.end;
         let (entries, spill) = (&mut entries[range.clone()], &mut spill[range]);
-        let middle =
-            partition::<S>(self.binned, entries, spill, *feature, |bin| split.rule.goes_left(bin), true);
+        let cut = Cut::new(*feature, |bin| split.rule.goes_left(bin), None);
+        let (middle, _) = partition::<S>(self.binned, entries, spill, &cut, true);
         let child = |start, end, cell, number| Bud {
             start: bud.start + start,
             end: bud.start + end,

@@ -14,14 +14,17 @@ mod cell;
 mod draw;
 mod grow;
 mod histogram;
+mod kept;
 mod leafwise;
 mod params;
+mod partition;
 mod prepare;
 mod smartcore;
 mod split;
 mod tree;
 mod walk;
 
+pub use kept::KeptCounts;
 pub use params::{
     Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
 };
@@ -29,9 +32,10 @@ pub use params::{
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
 use crate::training::TrainingRows;
-use cell::{Cell, Draw, Source, Unweighted, Weighted};
+use cell::{Cell, ClassScale, Draw, Source, Unweighted, Weighted};
 use draw::{Drawable, integer_weights};
 use grow::Grower;
+use kept::{KeptTree, KeptTrees, Settings, is_kept, levels};
 use params::Growth;
 use prepare::Prepared;
 use rayon::prelude::*;
@@ -69,15 +73,27 @@ struct Fit<'a> {
 
 impl Forest {
     /// Fits on rows that the caller has checked.
-    pub(crate) fn fit(params: &RandomForestParams, training: &TrainingRows<'_>, seed: u64) -> Forest {
+    pub(crate) fn fit(
+        params: &RandomForestParams,
+        training: &TrainingRows<'_>,
+        seed: u64,
+        kept: Option<&mut KeptCounts>,
+    ) -> Forest {
         let (classes, categories) = (params.class_weight, params.categories);
-        Forest::fit_trees(params.growth(), classes, categories, training, seed, Some(params.trees))
+        let settings = Settings { seed, max_depth: params.max_depth, bootstraps: Some(params.trees) };
+        Forest::fit_trees(params.growth(), classes, categories, training, settings, kept)
     }
 
     /// Fits one tree on every row once; arguments as for [`fit`](Forest::fit).
-    pub(crate) fn fit_tree(params: &DecisionTreeParams, training: &TrainingRows<'_>, seed: u64) -> Forest {
+    pub(crate) fn fit_tree(
+        params: &DecisionTreeParams,
+        training: &TrainingRows<'_>,
+        seed: u64,
+        kept: Option<&mut KeptCounts>,
+    ) -> Forest {
         let (classes, categories) = (params.class_weight, params.categories);
-        Forest::fit_trees(params.growth(), classes, categories, training, seed, None)
+        let settings = Settings { seed, max_depth: params.max_depth, bootstraps: None };
+        Forest::fit_trees(params.growth(), classes, categories, training, settings, kept)
     }
 
     fn fit_trees(
@@ -85,24 +101,29 @@ impl Forest {
         class_weight: ClassWeight,
         categories: Categories,
         training: &TrainingRows<'_>,
-        seed: u64,
-        bootstraps: Option<u32>,
+        settings: Settings,
+        kept: Option<&mut KeptCounts>,
     ) -> Forest {
+        let seed = settings.seed;
         let Prepared { bins, binned, by_table_row } = Prepared::of(training, categories, seed);
         let rows = Drawable { rows: training.rows, labels: training.labels, by_table_row };
         let classes = rows.class_scale(class_weight);
-        let trees = bootstraps.unwrap_or(1);
+        let trees = settings.bootstraps.unwrap_or(1);
         let fit = Fit {
             numeric_bins: bins.numeric_bins(),
             binned: &binned,
             rows,
             growth,
-            bootstrap: bootstraps.is_some(),
+            bootstrap: settings.bootstraps.is_some(),
             // Many trees keep all threads busy, and each thread then has one tree in memory.
             parallel: (trees as usize) < 2 * rayon::current_num_threads(),
         };
         let grown = match training.weights {
-            None => fit.trees(Unweighted, classes, trees, seed),
+            // Bins by table row are those kept between fits.
+            None => match kept.filter(|_| by_table_row) {
+                Some(kept) => fit.kept_trees(classes, settings, &bins, training, kept),
+                None => fit.trees(Unweighted, classes, none(trees), seed, 0).0,
+            },
             Some(weights) => {
                 let weights: Vec<f64> = training.rows.iter().map(|&row| weights[row as usize]).collect();
                 let largest = weights.iter().copied().fold(0.0, f64::max);
@@ -123,7 +144,7 @@ impl Forest {
                         .for_each(|(&row, &weight)| by_row[row as usize] = weight);
                     integers = by_row;
                 }
-                fit.trees(Weighted(&integers), units, trees, seed)
+                fit.trees(Weighted(&integers), units, none(trees), seed, 0).0
             }
         };
         let mut gains = vec![0.0; binned.features];
@@ -181,14 +202,48 @@ impl Forest {
     }
 }
 
+/// A tree and what its splits gained by feature.
+type Fitted = (Tree, Vec<f64>);
+/// By tree, what is kept of it.
+type Kept<C> = Vec<Option<KeptTree<C>>>;
+
 impl Fit<'_> {
+    /// Grows the trees from what was kept of them, and keeps what the next fit can use.
+    fn kept_trees(
+        &self,
+        classes: ClassScale,
+        settings: Settings,
+        bins: &TableBins,
+        training: &TrainingRows<'_>,
+        kept: &mut KeptCounts,
+    ) -> Vec<Fitted> {
+        let trees = settings.bootstraps.unwrap_or(1);
+        // Of so few rows that a sample might be empty nothing is kept.
+        let levels =
+            if is_kept(training.rows.len()) { levels(trees as usize, self.binned.features) } else { 0 };
+        let before = kept.take(&settings, bins, training);
+        let rows = before.as_ref().map(KeptTrees::rows);
+        let first_new = rows.map_or(0, |(rows, _)| training.rows.get(rows).copied().unwrap_or(u32::MAX));
+        let before = match before {
+            Some(before) => before.trees.into_iter().map(|tree| tree.map(|tree| (tree, first_new))).collect(),
+            None => none(trees),
+        };
+        let (fitted, trees) = self.trees(Unweighted, classes, before, settings.seed, levels);
+        if levels > 0 {
+            kept.put(KeptTrees::of(settings, bins.clone(), training, rows, trees));
+        }
+        fitted
+    }
+
+    /// Grows a tree from each of `before`: what was kept of it, and the first row that this did not know.
     fn trees<S>(
         &self,
         source: S,
         scale: <S::Cell as Cell>::Scale,
-        trees: u32,
+        before: Vec<Option<(KeptTree<S::Cell>, u32)>>,
         seed: u64,
-    ) -> Vec<(Tree, Vec<f64>)>
+        kept_levels: u32,
+    ) -> (Vec<Fitted>, Kept<S::Cell>)
     where
         S: Source<Entry = Draw> + Copy + Send,
     {
@@ -199,6 +254,8 @@ impl Fit<'_> {
             l2: 0.0,
             smoothing: CATEGORY_SMOOTHING,
             noise: Noise::Label,
+            price: 1.0,
+            min_category: 0,
         };
         let grower = Grower {
             binned: self.binned,
@@ -207,16 +264,26 @@ impl Fit<'_> {
             search,
             params: self.growth,
             parallel: self.parallel,
+            kept_levels,
         };
-        (0..trees)
+        let grown: Vec<_> = before
             .into_par_iter()
-            .map(|tree| {
-                let seed = derive(seed, u64::from(tree));
+            .enumerate()
+            .map(|(tree, before)| {
+                let seed = derive(seed, tree as u64);
                 let mut entries = if self.bootstrap { self.rows.bootstrap(seed) } else { self.rows.all() };
+                let before =
+                    before.map(|(tree, first)| (tree, entries.partition_point(|entry| entry.row() < first)));
                 let mut gains = vec![0.0; self.binned.features];
-                let grown = grower.grow(&mut entries, derive(seed, u64::MAX));
-                (Tree::of(grown, &mut gains), gains)
+                let (grown, kept) = grower.grow(&mut entries, before, derive(seed, u64::MAX));
+                ((Tree::of(grown, &mut gains), gains), kept)
             })
-            .collect()
+            .collect();
+        grown.into_iter().unzip()
     }
+}
+
+/// Trees of which nothing was kept.
+fn none<T>(trees: u32) -> Vec<Option<T>> {
+    (0..trees).map(|_| None).collect()
 }

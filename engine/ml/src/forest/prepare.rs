@@ -1,5 +1,6 @@
 //! From the rows of a fit to the bins that trees grow from.
 
+use super::draw::MAX_ROWS;
 use super::params::Categories;
 use crate::encode::bins::{BinnedRows, FeatureBins, TableBins};
 use crate::encode::kept::bins_of;
@@ -18,7 +19,9 @@ pub(crate) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     pub(crate) fn of(training: &TrainingRows<'a>, categories: Categories, seed: u64) -> Prepared<'a> {
-        let kept = training.bins.and_then(|kept| kept.of(training.table, training.rows));
+        // An entry of a tree has no more bits for a row of the table than it has for a training row.
+        let bins = training.bins.filter(|_| training.table.rows() <= MAX_ROWS);
+        let kept = bins.and_then(|kept| kept.of(training.table, training.rows));
         let prepared = match kept {
             Some((bins, binned)) => {
                 Prepared { bins: bins.clone(), binned: Cow::Borrowed(binned), by_table_row: true }

@@ -6,8 +6,9 @@
 //! weight, drawn towards the node's own by some rows ([`Search::smoothing`]), and cut as if they were ordered (optimal for
 //! two classes, Breiman; the smoothing keeps rare ones from the ends). Sorted by the label, they gain by chance too, the
 //! more the more they are: where the label does not depend on the category, k categories gain (k - 1)·v on average, v
-//! being the variance of a row over its weight ([`Noise`]). So a cut of k categories is worth its gain less (k - 2)·v:
-//! two are a yes or no, which has no choice of order. Missing values of a numeric feature go to the side where they gain
+//! being the variance of a row over its weight ([`Noise`]). So a cut of k categories is worth its gain less (k - 2)·v, or a
+//! share of it ([`Search::price`]): two are a yes or no, which has no choice of order. Categories of few rows may be kept
+//! out of the order ([`Search::min_category`]): together they are then one more, that goes to either side. Missing values of a numeric feature go to the side where they gain
 //! more, a missing category is one more category. Equal gains keep the first split found, so the choice is the same
 //! everywhere.
 
@@ -69,6 +70,10 @@ pub(crate) struct Search<C: Cell> {
     /// Weight by which categories are drawn towards the node's share.
     pub(crate) smoothing: f64,
     pub(crate) noise: Noise,
+    /// Share of what many categories gain by chance that they are charged.
+    pub(crate) price: f64,
+    /// Rows that a category has in the node to have a place of its own in the order.
+    pub(crate) min_category: u32,
 }
 
 /// Sums of what would go left at each of up to [`BINS`] cuts, in the order of the cuts.
@@ -162,37 +167,50 @@ impl<C: Cell> Search<C> {
     pub(crate) fn categorical(&self, cells: &[C; BINS], node: C) -> Option<Split<C>> {
         let share = node.sums(&self.scale).share();
         let mut keys = [0u64; BINS];
-        let mut count = 0;
+        let (mut count, mut ordered) = (0, C::default());
         for (cell, bin) in cells.iter().zip(0u8..=MISSING_BIN) {
-            if cell.rows() > 0 {
+            if cell.rows() > 0 && cell.rows() >= self.min_category {
                 let sums = cell.sums(&self.scale);
                 let mean = (sums.sum + self.smoothing * share) / (sums.weight + self.smoothing);
                 // The order of floats as integers, its last bits given to the bin: one sort of plain numbers.
                 let bits = mean.to_bits();
-                let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-                keys[count] = (ordered & !0xFF) | u64::from(bin);
+                let key = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+                keys[count] = (key & !0xFF) | u64::from(bin);
+                ordered = ordered.plus(*cell);
                 count += 1;
             }
         }
+        let few = node.minus(ordered);
         let order = &mut keys[..count];
         order.sort_unstable();
         let bin_of = |key: u64| (key & 0xFF) as usize;
         let cuts = Cuts::of(order.iter().map(|&key| cells[bin_of(key)]), &self.scale);
-        let (worth, last) = cuts.best(self, node, C::default())?;
+        let mut best = cuts.best(self, node, C::default()).map(|found| (found, false));
+        if few.rows() > 0
+            && let Some(found) = cuts.best(self, node, few)
+            && best.is_none_or(|(first, _)| found.0 > first.0)
+        {
+            best = Some((found, true));
+        }
+        let ((worth, last), few_go_left) = best?;
         let noise = match self.noise {
             Noise::Label => share * (1.0 - share),
             Noise::Gradient => 1.0,
         };
-        let gain = self.gain(node, worth)? - count.saturating_sub(2) as f64 * noise;
+        let categories = count + usize::from(few.rows() > 0);
+        let charge = self.price * categories.saturating_sub(2) as f64 * noise;
+        let gain = self.gain(node, worth)? - charge;
         if gain <= 0.0 {
             return None;
         }
-        let left = order[..=last].iter().fold(C::default(), |sum, &key| sum.plus(cells[bin_of(key)]));
+        let chosen = order[..=last].iter().fold(C::default(), |sum, &key| sum.plus(cells[bin_of(key)]));
+        let left = if few_go_left { chosen.plus(few) } else { chosen };
         let others_left = left.rows() >= node.minus(left).rows();
-        let mut bits = if others_left { [u64::MAX; 4] } else { [0; 4] };
-        for (i, &key) in order.iter().enumerate() {
-            let (word, bit) = (bin_of(key) >> 6, 1u64 << (bin_of(key) & 63));
-            if i <= last { bits[word] |= bit } else { bits[word] &= !bit }
+        let mut goes_left = cells.map(|cell| if cell.rows() > 0 { few_go_left } else { others_left });
+        order.iter().enumerate().for_each(|(i, &key)| goes_left[bin_of(key)] = i <= last);
+        let mut bits = [0u64; 4];
+        for (bin, &left) in goes_left.iter().enumerate() {
+            bits[bin >> 6] |= u64::from(left) << (bin & 63);
         }
         Some(Split { rule: Rule::In(bits), gain, left })
     }
@@ -215,7 +233,16 @@ mod tests {
 
     fn search(min_rows: u32) -> Search<Count> {
         let scale = ClassScale { negative: 1.0, positive: 1.0 };
-        Search { scale, min_rows, min_weight: 0.0, l2: 0.0, smoothing: 30.0, noise: Noise::Label }
+        Search {
+            scale,
+            min_rows,
+            min_weight: 0.0,
+            l2: 0.0,
+            smoothing: 30.0,
+            noise: Noise::Label,
+            price: 1.0,
+            min_category: 0,
+        }
     }
 
     #[test]
@@ -256,6 +283,24 @@ mod tests {
     }
 
     #[test]
+    fn categories_of_few_rows_stay_together_on_the_better_side() {
+        let search = Search { min_category: 40, ..search(1) };
+        let left_of = |of: &[(u8, u32, u32)]| {
+            let (cells, node) = cells(of);
+            let split = search.categorical(&cells, node).unwrap();
+            let left: Vec<u8> = of.iter().map(|c| c.0).filter(|&bin| split.rule.goes_left(bin)).collect();
+            let rows: u32 = of.iter().filter(|c| left.contains(&c.0)).map(|c| c.1).sum();
+            assert_eq!(split.left.rows(), rows);
+            (left, split.rule.goes_left(99))
+        };
+        // By themselves 7 would go right and 9 left; together they are mostly positive, or mostly not.
+        assert_eq!(left_of(&[(1, 100, 10), (2, 100, 90), (7, 20, 20), (9, 5, 0)]), (vec![1], false));
+        assert_eq!(left_of(&[(1, 100, 10), (2, 100, 90), (7, 5, 5), (9, 20, 0)]), (vec![1, 7, 9], true));
+        // Against all others: no category is left of the cut, or all are.
+        assert_eq!(left_of(&[(1, 100, 50), (2, 100, 50), (7, 20, 20)]), (vec![1, 2], true));
+    }
+
+    #[test]
     fn no_split_leaves_a_side_short_or_gains_nothing() {
         let (few, node) = cells(&[(0, 3, 0), (1, 100, 50)]);
         assert_eq!(search(4).numeric(&few, 2, node), None);
@@ -291,6 +336,8 @@ mod tests {
             l2: 0.0,
             smoothing: 10.0,
             noise: Noise::Gradient,
+            price: 1.0,
+            min_category: 0,
         };
         let split = search.categorical(&cells, node).unwrap();
         let left: Vec<u8> = [4, 9, 17, 30].into_iter().filter(|&bin| split.rule.goes_left(bin)).collect();

@@ -1,10 +1,10 @@
 //! Many rows down many trees, fast.
 //!
-//! A tree is laid out anew as steps of twelve bytes, and eight rows go down at a time without a branch on their way: a
-//! step is a load of the step, of the row's bin and of a word of categories, and each row has its own to wait for.
+//! A tree is laid out anew as steps with a bit for each bin, and eight rows go down at a time without a branch on their
+//! way: a step is a load of where it leads, of the row's bin and of that bin's bit, and each row has its own to wait for.
 //! Leaves lead to themselves, so that all rows take as many steps as the tree is deep. Trees are taken one after the
 //! other over a block of rows, so that a tree and the block's bins stay in the fastest cache; what a row sums up is in the
-//! order of the trees.
+//! order of the trees. Steps and rows are arrays of a power of two, so that no index needs a check.
 
 use super::split::Rule;
 use super::tree::{Node, Tree};
@@ -15,119 +15,188 @@ use rayon::prelude::*;
 const FEW: usize = 256;
 /// Rows of a block.
 const BLOCK: usize = 1_024;
+/// Bytes of a block's rows.
+const BLOCK_BYTES: usize = 32_768;
 /// Rows that go down at a time.
 const LANES: usize = 8;
+/// Features beyond which rows are not widened and trees not laid out.
+const WIDEST: usize = 1_024;
+/// Steps of a tree: those of depth 10 fit in the first, larger ones than the second are not laid out.
+const STEPS: [usize; 2] = [1 << 11, 1 << 16];
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Step {
     /// Where a bin that goes left leads; one that goes right leads to the next. Of a leaf: the leaf itself.
-    left: u32,
+    left: u16,
     feature: u16,
-    /// A bin goes left if bin + `turn` (around 256) is below `limit`: a turn of 1 takes the missing bin to 0. A limit of
-    /// 0 holds for none, one of 256 for all.
-    limit: u16,
-    /// Where the categories that go left are, in units of four words; those at 0 are none.
-    mask: u16,
-    turn: u8,
 }
 
 struct Path {
     depth: usize,
+    /// Filled up to one of [`STEPS`].
     steps: Vec<Step>,
-    masks: Vec<u64>,
+    /// Bins that go right at each step; none at a leaf.
+    right: Vec<[u64; 4]>,
     /// The node of the tree that each step is.
     nodes: Vec<u32>,
 }
 
 impl Path {
-    /// The layout of a tree, siblings side by side; `None` if it has more features or categories than fit.
+    /// The layout of a tree, siblings side by side; `None` if it has more nodes than fit.
     fn of(tree: &Tree) -> Option<Path> {
-        let mut path = Path { depth: 0, steps: Vec::new(), masks: vec![0; 4], nodes: vec![0] };
-        let mut depths = vec![0];
-        while let Some(&node) = path.nodes.get(path.steps.len()) {
-            let at = path.steps.len();
-            let step = match tree.0.get(node as usize)? {
-                Node::Leaf(_) => Step { left: at as u32, feature: 0, limit: 256, turn: 0, mask: 0 },
+        let room = STEPS.into_iter().find(|&room| tree.0.len() <= room)?;
+        let (mut steps, mut right_bins) = (vec![Step::default(); room], vec![[0; 4]; room]);
+        let (mut nodes, mut depths) = (vec![0], vec![0]);
+        let mut at = 0;
+        while let Some(&node) = nodes.get(at) {
+            steps[at] = match tree.0.get(node as usize)? {
+                Node::Leaf(_) => Step { left: at as u16, feature: 0 },
                 Node::Split { feature, rule, right } => {
-                    let (limit, turn, mask) = match rule {
-                        Rule::UpTo { bin, missing_left } => {
-                            let turn = u8::from(*missing_left);
-                            (u16::from(*bin) + u16::from(turn) + 1, turn, 0)
-                        }
-                        Rule::In(bits) => {
-                            path.masks.extend_from_slice(bits);
-                            (0, 0, u16::try_from(path.masks.len() / 4 - 1).ok()?)
-                        }
+                    right_bins[at] = match rule {
+                        Rule::In(bits) => bits.map(|word| !word),
+                        rule => bits_of(|bin| !rule.goes_left(bin)),
                     };
-                    let left = path.nodes.len() as u32;
-                    path.nodes.extend([node + 1, *right]);
+                    let left = nodes.len() as u16;
+                    nodes.extend([node + 1, *right]);
                     depths.extend([depths[at] + 1; 2]);
                     // A damaged file's nodes may have more than one way to them: no tree has more than it has nodes.
-                    if path.nodes.len() > tree.0.len() {
+                    if nodes.len() > tree.0.len() {
                         return None;
                     }
-                    Step { left, feature: u16::try_from(*feature).ok()?, limit, turn, mask }
+                    Step { left, feature: u16::try_from(*feature).ok()? }
                 }
             };
-            path.steps.push(step);
+            at += 1;
         }
-        path.depth = depths.last().copied().unwrap_or(0);
-        Some(path)
+        Some(Path { depth: depths.last().copied().unwrap_or(0), steps, right: right_bins, nodes })
     }
 
     /// The step that each of these rows ends at.
-    fn walk(&self, bins: &[u8], features: usize, ends: &mut [u32]) {
-        for (rows, ends) in bins.chunks(LANES * features).zip(ends.chunks_mut(LANES)) {
-            let mut at = [0u32; LANES];
-            if ends.len() == LANES {
-                for _ in 0..self.depth {
-                    for (lane, at) in at.iter_mut().enumerate() {
-                        *at = self.step(*at, &rows[lane * features..]);
-                    }
-                }
-            } else {
-                for (at, row) in at.iter_mut().zip(rows.chunks_exact(features)) {
-                    (0..self.depth).for_each(|_| *at = self.step(*at, row));
-                }
+    fn walk<const WIDTH: usize>(&self, rows: &[[[u8; WIDTH]; LANES]], ends: &mut [[u32; LANES]]) {
+        fn sized<T, const STEPS: usize>(all: &[T]) -> Option<&[T; STEPS]> {
+            all.try_into().ok()
+        }
+        if let (Some(steps), Some(right)) = (sized(&self.steps), sized(&self.right)) {
+            walk::<WIDTH, { STEPS[0] }>(steps, right, self.depth, rows, ends);
+        } else if let (Some(steps), Some(right)) = (sized(&self.steps), sized(&self.right)) {
+            walk::<WIDTH, { STEPS[1] }>(steps, right, self.depth, rows, ends);
+        }
+    }
+}
+
+fn walk<const WIDTH: usize, const STEPS: usize>(
+    steps: &[Step; STEPS],
+    right: &[[u64; 4]; STEPS],
+    depth: usize,
+    rows: &[[[u8; WIDTH]; LANES]],
+    ends: &mut [[u32; LANES]],
+) {
+    for (rows, ends) in rows.iter().zip(ends) {
+        // As wide as a register: narrower ones would be put together to vectors, at a loss.
+        let mut all = [0u64; LANES];
+        for _ in 0..depth {
+            for (at, row) in all.iter_mut().zip(rows) {
+                let step = steps[*at as usize % STEPS];
+                let bin = row[step.feature as usize % WIDTH];
+                let word = right[*at as usize % STEPS][(bin >> 6) as usize];
+                // Added, not chosen: which way is a coin toss that a branch would lose half of the time.
+                *at = u64::from(step.left) + (word >> (bin & 63) & 1);
             }
-            ends.copy_from_slice(&at[..ends.len()]);
+        }
+        *ends = all.map(|at| at as u32);
+    }
+}
+
+fn bits_of(holds: impl Fn(u8) -> bool) -> [u64; 4] {
+    let mut bits = [0; 4];
+    (0..=u8::MAX).for_each(|bin| bits[(bin >> 6) as usize] |= u64::from(holds(bin)) << (bin & 63));
+    bits
+}
+
+/// Rows as wide as a power of two, and as many as fill the last lanes; what they have not is 0.
+fn widened<const WIDTH: usize>(bins: &[u8], features: usize) -> Vec<[[u8; WIDTH]; LANES]> {
+    let mut wide = vec![[[0; WIDTH]; LANES]; (bins.len() / features).div_ceil(LANES)];
+    let rows = wide.as_flattened_mut().iter_mut().zip(bins.chunks_exact(features));
+    rows.for_each(|(wide, row)| wide[..features].copy_from_slice(row));
+    wide
+}
+
+/// Trees ready for rows of so many features.
+struct Walks<'a> {
+    trees: &'a [Tree],
+    /// Those that could be laid out.
+    paths: Vec<Option<Path>>,
+    features: usize,
+}
+
+impl<'a> Walks<'a> {
+    fn of(trees: &'a [Tree], features: usize) -> Walks<'a> {
+        let path = |tree| if features <= WIDEST { Path::of(tree) } else { None };
+        Walks { trees, paths: trees.iter().map(path).collect(), features }
+    }
+
+    /// What each tree has at the ends of its walks, from what it has at its nodes.
+    fn at_ends<T: Copy>(&self, of_nodes: impl Fn(&Tree) -> Vec<T>) -> Vec<Vec<T>> {
+        let each = self.trees.iter().map(of_nodes).zip(&self.paths);
+        each.map(|(nodes, path)| match path {
+            Some(path) => path.nodes.iter().map(|&node| nodes[node as usize]).collect(),
+            None => nodes,
+        })
+        .collect()
+    }
+
+    /// Takes rows of bins down every tree, some at a time; `each` is given the tree's number, the first row's, and where
+    /// the rows end.
+    fn walk(&self, bins: &[u8], each: impl FnMut(usize, usize, &[u32])) {
+        match self.features {
+            0..=16 => self.walk_wide::<16>(bins, each),
+            17..=64 => self.walk_wide::<64>(bins, each),
+            65..=256 => self.walk_wide::<256>(bins, each),
+            _ => self.walk_wide::<WIDEST>(bins, each),
         }
     }
 
-    #[inline(always)]
-    fn step(&self, at: u32, row: &[u8]) -> u32 {
-        let step = self.steps[at as usize];
-        let bin = row[step.feature as usize];
-        let word = self.masks[step.mask as usize * 4 + (bin >> 6) as usize];
-        let below = u32::from(u16::from(bin.wrapping_add(step.turn)) < step.limit);
-        let left = below | (word >> (bin & 63)) as u32 & 1;
-        // Added, not chosen: which way is a coin toss that a branch would lose half of the time.
-        step.left + (1 - left)
+    fn walk_wide<const WIDTH: usize>(&self, bins: &[u8], mut each: impl FnMut(usize, usize, &[u32])) {
+        let at_a_time = (BLOCK_BYTES / WIDTH).min(BLOCK);
+        for (block, bins) in bins.chunks(at_a_time * self.features).enumerate() {
+            let rows = bins.len() / self.features;
+            let wide =
+                if self.features <= WIDTH { widened::<WIDTH>(bins, self.features) } else { Vec::new() };
+            let mut ends = vec![[0; LANES]; rows.div_ceil(LANES)];
+            for (number, (tree, path)) in self.trees.iter().zip(&self.paths).enumerate() {
+                match path {
+                    Some(path) => path.walk(&wide, &mut ends),
+                    None => {
+                        let rows = bins.chunks_exact(self.features);
+                        ends.as_flattened_mut()
+                            .iter_mut()
+                            .zip(rows)
+                            .for_each(|(end, row)| *end = end_of(tree, row));
+                    }
+                }
+                each(number, block * at_a_time, &ends.as_flattened()[..rows]);
+            }
+        }
     }
 }
 
 /// The sum of the leaves of each row over the trees, in their order.
 pub(crate) fn sum(trees: &[Tree], binned: &BinnedRows) -> Vec<f64> {
     let rows = binned.bins.len() / binned.features;
-    let paths: Option<Vec<Path>> = if rows < FEW { None } else { trees.iter().map(Path::of).collect() };
-    let Some(paths) = paths else {
+    if rows < FEW {
         let value = |row: &[u8]| trees.iter().map(|tree| tree.value(row)).sum::<f64>();
         return binned.bins.par_chunks_exact(binned.features).with_min_len(64).map(value).collect();
-    };
-    let leaves: Vec<Vec<f64>> = trees.iter().zip(&paths).map(|(tree, path)| values(tree, path)).collect();
+    }
+    let walks = Walks::of(trees, binned.features);
+    let leaves = walks.at_ends(values);
     let mut sums = vec![0.0; rows];
-    sums.par_chunks_mut(BLOCK).zip(binned.bins.par_chunks(BLOCK * binned.features)).for_each(
-        |(sums, bins)| {
-            let mut ends = [0u32; BLOCK];
-            let ends = &mut ends[..sums.len()];
-            for (path, values) in paths.iter().zip(&leaves) {
-                path.walk(bins, binned.features, ends);
-                for (sum, &end) in sums.iter_mut().zip(&*ends) {
-                    *sum += values[end as usize];
-                }
-            }
-        },
-    );
+    let blocks = sums.par_chunks_mut(BLOCK).zip(binned.bins.par_chunks(BLOCK * binned.features));
+    blocks.for_each(|(sums, bins)| {
+        walks.walk(bins, |tree, first, ends| {
+            let values = &leaves[tree];
+            sums[first..].iter_mut().zip(ends).for_each(|(sum, &end)| *sum += values[end as usize]);
+        });
+    });
     sums
 }
 
@@ -136,29 +205,16 @@ pub(crate) fn apply(trees: &[Tree], binned: &BinnedRows) -> Vec<u32> {
     if trees.is_empty() {
         return Vec::new();
     }
-    let rows = binned.bins.len() / binned.features;
-    let numbers: Vec<Vec<u32>> = trees.iter().map(leaf_numbers).collect();
-    let paths: Vec<Option<Path>> = trees.iter().map(Path::of).collect();
-    let mut found = vec![0u32; rows * trees.len()];
+    let walks = Walks::of(trees, binned.features);
+    let numbers = walks.at_ends(leaf_numbers);
+    let mut found = vec![0u32; binned.bins.len() / binned.features * trees.len()];
     let blocks =
         found.par_chunks_mut(BLOCK * trees.len()).zip(binned.bins.par_chunks(BLOCK * binned.features));
     blocks.for_each(|(found, bins)| {
-        let mut ends = vec![0u32; bins.len() / binned.features];
-        for (t, (path, numbers)) in paths.iter().zip(&numbers).enumerate() {
-            match path {
-                Some(path) => {
-                    path.walk(bins, binned.features, &mut ends);
-                    ends.iter_mut().for_each(|end| *end = path.nodes[*end as usize]);
-                }
-                None => ends
-                    .iter_mut()
-                    .zip(bins.chunks_exact(binned.features))
-                    .for_each(|(end, row)| *end = end_of(&trees[t], row)),
-            }
-            for (row, &end) in found.chunks_exact_mut(trees.len()).zip(&ends) {
-                row[t] = numbers[end as usize];
-            }
-        }
+        walks.walk(bins, |tree, first, ends| {
+            let rows = found.chunks_exact_mut(trees.len()).skip(first);
+            rows.zip(ends).for_each(|(row, &end)| row[tree] = numbers[tree][end as usize]);
+        });
     });
     found
 }
@@ -171,11 +227,9 @@ fn end_of(tree: &Tree, row: &[u8]) -> u32 {
     at
 }
 
-/// What each step of a path holds, if it is a leaf.
-fn values(tree: &Tree, path: &Path) -> Vec<f64> {
-    let value =
-        |&node: &u32| if let Some(Node::Leaf(value)) = tree.0.get(node as usize) { *value } else { 0.0 };
-    path.nodes.iter().map(value).collect()
+/// What each node holds, if it is a leaf.
+fn values(tree: &Tree) -> Vec<f64> {
+    tree.0.iter().map(|node| if let Node::Leaf(value) = node { *value } else { 0.0 }).collect()
 }
 
 fn leaf_numbers(tree: &Tree) -> Vec<u32> {
@@ -222,8 +276,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(30))]
         #[test]
-        fn the_fast_walk_ends_where_the_plain_one_does(seed in any::<u64>(), rows in 1usize..1_500, features in 1u32..5) {
-            let trees: Vec<Tree> = (0..4).map(|t| tree(derive(seed, t), t as u32 * 3, features)).collect();
+        fn the_fast_walk_ends_where_the_plain_one_does(seed in any::<u64>(), rows in 1usize..1_500, features in prop_oneof![3 => 1u32..5, 1 => 14u32..80, 1 => 1_000u32..1_050]) {
+            let trees: Vec<Tree> = (0..4).map(|t| tree(derive(seed, t), t as u32 * 4, features)).collect();
             let cells = rows as u64 * u64::from(features);
             // Of all bins, many missing.
             let bins: Vec<u8> = (0..cells).map(|i| derive(seed, i)).map(|x| if x.is_multiple_of(4) { 255 } else { (x >> 9) as u8 }).collect();

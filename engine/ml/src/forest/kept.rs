@@ -1,0 +1,227 @@
+//! Counts of the trees' upper nodes, kept from one fit to the next, so that a fit after some more rows counts these rows
+//! only.
+//!
+//! ```text
+//! node before ──split before──> left, right      + and -: rows that are in the node now and were not, or were and are
+//! node now    ──split now─────> left, right        not, by the splits above; a child's are those of the node by the
+//!                                                  split before, and the node's rows that the two splits tell apart
+//! ```
+//!
+//! Counts are integers, and which rows a tree draws does not depend on how many there are: counts brought up to date are
+//! those of a count of all rows, and so is the tree. Splits are searched anew, rows divided anew; where a node is split by
+//! another feature than before, what was kept below it is dropped and all is counted there.
+
+use super::cell::{Cell, Count, Source};
+use super::histogram::Histogram;
+use super::split::Rule;
+use crate::encode::bins::{BINS, BinnedRows, TableBins};
+use crate::seed::derive;
+use crate::training::TrainingRows;
+use std::mem::size_of;
+
+/// Bytes of all counts that are kept.
+const BUDGET: usize = 16 << 20;
+/// Rows of a node below which a count costs no more than keeping it.
+const FEWEST: usize = 2_048;
+
+/// What [`Classifier::refit`](crate::Classifier::refit) keeps of a forest or a decision tree for its next call: counts of
+/// its upper nodes, at most 17 MB. It need not be written to disk: a refit without it gives the same model.
+#[derive(Debug, Default)]
+pub struct KeptCounts {
+    state: Option<KeptTrees>,
+}
+
+impl KeptCounts {
+    /// Counts of nothing yet.
+    pub fn new() -> KeptCounts {
+        KeptCounts::default()
+    }
+
+    /// Training rows whose counts are kept; 0 if nothing is.
+    pub fn rows(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.rows)
+    }
+
+    /// The trees of the last fit, if this one continues it; they are gone from here.
+    pub(crate) fn take(
+        &mut self,
+        of: &Settings,
+        bins: &TableBins,
+        training: &TrainingRows<'_>,
+    ) -> Option<KeptTrees> {
+        self.state.take().filter(|state| {
+            state.settings == *of
+                && state.bins == *bins
+                && training.rows.get(..state.rows).is_some_and(|rows| hash(0, training, rows) == state.hash)
+        })
+    }
+
+    pub(crate) fn put(&mut self, trees: KeptTrees) {
+        self.state = Some(trees);
+    }
+}
+
+/// Settings and seed that the counts depend on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) seed: u64,
+    pub(crate) max_depth: u32,
+    pub(crate) bootstraps: Option<u32>,
+}
+
+/// What is kept of a fit.
+#[derive(Debug)]
+pub(crate) struct KeptTrees {
+    settings: Settings,
+    bins: TableBins,
+    /// Training rows, and a hash of them and their labels.
+    rows: usize,
+    hash: u64,
+    pub(crate) trees: Vec<Option<KeptTree<Count>>>,
+}
+
+impl KeptTrees {
+    /// `before`: what was taken for the fit, whose rows are hashed already.
+    pub(crate) fn of(
+        settings: Settings,
+        bins: TableBins,
+        training: &TrainingRows<'_>,
+        before: Option<(usize, u64)>,
+        trees: Vec<Option<KeptTree<Count>>>,
+    ) -> KeptTrees {
+        let (from, hashed) = before.unwrap_or((0, 0));
+        let hash = hash(hashed, training, &training.rows[from..]);
+        KeptTrees { settings, bins, rows: training.rows.len(), hash, trees }
+    }
+
+    /// Training rows and their hash.
+    pub(crate) fn rows(&self) -> (usize, u64) {
+        (self.rows, self.hash)
+    }
+}
+
+/// A hash of rows and labels that can go on where it stopped.
+fn hash(before: u64, training: &TrainingRows<'_>, rows: &[u32]) -> u64 {
+    let of = |row: u32| u64::from(row) << 1 | u64::from(training.labels[row as usize]);
+    rows.iter().fold(before, |hash, &row| derive(hash, of(row)))
+}
+
+/// Levels of nodes whose counts are kept, for so many trees: all of them together are within the budget.
+pub(crate) fn levels(trees: usize, features: usize) -> u32 {
+    let counts = BUDGET / (trees * features * BINS * size_of::<Count>()).max(1);
+    // One count is the root's; of two siblings one is counted, so each further level doubles what there was.
+    if counts == 0 { 0 } else { counts.ilog2() + 1 }
+}
+
+/// What is kept of a tree.
+#[derive(Debug)]
+pub(crate) struct KeptTree<C> {
+    pub(crate) histogram: Histogram<C>,
+    pub(crate) root: Option<KeptNode<C>>,
+}
+
+/// What is kept of a node that was split.
+#[derive(Debug)]
+pub(crate) struct KeptNode<C> {
+    pub(crate) feature: usize,
+    pub(crate) rule: Rule,
+    /// The child that was counted, its sibling being known by subtraction; none if both are leaves or there were few rows.
+    pub(crate) counted: Option<(Side, Histogram<C>)>,
+    pub(crate) left: Option<Box<KeptNode<C>>>,
+    pub(crate) right: Option<Box<KeptNode<C>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Side {
+    Left,
+    Right,
+}
+
+/// Entries that came to a node and that left it.
+#[derive(Debug)]
+pub(crate) struct Moved<E> {
+    pub(crate) added: Vec<E>,
+    pub(crate) removed: Vec<E>,
+}
+
+/// A node as it was, and what has moved since.
+pub(crate) struct Before<S: Source> {
+    pub(crate) node: KeptNode<S::Cell>,
+    pub(crate) moved: Moved<S::Entry>,
+}
+
+impl<S: Source> Before<S> {
+    /// The bins whose rows change sides now that the node, of this histogram, is split so, and an upper limit of how many
+    /// rows they are; `None` where counting anew costs less than moving them, or nothing is known of the node.
+    pub(crate) fn changed(
+        &self,
+        (feature, rule): (usize, &Rule),
+        histogram: &Histogram<S::Cell>,
+        entries: usize,
+    ) -> Option<([bool; BINS], usize)> {
+        let node = Some(&self.node).filter(|node| node.feature == feature)?;
+        let changed = std::array::from_fn(|bin| rule.goes_left(bin as u8) != node.rule.goes_left(bin as u8));
+        let cells = histogram.0[feature].iter().zip(&changed);
+        let rows: u64 = cells.filter(|(_, changed)| **changed).map(|(cell, _)| u64::from(cell.rows())).sum();
+        (rows * 4 <= entries as u64).then_some((changed, rows as usize))
+    }
+
+    /// The children as they were and what has moved, now that the node is split so and these of its entries have changed
+    /// sides; and the count of one of them, brought up to date.
+    pub(crate) fn children(
+        self,
+        binned: &BinnedRows,
+        source: &S,
+        rule: &Rule,
+        changed: Vec<S::Entry>,
+    ) -> Children<S> {
+        let node = self.node;
+        let bin = |entry: S::Entry| binned.bins[S::row(entry) * binned.features + node.feature];
+        let (mut left, mut right) = (Moved::empty(), Moved::empty());
+        for entry in self.moved.added {
+            if node.rule.goes_left(bin(entry)) { left.added.push(entry) } else { right.added.push(entry) }
+        }
+        for entry in self.moved.removed {
+            if node.rule.goes_left(bin(entry)) { left.removed.push(entry) } else { right.removed.push(entry) }
+        }
+        for entry in changed {
+            let (to, from) =
+                if rule.goes_left(bin(entry)) { (&mut left, &mut right) } else { (&mut right, &mut left) };
+            to.added.push(entry);
+            from.removed.push(entry);
+        }
+        let counted = node.counted.map(|(side, mut histogram)| {
+            let moved = if side == Side::Left { &left } else { &right };
+            histogram.add(binned, source, &moved.added);
+            histogram.take_off(binned, source, &moved.removed);
+            (side, histogram)
+        });
+        let before =
+            |node: Option<Box<KeptNode<S::Cell>>>, moved| node.map(|node| Before { node: *node, moved });
+        Children { counted, left: before(node.left, left), right: before(node.right, right) }
+    }
+}
+
+impl<E> Moved<E> {
+    fn empty() -> Moved<E> {
+        Moved { added: Vec::new(), removed: Vec::new() }
+    }
+}
+
+/// What is known of a node's children before they are counted.
+pub(crate) struct Children<S: Source> {
+    pub(crate) counted: Option<(Side, Histogram<S::Cell>)>,
+    pub(crate) left: Option<Before<S>>,
+    pub(crate) right: Option<Before<S>>,
+}
+
+impl<S: Source> Children<S> {
+    pub(crate) fn none() -> Children<S> {
+        Children { counted: None, left: None, right: None }
+    }
+}
+
+/// Whether the counts of a node of so many entries are worth keeping.
+pub(crate) fn is_kept(entries: usize) -> bool {
+    entries >= FEWEST
+}
