@@ -27,11 +27,6 @@ mod table;
 
 use std::process::ExitCode;
 
-/// Planning a query makes very many small objects, on several threads: with glibc's allocator a sixth of a stream's
-/// processor time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = cli::parse();
     style::set_color(!cli.global.no_color);
