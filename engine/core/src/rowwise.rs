@@ -7,21 +7,29 @@
 //!   2. the engine's columns (_batch_id, _topic, _partition, _offset, _timestamp) are carried along unasked
 //!   3. `now()` is the batch's planned time; random() and the like are refused: a batch run again gives the same
 //! ```
+//!
+//! A SELECT is planned once, at its first batch, as planning takes longer than a thousand rows do; one that asks for the
+//! time is planned for each batch, whose time is a constant of the plan.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::ArrayRef;
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
+use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::{SessionConfig, SessionContext};
-use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::physical_plan::collect;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident, SelectItem, SetExpr, Statement, visit_relations};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -31,11 +39,40 @@ use crate::error::{Error, Result};
 /// A checked row-wise SELECT, ready to run on batch after batch.
 pub struct RowSql {
     sql: String,
-    table: String,
     input: SchemaRef,
     output: SchemaRef,
     carried: Vec<String>,
     context: SessionContext,
+    /// The rows that the table has while the SELECT runs.
+    rows: Arc<Rows>,
+    asks_the_time: bool,
+    /// Held while the SELECT runs, as there is one set of rows.
+    planned: tokio::sync::Mutex<Option<Arc<dyn ExecutionPlan>>>,
+}
+
+/// A table of one batch that changes between runs of a plan.
+#[derive(Debug)]
+struct Rows {
+    schema: SchemaRef,
+    batch: Mutex<Option<RecordBatch>>,
+}
+
+impl Rows {
+    fn set(&self, batch: Option<RecordBatch>) {
+        *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = batch;
+    }
+}
+
+impl PartitionStream for Rows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let batches = futures::stream::iter(batch.map(Ok));
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
+    }
 }
 
 /// What a run gives: the rows, and the rows of the input that the SQL could not compute.
@@ -55,17 +92,21 @@ impl RowSql {
         let (sql, carried) = with_columns(sql, table, carry)?;
         let config = SessionConfig::new().with_target_partitions(1).with_batch_size(1 << 20);
         let context = SessionContext::new_with_config(config);
-        register(&context, table, RecordBatch::new_empty(input.clone()))?;
+        let rows = Arc::new(Rows { schema: input.clone(), batch: Mutex::new(None) });
+        context
+            .register_table(table, Arc::new(StreamingTable::try_new(input.clone(), vec![rows.clone()])?))?;
         let plan = context.state().create_logical_plan(&sql).await?;
         check(&plan)?;
         let fields = plan.schema().fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>();
         Ok(RowSql {
             sql,
-            table: table.to_owned(),
             input,
             output: Arc::new(Schema::new(fields)),
             carried,
             context,
+            rows,
+            asks_the_time: asks_the_time(&plan)?,
+            planned: tokio::sync::Mutex::new(None),
         })
     }
 
@@ -142,16 +183,24 @@ impl RowSql {
         batch: RecordBatch,
         now: DateTime<Utc>,
     ) -> Result<RecordBatch, DataFusionError> {
-        register(
-            &self.context,
-            &self.table,
-            RecordBatch::try_new(self.input.clone(), batch.columns().to_vec())?,
-        )?;
-        let mut state = self.context.state();
-        state.execution_props_mut().query_execution_start_time = Some(now);
-        let plan = state.create_logical_plan(&self.sql).await?;
-        let physical = state.create_physical_plan(&plan).await?;
-        let batches = collect(physical, state.task_ctx()).await?;
+        let mut planned = self.planned.lock().await;
+        let plan = match planned.take().filter(|_| !self.asks_the_time) {
+            Some(plan) => plan,
+            None => {
+                let mut state = self.context.state();
+                state.execution_props_mut().query_execution_start_time = Some(now);
+                let plan = state.create_logical_plan(&self.sql).await?;
+                state.create_physical_plan(&plan).await?
+            }
+        };
+        self.rows.set(Some(RecordBatch::try_new(self.input.clone(), batch.columns().to_vec())?));
+        // Without what it counted in the last run.
+        let plan = reset_plan_states(plan)?;
+        let batches = collect(plan.clone(), self.context.task_ctx()).await;
+        self.rows.set(None);
+        *planned = Some(plan);
+        drop(planned);
+        let batches = batches?;
         let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.output.fields().len()];
         for batch in &batches {
             for ((column, parts), field) in batch.columns().iter().zip(&mut columns).zip(self.output.fields())
@@ -191,13 +240,6 @@ fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         e.hint("a transform may add columns that can be null; put it back as it was, or start a new table")
     })?;
     Ok(RecordBatch::try_new(schema.clone(), columns)?)
-}
-
-fn register(context: &SessionContext, table: &str, batch: RecordBatch) -> Result<(), DataFusionError> {
-    let provider = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
-    context.deregister_table(table)?;
-    context.register_table(table, Arc::new(provider))?;
-    Ok(())
 }
 
 /// View types are for computing: files and other readers get the plain ones.
@@ -281,6 +323,21 @@ fn check(plan: &LogicalPlan) -> Result<()> {
     }
 }
 
+/// Whether a result depends on when the SELECT runs.
+fn asks_the_time(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        for expression in node.expressions() {
+            found |= expression.exists(|part| {
+                let of_query = |f: &ScalarFunction| f.func.signature().volatility == Volatility::Stable;
+                Ok(matches!(part, Expr::ScalarFunction(function) if of_query(function)))
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::array::{AsArray, Int64Array, StringArray};
@@ -346,6 +403,30 @@ mod tests {
         let out =
             run("SELECT CAST(now() AS DATE) AS d, CAST(now() AS VARCHAR) AS s FROM batch").await.unwrap();
         assert!(out.rows["s"].as_string::<i32>().value(0).starts_with("2024-05-01"));
+    }
+
+    #[tokio::test]
+    async fn a_plan_that_is_used_again_has_the_rows_and_the_time_of_its_batch() {
+        let text = "SELECT a, CAST(t AS BIGINT) AS n, to_date('2020-01-02') AS d FROM batch WHERE a % 2 = 1";
+        let kept = RowSql::new(text, "batch", batch().schema(), &["_offset"]).await.unwrap();
+        let timed =
+            RowSql::new("SELECT CAST(now() AS VARCHAR) AS s FROM batch", "batch", batch().schema(), &[]);
+        let timed = timed.await.unwrap();
+        assert!(!kept.asks_the_time && timed.asks_the_time);
+        for (day, (from, rows)) in [(0, 100), (10, 40), (40, 0), (30, 70)].into_iter().enumerate() {
+            let (batch, now) = (batch().slice(from, rows), format!("2024-05-0{}T00:00:00Z", day + 1));
+            let out = kept.run(&batch, now.parse().unwrap()).await.unwrap();
+            let expected: Vec<i64> =
+                (from..from + rows).filter(|a| a % 2 == 1 && *a != 17).map(|a| a as i64).collect();
+            assert_eq!(out.rows["a"].as_primitive::<Int64Type>().values().to_vec(), expected);
+            assert_eq!(out.failed.len(), usize::from((from..from + rows).contains(&17)));
+            let out = timed.run(&batch, now.parse().unwrap()).await.unwrap().rows;
+            assert!(out["s"].as_string::<i32>().iter().all(|s| s.unwrap().starts_with(&now[..10])));
+        }
+        let now = "2024-05-01T00:00:00Z".parse().unwrap();
+        let (one, other) = (batch().slice(0, 50), batch().slice(61, 30));
+        let (one, other) = tokio::join!(kept.run(&one, now), kept.run(&other, now));
+        assert_eq!((one.unwrap().rows.num_rows(), other.unwrap().rows.num_rows()), (24, 15));
     }
 
     #[tokio::test]
