@@ -15,7 +15,7 @@ use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Result};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::ModelSpec;
-use crate::table::publish::stage;
+use crate::table::publish::{at_once, stage};
 use crate::table::read::read_bytes;
 
 /// The models of a job with all that they learn from.
@@ -140,10 +140,10 @@ impl Learner {
         });
         self.counts = specs.iter().map(|spec| spec.config.name.clone()).zip(counts).collect();
         let mut learned = Learned { outcomes: Vec::new(), files: Vec::new(), centres: Vec::new() };
-        for (spec, step) in specs.iter().zip(steps) {
-            if let Some(model) = step.model {
+        let staged = self.stage_models(lake, batch_id, specs, &steps);
+        for ((spec, step), file) in specs.iter().zip(steps).zip(staged) {
+            if let (Some(model), Some(file)) = (step.model, file?) {
                 learned.centres.extend(model.centres(&spec.config.name));
-                let file = self.stage_model(lake, batch_id, &spec.config.name, &model)?;
                 self.champions.retain(|c| c.name != spec.config.name);
                 self.champions.push(Champion {
                     name: spec.config.name.clone(),
@@ -210,9 +210,20 @@ impl Learner {
         step
     }
 
-    fn stage_model(&self, lake: &Lake, batch_id: u64, name: &str, model: &Model) -> Result<FileEntry> {
-        let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
-        stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0)
+    /// The staged file of each step's model, if it has one.
+    fn stage_models(
+        &self,
+        lake: &Lake,
+        batch_id: u64,
+        specs: &[ModelSpec],
+        steps: &[Step],
+    ) -> Vec<Result<Option<FileEntry>>> {
+        let each: Vec<_> = specs.iter().map(|spec| &spec.config.name).zip(steps).collect();
+        at_once(&each, |(name, step)| {
+            let Some(model) = &step.model else { return Ok(None) };
+            let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
+            stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0).map(Some)
+        })
     }
 }
 

@@ -30,7 +30,7 @@ use crate::lake::{Lake, batch_file_name};
 use crate::project::{ModelSpec, StateSpec, Turn};
 use crate::rowwise::{RowSql, with_columns};
 use crate::state::KeyedState;
-use crate::table::publish::stage;
+use crate::table::publish::{at_once, stage};
 use crate::table::read::read_bytes;
 
 /// Keys of the state that are learned from with those of the batch, and as many others that models are scored on.
@@ -245,8 +245,14 @@ impl StateLearner {
             })
         });
         let mut learned = Learned { outcomes: Vec::new(), files: Vec::new(), centres: Vec::new() };
-        for (spec, step) in specs.iter().zip(steps) {
-            let outcome = self.take_up(lake, batch_id, spec, step, &mut learned)?;
+        let each: Vec<_> = specs.iter().map(|spec| &spec.config.name).zip(&steps).collect();
+        let staged = at_once(&each, |(name, step)| {
+            let Some(model) = &step.model else { return Ok(None) };
+            let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
+            stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0).map(Some)
+        });
+        for ((spec, step), file) in specs.iter().zip(steps).zip(staged) {
+            let outcome = self.take_up(batch_id, spec, step, file?, &mut learned);
             learned.outcomes.push(outcome);
         }
         Ok(learned)
@@ -292,29 +298,27 @@ impl StateLearner {
     /// A step's model becomes the champion; what became of it is the outcome.
     fn take_up(
         &mut self,
-        lake: &Lake,
         batch_id: u64,
         spec: &ModelSpec,
         step: Step,
+        file: Option<FileEntry>,
         learned: &mut Learned,
-    ) -> Result<ModelOutcome> {
+    ) -> ModelOutcome {
         let name = &spec.config.name;
         let status = match (&step.reason, &step.model) {
             (Some(_), _) => ModelStatus::Failed,
             (None, Some(_)) => ModelStatus::Trained,
             (None, None) => ModelStatus::Kept,
         };
-        if let Some(model) = step.model {
+        if let (Some(model), Some(file)) = (step.model, file) {
             learned.centres.extend(model.centres(name));
-            let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
-            let file = stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0)?;
             learned.files.push(file.clone());
             self.champions.retain(|c| c.name != *name);
             let (name, model) = (name.clone(), Arc::new(model));
             self.champions.push(Champion { name, version: batch_id, file, model });
         }
         let champion = self.champion(name);
-        Ok(ModelOutcome {
+        ModelOutcome {
             name: name.clone(),
             algorithm: spec.config.algorithm,
             status,
@@ -328,7 +332,7 @@ impl StateLearner {
             prequential: None,
             prequential_version: None,
             train_ms: step.train_ms,
-        })
+        }
     }
 }
 

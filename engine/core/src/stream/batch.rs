@@ -16,7 +16,7 @@ use crate::learn::tables;
 use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, SourceProgress};
 use crate::project::{FailOnDataLoss, parse_schema};
 use crate::source::RawRows;
-use crate::table::publish::{roll_forward, stage};
+use crate::table::publish::{at_once, roll_forward, stage};
 use crate::table::write::parquet_bytes;
 
 /// Versions of a model that are kept; older files are removed once a newer one is recorded.
@@ -179,20 +179,21 @@ impl Driver {
         };
         let mut added = learned.files;
         let (job, lake) = (&self.job, &self.lake);
-        let system =
-            |table: &str, rows: RecordBatch| stage_system(lake, &job.schema_name, table, batch_id, &rows);
+        let mut system = Vec::new();
         if !learned.outcomes.is_empty() {
-            added.push(system("metrics", tables::metrics(&job.name, batch_id, &learned.outcomes)?)?);
-            added.push(system("models", tables::models(&job.name, batch_id, &learned.outcomes)?)?);
+            system.push(("metrics", tables::metrics(&job.name, batch_id, &learned.outcomes)?));
+            system.push(("models", tables::models(&job.name, batch_id, &learned.outcomes)?));
         }
         if !learned.centres.is_empty() {
-            added.push(system("centres", tables::centres(&job.name, batch_id, &learned.centres)?)?);
+            system.push(("centres", tables::centres(&job.name, batch_id, &learned.centres)?));
         }
         durations.learn = Some(ms(started));
-        added.push(system(
-            "batches",
-            tables::batches(&job.name, batch_id, &plan.now, commit.counts, &durations)?,
-        )?);
+        system.push(("batches", tables::batches(&job.name, batch_id, &plan.now, commit.counts, &durations)?));
+        for file in
+            at_once(&system, |(table, rows)| stage_system(lake, &job.schema_name, table, batch_id, rows))
+        {
+            added.push(file?);
+        }
         self.crash(batch_id, CrashPoint::Train)?;
         let record = Learn {
             format: FORMAT,

@@ -66,7 +66,20 @@ pub fn roll_forward(lake: &Lake, files: &[FileEntry]) -> Result<()> {
     }
     folders.sort();
     folders.dedup();
-    folders.iter().try_for_each(|folder| sync_folder(folder))
+    at_once(&folders, |folder| sync_folder(folder)).into_iter().collect()
+}
+
+/// Does something with each on a thread of its own: flushing waits for the disk, which takes several at once.
+pub(crate) fn at_once<T: Sync, R: Send>(
+    items: &[T],
+    each: impl Fn(&T) -> Result<R> + Sync,
+) -> Vec<Result<R>> {
+    let each = &each;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = items.iter().map(|item| scope.spawn(move || each(item))).collect();
+        let panicked = |_| Err(Error::internal("a thread that writes files panicked"));
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+    })
 }
 
 /// Hides what a record takes out of a table, so that a plain glob finds the files that count and no others. The last few
