@@ -163,6 +163,33 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
 }
 
 #[test]
+fn counts_of_other_values_are_not_taken() {
+    let rows: Vec<u32> = (0..12_000).collect();
+    // Two columns of as many zeros and ones: their bins are the same whichever comes first.
+    let columns = [0u32, 1].map(|shift| rows.iter().map(move |row| f64::from((row + shift) / 2 % 2)));
+    let table = |order: [usize; 2]| {
+        let mut table = FeatureTable::new(vec!["x".into(), "y".into()], vec![]);
+        order.iter().enumerate().for_each(|(at, &from)| table.push_numeric(at, columns[from].clone()));
+        table.finish_append().unwrap();
+        table
+    };
+    let (table, swapped) = (table([0, 1]), table([1, 0]));
+    let labels: Vec<bool> = rows.iter().map(|row| row / 2 % 2 == 1 && row % 9 > 0).collect();
+    let params = DecisionTreeParams { max_features: 1.0, ..DecisionTreeParams::default() };
+    let tree = Algorithm::DecisionTree(params);
+    for first in [12_000, 9_000] {
+        let mut counts = KeptCounts::new();
+        for (table, rows) in [(&table, &rows[..first]), (&swapped, &rows[..])] {
+            let mut bins = KeptBins::new();
+            bins.extend(table, rows).unwrap();
+            let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(table, &labels, rows) };
+            let found = Classifier::refit(&tree, &fit, 1, None, &mut counts).unwrap();
+            assert!(found == Classifier::fit_rows(&tree, &fit, 1, None).unwrap(), "after {first} rows");
+        }
+    }
+}
+
+#[test]
 fn scores_from_kept_bins_are_the_scores() {
     let mut rows = Rows::new(40);
     rows.append(20_000);

@@ -35,7 +35,7 @@ use crate::training::TrainingRows;
 use cell::{Cell, ClassScale, Draw, Source, Unweighted, Weighted};
 use draw::{Drawable, integer_weights};
 use grow::Grower;
-use kept::{KeptTree, KeptTrees, Settings, is_kept, levels};
+use kept::{Counted, KeptTree, KeptTrees, Settings, is_kept, levels};
 use params::Growth;
 use prepare::Prepared;
 use rayon::prelude::*;
@@ -121,7 +121,7 @@ impl Forest {
         let grown = match training.weights {
             // Bins by table row are those kept between fits.
             None => match kept.filter(|_| by_table_row) {
-                Some(kept) => fit.kept_trees(classes, settings, &bins, training, kept),
+                Some(kept) => fit.kept_trees(classes, settings, &bins, kept),
                 None => fit.trees(Unweighted, classes, none(trees), seed, 0).0,
             },
             Some(weights) => {
@@ -214,23 +214,23 @@ impl Fit<'_> {
         classes: ClassScale,
         settings: Settings,
         bins: &TableBins,
-        training: &TrainingRows<'_>,
         kept: &mut KeptCounts,
     ) -> Vec<Fitted> {
         let trees = settings.bootstraps.unwrap_or(1);
+        let counted = Counted { rows: self.rows.rows, labels: self.rows.labels, binned: self.binned };
         // Of so few rows that a sample might be empty nothing is kept.
         let levels =
-            if is_kept(training.rows.len()) { levels(trees as usize, self.binned.features) } else { 0 };
-        let before = kept.take(&settings, bins, training);
+            if is_kept(counted.rows.len()) { levels(trees as usize, self.binned.features) } else { 0 };
+        let before = kept.take(&settings, bins, &counted);
         let rows = before.as_ref().map(KeptTrees::rows);
-        let first_new = rows.map_or(0, |(rows, _)| training.rows.get(rows).copied().unwrap_or(u32::MAX));
+        let first_new = rows.map_or(0, |(rows, _)| counted.rows.get(rows).copied().unwrap_or(u32::MAX));
         let before = match before {
             Some(before) => before.trees.into_iter().map(|tree| tree.map(|tree| (tree, first_new))).collect(),
             None => none(trees),
         };
         let (fitted, trees) = self.trees(Unweighted, classes, before, settings.seed, levels);
         if levels > 0 {
-            kept.put(KeptTrees::of(settings, bins.clone(), training, rows, trees));
+            kept.put(KeptTrees::of(settings, bins.clone(), &counted, rows, trees));
         }
         fitted
     }
