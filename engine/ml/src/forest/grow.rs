@@ -84,7 +84,7 @@ impl<S: Source> Grower<'_, S> {
             }
             None => (None, None),
         };
-        let of_root = histogram.clone().filter(|_| self.kept_levels > 0);
+        let of_root = if self.kept_levels > 0 { histogram.clone() } else { None };
         let bud = Bud { entries, spill: &mut spill, cell: total, histogram, before, depth: 0, seed };
         let (grown, root) = self.node(bud, prior);
         (grown, of_root.map(|histogram| KeptTree { histogram, root }))
@@ -158,8 +158,10 @@ impl<S: Source> Grower<'_, S> {
             None => (None, None),
             Some(histogram) => {
                 let (side, children) = self.of_children(histogram, known.counted, left, right, leaves);
-                let of_side = if side == Side::Left { &children.0 } else { &children.1 };
-                counted = of_side.clone().filter(|_| keeps).map(|histogram| (side, histogram));
+                if keeps {
+                    let of_side = if side == Side::Left { &children.0 } else { &children.1 };
+                    counted = of_side.clone().map(|histogram| (side, histogram));
+                }
                 children
             }
         };
