@@ -121,7 +121,8 @@ impl Classifier {
 
     /// The same model as [`fit_rows`](Classifier::fit_rows) makes, sooner where a forest or a decision tree was fitted so
     /// before, with the same `counts`, on the first of these rows. Give it the rows' kept bins, too: without them, with
-    /// weights, with target encoding, and for other algorithms, it is a plain fit.
+    /// weights, with target encoding, where a split tries a quarter of the features or fewer, and for other algorithms, it
+    /// is a plain fit.
     ///
     /// # Errors
     ///

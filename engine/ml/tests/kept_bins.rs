@@ -163,6 +163,30 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
 }
 
 #[test]
+fn nothing_is_kept_of_trees_whose_nodes_count_what_they_try() {
+    let names = (0..8).map(|i| format!("x{i}")).collect();
+    let mut table = FeatureTable::new(names, vec![]);
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(4);
+    for column in 0..8 {
+        table.push_numeric(column, (0..6_000).map(|_| f64::from(random.gen_range(0..9))));
+    }
+    table.finish_append().unwrap();
+    let labels: Vec<bool> = (0..6_000).map(|_| random.gen_bool(0.3)).collect();
+    let rows: Vec<u32> = (0..6_000).collect();
+    let mut bins = KeptBins::new();
+    bins.extend(&table, &rows).unwrap();
+    let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
+    let mut counts = KeptCounts::new();
+    for (max_features, kept) in [(0.5, 6_000), (0.25, 0), (0.2, 0), (0.4, 6_000)] {
+        let params = RandomForestParams { trees: 3, max_features, ..RandomForestParams::default() };
+        let forest = Algorithm::RandomForest(params);
+        let found = Classifier::refit(&forest, &fit, 1, None, &mut counts).unwrap();
+        assert!(found == Classifier::fit_rows(&forest, &fit, 1, None).unwrap(), "{max_features}");
+        assert_eq!(counts.rows(), kept, "{max_features}");
+    }
+}
+
+#[test]
 fn counts_of_other_values_are_not_taken() {
     let rows: Vec<u32> = (0..12_000).collect();
     // Two columns of as many zeros and ones: their bins are the same whichever comes first.

@@ -218,10 +218,11 @@ impl Fit<'_> {
     ) -> Vec<Fitted> {
         let trees = settings.bootstraps.unwrap_or(1);
         let counted = Counted { rows: self.rows.rows, labels: self.rows.labels, binned: self.binned };
-        // Of so few rows that a sample might be empty nothing is kept.
-        let levels =
-            if is_kept(counted.rows.len()) { levels(trees as usize, self.binned.features) } else { 0 };
-        let before = kept.take(&settings, bins, &counted);
+        let features = self.binned.features;
+        // Of so few rows that a sample might be empty nothing is kept, nor of nodes that count only what they try.
+        let keeps = is_kept(counted.rows.len()) && !self.growth.counts_tried_only(features);
+        let levels = if keeps { levels(trees as usize, features) } else { 0 };
+        let before = kept.take(&settings, bins, &counted).filter(|_| levels > 0);
         let rows = before.as_ref().map(KeptTrees::rows);
         let first_new = rows.map_or(0, |(rows, _)| counted.rows.get(rows).copied().unwrap_or(u32::MAX));
         let before = match before {
