@@ -187,6 +187,36 @@ fn nothing_is_kept_of_trees_whose_nodes_count_what_they_try() {
 }
 
 #[test]
+fn counts_that_a_fit_cannot_use_are_dropped() {
+    let mut rows = Rows::new(40);
+    rows.append(12_000);
+    let all = rows.training();
+    let mut bins = KeptBins::new();
+    bins.extend(&rows.table, &all).unwrap();
+    let weights: Vec<f64> = (0..12_000).map(|row| 1.0 + f64::from(row % 2)).collect();
+    let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
+    let [forest, _, boosting] = algorithms(Categories::Native);
+    let [encoded, ..] = algorithms(Categories::TargetEncoded);
+    let logistic = Algorithm::LogisticRegression(Default::default());
+    let others = [
+        ("forest", &forest, fit, all.len()),
+        ("encoded", &encoded, fit, 0),
+        ("boosting", &boosting, fit, 0),
+        ("logistic", &logistic, fit, 0),
+        ("weights", &forest, TrainingRows { weights: Some(&weights), ..fit }, 0),
+        ("equal weights", &forest, TrainingRows { weights: Some(&[2.0; 12_000]), ..fit }, all.len()),
+        ("bins", &forest, TrainingRows { bins: None, ..fit }, 0),
+    ];
+    for (what, algorithm, training, left) in others {
+        let mut counts = KeptCounts::new();
+        Classifier::refit(&forest, &fit, 1, None, &mut counts).unwrap();
+        assert_eq!(counts.rows(), all.len());
+        Classifier::refit(algorithm, &training, 1, None, &mut counts).unwrap();
+        assert_eq!(counts.rows(), left, "{what}");
+    }
+}
+
+#[test]
 fn counts_of_other_values_are_not_taken() {
     let rows: Vec<u32> = (0..12_000).collect();
     // Two columns of as many zeros and ones: their bins are the same whichever comes first.

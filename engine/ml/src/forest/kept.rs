@@ -44,6 +44,15 @@ impl KeptCounts {
         self.state.as_ref().map_or(0, |state| state.rows)
     }
 
+    /// These counts for a fit that can use them; for another nothing, and what is kept is dropped.
+    pub(crate) fn used_if(&mut self, used: bool) -> Option<&mut KeptCounts> {
+        if used {
+            return Some(self);
+        }
+        self.state = None;
+        None
+    }
+
     /// The trees of the last fit, if this one continues it; they are gone from here.
     pub(crate) fn take(
         &mut self,

@@ -118,9 +118,10 @@ impl Forest {
             // Many trees keep all threads busy, and each thread then has one tree in memory.
             parallel: (trees as usize) < 2 * rayon::current_num_threads(),
         };
+        // Bins by table row are those kept between fits.
+        let kept = kept.and_then(|kept| kept.used_if(by_table_row && training.weights.is_none()));
         let grown = match training.weights {
-            // Bins by table row are those kept between fits.
-            None => match kept.filter(|_| by_table_row) {
+            None => match kept {
                 Some(kept) => fit.kept_trees(classes, settings, &bins, kept),
                 None => fit.trees(Unweighted, classes, none(trees), seed, 0).0,
             },
