@@ -144,8 +144,16 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
     let weights: Vec<f64> = (0..12_000).map(|row| 1.0 + f64::from(row % 2)).collect();
     let trees = trees();
     let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
+    let other = |max_depth, max_features, min_samples_leaf| {
+        let Algorithm::RandomForest(params) = trees[0].clone() else { unreachable!("a forest") };
+        Algorithm::RandomForest(RandomForestParams { max_depth, max_features, min_samples_leaf, ..params })
+    };
     let others = [
         ("algorithm", &trees[3], fit, 1),
+        ("depth, less", &other(2, 0.5, 20), fit, 1),
+        ("depth, more", &other(9, 0.5, 20), fit, 1),
+        ("features", &other(6, 0.7, 20), fit, 1),
+        ("leaves", &other(6, 0.5, 900), fit, 1),
         ("seed", &trees[0], fit, 2),
         ("labels", &trees[0], TrainingRows { labels: &flipped, ..fit }, 1),
         ("rows", &trees[0], TrainingRows { rows: &all[1..], ..fit }, 1),

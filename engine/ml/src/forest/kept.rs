@@ -19,7 +19,7 @@ use crate::seed::derive;
 use rayon::prelude::*;
 use std::mem::size_of;
 
-/// Bytes of all counts that are kept.
+/// Bytes of all counts that are kept: 16 MiB.
 const BUDGET: usize = 16 << 20;
 /// Rows of a node below which a count costs no more than keeping it.
 const FEWEST: usize = 2_048;
@@ -27,7 +27,8 @@ const FEWEST: usize = 2_048;
 const BLOCK: usize = 16_384;
 
 /// What [`Classifier::refit`](crate::Classifier::refit) keeps of a forest or a decision tree for its next call: counts of
-/// its upper nodes, at most 17 MB. It need not be written to disk: a refit without it gives the same model.
+/// its upper nodes, at most 16 MiB, and a copy of the bins' edges and categories. It need not be written to disk: a refit
+/// without it gives the same model.
 #[derive(Debug, Default)]
 pub struct KeptCounts {
     state: Option<KeptTrees>,
@@ -72,11 +73,11 @@ impl KeptCounts {
     }
 }
 
-/// Settings and seed that the counts depend on.
+/// What decides which rows a tree draws, and so what is counted at a root. Other settings decide where a tree splits: what
+/// was kept below a node that is no longer split by the same feature is dropped as it grows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) seed: u64,
-    pub(crate) max_depth: u32,
     pub(crate) bootstraps: Option<u32>,
 }
 
@@ -182,7 +183,8 @@ pub(crate) struct Before<S: Source> {
 
 impl<S: Source> Before<S> {
     /// The bins whose rows change sides now that the node, of this histogram, is split so, and an upper limit of how many
-    /// rows they are; `None` where counting anew costs less than moving them, or nothing is known of the node.
+    /// rows they are; `None` where they may be more than a quarter of the node's, so that counting anew may cost less, or
+    /// where another feature splits it. Rows that were added or removed are not weighed.
     pub(crate) fn changed(
         &self,
         (feature, rule): (usize, &Rule),

@@ -80,7 +80,7 @@ impl Forest {
         kept: Option<&mut KeptCounts>,
     ) -> Forest {
         let (classes, categories) = (params.class_weight, params.categories);
-        let settings = Settings { seed, max_depth: params.max_depth, bootstraps: Some(params.trees) };
+        let settings = Settings { seed, bootstraps: Some(params.trees) };
         Forest::fit_trees(params.growth(), classes, categories, training, settings, kept)
     }
 
@@ -92,7 +92,7 @@ impl Forest {
         kept: Option<&mut KeptCounts>,
     ) -> Forest {
         let (classes, categories) = (params.class_weight, params.categories);
-        let settings = Settings { seed, max_depth: params.max_depth, bootstraps: None };
+        let settings = Settings { seed, bootstraps: None };
         Forest::fit_trees(params.growth(), classes, categories, training, settings, kept)
     }
 
