@@ -2,14 +2,15 @@
 //!
 //! Usage: `cargo run --release -p tidemill-ml --example speed_trees -- DIR TRAINING_ROWS THREADS SEED TASK...`. The model
 //! learns from the first `TRAINING_ROWS` and is scored on the rest; reading is not timed, binning is. `tests/peers/ml/trees.py`
-//! runs this and scikit-learn in turn.
+//! runs this and scikit-learn in turn. A task that begins with `smartcore_` is smartcore's forest or tree, in a build with
+//! `--features smartcore`.
 
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 use tidemill_ml::{
     Algorithm, BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
-    KeptCounts, RandomForestParams, TrainingRows,
+    KeptCounts, RandomForestParams, TrainingRows, TreeBackend,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -76,6 +77,18 @@ impl Run<'_> {
 }
 
 fn algorithm(task: &str) -> Result<Algorithm, String> {
+    if let Some(task) = task.strip_prefix("smartcore_") {
+        let backend = TreeBackend::Smartcore;
+        return match algorithm(task)? {
+            Algorithm::RandomForest(params) => {
+                Ok(Algorithm::RandomForest(RandomForestParams { backend, ..params }))
+            }
+            Algorithm::DecisionTree(params) => {
+                Ok(Algorithm::DecisionTree(DecisionTreeParams { backend, ..params }))
+            }
+            _ => Err(format!("smartcore has no {task:?}")),
+        };
+    }
     let forest = |trees, max_depth| {
         Algorithm::RandomForest(RandomForestParams { trees, max_depth, ..RandomForestParams::default() })
     };

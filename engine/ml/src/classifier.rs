@@ -43,6 +43,15 @@ impl Algorithm {
         }
     }
 
+    /// Whether counts of its trees are of use to a refit.
+    fn keeps_counts(&self) -> bool {
+        match self {
+            Algorithm::RandomForest(params) => params.backend == TreeBackend::Tidemill,
+            Algorithm::DecisionTree(params) => params.backend == TreeBackend::Tidemill,
+            _ => false,
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -121,7 +130,8 @@ impl Classifier {
 
     /// The same model as [`fit_rows`](Classifier::fit_rows) makes, sooner where a forest or a decision tree was fitted so
     /// before, with the same `counts`, on the first of these rows. Give it the rows' kept bins, too: without them, with
-    /// weights, with target encoding, and for other algorithms, it is a plain fit.
+    /// weights, with target encoding, where a split tries a quarter of the features or fewer, and for other algorithms, it
+    /// is a plain fit, and counts that it cannot use are dropped.
     ///
     /// # Errors
     ///
@@ -150,6 +160,7 @@ impl Classifier {
             training.weights = None;
         }
         let TrainingRows { table, labels, rows, weights, .. } = training;
+        let counts = counts.and_then(|counts| counts.used_if(algorithm.keeps_counts()));
         let without_weights = || match weights {
             None => Ok(()),
             Some(_) => {

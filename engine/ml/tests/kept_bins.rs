@@ -144,8 +144,16 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
     let weights: Vec<f64> = (0..12_000).map(|row| 1.0 + f64::from(row % 2)).collect();
     let trees = trees();
     let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
+    let other = |max_depth, max_features, min_samples_leaf| {
+        let Algorithm::RandomForest(params) = trees[0].clone() else { unreachable!("a forest") };
+        Algorithm::RandomForest(RandomForestParams { max_depth, max_features, min_samples_leaf, ..params })
+    };
     let others = [
         ("algorithm", &trees[3], fit, 1),
+        ("depth, less", &other(2, 0.5, 20), fit, 1),
+        ("depth, more", &other(9, 0.5, 20), fit, 1),
+        ("features", &other(6, 0.7, 20), fit, 1),
+        ("leaves", &other(6, 0.5, 900), fit, 1),
         ("seed", &trees[0], fit, 2),
         ("labels", &trees[0], TrainingRows { labels: &flipped, ..fit }, 1),
         ("rows", &trees[0], TrainingRows { rows: &all[1..], ..fit }, 1),
@@ -159,6 +167,87 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
         Classifier::refit(&trees[0], &fit, 1, None, &mut counts).unwrap();
         let found = Classifier::refit(algorithm, &training, seed, None, &mut counts).unwrap();
         assert!(found == Classifier::fit_rows(algorithm, &training, seed, None).unwrap(), "other {what}");
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_trees_whose_nodes_count_what_they_try() {
+    let names = (0..8).map(|i| format!("x{i}")).collect();
+    let mut table = FeatureTable::new(names, vec![]);
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(4);
+    for column in 0..8 {
+        table.push_numeric(column, (0..6_000).map(|_| f64::from(random.gen_range(0..9))));
+    }
+    table.finish_append().unwrap();
+    let labels: Vec<bool> = (0..6_000).map(|_| random.gen_bool(0.3)).collect();
+    let rows: Vec<u32> = (0..6_000).collect();
+    let mut bins = KeptBins::new();
+    bins.extend(&table, &rows).unwrap();
+    let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
+    let mut counts = KeptCounts::new();
+    for (max_features, kept) in [(0.5, 6_000), (0.25, 0), (0.2, 0), (0.4, 6_000)] {
+        let params = RandomForestParams { trees: 3, max_features, ..RandomForestParams::default() };
+        let forest = Algorithm::RandomForest(params);
+        let found = Classifier::refit(&forest, &fit, 1, None, &mut counts).unwrap();
+        assert!(found == Classifier::fit_rows(&forest, &fit, 1, None).unwrap(), "{max_features}");
+        assert_eq!(counts.rows(), kept, "{max_features}");
+    }
+}
+
+#[test]
+fn counts_that_a_fit_cannot_use_are_dropped() {
+    let mut rows = Rows::new(40);
+    rows.append(12_000);
+    let all = rows.training();
+    let mut bins = KeptBins::new();
+    bins.extend(&rows.table, &all).unwrap();
+    let weights: Vec<f64> = (0..12_000).map(|row| 1.0 + f64::from(row % 2)).collect();
+    let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
+    let [forest, _, boosting] = algorithms(Categories::Native);
+    let [encoded, ..] = algorithms(Categories::TargetEncoded);
+    let logistic = Algorithm::LogisticRegression(Default::default());
+    let others = [
+        ("forest", &forest, fit, all.len()),
+        ("encoded", &encoded, fit, 0),
+        ("boosting", &boosting, fit, 0),
+        ("logistic", &logistic, fit, 0),
+        ("weights", &forest, TrainingRows { weights: Some(&weights), ..fit }, 0),
+        ("equal weights", &forest, TrainingRows { weights: Some(&[2.0; 12_000]), ..fit }, all.len()),
+        ("bins", &forest, TrainingRows { bins: None, ..fit }, 0),
+    ];
+    for (what, algorithm, training, left) in others {
+        let mut counts = KeptCounts::new();
+        Classifier::refit(&forest, &fit, 1, None, &mut counts).unwrap();
+        assert_eq!(counts.rows(), all.len());
+        Classifier::refit(algorithm, &training, 1, None, &mut counts).unwrap();
+        assert_eq!(counts.rows(), left, "{what}");
+    }
+}
+
+#[test]
+fn counts_of_other_values_are_not_taken() {
+    let rows: Vec<u32> = (0..12_000).collect();
+    // Two columns of as many zeros and ones: their bins are the same whichever comes first.
+    let columns = [0u32, 1].map(|shift| rows.iter().map(move |row| f64::from((row + shift) / 2 % 2)));
+    let table = |order: [usize; 2]| {
+        let mut table = FeatureTable::new(vec!["x".into(), "y".into()], vec![]);
+        order.iter().enumerate().for_each(|(at, &from)| table.push_numeric(at, columns[from].clone()));
+        table.finish_append().unwrap();
+        table
+    };
+    let (table, swapped) = (table([0, 1]), table([1, 0]));
+    let labels: Vec<bool> = rows.iter().map(|row| row / 2 % 2 == 1 && row % 9 > 0).collect();
+    let params = DecisionTreeParams { max_features: 1.0, ..DecisionTreeParams::default() };
+    let tree = Algorithm::DecisionTree(params);
+    for first in [12_000, 9_000] {
+        let mut counts = KeptCounts::new();
+        for (table, rows) in [(&table, &rows[..first]), (&swapped, &rows[..])] {
+            let mut bins = KeptBins::new();
+            bins.extend(table, rows).unwrap();
+            let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(table, &labels, rows) };
+            let found = Classifier::refit(&tree, &fit, 1, None, &mut counts).unwrap();
+            assert!(found == Classifier::fit_rows(&tree, &fit, 1, None).unwrap(), "after {first} rows");
+        }
     }
 }
 

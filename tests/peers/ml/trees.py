@@ -1,6 +1,6 @@
-"""Seconds and AUC of tidemill-ml's trees beside scikit-learn's and LightGBM's, on the same rows, in turn.
+"""Seconds and AUC of tidemill-ml's trees beside scikit-learn's, LightGBM's and smartcore's, on the same rows, in turn.
 
-    cargo build --release -p tidemill-ml --example speed_trees
+    cargo build --release -p tidemill-ml --features smartcore --example speed_trees
     python tests/peers/ml/trees.py --binary target/release/examples/speed_trees --rows 100000 --threads 2,1
 
 Every repeat runs each side once, one after the other, so that what else the machine does meets both. Printed are one
@@ -11,6 +11,11 @@ all else is each library's default, except that boosting does not stop early (it
 and LightGBM get codes as numbers (float32 in memory order for the forests, made outside of the time); boosting is told
 which columns are categories as far as it takes them (255 categories in scikit-learn, all of them in LightGBM). The
 forests are compared at each side's default of features tried at a split (ours a half, scikit-learn's the root) and at the root for both.
+
+smartcore's forests and trees get up to --smartcore-rows rows, on one thread whatever the task says. They learn from our bins
+as numbers, binning and writing the model included in the time (reading it, where they predict), and vote 0 or 1, so their
+AUC is that of one threshold.
+linfa is no peer here: its trees (linfa-trees) are none of our dependencies, only its clustering and logistic regression.
 """
 
 import argparse
@@ -90,6 +95,7 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default="target/release/examples/speed_trees")
     parser.add_argument("--rows", default="10000,100000,1000000")
     parser.add_argument("--threads", default="2,1")
+    parser.add_argument("--smartcore-rows", type=int, default=10000, help="most rows that smartcore gets; 0: none")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
         "--tasks", default="forest_20x5,forest_root_20x5,forest_100x10,forest_root_100x10,tree_10,boost_100x31,predict_forest_100x10"
@@ -107,6 +113,12 @@ def main():
                         ours = run_ours(args.binary, folder, task, rows, threads, seed)
                         runs.setdefault("tidemill", []).append(ours)
                         print(json.dumps(ours), flush=True)
+                        if not task.startswith("boost") and rows <= args.smartcore_rows:
+                            predicts = "predict_" if task.startswith("predict_") else ""
+                            named = f"{predicts}smartcore_{task.removeprefix('predict_')}"
+                            theirs = {**run_ours(args.binary, folder, named, rows, threads, seed), "peer": "smartcore", "task": task}
+                            runs.setdefault("smartcore", []).append(theirs)
+                            print(json.dumps(theirs), flush=True)
                         for name, model in peers(task, seed, threads):
                             theirs = run_peer(name, model, task, wide, y, rows, threads)
                             runs.setdefault(name, []).append(theirs)

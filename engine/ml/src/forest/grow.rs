@@ -30,7 +30,7 @@ pub(crate) struct Grower<'a, S: Source> {
     pub(crate) params: Growth,
     /// Whether to count and grow on all threads; a forest has other trees to keep them busy.
     pub(crate) parallel: bool,
-    /// Levels of nodes whose counts are kept for the next fit.
+    /// Levels of nodes whose counts are kept for the next fit; none where nodes count only what they try.
     pub(crate) kept_levels: u32,
 }
 
@@ -79,12 +79,12 @@ impl<S: Source> Grower<'_, S> {
                     tree.root.map(|node| Before { node, moved: Moved { added, removed: Vec::new() } }),
                 )
             }
-            None if self.kept_levels > 0 && !self.is_leaf(total, 0) && !self.counts_tried_only() => {
+            None if self.kept_levels > 0 && !self.is_leaf(total, 0) => {
                 (Some(Histogram::of(self.binned, &self.source, entries, self.parallel)), None)
             }
             None => (None, None),
         };
-        let of_root = histogram.clone().filter(|_| self.kept_levels > 0);
+        let of_root = if self.kept_levels > 0 { histogram.clone() } else { None };
         let bud = Bud { entries, spill: &mut spill, cell: total, histogram, before, depth: 0, seed };
         let (grown, root) = self.node(bud, prior);
         (grown, of_root.map(|histogram| KeptTree { histogram, root }))
@@ -94,18 +94,6 @@ impl<S: Source> Grower<'_, S> {
         depth >= self.params.max_depth
             || cell.rows() < self.params.min_samples_leaf.saturating_mul(2)
             || cell.is_pure()
-    }
-
-    /// Features tried at a split.
-    fn tried(&self) -> usize {
-        let features = self.binned.features;
-        ((features as f64 * self.params.max_features) as usize).clamp(1, features)
-    }
-
-    /// Whether a node counts the features that it tries by itself, instead of all of them for the sake of its sibling.
-    /// Costs about as much as the other way where a third is tried; the tree is the same.
-    fn counts_tried_only(&self) -> bool {
-        self.tried() * 4 <= self.binned.features
     }
 
     /// The node and all below it.
@@ -119,7 +107,7 @@ impl<S: Source> Grower<'_, S> {
             return leaf();
         }
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let (found, histogram) = if self.counts_tried_only() {
+        let (found, histogram) = if self.params.counts_tried_only(self.binned.features) {
             (self.best_of_tried(entries, cell, &mut random), None)
         } else {
             let histogram =
@@ -158,8 +146,10 @@ impl<S: Source> Grower<'_, S> {
             None => (None, None),
             Some(histogram) => {
                 let (side, children) = self.of_children(histogram, known.counted, left, right, leaves);
-                let of_side = if side == Side::Left { &children.0 } else { &children.1 };
-                counted = of_side.clone().filter(|_| keeps).map(|histogram| (side, histogram));
+                if keeps {
+                    let of_side = if side == Side::Left { &children.0 } else { &children.1 };
+                    counted = of_side.clone().map(|histogram| (side, histogram));
+                }
                 children
             }
         };
@@ -247,7 +237,7 @@ impl<S: Source> Grower<'_, S> {
         let mut order: Vec<usize> = (0..features).collect();
         let mut best = None;
         for i in 0..features {
-            if i >= self.tried() && best.is_some() {
+            if i >= self.params.tried(features) && best.is_some() {
                 break;
             }
             pick(&mut order, i, random);
@@ -264,7 +254,7 @@ impl<S: Source> Grower<'_, S> {
         random: &mut Xoshiro256PlusPlus,
     ) -> Option<(usize, Split<S::Cell>)> {
         let features = self.binned.features;
-        let tried = self.tried();
+        let tried = self.params.tried(features);
         let mut order: Vec<usize> = (0..features).collect();
         (0..tried).for_each(|i| pick(&mut order, i, random));
         let mut histogram = Histogram::empty(features);
@@ -396,7 +386,7 @@ mod tests {
             assert_eq!(found, grower.best_of_tried(&entries, cell, &mut random()));
             assert!(found.is_some());
         }
-        assert!(grower.counts_tried_only());
+        assert!(grower.params.counts_tried_only(6));
         assert!(matches!(grower.grow(&mut entries, None, 3).0, Grown::Split { .. }));
     }
 }

@@ -16,16 +16,19 @@ use super::histogram::Histogram;
 use super::split::Rule;
 use crate::encode::bins::{BINS, BinnedRows, TableBins};
 use crate::seed::derive;
-use crate::training::TrainingRows;
+use rayon::prelude::*;
 use std::mem::size_of;
 
-/// Bytes of all counts that are kept.
+/// Bytes of all counts that are kept: 16 MiB.
 const BUDGET: usize = 16 << 20;
 /// Rows of a node below which a count costs no more than keeping it.
 const FEWEST: usize = 2_048;
+/// Rows that one task hashes.
+const BLOCK: usize = 16_384;
 
 /// What [`Classifier::refit`](crate::Classifier::refit) keeps of a forest or a decision tree for its next call: counts of
-/// its upper nodes, at most 17 MB. It need not be written to disk: a refit without it gives the same model.
+/// its upper nodes, at most 16 MiB, and a copy of the bins' edges and categories. It need not be written to disk: a refit
+/// without it gives the same model.
 #[derive(Debug, Default)]
 pub struct KeptCounts {
     state: Option<KeptTrees>,
@@ -42,17 +45,26 @@ impl KeptCounts {
         self.state.as_ref().map_or(0, |state| state.rows)
     }
 
+    /// These counts for a fit that can use them; for another nothing, and what is kept is dropped.
+    pub(crate) fn used_if(&mut self, used: bool) -> Option<&mut KeptCounts> {
+        if used {
+            return Some(self);
+        }
+        self.state = None;
+        None
+    }
+
     /// The trees of the last fit, if this one continues it; they are gone from here.
     pub(crate) fn take(
         &mut self,
         of: &Settings,
         bins: &TableBins,
-        training: &TrainingRows<'_>,
+        counted: &Counted<'_>,
     ) -> Option<KeptTrees> {
         self.state.take().filter(|state| {
             state.settings == *of
                 && state.bins == *bins
-                && training.rows.get(..state.rows).is_some_and(|rows| hash(0, training, rows) == state.hash)
+                && counted.rows.get(..state.rows).is_some_and(|rows| counted.hash(rows) == state.hash)
         })
     }
 
@@ -61,11 +73,11 @@ impl KeptCounts {
     }
 }
 
-/// Settings and seed that the counts depend on.
+/// What decides which rows a tree draws, and so what is counted at a root. Other settings decide where a tree splits: what
+/// was kept below a node that is no longer split by the same feature is dropped as it grows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) seed: u64,
-    pub(crate) max_depth: u32,
     pub(crate) bootstraps: Option<u32>,
 }
 
@@ -74,7 +86,7 @@ pub(crate) struct Settings {
 pub(crate) struct KeptTrees {
     settings: Settings,
     bins: TableBins,
-    /// Training rows, and a hash of them and their labels.
+    /// Training rows, and their hash.
     rows: usize,
     hash: u64,
     pub(crate) trees: Vec<Option<KeptTree<Count>>>,
@@ -85,13 +97,13 @@ impl KeptTrees {
     pub(crate) fn of(
         settings: Settings,
         bins: TableBins,
-        training: &TrainingRows<'_>,
+        counted: &Counted<'_>,
         before: Option<(usize, u64)>,
         trees: Vec<Option<KeptTree<Count>>>,
     ) -> KeptTrees {
         let (from, hashed) = before.unwrap_or((0, 0));
-        let hash = hash(hashed, training, &training.rows[from..]);
-        KeptTrees { settings, bins, rows: training.rows.len(), hash, trees }
+        let hash = hashed.wrapping_add(counted.hash(&counted.rows[from..]));
+        KeptTrees { settings, bins, rows: counted.rows.len(), hash, trees }
     }
 
     /// Training rows and their hash.
@@ -100,10 +112,29 @@ impl KeptTrees {
     }
 }
 
-/// A hash of rows and labels that can go on where it stopped.
-fn hash(before: u64, training: &TrainingRows<'_>, rows: &[u32]) -> u64 {
-    let of = |row: u32| u64::from(row) << 1 | u64::from(training.labels[row as usize]);
-    rows.iter().fold(before, |hash, &row| derive(hash, of(row)))
+/// All that counts are made of: rows of the table, with the label and the bins of each.
+pub(crate) struct Counted<'a> {
+    pub(crate) rows: &'a [u32],
+    /// By row of the table.
+    pub(crate) labels: &'a [bool],
+    /// By row of the table.
+    pub(crate) binned: &'a BinnedRows,
+}
+
+impl Counted<'_> {
+    /// A hash of these rows, labels and bins: a sum over the rows, each of which has its index in it, so that it goes on
+    /// where it stopped and any thread can add its part.
+    fn hash(&self, rows: &[u32]) -> u64 {
+        let of_row = |&row: &u32| {
+            let label = u64::from(self.labels[row as usize]);
+            let (words, rest) = self.binned.row(row as usize).as_chunks();
+            let rest = rest.iter().fold(0, |word, &bin| word << 8 | u64::from(bin));
+            let words = words.iter().map(|&word| u64::from_le_bytes(word)).chain([rest]);
+            words.fold(derive(label, u64::from(row)), derive)
+        };
+        let sums = rows.par_chunks(BLOCK).map(|rows| rows.iter().map(of_row).fold(0, u64::wrapping_add));
+        sums.reduce(|| 0, u64::wrapping_add)
+    }
 }
 
 /// Levels of nodes whose counts are kept, for so many trees: all of them together are within the budget.
@@ -152,7 +183,8 @@ pub(crate) struct Before<S: Source> {
 
 impl<S: Source> Before<S> {
     /// The bins whose rows change sides now that the node, of this histogram, is split so, and an upper limit of how many
-    /// rows they are; `None` where counting anew costs less than moving them, or nothing is known of the node.
+    /// rows they are; `None` where they may be more than a quarter of the node's, so that counting anew may cost less, or
+    /// where another feature splits it. Rows that were added or removed are not weighed.
     pub(crate) fn changed(
         &self,
         (feature, rule): (usize, &Rule),

@@ -35,7 +35,7 @@ use crate::training::TrainingRows;
 use cell::{Cell, ClassScale, Draw, Source, Unweighted, Weighted};
 use draw::{Drawable, integer_weights};
 use grow::Grower;
-use kept::{KeptTree, KeptTrees, Settings, is_kept, levels};
+use kept::{Counted, KeptTree, KeptTrees, Settings, is_kept, levels};
 use params::Growth;
 use prepare::Prepared;
 use rayon::prelude::*;
@@ -80,7 +80,7 @@ impl Forest {
         kept: Option<&mut KeptCounts>,
     ) -> Forest {
         let (classes, categories) = (params.class_weight, params.categories);
-        let settings = Settings { seed, max_depth: params.max_depth, bootstraps: Some(params.trees) };
+        let settings = Settings { seed, bootstraps: Some(params.trees) };
         Forest::fit_trees(params.growth(), classes, categories, training, settings, kept)
     }
 
@@ -92,7 +92,7 @@ impl Forest {
         kept: Option<&mut KeptCounts>,
     ) -> Forest {
         let (classes, categories) = (params.class_weight, params.categories);
-        let settings = Settings { seed, max_depth: params.max_depth, bootstraps: None };
+        let settings = Settings { seed, bootstraps: None };
         Forest::fit_trees(params.growth(), classes, categories, training, settings, kept)
     }
 
@@ -118,10 +118,11 @@ impl Forest {
             // Many trees keep all threads busy, and each thread then has one tree in memory.
             parallel: (trees as usize) < 2 * rayon::current_num_threads(),
         };
+        // Bins by table row are those kept between fits.
+        let kept = kept.and_then(|kept| kept.used_if(by_table_row && training.weights.is_none()));
         let grown = match training.weights {
-            // Bins by table row are those kept between fits.
-            None => match kept.filter(|_| by_table_row) {
-                Some(kept) => fit.kept_trees(classes, settings, &bins, training, kept),
+            None => match kept {
+                Some(kept) => fit.kept_trees(classes, settings, &bins, kept),
                 None => fit.trees(Unweighted, classes, none(trees), seed, 0).0,
             },
             Some(weights) => {
@@ -214,23 +215,24 @@ impl Fit<'_> {
         classes: ClassScale,
         settings: Settings,
         bins: &TableBins,
-        training: &TrainingRows<'_>,
         kept: &mut KeptCounts,
     ) -> Vec<Fitted> {
         let trees = settings.bootstraps.unwrap_or(1);
-        // Of so few rows that a sample might be empty nothing is kept.
-        let levels =
-            if is_kept(training.rows.len()) { levels(trees as usize, self.binned.features) } else { 0 };
-        let before = kept.take(&settings, bins, training);
+        let counted = Counted { rows: self.rows.rows, labels: self.rows.labels, binned: self.binned };
+        let features = self.binned.features;
+        // Of so few rows that a sample might be empty nothing is kept, nor of nodes that count only what they try.
+        let keeps = is_kept(counted.rows.len()) && !self.growth.counts_tried_only(features);
+        let levels = if keeps { levels(trees as usize, features) } else { 0 };
+        let before = kept.take(&settings, bins, &counted).filter(|_| levels > 0);
         let rows = before.as_ref().map(KeptTrees::rows);
-        let first_new = rows.map_or(0, |(rows, _)| training.rows.get(rows).copied().unwrap_or(u32::MAX));
+        let first_new = rows.map_or(0, |(rows, _)| counted.rows.get(rows).copied().unwrap_or(u32::MAX));
         let before = match before {
             Some(before) => before.trees.into_iter().map(|tree| tree.map(|tree| (tree, first_new))).collect(),
             None => none(trees),
         };
         let (fitted, trees) = self.trees(Unweighted, classes, before, settings.seed, levels);
         if levels > 0 {
-            kept.put(KeptTrees::of(settings, bins.clone(), training, rows, trees));
+            kept.put(KeptTrees::of(settings, bins.clone(), &counted, rows, trees));
         }
         fitted
     }

@@ -261,6 +261,17 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
+    /// Features tried at a split, of so many.
+    pub(crate) fn tried(&self, features: usize) -> usize {
+        ((features as f64 * self.max_features) as usize).clamp(1, features)
+    }
+
+    /// Whether a node counts the features that it tries by itself, instead of all of them for the sake of its sibling.
+    /// Costs about as much as the other way where a third is tried; the tree is the same.
+    pub(crate) fn counts_tried_only(&self, features: usize) -> bool {
+        self.tried(features) * 4 <= features
+    }
+
     fn validate(&self) -> Result<(), Error> {
         if !(1..=32).contains(&self.max_depth) {
             return bad("max_depth", self.max_depth.to_string(), "from 1 to 32");

@@ -2,17 +2,28 @@
 //!
 //! A tree is laid out anew as steps with a bit for each bin, and eight rows go down at a time without a branch on their
 //! way: a step is a load of where it leads, of the row's bin and of that bin's bit, and each row has its own to wait for.
-//! Leaves lead to themselves, so that all rows take as many steps as the tree is deep. Trees are taken one after the
-//! other over a block of rows, so that a tree and the block's bins stay in the fastest cache; what a row sums up is in the
-//! order of the trees. Steps and rows are arrays of a power of two, so that no index needs a check.
+//! Leaves lead to themselves, so that all rows take as many steps as the tree is deep. Steps and rows are arrays of a power
+//! of two, so that no index needs a check.
+//!
+//! ```text
+//! trees ──groups, by bytes──> laid out ──each block of rows: tree after tree──> ends
+//! ```
+//!
+//! Few trees are laid out at a time, which bounds the memory, and each is taken over a block of rows before the next is: a
+//! tree of 2,048 nodes takes 72 KiB and a block 16 KiB to 32 KiB, which together stay in a core's second cache. What a row
+//! sums up is in the order of the trees.
 
 use super::split::Rule;
 use super::tree::{Node, Tree};
 use crate::encode::bins::BinnedRows;
 use rayon::prelude::*;
+use std::mem::size_of;
 
-/// Rows below which laying out the trees costs more than it saves.
-const FEW: usize = 256;
+/// Steps that rows take for each node laid out below which that costs more than it saves: measured as 11 to 16 for trees of
+/// depth 3 to 10, which is from 600 rows to 3,000.
+const FEW: usize = 16;
+/// Rows that one task takes down the trees as they are.
+const FEW_ROWS: usize = 64;
 /// Rows of a block.
 const BLOCK: usize = 1_024;
 /// Bytes of a block's rows.
@@ -21,8 +32,11 @@ const BLOCK_BYTES: usize = 32_768;
 const LANES: usize = 8;
 /// Features beyond which rows are not widened and trees not laid out.
 const WIDEST: usize = 1_024;
-/// Steps of a tree: those of depth 10 fit in the first, larger ones than the second are not laid out.
+/// Steps of the smallest and the largest layout, which are powers of two. A tree of depth 10 fits in the smallest; one of
+/// more nodes than the largest has steps is not laid out, as steps are numbered by 16 bits.
 const STEPS: [usize; 2] = [1 << 11, 1 << 16];
+/// Bytes of the trees that are laid out at a time: 113 of depth 10, three of the largest.
+const BUDGET: usize = 8 << 20;
 
 #[derive(Clone, Copy, Default)]
 struct Step {
@@ -33,7 +47,7 @@ struct Step {
 
 struct Path {
     depth: usize,
-    /// Filled up to one of [`STEPS`].
+    /// Filled up to a power of two.
     steps: Vec<Step>,
     /// Bins that go right at each step; none at a leaf.
     right: Vec<[u64; 4]>,
@@ -44,7 +58,7 @@ struct Path {
 impl Path {
     /// The layout of a tree, siblings side by side; `None` if it has more nodes than fit.
     fn of(tree: &Tree) -> Option<Path> {
-        let room = STEPS.into_iter().find(|&room| tree.0.len() <= room)?;
+        let room = room(tree)?;
         let (mut steps, mut right_bins) = (vec![Step::default(); room], vec![[0; 4]; room]);
         let (mut nodes, mut depths) = (vec![0], vec![0]);
         let mut at = 0;
@@ -73,15 +87,56 @@ impl Path {
 
     /// The step that each of these rows ends at.
     fn walk<const WIDTH: usize>(&self, rows: &[[[u8; WIDTH]; LANES]], ends: &mut [[u32; LANES]]) {
-        fn sized<T, const STEPS: usize>(all: &[T]) -> Option<&[T; STEPS]> {
-            all.try_into().ok()
-        }
-        if let (Some(steps), Some(right)) = (sized(&self.steps), sized(&self.right)) {
-            walk::<WIDTH, { STEPS[0] }>(steps, right, self.depth, rows, ends);
-        } else if let (Some(steps), Some(right)) = (sized(&self.steps), sized(&self.right)) {
-            walk::<WIDTH, { STEPS[1] }>(steps, right, self.depth, rows, ends);
+        match self.steps.len().ilog2() {
+            11 => self.walk_sized::<WIDTH, { 1 << 11 }>(rows, ends),
+            12 => self.walk_sized::<WIDTH, { 1 << 12 }>(rows, ends),
+            13 => self.walk_sized::<WIDTH, { 1 << 13 }>(rows, ends),
+            14 => self.walk_sized::<WIDTH, { 1 << 14 }>(rows, ends),
+            15 => self.walk_sized::<WIDTH, { 1 << 15 }>(rows, ends),
+            _ => self.walk_sized::<WIDTH, { 1 << 16 }>(rows, ends),
         }
     }
+
+    fn walk_sized<const WIDTH: usize, const STEPS: usize>(
+        &self,
+        rows: &[[[u8; WIDTH]; LANES]],
+        ends: &mut [[u32; LANES]],
+    ) {
+        if let (Ok(steps), Ok(right)) = (self.steps.as_slice().try_into(), self.right.as_slice().try_into()) {
+            walk::<WIDTH, STEPS>(steps, right, self.depth, rows, ends);
+        }
+    }
+}
+
+/// Steps of the layout of a tree; `None` if it has too many nodes.
+fn room(tree: &Tree) -> Option<usize> {
+    let room = tree.0.len().next_power_of_two().max(STEPS[0]);
+    (room <= STEPS[1]).then_some(room)
+}
+
+/// The trees in their order, by groups whose layouts are together within the budget.
+fn groups(trees: &[Tree]) -> Vec<&[Tree]> {
+    let (mut groups, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, tree) in trees.iter().enumerate() {
+        let of_tree = room(tree).unwrap_or(0) * (size_of::<Step>() + size_of::<[u64; 4]>());
+        if bytes + of_tree > BUDGET {
+            groups.push(&trees[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += of_tree;
+    }
+    groups.push(&trees[start..]);
+    groups
+}
+
+/// Whether so many rows are worth laying out the trees.
+fn pays(trees: &[Tree], rows: usize) -> bool {
+    // Of a tree that is no deeper than it has to be.
+    let depth = |tree: &Tree| tree.0.len().max(1).ilog2() as usize;
+    // A step that is only cleared costs a sixteenth of one that is a node.
+    let cost = |tree: &Tree| tree.0.len() + room(tree).unwrap_or(0) / 16;
+    let steps = rows.saturating_mul(trees.iter().map(depth).sum());
+    steps >= FEW * trees.iter().map(cost).sum::<usize>()
 }
 
 fn walk<const WIDTH: usize, const STEPS: usize>(
@@ -132,7 +187,7 @@ struct Walks<'a> {
 impl<'a> Walks<'a> {
     fn of(trees: &'a [Tree], features: usize) -> Walks<'a> {
         let path = |tree| if features <= WIDEST { Path::of(tree) } else { None };
-        Walks { trees, paths: trees.iter().map(path).collect(), features }
+        Walks { trees, paths: trees.par_iter().map(path).collect(), features }
     }
 
     /// What each tree has at the ends of its walks, from what it has at its nodes.
@@ -182,21 +237,27 @@ impl<'a> Walks<'a> {
 
 /// The sum of the leaves of each row over the trees, in their order.
 pub(crate) fn sum(trees: &[Tree], binned: &BinnedRows) -> Vec<f64> {
-    let rows = binned.bins.len() / binned.features;
-    if rows < FEW {
-        let value = |row: &[u8]| trees.iter().map(|tree| tree.value(row)).sum::<f64>();
-        return binned.bins.par_chunks_exact(binned.features).with_min_len(64).map(value).collect();
+    if pays(trees, binned.rows()) {
+        return sum_laid_out(trees, binned);
     }
-    let walks = Walks::of(trees, binned.features);
-    let leaves = walks.at_ends(values);
-    let mut sums = vec![0.0; rows];
-    let blocks = sums.par_chunks_mut(BLOCK).zip(binned.bins.par_chunks(BLOCK * binned.features));
-    blocks.for_each(|(sums, bins)| {
-        walks.walk(bins, |tree, first, ends| {
-            let values = &leaves[tree];
-            sums[first..].iter_mut().zip(ends).for_each(|(sum, &end)| *sum += values[end as usize]);
+    let value = |row: &[u8]| trees.iter().map(|tree| tree.value(row)).sum::<f64>();
+    binned.bins.par_chunks_exact(binned.features).with_min_len(FEW_ROWS).map(value).collect()
+}
+
+fn sum_laid_out(trees: &[Tree], binned: &BinnedRows) -> Vec<f64> {
+    let features = binned.features;
+    let mut sums = vec![0.0; binned.rows()];
+    for group in groups(trees) {
+        let walks = Walks::of(group, features);
+        let leaves = walks.at_ends(values);
+        let blocks = sums.par_chunks_mut(BLOCK).zip(binned.bins.par_chunks(BLOCK * features));
+        blocks.for_each(|(sums, bins)| {
+            walks.walk(bins, |tree, first, ends| {
+                let values = &leaves[tree];
+                sums[first..].iter_mut().zip(ends).for_each(|(sum, &end)| *sum += values[end as usize]);
+            });
         });
-    });
+    }
     sums
 }
 
@@ -205,17 +266,35 @@ pub(crate) fn apply(trees: &[Tree], binned: &BinnedRows) -> Vec<u32> {
     if trees.is_empty() {
         return Vec::new();
     }
-    let walks = Walks::of(trees, binned.features);
-    let numbers = walks.at_ends(leaf_numbers);
-    let mut found = vec![0u32; binned.bins.len() / binned.features * trees.len()];
-    let blocks =
-        found.par_chunks_mut(BLOCK * trees.len()).zip(binned.bins.par_chunks(BLOCK * binned.features));
-    blocks.for_each(|(found, bins)| {
-        walks.walk(bins, |tree, first, ends| {
-            let rows = found.chunks_exact_mut(trees.len()).skip(first);
-            rows.zip(ends).for_each(|(row, &end)| row[tree] = numbers[tree][end as usize]);
-        });
+    if pays(trees, binned.rows()) {
+        return apply_laid_out(trees, binned);
+    }
+    let numbers: Vec<Vec<u32>> = trees.iter().map(leaf_numbers).collect();
+    let mut found = vec![0u32; binned.rows() * trees.len()];
+    let rows = found.par_chunks_exact_mut(trees.len()).zip(binned.bins.par_chunks_exact(binned.features));
+    rows.with_min_len(FEW_ROWS).for_each(|(found, row)| {
+        let ends = trees.iter().zip(&numbers).map(|(tree, numbers)| numbers[end_of(tree, row) as usize]);
+        found.iter_mut().zip(ends).for_each(|(found, end)| *found = end);
     });
+    found
+}
+
+fn apply_laid_out(trees: &[Tree], binned: &BinnedRows) -> Vec<u32> {
+    let (features, width) = (binned.features, trees.len());
+    let mut found = vec![0u32; binned.rows() * width];
+    let mut before = 0;
+    for group in groups(trees) {
+        let walks = Walks::of(group, features);
+        let numbers = walks.at_ends(leaf_numbers);
+        let blocks = found.par_chunks_mut(BLOCK * width).zip(binned.bins.par_chunks(BLOCK * features));
+        blocks.for_each(|(found, bins)| {
+            walks.walk(bins, |tree, first, ends| {
+                let rows = found.chunks_exact_mut(width).skip(first);
+                rows.zip(ends).for_each(|(row, &end)| row[before + tree] = numbers[tree][end as usize]);
+            });
+        });
+        before += group.len();
+    }
     found
 }
 
@@ -273,6 +352,40 @@ mod tests {
         Tree(nodes)
     }
 
+    #[test]
+    fn trees_are_laid_out_within_the_budget_in_their_order() {
+        let depths = [10, 12, 0, 18, 17, 16, 20, 14, 18, 3, 17, 11];
+        let trees: Vec<Tree> = (0..36).map(|t| tree(derive(11, t), depths[t as usize % 12], 6)).collect();
+        let groups = groups(&trees);
+        assert_eq!(groups.concat(), trees);
+        assert!(groups.len() > 2);
+        for group in groups {
+            let paths = Walks::of(group, 6).paths;
+            let mut bytes = 0;
+            for (path, tree) in paths.iter().zip(group) {
+                assert_eq!(path.is_some(), tree.0.len() <= 1 << 16);
+                let Some(path) = path else { continue };
+                let steps = path.steps.len();
+                assert!(steps >= tree.0.len() && steps <= (2 * tree.0.len()).max(2_048));
+                bytes += steps * 4 + path.right.len() * 32;
+            }
+            assert!(bytes <= 8 << 20, "{bytes}");
+        }
+        let binned = BinnedRows { features: 6, bins: (0..240_000).map(|i| derive(3, i) as u8).collect() };
+        // As many rows as are worth it, and as few as are not.
+        for rows in [40_000, 50] {
+            assert_eq!(pays(&trees[..24], rows), rows > 50);
+            let binned = BinnedRows { features: 6, bins: binned.bins[..rows * 6].to_vec() };
+            let (sums, leaves) = (sum(&trees[..24], &binned), apply(&trees[..24], &binned));
+            let numbers: Vec<Vec<u32>> = trees[..24].iter().map(leaf_numbers).collect();
+            for (i, row) in binned.bins.chunks_exact(6).enumerate().step_by(17) {
+                assert_eq!(sums[i], trees[..24].iter().map(|t| t.value(row)).sum::<f64>());
+                let ends = trees.iter().zip(&numbers).map(|(tree, n)| n[end_of(tree, row) as usize]);
+                assert_eq!(leaves[i * 24..][..24], ends.collect::<Vec<u32>>());
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(30))]
         #[test]
@@ -282,7 +395,8 @@ mod tests {
             // Of all bins, many missing.
             let bins: Vec<u8> = (0..cells).map(|i| derive(seed, i)).map(|x| if x.is_multiple_of(4) { 255 } else { (x >> 9) as u8 }).collect();
             let binned = BinnedRows { features: features as usize, bins };
-            let (sums, leaves) = (sum(&trees, &binned), apply(&trees, &binned));
+            let (sums, leaves) = (sum_laid_out(&trees, &binned), apply_laid_out(&trees, &binned));
+            prop_assert_eq!((sum(&trees, &binned), apply(&trees, &binned)), (sums.clone(), leaves.clone()));
             for (i, row) in binned.bins.chunks_exact(features as usize).enumerate() {
                 prop_assert_eq!(sums[i], trees.iter().map(|t| t.value(row)).sum::<f64>());
                 for (t, tree) in trees.iter().enumerate() {
