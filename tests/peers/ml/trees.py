@@ -11,6 +11,7 @@ all else is each library's default, except that boosting does not stop early (it
 and LightGBM get codes as numbers (float32 in memory order for the forests, made outside of the time); boosting is told
 which columns are categories as far as it takes them (255 categories in scikit-learn, all of them in LightGBM). The
 forests are compared at each side's default of features tried at a split (ours a half, scikit-learn's the root) and at the root for both.
+A task refit_* is our fit after 1 % more rows, beside our own cold fit on all of them.
 
 smartcore's forests and trees get up to --smartcore-rows rows, on one thread whatever the task says. They learn from our bins
 as numbers, binning and writing the model included in the time (reading it, where they predict), and vote 0 or 1, so their
@@ -98,7 +99,7 @@ def main():
     parser.add_argument("--smartcore-rows", type=int, default=10000, help="most rows that smartcore gets; 0: none")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--tasks", default="forest_20x5,forest_root_20x5,forest_100x10,forest_root_100x10,tree_10,boost_100x31,predict_forest_100x10"
+        "--tasks", default="forest_20x5,forest_root_20x5,forest_100x10,forest_root_100x10,tree_10,boost_100x31,predict_forest_100x10,refit_forest_20x5,refit_tree_10"
     )
     args = parser.parse_args()
     table = []
@@ -113,12 +114,17 @@ def main():
                         ours = run_ours(args.binary, folder, task, rows, threads, seed)
                         runs.setdefault("tidemill", []).append(ours)
                         print(json.dumps(ours), flush=True)
-                        if not task.startswith("boost") and rows <= args.smartcore_rows:
+                        if not task.startswith(("boost", "refit_")) and rows <= args.smartcore_rows:
                             predicts = "predict_" if task.startswith("predict_") else ""
                             named = f"{predicts}smartcore_{task.removeprefix('predict_')}"
                             theirs = {**run_ours(args.binary, folder, named, rows, threads, seed), "peer": "smartcore", "task": task}
                             runs.setdefault("smartcore", []).append(theirs)
                             print(json.dumps(theirs), flush=True)
+                        if task.startswith("refit_"):
+                            cold = run_ours(args.binary, folder, task.removeprefix("refit_"), rows, threads, seed)
+                            runs.setdefault("cold fit", []).append({**cold, "peer": "cold fit", "task": task})
+                            print(json.dumps(runs["cold fit"][-1]), flush=True)
+                            continue
                         for name, model in peers(task, seed, threads):
                             theirs = run_peer(name, model, task, wide, y, rows, threads)
                             runs.setdefault(name, []).append(theirs)
