@@ -55,7 +55,9 @@ async fn a_full_disk_names_the_file_and_leaves_the_former_table() {
             ),
         );
         orders(&shop, 1, 50_000);
-        let Some(output) = run_within(&shop, 64) else {
+        // The header of a CSV file is on its way to the disk before the first row.
+        let blocks = if format == "csv" { 0 } else { 64 };
+        let Some(output) = run_within(&shop, blocks) else {
             eprintln!(
                 "skipped: a_full_disk_names_the_file_and_leaves_the_former_table: no limit on files here"
             );

@@ -291,11 +291,15 @@ impl FileWriter {
             failure: failure.clone(),
         };
         let encoder = match format {
-            TableFormat::Parquet => Encoder::Parquet(Box::new(ParquetFile::create(out, schema)?)),
+            TableFormat::Parquet => {
+                let file = ParquetFile::create(out, schema).map_err(|e| failure.explain(&path, &e))?;
+                Encoder::Parquet(Box::new(file))
+            }
             TableFormat::Csv => {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
                 // The header is there also where no row is.
-                writer.write(&RecordBatch::new_empty(schema.clone()))?;
+                let header = RecordBatch::new_empty(schema.clone());
+                writer.write(&header).map_err(|e| failure.explain(&path, &e))?;
                 Encoder::Csv(Box::new(writer))
             }
             TableFormat::Json => Encoder::Json(Box::new(LineDelimitedWriter::new(out))),

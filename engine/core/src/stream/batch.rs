@@ -187,13 +187,14 @@ impl Driver {
         if !learned.centres.is_empty() {
             system.push(("centres", tables::centres(&job.name, batch_id, &learned.centres)?));
         }
-        durations.learn = Some(ms(started));
-        system.push(("batches", tables::batches(&job.name, batch_id, &plan.now, commit.counts, &durations)?));
-        for file in
-            at_once(&system, |(table, rows)| stage_system(lake, &job.schema_name, table, batch_id, rows))
-        {
+        let stage =
+            |(table, rows): &(&str, RecordBatch)| stage_system(lake, &job.schema_name, table, batch_id, rows);
+        for file in at_once(&system, stage) {
             added.push(file?);
         }
+        durations.learn = Some(ms(started));
+        let batches = tables::batches(&job.name, batch_id, &plan.now, commit.counts, &durations)?;
+        added.push(stage(&("batches", batches))?);
         self.crash(batch_id, CrashPoint::Train)?;
         let record = Learn {
             format: FORMAT,

@@ -21,8 +21,8 @@ use datafusion::physical_plan::{
 use super::csv::{BATCH_ROWS, Columns};
 use super::{Input, Progress, external, forms};
 
-/// Bytes that a reading thread may be ahead, about; it is 4 to 16 batches. Joins take in one hashed file after the other:
-/// the others are read meanwhile.
+/// Bytes that the reading threads of an input may be ahead, about; it is 4 to 16 batches a file. Joins take in one hashed
+/// file after the other: the others are read meanwhile.
 const AHEAD_BYTES: usize = 8 << 20;
 /// Bytes of a cell, about.
 const CELL_BYTES: usize = 12;
@@ -128,7 +128,8 @@ impl ExecutionPlan for InputScan {
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batch_bytes = BATCH_ROWS * CELL_BYTES * self.projection.len().max(1);
-        let ahead = (AHEAD_BYTES / batch_bytes).clamp(4, 16);
+        // All files of an input are read at once.
+        let ahead = (AHEAD_BYTES / batch_bytes / self.input.files.len().max(1)).clamp(4, 16);
         let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), ahead);
         let (input, progress, projection, schema, sender) = (
             self.input.clone(),
