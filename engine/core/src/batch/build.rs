@@ -10,7 +10,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 
 use super::graph::Reads;
 use super::input::{EXPANSION, Input, Progress, version_table};
@@ -38,6 +38,8 @@ pub(super) struct Builder {
     pub runtime: Arc<RuntimeEnv>,
     /// What the runtime has of memory.
     pub memory_limit_bytes: Option<u64>,
+    /// Held by each build, and by one that has the memory to itself as a writer.
+    pub turns: RwLock<()>,
 }
 
 impl Builder {
@@ -77,7 +79,7 @@ impl Builder {
         if let Joins::Sorted = joins {
             // The fewest that DataFusion joins so: what there is of memory is divided among partitions.
             // Smaller batches let a sort go on with less.
-            config = config.with_target_partitions(2).with_batch_size(2_048);
+            config = config.with_target_partitions(2).with_batch_size(512);
             config.options_mut().optimizer.prefer_hash_join = false;
         }
         if let Some(limit) = self.memory_limit_bytes {
@@ -119,8 +121,8 @@ impl Builder {
         })
     }
 
-    /// Runs a table's SELECT into an empty folder. Where the memory limit does not suffice for joins by hashing, it is
-    /// planned again with joins of sorted rows, which spill.
+    /// Runs a table's SELECT into an empty folder. Where the memory limit does not suffice for joins by hashing, or for all
+    /// tables that are built at the time, it is planned again with joins of sorted rows, which spill, and built alone.
     ///
     /// # Errors
     /// User: the SQL; Data: a row that cannot be read; Storage: the files; Memory: the limit is too small.
@@ -134,11 +136,15 @@ impl Builder {
         let bytes = reads.inputs.iter().filter_map(|at| self.inputs[*at].as_ref()).map(|input| input.bytes());
         progress.total_bytes.store(bytes.sum(), Ordering::Relaxed);
         let place = || table.file.path.clone();
+        let turn = self.turns.read().await;
         let first = self.attempt(table, reads, progress, folder.clone(), Joins::Hashed).await;
+        drop(turn);
         let result = match first {
             Err(error) if error.kind() == ErrorKind::Memory => {
                 tracing::info!("{}: {error}; planned again with joins of sorted rows", table.file.path);
                 progress.reset();
+                // What others hold cannot be spilled by this one.
+                let _alone = self.turns.write().await;
                 self.attempt(table, reads, progress, folder, Joins::Sorted).await
             }
             other => other,

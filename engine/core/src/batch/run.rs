@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use chrono::Utc;
 use serde::Serialize;
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use super::audit::{self, Audit, AuditReport, audits};
@@ -163,6 +164,7 @@ pub async fn run(
             inputs,
             runtime,
             memory_limit_bytes,
+            turns: RwLock::new(()),
         }),
         versions: Arc::new(versions),
         graph,

@@ -19,9 +19,6 @@ use crate::batch::output::NULL_VALUE;
 use crate::error::{Error, Result};
 use crate::project::OnError;
 
-/// Rows of a batch, as DataFusion has them.
-pub(super) const BATCH_ROWS: usize = 8_192;
-
 /// The headings of a file. One without a name is called by its place, `_1` the first.
 pub(super) fn header(file: &InputFile, encoding: &'static Encoding) -> Result<Vec<String>> {
     let mut opened = bytes::open(&file.path, encoding, Arc::default())?;
@@ -44,6 +41,8 @@ pub(super) struct Columns<'a> {
     file: &'a InputFile,
     projection: &'a [usize],
     schema: SchemaRef,
+    /// Rows of a batch: those of the session, which has fewer where there is little memory.
+    batch_rows: usize,
 }
 
 impl<'a> Columns<'a> {
@@ -52,8 +51,13 @@ impl<'a> Columns<'a> {
         file: &'a InputFile,
         projection: &'a [usize],
         schema: SchemaRef,
+        batch_rows: usize,
     ) -> Self {
-        Columns { input, file, projection, schema }
+        Columns { input, file, projection, schema, batch_rows }
+    }
+
+    pub(super) fn batch_rows(&self) -> usize {
+        self.batch_rows
     }
 
     pub(super) fn path(&self) -> &std::path::Path {
@@ -184,7 +188,7 @@ fn fast(
     let typed = columns.typed().map_err(Refused::Other)?;
     parsed.extend(typed.into_iter().filter(|at| !wanted.contains(at)));
     let mut decoder = ReaderBuilder::new(columns.file_schema())
-        .with_batch_size(BATCH_ROWS)
+        .with_batch_size(columns.batch_rows)
         .with_delimiter(delimiter)
         .with_projection(parsed)
         .build_decoder();

@@ -12,7 +12,7 @@ use arrow::json::ReaderBuilder;
 use arrow::json::reader::infer_json_schema;
 use encoding_rs::Encoding;
 
-use super::csv::{BATCH_ROWS, Columns};
+use super::csv::Columns;
 use super::{DeadLetter, InputFile, Progress, bytes};
 use crate::error::{Error, Result};
 use crate::project::InputConfig;
@@ -76,7 +76,7 @@ pub(super) fn read(
 ) -> Result<bool> {
     let schema = columns.own_schema();
     let mut opened = bytes::open(columns.path(), columns.encoding(), progress.bytes.clone())?;
-    let mut decoder = decoder(&schema)?;
+    let mut decoder = decoder(&schema, columns.batch_rows())?;
     loop {
         let text = match opened.text.fill_buf() {
             Ok(text) => text,
@@ -102,8 +102,8 @@ pub(super) fn read(
     }
 }
 
-fn decoder(schema: &SchemaRef) -> Result<arrow::json::reader::Decoder> {
-    Ok(ReaderBuilder::new(schema.clone()).with_batch_size(BATCH_ROWS).build_decoder()?)
+fn decoder(schema: &SchemaRef, batch_rows: usize) -> Result<arrow::json::reader::Decoder> {
+    Ok(ReaderBuilder::new(schema.clone()).with_batch_size(batch_rows).build_decoder()?)
 }
 
 fn give(
@@ -173,7 +173,7 @@ fn by_line(
                 }
             }
         }
-        if good.len() == BATCH_ROWS || (read == 0 && !good.is_empty()) {
+        if good.len() == columns.batch_rows() || (read == 0 && !good.is_empty()) {
             let batch = arrow::compute::concat_batches(&schema, &good)?;
             good.clear();
             if !give(columns, progress, rows, &batch, Some(&std::mem::take(&mut numbers)), send)? {
@@ -192,7 +192,8 @@ fn one(schema: &SchemaRef, line: &[u8]) -> std::result::Result<RecordBatch, Stri
         let text = e.to_string();
         text.strip_prefix("Json error: ").map(String::from).unwrap_or(text)
     };
-    let mut decoder = decoder(schema).map_err(|e| e.to_string())?;
+    // Room for a second, which a line is not to have.
+    let mut decoder = decoder(schema, 2).map_err(|e| e.to_string())?;
     decoder.decode(line).map_err(text)?;
     match decoder.flush().map_err(text)? {
         Some(batch) if batch.num_rows() == 1 => Ok(batch),

@@ -344,7 +344,7 @@ impl Input {
         let is_text = |file: &&InputFile| matches!(file.format, InputFormat::Csv | InputFormat::Tsv);
         let files = self.files.iter().filter(|_| self.config.forms.is_none()).filter(is_text);
         files.into_iter().find_map(|file| {
-            strict::find_cell(&csv::Columns::new(self, file, &[], self.schema.clone()), cell)
+            strict::find_cell(&csv::Columns::new(self, file, &[], self.schema.clone(), 1), cell)
         })
     }
 

@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::csv::{BATCH_ROWS, Columns};
+use super::csv::Columns;
 use super::{InputFile, Progress};
 use crate::error::{Context, Error, Result, io_error};
 use crate::project::InputConfig;
@@ -52,7 +52,8 @@ pub(super) fn read(
     let mask = ProjectionMask::roots(builder.parquet_schema(), columns.of_file()?);
     let total = builder.metadata().file_metadata().num_rows().max(1);
     let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
-    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().context_with(place)?;
+    let builder = builder.with_projection(mask).with_batch_size(columns.batch_rows());
+    let reader = builder.build().context_with(place)?;
     for batch in reader {
         let batch = batch.context_with(place)?;
         let cells = own.fields().iter().map(|field| -> Result<ArrayRef> {

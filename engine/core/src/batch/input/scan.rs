@@ -18,7 +18,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 
-use super::csv::{BATCH_ROWS, Columns};
+use super::csv::Columns;
 use super::{Input, Progress, external, forms};
 
 /// Bytes that the reading threads of an input may be ahead, about; it is 4 to 16 batches a file. Joins take in one hashed
@@ -126,8 +126,9 @@ impl ExecutionPlan for InputScan {
         Ok(self)
     }
 
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batch_bytes = BATCH_ROWS * CELL_BYTES * self.projection.len().max(1);
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let batch_rows = context.session_config().batch_size();
+        let batch_bytes = batch_rows * CELL_BYTES * self.projection.len().max(1);
         // All files of an input are read at once.
         let ahead = (AHEAD_BYTES / batch_bytes / self.input.files.len().max(1)).clamp(4, 16);
         let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), ahead);
@@ -146,7 +147,7 @@ impl ExecutionPlan for InputScan {
         }
         stream.spawn_blocking(move || {
             let Some(file) = input.files.get(partition) else { return Ok(()) };
-            let columns = Columns::new(&input, file, &projection, schema);
+            let columns = Columns::new(&input, file, &projection, schema, batch_rows);
             let mut send = |batch| sender.blocking_send(Ok(batch)).is_ok();
             file.read(&input.config, &columns, &progress, &mut send).map_err(external)
         });
