@@ -53,7 +53,8 @@ pub(crate) struct DescribeArgs {
 /// A size in bytes: `512MB` is 512 million, `2GiB` is 2 * 2^30.
 fn size_bytes(text: &str) -> Result<u64, String> {
     match text.trim().parse::<ByteSize>() {
-        Ok(ByteSize(bytes)) if bytes > 0 => Ok(bytes),
+        // What is past the most that fits is taken for that by the library.
+        Ok(ByteSize(bytes)) if bytes > 0 && bytes < u64::MAX => Ok(bytes),
         _ => Err(format!("`{text}` is no size, such as 512MB or 2GiB")),
     }
 }
@@ -68,7 +69,7 @@ mod tests {
         assert_eq!(size_bytes("2 GiB"), Ok(2 << 30));
         assert_eq!(size_bytes("64m"), Ok(64_000_000));
         assert_eq!(size_bytes("1.5GB"), Ok(1_500_000_000));
-        for wrong in ["", "MB", "0", "-1MB", "12 parsecs"] {
+        for wrong in ["", "MB", "0", "-1MB", "12 parsecs", "99999999999999999999GB"] {
             assert!(size_bytes(wrong).is_err(), "{wrong}");
         }
     }
