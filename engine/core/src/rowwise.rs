@@ -38,7 +38,7 @@ use crate::error::{Error, Result};
 
 /// A checked row-wise SELECT, ready to run on batch after batch.
 pub struct RowSql {
-    sql: String,
+    plan: LogicalPlan,
     input: SchemaRef,
     output: SchemaRef,
     carried: Vec<String>,
@@ -99,13 +99,13 @@ impl RowSql {
         check(&plan)?;
         let fields = plan.schema().fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>();
         Ok(RowSql {
-            sql,
+            asks_the_time: asks_the_time(&plan)?,
+            plan,
             input,
             output: Arc::new(Schema::new(fields)),
             carried,
             context,
             rows,
-            asks_the_time: asks_the_time(&plan)?,
             planned: tokio::sync::Mutex::new(None),
         })
     }
@@ -189,8 +189,7 @@ impl RowSql {
             None => {
                 let mut state = self.context.state();
                 state.execution_props_mut().query_execution_start_time = Some(now);
-                let plan = state.create_logical_plan(&self.sql).await?;
-                state.create_physical_plan(&plan).await?
+                state.create_physical_plan(&self.plan).await?
             }
         };
         self.rows.set(Some(RecordBatch::try_new(self.input.clone(), batch.columns().to_vec())?));

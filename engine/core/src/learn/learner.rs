@@ -10,12 +10,12 @@ use chrono::{DateTime, Utc};
 use tidemill_ml::KeptCounts;
 
 use super::history::{History, HistoryKey};
-use super::model::{Centre, Model};
+use super::model::{Centre, Model, stage_model};
 use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Result};
-use crate::lake::{Lake, batch_file_name};
+use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::table::publish::{at_once, stage};
+use crate::table::publish::at_once;
 use crate::table::read::read_bytes;
 
 /// The models of a job with all that they learn from.
@@ -221,8 +221,7 @@ impl Learner {
         let each: Vec<_> = specs.iter().map(|spec| &spec.config.name).zip(steps).collect();
         at_once(&each, |(name, step)| {
             let Some(model) = &step.model else { return Ok(None) };
-            let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
-            stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0).map(Some)
+            stage_model(lake, &self.schema_name, name, batch_id, &model.to_bytes()?).map(Some)
         })
     }
 }

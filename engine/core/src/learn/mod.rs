@@ -24,4 +24,4 @@ pub(crate) use learner::Learned;
 pub use learner::Learner;
 pub use model::Centre;
 pub(crate) use state_clusters::StateClusters;
-pub(crate) use state_learner::{StateFeatures, StateLearner};
+pub(crate) use state_learner::{FeatureRows, StateFeatures, StateLearner};

@@ -3,9 +3,11 @@
 use tidemill_ml::{BinaryMetrics, Classifier, KMeans, KeptCounts, TrainingRows};
 
 use super::history::History;
-use crate::checkpoint::Scores;
+use crate::checkpoint::{FileEntry, Scores};
 use crate::error::Result;
+use crate::lake::{Lake, batch_file_name};
 use crate::project::{AlgorithmName, Training};
+use crate::table::publish::stage;
 
 /// A trained model.
 pub(super) enum Model {
@@ -26,6 +28,21 @@ pub struct Centre {
     pub feature: String,
     /// The coordinate.
     pub value: f64,
+}
+
+/// Stages the file of a model that a batch trained.
+///
+/// # Errors
+/// Storage.
+pub(super) fn stage_model(
+    lake: &Lake,
+    schema_name: &str,
+    name: &str,
+    batch_id: u64,
+    content: &[u8],
+) -> Result<FileEntry> {
+    let path = format!("{schema_name}/_models/{name}/{}", batch_file_name(batch_id, "model"));
+    stage(lake, &format!("model:{name}"), &path, content, 0)
 }
 
 impl Model {

@@ -22,15 +22,16 @@ use tidemill_ml::FeatureTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::learner::Learned;
+use super::model::stage_model;
 use super::sample::{draw, seed_of};
 use super::state_clusters::StateClusters;
 use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Error, Result};
-use crate::lake::{Lake, batch_file_name};
+use crate::lake::Lake;
 use crate::project::{ModelSpec, StateSpec, Turn};
 use crate::rowwise::{RowSql, with_columns};
 use crate::state::KeyedState;
-use crate::table::publish::{at_once, stage};
+use crate::table::publish::at_once;
 use crate::table::read::read_bytes;
 
 /// Keys of the state that are learned from with those of the batch, and as many others that models are scored on.
@@ -248,8 +249,7 @@ impl StateLearner {
         let each: Vec<_> = specs.iter().map(|spec| &spec.config.name).zip(&steps).collect();
         let staged = at_once(&each, |(name, step)| {
             let Some(model) = &step.model else { return Ok(None) };
-            let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
-            stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0).map(Some)
+            stage_model(lake, &self.schema_name, name, batch_id, &model.to_bytes()?).map(Some)
         });
         for ((spec, step), file) in specs.iter().zip(steps).zip(staged) {
             let outcome = self.take_up(batch_id, spec, step, file?, &mut learned);

@@ -11,13 +11,11 @@ use arrow::array::{ArrayRef, AsArray, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
-use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
 
 use tidemill_ml::{
-    ClusterStream, ClusterStreamParams, ClusterSweep, FeatureTable, KMeansParams, SilhouetteRows,
-    StreamLearner,
+    ClusterStream, ClusterStreamParams, ClusterSweep, KMeansParams, SilhouetteRows, StreamLearner,
 };
 
 use super::catalog::Scope;
@@ -25,7 +23,7 @@ use crate::checkpoint::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
-use crate::learn::{StateClusters, StateFeatures, tables};
+use crate::learn::{FeatureRows, StateClusters, StateFeatures, tables};
 use crate::project::{ModelSpec, StateSpec, parse_schema};
 use crate::rowwise::RowSql;
 use crate::state::KeyedState;
@@ -120,8 +118,20 @@ impl StateView {
         let key = cast(column(&selected, &self.spec.config.key)?, &DataType::Utf8)?;
         let mut fields: Vec<Field> = selected.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
         let mut columns = selected.columns().to_vec();
+        // Models that share their features are given them once.
+        let mut features: HashMap<&str, FeatureRows> = HashMap::new();
         for model in &self.plan.models {
-            let clusters = self.clusters(lake, model, &keys, now).await?;
+            let mut clusters = HashMap::new();
+            if let Some((newest, _)) = self.newest(lake, model)? {
+                let sql = model.features_sql.as_str();
+                if !features.contains_key(sql) {
+                    features.insert(sql, self.features(model).await?);
+                }
+                if let Some(rows) = features.get(sql) {
+                    let pairs = rows.keys.iter().zip(newest.assign(&rows.table)?);
+                    clusters.extend(pairs.filter_map(|(key, cluster)| Some((key?, cluster?))));
+                }
+            }
             let of_rows = key.as_string::<i32>().iter().map(|key| clusters.get(key?).copied());
             fields.push(Field::new(format!("cluster_{}", model.config.name), DataType::UInt32, true));
             columns.push(Arc::new(of_rows.collect::<UInt32Array>()));
@@ -129,13 +139,14 @@ impl StateView {
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 
-    /// The features of some keys for a model, as it learns from them.
+    /// The features of all keys for a model, as it learns from them.
     ///
     /// # Errors
     /// User or Data: the features SELECT.
-    async fn features(&self, model: &ModelSpec, keys: &[u32]) -> Result<FeatureTable> {
+    async fn features(&self, model: &ModelSpec) -> Result<FeatureRows> {
+        let keys: Vec<u32> = (0u32..).take(self.state.len()).collect();
         let features = StateFeatures::new(&self.spec, model, &self.state).await?;
-        Ok(features.of(&self.state, keys, stream::parse_now(&self.plan)?).await?.table)
+        features.of(&self.state, &keys, stream::parse_now(&self.plan)?).await
     }
 
     /// K-means of each number of clusters on the features of all keys, capped and standardised by all of them.
@@ -143,8 +154,7 @@ impl StateView {
     /// # Errors
     /// User: a model that learns from no state; Data: too few keys.
     pub async fn sweep(&self, model: &ModelSpec, clusters: RangeInclusive<u32>) -> Result<ClusterSweep> {
-        let keys: Vec<u32> = (0u32..).take(self.state.len()).collect();
-        let rows = self.features(model, &keys).await?;
+        let rows = self.features(model).await?.table;
         let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
         let outliers = model.config.state_training()?.params.outliers;
         let kmeans = KMeansParams { clusters: *clusters.start(), ..KMeansParams::default() };
@@ -164,11 +174,10 @@ impl StateView {
     /// # Errors
     /// User or Data: the features SELECT; Storage or Corrupt: the model file.
     pub async fn exact_metrics(&self, lake: &Lake, job: &str, model: &ModelSpec) -> Result<RecordBatch> {
-        let keys: Vec<u32> = (0u32..).take(self.state.len()).collect();
         let name = model.config.name.clone();
         let mut scored = Vec::new();
         if let Some((clusters, version)) = self.newest(lake, model)? {
-            let rows = self.features(model, &keys).await?;
+            let rows = self.features(model).await?.table;
             let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
             let scores = tokio::task::block_in_place(|| clusters.score(&rows, &all, model.config.seed));
             scored.extend(scores.map(|scores| (name, version, scores)));
@@ -185,23 +194,6 @@ impl StateView {
         let clusters = StateClusters::from_bytes(&read_bytes(lake, file)?)
             .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
         Ok(Some((clusters, outcome.version)))
-    }
-
-    /// The cluster of each key that has one.
-    async fn clusters(
-        &self,
-        lake: &Lake,
-        model: &ModelSpec,
-        keys: &[u32],
-        now: DateTime<Utc>,
-    ) -> Result<HashMap<String, u32>> {
-        let Some((clusters, _)) = self.newest(lake, model)? else { return Ok(HashMap::new()) };
-        let features = StateFeatures::new(&self.spec, model, &self.state).await?;
-        let found = features.of(&self.state, keys, now).await?;
-        let assigned = clusters.assign(&found.table)?;
-        let pairs =
-            found.keys.iter().zip(assigned).filter_map(|(key, cluster)| Some((key?.to_owned(), cluster?)));
-        Ok(pairs.collect())
     }
 }
 
