@@ -74,34 +74,54 @@ pub(crate) async fn read(
         };
         return Err(Error::user(format!("there is no metric `{metric}`")).hint(hint));
     }
+    Ok(read_all(session, lake, job, &[metric], evaluation).await?.swap_remove(0))
+}
+
+/// The lines of each of these columns of `system.metrics`, which is read once: it has a file a batch.
+///
+/// # Errors
+/// User: there is no such column; Storage or Corrupt.
+pub(crate) async fn read_all(
+    session: &SessionContext,
+    lake: &Lake,
+    job: &str,
+    metrics: &[&str],
+    evaluation: Option<Evaluation>,
+) -> Result<Vec<Vec<Series>>, Error> {
     let of_evaluation = evaluation
         .map(|evaluation| format!(" AND evaluation = {}", quoted(evaluation.as_str())))
         .unwrap_or_default();
+    let columns: String = metrics.iter().map(|metric| format!(", \"{metric}\"")).collect();
     let statement = format!(
-        "SELECT model, evaluation, batch_id, \"{metric}\" FROM system.metrics WHERE job = {}{of_evaluation} \
+        "SELECT model, evaluation, batch_id{columns} FROM system.metrics WHERE job = {}{of_evaluation} \
          ORDER BY model, evaluation, batch_id",
         quoted(job)
     );
-    let mut found: Vec<Series> = Vec::new();
+    let mut found: Vec<Vec<Series>> = vec![Vec::new(); metrics.len()];
     for batch in sql::query(session, lake, &statement).await? {
         let texts =
             |column: usize| arrow::compute::cast(batch.column(column), &arrow::datatypes::DataType::Utf8);
         let (models, evaluations) = (texts(0)?, texts(1)?);
         let (models, evaluations) = (models.as_string::<i32>(), evaluations.as_string::<i32>());
         let batches = batch.column(2).as_primitive::<UInt64Type>();
-        let values = batch.column(3).as_primitive::<Float64Type>();
-        for row in 0..batch.num_rows() {
-            let (model, evaluation) = (models.value(row), evaluations.value(row));
-            if found.last().is_none_or(|s| s.model != model || s.evaluation != evaluation) {
-                let (model, evaluation) = (model.to_owned(), evaluation.to_owned());
-                found.push(Series { model, evaluation, points: Vec::new() });
-            }
-            if let Some(series) = found.last_mut() {
-                series.points.push((batches.value(row), values.is_valid(row).then(|| values.value(row))));
+        for (found, column) in found.iter_mut().zip(&batch.columns()[3..]) {
+            let values = column.as_primitive::<Float64Type>();
+            for row in 0..batch.num_rows() {
+                let (model, evaluation) = (models.value(row), evaluations.value(row));
+                if found.last().is_none_or(|s| s.model != model || s.evaluation != evaluation) {
+                    let (model, evaluation) = (model.to_owned(), evaluation.to_owned());
+                    found.push(Series { model, evaluation, points: Vec::new() });
+                }
+                if let Some(series) = found.last_mut() {
+                    let value = values.is_valid(row).then(|| values.value(row));
+                    series.points.push((batches.value(row), value));
+                }
             }
         }
     }
-    found.retain(|series| series.points.iter().any(|(_, value)| value.is_some()));
+    for found in &mut found {
+        found.retain(|series| series.points.iter().any(|(_, value)| value.is_some()));
+    }
     Ok(found)
 }
 

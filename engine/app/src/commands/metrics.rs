@@ -114,8 +114,8 @@ async fn two_models(
             .hint("for one model of two lakes: --compare-lake DIR --model NAME"));
     }
     let mut pairs = Vec::new();
-    for metric in compare::METRICS {
-        let all = series::read(session, lake, &args.job, metric, Some(evaluation)).await?;
+    let found = series::read_all(session, lake, &args.job, &compare::METRICS, Some(evaluation)).await?;
+    for (metric, all) in compare::METRICS.into_iter().zip(found) {
         let of = |name: &str| all.iter().find(|s| s.model == name).map_or(Vec::new(), |s| s.points.clone());
         let (mut first, second) = (of(first), of(second));
         only_last(&mut first, args.last);
@@ -140,9 +140,10 @@ async fn two_lakes(
     let other_session = sql::open_session(other).await?;
     let evaluation = Some(evaluation);
     let mut pairs = Vec::new();
-    for metric in compare::METRICS {
-        let theirs = series::read(&other_session, other, &args.job, metric, evaluation).await?;
-        for ours in series::read(session, lake, &args.job, metric, evaluation).await? {
+    let ours = series::read_all(session, lake, &args.job, &compare::METRICS, evaluation).await?;
+    let theirs = series::read_all(&other_session, other, &args.job, &compare::METRICS, evaluation).await?;
+    for (metric, (ours, theirs)) in compare::METRICS.into_iter().zip(ours.into_iter().zip(theirs)) {
+        for ours in ours {
             let model = ours.model.as_str();
             if args.model.as_deref().is_some_and(|only| only != model) {
                 continue;

@@ -300,8 +300,8 @@ pub(crate) fn better<C>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::cell::{ClassScale, Count, Draw, Unweighted};
-    use super::super::split::Noise;
+    use super::super::cell::{Count, Draw, Unweighted};
+    use super::super::split::tests::search;
     use super::super::tree::{Node, Tree};
     use super::*;
 
@@ -317,20 +317,6 @@ mod tests {
             found.entry(at).or_insert((depth, 0)).1 += 1;
         }
         found.into_values().collect()
-    }
-
-    fn search(min_rows: u32) -> Search<Count> {
-        let scale = ClassScale { negative: 1.0, positive: 1.0 };
-        Search {
-            scale,
-            min_rows,
-            min_weight: 0.0,
-            l2: 0.0,
-            smoothing: 30.0,
-            noise: Noise::Label,
-            price: 1.0,
-            min_category: 0,
-        }
     }
 
     #[test]

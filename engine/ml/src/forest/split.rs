@@ -8,9 +8,9 @@
 //! more the more they are: where the label does not depend on the category, k categories gain (k - 1)·v on average, v
 //! being the variance of a row over its weight ([`Noise`]). So a cut of k categories is worth its gain less (k - 2)·v, or a
 //! share of it ([`Search::price`]): two are a yes or no, which has no choice of order. Categories of few rows may be kept
-//! out of the order ([`Search::min_category`]): together they are then one more, that goes to either side. Missing values of a numeric feature go to the side where they gain
-//! more, a missing category is one more category. Equal gains keep the first split found, so the choice is the same
-//! everywhere.
+//! out of the order ([`Search::min_category`]): together they are then one more, that goes to either side. Missing values
+//! of a numeric feature go to the side where they gain more, a missing category is one more category. Equal gains keep the
+//! first split found, so the choice is the same everywhere.
 
 use super::cell::{Cell, Sums};
 use crate::encode::bins::{BINS, MISSING_BIN};
@@ -217,7 +217,7 @@ impl<C: Cell> Search<C> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::cell::{ClassScale, Count};
     use super::*;
 
@@ -231,7 +231,8 @@ mod tests {
         (cells, node)
     }
 
-    fn search(min_rows: u32) -> Search<Count> {
+    /// As for a tree of two classes that weigh alike.
+    pub(in crate::forest) fn search(min_rows: u32) -> Search<Count> {
         let scale = ClassScale { negative: 1.0, positive: 1.0 };
         Search {
             scale,
