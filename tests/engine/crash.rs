@@ -59,6 +59,41 @@ async fn a_crash_after_any_step_of_any_batch_changes_nothing() {
     }
 }
 
+/// Boosting and deep forests go on from the model before: after a crash that is the one in its file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_models_that_go_on_changes_nothing() {
+    const FIRST: u64 = 24_000;
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 2).await;
+    let messages = crimes((FIRST + 4 * PER_BATCH) as usize, 3);
+    broker.send("crimes", 2, &messages[..FIRST as usize]);
+    let sets = [
+        ("models.forest.max_depth", "14"),
+        ("models.tree.algorithm", "gradient_boosting"),
+        ("models.tree.trees", "12"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let lake = |name: &str| Lake::new(folder.path().join(name));
+    // One large batch, so that the small ones after it are few rows more.
+    let first = job(&broker.address(), FIRST, &sets);
+    let crashes = [(2, CrashPoint::Commit), (2, CrashPoint::Train), (3, CrashPoint::Learn)];
+    let name = |(batch, point): &(u64, CrashPoint)| format!("{batch}-{point:?}");
+    for name in crashes.iter().map(name).chain(["untouched".to_owned()]) {
+        stream_all(&first, &lake(&name)).await.unwrap();
+    }
+    broker.send("crimes", 2, &messages[FIRST as usize..]);
+    let job = job(&broker.address(), PER_BATCH, &sets);
+    stream_all(&job, &lake("untouched")).await.unwrap();
+    let expected = Essence::of(&lake("untouched"));
+    assert_eq!(expected.batches(), 5);
+    for crash in crashes {
+        let lake = lake(&name(&crash));
+        stream_until_crash(&job, &lake, crash.0, crash.1).await;
+        stream_all(&job, &lake).await.unwrap();
+        Essence::of(&lake).assert_same(&expected, &name(&crash));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_or_a_checkpoint_alone_is_refused() {
     let broker = TestBroker::start().await;

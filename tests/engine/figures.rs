@@ -52,12 +52,7 @@ async fn accuracy_and_auc_hold_on_the_chicago_rows() {
     assert_eq!(positions(&lake).await, (ROWS, ROWS));
     assert_eq!(query(&lake, "SELECT count(*) FROM dead_letters").await[0][0], "0");
 
-    // Batches of 5,000: the last of 15 has 3,597 rows.
-    let scores = query(
-        &lake,
-        "SELECT model, accuracy, auc, rows FROM metrics WHERE batch_id = 14 AND evaluation = 'holdout' AND auc IS NOT NULL ORDER BY model",
-    )
-    .await;
+    let scores = holdout_of_the_last_batch(&lake).await;
     println!("{scores:?}");
     let bounds = match real.is_some() {
         true => [("forest", 0.880, 0.885), ("logistic", 0.885, 0.890), ("tree", 0.885, 0.885)],
@@ -71,4 +66,26 @@ async fn accuracy_and_auc_hold_on_the_chicago_rows() {
         let share = score[3].parse::<f64>().unwrap() / ROWS as f64;
         assert!((0.29..0.31).contains(&share), "held out {share}");
     }
+    // Trees that are many and deep, which take turns at being grown anew.
+    let deep = Lake::new(folder.path().join("deep"));
+    let sets = ["models.forest.trees=100", "models.forest.max_depth=10"];
+    let streamed = run(tidemill(deep.root())
+        .args(["stream", JOB, "--available-now", "--brokers", &broker.address()])
+        .args(sets.iter().flat_map(|set| ["--set", set])));
+    assert!(streamed.status.success(), "{}", texts(&streamed).1);
+    let scores = holdout_of_the_last_batch(&deep).await;
+    println!("{sets:?}: {:?}", scores[0]);
+    let (accuracy, auc) = if real.is_some() { (0.890, 0.893) } else { (0.80, 0.87) };
+    assert_eq!(scores[0][0], "forest");
+    assert!(scores[0][1].parse::<f64>().unwrap() >= accuracy, "accuracy {}", scores[0][1]);
+    assert!(scores[0][2].parse::<f64>().unwrap() >= auc, "AUC {}", scores[0][2]);
+}
+
+/// Model, accuracy, AUC and rows. Batches of 5,000: the last of 15 has 3,597 rows.
+async fn holdout_of_the_last_batch(lake: &Lake) -> Vec<Vec<String>> {
+    query(
+        lake,
+        "SELECT model, accuracy, auc, rows FROM metrics WHERE batch_id = 14 AND evaluation = 'holdout' AND auc IS NOT NULL ORDER BY model",
+    )
+    .await
 }

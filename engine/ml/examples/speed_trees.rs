@@ -49,16 +49,16 @@ impl Run<'_> {
         let fitted = algorithm(task.trim_start_matches("predict_").trim_start_matches("refit_"))?;
         let fit = || Classifier::fit(&fitted, self.table, self.labels, &rows, self.seed, None);
         let (model, wall, cpu) = if task.starts_with("refit_") {
-            // Bins and counts kept since a fit on 1 % fewer rows.
+            // The model, the bins and the counts of a fit on 1 % fewer rows.
             let (mut kept, mut counts) = (KeptBins::new(), KeptCounts::new());
-            let mut refit = |rows: &[u32]| {
+            let mut refit = |rows: &[u32], before: Option<&Classifier>| {
                 kept.extend(self.table, rows)?;
                 let training =
                     TrainingRows { bins: Some(&kept), ..TrainingRows::new(self.table, self.labels, rows) };
-                Classifier::refit(&fitted, &training, self.seed, None, &mut counts)
+                Classifier::refit(&fitted, &training, self.seed, before, &mut counts)
             };
-            refit(&rows[..rows.len() - rows.len() / 100])?;
-            let (model, wall, cpu) = timed(|| refit(&rows));
+            let before = refit(&rows[..rows.len() - rows.len() / 100], None)?;
+            let (model, wall, cpu) = timed(|| refit(&rows, Some(&before)));
             (model?, wall, cpu)
         } else if task.starts_with("predict_") {
             let model = fit()?;

@@ -94,7 +94,10 @@ impl Classifier {
     /// `labels` has one value a row of the table; `rows` are the training rows, strictly ascending. `seed` decides every
     /// random choice; the result does not depend on the number of threads. `warm_start` is the previous model: logistic
     /// regression begins at its weights if it has the same features, and counts only new rows if it learned from the first
-    /// ones of these with the same seed; anything else is ignored.
+    /// ones of these with the same seed. Where these are at most a tenth more and the bins still those, gradient boosting
+    /// keeps the first three quarters of its trees, and a forest whose trees are many or deep (so that their counts are not
+    /// [kept](Classifier::refit)) grows a quarter of them anew and counts all rows in the leaves of the others. Anything
+    /// else is ignored.
     ///
     /// # Errors
     ///
@@ -130,8 +133,8 @@ impl Classifier {
 
     /// The same model as [`fit_rows`](Classifier::fit_rows) makes, sooner where a forest or a decision tree was fitted so
     /// before, with the same `counts`, on the first of these rows. Give it the rows' kept bins, too: without them, with
-    /// weights, with target encoding, where a split tries a quarter of the features or fewer, and for other algorithms, it
-    /// is a plain fit, and counts that it cannot use are dropped.
+    /// weights, with target encoding, for forests that go on from `warm_start`, and for other algorithms, it is a plain
+    /// fit, and counts that it cannot use are dropped.
     ///
     /// # Errors
     ///
@@ -171,14 +174,14 @@ impl Classifier {
                 Err(Error::NotOfAlgorithm { algorithm: of, what: "weights of rows" })
             }
         };
+        let before = warm_start.filter(|c| c.check_features(table).is_ok()).map(|c| &c.model);
         let model = match algorithm {
             Algorithm::LogisticRegression(params) => {
                 without_weights()?;
-                let previous =
-                    warm_start.filter(|c| c.check_features(table).is_ok()).and_then(|c| match &c.model {
-                        Model::Logistic(model) => Some(model),
-                        _ => None,
-                    });
+                let previous = match before {
+                    Some(Model::Logistic(model)) => Some(model),
+                    _ => None,
+                };
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
             Algorithm::RandomForest(params) if params.backend == TreeBackend::Smartcore => {
@@ -189,9 +192,21 @@ impl Classifier {
                 without_weights()?;
                 Model::Reference(Reference::fit_tree(params, &training, seed)?)
             }
-            Algorithm::RandomForest(params) => Model::Forest(Forest::fit(params, &training, seed, counts)),
+            Algorithm::RandomForest(params) => {
+                let previous = match before {
+                    Some(Model::Forest(model)) => Some(model),
+                    _ => None,
+                };
+                Model::Forest(Forest::fit(params, &training, seed, counts, previous))
+            }
             Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed, counts)),
-            Algorithm::GradientBoosting(params) => Model::Boosted(Boosted::fit(params, &training, seed)),
+            Algorithm::GradientBoosting(params) => {
+                let previous = match before {
+                    Some(Model::Boosted(model)) => Some(model),
+                    _ => None,
+                };
+                Model::Boosted(Boosted::fit(params, &training, seed, previous))
+            }
             Algorithm::SgdClassifier(params) => {
                 without_weights()?;
                 Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?)

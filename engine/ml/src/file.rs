@@ -15,7 +15,7 @@ use crate::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const HEADER_BYTES: usize = 16;
 
 /// What a file holds.

@@ -50,6 +50,7 @@ mod logistic;
 mod metrics;
 pub mod preprocess;
 mod seed;
+mod seen;
 mod sgd;
 mod stream_stats;
 mod table;

@@ -287,7 +287,7 @@ fn a_file_of_another_kind_or_version_or_a_damaged_one_is_an_error() {
     assert_eq!(Classifier::from_bytes(&bytes).unwrap_err(), expected);
     let mut newer = bytes.clone();
     newer[8] += 1;
-    assert_eq!(KMeans::from_bytes(&newer).unwrap_err(), Error::OtherVersion { found: 3, supported: 2 });
+    assert_eq!(KMeans::from_bytes(&newer).unwrap_err(), Error::OtherVersion { found: 4, supported: 3 });
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);

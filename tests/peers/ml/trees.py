@@ -99,7 +99,7 @@ def main():
     parser.add_argument("--smartcore-rows", type=int, default=10000, help="most rows that smartcore gets; 0: none")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--tasks", default="forest_20x5,forest_root_20x5,forest_100x10,forest_root_100x10,tree_10,boost_100x31,predict_forest_100x10,refit_forest_20x5,refit_tree_10"
+        "--tasks", default="forest_20x5,forest_root_20x5,forest_100x10,forest_root_100x10,tree_10,boost_100x31,predict_forest_100x10,refit_forest_20x5,refit_forest_100x10,refit_tree_10,refit_boost_100x31"
     )
     args = parser.parse_args()
     table = []

@@ -8,6 +8,11 @@
 //! the sum of all fit into 32, the rest rounded up or down at random by row and tree, so that sums have no bias (Shi et al.
 //! 2022 do with two to five bits). Integer sums are the same in any order: a model is the same bytes for any number of
 //! threads, and a sibling's histogram is exact by subtraction.
+//!
+//! A fit after a few more rows goes on from the model before: it keeps the first three quarters of the trees and grows the
+//! others anew, from the log-odds that those give to all rows. The trees that are kept are grown anew, too, once the rows
+//! are a tenth more than those that they were grown from, or the bins are other ones. What is kept is in the model, so a
+//! fit that reads it back from its file makes the same bytes.
 
 use super::cell::{Cell, Moments, Source, Units};
 use super::leafwise::LeafwiseGrower;
@@ -15,9 +20,11 @@ use super::params::GradientBoostingParams;
 use super::prepare::Prepared;
 use super::split::{Noise, Search};
 use super::tree::Tree;
+use super::turns::{ANEW, is_recent};
 use super::{draw::Drawable, walk};
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
+use crate::seen::Seen;
 use crate::training::TrainingRows;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -47,6 +54,24 @@ pub(crate) struct Boosted {
     trees: Vec<Tree>,
     /// Share of each feature in the gain of all splits.
     gains: Vec<f64>,
+    /// Nothing where rows had weights of their own.
+    kept: Option<Kept>,
+}
+
+/// What the next fit keeps: the first [`kept_trees`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Kept {
+    params: GradientBoostingParams,
+    /// The rows that these trees were grown from.
+    seen: Seen,
+    /// By feature, what their splits gained.
+    gains: Vec<f64>,
+}
+
+/// Trees of a model that the next fit keeps.
+fn kept_trees(params: &GradientBoostingParams) -> usize {
+    let trees = params.trees as usize;
+    trees - trees.div_ceil(ANEW)
 }
 
 /// Gradient and hessian of a row as integers.
@@ -86,14 +111,14 @@ struct State {
 }
 
 impl State {
-    fn new(labels: Vec<bool>, weights: Vec<f64>, base: f64) -> State {
+    fn new(labels: Vec<bool>, weights: Vec<f64>, log_odds: Vec<f64>) -> State {
         let rows = labels.len();
         let largest = weights.iter().copied().fold(1.0, f64::max);
         // The hessian of a row is at most a quarter of its weight, and rounding adds at most one unit.
         let budget = f64::from(u32::MAX) - 1.0 - rows as f64;
         let hessian_units = (budget / (0.25 * rows as f64 + 1.0)).log2().floor().exp2();
         State {
-            log_odds: vec![base; rows],
+            log_odds,
             gradients: vec![Gradient::default(); rows],
             leaves: vec![0; rows],
             units: Units { sum: largest / GRADIENT_UNITS, weight: 1.0 / hessian_units },
@@ -130,27 +155,70 @@ impl State {
 }
 
 impl Boosted {
-    /// Fits on rows that the caller has checked.
-    pub(crate) fn fit(params: &GradientBoostingParams, training: &TrainingRows<'_>, seed: u64) -> Boosted {
+    /// Fits on rows that the caller has checked, going on from the model before if it learned from the first ones of them.
+    pub(crate) fn fit(
+        params: &GradientBoostingParams,
+        training: &TrainingRows<'_>,
+        seed: u64,
+        before: Option<&Boosted>,
+    ) -> Boosted {
         let prepared = Prepared::of(training, params.categories, seed).by_position(training);
         let Prepared { bins, binned, .. } = prepared;
+        let before = before.and_then(|before| before.kept_for(params, &bins, training, seed));
         let labels: Vec<bool> = training.rows.iter().map(|&row| training.labels[row as usize]).collect();
         let weights = weights(params, training, &labels);
-        let (positives, all) = labels.iter().enumerate().fold((0.0, 0.0), |(positives, all), (i, &label)| {
-            let weight = weights.get(i).copied().unwrap_or(1.0);
-            (if label { positives + weight } else { positives }, all + weight)
-        });
-        let base = (positives / (all - positives)).ln();
-        let mut state = State::new(labels, weights, if base.is_finite() { base } else { 0.0 });
-        let mut boosted =
-            Boosted { base: state.log_odds[0], trees: Vec::new(), gains: vec![0.0; binned.features], bins };
-        boosted.grow(params, &binned, &mut state, seed);
+        let (mut boosted, log_odds) = match before {
+            Some(before) => {
+                let mut log_odds = walk::sum(&before.trees, &binned);
+                log_odds.par_iter_mut().for_each(|sum| *sum += before.base);
+                (before, log_odds)
+            }
+            None => {
+                let base = base(&labels, &weights);
+                let (gains, rows) = (vec![0.0; binned.features], labels.len());
+                (Boosted { base, trees: Vec::new(), gains, bins, kept: None }, vec![base; rows])
+            }
+        };
+        let mut state = State::new(labels, weights, log_odds);
+        let kept_gains = boosted.grow(params, &binned, &mut state, seed);
+        if boosted.kept.is_none() && training.weights.is_none() {
+            let seen = Seen::of(training.table, training.labels, training.rows, seed);
+            boosted.kept = Some(Kept { params: params.clone(), seen, gains: kept_gains });
+        }
         let total: f64 = boosted.gains.iter().sum();
         boosted.gains.iter_mut().for_each(|gain| *gain = if total > 0.0 { *gain / total } else { 0.0 });
         boosted
     }
 
-    fn grow(&mut self, params: &GradientBoostingParams, binned: &BinnedRows, state: &mut State, seed: u64) {
+    /// The trees that a fit on these rows keeps, with what they gained; none if it keeps no tree of this model.
+    fn kept_for(
+        &self,
+        params: &GradientBoostingParams,
+        bins: &TableBins,
+        training: &TrainingRows<'_>,
+        seed: u64,
+    ) -> Option<Boosted> {
+        let TrainingRows { table, labels, rows, weights, .. } = *training;
+        let kept = self.kept.as_ref().filter(|kept| {
+            weights.is_none()
+                && kept_trees(params) > 0
+                && kept.params == *params
+                && self.bins == *bins
+                && is_recent(kept.seen.rows(), rows.len() as u64)
+                && kept.seen.begin(table, labels, rows, seed)
+        })?;
+        let trees = self.trees.iter().take(kept_trees(params)).cloned().collect();
+        Some(Boosted { trees, gains: kept.gains.clone(), ..self.clone() })
+    }
+
+    /// Grows the trees that are not there yet; gives what those gained that the next fit keeps.
+    fn grow(
+        &mut self,
+        params: &GradientBoostingParams,
+        binned: &BinnedRows,
+        state: &mut State,
+        seed: u64,
+    ) -> Vec<f64> {
         let rows = state.labels.len() as u32;
         let features = binned.features;
         let tried = ((features as f64 * params.max_features) as usize).clamp(1, features);
@@ -168,7 +236,11 @@ impl Boosted {
         let mut entries: Vec<u32> = (0..rows).collect();
         let mut spill = entries.clone();
         let mut values = vec![0.0];
-        for tree in 0..params.trees {
+        let mut kept_gains = None;
+        for tree in self.trees.len() as u32..params.trees {
+            if self.trees.len() == kept_trees(params) {
+                kept_gains = Some(self.gains.clone());
+            }
             let seed = derive(seed, u64::from(tree));
             // Rounding is no choice that a seed has: without sampled features all seeds give one model.
             let total = state.update(&values, u64::from(tree));
@@ -201,6 +273,7 @@ impl Boosted {
             }
             self.trees.push(tree);
         }
+        kept_gains.unwrap_or_else(|| self.gains.clone())
     }
 
     /// How features become bins.
@@ -239,7 +312,22 @@ impl Boosted {
             && self.gains.len() == features
             && self.gains.iter().all(|gain| (0.0..=1.0 + 1e-9).contains(gain))
             && self.trees.iter().all(|tree| tree.is_valid(features, f64::is_finite))
+            && self.kept.as_ref().is_none_or(|kept| {
+                kept.params.validate().is_ok()
+                    && kept.gains.len() == features
+                    && kept.gains.iter().all(|gain| (0.0..f64::INFINITY).contains(gain))
+            })
     }
+}
+
+/// The log-odds of the share of positives.
+fn base(labels: &[bool], weights: &[f64]) -> f64 {
+    let (positives, all) = labels.iter().enumerate().fold((0.0, 0.0), |(positives, all), (i, &label)| {
+        let weight = weights.get(i).copied().unwrap_or(1.0);
+        (if label { positives + weight } else { positives }, all + weight)
+    });
+    let base: f64 = (positives / (all - positives)).ln();
+    if base.is_finite() { base } else { 0.0 }
 }
 
 /// Weights of mean 1 by position, class weights included; none if all are the same.

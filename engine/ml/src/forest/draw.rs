@@ -3,6 +3,7 @@
 use super::cell::{ClassScale, Draw, Units};
 use super::params::ClassWeight;
 use crate::seed::derive;
+use std::ops::Range;
 
 /// P(X <= k) of a Poisson variable of mean 1 in units of 2⁻¹⁶, for k from 0: a draw of 7 is the largest, and the mean is
 /// 1 to four digits.
@@ -38,8 +39,22 @@ impl Drawable<'_> {
     /// seed only, not on how many others there are.
     pub(crate) fn bootstrap(&self, seed: u64) -> Vec<Draw> {
         let mut entries = vec![Draw::default(); self.rows.len()];
-        let (mut drawn, mut block, mut numbers) = (0, u32::MAX, 0);
-        for (position, &row) in self.rows.iter().enumerate() {
+        let mut drawn = 0;
+        // Written before it is known whether it is drawn: that is a coin toss that a branch would lose half of the time.
+        self.each_tossed(0..self.rows.len(), seed, |entry| {
+            entries[drawn] = entry;
+            drawn += usize::from(entry.draws() > 0);
+        });
+        entries.truncate(drawn);
+        // A handful of rows may draw none at all.
+        if entries.is_empty() { self.all() } else { entries }
+    }
+
+    /// Calls with what a bootstrap sample draws of the rows at these positions, also with those drawn no time.
+    pub(crate) fn each_tossed(&self, positions: Range<usize>, seed: u64, mut call: impl FnMut(Draw)) {
+        let (mut block, mut numbers) = (u32::MAX, 0);
+        for position in positions {
+            let row = self.rows[position];
             if row / 4 != block {
                 block = row / 4;
                 numbers = derive(seed, u64::from(block));
@@ -51,12 +66,17 @@ impl Drawable<'_> {
             if number >= POISSON[3] {
                 draws += draws_of(&POISSON[3..]);
             }
-            entries[drawn] = self.entry(position, draws);
-            drawn += usize::from(draws > 0);
+            call(self.entry(position, draws));
         }
-        entries.truncate(drawn);
-        // A handful of rows may draw none at all.
-        if entries.is_empty() { self.all() } else { entries }
+    }
+
+    /// Positions of the rows that are at `from` up to, not including, `to` of the bins.
+    pub(crate) fn between(&self, from: usize, to: usize) -> Range<usize> {
+        if !self.by_table_row {
+            return from..to;
+        }
+        let position = |at| self.rows.partition_point(|&row| (row as usize) < at);
+        position(from)..position(to)
     }
 
     /// Weight of a row of each class, of mean 1 over the rows.

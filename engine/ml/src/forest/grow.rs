@@ -3,7 +3,7 @@
 //! Every node has a seed of its own, derived from its parent's, so both sides of a split can grow at once and a tree does
 //! not depend on the number of threads.
 
-use super::cell::{Cell, Source};
+use super::cell::{Cell, Source, Sums};
 use super::histogram::Histogram;
 use super::kept::{Before, Children, KeptNode, KeptTree, Moved, Side, is_kept};
 use super::params::Growth;
@@ -99,10 +99,7 @@ impl<S: Source> Grower<'_, S> {
     /// The node and all below it.
     fn node(&self, bud: Bud<'_, S>, prior: f64) -> Node<S> {
         let Bud { entries, spill, cell, histogram, before, depth, seed } = bud;
-        let leaf = || {
-            let sums = cell.sums(&self.search.scale);
-            (Grown::Leaf((sums.sum + LEAF_SMOOTHING * prior) / (sums.weight + LEAF_SMOOTHING)), None)
-        };
+        let leaf = || (Grown::Leaf(leaf_value(cell.sums(&self.search.scale), prior)), None);
         if self.is_leaf(cell, depth) {
             return leaf();
         }
@@ -272,6 +269,11 @@ impl<S: Source> Grower<'_, S> {
         }
         best
     }
+}
+
+/// What a leaf of such sums says, where `prior` is the share of positives in all of its tree's rows.
+pub(crate) fn leaf_value(sums: Sums, prior: f64) -> f64 {
+    (sums.sum + LEAF_SMOOTHING * prior) / (sums.weight + LEAF_SMOOTHING)
 }
 
 /// Draws what stands at `i` among what is left.

@@ -22,6 +22,7 @@ mod prepare;
 mod smartcore;
 mod split;
 mod tree;
+mod turns;
 mod walk;
 
 pub use kept::KeptCounts;
@@ -32,7 +33,7 @@ pub use params::{
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
 use crate::training::TrainingRows;
-use cell::{Cell, ClassScale, Draw, Source, Unweighted, Weighted};
+use cell::{Cell, ClassScale, Draw, Source, Units, Unweighted, Weighted};
 use draw::{Drawable, integer_weights};
 use grow::Grower;
 use kept::{Counted, KeptTree, KeptTrees, Settings, is_kept, levels};
@@ -41,6 +42,7 @@ use prepare::Prepared;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use split::{Noise, Search};
+use turns::{Age, Turns, count_leaves, staying, takes_turns};
 
 pub(crate) use boost::Boosted;
 pub(crate) use draw::MAX_ROWS;
@@ -59,6 +61,8 @@ pub(crate) struct Forest {
     trees: Vec<Tree>,
     /// Share of each feature in the gain of all splits, mean of the trees.
     gains: Vec<f64>,
+    /// Where trees take turns at being grown anew.
+    turns: Option<Turns>,
 }
 
 /// What the trees of a fit share.
@@ -66,22 +70,32 @@ struct Fit<'a> {
     binned: &'a BinnedRows,
     numeric_bins: Vec<usize>,
     rows: Drawable<'a>,
+    classes: ClassScale,
     growth: Growth,
-    bootstrap: bool,
+    settings: Settings,
     parallel: bool,
 }
 
 impl Forest {
-    /// Fits on rows that the caller has checked.
+    /// Fits on rows that the caller has checked, going on from the model before where trees take turns.
     pub(crate) fn fit(
         params: &RandomForestParams,
         training: &TrainingRows<'_>,
         seed: u64,
         kept: Option<&mut KeptCounts>,
+        before: Option<&Forest>,
     ) -> Forest {
-        let (classes, categories) = (params.class_weight, params.categories);
+        let prepared = Prepared::of(training, params.categories, seed);
         let settings = Settings { seed, bootstraps: Some(params.trees) };
-        Forest::fit_trees(params.growth(), classes, categories, training, settings, kept)
+        let fit = Fit::of(&prepared, training, params.growth(), params.class_weight, settings);
+        if training.weights.is_none() && takes_turns(params, prepared.bins.0.len(), training.rows.len()) {
+            kept.and_then(|kept| kept.used_if(false));
+            let (trees, ages) = fit.in_turns(staying(before, params, &prepared.bins, training, seed));
+            let turns = Turns::of(params, training, seed, ages);
+            return Forest { turns: Some(turns), ..Forest::of(prepared.bins, trees) };
+        }
+        let trees = fit.all(training, &prepared, kept);
+        Forest::of(prepared.bins, trees)
     }
 
     /// Fits one tree on every row once; arguments as for [`fit`](Forest::fit).
@@ -91,75 +105,22 @@ impl Forest {
         seed: u64,
         kept: Option<&mut KeptCounts>,
     ) -> Forest {
-        let (classes, categories) = (params.class_weight, params.categories);
+        let prepared = Prepared::of(training, params.categories, seed);
         let settings = Settings { seed, bootstraps: None };
-        Forest::fit_trees(params.growth(), classes, categories, training, settings, kept)
+        let fit = Fit::of(&prepared, training, params.growth(), params.class_weight, settings);
+        let trees = fit.all(training, &prepared, kept);
+        Forest::of(prepared.bins, trees)
     }
 
-    fn fit_trees(
-        growth: Growth,
-        class_weight: ClassWeight,
-        categories: Categories,
-        training: &TrainingRows<'_>,
-        settings: Settings,
-        kept: Option<&mut KeptCounts>,
-    ) -> Forest {
-        let seed = settings.seed;
-        let Prepared { bins, binned, by_table_row } = Prepared::of(training, categories, seed);
-        let rows = Drawable { rows: training.rows, labels: training.labels, by_table_row };
-        let classes = rows.class_scale(class_weight);
-        let trees = settings.bootstraps.unwrap_or(1);
-        let fit = Fit {
-            numeric_bins: bins.numeric_bins(),
-            binned: &binned,
-            rows,
-            growth,
-            bootstrap: settings.bootstraps.is_some(),
-            // Many trees keep all threads busy, and each thread then has one tree in memory.
-            parallel: (trees as usize) < 2 * rayon::current_num_threads(),
-        };
-        // Bins by table row are those kept between fits.
-        let kept = kept.and_then(|kept| kept.used_if(by_table_row && training.weights.is_none()));
-        let grown = match training.weights {
-            None => match kept {
-                Some(kept) => fit.kept_trees(classes, settings, &bins, kept),
-                None => fit.trees(Unweighted, classes, none(trees), seed, 0).0,
-            },
-            Some(weights) => {
-                let weights: Vec<f64> = training.rows.iter().map(|&row| weights[row as usize]).collect();
-                let largest = weights.iter().copied().fold(0.0, f64::max);
-                let by_class = |(i, weight): (usize, &f64)| {
-                    let positive = training.labels[training.rows[i] as usize];
-                    // Of the largest: a product of two large numbers might overflow. One of two small ones is not 0.
-                    let of_class = if positive { classes.positive } else { classes.negative };
-                    (weight / largest * of_class).max(f64::MIN_POSITIVE)
-                };
-                let weights: Vec<f64> = weights.iter().enumerate().map(by_class).collect();
-                let (mut integers, units) = integer_weights(&weights);
-                if by_table_row {
-                    let mut by_row = vec![0; binned.rows()];
-                    training
-                        .rows
-                        .iter()
-                        .zip(&integers)
-                        .for_each(|(&row, &weight)| by_row[row as usize] = weight);
-                    integers = by_row;
-                }
-                fit.trees(Weighted(&integers), units, none(trees), seed, 0).0
-            }
-        };
-        let mut gains = vec![0.0; binned.features];
-        let mut trees = Vec::with_capacity(grown.len());
-        for (tree, of_tree) in grown {
-            let total: f64 = of_tree.iter().sum();
-            if total > 0.0 {
-                gains.iter_mut().zip(&of_tree).for_each(|(sum, gain)| *sum += gain / total);
-            }
+    fn of(bins: TableBins, fitted: Vec<Fitted>) -> Forest {
+        let mut gains = vec![0.0; bins.0.len()];
+        let mut trees = Vec::with_capacity(fitted.len());
+        for (tree, shares) in fitted {
+            gains.iter_mut().zip(&shares).for_each(|(sum, share)| *sum += share);
             trees.push(tree);
         }
-        let total: f64 = gains.iter().sum();
-        gains.iter_mut().for_each(|gain| *gain = if total > 0.0 { *gain / total } else { 0.0 });
-        Forest { bins, trees, gains }
+        share(&mut gains);
+        Forest { bins, trees, gains, turns: None }
     }
 
     /// Trees in the forest.
@@ -200,50 +161,144 @@ impl Forest {
             && self.gains.iter().all(|gain| (0.0..=1.0 + 1e-9).contains(gain))
             && !self.trees.is_empty()
             && self.trees.iter().all(|tree| tree.is_valid(features, |p| (0.0..=1.0).contains(&p)))
+            && self.turns.as_ref().is_none_or(|turns| turns.is_valid(self.trees.len(), features))
     }
 }
 
-/// A tree and what its splits gained by feature.
+/// A tree and the share of each feature in what its splits gained.
 type Fitted = (Tree, Vec<f64>);
+/// The number of a tree that is to grow, what was kept of it, and the first row that this did not know.
+type Sprout<C> = (usize, Option<(KeptTree<C>, u32)>);
 /// By tree, what is kept of it.
 type Kept<C> = Vec<Option<KeptTree<C>>>;
 
-impl Fit<'_> {
-    /// Grows the trees from what was kept of them, and keeps what the next fit can use.
-    fn kept_trees(
-        &self,
-        classes: ClassScale,
+impl<'a> Fit<'a> {
+    fn of(
+        prepared: &'a Prepared<'a>,
+        training: &TrainingRows<'a>,
+        growth: Growth,
+        class_weight: ClassWeight,
         settings: Settings,
-        bins: &TableBins,
-        kept: &mut KeptCounts,
+    ) -> Fit<'a> {
+        let by_table_row = prepared.by_table_row;
+        let rows = Drawable { rows: training.rows, labels: training.labels, by_table_row };
+        let trees = settings.bootstraps.unwrap_or(1) as usize;
+        Fit {
+            numeric_bins: prepared.bins.numeric_bins(),
+            binned: &prepared.binned,
+            classes: rows.class_scale(class_weight),
+            rows,
+            growth,
+            settings,
+            // Many trees keep all threads busy, and each thread then has one tree in memory.
+            parallel: trees < 2 * rayon::current_num_threads(),
+        }
+    }
+
+    fn tree_count(&self) -> usize {
+        self.settings.bootstraps.unwrap_or(1) as usize
+    }
+
+    /// Grows every tree.
+    fn all(
+        &self,
+        training: &TrainingRows<'_>,
+        prepared: &Prepared<'_>,
+        kept: Option<&mut KeptCounts>,
     ) -> Vec<Fitted> {
-        let trees = settings.bootstraps.unwrap_or(1);
+        let by_table_row = prepared.by_table_row;
+        // Bins by table row are those kept between fits.
+        let kept = kept.and_then(|kept| kept.used_if(by_table_row && training.weights.is_none()));
+        match (training.weights, kept) {
+            (None, Some(kept)) => self.kept_trees(&prepared.bins, kept),
+            (None, None) => self.trees(Unweighted, self.classes, of_nothing(self.tree_count()), 0).0,
+            (Some(weights), _) => {
+                let (integers, units) = self.weights(weights);
+                self.trees(Weighted(&integers), units, of_nothing(self.tree_count()), 0).0
+            }
+        }
+    }
+
+    /// Rows' weights as integers by row of the bins, those of their classes included, and what a unit is.
+    fn weights(&self, by_table_row: &[f64]) -> (Vec<u32>, Units) {
+        let Drawable { rows, labels, .. } = self.rows;
+        let largest = rows.iter().map(|&row| by_table_row[row as usize]).fold(0.0, f64::max);
+        let weights: Vec<f64> = rows
+            .iter()
+            .map(|&row| {
+                // Of the largest: a product of two large numbers might overflow. One of two small ones is not 0.
+                let ClassScale { negative, positive } = self.classes;
+                let of_class = if labels[row as usize] { positive } else { negative };
+                (by_table_row[row as usize] / largest * of_class).max(f64::MIN_POSITIVE)
+            })
+            .collect();
+        let (integers, units) = integer_weights(&weights);
+        if !self.rows.by_table_row {
+            return (integers, units);
+        }
+        let mut by_row = vec![0; self.binned.rows()];
+        rows.iter().zip(&integers).for_each(|(&row, &weight)| by_row[row as usize] = weight);
+        (by_row, units)
+    }
+
+    /// Grows the trees that do not stay, and counts the rows in the leaves of those that do.
+    fn in_turns(&self, staying: Vec<Option<(Tree, Age)>>) -> (Vec<Fitted>, Vec<Age>) {
+        let anew = staying.iter().enumerate().filter(|(_, stays)| stays.is_none());
+        let sprouts = anew.map(|(number, _)| (number, None)).collect();
+        let mut grown = self.trees(Unweighted, self.classes, sprouts, 0).0.into_iter();
+        let numbered = staying.iter().enumerate();
+        let mut counted: Vec<(usize, Tree)> = numbered
+            .filter_map(|(number, stays)| stays.as_ref().map(|(tree, _)| (number, tree.clone())))
+            .collect();
+        count_leaves(&mut counted, self.binned, &self.rows, &self.classes, self.settings.seed);
+        let mut counted = counted.into_iter();
+        let grown_from = self.rows.rows.len() as u64;
+        let (mut fitted, mut ages) = (Vec::new(), Vec::new());
+        for stays in staying {
+            let (tree, age) = match stays {
+                Some((_, age)) => (counted.next().map(|(_, tree)| tree), age),
+                None => {
+                    let (tree, gains) = grown.next().unzip();
+                    (tree, Age { grown_from, gains: gains.unwrap_or_default() })
+                }
+            };
+            fitted.extend(tree.map(|tree| (tree, age.gains.clone())));
+            ages.push(age);
+        }
+        (fitted, ages)
+    }
+
+    /// Grows the trees from what was kept of them, and keeps what the next fit can use.
+    fn kept_trees(&self, bins: &TableBins, kept: &mut KeptCounts) -> Vec<Fitted> {
+        let trees = self.tree_count();
         let counted = Counted { rows: self.rows.rows, labels: self.rows.labels, binned: self.binned };
         let features = self.binned.features;
         // Of so few rows that a sample might be empty nothing is kept, nor of nodes that count only what they try.
         let keeps = is_kept(counted.rows.len()) && !self.growth.counts_tried_only(features);
-        let levels = if keeps { levels(trees as usize, features) } else { 0 };
-        let before = kept.take(&settings, bins, &counted).filter(|_| levels > 0);
+        let levels = if keeps { levels(trees, features) } else { 0 };
+        let before = kept.take(&self.settings, bins, &counted).filter(|_| levels > 0);
         let rows = before.as_ref().map(KeptTrees::rows);
         let first_new = rows.map_or(0, |(rows, _)| counted.rows.get(rows).copied().unwrap_or(u32::MAX));
-        let before = match before {
-            Some(before) => before.trees.into_iter().map(|tree| tree.map(|tree| (tree, first_new))).collect(),
-            None => none(trees),
+        let sprouts = match before {
+            Some(before) => {
+                let numbered = before.trees.into_iter().enumerate();
+                numbered.map(|(number, tree)| (number, tree.map(|tree| (tree, first_new)))).collect()
+            }
+            None => of_nothing(trees),
         };
-        let (fitted, trees) = self.trees(Unweighted, classes, before, settings.seed, levels);
+        let (fitted, trees) = self.trees(Unweighted, self.classes, sprouts, levels);
         if levels > 0 {
-            kept.put(KeptTrees::of(settings, bins.clone(), &counted, rows, trees));
+            kept.put(KeptTrees::of(self.settings.clone(), bins.clone(), &counted, rows, trees));
         }
         fitted
     }
 
-    /// Grows a tree from each of `before`: what was kept of it, and the first row that this did not know.
+    /// Grows each of these trees.
     fn trees<S>(
         &self,
         source: S,
         scale: <S::Cell as Cell>::Scale,
-        before: Vec<Option<(KeptTree<S::Cell>, u32)>>,
-        seed: u64,
+        sprouts: Vec<Sprout<S::Cell>>,
         kept_levels: u32,
     ) -> (Vec<Fitted>, Kept<S::Cell>)
     where
@@ -268,17 +323,21 @@ impl Fit<'_> {
             parallel: self.parallel,
             kept_levels,
         };
-        let grown: Vec<_> = before
+        let grown: Vec<_> = sprouts
             .into_par_iter()
-            .enumerate()
-            .map(|(tree, before)| {
-                let seed = derive(seed, tree as u64);
-                let mut entries = if self.bootstrap { self.rows.bootstrap(seed) } else { self.rows.all() };
+            .map(|(number, before)| {
+                let seed = derive(self.settings.seed, number as u64);
+                let mut entries = match self.settings.bootstraps {
+                    Some(_) => self.rows.bootstrap(seed),
+                    None => self.rows.all(),
+                };
                 let before =
                     before.map(|(tree, first)| (tree, entries.partition_point(|entry| entry.row() < first)));
                 let mut gains = vec![0.0; self.binned.features];
                 let (grown, kept) = grower.grow(&mut entries, before, derive(seed, u64::MAX));
-                ((Tree::of(grown, &mut gains), gains), kept)
+                let tree = Tree::of(grown, &mut gains);
+                share(&mut gains);
+                ((tree, gains), kept)
             })
             .collect();
         grown.into_iter().unzip()
@@ -286,6 +345,14 @@ impl Fit<'_> {
 }
 
 /// Trees of which nothing was kept.
-fn none<T>(trees: u32) -> Vec<Option<T>> {
-    (0..trees).map(|_| None).collect()
+fn of_nothing<C>(trees: usize) -> Vec<Sprout<C>> {
+    (0..trees).map(|number| (number, None)).collect()
+}
+
+/// Each as its share of all; as they are where all are 0.
+fn share(gains: &mut [f64]) {
+    let total: f64 = gains.iter().sum();
+    if total > 0.0 {
+        gains.iter_mut().for_each(|gain| *gain /= total);
+    }
 }

@@ -1,0 +1,239 @@
+//! Boosting and deep forests that go on from the model before, from outside.
+
+// The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tidemill_ml::{
+    Algorithm, BinaryMetrics, ClassWeight, Classifier, FeatureTable, GradientBoostingParams, KeptBins,
+    KeptCounts, RandomForestParams, TrainingRows,
+};
+
+/// Training rows from which on bins stay as they are until the rows have doubled.
+const STEADY: usize = 16_384;
+
+/// Three numbers and a category; the label depends on all four.
+fn generated(rows: usize, seed: u64) -> (FeatureTable, Vec<bool>) {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut table = FeatureTable::new(vec!["x".into(), "y".into(), "z".into()], vec!["c".into()]);
+    let mut labels = Vec::with_capacity(rows);
+    for _ in 0..rows {
+        let [x, y, z]: [f64; 3] = random.r#gen();
+        let c: u32 = random.gen_range(0..30);
+        let score = 4.0 * (x - 0.5) * (y - 0.5).signum() + 2.0 * (z - 0.5) + f64::from(c * 7 % 5) - 2.0;
+        labels.push(random.gen_bool(1.0 / (1.0 + f64::exp(-score))));
+        [x, y, z].into_iter().enumerate().for_each(|(i, v)| table.push_numeric(i, [v]));
+        table.push_category(0, [Some(format!("c{c}").as_str())]);
+    }
+    table.finish_append().unwrap();
+    (table, labels)
+}
+
+fn boosting() -> Algorithm {
+    Algorithm::GradientBoosting(GradientBoostingParams { trees: 20, ..GradientBoostingParams::default() })
+}
+
+/// So deep that its counts are not kept.
+fn forest() -> RandomForestParams {
+    RandomForestParams { trees: 12, max_depth: 14, ..RandomForestParams::default() }
+}
+
+fn algorithms() -> [Algorithm; 4] {
+    let class_weight = ClassWeight::Balanced;
+    [
+        boosting(),
+        Algorithm::GradientBoosting(GradientBoostingParams {
+            trees: 9,
+            max_features: 0.5,
+            class_weight,
+            ..GradientBoostingParams::default()
+        }),
+        Algorithm::RandomForest(forest()),
+        Algorithm::RandomForest(RandomForestParams {
+            max_features: 0.25,
+            max_depth: 5,
+            class_weight,
+            ..forest()
+        }),
+    ]
+}
+
+fn first(rows: usize) -> Vec<u32> {
+    (0..rows as u32).collect()
+}
+
+fn auc(model: &Classifier, table: &FeatureTable, labels: &[bool], rows: std::ops::Range<usize>) -> f64 {
+    let held_out: Vec<u32> = rows.clone().map(|row| row as u32).collect();
+    let scores = model.predict_proba(table, &held_out).unwrap();
+    BinaryMetrics::compute(&labels[rows], &scores).unwrap().auc.unwrap()
+}
+
+/// Trees of the two models in which every row ends in the same leaf.
+fn same_trees(a: &Classifier, b: &Classifier, table: &FeatureTable) -> Vec<bool> {
+    let rows = first(table.rows());
+    let (a, b) = (a.apply(table, &rows).unwrap(), b.apply(table, &rows).unwrap());
+    a.columns().into_iter().zip(b.columns()).map(|(a, b)| a == b).collect()
+}
+
+#[test]
+fn a_quarter_of_the_trees_is_grown_anew_and_four_fits_see_all() {
+    let (table, labels) = generated(STEADY + 1_000, 1);
+    for algorithm in algorithms() {
+        let fit = |rows, before: Option<&Classifier>| {
+            Classifier::fit(&algorithm, &table, &labels, &first(rows), 3, before).unwrap()
+        };
+        let cold = fit(STEADY, None);
+        let warm = fit(STEADY + 200, Some(&cold));
+        let (stay, cold_now) = (same_trees(&cold, &warm, &table), fit(STEADY + 200, None));
+        let trees = stay.len();
+        assert!(warm != cold_now, "{algorithm:?}");
+        if algorithm.name() == "gradient_boosting" {
+            let kept = trees - trees.div_ceil(4);
+            assert!(stay[..kept].iter().all(|same| *same), "{algorithm:?}: {stay:?}");
+            assert!(stay[kept..].iter().any(|same| !same), "{algorithm:?}: {stay:?}");
+            continue;
+        }
+        // The first quarter, as a cold fit would have it; the others keep their splits.
+        let (anew, kept) = stay.split_at(trees / 4);
+        assert!(kept.iter().all(|same| *same) && anew.iter().any(|same| !same), "{algorithm:?}: {stay:?}");
+        assert!(same_trees(&warm, &cold_now, &table)[..trees / 4].iter().all(|same| *same));
+        let third = fit(STEADY + 600, Some(&fit(STEADY + 400, Some(&warm))));
+        let fourth = fit(STEADY + 800, Some(&third));
+        let stayed = same_trees(&cold, &fourth, &table);
+        assert!(stayed.iter().filter(|same| **same).count() < trees / 4, "{algorithm:?}: {stayed:?}");
+    }
+}
+
+#[test]
+fn a_model_that_goes_on_is_as_good_as_one_from_nothing() {
+    let (table, labels) = generated(40_000, 2);
+    for algorithm in algorithms() {
+        let mut model = None;
+        for rows in [17_000, 17_200, 17_400, 17_900, 18_300, 18_600] {
+            model =
+                Some(Classifier::fit(&algorithm, &table, &labels, &first(rows), 3, model.as_ref()).unwrap());
+        }
+        let cold = Classifier::fit(&algorithm, &table, &labels, &first(18_600), 3, None).unwrap();
+        let [warm, cold] = [&model.unwrap(), &cold].map(|m| auc(m, &table, &labels, 20_000..40_000));
+        assert!(warm > cold - 0.002, "{algorithm:?}: {warm} {cold}");
+    }
+}
+
+#[test]
+fn what_is_no_longer_so_is_not_kept() {
+    let (table, labels) = generated(STEADY * 2 + 100, 4);
+    let (other_table, _) = generated(STEADY * 2 + 100, 5);
+    let flipped: Vec<bool> = labels.iter().enumerate().map(|(i, label)| label ^ (i % 3 == 0)).collect();
+    let rows = first(STEADY + 500);
+    let settings: [[Algorithm; 2]; 2] = [
+        [boosting(), Algorithm::GradientBoosting(GradientBoostingParams { trees: 21, ..Default::default() })],
+        [
+            Algorithm::RandomForest(forest()),
+            Algorithm::RandomForest(RandomForestParams { min_samples_leaf: 9, ..forest() }),
+        ],
+    ];
+    for [algorithm, other] in &settings {
+        let fit = |algorithm, table, labels: &[bool], rows: &[u32], seed, before: Option<&Classifier>| {
+            Classifier::fit(algorithm, table, labels, rows, seed, before).unwrap()
+        };
+        let before = fit(algorithm, &table, &labels, &rows, 1, None);
+        let more = first(STEADY + 700);
+        let goes_on = |what: &str, expected, algorithm, table, labels, rows: &[u32], seed| {
+            let warm = fit(algorithm, table, labels, rows, seed, Some(&before));
+            let cold = fit(algorithm, table, labels, rows, seed, None);
+            assert_eq!(warm != cold, expected, "{what}: {algorithm:?}");
+        };
+        goes_on("the same", true, algorithm, &table, &labels, &more, 1);
+        goes_on("settings", false, other, &table, &labels, &more, 1);
+        goes_on("seed", false, algorithm, &table, &labels, &more, 2);
+        goes_on("labels", false, algorithm, &table, &flipped, &more, 1);
+        goes_on("table", false, algorithm, &other_table, &labels, &more, 1);
+        goes_on("rows", false, algorithm, &table, &labels, &more[1..], 1);
+        goes_on("fewer rows", false, algorithm, &table, &labels, &first(STEADY), 1);
+        goes_on(
+            "a tenth more and a bit",
+            false,
+            algorithm,
+            &table,
+            &labels,
+            &first((STEADY + 500) * 11 / 10 + 1),
+            1,
+        );
+        goes_on("a tenth more", true, algorithm, &table, &labels, &first((STEADY + 500) * 11 / 10), 1);
+
+        // The bins are made anew where the rows have doubled.
+        let before = fit(algorithm, &table, &labels, &first(STEADY * 2 - 100), 1, None);
+        let warm = fit(algorithm, &table, &labels, &first(STEADY * 2), 1, Some(&before));
+        assert!(warm == fit(algorithm, &table, &labels, &first(STEADY * 2), 1, None), "bins");
+
+        let weights: Vec<f64> = (0..table.rows()).map(|row| 1.0 + (row % 2) as f64).collect();
+        let weighted = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &more) };
+        let warm = Classifier::fit_rows(algorithm, &weighted, 1, Some(&before)).unwrap();
+        assert!(warm == Classifier::fit_rows(algorithm, &weighted, 1, None).unwrap(), "weights");
+        // And a model of weighted rows is not gone on from.
+        let warm = Classifier::fit(algorithm, &table, &labels, &more, 1, Some(&warm)).unwrap();
+        assert!(warm == fit(algorithm, &table, &labels, &more, 1, None), "of weights");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// With bins and counts kept and a model in memory, or from the model's file alone: the same bytes, for any number of
+    /// threads.
+    #[test]
+    fn a_restart_goes_on_as_if_nothing_had_been(
+        seed in any::<u64>(),
+        start in 3_000usize..18_000,
+        batches in prop::collection::vec(prop_oneof![3 => 0usize..300, 1 => 300usize..3_000], 1..5),
+    ) {
+        let total = start + batches.iter().sum::<usize>();
+        let (all, labels) = generated(total, seed);
+        // Every other row of the first ones held out: where bins are, and which rows are learned from, differ.
+        let training = |rows: usize| (0..rows as u32).filter(|row| row % 2 == 0 || *row > 2_000).collect::<Vec<_>>();
+        for algorithm in algorithms() {
+            let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
+            let mut model: Option<Classifier> = None;
+            let mut rows = 0;
+            for batch in std::iter::once(start).chain(batches.clone()) {
+                rows += batch;
+                let training = training(rows);
+                let (table, _) = generated(rows, seed);
+                bins.extend(&table, &training).unwrap();
+                let kept = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels[..rows], &training) };
+                let next = Classifier::refit(&algorithm, &kept, 7, model.as_ref(), &mut counts).unwrap();
+                let restored = model.map(|m| Classifier::from_bytes(&m.to_bytes().unwrap()).unwrap());
+                for threads in [1, 3] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let again = pool.install(|| Classifier::fit(&algorithm, &all, &labels, &training, 7, restored.as_ref()).unwrap());
+                    prop_assert!(again.to_bytes().unwrap() == next.to_bytes().unwrap(), "{algorithm:?}, {rows} rows, {threads} threads");
+                }
+                model = Some(next);
+            }
+        }
+    }
+
+    /// A damaged model under a right checksum is refused, or one that a fit goes on from without a panic.
+    #[test]
+    fn any_model_may_be_gone_on_from(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        which in 0usize..4,
+    ) {
+        let (table, labels) = generated(STEADY + 100, 3);
+        let algorithm = &algorithms()[which];
+        let fit = |rows, before: Option<&Classifier>| Classifier::fit(algorithm, &table, &labels, &first(rows), 3, before);
+        let bytes = fit(STEADY, None).unwrap().to_bytes().unwrap();
+        for (at, byte) in changes {
+            let mut payload = bytes[16..].to_vec();
+            let at = at.index(payload.len());
+            payload[at] = byte;
+            let sealed = [&bytes[..12], &crc32fast::hash(&payload).to_le_bytes(), &payload].concat();
+            let Ok(damaged) = Classifier::from_bytes(&sealed) else { continue };
+            let model = fit(STEADY + 100, Some(&damaged)).unwrap();
+            let scores = model.predict_proba(&table, &first(500)).unwrap();
+            prop_assert!(scores.iter().all(|p| (0.0..=1.0).contains(p)), "{:?}", scores);
+        }
+    }
+}
