@@ -92,6 +92,16 @@ async fn a_crash_between_models_that_go_on_changes_nothing() {
         stream_all(&job, &lake).await.unwrap();
         Essence::of(&lake).assert_same(&expected, &name(&crash));
     }
+    // And they did go on: the same rows in one batch give other models.
+    let at_once = lake("at once");
+    stream_all(&self::job(&broker.address(), 100_000, &sets), &at_once).await.unwrap();
+    for model in ["forest", "tree"] {
+        let newest = |lake: &Lake| {
+            let files = visible_files(&lake.resolve(&format!("chicago_arrests/_models/{model}")));
+            std::fs::read(files.last().unwrap()).unwrap()
+        };
+        assert!(newest(&at_once) != newest(&lake("untouched")), "{model}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

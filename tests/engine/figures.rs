@@ -66,7 +66,7 @@ async fn accuracy_and_auc_hold_on_the_chicago_rows() {
         let share = score[3].parse::<f64>().unwrap() / ROWS as f64;
         assert!((0.29..0.31).contains(&share), "held out {share}");
     }
-    // Trees that are many and deep, which take turns at being grown anew.
+    // Many deep trees, of which a quarter at least is grown anew at each batch.
     let deep = Lake::new(folder.path().join("deep"));
     let sets = ["models.forest.trees=100", "models.forest.max_depth=10"];
     let streamed = run(tidemill(deep.root())

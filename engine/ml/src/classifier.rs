@@ -94,10 +94,12 @@ impl Classifier {
     /// `labels` has one value a row of the table; `rows` are the training rows, strictly ascending. `seed` decides every
     /// random choice; the result does not depend on the number of threads. `warm_start` is the previous model: logistic
     /// regression begins at its weights if it has the same features, and counts only new rows if it learned from the first
-    /// ones of these with the same seed. Where these are at most a tenth more and the bins still those, gradient boosting
-    /// keeps the first three quarters of its trees, and a forest whose trees are many or deep (so that their counts are not
-    /// [kept](Classifier::refit)) grows a quarter of them anew and counts all rows in the leaves of the others. Anything
-    /// else is ignored.
+    /// ones of these with the same seed. Where it has the same settings, seed and bins, and learned from the first ones of
+    /// these rows, ten elevenths of them or more, gradient boosting keeps the first three quarters of its trees; and a
+    /// forest whose trees take turns grows a quarter of them anew and counts all rows in the leaves of the others. Trees
+    /// take turns from 2,048 rows on where the counts of less than three quarters of their levels fit into what
+    /// [`refit`](Classifier::refit) keeps, or splits try a quarter of the features or fewer. Bins are other ones at each
+    /// fit below 16,384 rows, with target encoding, and whenever the rows have doubled. Anything else is ignored.
     ///
     /// # Errors
     ///
@@ -133,8 +135,8 @@ impl Classifier {
 
     /// The same model as [`fit_rows`](Classifier::fit_rows) makes, sooner where a forest or a decision tree was fitted so
     /// before, with the same `counts`, on the first of these rows. Give it the rows' kept bins, too: without them, with
-    /// weights, with target encoding, for forests that go on from `warm_start`, and for other algorithms, it is a plain
-    /// fit, and counts that it cannot use are dropped.
+    /// weights, with target encoding, for forests whose trees take turns, for a tree that tries a quarter of the features
+    /// or fewer, and for other algorithms, it is a plain fit, and counts that it cannot use are dropped.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 //! ```text
 //! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means,
 //!               "TIDEMCS\0" for a stream of clusters, "TIDEMPP\0" for preprocessing
-//! bytes 8..12   format version, u32 little-endian
+//! bytes 8..12   format version of the kind, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
 //! ```
@@ -15,7 +15,6 @@ use crate::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-const FORMAT: u32 = 3;
 const HEADER_BYTES: usize = 16;
 
 /// What a file holds.
@@ -39,6 +38,13 @@ impl Kind {
         }
     }
 
+    fn format(self) -> u32 {
+        match self {
+            Kind::Classifier => 3,
+            Kind::KMeans | Kind::ClusterStream | Kind::Preprocessor => 2,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Kind::Classifier => "classifier",
@@ -54,7 +60,7 @@ pub(crate) fn write<T: Serialize>(kind: Kind, model: &T) -> Result<Vec<u8>, Erro
     let payload = postcard::to_stdvec(model).map_err(|error| Error::Encode(error.to_string()))?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend_from_slice(kind.magic());
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&kind.format().to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
     bytes.extend_from_slice(&payload);
     Ok(bytes)
@@ -77,8 +83,8 @@ pub(crate) fn read<T: DeserializeOwned>(
         return Err(Error::CorruptModel("cut off"));
     };
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    if number(8) != FORMAT {
-        return Err(Error::OtherVersion { found: number(8), supported: FORMAT });
+    if number(8) != kind.format() {
+        return Err(Error::OtherVersion { found: number(8), supported: kind.format() });
     }
     if number(12) != crc32fast::hash(payload) {
         return Err(Error::CorruptModel("checksum differs"));

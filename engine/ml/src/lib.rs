@@ -50,7 +50,6 @@ mod logistic;
 mod metrics;
 pub mod preprocess;
 mod seed;
-mod seen;
 mod sgd;
 mod stream_stats;
 mod table;

@@ -395,11 +395,6 @@ proptest! {
         cut in prop::option::of(any::<prop::sample::Index>()),
         which in 0usize..4,
     ) {
-        let sealed = |payload: &[u8]| {
-            [&b"TIDEMDL\0\x03\0\0\0"[..], &crc32fast::hash(payload).to_le_bytes(), payload].concat()
-        };
-        prop_assert!(Classifier::from_bytes(&noise).is_err());
-        prop_assert!(Classifier::from_bytes(&sealed(&noise)).is_err());
         // A payload that is changed under a right checksum may be a model, and is then one that scores.
         let (table, labels, _) = generated(60, 9);
         let params = RandomForestParams { trees: 2, ..RandomForestParams::default() };
@@ -407,7 +402,12 @@ proptest! {
             algorithms()[0].clone(), Algorithm::RandomForest(params), algorithms()[2].clone(), algorithms()[3].clone(),
         ][which].clone();
         let bytes = Classifier::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap().to_bytes().unwrap();
+        let sealed =
+            |payload: &[u8]| [&bytes[..12], &crc32fast::hash(payload).to_le_bytes(), payload].concat();
+        prop_assert!(Classifier::from_bytes(&noise).is_err());
+        prop_assert!(Classifier::from_bytes(&sealed(&noise)).is_err());
         let mut payload = bytes[16..].to_vec();
+        prop_assert!(Classifier::from_bytes(&sealed(&payload)).is_ok());
         for (at, byte) in changes {
             let at = at.index(payload.len());
             payload[at] = byte;

@@ -58,15 +58,21 @@ impl Learner {
         }
     }
 
-    /// Takes up the champions of the newest learn record.
+    /// Takes up the champions of the newest learn record. One that another version of Tidemill wrote is left, as all
+    /// rows are at hand to train its successor from.
     ///
     /// # Errors
     /// Storage or Corrupt: a model file that is not there or not what its record says.
     pub fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
         for outcome in &newest.models {
             if let (Some(version), Some(file)) = (outcome.version, &outcome.file) {
-                let model = Model::from_bytes(outcome.algorithm, &read_bytes(lake, file)?)
-                    .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
+                let model = match Model::from_bytes(outcome.algorithm, &read_bytes(lake, file)?) {
+                    Err(error @ tidemill_ml::Error::OtherVersion { .. }) => {
+                        tracing::warn!(model = outcome.name, file = file.path, %error, "trained anew from all rows");
+                        continue;
+                    }
+                    read => read.context_with(|| format!("model `{}`, {}", outcome.name, file.path))?,
+                };
                 self.champions.push(Champion {
                     name: outcome.name.clone(),
                     version,

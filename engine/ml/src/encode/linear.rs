@@ -15,13 +15,15 @@
 use super::one_hot::OneHotEncoding;
 use super::scale::{MOMENT_ROWS, Moments, NumericEncoding};
 use super::target::{FOLD_LANES, FoldScores, TargetEncoding, fold};
-use crate::seen::Seen;
+use crate::seed::derive;
 use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Rows of a block.
 pub(crate) const BLOCK: usize = 512;
+/// Rows looked at to recognise the rows of the fit before.
+const FINGERPRINT_ROWS: usize = 256;
 
 /// How categorical features become columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +51,9 @@ enum CategoryEncoding {
 /// What the encoders have been learned from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Progress {
-    seen: Seen,
+    rows: u64,
+    seed: u64,
+    fingerprint: u64,
     /// Of the first whole blocks of rows.
     moments: Vec<Moments>,
 }
@@ -83,7 +87,7 @@ impl LinearEncoders {
         before: Option<&LinearEncoders>,
     ) -> (LinearEncoders, TableCodes) {
         let before = before.filter(|before| before.progress.is_of_first(table, labels, rows, seed));
-        let done = before.map_or(0, |before| before.progress.seen.rows() as usize);
+        let done = before.map_or(0, |before| before.progress.rows as usize);
         let moments = before.map(|before| (done / MOMENT_ROWS * MOMENT_ROWS, &before.progress.moments[..]));
         let (numeric, moments) = NumericEncoding::fit_all(table, rows, moments);
         let fit_category = |c: usize| match categories {
@@ -104,7 +108,8 @@ impl LinearEncoders {
         };
         let columns = (0..table.categorical_names().len()).into_par_iter();
         let (categorical, codes) = columns.map(fit_category).unzip();
-        let progress = Progress { seen: Seen::of(table, labels, rows, seed), moments };
+        let fingerprint = fingerprint(table, labels, rows);
+        let progress = Progress { rows: rows.len() as u64, seed, fingerprint, moments };
         (LinearEncoders { numeric, categorical, progress }, TableCodes { codes, seed })
     }
 
@@ -227,8 +232,30 @@ impl LinearEncoders {
 
 impl Progress {
     fn is_of_first(&self, table: &FeatureTable, labels: &[bool], rows: &[u32], seed: u64) -> bool {
-        self.moments.len() == table.numeric_names().len() && self.seen.begin(table, labels, rows, seed)
+        let first = usize::try_from(self.rows).ok().and_then(|count| rows.get(..count));
+        self.seed == seed
+            && self.moments.len() == table.numeric_names().len()
+            && first.is_some_and(|first| fingerprint(table, labels, first) == self.fingerprint)
     }
+}
+
+/// A hash of [`FINGERPRINT_ROWS`] of the rows, evenly spread.
+fn fingerprint(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> u64 {
+    let mut hash = rows.len() as u64;
+    let taken = rows.len().min(FINGERPRINT_ROWS);
+    for i in 0..taken {
+        let row = rows[((i + 1) * rows.len() / taken) - 1];
+        hash = derive(hash ^ u64::from(row), u64::from(labels[row as usize]));
+        for c in 0..table.numeric_names().len() {
+            hash = derive(hash, table.numeric(c)[row as usize].to_bits());
+        }
+        for c in 0..table.categorical_names().len() {
+            let column = table.categorical(c);
+            let name = column.dictionary.get(column.codes[row as usize] as usize);
+            hash = derive(hash, name.map_or(u64::MAX, |name| u64::from(crc32fast::hash(name.as_bytes()))));
+        }
+    }
+    hash
 }
 
 /// Calls with each code that occurs, and its category; missing values have the code after the last.

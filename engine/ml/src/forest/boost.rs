@@ -16,15 +16,15 @@
 
 use super::cell::{Cell, Moments, Source, Units};
 use super::leafwise::LeafwiseGrower;
+use super::origin::{Origin, TreeRows};
 use super::params::GradientBoostingParams;
 use super::prepare::Prepared;
 use super::split::{Noise, Search};
 use super::tree::Tree;
-use super::turns::{ANEW, is_recent};
+use super::turns::{ONE_IN, is_recent};
 use super::{draw::Drawable, walk};
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
-use crate::seen::Seen;
 use crate::training::TrainingRows;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -62,8 +62,9 @@ pub(crate) struct Boosted {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Kept {
     params: GradientBoostingParams,
+    seed: u64,
     /// The rows that these trees were grown from.
-    seen: Seen,
+    origin: Origin,
     /// By feature, what their splits gained.
     gains: Vec<f64>,
 }
@@ -71,7 +72,7 @@ struct Kept {
 /// Trees of a model that the next fit keeps.
 fn kept_trees(params: &GradientBoostingParams) -> usize {
     let trees = params.trees as usize;
-    trees - trees.div_ceil(ANEW)
+    trees - trees.div_ceil(ONE_IN)
 }
 
 /// Gradient and hessian of a row as integers.
@@ -164,7 +165,10 @@ impl Boosted {
     ) -> Boosted {
         let prepared = Prepared::of(training, params.categories, seed).by_position(training);
         let Prepared { bins, binned, .. } = prepared;
-        let before = before.and_then(|before| before.kept_for(params, &bins, training, seed));
+        let by_position = Drawable { rows: training.rows, labels: training.labels, by_table_row: false };
+        let rows = TreeRows { rows: &by_position, binned: &binned };
+        let before = before.filter(|_| training.weights.is_none());
+        let before = before.and_then(|before| before.kept_for(params, &bins, &rows, seed));
         let labels: Vec<bool> = training.rows.iter().map(|&row| training.labels[row as usize]).collect();
         let weights = weights(params, training, &labels);
         let (mut boosted, log_odds) = match before {
@@ -182,33 +186,33 @@ impl Boosted {
         let mut state = State::new(labels, weights, log_odds);
         let kept_gains = boosted.grow(params, &binned, &mut state, seed);
         if boosted.kept.is_none() && training.weights.is_none() {
-            let seen = Seen::of(training.table, training.labels, training.rows, seed);
-            boosted.kept = Some(Kept { params: params.clone(), seen, gains: kept_gains });
+            let (params, origin) = (params.clone(), rows.origin());
+            boosted.kept = Some(Kept { params, seed, origin, gains: kept_gains });
         }
         let total: f64 = boosted.gains.iter().sum();
         boosted.gains.iter_mut().for_each(|gain| *gain = if total > 0.0 { *gain / total } else { 0.0 });
         boosted
     }
 
-    /// The trees that a fit on these rows keeps, with what they gained; none if it keeps no tree of this model.
+    /// The trees that a fit of these rows keeps, with what they gained; none if it does not go on from this model. One that
+    /// stopped before the last of them is fitted from nothing, which is soon done.
     fn kept_for(
         &self,
         params: &GradientBoostingParams,
         bins: &TableBins,
-        training: &TrainingRows<'_>,
+        rows: &TreeRows<'_>,
         seed: u64,
     ) -> Option<Boosted> {
-        let TrainingRows { table, labels, rows, weights, .. } = *training;
         let kept = self.kept.as_ref().filter(|kept| {
-            weights.is_none()
-                && kept_trees(params) > 0
-                && kept.params == *params
+            kept.params == *params
+                && kept.seed == seed
                 && self.bins == *bins
-                && is_recent(kept.seen.rows(), rows.len() as u64)
-                && kept.seen.begin(table, labels, rows, seed)
+                && is_recent(kept.origin.rows, rows.rows.rows.len() as u64)
+                && rows.begin_with(&kept.origin)
         })?;
-        let trees = self.trees.iter().take(kept_trees(params)).cloned().collect();
-        Some(Boosted { trees, gains: kept.gains.clone(), ..self.clone() })
+        let trees = self.trees.get(..kept_trees(params)).filter(|trees| !trees.is_empty())?.to_vec();
+        let (base, gains) = (self.base, kept.gains.clone());
+        Some(Boosted { bins: self.bins.clone(), base, trees, gains, kept: Some(kept.clone()) })
     }
 
     /// Grows the trees that are not there yet; gives what those gained that the next fit keeps.
@@ -242,7 +246,7 @@ impl Boosted {
                 kept_gains = Some(self.gains.clone());
             }
             let seed = derive(seed, u64::from(tree));
-            // Rounding is no choice that a seed has: without sampled features all seeds give one model.
+            // Rounding is no choice that a seed has: without sampled features all seeds give the same trees.
             let total = state.update(&values, u64::from(tree));
             entries.par_iter_mut().zip(0..rows).for_each(|(entry, row)| *entry = row);
             let grower = LeafwiseGrower {
@@ -314,8 +318,10 @@ impl Boosted {
             && self.trees.iter().all(|tree| tree.is_valid(features, f64::is_finite))
             && self.kept.as_ref().is_none_or(|kept| {
                 kept.params.validate().is_ok()
+                    && self.trees.len() <= kept.params.trees as usize
                     && kept.gains.len() == features
-                    && kept.gains.iter().all(|gain| (0.0..f64::INFINITY).contains(gain))
+                    // Their sum, and what later trees add, is to be finite.
+                    && kept.gains.iter().all(|gain| (0.0..=1e290).contains(gain))
             })
     }
 }

@@ -41,7 +41,7 @@ impl Drawable<'_> {
         let mut entries = vec![Draw::default(); self.rows.len()];
         let mut drawn = 0;
         // Written before it is known whether it is drawn: that is a coin toss that a branch would lose half of the time.
-        self.each_tossed(0..self.rows.len(), seed, |entry| {
+        self.each_drawn(0..self.rows.len(), seed, |entry| {
             entries[drawn] = entry;
             drawn += usize::from(entry.draws() > 0);
         });
@@ -50,8 +50,8 @@ impl Drawable<'_> {
         if entries.is_empty() { self.all() } else { entries }
     }
 
-    /// Calls with what a bootstrap sample draws of the rows at these positions, also with those drawn no time.
-    pub(crate) fn each_tossed(&self, positions: Range<usize>, seed: u64, mut call: impl FnMut(Draw)) {
+    /// Calls with each row at these positions as a bootstrap sample draws it, which may be no time.
+    pub(crate) fn each_drawn(&self, positions: Range<usize>, seed: u64, mut call: impl FnMut(Draw)) {
         let (mut block, mut numbers) = (u32::MAX, 0);
         for position in positions {
             let row = self.rows[position];

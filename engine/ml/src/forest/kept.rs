@@ -13,18 +13,15 @@
 
 use super::cell::{Cell, Count, Source};
 use super::histogram::Histogram;
+use super::origin::{Origin, TreeRows};
 use super::split::Rule;
 use crate::encode::bins::{BINS, BinnedRows, TableBins};
-use crate::seed::derive;
-use rayon::prelude::*;
 use std::mem::size_of;
 
 /// Bytes of all counts that are kept: 16 MiB.
 const BUDGET: usize = 16 << 20;
 /// Rows of a node below which a count costs no more than keeping it.
 const FEWEST: usize = 2_048;
-/// Rows that one task hashes.
-const BLOCK: usize = 16_384;
 
 /// What [`Classifier::refit`](crate::Classifier::refit) keeps of a forest or a decision tree for its next call: counts of
 /// its upper nodes, at most 16 MiB, and a copy of the bins' edges and categories. It need not be written to disk: a refit
@@ -42,7 +39,7 @@ impl KeptCounts {
 
     /// Training rows whose counts are kept; 0 if nothing is.
     pub fn rows(&self) -> usize {
-        self.state.as_ref().map_or(0, |state| state.rows)
+        self.state.as_ref().map_or(0, |state| state.origin.rows as usize)
     }
 
     /// These counts for a fit that can use them; for another nothing, and what is kept is dropped.
@@ -50,22 +47,20 @@ impl KeptCounts {
         if used {
             return Some(self);
         }
-        self.state = None;
+        self.clear();
         None
     }
 
+    /// Drops what is kept.
+    pub(crate) fn clear(&mut self) {
+        self.state = None;
+    }
+
     /// The trees of the last fit, if this one continues it; they are gone from here.
-    pub(crate) fn take(
-        &mut self,
-        of: &Settings,
-        bins: &TableBins,
-        counted: &Counted<'_>,
-    ) -> Option<KeptTrees> {
-        self.state.take().filter(|state| {
-            state.settings == *of
-                && state.bins == *bins
-                && counted.rows.get(..state.rows).is_some_and(|rows| counted.hash(rows) == state.hash)
-        })
+    pub(crate) fn take(&mut self, of: &Settings, bins: &TableBins, rows: &TreeRows<'_>) -> Option<KeptTrees> {
+        self.state
+            .take()
+            .filter(|state| state.settings == *of && state.bins == *bins && rows.begin_with(&state.origin))
     }
 
     pub(crate) fn put(&mut self, trees: KeptTrees) {
@@ -84,57 +79,10 @@ pub(crate) struct Settings {
 /// What is kept of a fit.
 #[derive(Debug)]
 pub(crate) struct KeptTrees {
-    settings: Settings,
-    bins: TableBins,
-    /// Training rows, and their hash.
-    rows: usize,
-    hash: u64,
+    pub(crate) settings: Settings,
+    pub(crate) bins: TableBins,
+    pub(crate) origin: Origin,
     pub(crate) trees: Vec<Option<KeptTree<Count>>>,
-}
-
-impl KeptTrees {
-    /// `before`: what was taken for the fit, whose rows are hashed already.
-    pub(crate) fn of(
-        settings: Settings,
-        bins: TableBins,
-        counted: &Counted<'_>,
-        before: Option<(usize, u64)>,
-        trees: Vec<Option<KeptTree<Count>>>,
-    ) -> KeptTrees {
-        let (from, hashed) = before.unwrap_or((0, 0));
-        let hash = hashed.wrapping_add(counted.hash(&counted.rows[from..]));
-        KeptTrees { settings, bins, rows: counted.rows.len(), hash, trees }
-    }
-
-    /// Training rows and their hash.
-    pub(crate) fn rows(&self) -> (usize, u64) {
-        (self.rows, self.hash)
-    }
-}
-
-/// All that counts are made of: rows of the table, with the label and the bins of each.
-pub(crate) struct Counted<'a> {
-    pub(crate) rows: &'a [u32],
-    /// By row of the table.
-    pub(crate) labels: &'a [bool],
-    /// By row of the table.
-    pub(crate) binned: &'a BinnedRows,
-}
-
-impl Counted<'_> {
-    /// A hash of these rows, labels and bins: a sum over the rows, each of which has its index in it, so that it goes on
-    /// where it stopped and any thread can add its part.
-    fn hash(&self, rows: &[u32]) -> u64 {
-        let of_row = |&row: &u32| {
-            let label = u64::from(self.labels[row as usize]);
-            let (words, rest) = self.binned.row(row as usize).as_chunks();
-            let rest = rest.iter().fold(0, |word, &bin| word << 8 | u64::from(bin));
-            let words = words.iter().map(|&word| u64::from_le_bytes(word)).chain([rest]);
-            words.fold(derive(label, u64::from(row)), derive)
-        };
-        let sums = rows.par_chunks(BLOCK).map(|rows| rows.iter().map(of_row).fold(0, u64::wrapping_add));
-        sums.reduce(|| 0, u64::wrapping_add)
-    }
 }
 
 /// Levels of nodes whose counts are kept, for so many trees: all of them together are within the budget.

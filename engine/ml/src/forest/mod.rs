@@ -16,6 +16,7 @@ mod grow;
 mod histogram;
 mod kept;
 mod leafwise;
+mod origin;
 mod params;
 mod partition;
 mod prepare;
@@ -36,13 +37,14 @@ use crate::training::TrainingRows;
 use cell::{Cell, ClassScale, Draw, Source, Units, Unweighted, Weighted};
 use draw::{Drawable, integer_weights};
 use grow::Grower;
-use kept::{Counted, KeptTree, KeptTrees, Settings, is_kept, levels};
+use kept::{KeptTree, KeptTrees, Settings, is_kept, levels};
+use origin::TreeRows;
 use params::Growth;
 use prepare::Prepared;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use split::{Noise, Search};
-use turns::{Age, Turns, count_leaves, staying, takes_turns};
+use turns::{Age, Turns, count_leaves, takes_turns};
 
 pub(crate) use boost::Boosted;
 pub(crate) use draw::MAX_ROWS;
@@ -73,7 +75,6 @@ struct Fit<'a> {
     classes: ClassScale,
     growth: Growth,
     settings: Settings,
-    parallel: bool,
 }
 
 impl Forest {
@@ -89,12 +90,15 @@ impl Forest {
         let settings = Settings { seed, bootstraps: Some(params.trees) };
         let fit = Fit::of(&prepared, training, params.growth(), params.class_weight, settings);
         if training.weights.is_none() && takes_turns(params, prepared.bins.0.len(), training.rows.len()) {
-            kept.and_then(|kept| kept.used_if(false));
-            let (trees, ages) = fit.in_turns(staying(before, params, &prepared.bins, training, seed));
-            let turns = Turns::of(params, training, seed, ages);
+            if let Some(kept) = kept {
+                kept.clear();
+            }
+            let before =
+                before.and_then(|before| before.turns_for(params, &prepared.bins, &fit.tree_rows(), seed));
+            let (trees, turns) = fit.in_turns(params, before);
             return Forest { turns: Some(turns), ..Forest::of(prepared.bins, trees) };
         }
-        let trees = fit.all(training, &prepared, kept);
+        let trees = fit.grow_all(training, &prepared, kept);
         Forest::of(prepared.bins, trees)
     }
 
@@ -108,7 +112,7 @@ impl Forest {
         let prepared = Prepared::of(training, params.categories, seed);
         let settings = Settings { seed, bootstraps: None };
         let fit = Fit::of(&prepared, training, params.growth(), params.class_weight, settings);
-        let trees = fit.all(training, &prepared, kept);
+        let trees = fit.grow_all(training, &prepared, kept);
         Forest::of(prepared.bins, trees)
     }
 
@@ -182,7 +186,6 @@ impl<'a> Fit<'a> {
     ) -> Fit<'a> {
         let by_table_row = prepared.by_table_row;
         let rows = Drawable { rows: training.rows, labels: training.labels, by_table_row };
-        let trees = settings.bootstraps.unwrap_or(1) as usize;
         Fit {
             numeric_bins: prepared.bins.numeric_bins(),
             binned: &prepared.binned,
@@ -190,8 +193,6 @@ impl<'a> Fit<'a> {
             rows,
             growth,
             settings,
-            // Many trees keep all threads busy, and each thread then has one tree in memory.
-            parallel: trees < 2 * rayon::current_num_threads(),
         }
     }
 
@@ -199,37 +200,40 @@ impl<'a> Fit<'a> {
         self.settings.bootstraps.unwrap_or(1) as usize
     }
 
+    fn tree_rows(&self) -> TreeRows<'_> {
+        TreeRows { rows: &self.rows, binned: self.binned }
+    }
+
     /// Grows every tree.
-    fn all(
+    fn grow_all(
         &self,
         training: &TrainingRows<'_>,
         prepared: &Prepared<'_>,
         kept: Option<&mut KeptCounts>,
     ) -> Vec<Fitted> {
-        let by_table_row = prepared.by_table_row;
         // Bins by table row are those kept between fits.
-        let kept = kept.and_then(|kept| kept.used_if(by_table_row && training.weights.is_none()));
-        match (training.weights, kept) {
-            (None, Some(kept)) => self.kept_trees(&prepared.bins, kept),
-            (None, None) => self.trees(Unweighted, self.classes, of_nothing(self.tree_count()), 0).0,
+        let usable = self.rows.by_table_row && training.weights.is_none();
+        match (training.weights, kept.and_then(|kept| kept.used_if(usable))) {
+            (None, Some(kept)) => self.grow_kept(&prepared.bins, kept),
+            (None, None) => self.grow(Unweighted, self.classes, of_nothing(self.tree_count()), 0).0,
             (Some(weights), _) => {
                 let (integers, units) = self.weights(weights);
-                self.trees(Weighted(&integers), units, of_nothing(self.tree_count()), 0).0
+                self.grow(Weighted(&integers), units, of_nothing(self.tree_count()), 0).0
             }
         }
     }
 
     /// Rows' weights as integers by row of the bins, those of their classes included, and what a unit is.
-    fn weights(&self, by_table_row: &[f64]) -> (Vec<u32>, Units) {
+    fn weights(&self, weights: &[f64]) -> (Vec<u32>, Units) {
         let Drawable { rows, labels, .. } = self.rows;
-        let largest = rows.iter().map(|&row| by_table_row[row as usize]).fold(0.0, f64::max);
+        let largest = rows.iter().map(|&row| weights[row as usize]).fold(0.0, f64::max);
         let weights: Vec<f64> = rows
             .iter()
             .map(|&row| {
                 // Of the largest: a product of two large numbers might overflow. One of two small ones is not 0.
                 let ClassScale { negative, positive } = self.classes;
                 let of_class = if labels[row as usize] { positive } else { negative };
-                (by_table_row[row as usize] / largest * of_class).max(f64::MIN_POSITIVE)
+                (weights[row as usize] / largest * of_class).max(f64::MIN_POSITIVE)
             })
             .collect();
         let (integers, units) = integer_weights(&weights);
@@ -241,60 +245,62 @@ impl<'a> Fit<'a> {
         (by_row, units)
     }
 
-    /// Grows the trees that do not stay, and counts the rows in the leaves of those that do.
-    fn in_turns(&self, staying: Vec<Option<(Tree, Age)>>) -> (Vec<Fitted>, Vec<Age>) {
-        let anew = staying.iter().enumerate().filter(|(_, stays)| stays.is_none());
-        let sprouts = anew.map(|(number, _)| (number, None)).collect();
-        let mut grown = self.trees(Unweighted, self.classes, sprouts, 0).0.into_iter();
-        let numbered = staying.iter().enumerate();
-        let mut counted: Vec<(usize, Tree)> = numbered
-            .filter_map(|(number, stays)| stays.as_ref().map(|(tree, _)| (number, tree.clone())))
-            .collect();
-        count_leaves(&mut counted, self.binned, &self.rows, &self.classes, self.settings.seed);
-        let mut counted = counted.into_iter();
-        let grown_from = self.rows.rows.len() as u64;
-        let (mut fitted, mut ages) = (Vec::new(), Vec::new());
-        for stays in staying {
-            let (tree, age) = match stays {
-                Some((_, age)) => (counted.next().map(|(_, tree)| tree), age),
-                None => {
-                    let (tree, gains) = grown.next().unzip();
-                    (tree, Age { grown_from, gains: gains.unwrap_or_default() })
-                }
-            };
-            fitted.extend(tree.map(|tree| (tree, age.gains.clone())));
-            ages.push(age);
-        }
-        (fitted, ages)
+    /// Grows the trees that do not stay as the forest before has them, and counts the rows in the leaves of those that do.
+    fn in_turns(
+        &self,
+        params: &RandomForestParams,
+        before: Option<(&[Tree], &Turns)>,
+    ) -> (Vec<Fitted>, Turns) {
+        let rows = self.rows.rows.len() as u64;
+        let staying = before.map(|(_, turns)| turns.staying(rows)).unwrap_or_default();
+        let stays = |number: &usize| staying.binary_search(number).is_ok();
+        let anew: Vec<usize> = (0..self.tree_count()).filter(|number| !stays(number)).collect();
+        let sprouts = anew.iter().map(|&number| (number, None)).collect();
+        let grown = self.grow(Unweighted, self.classes, sprouts, 0).0;
+        let grown = grown.into_iter().map(|(tree, gains)| (tree, Age { grown_from: rows, gains }));
+        let counted = before.into_iter().flat_map(|(trees, turns)| {
+            let trees = staying.iter().map(|&number| trees[number].clone()).collect();
+            let ages = staying.iter().map(|&number| turns.ages[number].clone());
+            count_leaves(&staying, trees, self.binned, &self.rows, &self.classes, self.settings.seed)
+                .into_iter()
+                .zip(ages)
+        });
+        let mut all: Vec<(usize, (Tree, Age))> =
+            anew.iter().copied().zip(grown).chain(staying.iter().copied().zip(counted)).collect();
+        all.sort_unstable_by_key(|(number, _)| *number);
+        let (trees, ages): (Vec<Tree>, Vec<Age>) = all.into_iter().map(|(_, tree)| tree).unzip();
+        let fitted = trees.into_iter().zip(&ages).map(|(tree, age)| (tree, age.gains.clone())).collect();
+        let (params, seed, origin) = (params.clone(), self.settings.seed, self.tree_rows().origin());
+        (fitted, Turns { params, seed, origin, ages })
     }
 
     /// Grows the trees from what was kept of them, and keeps what the next fit can use.
-    fn kept_trees(&self, bins: &TableBins, kept: &mut KeptCounts) -> Vec<Fitted> {
-        let trees = self.tree_count();
-        let counted = Counted { rows: self.rows.rows, labels: self.rows.labels, binned: self.binned };
-        let features = self.binned.features;
+    fn grow_kept(&self, bins: &TableBins, kept: &mut KeptCounts) -> Vec<Fitted> {
+        let (trees, rows, features) = (self.tree_count(), self.tree_rows(), self.binned.features);
         // Of so few rows that a sample might be empty nothing is kept, nor of nodes that count only what they try.
-        let keeps = is_kept(counted.rows.len()) && !self.growth.counts_tried_only(features);
+        let keeps = is_kept(self.rows.rows.len()) && !self.growth.counts_tried_only(features);
         let levels = if keeps { levels(trees, features) } else { 0 };
-        let before = kept.take(&self.settings, bins, &counted).filter(|_| levels > 0);
-        let rows = before.as_ref().map(KeptTrees::rows);
-        let first_new = rows.map_or(0, |(rows, _)| counted.rows.get(rows).copied().unwrap_or(u32::MAX));
+        let before = kept.take(&self.settings, bins, &rows).filter(|_| levels > 0);
+        let known = before.as_ref().map(|before| before.origin);
         let sprouts = match before {
-            Some(before) => {
-                let numbered = before.trees.into_iter().enumerate();
+            Some(KeptTrees { origin, trees, .. }) => {
+                let first_new = self.rows.rows.get(origin.rows as usize).copied().unwrap_or(u32::MAX);
+                let numbered = trees.into_iter().enumerate();
                 numbered.map(|(number, tree)| (number, tree.map(|tree| (tree, first_new)))).collect()
             }
             None => of_nothing(trees),
         };
-        let (fitted, trees) = self.trees(Unweighted, self.classes, sprouts, levels);
+        let (fitted, trees) = self.grow(Unweighted, self.classes, sprouts, levels);
         if levels > 0 {
-            kept.put(KeptTrees::of(self.settings.clone(), bins.clone(), &counted, rows, trees));
+            let origin = known.map_or_else(|| rows.origin(), |known| rows.origin_after(known));
+            let (settings, bins) = (self.settings.clone(), bins.clone());
+            kept.put(KeptTrees { settings, bins, origin, trees });
         }
         fitted
     }
 
     /// Grows each of these trees.
-    fn trees<S>(
+    fn grow<S>(
         &self,
         source: S,
         scale: <S::Cell as Cell>::Scale,
@@ -320,7 +326,8 @@ impl<'a> Fit<'a> {
             source,
             search,
             params: self.growth,
-            parallel: self.parallel,
+            // Many trees keep all threads busy, and each thread then has one tree in memory.
+            parallel: sprouts.len() < 2 * rayon::current_num_threads(),
             kept_levels,
         };
         let grown: Vec<_> = sprouts

@@ -1,26 +1,25 @@
 //! Trees that take turns: what a fit after a few more rows grows anew, and what it keeps of the model before.
 //!
-//! A forest whose counts are too many to keep (see `kept`) would be grown from nothing at every batch. Instead a quarter of
-//! its trees is, those that have stood longest, and every tree that was grown from fewer than ten elevenths of the rows.
-//! The others keep their splits and count all rows in their leaves. So every leaf is of all rows, and no split older than
-//! four fits or a tenth of the rows. What is kept is in the model: a fit that reads it back from its file makes the same
-//! bytes.
+//! Counts of all trees of a large or deep forest are too many to keep (see `kept`). Instead a quarter of its trees is
+//! grown anew at each fit, those that have stood longest, and every tree that was grown from fewer than ten elevenths of
+//! the rows. The others keep their splits and count all rows in their leaves. So every leaf is of all rows, and no split
+//! older than four fits with new rows, or a tenth of the rows. What is kept is in the model: a fit that reads it back from
+//! its file makes the same bytes.
 
-use super::cell::{Cell, Count, Source, Unweighted};
+use super::cell::{Cell, ClassScale, Count, Source, Unweighted};
 use super::draw::Drawable;
 use super::grow::leaf_value;
 use super::kept::{is_kept, levels};
+use super::origin::{Origin, TreeRows};
 use super::params::RandomForestParams;
 use super::tree::{Node, Tree};
 use super::{Forest, walk};
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::seed::derive;
-use crate::seen::Seen;
-use crate::training::TrainingRows;
 use serde::{Deserialize, Serialize};
 
 /// One in so many trees is grown anew by a fit that goes on from a model.
-pub(crate) const ANEW: usize = 4;
+pub(crate) const ONE_IN: usize = 4;
 
 /// Whether trees that were grown from so many rows may be kept, now that there are so many.
 pub(crate) fn is_recent(grown_from: u64, rows: u64) -> bool {
@@ -30,10 +29,12 @@ pub(crate) fn is_recent(grown_from: u64, rows: u64) -> bool {
 /// What a forest knows of its trees for the next fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Turns {
-    params: RandomForestParams,
-    seen: Seen,
+    pub(crate) params: RandomForestParams,
+    pub(crate) seed: u64,
+    /// The rows in the leaves.
+    pub(crate) origin: Origin,
     /// By tree.
-    ages: Vec<Age>,
+    pub(crate) ages: Vec<Age>,
 }
 
 /// What a tree was grown from and what came of it.
@@ -55,67 +56,64 @@ pub(crate) fn takes_turns(params: &RandomForestParams, features: usize, rows: us
 }
 
 impl Turns {
-    pub(crate) fn of(
-        params: &RandomForestParams,
-        training: &TrainingRows<'_>,
-        seed: u64,
-        ages: Vec<Age>,
-    ) -> Turns {
-        let seen = Seen::of(training.table, training.labels, training.rows, seed);
-        Turns { params: params.clone(), seen, ages }
+    /// Numbers of the trees that stay where a fit has so many rows, ascending.
+    pub(crate) fn staying(&self, rows: u64) -> Vec<usize> {
+        let mut by_age: Vec<usize> = (0..self.ages.len()).collect();
+        by_age.sort_by_key(|&tree| self.ages[tree].grown_from);
+        let mut staying = by_age.split_off(by_age.len().div_ceil(ONE_IN));
+        staying.retain(|&tree| is_recent(self.ages[tree].grown_from, rows));
+        staying.sort_unstable();
+        staying
     }
 
     pub(crate) fn is_valid(&self, trees: usize, features: usize) -> bool {
         self.params.validate().is_ok()
+            && self.params.trees as usize == trees
             && self.ages.len() == trees
-            && self.ages.iter().all(|age| {
-                age.gains.len() == features && age.gains.iter().all(|gain| (0.0..=1.0 + 1e-9).contains(gain))
+            && self.ages.iter().all(|Age { grown_from, gains }| {
+                *grown_from <= self.origin.rows
+                    && gains.len() == features
+                    && gains.iter().all(|gain| (0.0..=1.0 + 1e-9).contains(gain))
             })
     }
 }
 
-/// By tree, whether it stays as the model before has it; none does where that learned otherwise or from other rows.
-pub(crate) fn staying(
-    before: Option<&Forest>,
-    params: &RandomForestParams,
-    bins: &TableBins,
-    training: &TrainingRows<'_>,
-    seed: u64,
-) -> Vec<Option<(Tree, Age)>> {
-    let TrainingRows { table, labels, rows, .. } = *training;
-    let continued =
-        before.and_then(|forest| Some((forest, forest.turns.as_ref()?))).filter(|(forest, turns)| {
-            turns.params == *params && forest.bins == *bins && turns.seen.begin(table, labels, rows, seed)
-        });
-    let Some((forest, turns)) = continued else { return vec![None; params.trees as usize] };
-    let mut by_age: Vec<usize> = (0..turns.ages.len()).collect();
-    by_age.sort_by_key(|&tree| turns.ages[tree].grown_from);
-    let mut stays = vec![true; by_age.len()];
-    by_age[..by_age.len().div_ceil(ANEW)].iter().for_each(|&tree| stays[tree] = false);
-    let each = forest.trees.iter().zip(&turns.ages).zip(stays);
-    each.map(|((tree, age), stays)| {
-        (stays && is_recent(age.grown_from, rows.len() as u64)).then(|| (tree.clone(), age.clone()))
-    })
-    .collect()
+impl Forest {
+    /// The trees and what is known of them, if a fit of these rows goes on from this forest.
+    pub(crate) fn turns_for(
+        &self,
+        params: &RandomForestParams,
+        bins: &TableBins,
+        rows: &TreeRows<'_>,
+        seed: u64,
+    ) -> Option<(&[Tree], &Turns)> {
+        let turns = self.turns.as_ref().filter(|turns| {
+            turns.params == *params
+                && turns.seed == seed
+                && self.bins == *bins
+                && rows.begin_with(&turns.origin)
+        })?;
+        Some((&self.trees, turns))
+    }
 }
 
-/// The trees of these numbers with the rows that they draw counted in their leaves.
+/// These trees, of these numbers, with the rows that they draw counted in their leaves.
 pub(crate) fn count_leaves(
-    trees: &mut [(usize, Tree)],
+    numbers: &[usize],
+    mut trees: Vec<Tree>,
     binned: &BinnedRows,
     rows: &Drawable<'_>,
-    scale: &<Count as Cell>::Scale,
+    scale: &ClassScale,
     seed: u64,
-) {
-    let (numbers, plain): (Vec<usize>, Vec<Tree>) = trees.iter().map(|(n, tree)| (*n, tree.clone())).unzip();
-    let counts = walk::tally(&plain, binned, |tree, first, ends, counts: &mut [Count]| {
+) -> Vec<Tree> {
+    let counts = walk::tally(&trees, binned, |tree, first, ends, counts: &mut [Count]| {
         let seed = derive(seed, numbers[tree] as u64);
-        rows.each_tossed(rows.between(first, first + ends.len()), seed, |draw| {
+        rows.each_drawn(rows.between(first, first + ends.len()), seed, |draw| {
             let end = ends[Unweighted::row(draw) - first] as usize;
             counts[end] = counts[end].plus(Unweighted.cell(draw));
         });
     });
-    for ((_, tree), counts) in trees.iter_mut().zip(counts) {
+    for (tree, counts) in trees.iter_mut().zip(counts) {
         let all = counts.iter().fold(Count::default(), |sum, &count| sum.plus(count));
         let prior = all.sums(scale).share();
         for (node, count) in tree.0.iter_mut().zip(counts) {
@@ -124,6 +122,7 @@ pub(crate) fn count_leaves(
             }
         }
     }
+    trees
 }
 
 #[cfg(test)]
@@ -131,7 +130,7 @@ mod tests {
     use super::super::params::ClassWeight;
     use super::super::prepare::Prepared;
     use super::*;
-    use crate::{FeatureTable, KeptBins};
+    use crate::{FeatureTable, KeptBins, TrainingRows};
 
     #[test]
     fn trees_grown_and_counted_on_the_same_rows_have_the_same_leaves() {
@@ -160,17 +159,36 @@ mod tests {
             let drawable = Drawable { rows: &rows, labels: &labels, by_table_row };
             let classes = drawable.class_scale(params.class_weight);
             // Not all of them, and in another order.
-            let mut trees: Vec<(usize, Tree)> = [3, 0, 4].map(|n| (n, forest.trees[n].clone())).into();
-            let grown = trees.clone();
-            trees.iter_mut().flat_map(|(_, tree)| &mut tree.0).for_each(|node| {
+            let numbers = [3, 0, 4];
+            let grown = numbers.map(|number| forest.trees[number].clone());
+            let mut blank = grown.clone();
+            blank.iter_mut().flat_map(|tree| &mut tree.0).for_each(|node| {
                 if let Node::Leaf(value) = node {
                     *value = 0.25;
                 }
             });
-            assert!(trees != grown);
-            count_leaves(&mut trees, &binned, &drawable, &classes, 5);
-            assert!(trees == grown);
+            let counted = count_leaves(&numbers, blank.into(), &binned, &drawable, &classes, 5);
+            assert!(counted == grown);
         }
+    }
+
+    #[test]
+    fn those_that_have_stood_longest_go_first_and_all_that_are_too_old() {
+        let turns = |grown_from: &[u64]| Turns {
+            params: RandomForestParams::default(),
+            seed: 0,
+            origin: TreeRows {
+                rows: &Drawable { rows: &[], labels: &[], by_table_row: false },
+                binned: &BinnedRows { features: 1, bins: vec![] },
+            }
+            .origin(),
+            ages: grown_from.iter().map(|&grown_from| Age { grown_from, gains: vec![] }).collect(),
+        };
+        let staying = |grown_from: &[u64]| turns(grown_from).staying(110);
+        assert_eq!(staying(&[100; 6]), [2, 3, 4, 5]);
+        assert_eq!(staying(&[110, 102, 101, 110, 105, 102, 101, 110, 110]), [0, 3, 4, 5, 7, 8]);
+        assert_eq!(staying(&[110, 99, 98, 97, 105]), [0, 4]);
+        assert_eq!(staying(&[110]), [0; 0]);
     }
 
     #[test]

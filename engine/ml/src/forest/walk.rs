@@ -13,7 +13,7 @@
 //! tree of 2,048 nodes takes 72 KiB and a block 16 KiB to 32 KiB, which together stay in a core's second cache. What a row
 //! sums up is in the order of the trees.
 
-use super::cell::Cell;
+use super::cell::Count;
 use super::split::Rule;
 use super::tree::{Node, Tree};
 use crate::encode::bins::BinnedRows;
@@ -301,20 +301,20 @@ fn apply_laid_out(trees: &[Tree], binned: &BinnedRows) -> Vec<u32> {
 
 /// For each tree, what its nodes hold of the rows that end there. `count` is given the number of a tree, the first of some
 /// rows and the node at which each of them ends, and adds to what the tree's nodes hold.
-pub(crate) fn tally<C: Cell>(
+pub(crate) fn tally(
     trees: &[Tree],
     binned: &BinnedRows,
-    count: impl Fn(usize, usize, &[u32], &mut [C]) + Sync,
-) -> Vec<Vec<C>> {
+    count: impl Fn(usize, usize, &[u32], &mut [Count]) + Sync,
+) -> Vec<Vec<Count>> {
     // By trees, not by rows: each then has one tally, however many threads there are.
     let share = trees.len().div_ceil(2 * rayon::current_num_threads()).max(1);
     let of_share = |(number, trees): (usize, &[Tree])| {
-        let mut tallies: Vec<Vec<C>> = Vec::with_capacity(trees.len());
+        let mut tallies: Vec<Vec<Count>> = Vec::with_capacity(trees.len());
         for group in groups(trees) {
             let walks = Walks::of(group, binned.features);
             let nodes = walks.at_ends(|tree| (0..tree.0.len() as u32).collect());
             let before = tallies.len();
-            tallies.extend(group.iter().map(|tree| vec![C::default(); tree.0.len()]));
+            tallies.extend(group.iter().map(|tree| vec![Count::default(); tree.0.len()]));
             let mut nodes_at = Vec::with_capacity(BLOCK);
             walks.walk(&binned.bins, |tree, first, ends| {
                 nodes_at.clear();
@@ -325,7 +325,7 @@ pub(crate) fn tally<C: Cell>(
         }
         tallies
     };
-    let tallies: Vec<Vec<Vec<C>>> = trees.par_chunks(share).enumerate().map(of_share).collect();
+    let tallies: Vec<Vec<Vec<Count>>> = trees.par_chunks(share).enumerate().map(of_share).collect();
     tallies.into_iter().flatten().collect()
 }
 
