@@ -112,9 +112,7 @@ pub(super) struct NearestTwo {
 pub(super) fn assign(points: Points<'_>, centres: &[f64]) -> (Vec<u32>, Vec<f64>) {
     let mut clusters = vec![0u32; points.rows()];
     let mut squared = vec![0.0; points.rows()];
-    let pieces = points.values.par_chunks(PIECE_ROWS * points.columns);
-    let outputs = clusters.par_chunks_mut(PIECE_ROWS).zip(squared.par_chunks_mut(PIECE_ROWS));
-    pieces.zip(outputs).for_each(|(values, (clusters, squared))| {
+    let of_piece = |values, clusters: &mut [u32], squared: &mut [f64]| {
         let points = Points { values, ..points };
         let mut tile = Tile::new(points.columns);
         let eights = clusters.chunks_mut(LANES).zip(squared.chunks_mut(LANES));
@@ -124,7 +122,15 @@ pub(super) fn assign(points: Points<'_>, centres: &[f64]) -> (Vec<u32>, Vec<f64>
             clusters.iter_mut().zip(found.cluster).for_each(|(to, c)| *to = c as u32);
             squared.iter_mut().zip(found.squared).for_each(|(to, d)| *to = d);
         }
-    });
+    };
+    // To wake another thread takes longer than a piece.
+    if points.rows() <= PIECE_ROWS {
+        of_piece(points.values, &mut clusters, &mut squared);
+    } else {
+        let pieces = points.values.par_chunks(PIECE_ROWS * points.columns);
+        let outputs = clusters.par_chunks_mut(PIECE_ROWS).zip(squared.par_chunks_mut(PIECE_ROWS));
+        pieces.zip(outputs).for_each(|(values, (clusters, squared))| of_piece(values, clusters, squared));
+    }
     (clusters, squared)
 }
 

@@ -105,18 +105,18 @@ impl QuantileSketch {
     /// of nothing.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let wanted = q.clamp(0.0, 1.0) * self.weight();
-        let below = self.below.iter().rev().map(|(bucket, weight)| (-magnitude(*bucket), *weight));
-        let above = self.above.iter().map(|(bucket, weight)| (magnitude(*bucket), *weight));
-        let at = Some((0.0, self.at)).filter(|(_, weight)| *weight > 0.0);
+        let below = self.below.iter().rev().map(|(bucket, weight)| (-1.0, *bucket, *weight));
+        let above = self.above.iter().map(|(bucket, weight)| (1.0, *bucket, *weight));
+        let at = Some((0.0, 0, self.at)).filter(|(_, _, weight)| *weight > 0.0);
         let (mut passed, mut last) = (0.0, None);
-        for (apart, weight) in below.chain(at).chain(above) {
+        for (side, bucket, weight) in below.chain(at).chain(above) {
             passed += weight;
-            last = Some((self.origin + apart).clamp(f64::MIN, f64::MAX));
+            last = Some((side, bucket));
             if passed >= wanted {
                 break;
             }
         }
-        last
+        last.map(|(side, bucket)| (self.origin + side * magnitude(bucket)).clamp(f64::MIN, f64::MAX))
     }
 
     pub(crate) fn is_valid(&self) -> bool {

@@ -7,6 +7,9 @@ use crate::stream_stats::{QuantileSketch, RunningMoments};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+/// Rows of a parallel piece of work.
+const PIECE_ROWS: usize = 4_096;
+
 /// Running statistics of one column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Column {
@@ -82,13 +85,21 @@ impl Prepared {
 pub(super) fn points(prepared: &[Prepared], table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
     let columns = prepared.len();
     let mut values = vec![0.0; rows.len() * columns];
-    values.par_chunks_mut(2_048 * columns).zip(rows.par_chunks(2_048)).for_each(|(values, rows)| {
-        for (point, &row) in values.chunks_exact_mut(columns).zip(rows) {
-            for (c, prepared) in prepared.iter().enumerate() {
-                point[c] = prepared.score(table.numeric(c)[row as usize]);
+    let of_piece = |values: &mut [f64], rows: &[u32]| {
+        for (c, prepared) in prepared.iter().enumerate() {
+            let column = table.numeric(c);
+            for (point, &row) in values.chunks_exact_mut(columns).zip(rows) {
+                point[c] = prepared.score(column[row as usize]);
             }
         }
-    });
+    };
+    // To wake another thread takes longer than a piece.
+    if rows.len() <= PIECE_ROWS {
+        of_piece(&mut values, rows);
+    } else {
+        let pieces = values.par_chunks_mut(PIECE_ROWS * columns).zip(rows.par_chunks(PIECE_ROWS));
+        pieces.for_each(|(values, rows)| of_piece(values, rows));
+    }
     values
 }
 
