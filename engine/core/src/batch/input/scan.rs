@@ -1,4 +1,5 @@
-//! An input as a table of DataFusion: a partition a file, with an estimate of rows, by which joins choose their sides.
+//! An input as a table of DataFusion: a partition a file, or some files one after the other where they are many, with an
+//! estimate of rows, by which joins choose their sides.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ use super::{Input, Progress, external, forms};
 /// Bytes that the reading threads of an input may be ahead, about; it is 4 to 16 batches a file. Joins take in one hashed
 /// file after the other: the others are read meanwhile.
 const AHEAD_BYTES: usize = 8 << 20;
+/// Files of an input that are read at once, each by a thread that may wait for the reader of its rows. With all of tokio's
+/// 512 blocking threads waiting so, whoever those rows wait for would never begin.
+const READERS: usize = 16;
 /// Bytes of a cell, about.
 const CELL_BYTES: usize = 12;
 
@@ -61,7 +65,8 @@ impl TableProvider for InputTable {
         let projection: Vec<usize> = projection.cloned().unwrap_or_else(all);
         let schema: Arc<Schema> = Arc::new(self.input.schema.project(&projection)?);
         // Forms are read in the order of the files: the first row of a key stays.
-        let partitions = if self.input.config.forms.is_some() { 1 } else { self.input.files.len() };
+        let partitions =
+            if self.input.config.forms.is_some() { 1 } else { self.input.files.len().min(READERS) };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
             Partitioning::UnknownPartitioning(partitions),
@@ -129,8 +134,8 @@ impl ExecutionPlan for InputScan {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batch_rows = context.session_config().batch_size();
         let batch_bytes = batch_rows * CELL_BYTES * self.projection.len().max(1);
-        // All files of an input are read at once.
-        let ahead = (AHEAD_BYTES / batch_bytes / self.input.files.len().max(1)).clamp(4, 16);
+        let partitions = self.properties.partitioning.partition_count();
+        let ahead = (AHEAD_BYTES / batch_bytes / partitions.max(1)).clamp(4, 16);
         let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), ahead);
         let (input, progress, projection, schema, sender) = (
             self.input.clone(),
@@ -146,18 +151,27 @@ impl ExecutionPlan for InputScan {
             return Ok(stream.build());
         }
         stream.spawn_blocking(move || {
-            let Some(file) = input.files.get(partition) else { return Ok(()) };
-            let columns = Columns::new(&input, file, &projection, schema, batch_rows);
-            let mut send = |batch| sender.blocking_send(Ok(batch)).is_ok();
-            file.read(&input.config, &columns, &progress, &mut send).map_err(external)
+            for file in input.files.iter().skip(partition).step_by(partitions) {
+                // Nobody wants more rows.
+                if sender.is_closed() {
+                    break;
+                }
+                let columns = Columns::new(&input, file, &projection, schema.clone(), batch_rows);
+                let mut send = |batch| sender.blocking_send(Ok(batch)).is_ok();
+                file.read(&input.config, &columns, &progress, &mut send).map_err(external)?;
+            }
+            Ok(())
         });
         Ok(stream.build())
     }
 
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
+        let partitions = self.properties.partitioning.partition_count();
         let bytes = match partition {
-            Some(at) => self.input.files.get(at).map_or(0, |file| file.text_bytes),
+            Some(at) => {
+                self.input.files.iter().skip(at).step_by(partitions).map(|file| file.text_bytes).sum()
+            }
             None => self.input.text_bytes(),
         };
         let cells = self.input.schema.fields().len().max(1);
@@ -183,6 +197,21 @@ mod tests {
     use super::*;
     use crate::project::{InputConfig, OnError};
 
+    async fn open(name: &str, path: &str) -> Arc<Input> {
+        let config = InputConfig {
+            name: name.to_owned(),
+            path: Some(path.to_owned()),
+            format: None,
+            types: Default::default(),
+            types_text: Default::default(),
+            encoding: None,
+            row_number: None,
+            on_error: OnError::Fail,
+            forms: None,
+        };
+        Arc::new(Input::open(&config, None, "job").await.unwrap())
+    }
+
     /// The plan of a SELECT over files of so many rows, `(name, columns, rows)`.
     async fn plan(files: &[(&str, &str, usize)], sql: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -191,23 +220,32 @@ mod tests {
             let path = folder.path().join(format!("{name}.csv"));
             let cells = vec!["0123456789"; columns.split(',').count()].join(",");
             std::fs::write(&path, format!("{columns}\n{}", format!("{cells}\n").repeat(*rows))).unwrap();
-            let config = InputConfig {
-                name: (*name).to_owned(),
-                path: Some(path.display().to_string()),
-                format: None,
-                types: Default::default(),
-                types_text: Default::default(),
-                encoding: None,
-                row_number: None,
-                on_error: OnError::Fail,
-                forms: None,
-            };
-            let input = Arc::new(Input::open(&config, None, "job").await.unwrap());
+            let input = open(name, &path.display().to_string()).await;
             context.register_table(*name, input.table(&Arc::default())).unwrap();
         }
         let frame = context.sql(sql).await.unwrap();
         let plan = frame.create_physical_plan().await.unwrap();
         displayable(plan.as_ref()).indent(false).to_string()
+    }
+
+    #[tokio::test]
+    async fn many_files_are_read_by_few_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in 0..100 {
+            std::fs::write(folder.path().join(format!("{file}.csv")), format!("n\n{file}\n{file}\n"))
+                .unwrap();
+        }
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        let input = open("many", &folder.path().join("*.csv").display().to_string()).await;
+        context.register_table("many", input.table(&Arc::default())).unwrap();
+        let plan = context.table("many").await.unwrap().create_physical_plan().await.unwrap();
+        assert_eq!(plan.properties().partitioning.partition_count(), READERS);
+        let sums = context.sql("SELECT count(*), count(DISTINCT n), sum(CAST(n AS BIGINT)) FROM many");
+        let sums = sums.await.unwrap().collect().await.unwrap();
+        let found = arrow::util::pretty::pretty_format_batches(&sums).unwrap().to_string();
+        assert!(found.contains("| 200 ") && found.contains("| 100 ") && found.contains("| 9900 "), "{found}");
+        let some = context.sql("SELECT n FROM many LIMIT 3").await.unwrap().collect().await.unwrap();
+        assert_eq!(some.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
     }
 
     #[tokio::test]
