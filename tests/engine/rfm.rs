@@ -364,6 +364,15 @@ async fn clusters_learn_from_every_batch_and_are_scored_and_named() {
     let of = |model: &str| [model.to_owned(), batches.to_string(), batches.to_string(), customers.clone()];
     assert_eq!(scores, [of("full"), of("minibatch"), of("online")]);
 
+    // The same learners by linfa.
+    let folder = tempfile::tempdir().unwrap();
+    let by_linfa = Lake::new(folder.path());
+    let linfa =
+        [("models.full.every", "4"), ("models.minibatch.backend", "linfa"), ("models.full.backend", "linfa")];
+    stream_all(&self::job(&broker.address(), 60, &linfa), &by_linfa).await.unwrap();
+    let failed = "SELECT count(*) FILTER (WHERE status = 'failed'), count(*) > 24 FROM models";
+    assert_eq!(query(&by_linfa, failed).await, [["0", "true"]]);
+
     // The full fit has its turn after the first batch and after every fourth.
     let turns = query(
         &lake,

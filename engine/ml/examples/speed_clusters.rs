@@ -110,8 +110,9 @@ fn main() {
             "linfa_same_start" => inertia(input.same_start(all, KMeansBackend::Linfa)),
             "plus_plus" => inertia(input.plus_plus(all, None)),
             "refit" => inertia(input.plus_plus(all, before.as_ref())),
-            "minibatch" => {
-                let params = MiniBatchKMeansParams { clusters: input.clusters };
+            "minibatch" | "linfa_minibatch" => {
+                let backend = if task == "minibatch" { own } else { KMeansBackend::Linfa };
+                let params = MiniBatchKMeansParams { clusters: input.clusters, backend };
                 input.stream(StreamLearner::MinibatchKmeans(params))
             }
             "online" => {

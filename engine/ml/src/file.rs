@@ -40,8 +40,8 @@ impl Kind {
 
     fn format(self) -> u32 {
         match self {
-            Kind::Classifier => 3,
-            Kind::KMeans | Kind::ClusterStream | Kind::Preprocessor => 2,
+            Kind::Classifier | Kind::ClusterStream => 3,
+            Kind::KMeans | Kind::Preprocessor => 2,
         }
     }
 

@@ -28,7 +28,8 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 }
 
 fn minibatch(clusters: u32) -> ClusterStreamParams {
-    let learner = StreamLearner::MinibatchKmeans(MiniBatchKMeansParams { clusters });
+    let params = MiniBatchKMeansParams { clusters, ..MiniBatchKMeansParams::default() };
+    let learner = StreamLearner::MinibatchKmeans(params);
     ClusterStreamParams { learner, ..ClusterStreamParams::default() }
 }
 
@@ -93,6 +94,30 @@ fn every_learner_follows_groups_that_move_and_keeps_their_numbers() {
         assert_eq!((sweep.elbow, sweep.best_silhouette), (Some(4), Some(4)), "{sweep:?}");
         assert!(sweep.points[2].inertia <= metrics.inertia * (1.0 + 1e-9), "no batch beats all rows at once");
     }
+}
+
+#[test]
+fn linfas_step_is_the_same_and_takes_no_weights() {
+    let linfa = MiniBatchKMeansParams { clusters: 4, backend: KMeansBackend::Linfa };
+    let linfa = ClusterStreamParams {
+        learner: StreamLearner::MinibatchKmeans(linfa),
+        ..ClusterStreamParams::default()
+    };
+    let [mut ours, mut linfas] =
+        [minibatch(4), linfa].map(|params| ClusterStream::new(params, names(2)).unwrap());
+    for batch in 0..20u64 {
+        let t = groups(300, 1e4 + batch as f64 / 4.0, batch);
+        for stream in [&mut ours, &mut linfas] {
+            stream.partial_fit(&t, &all(&t), batch).unwrap();
+        }
+    }
+    for (a, b) in ours.centres().iter().flatten().zip(linfas.centres().iter().flatten()) {
+        assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "{a} {b}");
+    }
+    let (t, before) = (groups(300, 1e4, 5), linfas.clone());
+    let error = linfas.partial_fit_weighted(&t, &all(&t), &[2.0; 300], 1).unwrap_err();
+    assert!(matches!(error, Error::BadParameter { name: "backend", .. }), "{error}");
+    assert_eq!(linfas, before);
 }
 
 #[test]

@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 # Ours, and the peer's task that it is set against (our own cold fit, for refit).
 TASKS = {"same_start": "same_start", "plus_plus": "plus_plus", "refit": None, "linfa_same_start": "same_start",
-         "minibatch": "minibatch", "online": "online", "silhouette_exact": "silhouette_exact", "auc": "auc"}
+         "minibatch": "minibatch", "linfa_minibatch": "minibatch", "online": "online", "silhouette_exact": "silhouette_exact", "auc": "auc"}
 BATCH_ROWS = 10_000
 
 

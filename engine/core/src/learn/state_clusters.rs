@@ -15,8 +15,8 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 }
 
 impl StateClusters {
-    /// The model after `some` of these rows, with their weights, or all of weight 1, `before` having learned the others; one
-    /// with other settings or columns begins anew. The reason where it cannot be.
+    /// The model after `some` of these rows, with their weights if it takes any, or all of weight 1, `before` having learned
+    /// the others; one with other settings or columns begins anew. The reason where it cannot be.
     pub(super) fn train(
         config: &ModelConfig,
         training: &StateTraining,
@@ -35,7 +35,10 @@ impl StateClusters {
         };
         let seed = seed_of(config.seed, batch_id, "fit");
         let report = match some {
-            Some((numbers, weights)) => stream.partial_fit_weighted(rows, numbers, weights, seed),
+            Some((numbers, weights)) if training.params.takes_weights() => {
+                stream.partial_fit_weighted(rows, numbers, weights, seed)
+            }
+            Some((numbers, _)) => stream.partial_fit(rows, numbers, seed),
             None => stream.partial_fit(rows, &all(rows), seed),
         };
         let report = report.map_err(|e| e.to_string())?;

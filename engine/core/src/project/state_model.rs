@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 use tidemill_ml::{
-    ClusterStreamParams, KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner,
+    ClusterStreamParams, KMeansBackend, KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers,
+    StreamLearner,
 };
 
 use super::model::{AlgorithmName, ModelConfig};
@@ -36,11 +37,12 @@ impl Turn {
     }
 }
 
-/// Parameters of minibatch_kmeans.
+/// Parameters of minibatch_kmeans. To linfa, a row drawn from the state weighs as much as one of the batch.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct MiniBatch {
     clusters: u32,
+    backend: KMeansBackend,
     outliers: Outliers,
     half_life_batches: f64,
     reseed_below: f64,
@@ -65,6 +67,7 @@ struct Whole {
     max_iterations: u32,
     restarts: u32,
     tolerance: f64,
+    backend: KMeansBackend,
     outliers: Outliers,
     every: u64,
 }
@@ -75,8 +78,8 @@ const HALF_LIFE_BATCHES: f64 = 5.0;
 impl Default for MiniBatch {
     fn default() -> Self {
         let ClusterStreamParams { outliers, reseed_below, .. } = ClusterStreamParams::default();
-        let clusters = MiniBatchKMeansParams::default().clusters;
-        MiniBatch { clusters, outliers, half_life_batches: HALF_LIFE_BATCHES, reseed_below }
+        let MiniBatchKMeansParams { clusters, backend } = MiniBatchKMeansParams::default();
+        MiniBatch { clusters, backend, outliers, half_life_batches: HALF_LIFE_BATCHES, reseed_below }
     }
 }
 
@@ -90,8 +93,9 @@ impl Default for Online {
 
 impl Default for Whole {
     fn default() -> Self {
-        let KMeansParams { clusters, max_iterations, restarts, tolerance, .. } = KMeansParams::default();
-        Whole { clusters, max_iterations, restarts, tolerance, outliers: Outliers::default(), every: 50 }
+        let KMeansParams { clusters, max_iterations, restarts, tolerance, backend } = KMeansParams::default();
+        let outliers = Outliers::default();
+        Whole { clusters, max_iterations, restarts, tolerance, backend, outliers, every: 50 }
     }
 }
 
@@ -108,8 +112,9 @@ impl ModelConfig {
         let defaults = ClusterStreamParams::default();
         let (params, turn) = match self.algorithm {
             AlgorithmName::MinibatchKmeans => {
-                let MiniBatch { clusters, outliers, half_life_batches, reseed_below } = self.parameters()?;
-                let learner = StreamLearner::MinibatchKmeans(MiniBatchKMeansParams { clusters });
+                let MiniBatch { clusters, backend, outliers, half_life_batches, reseed_below } =
+                    self.parameters()?;
+                let learner = StreamLearner::MinibatchKmeans(MiniBatchKMeansParams { clusters, backend });
                 let half_life_batches = Some(half_life_batches);
                 (ClusterStreamParams { learner, outliers, half_life_batches, reseed_below }, Turn::EveryBatch)
             }
@@ -121,12 +126,11 @@ impl ModelConfig {
                 (ClusterStreamParams { learner, outliers, half_life_batches, reseed_below }, Turn::EveryBatch)
             }
             AlgorithmName::Kmeans => {
-                let Whole { clusters, max_iterations, restarts, tolerance, outliers, every } =
+                let Whole { clusters, max_iterations, restarts, tolerance, backend, outliers, every } =
                     self.parameters()?;
                 if every == 0 {
                     return Err(refuse("`every` is at least 1 batch".into()));
                 }
-                let backend = KMeansParams::default().backend;
                 let kmeans = KMeansParams { clusters, max_iterations, restarts, tolerance, backend };
                 let learner = StreamLearner::Kmeans(kmeans);
                 (ClusterStreamParams { learner, outliers, ..defaults }, Turn::WholeState { every })
@@ -162,6 +166,12 @@ mod tests {
         assert_eq!((found.params.half_life_batches, found.turn), (Some(9.0), Turn::EveryBatch));
         let found = training("algorithm = \"kmeans\"\nclusters = 3\nevery = 20").unwrap();
         assert_eq!((found.params.clusters(), found.turn), (3, Turn::WholeState { every: 20 }));
+        for (algorithm, backend, weights) in
+            [("minibatch_kmeans", "linfa", false), ("kmeans", "linfa", false), ("kmeans", "tidemill", true)]
+        {
+            let text = format!("algorithm = \"{algorithm}\"\nbackend = \"{backend}\"");
+            assert_eq!(training(&text).unwrap().params.takes_weights(), weights, "{text}");
+        }
         let turns: Vec<u64> = (0..45).filter(|&batch| found.turn.is_whole(batch)).collect();
         assert_eq!(turns, [0, 19, 39]);
     }

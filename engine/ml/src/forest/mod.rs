@@ -8,6 +8,9 @@
 //!
 //! Each tree and node has a seed of its own, sums are of integers and the mean is summed in the order of the trees, so the
 //! model and its scores are the same bytes for any number of threads.
+//!
+//! A fit after more rows is spared most of the work: by the counts of the last one (`kept`) where these fit into memory,
+//! else by its trees (`turns`, and boosting by its own).
 
 mod boost;
 mod cell;

@@ -22,7 +22,7 @@ use super::metrics::{self, Clustered};
 use super::nearest::{self, Points};
 use super::rows::{check_numeric, complete, is_complete, scores_of, values_of};
 use super::sweep::{self, ClusterSweep};
-use super::{ClusterMetrics, KMeansBackend, KMeansParams, SilhouetteRows, kmeans};
+use super::{ClusterMetrics, KMeansParams, SilhouetteRows, kmeans};
 use crate::encode::scale::NumericScale;
 use crate::file::{self, Kind};
 use crate::seed::derive;
@@ -111,7 +111,7 @@ impl ClusterStream {
     /// # Errors
     ///
     /// As `partial_fit`; [`Error::LengthMismatch`] unless there is one weight a row, [`Error::BadWeight`] for one that is
-    /// negative or not finite, and [`Error::BadParameter`] for the full learner with `backend = "linfa"`.
+    /// negative or not finite, and [`Error::BadParameter`] where the learner's `backend` is linfa.
     pub fn partial_fit_weighted(
         &mut self,
         table: &FeatureTable,
@@ -119,6 +119,10 @@ impl ClusterStream {
         weights: &[f64],
         seed: u64,
     ) -> Result<StreamReport, Error> {
+        if !self.params.takes_weights() {
+            let (value, expected) = ("linfa".to_owned(), "tidemill, as linfa takes no weights");
+            return Err(Error::BadParameter { name: "backend", value, expected });
+        }
         if weights.len() != rows.len() {
             let (expected, found) = (rows.len(), weights.len());
             return Err(Error::LengthMismatch { what: "weights", expected, found });
@@ -208,10 +212,6 @@ impl ClusterStream {
             _ => None,
         };
         if let Some(params) = full {
-            if weights.is_some() && params.backend == KMeansBackend::Linfa {
-                let (value, expected) = ("linfa".to_owned(), "tidemill, as linfa takes no weights");
-                return Err(Error::BadParameter { name: "backend", value, expected });
-            }
             let shares = weights.map(shares);
             let centres = kmeans::solve(&params, points, shares.as_deref(), seed, start)?;
             return Ok((counted(points, weights, centres, clusters as usize), Vec::new()));
@@ -220,12 +220,10 @@ impl ClusterStream {
         let remembered = self.params.remembered();
         let left = self.weights.iter().map(|weight| weight * remembered).collect();
         let mut centres = Centres { coordinates: start, weights: left };
-        match (&self.params.learner, weights) {
-            (StreamLearner::OnlineKmeans(params), _) => {
-                step::online(params, points, weights, &mut centres);
-            }
-            (_, None) => step::minibatch(points, &mut centres)?,
-            (_, Some(weights)) => step::minibatch_weighted(points, weights, &mut centres),
+        match &self.params.learner {
+            StreamLearner::OnlineKmeans(params) => step::online(params, points, weights, &mut centres),
+            _ if self.params.takes_weights() => step::minibatch(points, weights, &mut centres),
+            _ => step::linfa_minibatch(points, &mut centres)?,
         }
         let seed = derive(seed, u64::from(u32::MAX));
         let reseeded = step::reseed(points, &mut centres, self.params.reseed_below, seed);

@@ -1,7 +1,7 @@
 //! Settings of clusters that learn from batches.
 
 use crate::Error;
-use crate::cluster::KMeansParams;
+use crate::cluster::{KMeansBackend, KMeansParams};
 use serde::{Deserialize, Serialize};
 
 /// Settings of [`ClusterStream`](crate::ClusterStream).
@@ -48,17 +48,19 @@ impl Default for StreamLearner {
     }
 }
 
-/// Settings of mini-batch k-means (Sculley 2010; linfa-clustering's `fit_with`).
+/// Settings of mini-batch k-means (Sculley 2010).
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MiniBatchKMeansParams {
     /// Clusters, 1 to 10,000.
     pub clusters: u32,
+    /// Who does the step: `Linfa` is linfa-clustering's `fit_with`, which takes no weights. The step is the same one.
+    pub backend: KMeansBackend,
 }
 
 impl Default for MiniBatchKMeansParams {
     fn default() -> Self {
-        MiniBatchKMeansParams { clusters: 8 }
+        MiniBatchKMeansParams { clusters: 8, backend: KMeansBackend::default() }
     }
 }
 
@@ -126,6 +128,15 @@ impl ClusterStreamParams {
             return bad("reseed_below", self.reseed_below.to_string(), "from 0 to 1");
         }
         Ok(())
+    }
+
+    /// Whether rows can have weights: linfa's learners take none.
+    pub fn takes_weights(&self) -> bool {
+        match &self.learner {
+            StreamLearner::MinibatchKmeans(params) => params.backend != KMeansBackend::Linfa,
+            StreamLearner::Kmeans(params) => params.backend != KMeansBackend::Linfa,
+            StreamLearner::OnlineKmeans(_) => true,
+        }
     }
 
     /// What a batch leaves of the weight of the rows before it.

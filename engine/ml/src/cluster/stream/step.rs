@@ -17,12 +17,29 @@ pub(super) struct Centres {
     pub(super) weights: Vec<f64>,
 }
 
-/// A mini-batch step by linfa: every point goes to its nearest centre as these are before the step, and every centre
-/// becomes the mean of what it weighed and its points.
+/// A mini-batch step: every point goes to its nearest centre as these are before the step, and every centre becomes the
+/// mean of what it weighed and its points.
+pub(super) fn minibatch(points: Points<'_>, weights: Option<&[f64]>, centres: &mut Centres) {
+    let clusters = nearest::assign(points, &centres.coordinates).0;
+    let mut sums = vec![0.0; centres.coordinates.len()];
+    let mut added = vec![0.0; centres.weights.len()];
+    for (row, (point, &cluster)) in points.values.chunks_exact(points.columns).zip(&clusters).enumerate() {
+        let weight = weights.map_or(1.0, |weights| weights[row]);
+        let sums = &mut sums[cluster as usize * points.columns..][..points.columns];
+        sums.iter_mut().zip(point).for_each(|(sum, x)| *sum += weight * x);
+        added[cluster as usize] += weight;
+    }
+    for (cluster, &by) in added.iter().enumerate() {
+        let means = sums[cluster * points.columns..][..points.columns].iter().map(|sum| sum / by);
+        add(points.columns, centres, cluster, by, means);
+    }
+}
+
+/// The same step by linfa.
 ///
 /// linfa counts rows and cannot forget, so its step begins at weight 0, which gives the batch's means and counts; the
 /// mean with the weights that are left from before is the one its step would give if it knew them.
-pub(super) fn minibatch(points: Points<'_>, centres: &mut Centres) -> Result<(), Error> {
+pub(super) fn linfa_minibatch(points: Points<'_>, centres: &mut Centres) -> Result<(), Error> {
     let solver = |error: ndarray::ShapeError| Error::Solver(error.to_string());
     let shape = (centres.weights.len(), points.columns);
     let start = Array2::from_shape_vec(shape, centres.coordinates.clone()).map_err(solver)?;
@@ -34,35 +51,20 @@ pub(super) fn minibatch(points: Points<'_>, centres: &mut Centres) -> Result<(),
         Ok(model) | Err(IncrKMeansError::NotConverged(model)) => model,
         Err(error) => return Err(Error::Solver(error.to_string())),
     };
-    let rows = batch.centroids().outer_iter().zip(batch.cluster_count());
-    let before = centres.coordinates.chunks_exact_mut(points.columns).zip(&mut centres.weights);
-    for ((mean, &count), (centre, weight)) in rows.zip(before) {
-        *weight += count;
-        if count > 0.0 {
-            let share = count / *weight;
-            centre.iter_mut().zip(mean).for_each(|(c, m)| *c += share * (m - *c));
-        }
+    for (cluster, (means, &by)) in batch.centroids().outer_iter().zip(batch.cluster_count()).enumerate() {
+        add(points.columns, centres, cluster, by, means.iter().copied());
     }
     Ok(())
 }
 
-/// The same step where points have weights, which linfa does not take.
-pub(super) fn minibatch_weighted(points: Points<'_>, weights: &[f64], centres: &mut Centres) {
-    let clusters = nearest::assign(points, &centres.coordinates).0;
-    let mut sums = vec![0.0; centres.coordinates.len()];
-    let mut added = vec![0.0; centres.weights.len()];
-    for ((point, &cluster), weight) in points.values.chunks_exact(points.columns).zip(&clusters).zip(weights)
-    {
-        let sums = &mut sums[cluster as usize * points.columns..][..points.columns];
-        sums.iter_mut().zip(point).for_each(|(sum, x)| *sum += weight * x);
-        added[cluster as usize] += weight;
-    }
-    for (cluster, &by) in added.iter().enumerate().filter(|(_, by)| **by > 0.0) {
-        centres.weights[cluster] += by;
-        let share = by / centres.weights[cluster];
-        let run = cluster * points.columns..(cluster + 1) * points.columns;
-        let means = sums[run.clone()].iter().map(|sum| sum / by);
-        centres.coordinates[run].iter_mut().zip(means).for_each(|(c, m)| *c += share * (m - *c));
+/// A centre after points that weigh so much and have these means; without weight it stays.
+fn add(columns: usize, centres: &mut Centres, cluster: usize, by: f64, means: impl Iterator<Item = f64>) {
+    if by > 0.0 {
+        let weight = &mut centres.weights[cluster];
+        *weight += by;
+        let share = by / *weight;
+        let centre = &mut centres.coordinates[cluster * columns..][..columns];
+        centre.iter_mut().zip(means).for_each(|(c, mean)| *c += share * (mean - *c));
     }
 }
 
@@ -164,19 +166,22 @@ mod tests {
 
     #[test]
     fn a_minibatch_step_is_the_mean_of_what_was_and_what_came() {
-        let mut centres = Centres { coordinates: vec![0.0, 10.0, 99.0], weights: vec![3.0, 0.5, 2.0] };
+        let start = Centres { coordinates: vec![0.0, 10.0, 99.0], weights: vec![3.0, 0.5, 2.0] };
         let points = Points { columns: 1, values: &[1.0, 3.0, 12.0, 4.9] };
-        minibatch(points, &mut centres).unwrap();
+        let (mut ours, mut linfas) = (start.clone(), start.clone());
+        minibatch(points, None, &mut ours);
+        linfa_minibatch(points, &mut linfas).unwrap();
         let expected = [(3.0 * 0.0 + 1.0 + 3.0 + 4.9) / 6.0, (0.5 * 10.0 + 12.0) / 1.5, 99.0];
-        for (found, expected) in centres.coordinates.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        for centres in [ours, linfas] {
+            for (found, expected) in centres.coordinates.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+            }
+            assert_eq!(centres.weights, [6.0, 1.5, 2.0]);
         }
-        assert_eq!(centres.weights, [6.0, 1.5, 2.0]);
-        // The same with weights: a point of weight 2 is two points.
-        let mut twice = Centres { coordinates: vec![0.0, 10.0, 99.0], weights: vec![3.0, 0.5, 2.0] };
-        let mut weighted = twice.clone();
-        minibatch(Points { columns: 1, values: &[1.0, 3.0, 3.0, 12.0, 4.9] }, &mut twice).unwrap();
-        minibatch_weighted(points, &[1.0, 2.0, 1.0, 1.0], &mut weighted);
+        // A point of weight 2 is two points.
+        let (mut twice, mut weighted) = (start.clone(), start);
+        minibatch(Points { columns: 1, values: &[1.0, 3.0, 3.0, 12.0, 4.9] }, None, &mut twice);
+        minibatch(points, Some(&[1.0, 2.0, 1.0, 1.0]), &mut weighted);
         assert_eq!(weighted.weights, twice.weights);
         for (a, b) in weighted.coordinates.iter().zip(&twice.coordinates) {
             assert!((a - b).abs() < 1e-12, "{a} {b}");
