@@ -1,5 +1,5 @@
-//! What only Apache Kafka has: compaction, transactions, records deleted from under a stream. Skipped by name where
-//! `TIDEMILL_TEST_KAFKA` is not set.
+//! What only Apache Kafka has: compaction, transactions, records deleted from under a stream. `tests/kafka/run.sh` runs
+//! these, with `TIDEMILL_TEST_KAFKA`; elsewhere they are ignored by name.
 
 use std::collections::BTreeMap;
 
@@ -46,8 +46,9 @@ async fn losses(lake: &Lake) -> Vec<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka: tests/kafka/run.sh"]
 async fn gaps_of_compaction_are_not_loss() {
-    let Some(broker) = TestBroker::apache() else { return };
+    let broker = TestBroker::apache().expect("TIDEMILL_TEST_KAFKA is to be set");
     let settings =
         [("cleanup.policy", "compact"), ("segment.ms", "500"), ("min.cleanable.dirty.ratio", "0.01")];
     broker.create_topic_with(&broker.topic, 1, &settings).await;
@@ -91,8 +92,9 @@ async fn gaps_of_compaction_are_not_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka: tests/kafka/run.sh"]
 async fn markers_and_aborted_messages_are_neither_rows_nor_loss() {
-    let Some(broker) = TestBroker::apache() else { return };
+    let broker = TestBroker::apache().expect("TIDEMILL_TEST_KAFKA is to be set");
     broker.create_topic(&broker.topic, 1).await;
     let transactions = Transactions::new(&broker);
     transactions.send(&crimes(30, 1), End::Commit); // 0..30, marker 30
@@ -127,8 +129,9 @@ async fn markers_and_aborted_messages_are_neither_rows_nor_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka: tests/kafka/run.sh"]
 async fn nothing_behind_an_open_transaction_is_planned() {
-    let Some(broker) = TestBroker::apache() else { return };
+    let broker = TestBroker::apache().expect("TIDEMILL_TEST_KAFKA is to be set");
     broker.create_topic(&broker.topic, 1).await;
     broker.send(&broker.topic, 1, &crimes(5, 1));
     let transactions = Transactions::new(&broker);
@@ -147,8 +150,9 @@ async fn nothing_behind_an_open_transaction_is_planned() {
 /// The end of a partition is told once. Here it is told while an earlier batch is read, and what the later batch
 /// still waits for is a marker.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka: tests/kafka/run.sh"]
 async fn an_end_that_was_told_during_an_earlier_batch_is_not_forgotten() {
-    let Some(broker) = TestBroker::apache() else { return };
+    let broker = TestBroker::apache().expect("TIDEMILL_TEST_KAFKA is to be set");
     broker.create_topic(&broker.topic, 2).await;
     Transactions::new(&broker).send(&crimes(100, 1), End::Commit); // 0..100, marker 100
     let messages = crimes(20_000, 2);
@@ -162,8 +166,9 @@ async fn an_end_that_was_told_during_an_earlier_batch_is_not_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka: tests/kafka/run.sh"]
 async fn deleted_records_are_data_loss() {
-    let Some(broker) = TestBroker::apache() else { return };
+    let broker = TestBroker::apache().expect("TIDEMILL_TEST_KAFKA is to be set");
     broker.create_topic(&broker.topic, 1).await;
     broker.send(&broker.topic, 1, &crimes(60, 1));
     let folder = tempfile::tempdir().unwrap();
@@ -188,8 +193,9 @@ async fn deleted_records_are_data_loss() {
 
 /// The plan is written, and then its rows go: it can never be run as it was planned.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka: tests/kafka/run.sh"]
 async fn records_deleted_between_plan_and_read_are_data_loss_of_that_batch() {
-    let Some(broker) = TestBroker::apache() else { return };
+    let broker = TestBroker::apache().expect("TIDEMILL_TEST_KAFKA is to be set");
     // Some of the range is left, all of it is gone, and more than it is gone.
     for (below, rows, lost) in [(25, 15, 25), (40, 0, 40), (50, 0, 40)] {
         let topic = format!("{}-{below}", broker.topic);

@@ -126,8 +126,14 @@ async fn generate_produce_stream(broker: &TestBroker) {
         json(&run(tidemill(&lake).args(["sql", "SELECT count(*) AS n FROM crimes", "--format", "json"])));
     assert_eq!(count, serde_json::json!([{"n": 2500}]));
     let both = "SELECT count(*) AS n FROM chicago_arrests.crimes c JOIN system.batches b ON c._batch_id = b.batch_id";
-    let both = json(&run(tidemill(&lake).args(["sql", both, "--format", "json"])));
+    // The same folder by another path.
+    let both = json(&run(tidemill(&lake.join("..").join("lake")).args(["sql", both, "--format", "json"])));
     assert_eq!(both, serde_json::json!([{"n": 2500}]));
+    let leans = "SELECT model, count(DISTINCT feature) > 10 AS many, round(sum(importance), 6) AS sum FROM importances
+                 WHERE batch_id = 2 GROUP BY model ORDER BY model";
+    let leans = json(&run(tidemill(&lake).args(["sql", leans, "--format", "json"])));
+    let of = |model: &str| serde_json::json!({"model": model, "many": true, "sum": 1.0});
+    assert_eq!(leans, serde_json::json!([of("forest"), of("tree")]));
     let (code, error) = failure(&lake, &["sql", "SELECT * FROM crimez"]);
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains("crimes"), "{error}");

@@ -15,10 +15,10 @@ async fn kill_9_with_the_embedded_broker_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka: tests/kafka/run.sh"]
 async fn kill_9_with_apache_kafka_loses_and_doubles_nothing() {
-    if let Some(broker) = TestBroker::apache() {
-        kill_9_at_random_moments(&broker, 8).await;
-    }
+    let broker = TestBroker::apache().expect("TIDEMILL_TEST_KAFKA is to be set");
+    kill_9_at_random_moments(&broker, 8).await;
 }
 
 async fn kill_9_at_random_moments(broker: &TestBroker, wanted: usize) {

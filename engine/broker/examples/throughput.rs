@@ -79,6 +79,8 @@ fn consume(servers: &str, messages: usize) -> Result<(), Box<dyn Error>> {
         .set("bootstrap.servers", servers)
         .set("group.id", "throughput")
         .set("enable.auto.commit", "false")
+        // With a queue that is full, as after one fetch of well compressed messages, the client waits a second by itself.
+        .set("fetch.queue.backoff.ms", "10")
         .create()?;
     let mut all = TopicPartitionList::new();
     all.add_partition_offset(TOPIC, 0, Offset::Beginning)?;

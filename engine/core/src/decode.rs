@@ -4,6 +4,10 @@
 //! a message is a dead letter when it is empty, is not one JSON object, has a value of a wrong type, a number
 //! that is not finite, or null where the schema says NOT NULL. Booleans may be `true`/`false` or `1`/`0`.
 //!
+//! Read as what is meant, by arrow-json: a number or a boolean in quotes (`"12"`, `"true"`); a number or a boolean where
+//! the schema says TEXT, as its text; a fraction where it says INT, cut off; a comma before a closing brace. What a value
+//! may be beyond its type (an hour of 99) is for the transform to say.
+//!
 //! A producer that encodes twice sends a JSON string that holds the object: `double_encoded = true` reads that, and
 //! then nothing else.
 //!

@@ -13,7 +13,8 @@ pub(crate) async fn run(args: &BrokerArgs) -> Done {
     let broker = Broker::start(BrokerConfig::new(args.listen, &args.data_dir)).await.map_err(broker_error)?;
     print_line(&format!("listening on {}", broker.address()))?;
     eprintln!("Topics are kept in {}. Ctrl-C stops it.", style::folder(&args.data_dir));
-    eprintln!("This broker is for development: one process, loopback only, no replication.");
+    eprintln!("This broker is for development: one process, loopback only.");
+    eprintln!("It has no replication, no transactions and no rebalancing of groups.");
     eprintln!("In production use Apache Kafka: https://kafka.apache.org/quickstart");
     stop.wait().await;
     broker.shutdown().await.map_err(broker_error)?;

@@ -26,6 +26,27 @@ fn decode(messages: &[&[u8]]) -> (Vec<i64>, Vec<(i64, String)>) {
 }
 
 #[test]
+fn a_value_that_can_be_taken_for_its_type_is() {
+    let message = |text: &'static str| raw(&[text.as_bytes()]);
+    let column = |text: &'static str, name: &str| {
+        let rows = decoder().decode(&message(text), 7, "t").unwrap().rows;
+        assert_eq!(rows.num_rows(), 1, "{text}");
+        arrow::util::display::array_value_to_string(&rows[name], 0).unwrap()
+    };
+    for (text, name, expected) in [
+        (r#"{"arrest":"true"}"#, "arrest", "true"),
+        (r#"{"arrest":true,"beat":"12"}"#, "beat", "12"),
+        (r#"{"arrest":true,"beat":1.5}"#, "beat", "1"),
+        (r#"{"arrest":true,"x":"2.5"}"#, "x", "2.5"),
+        (r#"{"arrest":true,"iucr":110}"#, "iucr", "110"),
+        (r#"{"arrest":true,"iucr":false}"#, "iucr", "false"),
+        (r#"{"arrest":true,}"#, "arrest", "true"),
+    ] {
+        assert_eq!(column(text, name), expected, "{text}");
+    }
+}
+
+#[test]
 fn every_kind_of_bad_message_is_a_dead_letter_and_the_rest_goes_on() {
     let messages: [(&[u8], Option<&str>); 19] = [
         (br#"{"arrest":true,"beat":12,"x":1.5,"iucr":"0110"}"#, None),

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tidemill_ml::KeptCounts;
 
 use super::history::{History, HistoryKey};
-use super::model::{Centre, Model, stage_model};
+use super::model::{Centre, Importance, Model, stage_model};
 use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Result};
 use crate::lake::Lake;
@@ -37,6 +37,7 @@ struct Champion {
 }
 
 /// A batch after learning: one outcome a model and the staged model files.
+#[derive(Default)]
 pub struct Learned {
     /// In the order of the specs.
     pub outcomes: Vec<ModelOutcome>,
@@ -44,6 +45,8 @@ pub struct Learned {
     pub files: Vec<FileEntry>,
     /// Centres of the clusterings trained after the batch.
     pub centres: Vec<Centre>,
+    /// What the models of trees that were trained after the batch lean on.
+    pub importances: Vec<Importance>,
 }
 
 impl Learner {
@@ -145,11 +148,12 @@ impl Learner {
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()
         });
         self.counts = specs.iter().map(|spec| spec.config.name.clone()).zip(counts).collect();
-        let mut learned = Learned { outcomes: Vec::new(), files: Vec::new(), centres: Vec::new() };
+        let mut learned = Learned::default();
         let staged = self.stage_models(lake, batch_id, specs, &steps);
         for ((spec, step), file) in specs.iter().zip(steps).zip(staged) {
             if let (Some(model), Some(file)) = (step.model, file?) {
                 learned.centres.extend(model.centres(&spec.config.name));
+                learned.importances.extend(model.importances(&spec.config.name));
                 self.champions.retain(|c| c.name != spec.config.name);
                 self.champions.push(Champion {
                     name: spec.config.name.clone(),

@@ -22,6 +22,6 @@ pub mod tables;
 
 pub(crate) use learner::Learned;
 pub use learner::Learner;
-pub use model::Centre;
+pub use model::{Centre, Importance};
 pub(crate) use state_clusters::StateClusters;
 pub(crate) use state_learner::{FeatureRows, StateFeatures, StateLearner};

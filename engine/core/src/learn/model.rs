@@ -30,6 +30,17 @@ pub struct Centre {
     pub value: f64,
 }
 
+/// How much of what a model's splits gained is due to a feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Importance {
+    /// The model.
+    pub model: String,
+    /// The feature.
+    pub feature: String,
+    /// Its share; those of a model sum to 1.
+    pub value: f64,
+}
+
 /// Stages the file of a model that a batch trained.
 ///
 /// # Errors
@@ -111,6 +122,19 @@ impl Model {
             }
         }
         centres
+    }
+
+    /// What the trees lean on, if there are any.
+    pub(super) fn importances(&self, name: &str) -> Vec<Importance> {
+        let Model::Classifier(model) = self else { return Vec::new() };
+        let features = model.numeric_names().iter().chain(model.categorical_names());
+        let gains = model.gain_importances().unwrap_or_default();
+        let of = |(feature, &value): (&String, &f64)| Importance {
+            model: name.to_owned(),
+            feature: feature.clone(),
+            value,
+        };
+        features.zip(gains).map(of).collect()
     }
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, tidemill_ml::Error> {

@@ -245,7 +245,7 @@ impl StateLearner {
                 running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()
             })
         });
-        let mut learned = Learned { outcomes: Vec::new(), files: Vec::new(), centres: Vec::new() };
+        let mut learned = Learned::default();
         let each: Vec<_> = specs.iter().map(|spec| &spec.config.name).zip(&steps).collect();
         let staged = at_once(&each, |(name, step)| {
             let Some(model) = &step.model else { return Ok(None) };

@@ -1,4 +1,5 @@
-//! The system tables that a batch writes: `metrics`, `models`, `batches`, and `data_loss` with the commit.
+//! The system tables that a batch writes: `metrics`, `models`, `centres`, `importances`, `batches`, and `data_loss` with
+//! the commit.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
 use crate::checkpoint::{BatchCounts, DataLoss, ModelOutcome, ModelStatus, Scores};
 use crate::error::Result;
-use crate::learn::Centre;
+use crate::learn::{Centre, Importance};
 use crate::progress::Durations;
 
 fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
@@ -334,4 +335,31 @@ pub fn centres(job: &str, batch_id: u64, centres: &[Centre]) -> Result<RecordBat
         numbers(centres.iter().map(|c| Some(c.value))),
     ];
     Ok(RecordBatch::try_new(centres_schema(), columns)?)
+}
+
+/// Columns of `system.importances`: one row a batch, model of trees and feature.
+pub fn importances_schema() -> SchemaRef {
+    use DataType::{Float64, UInt64, Utf8};
+    schema(&[
+        ("job", Utf8, false),
+        ("batch_id", UInt64, false),
+        ("model", Utf8, false),
+        ("feature", Utf8, false),
+        ("importance", Float64, false),
+    ])
+}
+
+/// Rows of `system.importances` for one batch; those of a model sum to 1, or are all 0 where it has no split.
+///
+/// # Errors
+/// Internal, if the columns do not fit the schema.
+pub fn importances(job: &str, batch_id: u64, importances: &[Importance]) -> Result<RecordBatch> {
+    let columns = vec![
+        texts(importances.iter().map(|_| Some(job))),
+        counts(importances.iter().map(|_| Some(batch_id))),
+        texts(importances.iter().map(|i| Some(i.model.as_str()))),
+        texts(importances.iter().map(|i| Some(i.feature.as_str()))),
+        numbers(importances.iter().map(|i| Some(i.value))),
+    ];
+    Ok(RecordBatch::try_new(importances_schema(), columns)?)
 }

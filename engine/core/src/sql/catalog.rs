@@ -1,7 +1,7 @@
 //! Schemas of a lake for DataFusion, made from the records at each look.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
@@ -23,8 +23,8 @@ use crate::table::publish::readable_path;
 use crate::table::read::committed_files;
 
 /// Names of the system tables.
-pub(super) const SYSTEM_TABLES: [&str; 6] =
-    ["batches", "centres", "data_loss", "dead_letters", "metrics", "models"];
+pub(super) const SYSTEM_TABLES: [&str; 7] =
+    ["batches", "centres", "data_loss", "dead_letters", "importances", "metrics", "models"];
 
 /// Files that the tables of a statement were resolved to. DataFusion takes a file that was renamed since for an empty
 /// folder: whoever runs a statement has to look here afterwards.
@@ -155,7 +155,7 @@ impl SchemaProvider for JobSchema {
         if !columns.is_empty() {
             let mut paths = Vec::new();
             for file in &files {
-                let path = std::path::absolute(readable_path(lake, file))?;
+                let path = whole(readable_path(lake, file))?;
                 resolved.add(path.clone());
                 paths.push(path);
             }
@@ -181,6 +181,7 @@ impl SchemaProvider for SystemSchema {
             "centres" => tables::centres_schema(),
             "data_loss" => tables::data_loss_schema(),
             "dead_letters" => dead_letters_schema(),
+            "importances" => tables::importances_schema(),
             "metrics" => tables::metrics_schema(),
             "models" => tables::models_schema(),
             _ => return Ok(None),
@@ -246,7 +247,7 @@ async fn provider(
 ) -> Result<Arc<dyn TableProvider>> {
     let mut paths = Vec::with_capacity(files.len());
     for file in files {
-        let path = std::path::absolute(readable_path(lake, file))?;
+        let path = whole(readable_path(lake, file))?;
         resolved.add(path.clone());
         paths.push(path);
     }
@@ -270,7 +271,7 @@ pub(super) async fn parquet_table(
         .iter()
         .map(|path| {
             // Not parsed from text: a folder may be called `runs[1]`, which a text would make a glob.
-            let path = std::path::absolute(path)?;
+            let path = whole(path)?;
             let url = url::Url::from_file_path(&path).map_err(|()| {
                 DataFusionError::Execution(format!("{} has no form as a URL", path.display()))
             })?;
@@ -281,6 +282,16 @@ pub(super) async fn parquet_table(
     let config =
         ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// The path of a file from the root, without the `..` that no URL has. One that is not there any more, as it was renamed
+/// since, is found by the folder that it was in.
+fn whole(path: impl AsRef<Path>) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => Ok(folder.canonicalize()?.join(name)),
+        _ => Ok(path),
+    }
 }
 
 fn external(error: crate::error::Error) -> DataFusionError {

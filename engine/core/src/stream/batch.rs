@@ -187,6 +187,10 @@ impl Driver {
         if !learned.centres.is_empty() {
             system.push(("centres", tables::centres(&job.name, batch_id, &learned.centres)?));
         }
+        if !learned.importances.is_empty() {
+            let rows = tables::importances(&job.name, batch_id, &learned.importances)?;
+            system.push(("importances", rows));
+        }
         let stage =
             |(table, rows): &(&str, RecordBatch)| stage_system(lake, &job.schema_name, table, batch_id, rows);
         for file in at_once(&system, stage) {

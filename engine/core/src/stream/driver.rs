@@ -310,9 +310,10 @@ impl Driver {
     /// Offsets of another topic or cluster mean other rows: there is no going on, lossy or not.
     fn another(&self, reason: &str) -> Error {
         Error::new(ErrorKind::DataLoss, format!("the stream cannot go on where it was: {reason}")).hint(format!(
-            "start anew, which no fail_on_data_loss does by itself: move the lake folder {} away, or name another \
-             one with --lake",
-            self.lake.root().join(&self.job.schema_name).display()
+            "start anew, which no fail_on_data_loss does by itself: move the folders {} and {} away, or name another \
+             lake with --lake",
+            self.lake.root().join(&self.job.schema_name).display(),
+            self.lake.root().join("system/*").join(&self.job.schema_name).display()
         ))
     }
 

@@ -237,7 +237,7 @@ fn unzip(path: &Path, counted: Counted) -> Result<Box<dyn Read + Send>> {
 fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
     match error.kind() {
         IoKind::NotFound => Error::user(format!("there is no file {}", path.display()))
-            .hint("--input NAME=FILE names another; data/README.md says where the real sets are had"),
+            .hint("--input names another (of a job of several inputs: --input NAME=FILE); data/README.md says where the real sets are had"),
         IoKind::IsADirectory => {
             Error::user(format!("{} is a folder", path.display())).hint("--input names a file")
         }

@@ -34,9 +34,8 @@ pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
         return Err(missing(&only.path));
     }
     if files.is_empty() {
-        return Err(
-            Error::user(format!("there is no file in {text}")).hint("--input NAME=FILE names another")
-        );
+        return Err(Error::user(format!("there is no file in {text}"))
+            .hint("--input names another (of a job of several inputs: --input NAME=FILE)"));
     }
     let same = |a: &Found, b: &Found| {
         let (a, b) = (a.path.to_string_lossy(), b.path.to_string_lossy());
@@ -140,7 +139,7 @@ fn missing(path: &Path) -> Error {
     let names: Vec<String> = std::fs::read_dir(folder)
         .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
         .unwrap_or_default();
-    let advice = "--input NAME=FILE names another; data/README.md says where the real sets are had";
+    let advice = "--input names another (of a job of several inputs: --input NAME=FILE); data/README.md says where the real sets are had";
     let error = Error::user(format!("there is no file {}", path.display()));
     match nearest(&wanted, names.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean `{}`? {advice}", folder.join(near).display())),
