@@ -40,8 +40,8 @@ impl Kind {
 
     fn format(self) -> u32 {
         match self {
-            Kind::Classifier | Kind::ClusterStream => 3,
-            Kind::KMeans | Kind::Preprocessor => 2,
+            Kind::Classifier | Kind::ClusterStream | Kind::Preprocessor => 3,
+            Kind::KMeans => 2,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Values for those that are missing.
 
-use super::{check_columns, check_fit, known, quantile};
-use crate::Error;
+use super::{check_columns, check_fit, known, quantile, sketch};
+use crate::{Error, QuantileSketch};
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,8 @@ pub enum ImputeStrategy {
     /// The mean of the column.
     #[default]
     Mean,
-    /// The median of the column: of an even number of values, the middle between the inner two.
+    /// The median of the column: of an even number of values, the middle between the inner two. Of rows that come later,
+    /// what a [`QuantileSketch`] says: off by at most .005 of its distance to the median of the first rows.
     Median,
     /// A value that is given.
     Constant,
@@ -34,6 +35,8 @@ pub struct Imputer {
     params: ImputerParams,
     /// Values known so far and what stands for a missing one, by column.
     columns: Vec<(u64, f64)>,
+    /// By column, for medians of rows that come later; else empty.
+    sketches: Vec<QuantileSketch>,
 }
 
 impl Imputer {
@@ -62,32 +65,34 @@ impl Imputer {
             (values.len() as u64, fill)
         });
         let columns = columns.collect();
-        Ok(Imputer { params, columns })
+        let of_medians = params.strategy == ImputeStrategy::Median;
+        let sketches = if of_medians { x.columns().into_iter().map(sketch).collect() } else { Vec::new() };
+        Ok(Imputer { params, columns, sketches })
     }
 
     /// The imputer after more rows.
     ///
     /// # Errors
     ///
-    /// [`Error::NoPartialFit`] with medians, which need all values; [`Error::NoRows`], and [`Error::LengthMismatch`] for
-    /// another number of columns.
+    /// [`Error::NoRows`], and [`Error::LengthMismatch`] for another number of columns.
     pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<Imputer, Error> {
-        if self.params.strategy == ImputeStrategy::Median {
-            let why = "a median needs all values; fit it on all rows, or use strategy = \"mean\"";
-            return Err(Error::NoPartialFit { what: "an imputer of medians", why });
-        }
         check_fit(&x)?;
         check_columns(self.columns.len(), &x)?;
-        let more = |(&(count, fill), column): (&(u64, f64), _)| {
+        let mut sketches = self.sketches.clone();
+        sketches.iter_mut().zip(x.columns()).for_each(|(sketch, column)| sketch.extend(known(column)));
+        let more = |(c, (&(count, fill), column)): (usize, (&(u64, f64), _))| {
             let values: Vec<f64> = known(column).collect();
             let after = match self.params.strategy {
                 ImputeStrategy::Mean if !values.is_empty() => mean(count, fill, &values),
+                ImputeStrategy::Median if !values.is_empty() => {
+                    sketches.get(c).and_then(|sketch| sketch.quantile(0.5)).unwrap_or(fill)
+                }
                 _ => fill,
             };
             (count + values.len() as u64, after)
         };
-        let columns = self.columns.iter().zip(x.columns()).map(more).collect();
-        Ok(Imputer { params: self.params, columns })
+        let columns = self.columns.iter().zip(x.columns()).enumerate().map(more).collect();
+        Ok(Imputer { params: self.params, columns, sketches })
     }
 
     /// What stands for a missing value of each column.
@@ -112,7 +117,11 @@ impl Imputer {
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        self.params.value.is_finite() && self.columns.iter().all(|(_, fill)| fill.is_finite())
+        let of_medians = self.params.strategy == ImputeStrategy::Median;
+        self.params.value.is_finite()
+            && self.columns.iter().all(|(count, fill)| *count <= 1 << 60 && fill.is_finite())
+            && self.sketches.len() == if of_medians { self.columns.len() } else { 0 }
+            && self.sketches.iter().all(QuantileSketch::is_valid)
     }
 }
 

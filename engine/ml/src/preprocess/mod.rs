@@ -12,8 +12,8 @@
 //!   imputer, which puts a value there, and PCA, which refuses it.
 //! - No rows are an error of `fit` and `partial_fit`; `transform` gives no rows for none. Another number of columns than
 //!   the fit's is an error.
-//! - `partial_fit` adds rows to what is known, with the result of all rows at once (to rounding). Where that cannot be, it
-//!   is [`Error::NoPartialFit`], which says why.
+//! - `partial_fit` adds rows to what is known, with the result of all rows at once, to rounding; but for medians and
+//!   quartiles, which are then known to a stated error.
 //! - Sums are made in the order of the rows: the same bytes for any number of threads.
 //!
 //! A [`Preprocessor`] is any of them as a file.
@@ -36,8 +36,8 @@ pub use strings::{
 };
 pub use target::{TargetEncoder, TargetEncoderParams};
 
-use crate::Error;
 use crate::file::{self, Kind};
+use crate::{Error, QuantileSketch};
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,15 @@ fn map_known(x: &ArrayView2<'_, f64>, value: impl Fn(f64, usize) -> f64) -> Arra
         }
     }
     out
+}
+
+/// What is known of a column's quantiles for rows that come later; about the median, so that the error is small there.
+fn sketch(column: ArrayView1<'_, f64>) -> QuantileSketch {
+    let mut values: Vec<f64> = known(column).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let mut sketch = QuantileSketch::new(quantile(&values, 0.5));
+    sketch.extend(values.into_iter());
+    sketch
 }
 
 /// The `share` quantile of sorted values by linear interpolation, as numpy's default; NaN of none.

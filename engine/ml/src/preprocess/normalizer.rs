@@ -1,5 +1,6 @@
 //! Rows of length 1.
 
+use super::check_fit;
 use crate::Error;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ pub enum Norm {
 
 /// Divides each row by its length. A row of zeros stays one. Missing values are left out, and stay missing.
 ///
-/// There is nothing to learn, and so no `fit`.
+/// There is nothing to learn: a fit only says which norm, as scikit-learn's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Normalizer {
@@ -28,13 +29,23 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// Always an error: each row stands for itself.
+    /// A normaliser by this norm; the rows are only looked at for there being any.
     ///
     /// # Errors
     ///
-    /// [`Error::NoPartialFit`].
-    pub fn partial_fit(&self, _x: ArrayView2<'_, f64>) -> Result<Normalizer, Error> {
-        Err(Error::NoPartialFit { what: "normalizer", why: "it learns nothing from rows; transform them" })
+    /// [`Error::NoRows`], [`Error::NoFeatures`].
+    pub fn fit(norm: Norm, x: ArrayView2<'_, f64>) -> Result<Normalizer, Error> {
+        check_fit(&x)?;
+        Ok(Normalizer { norm })
+    }
+
+    /// The same, as each row stands for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRows`], [`Error::NoFeatures`].
+    pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<Normalizer, Error> {
+        Normalizer::fit(self.norm, x)
     }
 
     /// Rows of length 1. Shape: as given.

@@ -31,6 +31,8 @@ pub struct StringIndexerParams {
 pub struct StringIndexer {
     params: StringIndexerParams,
     labels: Vec<String>,
+    /// How often each occurs.
+    counts: Vec<u64>,
 }
 
 /// Indices, and the positions they are of.
@@ -42,13 +44,19 @@ pub struct IndexedStrings {
     pub kept: Vec<usize>,
 }
 
-/// Categories and how often they occur, by frequency, ties by name.
-fn by_frequency(values: &[Option<&str>]) -> Vec<(String, usize)> {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    values.iter().flatten().for_each(|value| *counts.entry(value).or_default() += 1);
-    let mut sorted: Vec<(&str, usize)> = counts.into_iter().collect();
+/// Categories and how often they occur, by frequency, ties by name: those known before, and these.
+fn by_frequency<'a>(
+    before: impl Iterator<Item = (&'a String, &'a u64)>,
+    values: &[Option<&'a str>],
+) -> (Vec<String>, Vec<u64>) {
+    let mut counts: HashMap<&str, u64> = before.map(|(name, &count)| (name.as_str(), count)).collect();
+    values.iter().flatten().for_each(|value| {
+        let count = counts.entry(value).or_default();
+        *count = count.saturating_add(1);
+    });
+    let mut sorted: Vec<(&str, u64)> = counts.into_iter().collect();
     sorted.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-    sorted.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+    sorted.into_iter().map(|(name, count)| (name.to_owned(), count)).unzip()
 }
 
 fn check_values(values: &[Option<&str>]) -> Result<(), Error> {
@@ -68,17 +76,19 @@ impl StringIndexer {
     /// [`Error::NoRows`].
     pub fn fit(params: StringIndexerParams, values: &[Option<&str>]) -> Result<StringIndexer, Error> {
         check_values(values)?;
-        Ok(StringIndexer { params, labels: by_frequency(values).into_iter().map(|(name, _)| name).collect() })
+        let (labels, counts) = by_frequency(std::iter::empty(), values);
+        Ok(StringIndexer { params, labels, counts })
     }
 
-    /// Always an error: new frequencies would give old categories other indices.
+    /// The index after more values: the same as of all at once, so categories may have other indices than before.
     ///
     /// # Errors
     ///
-    /// [`Error::NoPartialFit`].
-    pub fn partial_fit(&self, _values: &[Option<&str>]) -> Result<StringIndexer, Error> {
-        let why = "new frequencies would give old categories other indices; fit it on all rows";
-        Err(Error::NoPartialFit { what: "a string index", why })
+    /// [`Error::NoRows`].
+    pub fn partial_fit(&self, values: &[Option<&str>]) -> Result<StringIndexer, Error> {
+        check_values(values)?;
+        let (labels, counts) = by_frequency(self.labels.iter().zip(&self.counts), values);
+        Ok(StringIndexer { params: self.params, labels, counts })
     }
 
     /// The categories, in the order of their indices.
@@ -114,7 +124,7 @@ impl StringIndexer {
     pub(super) fn is_valid(&self) -> bool {
         let mut sorted: Vec<&String> = self.labels.iter().collect();
         sorted.sort_unstable();
-        sorted.windows(2).all(|pair| pair[0] < pair[1])
+        sorted.windows(2).all(|pair| pair[0] < pair[1]) && self.labels.len() == self.counts.len()
     }
 }
 
@@ -143,6 +153,8 @@ pub struct OneHotEncoder {
     categories: Vec<String>,
     /// Those learned from that have no column; ascending.
     rarer: Vec<String>,
+    /// How often each category occurs, then each of the rarer ones.
+    counts: Vec<u64>,
 }
 
 impl OneHotEncoder {
@@ -157,21 +169,30 @@ impl OneHotEncoder {
             let value = params.max_categories.to_string();
             return Err(Error::BadParameter { name: "max_categories", value, expected: "from 1 to 65536" });
         }
-        let mut categories: Vec<String> = by_frequency(values).into_iter().map(|(name, _)| name).collect();
-        let mut rarer = categories.split_off(params.max_categories.min(categories.len()));
-        categories.sort_unstable();
-        rarer.sort_unstable();
-        Ok(OneHotEncoder { params, categories, rarer })
+        Ok(OneHotEncoder::of(params, by_frequency(std::iter::empty(), values)))
     }
 
-    /// Always an error: new categories would be new columns.
+    /// `known`: categories by frequency, and how often they occur.
+    fn of(params: OneHotEncoderParams, known: (Vec<String>, Vec<u64>)) -> OneHotEncoder {
+        let mut known: Vec<(String, u64)> = known.0.into_iter().zip(known.1).collect();
+        let mut rarer = known.split_off(params.max_categories.min(known.len()));
+        known.sort_unstable();
+        rarer.sort_unstable();
+        let (categories, mut counts): (Vec<String>, Vec<u64>) = known.into_iter().unzip();
+        let (rarer, of_rarer): (Vec<String>, Vec<u64>) = rarer.into_iter().unzip();
+        counts.extend(of_rarer);
+        OneHotEncoder { params, categories, rarer, counts }
+    }
+
+    /// The encoder after more values: the same as of all at once, so columns may come, move and go.
     ///
     /// # Errors
     ///
-    /// [`Error::NoPartialFit`].
-    pub fn partial_fit(&self, _values: &[Option<&str>]) -> Result<OneHotEncoder, Error> {
-        let why = "new categories would be new columns; fit it on all rows";
-        Err(Error::NoPartialFit { what: "a one-hot encoding", why })
+    /// [`Error::NoRows`].
+    pub fn partial_fit(&self, values: &[Option<&str>]) -> Result<OneHotEncoder, Error> {
+        check_values(values)?;
+        let known = self.categories.iter().chain(&self.rarer).zip(&self.counts);
+        Ok(OneHotEncoder::of(self.params, by_frequency(known, values)))
     }
 
     /// The category of each column.
@@ -205,5 +226,7 @@ impl OneHotEncoder {
 
     pub(super) fn is_valid(&self) -> bool {
         [&self.categories, &self.rarer].into_iter().all(|of| of.windows(2).all(|pair| pair[0] < pair[1]))
+            && self.categories.len() + self.rarer.len() == self.counts.len()
+            && (1..=65_536).contains(&self.params.max_categories)
     }
 }
