@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Classifier, DecisionTreeParams, Error, ErrorKind, FeatureTable,
-    GradientBoostingParams, LogisticRegressionParams, RandomForestParams,
+    Algorithm, BinaryMetrics, Categories, Classifier, DecisionTreeParams, Error, ErrorKind, FeatureTable,
+    GradientBoostingParams, LinearCategories, LogisticRegressionParams, RandomForestParams,
+    SgdClassifierParams,
 };
 
 fn algorithms() -> [Algorithm; 4] {
@@ -268,6 +269,23 @@ fn ten_thousand_categories_and_no_numeric_column() {
         let model = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
         let scores = model.predict_proba(&table, &[20_000, 20_001]).unwrap();
         assert!(scores.iter().all(|p| (0.1..0.45).contains(p)), "{}: {scores:?}", algorithm.name());
+        assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+    }
+    // A column each, a number each, or hashed.
+    let categories = LinearCategories::OneHot;
+    for algorithm in [
+        Algorithm::LogisticRegression(LogisticRegressionParams { categories, ..Default::default() }),
+        Algorithm::DecisionTree(DecisionTreeParams {
+            categories: Categories::TargetEncoded,
+            ..Default::default()
+        }),
+        Algorithm::SgdClassifier(SgdClassifierParams::default()),
+    ] {
+        let model = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
+        let scores = model.predict_proba(&table, &[20_000, 20_001]).unwrap();
+        assert!(scores.iter().all(|p| (0.0..=1.0).contains(p)), "{algorithm:?}: {scores:?}");
+        let known = auc(&labels[..20_000], &model.predict_proba(&table, &rows).unwrap());
+        assert!(known >= 0.5, "{algorithm:?}: {known}");
         assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
     }
 }

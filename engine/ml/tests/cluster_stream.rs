@@ -96,15 +96,15 @@ fn every_learner_follows_groups_that_move_and_keeps_their_numbers() {
     }
 }
 
+fn by_linfa(clusters: u32) -> ClusterStreamParams {
+    let params = MiniBatchKMeansParams { clusters, backend: KMeansBackend::Linfa };
+    ClusterStreamParams { learner: StreamLearner::MinibatchKmeans(params), ..ClusterStreamParams::default() }
+}
+
 #[test]
 fn linfas_step_is_the_same_and_takes_no_weights() {
-    let linfa = MiniBatchKMeansParams { clusters: 4, backend: KMeansBackend::Linfa };
-    let linfa = ClusterStreamParams {
-        learner: StreamLearner::MinibatchKmeans(linfa),
-        ..ClusterStreamParams::default()
-    };
     let [mut ours, mut linfas] =
-        [minibatch(4), linfa].map(|params| ClusterStream::new(params, names(2)).unwrap());
+        [minibatch(4), by_linfa(4)].map(|params| ClusterStream::new(params, names(2)).unwrap());
     for batch in 0..20u64 {
         let t = groups(300, 1e4 + batch as f64 / 4.0, batch);
         for stream in [&mut ours, &mut linfas] {
@@ -390,15 +390,23 @@ proptest! {
     fn any_batches_give_a_stream_that_assigns_or_an_error(
         batches in (1usize..4).prop_flat_map(|n| prop::collection::vec(
             (0usize..20).prop_flat_map(move |rows| prop::collection::vec(prop::collection::vec(value(), rows), n)), 1..5)),
-        clusters in 1u32..6, which in 0usize..3, outliers in prop_oneof![Just(Outliers::Cap), Just(Outliers::Keep)],
+        clusters in 1u32..6, which in 0usize..4, weighs in any::<bool>(), outliers in prop_oneof![Just(Outliers::Cap), Just(Outliers::Keep)],
         half_life_batches in prop::option::of(0.01f64..10.0), reseed_below in 0.0f64..1.0, seed in any::<u64>(),
     ) {
-        let params = [minibatch(clusters), online(clusters), full(clusters)][which].clone();
+        let params = [minibatch(clusters), online(clusters), full(clusters), by_linfa(clusters)][which].clone();
+        let weighs = weighs && params.takes_weights();
         let params = ClusterStreamParams { outliers, half_life_batches, reseed_below, ..params };
         let mut stream = ClusterStream::new(params, names(batches[0].len())).unwrap();
         for batch in &batches {
             let t = table(batch);
-            match stream.partial_fit(&t, &all(&t), seed) {
+            let weights: Vec<f64> = all(&t).iter().map(|row| f64::from(row * 7 % 5) * 1e-3).collect();
+            let learned = match weighs {
+                true => stream.partial_fit_weighted(&t, &all(&t), &weights, seed),
+                false => stream.partial_fit(&t, &all(&t), seed),
+            };
+            match learned {
+                // Rows without weight are as good as none.
+                Ok(report) if weighs => prop_assert!(report.rows + report.left_out <= t.rows() as u64),
                 Ok(report) => prop_assert_eq!(report.rows + report.left_out, t.rows() as u64),
                 Err(error) => prop_assert_eq!(error.kind(), ErrorKind::Data, "{}", error),
             }

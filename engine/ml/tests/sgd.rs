@@ -164,6 +164,26 @@ fn a_scale_that_moves_leaves_the_scores_where_they_are() {
 }
 
 #[test]
+fn a_first_fit_wants_two_rows_of_two_classes() {
+    let (table, labels, _) = generated(200, 3);
+    let algorithm = Algorithm::SgdClassifier(SgdClassifierParams::default());
+    let fits = |labels: &[bool], rows: &[u32]| Classifier::fit(&algorithm, &table, labels, rows, 0, None);
+    assert_eq!(fits(&labels, &[]).unwrap_err(), Error::NoRows);
+    assert_eq!(fits(&labels, &[3]).unwrap_err(), Error::TooFewRows { rows: 1, needed: 2 });
+    let error = fits(&[true; 200], &all(&table)).unwrap_err();
+    assert_eq!(error, Error::OneClass { label: true, rows: 200 });
+    // Columns that say nothing: all rows score the same.
+    let mut constant = FeatureTable::new(names("x", 2), names("c", 1));
+    constant.push_numeric(0, [7.0; 200]);
+    constant.push_numeric(1, [f64::NAN; 200]);
+    constant.push_category(0, [Some("only"); 200]);
+    constant.finish_append().unwrap();
+    let model = Classifier::fit(&algorithm, &constant, &labels, &all(&constant), 0, None).unwrap();
+    let scores = model.predict_proba(&constant, &all(&constant)).unwrap();
+    assert!(scores.iter().all(|p| *p == scores[0] && (0.0..1.0).contains(p)), "{:?}", &scores[..3]);
+}
+
+#[test]
 fn a_batch_may_have_one_class_and_one_row_but_not_none() {
     let (table, labels, _) = generated(200, 3);
     let rows = all(&table);

@@ -51,6 +51,8 @@ pub(crate) fn run(cli: &Cli) -> Done {
 /// Runs a command on a runtime of its own.
 fn block_on(command: impl Future<Output = Done>) -> Done {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        // A thread that reads a file may wait for whoever takes its rows: there are more than wait at once.
+        .max_blocking_threads(4_096)
         .enable_all()
         .build()
         .map_err(|e| Error::internal(format!("cannot start the threads of the runtime: {e}")))?;

@@ -284,14 +284,15 @@ pub(super) async fn parquet_table(
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// The path of a file from the root, without the `..` that no URL has. One that is not there any more, as it was renamed
-/// since, is found by the folder that it was in.
+/// The path of a file from the root, without the `..` that no URL has; of one whose folder is gone, as it is written:
+/// whoever reads it finds out.
 fn whole(path: impl AsRef<Path>) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
-    match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) => Ok(folder.canonicalize()?.join(name)),
-        _ => Ok(path),
-    }
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    Ok(match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path,
+    })
 }
 
 fn external(error: crate::error::Error) -> DataFusionError {
