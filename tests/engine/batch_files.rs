@@ -117,6 +117,32 @@ async fn tables_are_written_as_parquet_csv_or_json_in_folders_of_values() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_a_parquet_file_that_are_no_such_type_are_told_or_set_aside() {
+    // As text and numbers first, so that there is such a file.
+    let csv = "id,at,big,part\n7,2020-01-01,1,1\n12x,2020-01-02,2,2\n8,31/12/2020,3,3\n9,2020-01-03,3000000000,4\n10,2020-01-04,5,1.5\n";
+    let shop = shop_of("types = { big = \"BIGINT\", part = \"DOUBLE\" }", "a.csv", csv.as_bytes());
+    shop.run(&[]);
+    let written = visible_files(&shop.lake().root().join("shop/all_rows")).remove(0);
+    let bytes = std::fs::read(written).unwrap();
+    for (column, kind, reason) in [
+        ("id", "INT", "row 2, column id: `12x` is no INT"),
+        ("at", "DATE", "row 3, column at: `31/12/2020` is no DATE"),
+        ("big", "INT", "row 4, column big: `3000000000` is no INT"),
+        ("part", "INT", "row 5, column part: `1.5` is no INT"),
+    ] {
+        let types = format!("types = {{ {column} = \"{kind}\" }}");
+        let shop = shop_of(&types, "b.parquet", bytes.clone());
+        let (code, errors) = shop.refused(&[]);
+        assert!(code == 1 && errors.contains(reason), "{code} {errors}");
+        let shop = shop_of(&format!("{types}\non_error = \"dead_letter\""), "b.parquet", bytes.clone());
+        shop.run(&[]);
+        assert_eq!(shop.rows("SELECT count(*), count(id) FROM all_rows").await, ["4|4"], "{reason}");
+        let letters = shop.rows("SELECT count(*), min(error) FROM system.dead_letters").await;
+        assert!(letters[0].starts_with(&format!("1|column {column}: `")), "{letters:?}");
+    }
+}
+
 /// Name, content, what the job says of it, and what the error must say.
 type Bad<'a> = (&'a str, Vec<u8>, &'a str, &'a [&'a str]);
 

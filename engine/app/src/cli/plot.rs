@@ -16,7 +16,7 @@ pub(crate) struct PlotArgs {
     /// The metric (auc if not given; any of system.metrics), the feature whose centres are drawn, inertia or silhouette
     #[arg(long, value_name = "NAME")]
     pub(crate) metric: Option<String>,
-    /// The model whose centres or features are looked at; the job's first clustering if not given
+    /// The model whose centres or features are looked at; the first clustering by name if not given
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// The numbers of clusters that the elbow is looked for among; 2..12 if not given

@@ -92,7 +92,10 @@ fn line(table: &batch::TableReport) -> String {
             format!("{name}: {}{read}{version} in {time}", style::rows(table.rows))
         }
         TableOutcome::Unchanged => format!("{name}: unchanged, {}{version}", style::rows(table.rows)),
-        TableOutcome::Failed => format!("{name}: failed; the table is as it was"),
+        TableOutcome::Failed => {
+            let reason = table.reason.as_deref().unwrap_or_default();
+            format!("{name}: failed; the table is as it was: {reason}")
+        }
         TableOutcome::Skipped => {
             format!("{name}: not built: {}", table.reason.as_deref().unwrap_or_default())
         }
@@ -136,6 +139,7 @@ struct Step {
     bytes: Option<u64>,
     seconds: Option<f64>,
     peak_memory_bytes: Option<u64>,
+    reason: Option<String>,
 }
 
 /// The report as rows: of each table what was read of each file, what was dropped of it, what its audits found, and what
@@ -172,12 +176,14 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
             TableOutcome::Failed => "failed",
             TableOutcome::Skipped => "not built",
         };
+        let made = matches!(table.outcome, TableOutcome::Built | TableOutcome::Unchanged);
         steps.push(Step {
             table: table.table.clone(),
             step: "build",
             outcome: outcome.to_owned(),
-            rows: table.version.map(|_| table.rows),
-            bytes: table.version.map(|_| table.bytes),
+            reason: table.reason.clone(),
+            rows: made.then_some(table.rows),
+            bytes: made.then_some(table.bytes),
             seconds: Some(rounded(table.seconds)),
             ..Step::default()
         });
@@ -208,6 +214,7 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
         ("bytes", counts(|step| step.bytes)),
         ("seconds", seconds),
         ("peak_memory_bytes", counts(|step| step.peak_memory_bytes)),
+        ("reason", texts(|step| step.reason.as_deref())),
     ])
     .map_err(Error::from)
 }

@@ -76,15 +76,15 @@ impl Builder {
             let at_most = config.target_partitions();
             config = config.with_target_partitions(partitions.clamp(1, at_most));
         }
-        if let Joins::Sorted = joins {
+        if let Joins::Sorted { batch_rows } = joins {
             // The fewest that DataFusion joins so: what there is of memory is divided among partitions.
-            // Smaller batches let a sort go on with less.
-            config = config.with_target_partitions(2).with_batch_size(512);
+            config = config.with_target_partitions(2).with_batch_size(batch_rows);
             config.options_mut().optimizer.prefer_hash_join = false;
         }
         if let Some(limit) = self.memory_limit_bytes {
-            // A sort sets this aside for its merge before it has a row.
-            let share = usize::try_from(limit / 16).unwrap_or(usize::MAX);
+            // A sort sets this aside for its merge before it has a row; a chain of sorted joins has many sorts at once.
+            let parts = if joins == Joins::Hashed { 16 } else { 256 };
+            let share = usize::try_from(limit / parts).unwrap_or(usize::MAX);
             let reserved = &mut config.options_mut().execution.sort_spill_reservation_bytes;
             *reserved = (*reserved).min(share);
         }
@@ -137,18 +137,22 @@ impl Builder {
         progress.total_bytes.store(bytes.sum(), Ordering::Relaxed);
         let place = || table.file.path.clone();
         let turn = self.turns.read().await;
-        let first = self.attempt(table, reads, progress, folder.clone(), Joins::Hashed).await;
+        let mut result = self.attempt(table, reads, progress, folder.clone(), Joins::Hashed).await;
         drop(turn);
-        let result = match first {
-            Err(error) if error.kind() == ErrorKind::Memory => {
-                tracing::info!("{}: {error}; planned again with joins of sorted rows", table.file.path);
-                progress.reset();
-                // What others hold cannot be spilled by this one.
-                let _alone = self.turns.write().await;
-                self.attempt(table, reads, progress, folder, Joins::Sorted).await
+        for batch_rows in SORTED_BATCH_ROWS {
+            let Err(error) = &result else { break };
+            if error.kind() != ErrorKind::Memory {
+                break;
             }
-            other => other,
-        };
+            let path = &table.file.path;
+            tracing::info!(
+                "{path}: {error}; planned again with joins of sorted rows, {batch_rows} at a time"
+            );
+            progress.reset();
+            // What others hold cannot be spilled by this one.
+            let _alone = self.turns.write().await;
+            result = self.attempt(table, reads, progress, folder.clone(), Joins::Sorted { batch_rows }).await;
+        }
         result
             .map_err(|e| match e.kind() {
                 ErrorKind::Memory => e.hint("give more with --memory-limit"),
@@ -190,13 +194,21 @@ impl Builder {
     }
 }
 
+/// Rows of a batch where memory did not suffice for joins by hashing, and where that did not either: each of many sorts goes
+/// on with less the smaller they are, and takes longer. `olist.wide`, a chain of joins of 56 columns, takes 0.9 s by hashing
+/// in 67 MB, 7 s in 40 MB and 23 s in 20 MB.
+const SORTED_BATCH_ROWS: [usize; 3] = [512, 64, 16];
+
 /// How joins are planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Joins {
     /// A hash table of one side, in memory.
     Hashed,
     /// Both sides sorted, on disk where memory does not suffice.
-    Sorted,
+    Sorted {
+        /// Rows that go from step to step at once.
+        batch_rows: usize,
+    },
 }
 
 /// What a build has written, before it is a version.

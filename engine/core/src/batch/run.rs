@@ -65,7 +65,7 @@ pub struct TableReport {
     pub outcome: TableOutcome,
     /// The version that counts now; `None` where there is none.
     pub version: Option<u64>,
-    /// Rows of that version.
+    /// Rows of that version; 0 where the build failed or was skipped.
     pub rows: u64,
     /// Size of its files.
     pub bytes: u64,
@@ -299,13 +299,16 @@ impl Run {
         let name = &job.tables[at].file.name;
         let table = format!("{}.{name}", job.schema_name);
         let newest = self.versions.newest(name);
+        let version = newest.as_ref().map(|commit| commit.batch_id);
+        // What the former version was made of is not what this run did.
+        let newest = newest.filter(|_| matches!(outcome, TableOutcome::Built | TableOutcome::Unchanged));
         let files = newest.iter().flat_map(|commit| &commit.added).filter(|file| file.table == table);
         let (rows, bytes) = files.fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
         let inputs =
             newest.iter().filter_map(|commit| commit.build.as_ref()).flat_map(|build| build.inputs.clone());
         TableReport {
             inputs: inputs.collect(),
-            version: newest.as_ref().map(|commit| commit.batch_id),
+            version,
             table,
             outcome,
             rows,

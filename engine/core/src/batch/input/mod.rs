@@ -87,7 +87,7 @@ impl InputFile {
         let to_end = match self.format {
             InputFormat::Csv | InputFormat::Tsv => csv::read(columns, progress, &mut rows, aside, send),
             InputFormat::Json => json::read(columns, progress, &mut rows, aside, send),
-            InputFormat::Parquet => parquet::read(columns, progress, &mut rows, send),
+            InputFormat::Parquet => parquet::read(columns, progress, &mut rows, aside, send),
         }?;
         if !to_end {
             return Ok(());

@@ -1,17 +1,20 @@
 //! A Parquet file to rows, the projected columns alone.
 
 use std::fs::File;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{cast, filter};
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::json::LineDelimitedWriter;
+use arrow::util::display::array_value_to_string;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::csv::Columns;
-use super::{InputFile, Progress};
+use super::strict::words;
+use super::{DeadLetter, InputFile, Progress};
 use crate::error::{Context, Error, Result, io_error};
 use crate::project::InputConfig;
 
@@ -35,7 +38,8 @@ pub(super) fn fields(config: &InputConfig, file: &mut InputFile) -> Result<Vec<F
     Ok(schema.fields().iter().map(|field| Field::new(field.name(), kind(field), true)).collect())
 }
 
-/// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them.
+/// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them. With `letters`, rows
+/// with a value that is none of the type that the job says become dead letters.
 ///
 /// # Errors
 /// Data: it cannot be read, or a value is none of the type that the job says.
@@ -43,6 +47,7 @@ pub(super) fn read(
     columns: &Columns<'_>,
     progress: &Progress,
     rows: &mut u64,
+    mut letters: Option<&mut Vec<DeadLetter>>,
     send: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<bool> {
     let path = columns.path();
@@ -54,28 +59,77 @@ pub(super) fn read(
     let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
     let builder = builder.with_projection(mask).with_batch_size(columns.batch_rows());
     let reader = builder.build().context_with(place)?;
+    // Rows of the file so far, good ones and others.
+    let mut seen = 0;
     for batch in reader {
         let batch = batch.context_with(place)?;
-        let cells = own.fields().iter().map(|field| -> Result<ArrayRef> {
+        let length = batch.num_rows();
+        let mut good = vec![true; length];
+        let mut cells = Vec::with_capacity(own.fields().len());
+        for field in own.fields() {
             let column = batch
                 .column_by_name(field.name())
                 .ok_or_else(|| Error::internal(format!("no column {}", field.name())))?;
-            if column.data_type() == field.data_type() {
-                return Ok(Arc::clone(column));
+            let (cast, bad) = typed(column, field.data_type())
+                .context_with(|| format!("{}, column {}", place(), field.name()))?;
+            cells.push(cast);
+            for row in bad.into_iter().filter(|row| std::mem::replace(&mut good[*row], false)) {
+                let value = array_value_to_string(column, row)?;
+                let reason = format!("`{value}` is no {}", words(field.data_type()));
+                let line = (seen + row + 1) as u64;
+                let Some(letters) = letters.as_deref_mut() else {
+                    let place = format!("{}, row {line}, column {}", place(), field.name());
+                    return Err(Error::data(reason).context(place).hint(
+                        "mend the value, or leave the column as it is in the file; or on_error = \"dead_letter\"",
+                    ));
+                };
+                let error = format!("column {}: {reason}", field.name());
+                letters.push(DeadLetter { path: place(), line, payload: as_json(&batch, row)?, error });
             }
-            cast(column, field.data_type()).context_with(|| format!("{}, column {}", place(), field.name()))
-        });
-        let cells = cells.collect::<Result<Vec<_>>>()?;
-        let from = i64::try_from(*rows).unwrap_or(i64::MAX) + 1;
-        let length = batch.num_rows();
-        let complete =
-            columns.complete(&cells, length, || Int64Array::from_iter_values((from..).take(length)))?;
-        *rows += length as u64;
-        progress.add_rows(length as u64);
+        }
+        seen += length;
         progress.bytes.fetch_add(bytes * length as u64 / total.unsigned_abs(), Ordering::Relaxed);
-        if !send(complete) {
+        let numbers = |row: usize| i64::try_from(seen - length + row + 1).unwrap_or(i64::MAX);
+        let kept = good.iter().filter(|good| **good).count();
+        if kept < length {
+            let mask = BooleanArray::from(good.clone());
+            cells = cells.iter().map(|cells| Ok(filter(cells, &mask)?)).collect::<Result<_>>()?;
+        }
+        let numbers = || (0..length).filter(|row| good[*row]).map(numbers).collect::<Int64Array>();
+        let complete = columns.complete(&cells, kept, numbers)?;
+        *rows += kept as u64;
+        progress.add_rows(kept as u64);
+        if kept > 0 && !send(complete) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// The column as another type, and the rows whose value is none: those that it cannot hold, and fractions where it holds
+/// whole numbers.
+fn typed(column: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<usize>)> {
+    if column.data_type() == kind {
+        return Ok((column.clone(), Vec::new()));
+    }
+    let found = cast(column, kind)?;
+    let mut bad: Vec<usize> =
+        (0..column.len()).filter(|&row| found.is_null(row) && column.is_valid(row)).collect();
+    if column.data_type().is_floating() && kind.is_integer() {
+        let whole = cast(&found, column.data_type())?;
+        let differs = distinct(&whole, column)?;
+        bad.extend((0..column.len()).filter(|&row| found.is_valid(row) && differs.value(row)));
+        bad.sort_unstable();
+    }
+    Ok((found, bad))
+}
+
+/// A row as JSON.
+fn as_json(batch: &RecordBatch, row: usize) -> Result<Vec<u8>> {
+    let mut writer = LineDelimitedWriter::new(Vec::new());
+    writer.write(&batch.slice(row, 1))?;
+    writer.finish()?;
+    let mut text = writer.into_inner();
+    text.truncate(text.trim_ascii_end().len());
+    Ok(text)
 }

@@ -202,7 +202,7 @@ pub(in crate::batch) fn parse(cells: &StringArray, kind: &DataType) -> std::resu
 }
 
 /// A type as the job writes it.
-fn words(kind: &DataType) -> String {
+pub(super) fn words(kind: &DataType) -> String {
     match kind {
         DataType::Int32 => "INT".into(),
         DataType::Int64 => "BIGINT".into(),
