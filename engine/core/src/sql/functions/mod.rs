@@ -1,4 +1,5 @@
-//! SQL functions that DataFusion lacks, known in every statement: of a job, a test and `tidemill sql`.
+//! SQL functions that DataFusion lacks, known to the statements of a batch job, a test, a view and `tidemill sql`; not to
+//! those that work row by row.
 //!
 //! | function | what it gives |
 //! | --- | --- |
