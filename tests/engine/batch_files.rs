@@ -117,6 +117,15 @@ async fn tables_are_written_as_parquet_csv_or_json_in_folders_of_values() {
     }
 }
 
+#[test]
+fn a_column_that_is_called_otherwise_is_named_with_its_heading() {
+    let shop = shop_of("", "towns.csv", "n,customer_cty\n1,x\n");
+    shop.edit("sql/shop/all_rows.sql", "SELECT *", "SELECT customer_city");
+    let (code, errors) = shop.refused(&[]);
+    assert!(code == 2 && errors.contains("No field named customer_city"), "{code} {errors}");
+    assert!(errors.contains("towns.csv, line 1, has a column customer_cty"), "{errors}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn values_of_a_parquet_file_that_are_no_such_type_are_told_or_set_aside() {
     // As text and numbers first, so that there is such a file.

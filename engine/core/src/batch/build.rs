@@ -17,7 +17,7 @@ use super::input::{EXPANSION, Input, Progress, version_table};
 use super::output::{TableWriter, Written};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
-use crate::project::{BatchJob, TableConfig};
+use crate::project::{BatchJob, TableConfig, nearest};
 use crate::sql::{committed_table, job_session};
 use crate::table::read::committed_files;
 
@@ -158,9 +158,26 @@ impl Builder {
                 ErrorKind::Memory => e.hint("give more with --memory-limit"),
                 // Of a cast in the SELECT: a file's own errors have a place and a hint.
                 ErrorKind::Data if e.next_step().is_none() => self.located(e, reads),
+                ErrorKind::User => self.headed(e, reads),
                 _ => e,
             })
             .context_with(place)
+    }
+
+    /// A column that the SELECT does not find may be called otherwise in an input's heading: then with file and line.
+    fn headed(&self, error: Error, reads: &Reads) -> Error {
+        let message = error.to_string();
+        let Some((_, rest)) = message.split_once("No field named ") else { return error };
+        let name = rest.split(". ").next().unwrap_or(rest).trim_end_matches('.');
+        let name = name.rsplit('.').next().unwrap_or(name).trim_matches('"');
+        let inputs = reads.inputs.iter().filter_map(|at| self.inputs[*at].as_ref());
+        let close = inputs.filter_map(|input| {
+            let columns = input.schema.fields().iter().map(|field| field.name().as_str());
+            Some((input.files.first()?.path.display(), nearest(name, columns)?))
+        });
+        let headings: Vec<String> =
+            close.map(|(file, column)| format!("{file}, line 1, has a column {column}")).collect();
+        if headings.is_empty() { error } else { error.hint(headings.join("; ")) }
     }
 
     /// A cast that fails names the text alone: the first cell of the inputs that is this text is likely the one.
