@@ -124,6 +124,10 @@ fn a_column_that_is_called_otherwise_is_named_with_its_heading() {
     let (code, errors) = shop.refused(&[]);
     assert!(code == 2 && errors.contains("No field named customer_city"), "{code} {errors}");
     assert!(errors.contains("towns.csv, line 1, has a column customer_cty"), "{errors}");
+    // And a table of another job.
+    shop.edit("sql/shop/all_rows.sql", "SELECT customer_city FROM rows_in", "SELECT * FROM system.metricz");
+    let (code, errors) = shop.refused(&[]);
+    assert!(code == 2 && errors.contains("did you mean `system.metrics`?"), "{code} {errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use super::output::{TableWriter, Written};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, TableConfig, nearest};
-use crate::sql::{committed_table, job_session};
+use crate::sql::{committed_table, explain, job_session};
 use crate::table::read::committed_files;
 
 /// Batches that the SELECT may be ahead of the writer.
@@ -202,7 +202,8 @@ impl Builder {
         joins: Joins,
     ) -> Result<Output> {
         let session = self.session(reads, progress, None, joins).await?;
-        let frame = session.sql_with_options(&table.file.sql, only_reading()).await?;
+        let frame = session.sql_with_options(&table.file.sql, only_reading()).await;
+        let frame = frame.map_err(|error| explain(error, &self.lake))?;
         let stream = frame.execute_stream().await?;
         let writer = TableWriter::new(&folder, stream.schema(), table.format, &table.partition_by)?;
         let partition_columns = writer.partition_columns();

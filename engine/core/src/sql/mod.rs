@@ -158,7 +158,8 @@ pub fn table_names(lake: &Lake) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn explain(error: DataFusionError, lake: &Lake) -> Error {
+/// The error of a statement: a table that is not there with the nearest.
+pub(crate) fn explain(error: DataFusionError, lake: &Lake) -> Error {
     let error = Error::from(error);
     let text = error.to_string();
     let Some(missing) = text.split("table '").nth(1).and_then(|rest| rest.strip_suffix("' not found")) else {
