@@ -273,7 +273,11 @@ impl<'a> Fit<'a> {
         all.sort_unstable_by_key(|(number, _)| *number);
         let (trees, ages): (Vec<Tree>, Vec<Age>) = all.into_iter().map(|(_, tree)| tree).unzip();
         let fitted = trees.into_iter().zip(&ages).map(|(tree, age)| (tree, age.gains.clone())).collect();
-        let (params, seed, origin) = (params.clone(), self.settings.seed, self.tree_rows().origin());
+        // The rows of the forest before were hashed to know them again.
+        let known = before.map(|(_, turns)| turns.origin);
+        let origin =
+            known.map_or_else(|| self.tree_rows().origin(), |known| self.tree_rows().origin_after(known));
+        let (params, seed) = (params.clone(), self.settings.seed);
         (fitted, Turns { params, seed, origin, ages })
     }
 
