@@ -4,9 +4,10 @@
 //! sizes are counted here, from the centres that are kept.
 
 use super::metrics::{self, ClusterMetrics, Clustered, SilhouetteRows};
-use super::nearest::{self, Points};
+use super::nearest;
 use super::params::{KMeansBackend, KMeansParams};
-use super::rows::{check_numeric, complete, is_complete, scales, scores_of, standardise, values_of};
+use super::points::Points;
+use super::rows::{check_numeric, complete, is_complete, scales, scores_of, values_of};
 use super::sweep::{self, ClusterSweep};
 use super::{linfa, lloyd, plus_plus};
 use crate::encode::scale::NumericScale;
@@ -122,8 +123,8 @@ impl KMeans {
         check_fit(&params, table, rows)?;
         let learned = Learned::of(&params, table, rows, None)?;
         let scales = scales(table, &learned.rows, None);
-        let values = standardise(&scales, table, &learned.rows);
-        sweep::sweep(&params, Points { columns: scales.len(), values: &values }, clusters, silhouette, seed)
+        let points = Points::of_table(&scales, table, &learned.rows);
+        sweep::sweep(&params, points, clusters, silhouette, seed)
     }
 
     fn fit_inner(
@@ -137,8 +138,7 @@ impl KMeans {
         check_fit(params, table, rows)?;
         let learned = Learned::of(params, table, rows, weights)?;
         let scales = scales(table, &learned.rows, learned.weights.as_deref());
-        let values = standardise(&scales, table, &learned.rows);
-        let points = Points { columns: scales.len(), values: &values };
+        let points = Points::of_table(&scales, table, &learned.rows);
         let start = match start {
             Start::PlusPlus => None,
             Start::At(centres) => Some(scores_of(&scales, centres)),
@@ -166,8 +166,9 @@ impl KMeans {
     /// [`Error::RowOutOfRange`].
     pub fn assign(&self, table: &FeatureTable, rows: &[u32]) -> Result<Vec<Option<u32>>, Error> {
         self.check(table, rows)?;
-        let values = standardise(&self.scales, table, &complete(table, rows));
-        let mut clusters = nearest::assign(self.points(&values), &self.centres).0.into_iter();
+        let complete = complete(table, rows);
+        let points = Points::of_table(&self.scales, table, &complete);
+        let mut clusters = nearest::assign(points, &self.centres).0.into_iter();
         Ok(rows.iter().map(|&row| if is_complete(table, row) { clusters.next() } else { None }).collect())
     }
 
@@ -195,8 +196,7 @@ impl KMeans {
     ) -> Result<ClusterMetrics, Error> {
         self.check(table, rows)?;
         let complete = complete(table, rows);
-        let values = standardise(&self.scales, table, &complete);
-        let points = self.points(&values);
+        let points = Points::of_table(&self.scales, table, &complete);
         let clusters = nearest::assign(points, &self.centres).0;
         let left_out = (rows.len() - complete.len()) as u64;
         metrics::compute(Clustered { points, clusters: &clusters }, &self.centres, left_out, silhouette, seed)
@@ -210,8 +210,9 @@ impl KMeans {
     /// As [`assign`](KMeans::assign).
     pub fn inertia(&self, table: &FeatureTable, rows: &[u32]) -> Result<f64, Error> {
         self.check(table, rows)?;
-        let values = standardise(&self.scales, table, &complete(table, rows));
-        Ok(nearest::assign(self.points(&values), &self.centres).1.iter().sum())
+        let complete = complete(table, rows);
+        let points = Points::of_table(&self.scales, table, &complete);
+        Ok(nearest::assign(points, &self.centres).1.iter().sum())
     }
 
     /// Centres in the units of the columns. Shape: clusters × columns. A constant column has its value everywhere.
@@ -273,10 +274,6 @@ impl KMeans {
         check_numeric(table)?;
         check_names("numeric", &self.names, table.numeric_names())?;
         table.check_rows(rows)
-    }
-
-    fn points<'a>(&self, values: &'a [f64]) -> Points<'a> {
-        Points { columns: self.names.len(), values }
     }
 }
 

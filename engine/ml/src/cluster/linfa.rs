@@ -6,7 +6,7 @@
 //! or of the last run rather than the best, and so is left alone.
 
 use super::KMeansParams;
-use super::nearest::Points;
+use super::points::Points;
 use crate::Error;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
@@ -32,7 +32,8 @@ pub(super) fn centres(
         }
         None => (KMeansInit::KMeansPlusPlus, params.restarts as usize),
     };
-    let points = ArrayView2::from_shape((points.rows(), points.columns), points.values).map_err(solver)?;
+    let values = points.values();
+    let points = ArrayView2::from_shape((points.rows(), points.columns), &values).map_err(solver)?;
     let fitted = linfa_clustering::KMeans::params_with_rng(clusters, random)
         .max_n_iterations(u64::from(params.max_iterations))
         .tolerance(params.tolerance)

@@ -16,7 +16,8 @@
 //! the centre it belongs to, the first of equals, as in scikit-learn; a point that is alone in its cluster stays there,
 //! and where every point is at its centre the empty cluster stays as it is.
 
-use super::nearest::{LANES, Points, Tile};
+use super::nearest::{LANES, Tile};
+use super::points::Points;
 use super::squared_distance;
 use super::wide::{Wide, wide};
 use rayon::prelude::*;
@@ -197,8 +198,9 @@ impl<'a> State<'a> {
                 let changes = (!anew).then_some(&mut sums);
                 wide(Search { block: &mut block, rows: &pending, centres, moves, changes });
                 if anew {
+                    let mut buffer = points.buffer();
                     for (row, &label) in block.labels.iter().enumerate() {
-                        sums.add(label, points.row(row), weights.map_or(1.0, |w| w[row]));
+                        sums.add(label, points.row(row, &mut buffer), weights.map_or(1.0, |w| w[row]));
                     }
                 }
                 sums
@@ -218,11 +220,12 @@ impl<'a> State<'a> {
             return;
         }
         let columns = self.points.columns;
-        let cost = |row: usize| {
+        let cost = |buffer: &mut Vec<f64>, row: usize| {
             let centre = &self.centres[self.labels[row] as usize * columns..][..columns];
-            self.weights.map_or(1.0, |w| w[row]) * squared_distance(self.points.row(row), centre)
+            self.weights.map_or(1.0, |w| w[row]) * squared_distance(self.points.row(row, buffer), centre)
         };
-        let costs: Vec<f64> = (0..self.points.rows()).into_par_iter().map(cost).collect();
+        let rows = (0..self.points.rows()).into_par_iter();
+        let costs: Vec<f64> = rows.map_init(|| self.points.buffer(), cost).collect();
         let mut far: Vec<u32> = (0..costs.len() as u32).filter(|&row| costs[row as usize] > 0.0).collect();
         let by_cost = |a: &u32, b: &u32| costs[*b as usize].total_cmp(&costs[*a as usize]).then(a.cmp(b));
         // Some of the farthest may be alone in their cluster: there is at most one of those for each cluster.
@@ -233,13 +236,14 @@ impl<'a> State<'a> {
         }
         far.sort_unstable_by(by_cost);
         let mut far = far.into_iter();
+        let mut buffer = self.points.buffer();
         for cluster in empty {
             let Some(row) = far.by_ref().find(|&r| self.sums.points[self.labels[r as usize] as usize] > 1)
             else {
                 break;
             };
             let row = row as usize;
-            let (point, weight) = (self.points.row(row), self.weights.map_or(1.0, |w| w[row]));
+            let (point, weight) = (self.points.row(row, &mut buffer), self.weights.map_or(1.0, |w| w[row]));
             self.sums.add(self.labels[row], point, -weight);
             self.sums.add(cluster as u32, point, weight);
             self.labels[row] = cluster as u32;
@@ -283,15 +287,24 @@ impl Block<'_> {
         }
         unsure.truncate(count);
         if half_gaps.len() >= TIGHTEN_CLUSTERS {
-            unsure.retain(|&row| self.tighten(row as usize, centres, half_gaps, moves));
+            let mut buffer = self.points.buffer();
+            unsure.retain(|&row| self.tighten(row as usize, &mut buffer, centres, half_gaps, moves));
         }
         unsure
     }
 
     /// Makes the upper bound the distance itself; whether the row is still unsure.
-    fn tighten(&mut self, row: usize, centres: &[f64], half_gaps: &[f64], moves: &Moves) -> bool {
+    fn tighten(
+        &mut self,
+        row: usize,
+        buffer: &mut [f64],
+        centres: &[f64],
+        half_gaps: &[f64],
+        moves: &Moves,
+    ) -> bool {
         let (columns, label) = (self.points.columns, self.labels[row] as usize);
-        let distance = squared_distance(self.points.row(row), &centres[label * columns..][..columns]).sqrt();
+        let distance =
+            squared_distance(self.points.row(row, buffer), &centres[label * columns..][..columns]).sqrt();
         self.upper[row] = distance - moves.own[label];
         distance * SLACK > f64::max(self.lower[row] - moves.others[label], half_gaps[label])
     }
@@ -313,11 +326,12 @@ impl Wide for Search<'_, '_> {
     fn run(self) {
         let Search { block, rows, centres, moves, mut changes } = self;
         let mut tile = Tile::new(block.points.columns);
+        let mut buffer = block.points.buffer();
         for (i, eight) in rows.chunks(LANES).enumerate() {
             tile.load(block.points, eight.iter().map(|&row| row as usize));
             // Rows to come lie apart in memory: asked for now, they arrive while these are compared.
             let next = rows.iter().skip((i + 1) * LANES).take(LANES);
-            std::hint::black_box(next.map(|&row| block.points.row(row as usize)[0]).sum::<f64>());
+            std::hint::black_box(next.map(|&row| block.points.touch(row as usize)).sum::<f64>());
             let found = tile.nearest_two(centres);
             for (lane, &row) in eight.iter().enumerate() {
                 let (row, label) = (row as usize, found.cluster[lane] as u32);
@@ -325,7 +339,8 @@ impl Wide for Search<'_, '_> {
                 block.lower[row] = found.second[lane].sqrt() + moves.others[label as usize];
                 let before = std::mem::replace(&mut block.labels[row], label);
                 if let Some(sums) = changes.as_deref_mut().filter(|_| before != label) {
-                    let (point, weight) = (block.points.row(row), block.weights.map_or(1.0, |w| w[row]));
+                    let point = block.points.row(row, &mut buffer);
+                    let weight = block.weights.map_or(1.0, |w| w[row]);
                     sums.add(label, point, weight);
                     if before != NONE {
                         sums.add(before, point, -weight);
@@ -361,7 +376,11 @@ mod tests {
                 let own: Vec<usize> = (0..labels.len()).filter(|&row| labels[row] as usize == c).collect();
                 let weight: f64 = own.iter().map(|&row| weights[row]).sum();
                 for (j, m) in centre.iter_mut().enumerate() {
-                    *m = own.iter().map(|&row| weights[row] * points.row(row)[j]).sum::<f64>() / weight;
+                    *m = own
+                        .iter()
+                        .map(|&row| weights[row] * points.row(row, &mut points.buffer())[j])
+                        .sum::<f64>()
+                        / weight;
                 }
             }
         }
@@ -380,7 +399,7 @@ mod tests {
     fn bounds_and_changes_give_the_centres_of_plain_iterations() {
         for (rows, columns, clusters) in [(9_000, 2, 5), (5_000, 3, 40), (300, 7, 2), (50, 1, 1)] {
             let values = cloud(rows, columns, 3);
-            let points = Points { columns, values: &values };
+            let points = Points::dense(columns, &values);
             let start = values[..clusters * columns].to_vec();
             let weights: Vec<f64> = (0..rows).map(|i| 1.0 / (1 + i % 4) as f64).collect();
             for weighted in [false, true] {
@@ -399,7 +418,7 @@ mod tests {
     #[test]
     fn an_empty_cluster_begins_again_at_the_farthest_point() {
         let values = [0.0, 1.0, 2.0, 50.0, 51.0, 90.0];
-        let points = Points { columns: 1, values: &values };
+        let points = Points::dense(1, &values);
         let limits = Limits { max_iterations: 1, tolerance: 0.0 };
         // The second centre gets no point; 90 is the farthest from its centre, 20.
         let rest = run(points, None, vec![20.0, 1e3], limits);
@@ -408,7 +427,7 @@ mod tests {
         let rest = run(points, None, vec![20.0, 150.0, 1e4], limits);
         assert_eq!(rest.centres, [(0.0 + 1.0 + 2.0 + 50.0) / 4.0, 90.0, 51.0]);
         // Everything at its centre: the empty cluster stays.
-        let same = Points { columns: 1, values: &[4.0; 3] };
+        let same = Points::dense(1, &[4.0; 3]);
         assert_eq!(run(same, None, vec![4.0, 7.0], limits).centres, [4.0, 7.0]);
     }
 }

@@ -14,6 +14,7 @@ mod metrics;
 mod nearest;
 mod params;
 mod plus_plus;
+mod points;
 mod rows;
 mod stream;
 mod sweep;

@@ -1,9 +1,10 @@
 //! The nearest and second nearest centre of every point, eight points at a time.
 //!
-//! Points are row-major. Eight rows are turned into columns of eight lanes, so that the compiler makes vector
+//! Eight rows are turned into columns of eight lanes, so that the compiler makes vector
 //! instructions of the loop over lanes; a lane adds its squares in the order of columns, so a distance is the same number
 //! whatever rows stand beside it. Of equal distances the first centre counts.
 
+use super::points::Points;
 use rayon::prelude::*;
 
 /// Rows that are worked on together.
@@ -11,28 +12,6 @@ pub(super) const LANES: usize = 8;
 
 /// Rows of a parallel piece of work that only writes its own rows.
 const PIECE_ROWS: usize = 4_096;
-
-/// Rows of coordinates, row-major; at least one column.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Points<'a> {
-    pub(super) columns: usize,
-    pub(super) values: &'a [f64],
-}
-
-impl<'a> Points<'a> {
-    pub(super) fn rows(self) -> usize {
-        self.values.len() / self.columns
-    }
-
-    pub(super) fn row(self, row: usize) -> &'a [f64] {
-        &self.values[row * self.columns..][..self.columns]
-    }
-
-    /// Rows `from` to `from + count - 1`.
-    pub(super) fn slice(self, from: usize, count: usize) -> Points<'a> {
-        Points { values: &self.values[from * self.columns..][..count * self.columns], ..self }
-    }
-}
 
 /// Eight rows, a column each entry.
 pub(super) struct Tile(Vec<[f64; LANES]>);
@@ -45,17 +24,15 @@ impl Tile {
     /// Takes up to eight rows, at least one; lanes beyond the last repeat the first.
     #[inline(always)]
     pub(super) fn load(&mut self, points: Points<'_>, rows: impl Iterator<Item = usize>) {
+        let mut numbers = [0; LANES];
         let mut lanes = 0;
-        for (lane, row) in rows.take(LANES).enumerate() {
-            for (column, &x) in self.0.iter_mut().zip(points.row(row)) {
-                column[lane] = x;
-            }
-            lanes = lane + 1;
+        for (number, row) in numbers.iter_mut().zip(rows) {
+            *number = row;
+            lanes += 1;
         }
-        for column in &mut self.0 {
-            let first = column[0];
-            column[lanes..].fill(first);
-        }
+        let first = numbers[0];
+        numbers[lanes..].fill(first);
+        points.put_lanes(&numbers, &mut self.0);
     }
 
     /// Takes rows `from` to `from + count - 1`, at least one of them.
@@ -112,8 +89,7 @@ pub(super) struct NearestTwo {
 pub(super) fn assign(points: Points<'_>, centres: &[f64]) -> (Vec<u32>, Vec<f64>) {
     let mut clusters = vec![0u32; points.rows()];
     let mut squared = vec![0.0; points.rows()];
-    let of_piece = |values, clusters: &mut [u32], squared: &mut [f64]| {
-        let points = Points { values, ..points };
+    let of_piece = |points: Points<'_>, clusters: &mut [u32], squared: &mut [f64]| {
         let mut tile = Tile::new(points.columns);
         let eights = clusters.chunks_mut(LANES).zip(squared.chunks_mut(LANES));
         for (eight, (clusters, squared)) in eights.enumerate() {
@@ -125,11 +101,12 @@ pub(super) fn assign(points: Points<'_>, centres: &[f64]) -> (Vec<u32>, Vec<f64>
     };
     // To wake another thread takes longer than a piece.
     if points.rows() <= PIECE_ROWS {
-        of_piece(points.values, &mut clusters, &mut squared);
+        of_piece(points, &mut clusters, &mut squared);
     } else {
-        let pieces = points.values.par_chunks(PIECE_ROWS * points.columns);
         let outputs = clusters.par_chunks_mut(PIECE_ROWS).zip(squared.par_chunks_mut(PIECE_ROWS));
-        pieces.zip(outputs).for_each(|(values, (clusters, squared))| of_piece(values, clusters, squared));
+        outputs.enumerate().for_each(|(piece, (clusters, squared))| {
+            of_piece(points.slice(piece * PIECE_ROWS, clusters.len()), clusters, squared);
+        });
     }
     (clusters, squared)
 }
@@ -148,13 +125,13 @@ mod tests {
             let number = |i: usize| (crate::seed::derive(noise, i as u64) % 7) as f64;
             let values: Vec<f64> = (0..rows * columns).map(number).collect();
             let centres: Vec<f64> = (0..clusters * columns).map(|i| number(i + 10_000)).collect();
-            let points = Points { columns, values: &values };
+            let points = Points::dense(columns, &values);
             let (assigned, squared) = assign(points, &centres);
             for row in 0..rows {
                 let mut distances: Vec<(f64, u32)> = centres
                     .chunks_exact(columns)
                     .zip(0..)
-                    .map(|(centre, c)| (squared_distance(points.row(row), centre), c))
+                    .map(|(centre, c)| (squared_distance(&values[row * columns..][..columns], centre), c))
                     .collect();
                 distances.sort_by(|a, b| a.partial_cmp(b).unwrap());
                 prop_assert_eq!((squared[row], assigned[row]), distances[0]);

@@ -4,7 +4,8 @@
 //! to weight × squared distance to the nearest centre so far, and the one is kept that leaves the least sum of these.
 //! Sums are made by blocks of a fixed size and added in order, so the draw is the same for any number of threads.
 
-use super::nearest::{LANES, Points, Tile};
+use super::nearest::{LANES, Tile};
+use super::points::Points;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
@@ -18,7 +19,8 @@ pub(super) fn centres(points: Points<'_>, weights: Option<&[f64]>, clusters: usi
     let weight = |row: usize| weights.map_or(1.0, |w| w[row]);
     let mut costs: Vec<f64> = (0..rows).map(weight).collect();
     let first = draw(&costs, &block_sums(&costs), random.r#gen()).unwrap_or(0);
-    let mut centres = points.row(first).to_vec();
+    let mut buffer = points.buffer();
+    let mut centres = points.row(first, &mut buffer).to_vec();
     costs.par_iter_mut().for_each(|cost| *cost = f64::INFINITY);
     let trials = 2 + (clusters as f64).ln() as usize;
     let mut latest = first;
@@ -33,7 +35,7 @@ pub(super) fn centres(points: Points<'_>, weights: Option<&[f64]>, clusters: usi
             centres.extend(first);
             continue;
         };
-        centres.extend_from_slice(points.row(best));
+        centres.extend_from_slice(points.row(best, &mut buffer));
         latest = best;
     }
     centres
@@ -66,7 +68,8 @@ fn block_sums(costs: &[f64]) -> Vec<f64> {
 
 /// Lowers each cost to weight × squared distance to a new centre, where that is less; the sums of the blocks.
 fn lower(points: Points<'_>, weights: Option<&[f64]>, costs: &mut [f64], row: usize) -> Vec<f64> {
-    let centre = points.row(row);
+    let mut buffer = points.buffer();
+    let centre = points.row(row, &mut buffer);
     let of_block = |(block, costs): (usize, &mut [f64])| {
         let mut tile = Tile::new(points.columns);
         let mut sum = 0.0;
@@ -91,14 +94,17 @@ fn best_of(
     costs: &[f64],
     candidates: &[usize],
 ) -> Option<usize> {
+    let mut buffer = points.buffer();
+    let coordinates: Vec<f64> =
+        candidates.iter().flat_map(|&row| points.row(row, &mut buffer).to_vec()).collect();
     let of_block = |(block, costs): (usize, &[f64])| {
         let mut tile = Tile::new(points.columns);
         let mut sums = vec![0.0; candidates.len()];
         for (i, costs) in costs.chunks(LANES).enumerate() {
             let from = block * BLOCK_ROWS + i * LANES;
             tile.load_run(points, from, costs.len());
-            for (sum, &candidate) in sums.iter_mut().zip(candidates) {
-                let squared = tile.squared_to(points.row(candidate));
+            for (sum, candidate) in sums.iter_mut().zip(coordinates.chunks_exact(points.columns)) {
+                let squared = tile.squared_to(candidate);
                 for (lane, cost) in costs.iter().enumerate() {
                     *sum += cost.min(squared[lane] * weights.map_or(1.0, |w| w[from + lane]));
                 }
@@ -119,7 +125,7 @@ mod tests {
     #[test]
     fn far_groups_each_get_a_centre_and_the_seed_decides_which_point() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i % 4) * 1e3 + f64::from(i / 4) / 100.0).collect();
-        let points = Points { columns: 1, values: &values };
+        let points = Points::dense(1, &values);
         let mut distinct = std::collections::BTreeSet::new();
         for seed in 0..20 {
             let mut found = centres(points, None, 4, seed);
@@ -135,7 +141,7 @@ mod tests {
     #[test]
     fn points_without_weight_or_distance_are_not_drawn() {
         let values = [1.0, 2.0, 2.0, 3.0];
-        let points = Points { columns: 1, values: &values };
+        let points = Points::dense(1, &values);
         for seed in 0..50 {
             let mut found = centres(points, Some(&[0.0, 1.0, 1.0, 1e-3]), 2, seed);
             found.sort_by(f64::total_cmp);

@@ -27,22 +27,6 @@ pub(super) fn complete(table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
     pieces.concat()
 }
 
-/// Scores of these rows, row-major: rows × columns.
-pub(super) fn standardise(scales: &[NumericScale], table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
-    let columns = scales.len();
-    let mut values = vec![0.0; rows.len() * columns];
-    let pieces = values.par_chunks_mut(PIECE_ROWS * columns).zip(rows.par_chunks(PIECE_ROWS));
-    pieces.for_each(|(values, rows)| {
-        for (c, scale) in scales.iter().enumerate() {
-            let column = table.numeric(c);
-            for (point, &row) in values.chunks_exact_mut(columns).zip(rows) {
-                point[c] = scale.score(column[row as usize]);
-            }
-        }
-    });
-    values
-}
-
 /// Scales of the columns over these rows, each row counting as often as its weight says.
 pub(super) fn scales(table: &FeatureTable, rows: &[u32], weights: Option<&[f64]>) -> Vec<NumericScale> {
     let of_column = |c: usize| {

@@ -1,7 +1,8 @@
 //! How many clusters: k-means for each number in a range, what each is worth, and where the gain bends.
 
 use super::metrics::{self, Clustered, SilhouetteRows};
-use super::nearest::{self, Points};
+use super::nearest;
+use super::points::Points;
 use super::{KMeansParams, kmeans};
 use crate::Error;
 use crate::seed::derive;

@@ -1,7 +1,8 @@
 //! Metrics about the model's centres, as River has them.
 
 use super::Clustered;
-use crate::cluster::nearest::{LANES, Points, Tile};
+use crate::cluster::nearest::{LANES, Tile};
+use crate::cluster::points::Points;
 use crate::cluster::squared_distance;
 use rayon::prelude::*;
 use std::f64::consts::PI;
@@ -34,12 +35,10 @@ struct Sums {
 
 impl<'a> Centred<'a> {
     pub(super) fn of(of: Clustered<'a>, centres: &'a [f64]) -> Centred<'a> {
-        let columns = of.points.columns;
-        let values = of.points.values.par_chunks(BLOCK_ROWS * columns);
-        let blocks: Vec<Sums> = values
-            .zip(of.clusters.par_chunks(BLOCK_ROWS))
-            .map(|(values, clusters)| block(Points { columns, values }, clusters, centres))
-            .collect();
+        let of_block = |(i, clusters): (usize, &[u32])| {
+            block(of.points.slice(i * BLOCK_ROWS, clusters.len()), clusters, centres)
+        };
+        let blocks: Vec<Sums> = of.clusters.par_chunks(BLOCK_ROWS).enumerate().map(of_block).collect();
         let sum = |f: fn(&Sums) -> f64| blocks.iter().map(f).sum();
         Centred {
             of,
@@ -77,9 +76,7 @@ impl<'a> Centred<'a> {
 
     pub(super) fn ssb(&self) -> f64 {
         let mut middle = vec![0.0; self.columns()];
-        for (point, _) in self.of.rows() {
-            middle.iter_mut().zip(point).for_each(|(m, x)| *m += x);
-        }
+        self.of.each(|point, _| middle.iter_mut().zip(point).for_each(|(m, x)| *m += x));
         middle.iter_mut().for_each(|m| *m /= self.rows());
         let squares = |(c, size): (usize, f64)| size * squared_distance(self.centre(c), &middle);
         self.sizes().into_iter().enumerate().map(squares).sum::<f64>() / self.rows()

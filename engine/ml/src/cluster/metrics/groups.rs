@@ -14,11 +14,11 @@ pub(super) struct Groups {
 impl Groups {
     pub(super) fn of(of: Clustered<'_>, count: usize) -> Groups {
         let mut groups = Groups { sizes: vec![0.0; count], means: vec![0.0; count * of.points.columns] };
-        for (point, cluster) in of.rows() {
+        of.each(|point, cluster| {
             groups.sizes[cluster as usize] += 1.0;
             let mean = &mut groups.means[cluster as usize * of.points.columns..][..of.points.columns];
             mean.iter_mut().zip(point).for_each(|(m, x)| *m += x);
-        }
+        });
         for (mean, size) in groups.means.chunks_exact_mut(of.points.columns).zip(&groups.sizes) {
             mean.iter_mut().for_each(|m| *m /= size);
         }
@@ -34,7 +34,8 @@ impl Groups {
         }
         let between: f64 =
             means().zip(&self.sizes).map(|(mean, size)| size * squared_distance(mean, &middle)).sum();
-        let within: f64 = of.rows().map(|(point, c)| squared_distance(point, self.mean(of, c))).sum();
+        let mut within = 0.0;
+        of.each(|point, c| within += squared_distance(point, self.mean(of, c)));
         (within > 0.0)
             .then(|| (between / (count - 1.0)) / (within / (rows - count)))
             .filter(|v| v.is_finite())
@@ -43,9 +44,9 @@ impl Groups {
     pub(super) fn davies_bouldin(&self, of: Clustered<'_>) -> f64 {
         let count = self.sizes.len();
         let mut spread = vec![0.0; count];
-        for (point, cluster) in of.rows() {
+        of.each(|point, cluster| {
             spread[cluster as usize] += squared_distance(point, self.mean(of, cluster)).sqrt();
-        }
+        });
         spread.iter_mut().zip(&self.sizes).for_each(|(s, size)| *s /= size);
         let worst = |i: usize| {
             let likeness = |j: usize| {

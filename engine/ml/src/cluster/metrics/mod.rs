@@ -30,7 +30,7 @@ mod silhouette;
 
 pub use silhouette::SilhouetteRows;
 
-use super::nearest::Points;
+use super::points::Points;
 use crate::Error;
 use centred::Centred;
 use groups::Groups;
@@ -119,9 +119,13 @@ pub(super) fn compute(
     })
 }
 
-impl<'a> Clustered<'a> {
-    fn rows(self) -> impl Iterator<Item = (&'a [f64], u32)> {
-        self.points.values.chunks_exact(self.points.columns).zip(self.clusters.iter().copied())
+impl Clustered<'_> {
+    /// Every point and its cluster, in their order.
+    fn each(self, mut see: impl FnMut(&[f64], u32)) {
+        let mut buffer = self.points.buffer();
+        for (row, &cluster) in self.clusters.iter().enumerate() {
+            see(self.points.row(row, &mut buffer), cluster);
+        }
     }
 }
 
@@ -160,7 +164,7 @@ mod tests {
         assert!(golden.cases.len() >= 8);
         for Case { name, points, clusters, centres, expected: e } in golden.cases {
             let (columns, values) = (points[0].len(), points.concat());
-            let of = Clustered { points: Points { columns, values: &values }, clusters: &clusters };
+            let of = Clustered { points: Points::dense(columns, &values), clusters: &clusters };
             let m = compute(of, &centres.concat(), 0, SilhouetteRows::default(), 1).unwrap();
             assert_eq!((m.rows, m.left_out, m.clusters), (e.rows, e.left_out, e.clusters), "{name}");
             for (what, found, expected) in [

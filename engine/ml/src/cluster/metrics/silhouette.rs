@@ -4,7 +4,8 @@
 //! run in parallel, and every sum is made in the order of the sorted rows. Time grows with the square of the rows.
 
 use super::{Clustered, compact};
-use crate::cluster::nearest::{LANES, Points, Tile};
+use crate::cluster::nearest::{LANES, Tile};
+use crate::cluster::points::Points;
 use crate::seed::derive;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -40,8 +41,13 @@ pub(super) fn mean(of: Clustered<'_>, over: SilhouetteRows, seed: u64) -> Option
     if !(2..drawn.len()).contains(&count) {
         return None;
     }
-    let values: Vec<f64> = drawn.iter().flat_map(|&row| of.points.row(row)).copied().collect();
-    let points = Points { values: &values, ..of.points };
+    let columns = of.points.columns;
+    let mut values = vec![0.0; drawn.len() * columns];
+    let mut buffer = of.points.buffer();
+    for (point, &row) in values.chunks_exact_mut(columns).zip(&drawn) {
+        point.copy_from_slice(of.points.row(row, &mut buffer));
+    }
+    let points = Points::dense(columns, &values);
     let sizes: Vec<usize> = clusters.chunk_by(|a, b| a == b).map(<[u32]>::len).collect();
     let of_eight = |(eight, own): (usize, &[u32])| -> f64 {
         let mut tile = Tile::new(points.columns);
@@ -58,10 +64,11 @@ pub(super) fn mean(of: Clustered<'_>, over: SilhouetteRows, seed: u64) -> Option
 /// Of each cluster, the sum of distances from every lane to its rows.
 fn distance_sums(tile: &Tile, points: Points<'_>, sizes: &[usize]) -> Vec<[f64; LANES]> {
     let mut from = 0;
+    let mut buffer = points.buffer();
     let of_cluster = |&size: &usize| {
         let mut sums = [0.0; LANES];
         for row in from..from + size {
-            let squared = tile.squared_to(points.row(row));
+            let squared = tile.squared_to(points.row(row, &mut buffer));
             for lane in 0..LANES {
                 sums[lane] += squared[lane].sqrt();
             }
@@ -93,7 +100,7 @@ mod tests {
         let values: Vec<f64> =
             (0..rows).map(|i| f64::from(i * 7_919 % 3_001) + f64::from(i % 2) * 2e3).collect();
         let clusters: Vec<u32> = (0..rows as u32).map(|i| i % 2).collect();
-        let of = Clustered { points: Points { columns: 1, values: &values }, clusters: &clusters };
+        let of = Clustered { points: Points::dense(1, &values), clusters: &clusters };
         let drawn = |count, seed| mean(of, SilhouetteRows::Drawn(count), seed).unwrap();
         let exact = mean(of, SilhouetteRows::Exact, 1).unwrap();
         assert_eq!(drawn(9_000, 2), exact, "exact where no row is left");

@@ -19,7 +19,8 @@ mod step;
 pub use params::{ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner};
 
 use super::metrics::{self, Clustered};
-use super::nearest::{self, Points};
+use super::nearest;
+use super::points::Points;
 use super::rows::{check_numeric, complete, is_complete, scores_of, values_of};
 use super::sweep::{self, ClusterSweep};
 use super::{ClusterMetrics, KMeansParams, SilhouetteRows, kmeans};
@@ -162,7 +163,7 @@ impl ClusterStream {
         let prepared: Vec<Prepared> = columns.iter().map(Column::prepared).collect();
         let scales: Vec<NumericScale> = prepared.iter().map(|p| p.scale).collect();
         let values = points(&prepared, table, &complete);
-        let points = Points { columns: columns.len(), values: &values };
+        let points = Points::dense(columns.len(), &values);
         let start = (!self.centres.is_empty()).then(|| scores_of(&scales, &self.centres));
         let (mut centres, reseeded) = self.step(points, weights, start.clone(), seed)?;
         for coordinate in &mut centres.coordinates {
@@ -388,7 +389,7 @@ struct Placed {
 
 impl Placed {
     fn points(&self) -> Points<'_> {
-        Points { columns: self.columns, values: &self.values }
+        Points::dense(self.columns, &self.values)
     }
 }
 

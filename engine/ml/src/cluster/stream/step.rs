@@ -2,7 +2,8 @@
 
 use super::params::OnlineKMeansParams;
 use crate::Error;
-use crate::cluster::nearest::{self, Points};
+use crate::cluster::nearest;
+use crate::cluster::points::Points;
 use crate::cluster::squared_distance;
 use crate::seed::derive;
 use linfa::DatasetBase;
@@ -23,7 +24,8 @@ pub(super) fn minibatch(points: Points<'_>, weights: Option<&[f64]>, centres: &m
     let clusters = nearest::assign(points, &centres.coordinates).0;
     let mut sums = vec![0.0; centres.coordinates.len()];
     let mut added = vec![0.0; centres.weights.len()];
-    for (row, (point, &cluster)) in points.values.chunks_exact(points.columns).zip(&clusters).enumerate() {
+    let values = points.values();
+    for (row, (point, &cluster)) in values.chunks_exact(points.columns).zip(&clusters).enumerate() {
         let weight = weights.map_or(1.0, |weights| weights[row]);
         let sums = &mut sums[cluster as usize * points.columns..][..points.columns];
         sums.iter_mut().zip(point).for_each(|(sum, x)| *sum += weight * x);
@@ -43,7 +45,8 @@ pub(super) fn linfa_minibatch(points: Points<'_>, centres: &mut Centres) -> Resu
     let solver = |error: ndarray::ShapeError| Error::Solver(error.to_string());
     let shape = (centres.weights.len(), points.columns);
     let start = Array2::from_shape_vec(shape, centres.coordinates.clone()).map_err(solver)?;
-    let records = ArrayView2::from_shape((points.rows(), points.columns), points.values).map_err(solver)?;
+    let values = points.values();
+    let records = ArrayView2::from_shape((points.rows(), points.columns), &values).map_err(solver)?;
     let step = linfa_clustering::KMeans::params(shape.0)
         .init_method(KMeansInit::Precomputed(start))
         .fit_with(None, &DatasetBase::from(records));
@@ -78,7 +81,7 @@ pub(super) fn online(
     centres: &mut Centres,
 ) {
     let heaviest = weights.map_or(1.0, |w| w.iter().copied().fold(f64::MIN_POSITIVE, f64::max));
-    for (row, point) in points.values.chunks_exact(points.columns).enumerate() {
+    for (row, point) in points.values().chunks_exact(points.columns).enumerate() {
         let mut best = (f64::INFINITY, 0);
         for (cluster, centre) in centres.coordinates.chunks_exact(points.columns).enumerate() {
             let squared = squared_distance(point, centre);
@@ -110,6 +113,7 @@ pub(super) fn reseed(points: Points<'_>, centres: &mut Centres, below: f64, seed
     let weight = staying.fold(f64::INFINITY, f64::min);
     let mut costs = nearest::assign(points, &centres.coordinates).1;
     let mut begun = Vec::new();
+    let values = points.values();
     for cluster in light {
         let share = derive(seed, cluster as u64) as f64 / u64::MAX as f64;
         let mut left = share * costs.iter().sum::<f64>();
@@ -118,10 +122,10 @@ pub(super) fn reseed(points: Points<'_>, centres: &mut Centres, below: f64, seed
             *cost > 0.0 && left <= 0.0
         });
         let Some(row) = drawn.or_else(|| costs.iter().rposition(|cost| *cost > 0.0)) else { break };
-        let point = points.row(row);
+        let point = &values[row * points.columns..][..points.columns];
         centres.coordinates[cluster * points.columns..][..points.columns].copy_from_slice(point);
         centres.weights[cluster] = weight;
-        let rows = points.values.chunks_exact(points.columns);
+        let rows = values.chunks_exact(points.columns);
         costs.iter_mut().zip(rows).for_each(|(cost, x)| *cost = cost.min(squared_distance(x, point)));
         begun.push(cluster as u32);
     }
@@ -152,7 +156,7 @@ mod tests {
         let mut centres = Centres { coordinates: golden.start.concat(), weights: vec![0.0; clusters] };
         for (row, assigned) in golden.rows.iter().zip(&golden.assigned) {
             let before = centres.weights.clone();
-            online(&params, Points { columns, values: row }, None, &mut centres);
+            online(&params, Points::dense(columns, row), None, &mut centres);
             assert_eq!(centres.weights[*assigned as usize], before[*assigned as usize] + 1.0);
         }
         for (found, expected) in centres.coordinates.iter().zip(golden.centres.concat()) {
@@ -160,14 +164,14 @@ mod tests {
         }
         // Many rows at once are the same rows.
         let mut at_once = Centres { coordinates: golden.start.concat(), weights: vec![0.0; clusters] };
-        online(&params, Points { columns, values: &golden.rows.concat() }, None, &mut at_once);
+        online(&params, Points::dense(columns, &golden.rows.concat()), None, &mut at_once);
         assert_eq!(at_once, centres);
     }
 
     #[test]
     fn a_minibatch_step_is_the_mean_of_what_was_and_what_came() {
         let start = Centres { coordinates: vec![0.0, 10.0, 99.0], weights: vec![3.0, 0.5, 2.0] };
-        let points = Points { columns: 1, values: &[1.0, 3.0, 12.0, 4.9] };
+        let points = Points::dense(1, &[1.0, 3.0, 12.0, 4.9]);
         let (mut ours, mut linfas) = (start.clone(), start.clone());
         minibatch(points, None, &mut ours);
         linfa_minibatch(points, &mut linfas).unwrap();
@@ -180,7 +184,7 @@ mod tests {
         }
         // A point of weight 2 is two points.
         let (mut twice, mut weighted) = (start.clone(), start);
-        minibatch(Points { columns: 1, values: &[1.0, 3.0, 3.0, 12.0, 4.9] }, None, &mut twice);
+        minibatch(Points::dense(1, &[1.0, 3.0, 3.0, 12.0, 4.9]), None, &mut twice);
         minibatch(points, Some(&[1.0, 2.0, 1.0, 1.0]), &mut weighted);
         assert_eq!(weighted.weights, twice.weights);
         for (a, b) in weighted.coordinates.iter().zip(&twice.coordinates) {
@@ -191,7 +195,7 @@ mod tests {
     #[test]
     fn light_clusters_begin_again_at_points_that_are_far_from_all_centres() {
         let values: Vec<f64> = [vec![0.0; 50], vec![10.0; 50], vec![500.0; 3]].concat();
-        let points = Points { columns: 1, values: &values };
+        let points = Points::dense(1, &values);
         let start = Centres { coordinates: vec![0.0, 77.0, 10.0], weights: vec![50.0, 0.001, 40.0] };
         for seed in 0..20 {
             let mut centres = start.clone();
@@ -206,7 +210,7 @@ mod tests {
         }
         // Every point is at a centre: the cluster stays as it is.
         let mut same = start.clone();
-        let points = Points { columns: 1, values: &values[..100] };
+        let points = Points::dense(1, &values[..100]);
         assert_eq!((reseed(points, &mut same, 0.01, 1), same == start), (vec![], true));
     }
 }
