@@ -1,6 +1,7 @@
 //! A fitted binary classifier of any algorithm.
 
 use crate::encode::bins::TableBins;
+use crate::encode::rare::RareCategories;
 use crate::file::{self, Kind};
 use crate::forest::{
     Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Reference, Tree,
@@ -287,10 +288,21 @@ impl Classifier {
             Some(binned) => binned.take(rows),
             None => bins.transform(table, rows),
         };
+        let with_unseen = |bins: &TableBins, rare: &RareCategories| {
+            let binned = binned(bins);
+            let unseen = rare.unseen(table, rows, &binned);
+            (binned, unseen)
+        };
         Ok(match &self.model {
             Model::Logistic(model) => model.predict_proba(table, rows),
-            Model::Forest(model) | Model::Tree(model) => model.predict_proba(&binned(model.bins())),
-            Model::Boosted(model) => model.predict_proba(&binned(model.bins())),
+            Model::Forest(model) | Model::Tree(model) => {
+                let (binned, unseen) = with_unseen(model.bins(), model.rare());
+                model.predict_proba(&binned, &unseen)
+            }
+            Model::Boosted(model) => {
+                let (binned, unseen) = with_unseen(model.bins(), model.rare());
+                model.predict_proba(&binned, &unseen)
+            }
             Model::Sgd(model) => model.predict_proba(table, rows),
             Model::Reference(model) => model.predict(&binned(model.bins()))?,
         })
@@ -318,8 +330,14 @@ impl Classifier {
         table.check_rows(rows)?;
         let leaves = match &self.model {
             Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Vec::new(),
-            Model::Forest(model) | Model::Tree(model) => model.apply(&model.bins().transform(table, rows)),
-            Model::Boosted(model) => model.apply(&model.bins().transform(table, rows)),
+            Model::Forest(model) | Model::Tree(model) => {
+                let binned = model.bins().transform(table, rows);
+                model.apply(&binned, &model.rare().unseen(table, rows, &binned))
+            }
+            Model::Boosted(model) => {
+                let binned = model.bins().transform(table, rows);
+                model.apply(&binned, &model.rare().unseen(table, rows, &binned))
+            }
         };
         Array2::from_shape_vec((rows.len(), trees), leaves).map_err(|e| Error::Encode(e.to_string()))
     }

@@ -40,7 +40,8 @@ impl Kind {
 
     fn format(self) -> u32 {
         match self {
-            Kind::Classifier | Kind::ClusterStream | Kind::Preprocessor => 3,
+            Kind::Classifier => 4,
+            Kind::ClusterStream | Kind::Preprocessor => 3,
             Kind::KMeans => 2,
         }
     }

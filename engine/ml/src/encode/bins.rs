@@ -2,8 +2,9 @@
 //!
 //! A numeric feature has up to 255 value bins whose edges are midpoints between neighbouring training values, one a
 //! distinct value where there are few and quantiles where there are many. A categorical feature has a bin for each of
-//! its 254 most frequent training categories, and one, [`OTHER_BIN`], that all the others share: the rare ones and those
-//! not seen in training. So an unseen category scores as the rare ones did.
+//! its 254 most frequent training categories, and one, [`OTHER_BIN`], that all the others share. With that of missing
+//! values these are all that a byte can say; which of the others were not seen in training is noted beside the bins, by
+//! [`RareCategories`](super::rare::RareCategories).
 
 use super::target::TargetEncoding;
 use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 pub(crate) const BINS: usize = 256;
 /// The bin of missing values.
 pub(crate) const MISSING_BIN: u8 = 255;
-/// The bin of rare and unseen categories.
+/// The bin of rare categories, and of unseen ones.
 pub(crate) const OTHER_BIN: u8 = 254;
 /// Rows that one task bins.
 const BLOCK: usize = 4096;
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn categories_beyond_the_most_frequent_share_a_bin_with_unseen_ones() {
+    fn categories_beyond_the_most_frequent_share_a_bin() {
         let mut table = FeatureTable::new(vec![], vec!["c".into()]);
         // k000 occurs 301 times, k299 twice: the 254 most frequent are k000 to k253.
         let names: Vec<String> =

@@ -1,6 +1,6 @@
 //! From table columns to what an algorithm computes with.
 //!
-//! `bins` makes bytes for trees, `scale` and `target` make dense standardised columns for linear models. Each encoder
+//! `bins` makes bytes for trees (`rare` tells unseen categories from rare ones), `scale` and `target` make dense standardised columns for linear models. Each encoder
 //! is learned from training rows only, keeps what it needs (category strings included) and so encodes any table with
 //! the same feature names, whatever codes that table gave to its categories.
 
@@ -8,5 +8,6 @@ pub(crate) mod bins;
 pub(crate) mod kept;
 pub(crate) mod linear;
 pub(crate) mod one_hot;
+pub(crate) mod rare;
 pub(crate) mod scale;
 pub(crate) mod target;

@@ -24,6 +24,7 @@ use super::tree::Tree;
 use super::turns::{ONE_IN, is_recent};
 use super::{draw::Drawable, walk};
 use crate::encode::bins::{BinnedRows, TableBins};
+use crate::encode::rare::{RareCategories, Unseen};
 use crate::seed::derive;
 use crate::training::TrainingRows;
 use rayon::prelude::*;
@@ -48,6 +49,7 @@ const GRADIENT_UNITS: f64 = (1u64 << 30) as f64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Boosted {
     bins: TableBins,
+    rare: RareCategories,
     /// Log-odds before the first tree.
     base: f64,
     /// Leaves hold log-odds, learning rate included.
@@ -171,8 +173,10 @@ impl Boosted {
         let before = before.and_then(|before| before.kept_for(params, &bins, &rows, seed));
         let labels: Vec<bool> = training.rows.iter().map(|&row| training.labels[row as usize]).collect();
         let weights = weights(params, training, &labels);
+        let rare = RareCategories::of(&bins, training.table, training.rows);
         let (mut boosted, log_odds) = match before {
             Some(before) => {
+                let before = Boosted { rare, ..before };
                 let mut log_odds = walk::sum(&before.trees, &binned);
                 log_odds.par_iter_mut().for_each(|sum| *sum += before.base);
                 (before, log_odds)
@@ -180,7 +184,7 @@ impl Boosted {
             None => {
                 let base = base(&labels, &weights);
                 let (gains, rows) = (vec![0.0; binned.features], labels.len());
-                (Boosted { base, trees: Vec::new(), gains, bins, kept: None }, vec![base; rows])
+                (Boosted { base, trees: Vec::new(), gains, bins, rare, kept: None }, vec![base; rows])
             }
         };
         let mut state = State::new(labels, weights, log_odds);
@@ -212,7 +216,8 @@ impl Boosted {
         })?;
         let trees = self.trees.get(..kept_trees(params)).filter(|trees| !trees.is_empty())?.to_vec();
         let (base, gains) = (self.base, kept.gains.clone());
-        Some(Boosted { bins: self.bins.clone(), base, trees, gains, kept: Some(kept.clone()) })
+        let (bins, rare) = (self.bins.clone(), RareCategories::default());
+        Some(Boosted { bins, rare, base, trees, gains, kept: Some(kept.clone()) })
     }
 
     /// Grows the trees that are not there yet; gives what those gained that the next fit keeps.
@@ -285,16 +290,24 @@ impl Boosted {
         &self.bins
     }
 
+    /// Categories that it learned from without a bin of their own.
+    pub(crate) fn rare(&self) -> &RareCategories {
+        &self.rare
+    }
+
     /// Probability of the label for each of these rows of bins.
-    pub(crate) fn predict_proba(&self, binned: &BinnedRows) -> Vec<f64> {
+    pub(crate) fn predict_proba(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<f64> {
         let mut scores = walk::sum(&self.trees, binned);
+        walk::put_unseen_sums(&self.trees, binned, unseen, &mut scores);
         scores.par_iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-(self.base + *score)).exp()));
         scores
     }
 
     /// The leaf of each row in each tree, row-major.
-    pub(crate) fn apply(&self, binned: &BinnedRows) -> Vec<u32> {
-        walk::apply(&self.trees, binned)
+    pub(crate) fn apply(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<u32> {
+        let mut leaves = walk::apply(&self.trees, binned);
+        walk::put_unseen_leaves(&self.trees, binned, unseen, &mut leaves);
+        leaves
     }
 
     pub(crate) fn trees(&self) -> &[Tree] {
@@ -312,6 +325,7 @@ impl Boosted {
         self.bins.0.len() == features
             && features > 0
             && self.bins.is_valid(numeric)
+            && self.rare.is_valid(numeric, features)
             && self.base.is_finite()
             && self.gains.len() == features
             && self.gains.iter().all(|gain| (0.0..=1.0 + 1e-9).contains(gain))

@@ -35,6 +35,7 @@ pub use params::{
 };
 
 use crate::encode::bins::{BinnedRows, TableBins};
+use crate::encode::rare::{RareCategories, Unseen};
 use crate::seed::derive;
 use crate::training::TrainingRows;
 use cell::{Cell, ClassScale, Draw, Source, Units, Unweighted, Weighted};
@@ -63,6 +64,7 @@ const CATEGORY_SMOOTHING: f64 = 30.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Forest {
     bins: TableBins,
+    rare: RareCategories,
     trees: Vec<Tree>,
     /// Share of each feature in the gain of all splits, mean of the trees.
     gains: Vec<f64>,
@@ -99,10 +101,10 @@ impl Forest {
             let before =
                 before.and_then(|before| before.turns_for(params, &prepared.bins, &fit.tree_rows(), seed));
             let (trees, turns) = fit.in_turns(params, before);
-            return Forest { turns: Some(turns), ..Forest::of(prepared.bins, trees) };
+            return Forest { turns: Some(turns), ..Forest::of(prepared.bins, training, trees) };
         }
         let trees = fit.grow_all(training, &prepared, kept);
-        Forest::of(prepared.bins, trees)
+        Forest::of(prepared.bins, training, trees)
     }
 
     /// Fits one tree on every row once; arguments as for [`fit`](Forest::fit).
@@ -116,10 +118,11 @@ impl Forest {
         let settings = Settings { seed, bootstraps: None };
         let fit = Fit::of(&prepared, training, params.growth(), params.class_weight, settings);
         let trees = fit.grow_all(training, &prepared, kept);
-        Forest::of(prepared.bins, trees)
+        Forest::of(prepared.bins, training, trees)
     }
 
-    fn of(bins: TableBins, fitted: Vec<Fitted>) -> Forest {
+    fn of(bins: TableBins, training: &TrainingRows<'_>, fitted: Vec<Fitted>) -> Forest {
+        let rare = RareCategories::of(&bins, training.table, training.rows);
         let mut gains = vec![0.0; bins.0.len()];
         let mut trees = Vec::with_capacity(fitted.len());
         for (tree, shares) in fitted {
@@ -127,7 +130,7 @@ impl Forest {
             trees.push(tree);
         }
         share(&mut gains);
-        Forest { bins, trees, gains, turns: None }
+        Forest { bins, rare, trees, gains, turns: None }
     }
 
     /// Trees in the forest.
@@ -140,17 +143,25 @@ impl Forest {
         &self.bins
     }
 
+    /// Categories that it learned from without a bin of their own.
+    pub(crate) fn rare(&self) -> &RareCategories {
+        &self.rare
+    }
+
     /// Probability of the label for each of these rows of bins.
-    pub(crate) fn predict_proba(&self, binned: &BinnedRows) -> Vec<f64> {
+    pub(crate) fn predict_proba(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<f64> {
         let mut sums = walk::sum(&self.trees, binned);
+        walk::put_unseen_sums(&self.trees, binned, unseen, &mut sums);
         let count = self.trees.len() as f64;
         sums.iter_mut().for_each(|sum| *sum /= count);
         sums
     }
 
     /// The leaf of each row in each tree, row-major.
-    pub(crate) fn apply(&self, binned: &BinnedRows) -> Vec<u32> {
-        walk::apply(&self.trees, binned)
+    pub(crate) fn apply(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<u32> {
+        let mut leaves = walk::apply(&self.trees, binned);
+        walk::put_unseen_leaves(&self.trees, binned, unseen, &mut leaves);
+        leaves
     }
 
     /// Share of each feature in the gain of all splits; they sum to 1, or are all 0 where there is no split.
@@ -164,6 +175,7 @@ impl Forest {
         self.bins.0.len() == features
             && features > 0
             && self.bins.is_valid(numeric)
+            && self.rare.is_valid(numeric, features)
             && self.gains.len() == features
             && self.gains.iter().all(|gain| (0.0..=1.0 + 1e-9).contains(gain))
             && !self.trees.is_empty()

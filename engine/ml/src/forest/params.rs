@@ -38,8 +38,9 @@ impl ClassWeight {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Categories {
-    /// A bin for each of the 254 most frequent, one for the others, one for missing values; a split sends any set of them
-    /// left.
+    /// A bin for each of the 254 most frequent, one for the others, one for missing values, and a flag for those that no
+    /// training row had; a split sends any set of them left. Unseen ones go where the split has more rows, as a bin does
+    /// that has none there.
     #[default]
     Native,
     /// As a number: the smoothed log-odds of the label in the category, of the rows that are learned from by the rows of

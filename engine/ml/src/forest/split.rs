@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Rule {
     /// Bins up to and including `bin`; the missing bin by its own flag.
     UpTo { bin: u8, missing_left: bool },
-    /// Bins whose bit is set.
-    In([u64; 4]),
+    /// Bins whose bit is set; a category that no training row had by its own flag.
+    In { bits: [u64; 4], unseen_left: bool },
 }
 
 impl Rule {
@@ -35,7 +35,15 @@ impl Rule {
                     bin <= *last
                 }
             }
-            Rule::In(bits) => bits[(bin >> 6) as usize] >> (bin & 63) & 1 == 1,
+            Rule::In { bits, .. } => bits[(bin >> 6) as usize] >> (bin & 63) & 1 == 1,
+        }
+    }
+
+    /// Where a category goes that no training row had.
+    pub(crate) fn unseen_goes_left(&self) -> bool {
+        match self {
+            Rule::UpTo { missing_left, .. } => *missing_left,
+            Rule::In { unseen_left, .. } => *unseen_left,
         }
     }
 }
@@ -162,8 +170,8 @@ impl<C: Cell> Search<C> {
         Some(Split { rule: Rule::UpTo { bin: bin as u8, missing_left }, gain, left })
     }
 
-    /// The best split of a categorical feature. Bins without rows here (also those of unseen categories and missing
-    /// values) go to the side with more rows.
+    /// The best split of a categorical feature. Bins without rows here (also that of missing values) and categories that
+    /// no training row had go to the side with more rows.
     pub(crate) fn categorical(&self, cells: &[C; BINS], node: C) -> Option<Split<C>> {
         let share = node.sums(&self.scale).share();
         let mut keys = [0u64; BINS];
@@ -212,7 +220,7 @@ impl<C: Cell> Search<C> {
         for (bin, &left) in goes_left.iter().enumerate() {
             bits[bin >> 6] |= u64::from(left) << (bin & 63);
         }
-        Some(Split { rule: Rule::In(bits), gain, left })
+        Some(Split { rule: Rule::In { bits, unseen_left: others_left }, gain, left })
     }
 }
 

@@ -34,15 +34,23 @@ impl Tree {
 
     /// What the leaf of a row's bins holds. Gives 0.5 for a tree that `is_valid` refuses.
     pub(crate) fn value(&self, bins: &[u8]) -> f64 {
+        self.value_at(self.end(|feature, rule| rule.goes_left(bins[feature as usize])))
+    }
+
+    /// The node at which a walk ends that goes left where it is said, given the feature and the rule of a split.
+    pub(crate) fn end(&self, goes_left: impl Fn(u32, &Rule) -> bool) -> u32 {
         let mut at = 0;
-        loop {
-            match self.0.get(at) {
-                Some(Node::Leaf(value)) => return *value,
-                Some(Node::Split { feature, rule, right }) => {
-                    at = if rule.goes_left(bins[*feature as usize]) { at + 1 } else { *right as usize };
-                }
-                None => return 0.5,
-            }
+        while let Some(Node::Split { feature, rule, right }) = self.0.get(at as usize) {
+            at = if goes_left(*feature, rule) { at + 1 } else { *right };
+        }
+        at
+    }
+
+    /// What a leaf holds.
+    pub(crate) fn value_at(&self, leaf: u32) -> f64 {
+        match self.0.get(leaf as usize) {
+            Some(Node::Leaf(value)) => *value,
+            _ => 0.5,
         }
     }
 
@@ -61,7 +69,7 @@ impl Tree {
                 Node::Split { feature, rule, right } => {
                     let ends = match rule {
                         Rule::UpTo { bin, .. } => *bin < crate::encode::bins::MISSING_BIN,
-                        Rule::In(_) => true,
+                        Rule::In { .. } => true,
                     };
                     ends && (*feature as usize) < features
                         && (*right as usize) > at + 1

@@ -17,6 +17,7 @@ use super::cell::Count;
 use super::split::Rule;
 use super::tree::{Node, Tree};
 use crate::encode::bins::BinnedRows;
+use crate::encode::rare::Unseen;
 use rayon::prelude::*;
 use std::mem::size_of;
 
@@ -68,7 +69,7 @@ impl Path {
                 Node::Leaf(_) => Step { left: at as u16, feature: 0 },
                 Node::Split { feature, rule, right } => {
                     right_bins[at] = match rule {
-                        Rule::In(bits) => bits.map(|word| !word),
+                        Rule::In { bits, .. } => bits.map(|word| !word),
                         rule => bits_of(|bin| !rule.goes_left(bin)),
                     };
                     let left = nodes.len() as u16;
@@ -329,12 +330,37 @@ pub(crate) fn tally(
     tallies.into_iter().flatten().collect()
 }
 
-fn end_of(tree: &Tree, row: &[u8]) -> u32 {
-    let mut at = 0;
-    while let Some(Node::Split { feature, rule, right }) = tree.0.get(at as usize) {
-        at = if rule.goes_left(row[*feature as usize]) { at + 1 } else { *right };
+/// Sums anew of the rows that have unseen categories, each by its own way down every tree.
+pub(crate) fn put_unseen_sums(trees: &[Tree], binned: &BinnedRows, unseen: &Unseen, sums: &mut [f64]) {
+    for (row, cells) in unseen.rows() {
+        let end = |tree: &Tree| tree.value_at(end_of_unseen(tree, binned.row(row), cells));
+        sums[row] = trees.iter().map(end).sum();
     }
-    at
+}
+
+/// Leaves anew of the rows that have unseen categories.
+pub(crate) fn put_unseen_leaves(trees: &[Tree], binned: &BinnedRows, unseen: &Unseen, leaves: &mut [u32]) {
+    let numbers: Vec<Vec<u32>> = match unseen.rows().next() {
+        Some(_) => trees.iter().map(leaf_numbers).collect(),
+        None => return,
+    };
+    for (row, cells) in unseen.rows() {
+        let found = leaves[row * trees.len()..].iter_mut();
+        for (found, (tree, numbers)) in found.zip(trees.iter().zip(&numbers)) {
+            *found = numbers[end_of_unseen(tree, binned.row(row), cells) as usize];
+        }
+    }
+}
+
+fn end_of(tree: &Tree, row: &[u8]) -> u32 {
+    tree.end(|feature, rule| rule.goes_left(row[feature as usize]))
+}
+
+fn end_of_unseen(tree: &Tree, row: &[u8], cells: &[(u32, u32)]) -> u32 {
+    tree.end(|feature, rule| match cells.iter().any(|cell| cell.1 == feature) {
+        true => rule.unseen_goes_left(),
+        false => rule.goes_left(row[feature as usize]),
+    })
 }
 
 /// What each node holds, if it is a leaf.
@@ -368,7 +394,7 @@ mod tests {
                 return;
             }
             let rule = match seed % 3 {
-                0 => Rule::In([0, 1, 2, 3].map(|i| derive(seed, 10 + i))),
+                0 => Rule::In { bits: [0, 1, 2, 3].map(|i| derive(seed, 10 + i)), unseen_left: false },
                 kind => Rule::UpTo { bin: (seed >> 8) as u8 % 255, missing_left: kind == 1 },
             };
             let at = nodes.len();
