@@ -102,22 +102,35 @@ fn by_linfa(clusters: u32) -> ClusterStreamParams {
 }
 
 #[test]
-fn linfas_step_is_the_same_and_takes_no_weights() {
+fn linfas_step_is_the_same_with_weights_and_without() {
     let [mut ours, mut linfas] =
         [minibatch(4), by_linfa(4)].map(|params| ClusterStream::new(params, names(2)).unwrap());
     for batch in 0..20u64 {
         let t = groups(300, 1e4 + batch as f64 / 4.0, batch);
+        // Of three weights, in no order; and every third batch without.
+        let weights: Vec<f64> = (0..300).map(|row| [1.0, 93.5, 0.25][row * 7 % 11 % 3]).collect();
         for stream in [&mut ours, &mut linfas] {
-            stream.partial_fit(&t, &all(&t), batch).unwrap();
+            match batch % 3 {
+                2 => stream.partial_fit(&t, &all(&t), batch).unwrap(),
+                _ => stream.partial_fit_weighted(&t, &all(&t), &weights, batch).unwrap(),
+            };
         }
+    }
+    for (a, b) in ours.weights().iter().zip(linfas.weights()) {
+        assert!((a - b).abs() < 1e-9 * a, "{a} {b}");
     }
     for (a, b) in ours.centres().iter().flatten().zip(linfas.centres().iter().flatten()) {
         assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "{a} {b}");
     }
-    let (t, before) = (groups(300, 1e4, 5), linfas.clone());
-    let error = linfas.partial_fit_weighted(&t, &all(&t), &[2.0; 300], 1).unwrap_err();
+    // Its full k-means takes none.
+    let full = KMeansParams { clusters: 4, backend: KMeansBackend::Linfa, ..KMeansParams::default() };
+    let params =
+        ClusterStreamParams { learner: StreamLearner::Kmeans(full), ..ClusterStreamParams::default() };
+    let mut full = ClusterStream::new(params, names(2)).unwrap();
+    let t = groups(300, 1e4, 5);
+    let error = full.partial_fit_weighted(&t, &all(&t), &[2.0; 300], 1).unwrap_err();
     assert!(matches!(error, Error::BadParameter { name: "backend", .. }), "{error}");
-    assert_eq!(linfas, before);
+    assert_eq!(full.batches(), 0);
 }
 
 #[test]

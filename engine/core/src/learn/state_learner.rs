@@ -232,18 +232,28 @@ impl StateLearner {
             let rows = self.rows_of(spec, batch_id, state, whole, now).await?;
             seen.insert(key, rows);
         }
-        let steps: Vec<Step> = tokio::task::block_in_place(|| {
-            std::thread::scope(|scope| {
-                let running: Vec<_> = specs
-                    .iter()
-                    .map(|spec| {
-                        let champion = self.champion(&spec.config.name);
-                        let seen = seen.get(&(spec.features_sql.as_str(), spec.config.seed));
-                        scope.spawn(move || step(spec, batch_id, champion, seen))
-                    })
-                    .collect();
-                running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()
+        let inputs: Vec<(&ModelSpec, Option<&Champion>, Option<&Seen>)> = specs
+            .iter()
+            .map(|spec| {
+                let seen = seen.get(&(spec.features_sql.as_str(), spec.config.seed));
+                (spec, self.champion(&spec.config.name), seen)
             })
+            .collect();
+        let steps: Vec<Step> = tokio::task::block_in_place(|| {
+            // One after the other: a step takes less time than a thread of its own takes to begin.
+            let trained = inputs.iter().map(|&(spec, champion, seen)| {
+                unwound(|| train(spec, batch_id, champion, seen)).unwrap_or_else(Step::panicked)
+            });
+            let mut steps: Vec<Step> = trained.collect();
+            std::thread::scope(|scope| {
+                for (&(spec, champion, seen), step) in inputs.iter().zip(&mut steps) {
+                    scope.spawn(move || match unwound(|| score(spec, step, champion, seen)) {
+                        Some(sample) => step.sample = sample,
+                        None => *step = Step::panicked(),
+                    });
+                }
+            });
+            steps
         });
         let mut learned = Learned::default();
         let each: Vec<_> = specs.iter().map(|spec| &spec.config.name).zip(&steps).collect();
@@ -361,8 +371,13 @@ impl Step {
     }
 }
 
-/// One model after one batch.
-fn step(spec: &ModelSpec, batch_id: u64, champion: Option<&Champion>, seen: Option<&Seen>) -> Step {
+/// What a defect of a model is kept from: that the stream ends by it.
+fn unwound<T>(work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
+}
+
+/// One model after one batch, not yet scored.
+fn train(spec: &ModelSpec, batch_id: u64, champion: Option<&Champion>, seen: Option<&Seen>) -> Step {
     let Some(seen) = seen else { return Step::default() };
     let mut step = Step::default();
     let before = champion.map(|c| c.model.as_ref());
@@ -383,12 +398,14 @@ fn step(spec: &ModelSpec, batch_id: u64, champion: Option<&Champion>, seen: Opti
         }
         step.train_ms = started.elapsed().as_secs_f64() * 1e3;
     }
-    step.sample = step
-        .model
-        .as_ref()
-        .or(before)
-        .and_then(|model| model.score(&seen.rows, &seen.score, spec.config.seed));
     step
+}
+
+/// What a model is worth after a step, the one before if there is no new one.
+fn score(spec: &ModelSpec, step: &Step, champion: Option<&Champion>, seen: Option<&Seen>) -> Option<Scores> {
+    let (seen, before) = (seen?, champion.map(|champion| champion.model.as_ref()));
+    let model = step.model.as_ref().or(before)?;
+    model.score(&seen.rows, &seen.score, spec.config.seed)
 }
 
 #[cfg(test)]

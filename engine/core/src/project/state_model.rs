@@ -37,7 +37,7 @@ impl Turn {
     }
 }
 
-/// Parameters of minibatch_kmeans. To linfa, a row drawn from the state weighs as much as one of the batch.
+/// Parameters of minibatch_kmeans.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct MiniBatch {
@@ -167,7 +167,7 @@ mod tests {
         let found = training("algorithm = \"kmeans\"\nclusters = 3\nevery = 20").unwrap();
         assert_eq!((found.params.clusters(), found.turn), (3, Turn::WholeState { every: 20 }));
         for (algorithm, backend, weights) in
-            [("minibatch_kmeans", "linfa", false), ("kmeans", "linfa", false), ("kmeans", "tidemill", true)]
+            [("minibatch_kmeans", "linfa", true), ("kmeans", "linfa", false), ("kmeans", "tidemill", true)]
         {
             let text = format!("algorithm = \"{algorithm}\"\nbackend = \"{backend}\"");
             assert_eq!(training(&text).unwrap().params.takes_weights(), weights, "{text}");

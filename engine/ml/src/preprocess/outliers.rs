@@ -79,7 +79,7 @@ impl IqrOutliers {
         let mut sketches = self.sketches.clone();
         sketches.iter_mut().zip(x.columns()).for_each(|(sketch, column)| sketch.extend(known(column)));
         let bounds = sketches.iter().map(|sketch| {
-            let (q1, q3) = sketch.quantile(0.25).zip(sketch.quantile(0.75))?;
+            let [q1, q3] = sketch.quantiles([0.25, 0.75])?;
             bounds_of(self.params, q1, q3)
         });
         Ok(IqrOutliers { params: self.params, bounds: bounds.collect(), sketches })

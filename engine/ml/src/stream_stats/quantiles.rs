@@ -17,18 +17,23 @@
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 const MOST_BUCKETS: usize = 2_048;
+/// The weights of so many buckets in a row are summed by place, of more by sorting.
+const NEAR: i64 = 16_384;
 
 /// Weights of values by their distance to an origin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuantileSketch {
     origin: f64,
-    below: BTreeMap<i32, f64>,
+    below: Side,
     at: f64,
-    above: BTreeMap<i32, f64>,
+    above: Side,
 }
+
+/// Weights of the buckets on one side of the origin, ascending by bucket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Side(Vec<(i32, f64)>);
 
 impl QuantileSketch {
     /// The most that a quantile is off by, as a share of its distance to the origin.
@@ -37,7 +42,7 @@ impl QuantileSketch {
     /// An empty sketch; an origin that is not finite is taken for 0.
     pub fn new(origin: f64) -> QuantileSketch {
         let origin = if origin.is_finite() { origin } else { 0.0 };
-        QuantileSketch { origin, below: BTreeMap::new(), at: 0.0, above: BTreeMap::new() }
+        QuantileSketch { origin, below: Side::default(), at: 0.0, above: Side::default() }
     }
 
     /// Learns values, each of weight 1; those that are not finite are passed over.
@@ -57,15 +62,8 @@ impl QuantileSketch {
                 _ => above.push((bucket(apart), weight)),
             }
         }
-        for (side, mut added) in [(&mut self.below, below), (&mut self.above, above)] {
-            // A bucket is looked up once, not for each of its values; the sort keeps the order in which they are summed.
-            added.sort_by_key(|(bucket, _)| *bucket);
-            for run in added.chunk_by(|(a, _), (b, _)| a == b) {
-                let sum = side.entry(run[0].0).or_default();
-                run.iter().for_each(|(_, weight)| *sum += weight);
-            }
-            bound(side);
-        }
+        self.below.add(summed(below));
+        self.above.add(summed(above));
     }
 
     /// Learns what another sketch has learned.
@@ -79,10 +77,8 @@ impl QuantileSketch {
             return Err(Error::BadParameter { name: "origin", value, expected: "that of the other sketch" });
         }
         self.at += other.at;
-        for (mine, others) in [(&mut self.below, &other.below), (&mut self.above, &other.above)] {
-            others.iter().for_each(|(bucket, weight)| *mine.entry(*bucket).or_default() += weight);
-            bound(mine);
-        }
+        self.below.add(other.below.0.clone());
+        self.above.add(other.above.0.clone());
         Ok(())
     }
 
@@ -90,42 +86,103 @@ impl QuantileSketch {
     /// of a row is dropped.
     pub fn forget(&mut self, share: f64) {
         for side in [&mut self.below, &mut self.above] {
-            side.values_mut().for_each(|weight| *weight *= share);
-            side.retain(|_, weight| *weight >= 1e-6);
+            side.0.retain_mut(|(_, weight)| {
+                *weight *= share;
+                *weight >= 1e-6
+            });
         }
         self.at = if self.at * share >= 1e-6 { self.at * share } else { 0.0 };
     }
 
     /// Rows learned, less what was forgotten.
     pub fn weight(&self) -> f64 {
-        self.below.values().sum::<f64>() + self.at + self.above.values().sum::<f64>()
+        self.below.weight() + self.at + self.above.weight()
     }
 
     /// The least value that at least a share `q` (0 to 1) of the weight is not above, to within the stated error; `None`
     /// of nothing.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        let wanted = q.clamp(0.0, 1.0) * self.weight();
-        let below = self.below.iter().rev().map(|(bucket, weight)| (-1.0, *bucket, *weight));
-        let above = self.above.iter().map(|(bucket, weight)| (1.0, *bucket, *weight));
+        self.quantiles([q]).map(|[value]| value)
+    }
+
+    /// The quantiles of ascending shares, in one pass.
+    pub(crate) fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
+        let weight = self.weight();
+        let below = self.below.0.iter().rev().map(|(bucket, weight)| (-1.0, *bucket, *weight));
+        let above = self.above.0.iter().map(|(bucket, weight)| (1.0, *bucket, *weight));
         let at = Some((0.0, 0, self.at)).filter(|(_, _, weight)| *weight > 0.0);
+        let mut buckets = below.chain(at).chain(above);
         let (mut passed, mut last) = (0.0, None);
-        for (side, bucket, weight) in below.chain(at).chain(above) {
-            passed += weight;
-            last = Some((side, bucket));
-            if passed >= wanted {
-                break;
+        let mut found = [0.0; N];
+        for (found, share) in found.iter_mut().zip(shares) {
+            let wanted = share.clamp(0.0, 1.0) * weight;
+            while last.is_none() || passed < wanted {
+                // Rounding may leave what is wanted just above the sum.
+                let Some((side, bucket, weight)) = buckets.next() else { break };
+                passed += weight;
+                last = Some((side, bucket));
             }
+            let (side, bucket) = last?;
+            *found = (self.origin + side * magnitude(bucket)).clamp(f64::MIN, f64::MAX);
         }
-        last.map(|(side, bucket)| (self.origin + side * magnitude(bucket)).clamp(f64::MIN, f64::MAX))
+        Some(found)
     }
 
     pub(crate) fn is_valid(&self) -> bool {
         let sides = [&self.below, &self.above];
-        let weights = sides.iter().flat_map(|side| side.values()).chain([&self.at]);
+        let weights = sides.iter().flat_map(|side| side.0.iter().map(|(_, weight)| weight)).chain([&self.at]);
         self.origin.is_finite()
             && weights.into_iter().all(|w| (0.0..=1e18).contains(w))
-            && sides.iter().all(|side| side.len() <= MOST_BUCKETS && side.keys().all(|b| b.abs() < 100_000))
+            && sides.iter().all(|Side(side)| {
+                side.len() <= MOST_BUCKETS
+                    && side.windows(2).all(|pair| pair[0].0 < pair[1].0)
+                    && side.iter().all(|(bucket, _)| bucket.abs() < 100_000)
+            })
     }
+}
+
+impl Side {
+    fn weight(&self) -> f64 {
+        self.0.iter().map(|(_, weight)| weight).sum()
+    }
+
+    /// Adds buckets, ascending, and puts what is nearest to the origin together if there are then too many.
+    fn add(&mut self, added: Vec<(i32, f64)>) {
+        if added.is_empty() {
+            return;
+        }
+        let mut all = Vec::with_capacity(self.0.len() + added.len());
+        let mut added = added.into_iter().peekable();
+        for &(bucket, weight) in &self.0 {
+            while let Some(before) = added.next_if(|(other, _)| *other < bucket) {
+                all.push(before);
+            }
+            let same = added.next_if(|(other, _)| *other == bucket);
+            all.push((bucket, weight + same.map_or(0.0, |(_, weight)| weight)));
+        }
+        all.extend(added);
+        let many = all.len().saturating_sub(MOST_BUCKETS);
+        let lumped: f64 = all.drain(..many).map(|(_, weight)| weight).sum();
+        if let Some((_, first)) = all.first_mut() {
+            *first += lumped;
+        }
+        self.0 = all;
+    }
+}
+
+/// Each bucket once, ascending, with the sum of its weights.
+fn summed(mut added: Vec<(i32, f64)>) -> Vec<(i32, f64)> {
+    let buckets = added.iter().map(|(bucket, _)| *bucket);
+    let Some((low, high)) = buckets.clone().min().zip(buckets.max()) else { return added };
+    if i64::from(high) - i64::from(low) < NEAR {
+        let mut sums = vec![0.0; (high - low + 1) as usize];
+        added.iter().for_each(|(bucket, weight)| sums[(bucket - low) as usize] += weight);
+        return (low..=high).zip(sums).filter(|(_, sum)| *sum > 0.0).collect();
+    }
+    // The sort keeps the order in which they are summed.
+    added.sort_by_key(|(bucket, _)| *bucket);
+    let sum = |run: &[(i32, f64)]| (run[0].0, run.iter().map(|(_, weight)| weight).sum());
+    added.chunk_by(|(a, _), (b, _)| a == b).map(sum).collect()
 }
 
 /// ln γ.
@@ -136,24 +193,16 @@ fn log_gamma() -> f64 {
 
 /// The bucket of a positive distance; within ±75,000 for all that f64 holds.
 fn bucket(apart: f64) -> i32 {
-    (apart.ln() / log_gamma()).ceil() as i32
+    // As `ceil`, which is a call where the processor is not known to have it.
+    let exact = apart.ln() / log_gamma();
+    let whole = exact as i32;
+    whole + i32::from(exact > f64::from(whole))
 }
 
 /// The distance that is within the error of every one in the bucket: 2 γ^i / (γ + 1).
 fn magnitude(bucket: i32) -> f64 {
     // (γ + 1) / 2 = 1 / (1 - error)
     (f64::from(bucket) * log_gamma() + (1.0 - QuantileSketch::RELATIVE_ERROR).ln()).exp()
-}
-
-/// Puts what is nearest to the origin together, if there are too many buckets.
-fn bound(side: &mut BTreeMap<i32, f64>) {
-    let mut lumped = 0.0;
-    while side.len() > MOST_BUCKETS {
-        lumped += side.pop_first().map_or(0.0, |(_, weight)| weight);
-    }
-    if let Some(mut first) = side.first_entry() {
-        *first.get_mut() += lumped;
-    }
 }
 
 #[cfg(test)]

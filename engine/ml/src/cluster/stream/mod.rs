@@ -23,7 +23,7 @@ use super::nearest;
 use super::points::Points;
 use super::rows::{check_numeric, complete, is_complete, scores_of, values_of};
 use super::sweep::{self, ClusterSweep};
-use super::{ClusterMetrics, KMeansParams, SilhouetteRows, kmeans};
+use super::{ClusterMetrics, KMeansBackend, KMeansParams, SilhouetteRows, kmeans};
 use crate::encode::scale::NumericScale;
 use crate::file::{self, Kind};
 use crate::seed::derive;
@@ -112,7 +112,7 @@ impl ClusterStream {
     /// # Errors
     ///
     /// As `partial_fit`; [`Error::LengthMismatch`] unless there is one weight a row, [`Error::BadWeight`] for one that is
-    /// negative or not finite, and [`Error::BadParameter`] where the learner's `backend` is linfa.
+    /// negative or not finite, and [`Error::BadParameter`] where the learner is linfa's full k-means.
     pub fn partial_fit_weighted(
         &mut self,
         table: &FeatureTable,
@@ -142,15 +142,13 @@ impl ClusterStream {
         seed: u64,
     ) -> Result<StreamReport, Error> {
         self.check(table, rows)?;
-        let missing = rows.iter().filter(|&&row| !is_complete(table, row)).count();
-        let left_out = missing as u64;
-        let (complete, weights) = match weights {
-            None => (complete(table, rows), None),
-            Some(weights) => {
-                let (rows, weights) = weighed(table, rows, weights);
-                (rows, Some(weights))
-            }
-        };
+        let mut complete = complete(table, rows);
+        let left_out = (rows.len() - complete.len()) as u64;
+        let weights = weights.map(|weights| {
+            let (some, weights) = weighed(table, rows, weights);
+            complete = some;
+            weights
+        });
         let weights = weights.as_deref();
         if complete.is_empty() {
             return Ok(StreamReport { rows: 0, left_out, capped: 0, reseeded: Vec::new(), moved: 0.0 });
@@ -159,8 +157,7 @@ impl ClusterStream {
         if self.centres.is_empty() && complete.len() < clusters as usize {
             return Err(Error::TooFewForClusters { clusters, complete: complete.len(), rows: rows.len() });
         }
-        let columns = self.learned_columns(table, &complete, weights);
-        let prepared: Vec<Prepared> = columns.iter().map(Column::prepared).collect();
+        let (columns, prepared) = self.learned_columns(table, &complete, weights);
         let scales: Vec<NumericScale> = prepared.iter().map(|p| p.scale).collect();
         let values = points(&prepared, table, &complete);
         let points = Points::dense(columns.len(), &values);
@@ -182,7 +179,13 @@ impl ClusterStream {
         Ok(StreamReport { rows: complete.len() as u64, left_out, capped, reseeded, moved })
     }
 
-    fn learned_columns(&self, table: &FeatureTable, rows: &[u32], weights: Option<&[f64]>) -> Vec<Column> {
+    /// The columns after these rows, and what these know then.
+    fn learned_columns(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        weights: Option<&[f64]>,
+    ) -> (Vec<Column>, Vec<Prepared>) {
         let remembered = self.params.remembered();
         let learned = |c: usize| {
             let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
@@ -191,10 +194,11 @@ impl ClusterStream {
                 None => Column::new(self.params.outliers, values.clone()),
             };
             let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
-            column.learn(remembered, values.enumerate().map(|(i, v)| (v, weight(i))));
-            column
+            let prepared =
+                column.learn(remembered, values.enumerate().map(|(i, v)| (v, weight(i))).collect());
+            (column, prepared)
         };
-        (0..self.names.len()).map(learned).collect()
+        (0..self.names.len()).map(learned).unzip()
     }
 
     /// The centres after these points, and which were begun again.
@@ -223,8 +227,10 @@ impl ClusterStream {
         let mut centres = Centres { coordinates: start, weights: left };
         match &self.params.learner {
             StreamLearner::OnlineKmeans(params) => step::online(params, points, weights, &mut centres),
-            _ if self.params.takes_weights() => step::minibatch(points, weights, &mut centres),
-            _ => step::linfa_minibatch(points, &mut centres)?,
+            StreamLearner::MinibatchKmeans(params) if params.backend == KMeansBackend::Linfa => {
+                step::linfa_minibatch(points, weights, &mut centres)?;
+            }
+            _ => step::minibatch(points, weights, &mut centres),
         }
         let seed = derive(seed, u64::from(u32::MAX));
         let reseeded = step::reseed(points, &mut centres, self.params.reseed_below, seed);
@@ -404,15 +410,14 @@ fn counted(points: Points<'_>, of: Option<&[f64]>, coordinates: Vec<f64>, cluste
 
 /// Complete rows that weigh anything, and their weights scaled to a mean of 1.
 fn weighed(table: &FeatureTable, rows: &[u32], weights: &[f64]) -> (Vec<u32>, Vec<f64>) {
-    let pairs = || rows.iter().copied().zip(weights).filter(|(row, _)| is_complete(table, *row));
-    let largest = pairs().fold(0.0f64, |most, (_, w)| most.max(*w));
+    let complete = rows.iter().copied().zip(weights.iter().copied());
+    let mut kept: Vec<(u32, f64)> = complete.filter(|(row, _)| is_complete(table, *row)).collect();
+    let largest = kept.iter().fold(0.0f64, |most, (_, w)| most.max(*w));
     // A weight of a billionth of the largest has no say.
-    let share = |w: &f64| if largest > 0.0 { w / largest } else { 0.0 };
-    let kept: (Vec<u32>, Vec<f64>) =
-        pairs().map(|(row, w)| (row, share(w))).filter(|(_, w)| *w > 1e-9).unzip();
-    let mean = kept.1.iter().sum::<f64>() / kept.1.len().max(1) as f64;
-    let weights = kept.1.into_iter().map(|w| w / mean).collect();
-    (kept.0, weights)
+    kept.iter_mut().for_each(|(_, w)| *w = if largest > 0.0 { *w / largest } else { 0.0 });
+    kept.retain(|(_, w)| *w > 1e-9);
+    let mean = kept.iter().map(|(_, w)| w).sum::<f64>() / kept.len().max(1) as f64;
+    kept.into_iter().map(|(row, w)| (row, w / mean)).unzip()
 }
 
 /// Weights over the largest of them.

@@ -54,7 +54,8 @@ impl Default for StreamLearner {
 pub struct MiniBatchKMeansParams {
     /// Clusters, 1 to 10,000.
     pub clusters: u32,
-    /// Who does the step: `Linfa` is linfa-clustering's `fit_with`, which takes no weights. The step is the same one.
+    /// Who does the step: `Linfa` is linfa-clustering's `fit_with`, called once for the rows of each weight. The step is the
+    /// same one.
     pub backend: KMeansBackend,
 }
 
@@ -130,12 +131,11 @@ impl ClusterStreamParams {
         Ok(())
     }
 
-    /// Whether rows can have weights: linfa's learners take none.
+    /// Whether rows can have weights: linfa's full k-means takes none.
     pub fn takes_weights(&self) -> bool {
         match &self.learner {
-            StreamLearner::MinibatchKmeans(params) => params.backend != KMeansBackend::Linfa,
             StreamLearner::Kmeans(params) => params.backend != KMeansBackend::Linfa,
-            StreamLearner::OnlineKmeans(_) => true,
+            StreamLearner::MinibatchKmeans(_) | StreamLearner::OnlineKmeans(_) => true,
         }
     }
 

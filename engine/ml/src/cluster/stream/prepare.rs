@@ -39,20 +39,26 @@ impl Column {
         Column { quartiles: QuantileSketch::new(origin), moments: RunningMoments::default(), outliers }
     }
 
-    /// Learns a batch of (value, weight) after forgetting as much of those before as is said; none is missing.
-    pub(super) fn learn(&mut self, remembered: f64, values: impl Iterator<Item = (f64, f64)> + Clone) {
+    /// Learns a batch of (value, weight) after forgetting as much of those before as is said; none is missing. What it then
+    /// knows.
+    pub(super) fn learn(&mut self, remembered: f64, mut values: Vec<(f64, f64)>) -> Prepared {
         self.quartiles.forget(remembered);
         self.moments.forget(remembered);
-        self.quartiles.extend_weighted(values.clone());
+        self.quartiles.extend_weighted(values.iter().copied());
         let (low, high) = self.bounds();
-        self.moments.extend_weighted(values.map(|(v, w)| (v.clamp(low, high), w)));
+        values.iter_mut().for_each(|(value, _)| *value = value.clamp(low, high));
+        self.moments.extend_weighted(values.iter().copied());
+        Prepared { low, high, scale: self.moments.scale() }
     }
 
     /// Q1 - 1.5 IQR and Q3 + 1.5 IQR; infinite where nothing is capped.
     pub(super) fn bounds(&self) -> (f64, f64) {
         let free = (f64::NEG_INFINITY, f64::INFINITY);
-        match (self.outliers, self.quartiles.quantile(0.25), self.quartiles.quantile(0.75)) {
-            (Outliers::Cap, Some(q1), Some(q3)) if q3 > q1 => {
+        if self.outliers == Outliers::Keep {
+            return free;
+        }
+        match self.quartiles.quantiles([0.25, 0.75]) {
+            Some([q1, q3]) if q3 > q1 => {
                 let reach = 1.5 * (q3 - q1);
                 (q1 - reach, q3 + reach)
             }

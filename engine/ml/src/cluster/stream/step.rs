@@ -9,7 +9,8 @@ use crate::seed::derive;
 use linfa::DatasetBase;
 use linfa::traits::FitWith;
 use linfa_clustering::{IncrKMeansError, KMeansInit};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
+use std::collections::BTreeMap;
 
 /// Centres (row-major) and what each weighs.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,25 +40,62 @@ pub(super) fn minibatch(points: Points<'_>, weights: Option<&[f64]>, centres: &m
 
 /// The same step by linfa.
 ///
-/// linfa counts rows and cannot forget, so its step begins at weight 0, which gives the batch's means and counts; the
-/// mean with the weights that are left from before is the one its step would give if it knew them.
-pub(super) fn linfa_minibatch(points: Points<'_>, centres: &mut Centres) -> Result<(), Error> {
-    let solver = |error: ndarray::ShapeError| Error::Solver(error.to_string());
-    let shape = (centres.weights.len(), points.columns);
-    let start = Array2::from_shape_vec(shape, centres.coordinates.clone()).map_err(solver)?;
+/// linfa counts rows, and neither weighs nor forgets them. So its step begins at weight 0, which gives the means and counts
+/// of the rows it is given, and it is given those of one weight at a time; the mean of these means and of what is left from
+/// before, by their weights, is the one its step would give if it knew them.
+pub(super) fn linfa_minibatch(
+    points: Points<'_>,
+    weights: Option<&[f64]>,
+    centres: &mut Centres,
+) -> Result<(), Error> {
     let values = points.values();
-    let records = ArrayView2::from_shape((points.rows(), points.columns), &values).map_err(solver)?;
+    let mut sums = vec![0.0; centres.coordinates.len()];
+    let mut added = vec![0.0; centres.weights.len()];
+    let mut step = |weight: f64, values: &[f64]| -> Result<(), Error> {
+        let (means, rows) = linfa_step(points.columns, values, centres)?;
+        for (cluster, (means, &rows)) in means.outer_iter().zip(&rows).enumerate() {
+            let sums = &mut sums[cluster * points.columns..][..points.columns];
+            sums.iter_mut().zip(means).for_each(|(sum, mean)| *sum += weight * rows * mean);
+            added[cluster] += weight * rows;
+        }
+        Ok(())
+    };
+    match weights {
+        None => step(1.0, &values)?,
+        Some(weights) => {
+            let mut alike: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+            for (point, weight) in values.chunks_exact(points.columns).zip(weights) {
+                alike.entry(weight.to_bits()).or_default().extend_from_slice(point);
+            }
+            alike.iter().try_for_each(|(weight, values)| step(f64::from_bits(*weight), values))?;
+        }
+    }
+    for (cluster, &by) in added.iter().enumerate() {
+        let means = sums[cluster * points.columns..][..points.columns].iter().map(|sum| sum / by);
+        add(points.columns, centres, cluster, by, means);
+    }
+    Ok(())
+}
+
+/// linfa's step on rows from these centres, as if these had no rows yet: the mean of the rows of each, and their number.
+fn linfa_step(
+    columns: usize,
+    values: &[f64],
+    centres: &Centres,
+) -> Result<(Array2<f64>, Array1<f64>), Error> {
+    let solver = |error: ndarray::ShapeError| Error::Solver(error.to_string());
+    let shape = (centres.weights.len(), columns);
+    let start = Array2::from_shape_vec(shape, centres.coordinates.clone()).map_err(solver)?;
+    let records = ArrayView2::from_shape((values.len() / columns, columns), values).map_err(solver)?;
     let step = linfa_clustering::KMeans::params(shape.0)
         .init_method(KMeansInit::Precomputed(start))
         .fit_with(None, &DatasetBase::from(records));
-    let batch = match step {
-        Ok(model) | Err(IncrKMeansError::NotConverged(model)) => model,
-        Err(error) => return Err(Error::Solver(error.to_string())),
-    };
-    for (cluster, (means, &by)) in batch.centroids().outer_iter().zip(batch.cluster_count()).enumerate() {
-        add(points.columns, centres, cluster, by, means.iter().copied());
+    match step {
+        Ok(model) | Err(IncrKMeansError::NotConverged(model)) => {
+            Ok((model.centroids().to_owned(), model.cluster_count().to_owned()))
+        }
+        Err(error) => Err(Error::Solver(error.to_string())),
     }
-    Ok(())
 }
 
 /// A centre after points that weigh so much and have these means; without weight it stays.
@@ -174,7 +212,7 @@ mod tests {
         let points = Points::dense(1, &[1.0, 3.0, 12.0, 4.9]);
         let (mut ours, mut linfas) = (start.clone(), start.clone());
         minibatch(points, None, &mut ours);
-        linfa_minibatch(points, &mut linfas).unwrap();
+        linfa_minibatch(points, None, &mut linfas).unwrap();
         let expected = [(3.0 * 0.0 + 1.0 + 3.0 + 4.9) / 6.0, (0.5 * 10.0 + 12.0) / 1.5, 99.0];
         for centres in [ours, linfas] {
             for (found, expected) in centres.coordinates.iter().zip(expected) {
