@@ -13,9 +13,13 @@ SELECT 'amount below 0 or above a million: no amount', COUNT(*)
 FROM olist_rfm.order_rows
 WHERE amount_out_of_range
 UNION ALL
-SELECT 'purchase after its message: no time of purchase', COUNT(*)
+SELECT 'purchase after its message, or a century before: no time of purchase', COUNT(*)
 FROM olist_rfm.order_rows
-WHERE purchase_in_future
+WHERE purchase_out_of_range
+UNION ALL
+SELECT 'id of customer or order is the empty text: kept, counts for none', COUNT(*)
+FROM olist_rfm.order_rows
+WHERE no_id
 UNION ALL
 SELECT 'review before the order: kept', COUNT(*)
 FROM olist_rfm.order_rows

@@ -2,14 +2,17 @@
 --
 -- An amount below 0 or above a million BRL is no amount: its payment counts as missing, and counts when it comes again
 -- with one. An order without payment counts as an order and spends nothing. A purchase more than a day after its own
--- message cannot be: without a time it does not move recency, and the order still counts. Other steps and reviews out
--- of order are kept as they are: nothing is worked out from them.
+-- message, or a hundred years before it, cannot be: without a time it does not move recency, and the order still counts.
+-- An id that is the empty text is none: the message counts for no customer, or for no order. Other steps and
+-- reviews out of order are kept as they are: nothing is worked out from them.
 SELECT
-    order_id,
+    NULLIF(order_id, '') AS order_id,
     customer_id,
-    customer_unique_id,
+    NULLIF(customer_unique_id, '') AS customer_unique_id,
     order_status,
-    CASE WHEN purchased_at > _timestamp + INTERVAL '1 day' THEN NULL ELSE purchased_at END AS purchased_at,
+    CASE
+        WHEN purchased_at BETWEEN _timestamp - INTERVAL '100 years' AND _timestamp + INTERVAL '1 day' THEN purchased_at
+    END AS purchased_at,
     approved_at,
     carrier_at,
     delivered_at,
@@ -36,7 +39,8 @@ SELECT
     COALESCE(payment_brl NOT BETWEEN 0 AND 1e6, FALSE)
         OR COALESCE(price_brl NOT BETWEEN 0 AND 1e6, FALSE)
         OR COALESCE(freight_brl NOT BETWEEN 0 AND 1e6, FALSE) AS amount_out_of_range,
-    COALESCE(purchased_at > _timestamp + INTERVAL '1 day', FALSE) AS purchase_in_future,
+    customer_unique_id = '' OR order_id = '' AS no_id,
+    purchased_at NOT BETWEEN _timestamp - INTERVAL '100 years' AND _timestamp + INTERVAL '1 day' AS purchase_out_of_range,
     COALESCE(review_created_at < DATE_TRUNC('day', purchased_at), FALSE) AS review_before_order,
     COALESCE(approved_at < purchased_at, FALSE)
         OR COALESCE(carrier_at < approved_at, FALSE)

@@ -82,7 +82,14 @@ async fn clusters_are_compared_and_drawn() {
         rows.iter().map(|r| r.split_whitespace().nth(1).unwrap().parse().unwrap()).collect();
     assert!(inertias.windows(2).all(|pair| pair[1] < pair[0]), "{inertias:?}");
     let centres = plot(&["centres", "--metric", "monetary"]);
-    assert!(centres.contains("cluster 4"), "{centres}");
+    assert!(centres.contains("cluster 4") && centres.contains("centres of minibatch"), "{centres}");
+    let each = plot(&["centres"]);
+    assert!(
+        ["minibatch, monetary", "minibatch, recency days"].iter().all(|title| each.contains(title)),
+        "{each}"
+    );
+    let scores = plot(&["metrics"]);
+    assert!(scores.contains("silhouette"), "what clusters have where there is no auc: {scores}");
     for (what, parts) in [("elbow", ["inertia", "silhouette"]), ("centres", ["cluster 0", "cluster 4"])] {
         for extension in ["svg", "html"] {
             let path = folder.path().join(format!("{what}.{extension}"));
@@ -97,6 +104,8 @@ async fn clusters_are_compared_and_drawn() {
     }
     let error = run(tidemill(lake.root()).args(["plot", JOB, "centres", "--metric", "moneta"]));
     assert!(texts(&error).1.contains("monetary"), "{}", texts(&error).1);
+    let error = run(tidemill(lake.root()).args(["plot", JOB, "centres", "--model", "minibtach"]));
+    assert!(texts(&error).1.contains("did you mean `minibatch`"), "{}", texts(&error).1);
 }
 
 /// Which row of features is of which key does not hang on the key's text: a SELECT may change it, and leave keys out.

@@ -282,6 +282,13 @@ async fn bad_input_has_the_outcome_that_its_rule_says() {
             "i",
             r#","purchased_at":"2999-01-01T00:00:00","payment_sequential":1,"payment_brl":1"#,
         ),
+        row(
+            r#""ancient""#,
+            "k",
+            r#","purchased_at":"0001-01-01T00:00:00","payment_sequential":1,"payment_brl":2"#,
+        ),
+        row(r#""""#, "l", paid),
+        row(r#""no order""#, "", paid),
         row(r#""steps""#, "j", &format!(r#"{paid},"approved_at":"2017-04-30T00:00:00""#)),
         Some(b"nonsense".to_vec()),
     ];
@@ -289,7 +296,7 @@ async fn bad_input_has_the_outcome_that_its_rule_says() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::new(folder.path());
     let summary = stream_all(&job(&broker.address(), 5, &[]), &lake).await.unwrap();
-    assert_eq!((summary.rows, summary.dead_letters), (14, 3));
+    assert_eq!((summary.rows, summary.dead_letters), (17, 3));
 
     let customers = query(
         &lake,
@@ -298,9 +305,11 @@ async fn bad_input_has_the_outcome_that_its_rule_says() {
     .await;
     let expected = [
         ["absurd", "true", "1", "1", "10.10"],
+        ["ancient", "false", "1", "1", "2.00"],
         ["future", "false", "1", "1", "1.00"],
         ["good", "true", "1", "1", "10.10"],
         ["negative", "true", "1", "1", "0.00"],
+        ["no order", "true", "0", "0", "0.00"],
         ["no payment", "true", "1", "0", "0.00"],
         ["price", "true", "1", "1", "10.10"],
         ["review first", "true", "1", "1", "10.10"],
@@ -313,10 +322,11 @@ async fn bad_input_has_the_outcome_that_its_rule_says() {
     let oddities = query(&lake, "SELECT split_part(rule, ':', 1), messages FROM oddities ORDER BY 1").await;
     let expected = [
         ["amount below 0 or above a million", "3"],
+        ["id of customer or order is the empty text", "2"],
         ["message that came before", "2"],
         ["message that cannot be read, or without customer, order or time", "3"],
         ["order without payment", "1"],
-        ["purchase after its message", "1"],
+        ["purchase after its message, or a century before", "2"],
         ["review before the order", "1"],
         ["steps of an order out of order", "1"],
     ];

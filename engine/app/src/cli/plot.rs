@@ -13,10 +13,11 @@ pub(crate) struct PlotArgs {
     /// What is drawn
     #[arg(value_enum)]
     pub(crate) what: PlotWhat,
-    /// The metric (auc if not given; any of system.metrics), the feature whose centres are drawn, inertia or silhouette
+    /// The metric (auc if not given, silhouette for clusters alone; any of system.metrics), the feature whose centres are
+    /// drawn, inertia or silhouette
     #[arg(long, value_name = "NAME")]
     pub(crate) metric: Option<String>,
-    /// The model whose centres or features are looked at; the first clustering by name if not given
+    /// The model whose centres or features are looked at; the first clustering of the job if not given
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// The numbers of clusters that the elbow is looked for among; 2..12 if not given
@@ -36,7 +37,7 @@ pub(crate) enum PlotWhat {
     Eda,
     /// Inertia and silhouette by number of clusters, with the elbow, on the state as it is now.
     Elbow,
-    /// The centres of a clustering by batch, a line a cluster.
+    /// The centres of a clustering by batch, a line a cluster: a chart a feature, or the one that --metric names.
     Centres,
 }
 

@@ -22,7 +22,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
         PlotWhat::Eda => return eda(global, args, kind).await,
         PlotWhat::Metrics => vec![metrics(global, args).await?],
         PlotWhat::Elbow => clusters::elbow(global, args).await?,
-        PlotWhat::Centres => vec![clusters::centres(global, args).await?],
+        PlotWhat::Centres => clusters::centres(global, args).await?,
     };
     let (Some(path), Some(kind)) = (&args.out, kind) else {
         let width = comfy_table::Table::new().width().map_or(80, usize::from);
@@ -44,12 +44,19 @@ async fn metrics(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart> {
     if model_names(&session, &lake, &args.job).await?.is_empty() {
         return Err(no_metrics(global, &args.job)?.into());
     }
-    let metric = args.metric.as_deref().unwrap_or("auc");
-    let lines = series::read(&session, &lake, &args.job, metric, None).await?;
-    Ok(Chart::new(&args.job, metric, lines).ok_or_else(|| {
-        Error::user(format!("no model of job {} has a value of {metric}", args.job))
-            .hint("classifiers have accuracy, auc, log_loss, precision, recall and f1; k-means has inertia and silhouette")
-    })?)
+    // Of a job without classifiers, what its clusters are worth.
+    let asked = args.metric.as_deref();
+    let metrics = asked.map_or(vec!["auc", "silhouette"], |metric| vec![metric]);
+    for metric in &metrics {
+        let lines = series::read(&session, &lake, &args.job, metric, None).await?;
+        if let Some(chart) = Chart::new(&args.job, metric, lines) {
+            return Ok(chart);
+        }
+    }
+    let error = Error::user(format!("no model of job {} has a value of {}", args.job, metrics.join(" or ")));
+    Err(error
+        .hint("classifiers have accuracy, auc, log_loss, precision, recall and f1; k-means has inertia and silhouette")
+        .into())
 }
 
 /// Draws the figures of a job's exploratory tables.

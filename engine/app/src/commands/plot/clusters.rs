@@ -51,32 +51,53 @@ pub(super) async fn elbow(global: &GlobalArgs, args: &PlotArgs) -> Done<Vec<Char
     Ok(charts.into_iter().flatten().collect())
 }
 
-/// The centres of one clustering in one feature, by batch.
-pub(super) async fn centres(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart> {
+/// The centres of one clustering by batch: in one feature if it is named, else a chart a feature.
+pub(super) async fn centres(global: &GlobalArgs, args: &PlotArgs) -> Done<Vec<Chart>> {
     let lake = lake(global);
-    let session = sql::open_session(&lake).await?;
     let known = names(&lake, args).await?;
     let model = match &args.model {
         Some(name) => name.clone(),
-        None => known.first().map(|(model, _)| model.clone()).ok_or_else(|| no_centres(&args.job))?,
+        None => first_model(&lake, args, &known).await?,
     };
-    let features: Vec<&str> = known.iter().filter(|(m, _)| *m == model).map(|(_, f)| f.as_str()).collect();
-    let feature = match &args.metric {
-        Some(name) => features.iter().find(|f| *f == name).copied().ok_or_else(|| {
+    let mut features: Vec<&str> =
+        known.iter().filter(|(m, _)| *m == model).map(|(_, f)| f.as_str()).collect();
+    if features.is_empty() {
+        return Err(no_model(&args.job, &model, known.iter().map(|(model, _)| model.as_str())).into());
+    }
+    if let Some(name) = &args.metric {
+        let error = || {
             Error::user(format!("the centres of `{model}` have no `{name}`"))
                 .hint(format!("they have: {}", features.join(", ")))
-        })?,
-        None => features.first().copied().ok_or_else(|| no_centres(&args.job))?,
-    };
+        };
+        features = vec![features.iter().find(|f| *f == name).copied().ok_or_else(error)?];
+    }
+    let mut charts = Vec::new();
+    for feature in features {
+        charts.push(chart_of(&lake, args, &model, feature).await?);
+    }
+    Ok(charts)
+}
+
+/// The first clustering of a stateful job as the job has them, else by name.
+async fn first_model(lake: &Lake, args: &PlotArgs, known: &[(String, String)]) -> Result<String, Error> {
+    let view = sql::state(lake, &args.job.replace('-', "_")).await?;
+    let of_job = view.iter().flat_map(|view| &view.plan.models).map(|spec| &spec.config.name);
+    let mut names = of_job.chain(known.iter().map(|(model, _)| model));
+    let first = names.find(|name| known.iter().any(|(model, _)| model == *name));
+    first.cloned().ok_or_else(|| no_centres(&args.job))
+}
+
+async fn chart_of(lake: &Lake, args: &PlotArgs, model: &str, feature: &str) -> Done<Chart> {
+    let session = sql::open_session(lake).await?;
     let statement = format!(
         "SELECT CAST(cluster AS BIGINT UNSIGNED) AS number, batch_id, value FROM system.centres WHERE job = {} AND model = {} \
          AND feature = {} ORDER BY number, batch_id",
         quoted(&args.job),
-        quoted(&model),
+        quoted(model),
         quoted(feature)
     );
     let mut lines: Vec<Series> = Vec::new();
-    for rows in sql::query(&session, &lake, &statement).await? {
+    for rows in sql::query(&session, lake, &statement).await? {
         let clusters = rows.column(0).as_primitive::<UInt64Type>();
         let batches = rows.column(1).as_primitive::<UInt64Type>();
         let values = rows.column(2).as_primitive::<Float64Type>();
@@ -117,14 +138,21 @@ fn model<'a>(models: &'a [ModelSpec], args: &PlotArgs) -> Result<&'a ModelSpec, 
     let Some(wanted) = &args.model else {
         return models.first().ok_or_else(|| no_centres(&args.job));
     };
-    models.iter().find(|spec| spec.config.name == *wanted).ok_or_else(|| {
-        let all = names().collect::<Vec<_>>().join(", ");
-        let hint = match nearest(wanted, names()) {
-            Some(near) => format!("did you mean `{near}`? The models are: {all}"),
-            None => format!("the models are: {all}"),
-        };
-        Error::user(format!("there is no model `{wanted}`")).hint(hint)
-    })
+    models.iter().find(|spec| spec.config.name == *wanted).ok_or_else(|| no_model(&args.job, wanted, names()))
+}
+
+fn no_model<'a>(job: &str, wanted: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let mut known: Vec<&str> = known.collect();
+    known.dedup();
+    if known.is_empty() {
+        return no_centres(job);
+    }
+    let all = known.join(", ");
+    let hint = match nearest(wanted, known.into_iter()) {
+        Some(near) => format!("did you mean `{near}`? The models are: {all}"),
+        None => format!("the models are: {all}"),
+    };
+    Error::user(format!("there is no model `{wanted}`")).hint(hint)
 }
 
 fn no_state(job: &str) -> Error {
