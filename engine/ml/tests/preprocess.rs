@@ -258,6 +258,20 @@ fn every_edge_has_its_outcome() {
         MinMaxScaler::fit(Default::default(), huge.view()).unwrap().transform(huge.view()).unwrap(),
         array![[1.0], [0.0], [1.0]]
     );
+    // The least distance that there is, of which there is no half.
+    let least = array![[0.0], [5e-324], [1e-323]];
+    let scaler = MinMaxScaler::fit(Default::default(), least.view()).unwrap();
+    let shares = scaler.transform(least.view()).unwrap();
+    assert_eq!(
+        (&shares, scaler.inverse_transform(shares.view()).unwrap()),
+        (&array![[0.0], [0.5], [1.0]], least)
+    );
+    // Scores past what f64 holds, of a row that is learned from by its finite ones.
+    let line =
+        Pca::fit(PcaParams { components: 1, whiten: true }, array![[0.0, 1.0], [1e-3, 1.0]].view()).unwrap();
+    let far = array![[5.0, 2.0], [1e308, 2.0]];
+    assert_eq!(line.transform(far.view()).unwrap_err(), Error::Overflow { column: 0 });
+    assert!(line.transform(far.select(Axis(0), &[0]).view()).is_ok());
     for (name, error) in [
         (
             "max",

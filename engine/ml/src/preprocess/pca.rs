@@ -154,7 +154,8 @@ impl Pca {
     ///
     /// # Errors
     ///
-    /// [`Error::LengthMismatch`] for another number of columns, and [`Error::MissingValue`].
+    /// [`Error::LengthMismatch`] for another number of columns, [`Error::MissingValue`], and [`Error::Overflow`] for a
+    /// value so far out that a score of its row is past what f64 holds.
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.sums.means.len(), &x)?;
         check_known(&x)?;
@@ -166,7 +167,14 @@ impl Pca {
                 column.mapv_inplace(|v| v / unit);
             }
         }
-        Ok(scores)
+        match scores.indexed_iter().find(|(_, score)| !score.is_finite()) {
+            None => Ok(scores),
+            Some(((row, _), _)) => {
+                let apart = |column: &usize| (x[(row, *column)] - self.sums.means[*column]).abs();
+                let farthest = (0..x.ncols()).max_by(|a, b| apart(a).total_cmp(&apart(b)));
+                Err(Error::Overflow { column: farthest.unwrap_or(0) })
+            }
+        }
     }
 
     pub(super) fn is_valid(&self) -> bool {

@@ -169,9 +169,20 @@ pub struct MinMaxScaler {
     columns: Vec<(f64, f64)>,
 }
 
-/// `share` of the way. By halves: the distance of two finite values may be infinite.
+/// `share` of the way to `high`. By halves only where the distance is past f64: half of the least number is 0.
 fn between(low: f64, high: f64, share: f64) -> f64 {
-    2.0 * (low / 2.0 + share * (high / 2.0 - low / 2.0))
+    match high - low {
+        width if width.is_finite() => low + share * width,
+        _ => 2.0 * (low / 2.0 + share * (high / 2.0 - low / 2.0)),
+    }
+}
+
+/// Which share of the way to `high`, which is above `low`, a value is at: [`between`] backwards.
+fn share_of(low: f64, high: f64, value: f64) -> f64 {
+    match high - low {
+        width if width.is_finite() => (value - low) / width,
+        _ => (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0),
+    }
 }
 
 impl MinMaxScaler {
@@ -218,8 +229,7 @@ impl MinMaxScaler {
                 let offset = if low == high && !clip { v - low } else { 0.0 };
                 return min + offset;
             }
-            // Halves: the distance of two finite values may be infinite.
-            let share = (v / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
+            let share = share_of(low, high, v);
             let share = if clip { share.clamp(0.0, 1.0) } else { share };
             between(min, max, share)
         }))
@@ -235,10 +245,9 @@ impl MinMaxScaler {
         let MinMaxScalerParams { min, max, .. } = self.params;
         Ok(map_known(&x, |v, c| {
             let (low, high) = self.columns[c];
-            let share = (v / 2.0 - min / 2.0) / (max / 2.0 - min / 2.0);
             match low >= high {
                 true => v - min + if low > high { 0.0 } else { low },
-                false => between(low, high, share),
+                false => between(low, high, share_of(min, max, v)),
             }
         }))
     }
