@@ -1,5 +1,6 @@
 //! Running mean and variance.
 
+use super::{counting, kept_share};
 use crate::encode::scale::NumericScale;
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +23,10 @@ impl RunningMoments {
         self.extend_weighted(values.map(|v| (v, 1.0)));
     }
 
-    /// Learns a batch of (value, weight); weights are positive, and those that are not, or not finite, passed over.
+    /// Learns a batch of (value, weight); weights are positive, and those that are not, or not finite, passed over. One
+    /// above 1e9 counts as that.
     pub fn extend_weighted(&mut self, values: impl Iterator<Item = (f64, f64)> + Clone) {
-        let known = || {
-            let known = values.clone().filter(|(v, w)| v.is_finite() && w.is_finite() && *w > 0.0);
-            known.map(|(v, w)| (v.clamp(-LARGEST, LARGEST), w))
-        };
+        let known = || values.clone().filter_map(counting).map(|(v, w)| (v.clamp(-LARGEST, LARGEST), w));
         let weight: f64 = known().map(|(_, w)| w).sum();
         if weight > 0.0 {
             // Shares of the weight may sum to a little more than 1.
@@ -49,8 +48,9 @@ impl RunningMoments {
         self.weight = weight;
     }
 
-    /// Makes everything learned so far weigh `share` (0 to 1) of what it does.
+    /// Makes everything learned so far weigh `share` (0 to 1; beyond is the nearer of them, NaN is 1) of what it does.
     pub fn forget(&mut self, share: f64) {
+        let share = kept_share(share);
         self.weight *= share;
         self.squares *= share;
         if self.weight < 1e-9 {
@@ -117,14 +117,16 @@ mod tests {
 
         #[test]
         fn any_values_leave_moments_and_scores_finite(
-            batches in prop::collection::vec(prop::collection::vec(any::<f64>(), 0..9), 0..5), share in 0.0f64..1.0,
+            batches in prop::collection::vec(prop::collection::vec((any::<f64>(), any::<f64>()), 0..9), 0..5),
+            share in prop_oneof![0.0f64..1.0, any::<f64>()],
         ) {
             let mut running = RunningMoments::default();
             for batch in &batches {
                 running.forget(share);
-                running.extend(batch.iter().copied());
+                running.extend(batch.iter().map(|(value, _)| *value));
+                running.extend_weighted(batch.iter().copied());
                 prop_assert!(running.is_valid(), "{:?}", running);
-                prop_assert!(batch.iter().filter(|v| v.is_finite()).all(|&v| running.scale().score(v).is_finite()));
+                prop_assert!(batch.iter().filter(|v| v.0.is_finite()).all(|v| running.scale().score(v.0).is_finite()));
             }
         }
     }

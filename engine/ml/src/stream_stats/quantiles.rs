@@ -15,6 +15,7 @@
 //! A side keeps the 2,048 buckets that are farthest out, which span nine decades; what lies nearer to the origin than
 //! these is put into the innermost of them, whose distance to the origin is then the error.
 
+use super::{counting, kept_share};
 use crate::Error;
 use serde::{Deserialize, Serialize};
 
@@ -50,10 +51,11 @@ impl QuantileSketch {
         self.extend_weighted(values.map(|v| (v, 1.0)));
     }
 
-    /// Learns (value, weight); weights are positive, and those that are not, or not finite, passed over.
+    /// Learns (value, weight); weights are positive, and those that are not, or not finite, passed over. One above 1e9
+    /// counts as that.
     pub fn extend_weighted(&mut self, values: impl Iterator<Item = (f64, f64)>) {
         let (mut below, mut above) = (Vec::new(), Vec::new());
-        for (value, weight) in values.filter(|(v, w)| v.is_finite() && w.is_finite() && *w > 0.0) {
+        for (value, weight) in values.filter_map(counting) {
             // The distance of the two ends of the range is beyond it.
             let apart = (value - self.origin).clamp(f64::MIN, f64::MAX);
             match apart {
@@ -82,9 +84,10 @@ impl QuantileSketch {
         Ok(())
     }
 
-    /// Makes everything learned so far weigh `share` (0 to 1) of what it does. A bucket left with less than a millionth
-    /// of a row is dropped.
+    /// Makes everything learned so far weigh `share` (0 to 1; beyond is the nearer of them, NaN is 1) of what it does. A
+    /// bucket left with less than a millionth of a row is dropped.
     pub fn forget(&mut self, share: f64) {
+        let share = kept_share(share);
         for side in [&mut self.below, &mut self.above] {
             side.0.retain_mut(|(_, weight)| {
                 *weight *= share;
@@ -256,8 +259,8 @@ mod tests {
 
         #[test]
         fn any_values_give_a_finite_quantile(
-            values in prop::collection::vec(any::<f64>(), 0..50), origin in any::<f64>(), q in any::<f64>(),
-            share in 0.0f64..1.0,
+            values in prop::collection::vec(any::<f64>(), 0..50), weights in prop::collection::vec(any::<f64>(), 50),
+            origin in any::<f64>(), q in any::<f64>(), share in prop_oneof![0.0f64..1.0, any::<f64>()],
         ) {
             let mut sketch = sketch(origin, &values);
             let known = values.iter().filter(|v| v.is_finite()).count();
@@ -265,6 +268,8 @@ mod tests {
             prop_assert_eq!(sketch.quantile(q).is_some(), known > 0);
             prop_assert!(sketch.quantile(q).is_none_or(f64::is_finite) && sketch.is_valid());
             sketch.forget(share);
+            prop_assert!(sketch.is_valid() && sketch.quantile(q).is_none_or(f64::is_finite));
+            sketch.extend_weighted(values.iter().copied().zip(weights));
             prop_assert!(sketch.is_valid() && sketch.quantile(q).is_none_or(f64::is_finite));
         }
     }
