@@ -190,6 +190,16 @@ fn outliers_count_as_the_bounds_and_a_column_of_one_value_mostly_has_none() {
 }
 
 #[test]
+fn bounds_past_what_a_number_can_be_are_the_last_one() {
+    let t = table(&[vec![0.0, 0.0, 1e308, 1e308], vec![f64::MIN, f64::MIN, f64::MAX, f64::MAX]]);
+    let mut stream = ClusterStream::new(minibatch(2), names(2)).unwrap();
+    assert_eq!(stream.partial_fit(&t, &all(&t), 0).unwrap().capped, 0);
+    let caps = stream.caps();
+    assert!(matches!(caps[0], Some((low, f64::MAX)) if low.is_finite() && low < 0.0), "{caps:?}");
+    assert_eq!(caps[1], Some((f64::MIN, f64::MAX)));
+}
+
+#[test]
 fn weights_make_a_biased_batch_stand_for_all_rows() {
     // All rows: a tenth at 0, the rest about 100 and 200. The batch has five times too many of those at 0.
     let place =

@@ -60,7 +60,8 @@ impl Column {
         match self.quartiles.quantiles([0.25, 0.75]) {
             Some([q1, q3]) if q3 > q1 => {
                 let reach = 1.5 * (q3 - q1);
-                (q1 - reach, q3 + reach)
+                // Of bounds past what a number can be, none is ever crossed.
+                ((q1 - reach).max(f64::MIN), (q3 + reach).min(f64::MAX))
             }
             _ => free,
         }
