@@ -119,7 +119,10 @@ impl TargetEncoding {
         let mut scores: FoldScores = vec![[0.0; FOLD_LANES]; folds.len()];
         for (c, score) in scores.iter_mut().enumerate().filter(|(c, _)| totals[*c].rows > 0) {
             for (score, fold) in score.iter_mut().zip(folds[c]) {
-                *score = totals[c].minus(fold).log_odds(prior);
+                // A category that every row has says nothing; by the other folds it would tell the fold, whose own share is
+                // the lower the higher theirs are.
+                let others = if totals[c].rows == all.rows { all } else { totals[c].minus(fold) };
+                *score = others.log_odds(prior);
             }
         }
         let counted = scores.iter().zip(&folds).flat_map(|(scores, folds)| {
@@ -247,6 +250,18 @@ mod tests {
         let other = (0..400u32).find(|&r| labels[r as usize] != labels[10] && r / 2 != 5).unwrap();
         labels.swap(10, other as usize);
         assert!((value(&labels) - before).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_category_that_every_row_has_says_nothing() {
+        for name in [Some("only"), None] {
+            let table = column(&[name; 300]);
+            let labels: Vec<bool> = (0..300).map(|i| i % 7 < 3).collect();
+            let rows: Vec<u32> = (0..300).collect();
+            let (encoding, scores) = TargetEncoding::fit(table.categorical(0), &labels, &rows, 1, None);
+            assert_eq!(encoding.scale.inverse(), 0.0);
+            assert!(scores.iter().all(|scores| *scores == [0.0; FOLD_LANES]), "{scores:?}");
+        }
     }
 
     #[test]
