@@ -1,0 +1,33 @@
+//! What every model, backend, preprocessing step and metric does at the edges of what it can be given.
+//!
+//! ```text
+//! classifiers, clusters, steps     one edge a test, its stated outcome for each of them
+//! any_*                            any shape, value, weight, label and setting: proptest
+//! ```
+//!
+//! | edge | classifiers | k-means, streams | preprocessing |
+//! | --- | --- | --- | --- |
+//! | no column | `NoFeatures` | `NoFeatures` | `NoFeatures` |
+//! | no row, or none that weighs | `NoRows` | `NoRows`; a stream passes over it | `NoRows`; `transform` gives none |
+//! | one row | `TooFewRows` | one cluster | fine, but for PCA: `TooFewRows` |
+//! | one class | `OneClass`; `sgd_classifier` learns on from it | | fine |
+//! | k above the rows | | `TooFewForClusters` | |
+//! | NaN, an infinity | learned and scored as a missing value | row left out, no cluster | left out, stays missing |
+//! | a constant column | no say | no say | 0 or the lower end |
+//! | values at the ends of f64 | finite scores | finite centres | finite values, or `Overflow` |
+//! | 10,000 categories, unseen ones | learned; those unseen score | text is `TextColumns` | learned; unseen as asked for |
+//!
+//! `cargo test -p tidemill-ml --test edges`, with smartcore's trees among the classifiers by `--features smartcore`; as
+//! many cases as `PROPTEST_CASES` says.
+
+// The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
+#![allow(clippy::unwrap_used)]
+
+mod any_classifier;
+mod any_clusters;
+mod any_metric;
+mod any_step;
+mod classifiers;
+mod clusters;
+mod data;
+mod steps;
