@@ -2,7 +2,7 @@
 
 use crate::encode::bins::TableBins;
 use crate::encode::rare::RareCategories;
-use crate::file::{self, Kind};
+use crate::file::{self, Kind, MOST_ROWS};
 use crate::forest::{
     Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Reference, Tree,
     TreeBackend,
@@ -431,14 +431,15 @@ impl Classifier {
 
     fn is_valid(&self) -> bool {
         let (numeric, categorical) = (self.numeric_names.len(), self.categorical_names.len());
-        match &self.model {
+        let fits = match &self.model {
             Model::Logistic(model) => model.is_valid(numeric, categorical),
             Model::Forest(model) => model.is_valid(numeric, categorical),
             Model::Tree(model) => model.trees().len() == 1 && model.is_valid(numeric, categorical),
             Model::Boosted(model) => model.is_valid(numeric, categorical),
             Model::Sgd(model) => model.is_valid(numeric, categorical),
             Model::Reference(model) => model.is_valid(numeric, categorical),
-        }
+        };
+        fits && self.training_rows <= MOST_ROWS
     }
 
     fn check_features(&self, table: &FeatureTable) -> Result<(), Error> {

@@ -17,6 +17,9 @@ use serde::de::DeserializeOwned;
 
 const HEADER_BYTES: usize = 16;
 
+/// Rows that a model in a file may have learned from, or batches: one that says more could not count on.
+pub(crate) const MOST_ROWS: u64 = 1 << 60;
+
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -222,6 +222,7 @@ impl LinearEncoders {
         self.numeric.len() == numeric
             && self.categorical.len() == categorical
             && self.progress.moments.len() == numeric
+            && self.progress.moments.iter().all(Moments::is_valid)
             && self.numeric.iter().all(NumericEncoding::is_valid)
             && self.categorical.iter().all(|encoding| match encoding {
                 CategoryEncoding::Target(encoding) => encoding.is_valid(),

@@ -1,6 +1,7 @@
 //! A numeric feature as dense columns: standardised value, and an indicator where values were missing.
 
 use crate::FeatureTable;
+use crate::file::MOST_ROWS;
 use crate::seed::derive;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,11 @@ impl Moments {
             (self.mean, self.squares) = (f64::INFINITY, f64::INFINITY);
         }
         self
+    }
+
+    /// Whether rows can have made it: counts of a file might overflow in the next merge.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.known <= MOST_ROWS && self.missing <= MOST_ROWS
     }
 
     /// These rows and then those.

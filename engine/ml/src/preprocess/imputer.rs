@@ -1,6 +1,7 @@
 //! Values for those that are missing.
 
 use super::{check_columns, check_fit, known, quantile, sketch};
+use crate::file::MOST_ROWS;
 use crate::{Error, QuantileSketch};
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
@@ -119,7 +120,7 @@ impl Imputer {
     pub(super) fn is_valid(&self) -> bool {
         let of_medians = self.params.strategy == ImputeStrategy::Median;
         self.params.value.is_finite()
-            && self.columns.iter().all(|(count, fill)| *count <= 1 << 60 && fill.is_finite())
+            && self.columns.iter().all(|(count, fill)| *count <= MOST_ROWS && fill.is_finite())
             && self.sketches.len() == if of_medians { self.columns.len() } else { 0 }
             && self.sketches.iter().all(QuantileSketch::is_valid)
     }

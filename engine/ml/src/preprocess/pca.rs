@@ -7,6 +7,7 @@
 
 use super::{check_columns, check_fit};
 use crate::Error;
+use crate::file::MOST_ROWS;
 use linfa_linalg::eigh::EighInto;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -179,7 +180,7 @@ impl Pca {
 
     pub(super) fn is_valid(&self) -> bool {
         let columns = self.sums.means.len();
-        self.sums.rows >= 2
+        (2..=MOST_ROWS).contains(&self.sums.rows)
             && self.sums.products.dim() == (columns, columns)
             && self.components.dim() == (self.params.components, columns)
             && self.variances.len() == self.params.components

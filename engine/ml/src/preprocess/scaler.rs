@@ -2,6 +2,7 @@
 
 use super::{check_columns, check_fit, known, map_known};
 use crate::Error;
+use crate::file::MOST_ROWS;
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +139,10 @@ impl StandardScaler {
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        self.columns.iter().all(|c| c.mean.is_finite() && c.squares.is_finite() && c.squares >= 0.0)
+        let valid = |c: &Running| {
+            c.count <= MOST_ROWS && c.mean.is_finite() && (0.0..f64::INFINITY).contains(&c.squares)
+        };
+        self.columns.iter().all(valid)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Categories as their share of positives, cross-fitted.
 
 use crate::Error;
+use crate::file::MOST_ROWS;
 use crate::seed::derive;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -124,7 +125,10 @@ impl TargetEncoder {
             Some((sum.0.checked_add(counts.0)?, sum.1.checked_add(counts.1)?))
                 .filter(|_| counts.1 <= counts.0)
         });
-        self.params.smoothing >= 0.0 && self.params.smoothing.is_finite() && sum == Some(self.all)
+        self.params.smoothing >= 0.0
+            && self.params.smoothing.is_finite()
+            && sum == Some(self.all)
+            && self.all.0 <= MOST_ROWS
     }
 }
 

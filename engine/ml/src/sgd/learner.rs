@@ -6,6 +6,7 @@
 //! weights there are.
 
 use super::params::{LearningRate, SgdClassifierParams};
+use crate::file::MOST_ROWS;
 use crate::logistic::loss::exp_of_negative;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,7 @@ impl Learned {
         let scalars = [self.intercept, self.intercept_sum, self.l1_total, self.eta];
         // Scores are bounded, so bounded weights cannot sum to infinity.
         self.weights.len() == columns
+            && self.rows <= MOST_ROWS
             && parts.iter().all(|of| fits(of))
             && parts.into_iter().flatten().chain(&scalars).all(|v| v.abs() < 1e100)
     }

@@ -199,6 +199,7 @@ impl SgdModel {
     pub(crate) fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
         self.params.validate().is_ok()
             && self.moments.len() == numeric
+            && self.moments.iter().all(Moments::is_valid)
             && self.scales.len() == numeric
             && self.scales.iter().all(NumericScale::is_valid)
             && self.categorical as usize == categorical

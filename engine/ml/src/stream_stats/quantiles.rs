@@ -139,7 +139,7 @@ impl QuantileSketch {
             && sides.iter().all(|Side(side)| {
                 side.len() <= MOST_BUCKETS
                     && side.windows(2).all(|pair| pair[0].0 < pair[1].0)
-                    && side.iter().all(|(bucket, _)| bucket.abs() < 100_000)
+                    && side.iter().all(|(bucket, _)| bucket.unsigned_abs() < 100_000)
             })
     }
 }

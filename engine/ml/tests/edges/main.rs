@@ -3,6 +3,7 @@
 //! ```text
 //! classifiers, clusters, steps     one edge a test, its stated outcome for each of them
 //! any_*                            any shape, value, weight, label and setting: proptest
+//! files                            any bytes under a right checksum
 //! ```
 //!
 //! | edge | classifiers | k-means, streams | preprocessing |
@@ -30,4 +31,5 @@ mod any_step;
 mod classifiers;
 mod clusters;
 mod data;
+mod files;
 mod steps;

@@ -25,7 +25,7 @@ use super::rows::{check_numeric, complete, is_complete, scores_of, values_of};
 use super::sweep::{self, ClusterSweep};
 use super::{ClusterMetrics, KMeansBackend, KMeansParams, SilhouetteRows, kmeans};
 use crate::encode::scale::NumericScale;
-use crate::file::{self, Kind};
+use crate::file::{self, Kind, MOST_ROWS};
 use crate::seed::derive;
 use crate::table::check_names;
 use crate::{Error, FeatureTable};
@@ -372,6 +372,7 @@ impl ClusterStream {
         let unbegun = self.columns.is_empty() && self.centres.is_empty();
         self.params.validate().is_ok()
             && columns > 0
+            && self.batches <= MOST_ROWS
             && (begun || unbegun)
             && self.weights.len() == self.centres.len()
             && self.weights.iter().all(|w| (0.0..=1e18).contains(w))
