@@ -164,8 +164,8 @@ Examples:
     /// Show the figures of a table's columns: count, nulls, distinct, mean, std, quartiles
     #[command(after_help = "\
 The figures are those of pandas' describe: quartiles interpolated, the standard
-deviation that of a sample. Text has a least and a greatest value, a boolean a
-mean (the share of true).
+deviation that of a sample, a NaN a missing value. Text has a least and a
+greatest value, a boolean a mean (the share of true), a time all but a deviation.
 
 Examples:
   tidemill describe chicago_crimes.crimes

@@ -4,7 +4,8 @@ Bless again:  pip install pandas && python tests/engine/golden/make_describe.py
 Writes describe.csv (the file) and describe.json beside this one; review the difference before committing it.
 
 Quartiles are pandas' (linear). Where `DataFrame.describe` leaves figures out, they are those of the column's own methods:
-least and greatest text by code point; a boolean's mean and deviation as of 0 and 1. A decimal is described as a float.
+least and greatest text by code point; a boolean's mean and deviation as of 0 and 1. A decimal is described as a float. A
+NaN is a missing value.
 """
 import json
 import random
@@ -14,12 +15,16 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 ROWS = 46
-TYPES = {"id": "BIGINT", "amount": "DECIMAL(10,2)", "ratio": "DOUBLE", "grade": "INT", "name": "TEXT", "day": "DATE", "at": "TIMESTAMP", "ok": "BOOLEAN", "nothing": "DOUBLE", "one": "DOUBLE"}
+TYPES = {"id": "BIGINT", "amount": "DECIMAL(10,2)", "ratio": "DOUBLE", "grade": "INT", "name": "TEXT", "day": "DATE", "at": "TIMESTAMP", "ok": "BOOLEAN", "nothing": "DOUBLE", "one": "DOUBLE", "gaps": "DOUBLE", "never": "DOUBLE"}
 chance = random.Random(5)
 NAMES = ["São Paulo", "sao paulo", "Rio", "rio", "Ávila", "", "zebra, striped", 'the "best"', "10", "9"]
 
 
 def cell(column, row):
+    if column == "gaps":
+        return [None, "NaN", "nan", "0.5", "-2", "1.25", "0.5"][row % 7]
+    if column == "never":
+        return "NaN"
     if column == "id":
         return str(9_000_000_000 - row * 7)
     if column == "nothing" or column == "one" and row != 3 or chance.random() < 0.2:
@@ -47,7 +52,7 @@ def figures(values, kind):
         return found | {"mean": numbers["mean"], "std": numbers["std"], "min": str(known.min()).lower(), "max": str(known.max()).lower()}
     told = known.describe()
     if kind in ("DATE", "TIMESTAMP"):
-        return found | {name: told[name].isoformat() for name in ["min", "25%", "50%", "75%", "max"]}
+        return found | {name: told[name].isoformat() for name in ["mean", "min", "25%", "50%", "75%", "max"]}
     return found | {name: told[name] for name in ["mean", "std", "min", "25%", "50%", "75%", "max"] if pd.notna(told[name])}
 
 

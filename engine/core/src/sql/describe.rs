@@ -1,8 +1,8 @@
 //! What is in a table, column by column, with the figures of pandas' `describe`.
 //!
-//! Quartiles are interpolated linearly, the standard deviation is that of a sample (n - 1): as pandas has them. Text has
-//! its least and greatest value in the order of its bytes. Each column is a statement of its own, so that memory holds
-//! one column's distinct values at a time.
+//! Quartiles are interpolated linearly, the standard deviation is that of a sample (n - 1), a NaN is a missing value, and
+//! times have a mean but no deviation: as pandas has them. Text has its least and greatest value in the order of its
+//! bytes. Each column is a statement of its own, so that memory holds one column's distinct values at a time.
 
 use std::sync::Arc;
 
@@ -20,8 +20,9 @@ use crate::lake::Lake;
 
 /// One row a column: `column, type, count, nulls, distinct, mean, std, min, 25%, 50%, 75%, max`.
 ///
-/// `count` is of values that are not null. `mean` and `std` are of numbers; quartiles of numbers and, to a microsecond,
-/// times; `min` to `max` are text, as the column's values are written. A boolean's mean is the share of `true`.
+/// `count` is of values that are neither null nor NaN, and so are the other figures; `nulls` counts both. `std` is of
+/// numbers; `mean` and quartiles of numbers and, to a microsecond, times. All but `std` are text, as the column's values
+/// are written. A boolean's mean is the share of `true`.
 ///
 /// # Errors
 /// User: there is no such table; Storage or Corrupt: it cannot be read.
@@ -48,7 +49,7 @@ pub async fn describe(context: &SessionContext, lake: &Lake, table: &str) -> Res
         ("count", counts(|column| column.count)),
         ("nulls", counts(|column| column.nulls)),
         ("distinct", counts(|column| column.distinct)),
-        ("mean", floats(|column| column.mean)),
+        ("mean", texts(|column| column.mean.clone())),
         ("std", floats(|column| column.std)),
         ("min", texts(|column| column.order[0].clone())),
         ("25%", texts(|column| column.order[1].clone())),
@@ -64,7 +65,7 @@ struct Column {
     count: u64,
     nulls: u64,
     distinct: u64,
-    mean: Option<f64>,
+    mean: Option<String>,
     std: Option<f64>,
     /// Least, quartiles, greatest.
     order: [Option<String>; 5],
@@ -77,18 +78,22 @@ async fn column(
     name: &str,
     kind: &DataType,
 ) -> Result<Column> {
-    let value = quoted(name);
+    let value = match kind.is_floating() {
+        true => format!("CASE WHEN NOT isnan({0}) THEN {0} END", quoted(name)),
+        false => quoted(name),
+    };
     let is_time = matches!(kind, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
     let is_number = kind.is_numeric();
     // A time is its microseconds, which a double holds exactly for 285 years around 1970; a boolean counts as 0 and 1.
+    let microseconds = format!("CAST(arrow_cast({value}, 'Timestamp(Microsecond, None)') AS BIGINT)");
     let number = match kind {
         _ if is_number => format!("CAST({value} AS DOUBLE)"),
         DataType::Boolean => format!("CAST(CAST({value} AS INT) AS DOUBLE)"),
-        _ if is_time => {
-            format!("CAST(CAST(arrow_cast({value}, 'Timestamp(Microsecond, None)') AS BIGINT) AS DOUBLE)")
-        }
+        _ if is_time => format!("CAST({microseconds} AS DOUBLE)"),
         _ => "CAST(NULL AS DOUBLE)".to_owned(),
     };
+    // A double does not hold the sum of many of today's microseconds.
+    let summand = if is_time { format!("CAST({microseconds} AS DECIMAL(20,0))") } else { number.clone() };
     let (distinct, least, greatest) = if kind.is_nested() {
         ("CAST(NULL AS BIGINT)".to_owned(), "NULL".to_owned(), "NULL".to_owned())
     } else {
@@ -96,8 +101,8 @@ async fn column(
     };
     let quartile = |share: &str| format!("percentile_cont({share}) WITHIN GROUP (ORDER BY number)");
     let sql = format!(
-        "SELECT count(value), count(*) - count(value), {distinct}, avg(number), stddev(number), {least}, {}, {}, {}, {greatest} \
-         FROM (SELECT {value} AS value, {number} AS number FROM {table})",
+        "SELECT count(value), count(*) - count(value), {distinct}, avg(summand), stddev(number), {least}, {}, {}, {}, {greatest} \
+         FROM (SELECT {value} AS value, {number} AS number, {summand} AS summand FROM {table})",
         quartile("0.25"),
         quartile("0.5"),
         quartile("0.75"),
@@ -118,27 +123,26 @@ async fn column(
         let formatter = ArrayFormatter::try_new(cell, &options)?;
         Ok((!cell.is_null(0)).then(|| formatter.value(0).to_string()))
     };
-    let quartile = |at: usize| -> Result<Option<String>> {
-        if is_number {
-            return text(row.column(at));
-        }
+    // A figure of numbers, or of times as microseconds.
+    let figure = |at: usize| -> Result<Option<String>> {
         match float(at)? {
             Some(microseconds) if is_time => text(
                 &(Arc::new(TimestampMicrosecondArray::from(vec![microseconds.round() as i64])) as ArrayRef),
             ),
-            _ => Ok(None),
+            Some(_) => text(row.column(at)),
+            None => Ok(None),
         }
     };
+    let quartile = |at: usize| if is_number || is_time { figure(at) } else { Ok(None) };
     let order = [text(row.column(5))?, quartile(6)?, quartile(7)?, quartile(8)?, text(row.column(9))?];
-    let figures = is_number || *kind == DataType::Boolean;
     Ok(Column {
         name: name.to_owned(),
         kind: kind.to_string(),
         count: count(0)?,
         nulls: count(1)?,
         distinct: count(2)?,
-        mean: float(3)?.filter(|_| figures),
-        std: float(4)?.filter(|_| figures),
+        mean: figure(3)?,
+        std: float(4)?.filter(|_| !is_time),
         order,
     })
 }
