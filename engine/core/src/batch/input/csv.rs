@@ -1,19 +1,21 @@
 //! A CSV or TSV file to rows, by Arrow's reader.
 //!
-//! The thread that calls [`read`] decompresses and parses. What Arrow refuses, and a quote that may not be closed, is
-//! left to [`super::strict`], which reads the file again.
+//! The thread that calls [`read`] decompresses and parses. What Arrow refuses, a number that its type does not hold
+//! ([`super::number`]), and a quote that may not be closed, is left to [`super::strict`], which reads the file again.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
 use arrow::compute::cast;
 use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use encoding_rs::Encoding;
 use memchr::memchr_iter;
 
-use super::{DeadLetter, Input, InputFile, InputFormat, Progress, bytes, strict};
+use super::{DeadLetter, Input, InputFile, InputFormat, Progress, bytes, number, strict};
 use crate::batch::csv_file::read_header;
 use crate::batch::output::NULL_VALUE;
 use crate::error::{Error, Result};
@@ -113,6 +115,15 @@ impl<'a> Columns<'a> {
         Arc::new(Schema::new(self.file.header.iter().map(field).collect::<Vec<_>>()))
     }
 
+    /// The same, but decimals are text: Arrow would cut off digits that their type has no room for.
+    fn arrow_schema(&self) -> SchemaRef {
+        let field = |field: &Arc<Field>| match field.data_type() {
+            DataType::Decimal128(..) => Field::new(field.name(), DataType::Utf8, true),
+            _ => field.as_ref().clone(),
+        };
+        Arc::new(Schema::new(self.file_schema().fields().iter().map(field).collect::<Vec<_>>()))
+    }
+
     /// A batch of the table: the file's columns, the numbers of its rows, the values of its folders.
     pub(super) fn complete(
         &self,
@@ -170,6 +181,19 @@ pub(super) enum Refused {
     Other(Error),
 }
 
+/// A column that Arrow read, decimals made of its text.
+fn held(cells: &ArrayRef, kind: &DataType) -> Result<ArrayRef, Refused> {
+    if !matches!(kind, DataType::Decimal128(..)) {
+        return Ok(cells.clone());
+    }
+    let texts = cells.as_string::<i32>();
+    let (found, bad) = number::parsed(texts, kind).map_err(|e| Refused::Other(e.into()))?;
+    match bad.first() {
+        Some((row, unfit)) => Err(Refused::Row(unfit.tell(texts.value(*row), kind))),
+        None => Ok(found),
+    }
+}
+
 /// Whether the end was reached. `rows` counts what was given to `send`.
 fn fast(
     columns: &Columns<'_>,
@@ -187,12 +211,15 @@ fn fast(
     let mut parsed = wanted.clone();
     let typed = columns.typed().map_err(Refused::Other)?;
     parsed.extend(typed.into_iter().filter(|at| !wanted.contains(at)));
-    let mut decoder = ReaderBuilder::new(columns.file_schema())
+    let schema = columns.file_schema();
+    let kinds: Vec<&DataType> = parsed.iter().map(|at| schema.field(*at).data_type()).collect();
+    let mut decoder = ReaderBuilder::new(columns.arrow_schema())
         .with_batch_size(columns.batch_rows)
         .with_delimiter(delimiter)
-        .with_projection(parsed)
+        .with_projection(parsed.clone())
         .build_decoder();
     let mut quotes = 0;
+    let mut infinite_is_written = false;
     loop {
         let text = opened.text.fill_buf().map_err(|e| Refused::Row(e.to_string()))?;
         let read = decoder.decode(text).map_err(|e| Refused::Row(e.to_string()))?;
@@ -206,9 +233,16 @@ fn fast(
             let from = *rows as i64 + 1;
             let length = batch.num_rows();
             let numbers = || Int64Array::from_iter_values(from..from + length as i64);
-            let batch = columns
-                .complete(&batch.columns()[..wanted.len()], length, numbers)
-                .map_err(Refused::Other)?;
+            let cells = batch.columns().iter().zip(&kinds);
+            let cells = cells.map(|(cells, kind)| held(cells, kind)).collect::<Result<Vec<_>, _>>()?;
+            if !infinite_is_written && cells.iter().any(number::has_infinite) {
+                // Whether its text says so, only the slow way knows; once for all rows.
+                if strict::first_error(columns).is_some() {
+                    return Err(Refused::Row("a number is too great for DOUBLE".to_owned()));
+                }
+                infinite_is_written = true;
+            }
+            let batch = columns.complete(&cells[..wanted.len()], length, numbers).map_err(Refused::Other)?;
             *rows += length as u64;
             progress.add_rows(length as u64);
             if !send(batch) {

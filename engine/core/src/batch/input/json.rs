@@ -1,21 +1,22 @@
 //! A file of JSON, one object a line, to rows, by Arrow's reader.
 //!
-//! Columns are found in the first file, over all of its rows; a type of the job overrides what is found. A line that
-//! Arrow refuses is found by reading the file again, line by line.
+//! Columns are found in the first file, over all of its rows; a type of the job overrides what is found. Numbers go by way
+//! of their text, for Arrow would cut off what their type does not hold ([`super::number`]); a number or boolean where the
+//! type is TEXT is its text too. A line that is refused is found by reading the file again, line by line.
 
 use std::io::BufRead;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::array::{AsArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
-use arrow::json::reader::infer_json_schema;
+use arrow::json::reader::{infer_json_schema, infer_json_schema_from_iterator};
 use encoding_rs::Encoding;
 
 use super::csv::Columns;
-use super::{DeadLetter, InputFile, Progress, bytes};
-use crate::error::{Error, Result};
-use crate::project::InputConfig;
+use super::{DeadLetter, InputFile, Progress, bytes, number};
+use crate::error::{Context, Error, Result};
+use crate::project::{InputConfig, OnError};
 
 /// The columns of a file.
 ///
@@ -30,7 +31,7 @@ pub(super) fn fields(
     let place = || file.path.display().to_string();
     let (schema, rows) = match infer_json_schema(opened.text, None) {
         Ok(found) => found,
-        Err(e) => return Err(not_json(file, encoding)?.unwrap_or_else(|| Error::from(e).context(place()))),
+        Err(_) => readable_fields(config, file, encoding)?,
     };
     if rows == 0 {
         return Err(Error::user(format!("{} is empty", place())).hint("one JSON object a line is expected"));
@@ -44,24 +45,56 @@ pub(super) fn fields(
     Ok(schema.fields().iter().map(|field| Field::new(field.name(), kind(field), true)).collect())
 }
 
-/// The error of the first line that is no JSON object.
-fn not_json(file: &InputFile, encoding: &'static Encoding) -> Result<Option<Error>> {
+/// The columns of the lines that are JSON objects, and how many these are. The others are for [`by_line`] where the job sets
+/// them aside, and so is, always, a number that is too great: its column is told there.
+///
+/// # Errors
+/// Data: a line is no JSON object.
+fn readable_fields(
+    config: &InputConfig,
+    file: &InputFile,
+    encoding: &'static Encoding,
+) -> Result<(Schema, usize)> {
     let opened = bytes::open(&file.path, encoding, Arc::default())?;
-    for (at, line) in opened.text.split(b'\n').enumerate() {
-        let line = line.map_err(|e| bytes::broken(&file.path, opened.compression, at as u64, &e))?;
+    let (mut rows, mut failed) = (0, None);
+    let lines = opened.text.split(b'\n').enumerate().map_while(|(at, line)| {
+        let line = match line {
+            Ok(line) => line,
+            Err(e) => {
+                failed = Some(bytes::broken(&file.path, opened.compression, at as u64, &e));
+                return None;
+            }
+        };
         if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
+            return Some(None);
         }
-        if let Err(e) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&line) {
-            return Ok(Some(
-                Error::data(format!("no JSON object: {e}"))
-                    .context(format!("{}, line {}", file.path.display(), at + 1))
-                    .hint("one JSON object a line is expected; mend or remove the line"),
-            ));
+        match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&line) {
+            Ok(object) => {
+                rows += 1;
+                Some(Some(Ok(serde_json::Value::Object(object))))
+            }
+            Err(e) if config.on_error == OnError::DeadLetter || e.to_string().starts_with(TOO_GREAT) => {
+                Some(None)
+            }
+            Err(e) => {
+                failed = Some(
+                    Error::data(format!("no JSON object: {e}"))
+                        .context(format!("{}, line {}", file.path.display(), at + 1))
+                        .hint("one JSON object a line is expected; mend or remove the line, or on_error = \"dead_letter\""),
+                );
+                None
+            }
         }
+    });
+    let found = infer_json_schema_from_iterator(lines.flatten());
+    match failed {
+        Some(error) => Err(error),
+        None => Ok((found.context_with(|| file.path.display().to_string())?, rows)),
     }
-    Ok(None)
 }
+
+/// How serde_json begins to say that a number is beyond every double.
+const TOO_GREAT: &str = "number out of range";
 
 /// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them.
 ///
@@ -91,6 +124,9 @@ pub(super) fn read(
         }
         match decoder.flush() {
             Ok(Some(batch)) => {
+                let Ok(batch) = typed(&batch, &schema) else {
+                    return by_line(columns, progress, rows, letters, send);
+                };
                 if !give(columns, progress, rows, &batch, None, send)? {
                     return Ok(false);
                 }
@@ -102,8 +138,51 @@ pub(super) fn read(
     }
 }
 
+/// Reads rows of this schema, but with numbers as text.
 fn decoder(schema: &SchemaRef, batch_rows: usize) -> Result<arrow::json::reader::Decoder> {
-    Ok(ReaderBuilder::new(schema.clone()).with_batch_size(batch_rows).build_decoder()?)
+    let field = |field: &Arc<Field>| match number::is_number(field.data_type()) {
+        true => Field::new(field.name(), DataType::Utf8, true),
+        false => field.as_ref().clone(),
+    };
+    let texts = Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()));
+    let reader = ReaderBuilder::new(texts).with_batch_size(batch_rows).with_coerce_primitive(true);
+    Ok(reader.build_decoder()?)
+}
+
+/// What is wrong with a row.
+struct Fault {
+    /// The column of the value that is bad, where it is one value.
+    column: Option<String>,
+    reason: String,
+}
+
+impl Fault {
+    fn of_row(error: impl ToString) -> Fault {
+        let text = error.to_string();
+        Fault { column: None, reason: text.strip_prefix("Json error: ").map(String::from).unwrap_or(text) }
+    }
+}
+
+/// What a decoder read, with the numbers as such. The first that its type does not hold is a fault.
+fn typed(batch: &RecordBatch, schema: &SchemaRef) -> std::result::Result<RecordBatch, Fault> {
+    let cells = batch.columns().iter().zip(schema.fields()).map(|(cells, field)| {
+        let kind = field.data_type();
+        if !number::is_number(kind) {
+            return Ok(cells.clone());
+        }
+        let texts = cells.as_string::<i32>();
+        let (found, bad) = number::parsed(texts, kind).map_err(Fault::of_row)?;
+        match bad.first() {
+            Some((row, unfit)) => {
+                let reason = unfit.tell(texts.value(*row), kind);
+                Err(Fault { column: Some(field.name().clone()), reason })
+            }
+            None => Ok(found),
+        }
+    });
+    let cells = cells.collect::<std::result::Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), cells, &options).map_err(Fault::of_row)
 }
 
 fn give(
@@ -159,16 +238,21 @@ fn by_line(
                         good.push(row);
                         numbers.push(number);
                     }
-                    (Err(reason), None) => {
-                        return Err(Error::data(reason)
-                            .context(format!("{path}, line {line_number}"))
+                    (Err(fault), None) => {
+                        let column =
+                            fault.column.map(|column| format!(", column {column}")).unwrap_or_default();
+                        return Err(Error::data(fault.reason)
+                            .context(format!("{path}, line {line_number}{column}"))
                             .hint("a line is one JSON object; a type of the job holds for all of them; on_error = \"dead_letter\" sets bad ones aside"));
                     }
-                    (Err(error), Some(letters)) => letters.push(DeadLetter {
+                    (Err(fault), Some(letters)) => letters.push(DeadLetter {
                         path: path.clone(),
                         line: line_number,
                         payload: line.trim_ascii_end().to_vec(),
-                        error,
+                        error: match fault.column {
+                            Some(column) => format!("column {column}: {}", fault.reason),
+                            None => fault.reason,
+                        },
                     }),
                 }
             }
@@ -187,16 +271,12 @@ fn by_line(
 }
 
 /// The row of a line.
-fn one(schema: &SchemaRef, line: &[u8]) -> std::result::Result<RecordBatch, String> {
-    let text = |e: arrow::error::ArrowError| {
-        let text = e.to_string();
-        text.strip_prefix("Json error: ").map(String::from).unwrap_or(text)
-    };
+fn one(schema: &SchemaRef, line: &[u8]) -> std::result::Result<RecordBatch, Fault> {
     // Room for a second, which a line is not to have.
-    let mut decoder = decoder(schema, 2).map_err(|e| e.to_string())?;
-    decoder.decode(line).map_err(text)?;
-    match decoder.flush().map_err(text)? {
-        Some(batch) if batch.num_rows() == 1 => Ok(batch),
-        _ => Err("not one JSON object".to_owned()),
+    let mut decoder = decoder(schema, 2).map_err(Fault::of_row)?;
+    decoder.decode(line).map_err(Fault::of_row)?;
+    match decoder.flush().map_err(Fault::of_row)? {
+        Some(batch) if batch.num_rows() == 1 => typed(&batch, schema),
+        _ => Err(Fault::of_row("not one JSON object")),
     }
 }

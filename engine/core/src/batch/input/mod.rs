@@ -13,6 +13,7 @@ mod csv;
 mod find;
 mod forms;
 mod json;
+mod number;
 mod parquet;
 mod scan;
 mod strict;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{cast, filter};
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -13,7 +13,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::csv::Columns;
-use super::strict::words;
+use super::number::{self, Unfit};
 use super::{DeadLetter, InputFile, Progress};
 use crate::error::{Context, Error, Result, io_error};
 use crate::project::InputConfig;
@@ -73,9 +73,8 @@ pub(super) fn read(
             let (cast, bad) = typed(column, field.data_type())
                 .context_with(|| format!("{}, column {}", place(), field.name()))?;
             cells.push(cast);
-            for row in bad.into_iter().filter(|row| std::mem::replace(&mut good[*row], false)) {
-                let value = array_value_to_string(column, row)?;
-                let reason = format!("`{value}` is no {}", words(field.data_type()));
+            for (row, unfit) in bad.into_iter().filter(|(row, _)| std::mem::replace(&mut good[*row], false)) {
+                let reason = unfit.tell(&array_value_to_string(column, row)?, field.data_type());
                 let line = (seen + row + 1) as u64;
                 let Some(letters) = letters.as_deref_mut() else {
                     let place = format!("{}, row {line}, column {}", place(), field.name());
@@ -106,20 +105,31 @@ pub(super) fn read(
     Ok(true)
 }
 
-/// The column as another type, and the rows whose value is none: those that it cannot hold, and fractions where it holds
-/// whole numbers.
-fn typed(column: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<usize>)> {
-    if column.data_type() == kind {
+/// The column as another type, and the rows whose value is none: those that it cannot hold, text as in every file, and of
+/// decimals and of doubles as whole numbers those that would not be the same any more. A double as a decimal is rounded:
+/// hardly any is one.
+fn typed(column: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<(usize, Unfit)>)> {
+    let given = column.data_type();
+    if given == kind {
         return Ok((column.clone(), Vec::new()));
     }
+    if given.is_string() && matches!(kind, DataType::Decimal128(..) | DataType::Float64) {
+        let texts = cast(column, &DataType::Utf8)?;
+        return Ok(number::parsed(texts.as_string::<i32>(), kind)?);
+    }
     let found = cast(column, kind)?;
-    let mut bad: Vec<usize> =
-        (0..column.len()).filter(|&row| found.is_null(row) && column.is_valid(row)).collect();
-    if column.data_type().is_floating() && kind.is_integer() {
-        let whole = cast(&found, column.data_type())?;
-        let differs = distinct(&whole, column)?;
-        bad.extend((0..column.len()).filter(|&row| found.is_valid(row) && differs.value(row)));
-        bad.sort_unstable();
+    let mut bad: Vec<(usize, Unfit)> = (0..column.len())
+        .filter(|&row| found.is_null(row) && column.is_valid(row))
+        .map(|row| (row, Unfit::NoNumber))
+        .collect();
+    let is_exact = kind.is_integer() || kind.is_decimal();
+    if (given.is_floating() && kind.is_integer()) || (given.is_decimal() && is_exact) {
+        let unfit = if kind.is_decimal() { Unfit::TooFine } else { Unfit::NoNumber };
+        let back = cast(&found, given)?;
+        let differs = distinct(&back, column)?;
+        let changed = (0..column.len()).filter(|&row| found.is_valid(row) && differs.value(row));
+        bad.extend(changed.map(|row| (row, unfit)));
+        bad.sort_unstable_by_key(|(row, _)| *row);
     }
     Ok((found, bad))
 }

@@ -9,7 +9,7 @@ use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use super::csv::{Columns, Refused, delimiter};
-use super::{DeadLetter, Progress};
+use super::{DeadLetter, Progress, number};
 use crate::batch::csv_file::{BadRow, CsvFile, LINE};
 use crate::error::{Error, Result};
 
@@ -174,11 +174,19 @@ fn joined(text: &RecordBatch, row: usize, delimiter: u8) -> Vec<u8> {
     bytes
 }
 
-/// The cells as Arrow's CSV reader makes them, so that what is bad here is what is bad there.
+/// The cells as Arrow's CSV reader makes them, but for numbers that it would change, so that what is bad here is what is
+/// bad there.
 ///
 /// # Errors
 /// What a cell is not.
 pub(in crate::batch) fn parse(cells: &StringArray, kind: &DataType) -> std::result::Result<ArrayRef, String> {
+    if matches!(kind, DataType::Decimal128(..) | DataType::Float64) {
+        let (found, bad) = number::parsed(cells, kind).map_err(|e| e.to_string())?;
+        return match bad.first() {
+            Some((row, unfit)) => Err(unfit.tell(cells.value(*row), kind)),
+            None => Ok(found),
+        };
+    }
     let mut text = Vec::new();
     for cell in cells.iter() {
         // The first cell keeps a row of an empty one from being a blank line.
