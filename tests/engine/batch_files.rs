@@ -128,6 +128,14 @@ fn a_column_that_is_called_otherwise_is_named_with_its_heading() {
     shop.edit("sql/shop/all_rows.sql", "SELECT customer_city FROM rows_in", "SELECT * FROM system.metricz");
     let (code, errors) = shop.refused(&[]);
     assert!(code == 2 && errors.contains("did you mean `system.metrics`?"), "{code} {errors}");
+    // Before anything is built, too.
+    let (code, dry) = shop.refused(&["--dry-run"]);
+    assert!(code == 2 && dry.contains("all_rows.sql: there is no table `system.metricz`"), "{code} {dry}");
+    assert!(dry.contains("did you mean `system.metrics`?"), "{dry}");
+    shop.edit("sql/shop/all_rows.sql", "system.metricz", "rows_in");
+    shop.write("sql/shop/audits/few.sql", "SELECT * FROM rows_in WHERE n IN (SELECT town FROM othr.towns)");
+    let (code, dry) = shop.refused(&["--dry-run"]);
+    assert!(code == 2 && dry.contains("audits/few.sql: there is no table `othr.towns`"), "{code} {dry}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &RunArgs) -> Done {
     let job = project(global).batch_job(&args.job, &settings)?;
     let format = args.output.format;
     if args.dry_run {
-        let rows = order(&batch::plan(&job, &args.select)?)?;
+        let rows = order(&batch::plan(&job, &lake(global), &args.select)?)?;
         write_rows(&mut std::io::stdout().lock(), &rows.schema(), &[rows], format, Room::of_stdout())?;
         return Ok(Outcome::Done);
     }

@@ -182,6 +182,11 @@ pub(super) async fn check(
 }
 
 impl Audit {
+    /// Its file and what it reads.
+    pub(super) fn reads(&self) -> (&str, &Reads) {
+        (&self.file.path, &self.reads)
+    }
+
     async fn run(&self, builder: &Builder, table: &str, staged: &Output) -> Result<Found> {
         let place = || self.file.path.clone();
         // What it reads is read for itself, not for the table's progress.

@@ -24,6 +24,7 @@ use crate::checkpoint::{BatchCounts, Build};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, nearest};
+use crate::sql::{missing_table, table_names};
 
 /// What is asked of a run.
 #[derive(Debug, Clone, Default)]
@@ -109,10 +110,20 @@ pub enum RunEvent<'a> {
 /// The tables that a run would build, in order, with what each reads.
 ///
 /// # Errors
-/// User: the SQL, a pattern that no table has.
-pub fn plan(job: &BatchJob, select: &[String]) -> Result<Vec<(String, Vec<String>)>> {
+/// User: the SQL, a pattern that no table has, a table of another job that the lake has not; Storage, Corrupt: the lake.
+pub fn plan(job: &BatchJob, lake: &Lake, select: &[String]) -> Result<Vec<(String, Vec<String>)>> {
     let graph = Graph::new(job)?;
     let chosen = graph.select(job, select)?;
+    let audits = audits(job, &graph)?;
+    let known = table_names(lake)?;
+    for at in &chosen {
+        let of_table = std::iter::once((job.tables[*at].file.path.as_str(), &graph.reads[*at]));
+        for (path, reads) in of_table.chain(audits[*at].iter().map(Audit::reads)) {
+            if let Some(missing) = reads.others.iter().find(|other| !known.contains(other)) {
+                return Err(missing_table(missing, &known).context(path));
+            }
+        }
+    }
     Ok(chosen
         .into_iter()
         .map(|at| {

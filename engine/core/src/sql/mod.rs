@@ -171,7 +171,11 @@ pub(crate) fn explain(error: DataFusionError, lake: &Lake) -> Error {
         };
     };
     let name = missing.trim_start_matches("tidemill.").trim_start_matches("public.");
-    let tables = table_names(lake).unwrap_or_default();
+    missing_table(name, &table_names(lake).unwrap_or_default())
+}
+
+/// There is no such table among `tables`, or several of a bare name.
+pub(crate) fn missing_table(name: &str, tables: &[String]) -> Error {
     let bare = name.rsplit('.').next().unwrap_or(name);
     let same: Vec<&str> =
         tables.iter().map(String::as_str).filter(|t| t.rsplit('.').next() == Some(bare)).collect();
