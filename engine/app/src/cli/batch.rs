@@ -22,7 +22,7 @@ pub(crate) struct RunArgs {
     /// Build also the tables of which nothing has changed
     #[arg(long)]
     pub(crate) force: bool,
-    /// Memory of joins, sorts and aggregates, such as 512MB or 2GiB; what needs more spills to disk
+    /// Memory of joins, sorts and aggregates, such as 512MB or 2GiB; what needs more spills to disk, or says that it cannot
     #[arg(long, value_name = "SIZE", value_parser = size_bytes)]
     pub(crate) memory_limit: Option<u64>,
     #[command(flatten)]

@@ -14,10 +14,11 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use super::build::{Builder, Joins, Output, only_reading};
+use super::build::{Builder, Joins, Output, SORTED_BATCH_ROWS, only_reading};
 use super::graph::{Graph, Reads, reads};
 use super::input::Progress;
-use crate::error::{Context, Error, Result};
+use super::memory;
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::project::{BatchJob, SqlFile, TableConfig};
 
 /// Bad rows that an error shows.
@@ -128,8 +129,10 @@ fn built_in(table: &TableConfig) -> Vec<SqlFile> {
     for relation in &audits.relationships {
         let (other, to) = relation.to.rsplit_once('.').unwrap_or((&relation.to, &relation.column));
         let (column, to) = (quoted(&relation.column), quoted(to));
+        // Groups spill where there is little memory; what NOT IN looks in does not.
         let sql = format!(
-            "SELECT {column}, count(*) AS times FROM {name} WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT {to} FROM {other} WHERE {to} IS NOT NULL) GROUP BY {column}"
+            "SELECT {column}, sum(here) AS times FROM (SELECT {column}, 1 AS here FROM {name} UNION ALL SELECT {to}, 0 FROM {other}) \
+             WHERE {column} IS NOT NULL GROUP BY {column} HAVING min(here) = 1"
         );
         files.push(file(format!("relationships {}", relation.column), sql));
     }
@@ -187,17 +190,34 @@ impl Audit {
         (&self.file.path, &self.reads)
     }
 
+    /// Runs it; where the memory limit does not suffice for joins by hashing, with joins of sorted rows and alone, as a
+    /// table is built.
     async fn run(&self, builder: &Builder, table: &str, staged: &Output) -> Result<Found> {
-        let place = || self.file.path.clone();
+        let turn = builder.turns.read().await;
+        let mut found = self.attempt(builder, table, staged, Joins::Hashed).await;
+        drop(turn);
+        for batch_rows in SORTED_BATCH_ROWS {
+            if !found.as_ref().is_err_and(|error| error.kind() == ErrorKind::Memory) {
+                break;
+            }
+            let _alone = builder.turns.write().await;
+            found = self.attempt(builder, table, staged, Joins::Sorted { batch_rows }).await;
+        }
+        found
+            .map_err(|e| memory::explain(e, builder.memory_limit_bytes))
+            .context_with(|| self.file.path.clone())
+    }
+
+    async fn attempt(&self, builder: &Builder, table: &str, staged: &Output, joins: Joins) -> Result<Found> {
         // What it reads is read for itself, not for the table's progress.
         let session = builder
-            .session(&self.reads, &Arc::new(Progress::default()), Some((table, staged)), Joins::Hashed)
+            .session(&self.reads, &Arc::new(Progress::default()), Some((table, staged)), joins)
             .await?;
-        let frame = session.sql_with_options(&self.file.sql, only_reading()).await.context_with(place)?;
-        let mut stream = frame.execute_stream().await.context_with(place)?;
+        let frame = session.sql_with_options(&self.file.sql, only_reading()).await?;
+        let mut stream = frame.execute_stream().await?;
         let mut found = Found { bad_rows: 0, shown: Vec::new() };
         while let Some(batch) = stream.next().await {
-            let batch = batch.context_with(place)?;
+            let batch = batch?;
             found.bad_rows += batch.num_rows() as u64;
             found.shown.extend(samples(&batch, SHOWN.saturating_sub(found.shown.len()))?);
         }

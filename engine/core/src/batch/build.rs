@@ -14,6 +14,7 @@ use tokio::sync::{RwLock, mpsc};
 
 use super::graph::Reads;
 use super::input::{EXPANSION, Input, Progress, version_table};
+use super::memory::{self, Asker};
 use super::output::{TableWriter, Written};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
@@ -141,7 +142,9 @@ impl Builder {
         drop(turn);
         for batch_rows in SORTED_BATCH_ROWS {
             let Err(error) = &result else { break };
-            if error.kind() != ErrorKind::Memory {
+            // An aggregate over all rows has no use for sorted joins, but may have for the memory of others: once.
+            let is_vain = batch_rows != SORTED_BATCH_ROWS[0] && Asker::of(error) == Asker::Total;
+            if error.kind() != ErrorKind::Memory || is_vain {
                 break;
             }
             let path = &table.file.path;
@@ -155,7 +158,7 @@ impl Builder {
         }
         result
             .map_err(|e| match e.kind() {
-                ErrorKind::Memory => e.hint("give more with --memory-limit"),
+                ErrorKind::Memory => memory::explain(e, self.memory_limit_bytes),
                 // Of a cast in the SELECT: a file's own errors have a place and a hint.
                 ErrorKind::Data if e.next_step().is_none() => self.located(e, reads),
                 ErrorKind::User => self.headed(e, reads),
@@ -215,7 +218,7 @@ impl Builder {
 /// Rows of a batch where memory did not suffice for joins by hashing, and where that did not either: each of many sorts goes
 /// on with less the smaller they are, and takes longer. `olist.wide`, a chain of joins of 56 columns, takes 0.9 s by hashing
 /// in 67 MB, 7 s in 40 MB and 23 s in 20 MB.
-const SORTED_BATCH_ROWS: [usize; 3] = [512, 64, 16];
+pub(super) const SORTED_BATCH_ROWS: [usize; 3] = [512, 64, 16];
 
 /// How joins are planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
