@@ -217,6 +217,31 @@ fn what_cannot_be_is_refused_before_anything_is_built() {
     assert!(code == 2 && error.contains("in a circle: by_state reads wide reads by_state"), "{error}");
 }
 
+#[test]
+fn the_report_tells_how_fast_each_file_was_read() {
+    let shop = Shop::new();
+    let lines: String = (0..40_000).map(|n| format!("{n},SP,2017-10-02 10:56:33\n")).collect();
+    let path = shop.write("orders.csv", format!("order_id,state,ordered_at\n{lines}"));
+    let read = || -> Value {
+        let output = shop.try_run(&["--select", "wide"]);
+        let rows: Vec<Value> = serde_json::from_str(&texts(&output).0).unwrap();
+        let is_orders = |row: &Value| row["step"] == "read" && row["file"] == path.to_str().unwrap();
+        rows.into_iter().find(is_orders).unwrap()
+    };
+    let first = read();
+    assert_eq!(first["rows"], 40_000);
+    let (seconds, speed) = (first["seconds"].as_f64().unwrap(), first["mb_per_second"].as_f64().unwrap());
+    let megabytes = first["bytes"].as_f64().unwrap() / 1e6;
+    // Both are rounded to thousandths.
+    assert!(seconds > 0.0 && (megabytes / speed - seconds).abs() < 1e-3, "{first}");
+    // Left as it is, it is not read.
+    let again = read();
+    assert!(
+        again["rows"] == 40_000 && again["seconds"].is_null() && again["mb_per_second"].is_null(),
+        "{again}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_any_moment_leaves_a_whole_table() {
     let shop = Shop::new();

@@ -126,6 +126,8 @@ replaced as a whole or, at any error, not at all; the others go on.
 What came of each file and table is printed on stdout: rows read, rows left out
 by reason, rows that an audit found, rows and bytes of the table, and the peaks:
 of the memory that is limited, and (bytes, on Linux) of the whole process.
+The seconds of a file are those that its reader took to decompress, decode and
+parse it, MB/s those of the file as it lies there; files are read side by side.
 
 Examples:
   tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv

@@ -138,29 +138,38 @@ struct Step {
     rows: Option<u64>,
     bytes: Option<u64>,
     seconds: Option<f64>,
+    mb_per_second: Option<f64>,
     peak_memory_bytes: Option<u64>,
     reason: Option<String>,
 }
 
 /// The report as rows: of each table what was read of each file, what was dropped of it, what its audits found, and what
-/// was built; at the end the run. Its `bytes` are the most that the process had of memory.
+/// was built; at the end the run. Its `bytes` are the most that the process had of memory. The seconds of a file are those
+/// of its reader: files are read beside each other.
 fn rows(report: &RunReport) -> Result<RecordBatch> {
     let mut steps = Vec::new();
     for table in &report.tables {
         for input in &table.inputs {
-            let step = |outcome: &str, rows, bytes| Step {
+            let step = |outcome: &str, rows| Step {
                 table: table.table.clone(),
                 step: "read",
                 file: Some(input.path.clone()),
                 form: input.form.clone(),
                 outcome: outcome.to_owned(),
                 rows: Some(rows),
-                bytes,
                 ..Step::default()
             };
             let taken = if input.form.is_some() { "in the table" } else { "read" };
-            steps.push(step(taken, input.rows_out, Some(input.bytes)));
-            steps.extend(input.dropped.iter().map(|drop| step(&drop.reason, drop.rows, None)));
+            steps.push(Step {
+                bytes: Some(input.bytes),
+                seconds: input.seconds.map(rounded),
+                mb_per_second: input
+                    .seconds
+                    .filter(|s| *s > 0.0)
+                    .map(|s| rounded(input.bytes as f64 / 1e6 / s)),
+                ..step(taken, input.rows_out)
+            });
+            steps.extend(input.dropped.iter().map(|drop| step(&drop.reason, drop.rows)));
         }
         steps.extend(table.audits.iter().map(|audit| Step {
             table: table.table.clone(),
@@ -203,7 +212,9 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
     let counts = |count: fn(&Step) -> Option<u64>| -> ArrayRef {
         Arc::new(steps.iter().map(count).collect::<UInt64Array>())
     };
-    let seconds: ArrayRef = Arc::new(steps.iter().map(|step| step.seconds).collect::<Float64Array>());
+    let floats = |float: fn(&Step) -> Option<f64>| -> ArrayRef {
+        Arc::new(steps.iter().map(float).collect::<Float64Array>())
+    };
     RecordBatch::try_from_iter([
         ("table", texts(|step| Some(&step.table))),
         ("step", texts(|step| Some(step.step))),
@@ -212,7 +223,8 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
         ("outcome", texts(|step| Some(&step.outcome))),
         ("rows", counts(|step| step.rows)),
         ("bytes", counts(|step| step.bytes)),
-        ("seconds", seconds),
+        ("seconds", floats(|step| step.seconds)),
+        ("mb_per_second", floats(|step| step.mb_per_second)),
         ("peak_memory_bytes", counts(|step| step.peak_memory_bytes)),
         ("reason", texts(|step| step.reason.as_deref())),
     ])

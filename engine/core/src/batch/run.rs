@@ -317,6 +317,8 @@ impl Run {
         let (rows, bytes) = files.fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
         let inputs =
             newest.iter().filter_map(|commit| commit.build.as_ref()).flat_map(|build| build.inputs.clone());
+        // The time that it took is of the run that built it.
+        let inputs = inputs.map(|input| InputReport { seconds: None, ..input });
         TableReport {
             inputs: inputs.collect(),
             version,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -49,6 +50,8 @@ pub(super) async fn read(
     let Some(forms) = &input.config.forms else { return Err(Error::internal("an input without forms")) };
     let mut first_of_key = FirstOfKey::default();
     for file in &input.files {
+        let start = Instant::now();
+        let mut waited = Duration::ZERO;
         let mut clean = CleanFile::open(&file.path, forms).await?;
         let mut report = InputReport {
             input: input.config.name.clone(),
@@ -68,11 +71,14 @@ pub(super) async fn read(
             report.rows_read += batch.read;
             report.rows_out += kept.num_rows() as u64;
             progress.add_rows(batch.read);
+            let full = Instant::now();
             // Nobody listens where a LIMIT has all it wants.
             if rows_out.send(kept.project(projection).map_err(Into::into)).await.is_err() {
                 return Ok(());
             }
+            waited += full.elapsed();
         }
+        report.seconds = Some(start.elapsed().saturating_sub(waited).as_secs_f64());
         progress.bytes.fetch_add(file.bytes, Ordering::Relaxed);
         report.dropped = dropped.into_iter().map(|(reason, rows)| Dropped { reason, rows }).collect();
         progress.report(report, Vec::new());

@@ -21,6 +21,7 @@ mod strict;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -84,6 +85,14 @@ impl InputFile {
         send: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<()> {
         let (mut rows, mut letters) = (0, Vec::new());
+        let start = Instant::now();
+        let mut waited = Duration::ZERO;
+        let send = &mut |batch| {
+            let full = Instant::now();
+            let wanted = send(batch);
+            waited += full.elapsed();
+            wanted
+        };
         let aside = (config.on_error == OnError::DeadLetter).then_some(&mut letters);
         let to_end = match self.format {
             InputFormat::Csv | InputFormat::Tsv => csv::read(columns, progress, &mut rows, aside, send),
@@ -100,6 +109,7 @@ impl InputFile {
             path: self.path.display().to_string(),
             form: None,
             bytes: self.bytes,
+            seconds: Some(start.elapsed().saturating_sub(waited).as_secs_f64()),
             rows_read: rows + dead,
             rows_out: rows,
             dropped: dropped.into_iter().collect(),
@@ -110,7 +120,7 @@ impl InputFile {
 }
 
 /// What one input gave to one table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InputReport {
     /// Name of the input.
     pub input: String,
@@ -121,6 +131,11 @@ pub struct InputReport {
     pub form: Option<String>,
     /// Size of the file as it lies there.
     pub bytes: u64,
+    /// Seconds that its reader took to decompress, decode and parse it (with forms, to clean it), without those that it
+    /// waited for whoever takes the rows. Files are read beside each other: the sum may be more than the run took. `None`
+    /// where this run did not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// Rows read: `rows_out` and all dropped.
     pub rows_read: u64,
     /// Rows that the SELECT was given.
