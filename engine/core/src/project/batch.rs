@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-use super::{Project, Settings, is_plain_name, key_error, nearest, overlay, schema};
+use super::key_error::key_error;
+use super::{Project, Settings, is_plain_name, nearest, overlay, schema};
 use crate::batch::{Form, Forms};
 use crate::error::{Error, Result};
 
@@ -236,7 +237,8 @@ impl Project {
                 format!("tidemill stream {name}, and tidemill produce {name} --input FILE to fill its topic"),
             ));
         }
-        let file = BatchFile::deserialize(toml::Value::Table(table)).map_err(|e| key_error(text, &e))?;
+        let file = BatchFile::deserialize(toml::Value::Table(table))
+            .map_err(|e| key_error::<BatchFile>(text, &e))?;
         let sql_folder = file.sql.trim_end_matches('/').to_owned();
         let mut sql_files = self.list(&sql_folder)?;
         // A form is no table.
@@ -428,6 +430,52 @@ mod tests {
         assert_eq!(table.audits.row_count, Some(RowCount { min: Some(1), max: None }));
         assert_eq!(job.inputs[0].types["p"], DataType::Decimal128(10, 2));
         assert_eq!((job.tables.len(), job.audits[0].name.as_str()), (1, "none"));
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_told_with_line_key_and_form() {
+        let head = "sql = \"sql/j\"\n[inputs.a]\npath = \"a.csv\"\n";
+        let wide = "[[tables]]\nname = \"wide\"\n";
+        for (toml, says, form) in [
+            (
+                format!("{wide}audits = {{ not_null = [\"p\"], unique = [\"day\"] }}"),
+                "jobs/j.toml: line 6: `unique`: string \"day\", where an array `[…]` is expected",
+                "unique = [[\"column\"]",
+            ),
+            (
+                format!("{wide}audits = {{ accepted_values = {{ state = \"SP\" }} }}"),
+                "line 6: `state`: string \"SP\", where an array `[…]` is expected",
+                "accepted_values = { column = [",
+            ),
+            (
+                format!("{wide}[tables.audits]\nrow_count = {{ min = -1 }}"),
+                "line 7: `min`: invalid value: integer `-1`",
+                "row_count = { min = 1",
+            ),
+            (
+                "[tables]\nname = \"wide\"".to_owned(),
+                "line 4: `tables`: a table, where an array `[…]` is expected",
+                "[[tables]], with two brackets",
+            ),
+            (
+                "row_number = true".to_owned(),
+                "line 4: `row_number`: `true`, where a string is expected",
+                "README",
+            ),
+            (
+                "format = \"xlsx\"".to_owned(),
+                "line 4: `format`: unknown variant `xlsx`, expected one of `csv`",
+                "README",
+            ),
+        ] {
+            let error = written(&format!("{head}{toml}"), &[SQL]).unwrap_err();
+            assert!(error.to_string().contains(says), "{toml}: {error}");
+            assert!(
+                error.next_step().is_some_and(|step| step.contains(form)),
+                "{toml}: {:?}",
+                error.next_step()
+            );
+        }
     }
 
     #[test]

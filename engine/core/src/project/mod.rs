@@ -6,6 +6,7 @@
 mod batch;
 mod builtin;
 mod config;
+mod key_error;
 mod model;
 mod overlay;
 mod schema;
@@ -32,6 +33,7 @@ pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 pub use state_model::{StateTraining, Turn};
 
 use crate::error::{Error, Result, io_error};
+use key_error::{key_error, line_of};
 
 /// A project folder.
 #[derive(Debug, Clone)]
@@ -211,8 +213,8 @@ impl Project {
             return Err(Error::user(format!("`{name}` is a batch job: it reads files, not a stream"))
                 .hint(format!("tidemill run {name} --input FILE…")));
         }
-        let file =
-            config::JobFile::deserialize(toml::Value::Table(table)).map_err(|e| key_error(text, &e))?;
+        let file = config::JobFile::deserialize(toml::Value::Table(table))
+            .map_err(|e| key_error::<config::JobFile>(text, &e))?;
         let source = self.source(file.source)?;
         let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
         let table_path = table_path(&file.table.path)?;
@@ -351,34 +353,6 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
-}
-
-/// The line, from 1, that sets a key.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    let sets = |line: &str| {
-        line.trim_start().starts_with(key)
-            || line.contains(&format!("{key} ="))
-            || line.contains(&format!("[{key}]"))
-    };
-    text.lines().position(sets).map(|at| at + 1)
-}
-
-/// serde says "unknown field `x`, expected one of `a`, `b`": find the line and the nearest of them.
-fn key_error(text: &str, error: &toml::de::Error) -> Error {
-    let message = error.message();
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    if message.starts_with("unknown field")
-        && let Some(key) = quoted.next()
-    {
-        let known: Vec<&str> = quoted.collect();
-        let place = line_of(text, key).map(|line| format!("line {line}: ")).unwrap_or_default();
-        let hint = match nearest(key, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`? Known here: {}", known.join(", ")),
-            None => format!("known here: {}", known.join(", ")),
-        };
-        return Error::user(format!("{place}unknown key `{key}`")).hint(hint);
-    }
-    Error::user(message)
 }
 
 #[cfg(test)]
