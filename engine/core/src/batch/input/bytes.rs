@@ -207,13 +207,24 @@ impl<R: Read> Read for Unzipped<R> {
     }
 }
 
+/// The files of an archive, but for what macOS adds to each.
+fn files_of<R: Read + Seek>(archive: &zip::ZipArchive<R>) -> Vec<String> {
+    let is_file = |name: &&str| !name.ends_with('/') && !name.starts_with("__MACOSX/");
+    archive.file_names().filter(is_file).map(String::from).collect()
+}
+
+/// The name of the one file that an archive holds; `None` where it is none, or holds several.
+pub(in crate::batch) fn zipped_name(path: &Path) -> Option<String> {
+    let archive = zip::ZipArchive::new(BufReader::new(File::open(path).ok()?)).ok()?;
+    files_of(&archive).pop().filter(|_| files_of(&archive).len() == 1)
+}
+
 fn unzip(path: &Path, counted: Counted) -> Result<Box<dyn Read + Send>> {
     let damaged = |e: String| broken(path, Compression::Zip, 0, &std::io::Error::other(e));
     let Counted { mut file, bytes } = counted;
     let (start, size, expected, method) = {
         let mut archive = zip::ZipArchive::new(&file).map_err(|e| damaged(e.to_string()))?;
-        let names: Vec<String> =
-            archive.file_names().filter(|name| !name.ends_with('/')).map(String::from).collect();
+        let names = files_of(&archive);
         let [name] = names.as_slice() else {
             return Err(Error::user(format!("{} holds {} files", path.display(), names.len()))
                 .hint("unpack it, or pack the one file that is meant"));
@@ -310,6 +321,7 @@ mod tests {
                     .compression_method(zip::CompressionMethod::Deflated);
                 writer.start_file("a/b.csv", options).unwrap();
                 writer.write_all(text).unwrap();
+                writer.start_file("__MACOSX/a/._b.csv", options).unwrap();
                 writer.finish().unwrap().into_inner()
             }
         }

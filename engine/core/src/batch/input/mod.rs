@@ -18,7 +18,7 @@ mod parquet;
 mod scan;
 mod strict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -251,7 +251,12 @@ impl Input {
             let format = match config.format {
                 Some(format) => format,
                 None if config.forms.is_some() => InputFormat::Csv,
-                None => format_of(&found.path)?,
+                None => format_of(&found.path, &found.path).or_else(|error| {
+                    match bytes::zipped_name(&found.path) {
+                        Some(inside) => format_of(&PathBuf::from(inside), &found.path),
+                        None => Err(error),
+                    }
+                })?,
             };
             let is_packed = format == InputFormat::Parquet || bytes::is_compressed(&found.path);
             files.push(InputFile {
@@ -392,7 +397,7 @@ pub(crate) async fn version_table(
         types.insert(column.clone(), kind);
     }
     let files = paths.iter().map(|path| {
-        let folders = path.parent().into_iter().flat_map(std::path::Path::iter);
+        let folders = path.parent().into_iter().flat_map(Path::iter);
         let named = folders.filter_map(|name| find::folder_value(&name.to_string_lossy()));
         // Folders further up may hold a `=` too.
         let named: Vec<(String, String)> =
@@ -425,9 +430,9 @@ pub(crate) async fn version_table(
     Ok(Arc::new(input).table(&Arc::default()))
 }
 
-/// The format that a file's name says, before the ending of a compression.
-fn format_of(path: &std::path::Path) -> Result<InputFormat> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+/// The format that a file's name says, before the ending of a compression, or that of the one file in the archive `file`.
+fn format_of(named: &Path, file: &Path) -> Result<InputFormat> {
+    let name = named.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let plain = [".gz", ".zst", ".bz2", ".xz", ".zip"]
         .iter()
         .find_map(|ending| name.strip_suffix(ending))
@@ -437,7 +442,7 @@ fn format_of(path: &std::path::Path) -> Result<InputFormat> {
         Some("tsv" | "tab") => Ok(InputFormat::Tsv),
         Some("json" | "jsonl" | "ndjson") => Ok(InputFormat::Json),
         Some("parquet") => Ok(InputFormat::Parquet),
-        _ => Err(Error::user(format!("the name of {} does not say how it is written", path.display()))
+        _ => Err(Error::user(format!("the name of {} does not say how it is written", file.display()))
             .hint("say it in the job: format = \"csv\", \"tsv\", \"json\" or \"parquet\"")),
     }
 }

@@ -212,6 +212,28 @@ mod tests {
         Arc::new(Input::open(&config, None, "job").await.unwrap())
     }
 
+    #[tokio::test]
+    async fn an_archive_is_written_as_the_file_in_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("orders.zip");
+        let packed = |name: &str| {
+            let mut writer = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+            let options = zip::write::SimpleFileOptions::default();
+            for (name, text) in [(name, "id\tn\n1\t2\n"), ("__MACOSX/._x", "")] {
+                writer.start_file(name, options).unwrap();
+                std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+            }
+            writer.finish().unwrap();
+        };
+        packed("export/orders.tsv");
+        let input = open("orders", &path.display().to_string()).await;
+        let names: Vec<&str> = input.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["id", "n"]);
+        packed("orders.txt");
+        let error = Input::open(&input.config, None, "job").await.unwrap_err().to_string();
+        assert!(error.contains("orders.zip does not say how it is written"), "{error}");
+    }
+
     /// The plan of a SELECT over files of so many rows, `(name, columns, rows)`.
     async fn plan(files: &[(&str, &str, usize)], sql: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
