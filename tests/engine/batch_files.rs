@@ -346,6 +346,18 @@ async fn bad_rows_are_set_aside_where_the_job_says_so() {
         ]
     );
     assert_eq!(shop.rows("SELECT count(*) FROM dead_letters").await, ["4"], "kept by one of the two tables");
+    let show = |arguments: &[&str]| {
+        let arguments = [&["dlq", "show", "shop", "--format", "csv"], arguments].concat();
+        texts(&crate::support::run(&mut shop.command(&arguments)))
+    };
+    let (shown, stderr) = show(&[]);
+    let path = shop.path().join("a.csv");
+    let lines: Vec<&str> = shown.lines().map(|line| line.split_once(',').unwrap().1).collect();
+    assert_eq!(lines.len(), 5, "{shown} {stderr}");
+    assert_eq!(lines[0], "file,line,error,payload");
+    assert_eq!(lines[1], format!("{},9002,column p: `oops` is no DOUBLE,\"9000,oops,x\"", path.display()));
+    assert!(lines[4].ends_with(",0x393030352c312cff"), "{shown}");
+    assert_eq!(show(&["--limit", "1"]).0.lines().count(), 2);
 
     // Mended, and built again: the letters are of the version before.
     let mended: Vec<u8> = String::from_utf8_lossy(&bytes)

@@ -13,11 +13,15 @@ A message that cannot be decoded or transformed goes to the dead letters of its
 batch, with the error, and the stream goes on. The payload is text where it is
 UTF-8, else hexadecimal; a table shows its beginning, the other formats all of
 it. replayed_in is the batch that fed the letter through again.
+Of a batch job they are rows of its files that could not be read, where an input
+has on_error = \"dead_letter\": file, line, what is wrong. Mend the files and run
+the job again.
 
 Examples:
   tidemill dlq show chicago-arrests
   tidemill dlq show chicago-arrests --batch 3 --limit 20
-  tidemill dlq show chicago-arrests --format json")]
+  tidemill dlq show chicago-arrests --format json
+  tidemill dlq show my-batch-job --format csv")]
     Show(DlqShowArgs),
     /// Feed the dead letters through the job as it is now, each exactly once
     #[command(after_help = "\
@@ -37,7 +41,7 @@ Examples:
 pub(crate) struct DlqShowArgs {
     /// The job, as its file in jobs/ is named
     pub(crate) job: String,
-    /// Only the letters of this batch
+    /// Only the letters of this batch (of a batch job: this version)
     #[arg(long, value_name = "N")]
     pub(crate) batch: Option<u64>,
     /// Only the first N letters

@@ -1,4 +1,5 @@
-//! `tidemill dlq`: the messages that could not be read or transformed, and feeding them through again.
+//! `tidemill dlq`: the messages that could not be read or transformed, and feeding them through again; of a batch job, the
+//! rows of its files that could not be read.
 
 use std::sync::Arc;
 
@@ -6,11 +7,12 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
 use tidemill_core::lake::Lake;
+use tidemill_core::project::{BatchJob, Job, Settings};
 use tidemill_core::stream::StreamEvent;
 use tidemill_core::stream::replay::{self, committed_replays};
 use tidemill_core::{Error, sql};
 
-use super::{job, lake, project};
+use super::{environment, job, lake, project};
 use crate::cli::{DlqReplayArgs, DlqShowArgs, GlobalArgs};
 use crate::exit::{Done, Outcome, print_line};
 use crate::output::{Format, Room, write_rows};
@@ -22,25 +24,13 @@ const SHOWN: usize = 60;
 /// Prints the dead letters, oldest batch first.
 pub(crate) async fn show(global: &GlobalArgs, args: &DlqShowArgs) -> Done {
     let lake = lake(global);
-    let job = job(&project(global), &args.job, None, &[])?;
-    check_checkpoint(&lake, &job.name, &job.schema_name)?;
-    let session = sql::open_session(&lake).await?;
-    let mut condition = format!("job = {}", super::metrics::quoted(&job.name));
-    if let Some(batch) = args.batch {
-        condition.push_str(&format!(" AND batch_id = {batch}"));
-    }
-    let limit = args.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
-    let statement = format!(
-        "SELECT batch_id AS batch, topic, \"partition\", \"offset\", \"timestamp\", stage, error, payload \
-         FROM system.dead_letters WHERE {condition} ORDER BY batch_id, \"partition\", \"offset\"{limit}"
-    );
-    let batches = sql::query(&session, &lake, &statement).await?;
-    let Some(schema) = batches.first().map(RecordBatch::schema) else {
-        return Err(Error::internal("system.dead_letters answered without a schema").into());
+    let project = project(global);
+    let settings = Settings { sets: Vec::new(), environment: environment() };
+    // What is wrong with a job that is neither, a stream job's error says.
+    let rows = match project.batch_job(&args.job, &settings) {
+        Ok(job) => bad_rows(&lake, &job, args).await?,
+        Err(_) => messages(&lake, &job(&project, &args.job, None, &[])?, args).await?,
     };
-    let rows = concat_batches(&schema, &batches).map_err(Error::from)?;
-    let shown = (args.output.format == Format::Table).then_some(SHOWN);
-    let rows = readable(&rows, &lake, &job.schema_name, shown)?;
     write_rows(
         &mut std::io::stdout().lock(),
         &rows.schema(),
@@ -51,11 +41,69 @@ pub(crate) async fn show(global: &GlobalArgs, args: &DlqShowArgs) -> Done {
     Ok(Outcome::Done)
 }
 
+/// The messages of a stream.
+async fn messages(lake: &Lake, job: &Job, args: &DlqShowArgs) -> Result<RecordBatch, Error> {
+    check_checkpoint(lake, &job.name, &job.schema_name, "stream")?;
+    let columns = "batch_id AS batch, topic, \"partition\", \"offset\", \"timestamp\", stage, error, payload";
+    let rows = letters(lake, &job.name, columns, args).await?;
+    let replays = committed_replays(lake, &job.schema_name)?;
+    let replayed: UInt64Array = rows["batch"]
+        .as_primitive::<UInt64Type>()
+        .iter()
+        .map(|batch| {
+            let batch = batch?;
+            replays.iter().find(|(_, r)| (r.from..r.to).contains(&batch)).map(|(number, _)| *number)
+        })
+        .collect();
+    let mut fields: Vec<Field> = rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+    let mut columns = rows.columns().to_vec();
+    fields.push(Field::new("replayed_in", DataType::UInt64, true));
+    columns.push(Arc::new(replayed));
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// The rows of a batch job's files, as they are in the versions that count now.
+async fn bad_rows(lake: &Lake, job: &BatchJob, args: &DlqShowArgs) -> Result<RecordBatch, Error> {
+    check_checkpoint(lake, &job.name, &job.schema_name, "run")?;
+    let columns = "batch_id AS version, topic AS file, \"offset\" AS line, error, payload";
+    letters(lake, &job.schema_name, columns, args).await
+}
+
+/// Columns of the dead letters of a job, the last of them the payload as text (hexadecimal after `0x` where it is no UTF-8).
+async fn letters(lake: &Lake, job: &str, columns: &str, args: &DlqShowArgs) -> Result<RecordBatch, Error> {
+    let session = sql::open_session(lake).await?;
+    let mut condition = format!("job = {}", super::metrics::quoted(job));
+    if let Some(batch) = args.batch {
+        condition.push_str(&format!(" AND batch_id = {batch}"));
+    }
+    let limit = args.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
+    let statement = format!(
+        "SELECT {columns} FROM system.dead_letters WHERE {condition} \
+         ORDER BY batch_id, topic, \"partition\", \"offset\"{limit}"
+    );
+    let batches = sql::query(&session, lake, &statement).await?;
+    let Some(schema) = batches.first().map(RecordBatch::schema) else {
+        return Err(Error::internal("system.dead_letters answered without a schema"));
+    };
+    let rows = concat_batches(&schema, &batches)?;
+    let most = (args.output.format == Format::Table).then_some(SHOWN);
+    let payloads = rows["payload"].as_binary::<i32>();
+    let texts: StringArray =
+        payloads.iter().map(|bytes| bytes.map(|bytes| payload_text(bytes, most))).collect();
+    let mut fields: Vec<Field> = rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+    let mut columns = rows.columns().to_vec();
+    fields.pop();
+    columns.pop();
+    fields.push(Field::new("payload", DataType::Utf8, true));
+    columns.push(Arc::new(texts) as ArrayRef);
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
 /// Feeds what was not replayed yet through the job as it is now; a line on stdout for each batch.
 pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
     let lake = lake(global);
     let job = job(&project(global), &args.job, args.brokers.as_deref(), &args.sets)?;
-    check_checkpoint(&lake, &job.name, &job.schema_name)?;
+    check_checkpoint(&lake, &job.name, &job.schema_name, "stream")?;
     let stop = signals::watch("finishing the batch in hand; once more stops at once")?;
     let mut output: Done<()> = Ok(());
     let mut out = 0;
@@ -88,46 +136,17 @@ pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
 }
 
 /// An error where the job never ran in this lake: a replay would make an empty checkpoint.
-fn check_checkpoint(lake: &Lake, job: &str, schema_name: &str) -> Result<(), Error> {
+fn check_checkpoint(lake: &Lake, job: &str, schema_name: &str, verb: &str) -> Result<(), Error> {
     if lake.checkpoint(schema_name).is_dir() {
         return Ok(());
     }
-    Err(Error::user(format!("job {job} has no batches in the lake {}", style::folder(lake.root()))).hint(
+    let (what, flag) = if verb == "run" { ("tables", "") } else { ("batches", " --available-now") };
+    Err(Error::user(format!("job {job} has no {what} in the lake {}", style::folder(lake.root()))).hint(
         format!(
-            "name another lake with --lake DIR, or stream the job first: {} stream {job} --available-now",
+            "name another lake with --lake DIR, or {verb} the job first: {} {verb} {job}{flag}",
             invocation::of_this_process()
         ),
     ))
-}
-
-/// The payload as text (hexadecimal after `0x` where it is no UTF-8) and, last, the batch that fed the letter again.
-fn readable(
-    rows: &RecordBatch,
-    lake: &Lake,
-    schema_name: &str,
-    most: Option<usize>,
-) -> Result<RecordBatch, Error> {
-    let replays = committed_replays(lake, schema_name)?;
-    let payloads = rows["payload"].as_binary::<i32>();
-    let texts: StringArray =
-        payloads.iter().map(|bytes| bytes.map(|bytes| payload_text(bytes, most))).collect();
-    let replayed: UInt64Array = rows["batch"]
-        .as_primitive::<UInt64Type>()
-        .iter()
-        .map(|batch| {
-            let batch = batch?;
-            replays.iter().find(|(_, r)| (r.from..r.to).contains(&batch)).map(|(number, _)| *number)
-        })
-        .collect();
-    let mut fields: Vec<Field> = rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
-    let mut columns = rows.columns().to_vec();
-    fields.pop();
-    columns.pop();
-    fields.push(Field::new("payload", DataType::Utf8, true));
-    fields.push(Field::new("replayed_in", DataType::UInt64, true));
-    columns.push(Arc::new(texts) as ArrayRef);
-    columns.push(Arc::new(replayed));
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 fn payload_text(bytes: &[u8], most: Option<usize>) -> String {
