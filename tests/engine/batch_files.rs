@@ -379,6 +379,50 @@ async fn bad_rows_are_set_aside_where_the_job_says_so() {
     assert_eq!(shop.rows("SELECT \"offset\" FROM dead_letters ORDER BY 1").await, ["2", "4"]);
 }
 
+#[test]
+fn a_file_of_a_header_alone_is_warned_of() {
+    let shop = shop_of("", "a.csv", "id,n\n");
+    shop.write("sql/shop/counted.sql", "SELECT count(*) AS n FROM rows_in");
+    let output = shop.try_run(&[]);
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let warning = format!("warning: {}: the file has no rows\n", shop.path().join("a.csv").display());
+    assert_eq!(stderr.matches(&warning).count(), 1, "{stderr}");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&stdout).unwrap();
+    let read = rows.iter().filter(|row| row["step"] == "read");
+    assert!(
+        read.clone().count() == 2 && read.clone().all(|row| row["reason"] == "the file has no rows"),
+        "{stdout}"
+    );
+    shop.write("a.csv", "id,n\n1,2\n");
+    let (_, stderr) = texts(&shop.try_run(&[]));
+    assert!(!stderr.contains("warning"), "{stderr}");
+}
+
+#[test]
+fn a_built_in_job_without_data_names_the_command_that_makes_a_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |job: &str| {
+        let mut command = crate::support::tidemill(&folder.path().join("lake"));
+        let output = crate::support::run(command.args(["run", job]).env("TIDEMILL_DATA", folder.path()));
+        assert_eq!(output.status.code(), Some(2));
+        texts(&output).1
+    };
+    for (job, rows, set) in [("olist", 5000, "olist"), ("online-retail", 50_000, "online_retail")] {
+        let error = refused(job);
+        let out = folder.path().join(set);
+        let command = format!("data generate {job} --rows {rows} --out {}; or --input", out.display());
+        assert!(error.contains(&command), "{error}");
+        // Files that are there are not to be replaced by a sample.
+        std::fs::create_dir(out).unwrap();
+        assert!(!refused(job).contains("data generate"));
+    }
+    assert!(
+        refused("chicago-crimes")
+            .contains("data generate chicago-crimes --rows 100000 --out crimes.csv; or ")
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_into_memory_spills_or_is_joined_otherwise() {
     let mut text = String::from("k,v\n");

@@ -97,6 +97,11 @@ impl TableBars {
         if let Some(bar) = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(table) {
             bar.finish_and_clear();
         }
+        self.say(line);
+    }
+
+    /// A line above the bars.
+    pub(crate) fn say(&self, line: &str) {
         self.bars.suspend(|| eprintln!("{line}"));
     }
 }

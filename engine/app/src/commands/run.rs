@@ -1,5 +1,8 @@
 //! `tidemill run`: a job's tables, and what came of files and tables.
 
+mod sample;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +17,9 @@ use crate::cli::{GlobalArgs, RunArgs};
 use crate::exit::{Done, Outcome};
 use crate::output::{Room, write_rows};
 use crate::style;
+
+/// What is said of a file that is a header and nothing else: tables are replaced all the same.
+const NO_ROWS: &str = "the file has no rows";
 
 /// Builds the tables and prints the report; with `--dry-run`, the order.
 pub(crate) async fn run(global: &GlobalArgs, args: &RunArgs) -> Done {
@@ -32,14 +38,21 @@ pub(crate) async fn run(global: &GlobalArgs, args: &RunArgs) -> Done {
         memory_limit_bytes: args.memory_limit,
     };
     let bars = TableBars::new();
+    let mut warned = BTreeSet::new();
     let report = batch::run(&job, &lake(global), &options, &mut |event| match event {
         RunEvent::Started { table, progress } => bars.start(table, progress),
         RunEvent::Finished(table) => {
             let name = table.table.rsplit('.').next().unwrap_or_default();
             bars.finish(name, &line(table));
+            for input in table.inputs.iter().filter(|input| input.rows_read == 0) {
+                if warned.insert(input.path.clone()) {
+                    bars.say(&format!("warning: {}: {NO_ROWS}", input.path));
+                }
+            }
         }
     })
-    .await?;
+    .await
+    .map_err(|error| sample::offer(error, &job))?;
     drop(bars);
     eprintln!("{}", peaks(&report));
     let rows = rows(&report)?;
@@ -163,6 +176,7 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
             steps.push(Step {
                 bytes: Some(input.bytes),
                 seconds: input.seconds.map(rounded),
+                reason: (input.rows_read == 0).then(|| NO_ROWS.to_owned()),
                 mb_per_second: input
                     .seconds
                     .filter(|s| *s > 0.0)
