@@ -15,7 +15,7 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 /// One input `rows` of this file, and the table `all` of it.
-fn shop_of(settings: &str, name: &str, content: impl AsRef<[u8]>) -> Shop {
+pub fn shop_of(settings: &str, name: &str, content: impl AsRef<[u8]>) -> Shop {
     let shop = Shop::new();
     let path = shop.write(name, content);
     for old in ["wide", "by_state"] {
@@ -139,91 +139,52 @@ fn a_column_that_is_called_otherwise_is_named_with_its_heading() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_of_a_parquet_file_that_are_no_such_type_are_told_or_set_aside() {
-    // As text and numbers first, so that there is such a file.
-    let csv = "id,at,big,part\n7,2020-01-01,1,1\n12x,2020-01-02,2,2\n8,31/12/2020,3,3\n9,2020-01-03,3000000000,4\n10,2020-01-04,5,1.5\n";
-    let shop = shop_of("types = { big = \"BIGINT\", part = \"DOUBLE\" }", "a.csv", csv.as_bytes());
-    shop.run(&[]);
-    let written = visible_files(&shop.lake().root().join("shop/all_rows")).remove(0);
-    let bytes = std::fs::read(written).unwrap();
-    for (column, kind, reason) in [
-        ("id", "INT", "row 2, column id: `12x` is no INT"),
-        ("at", "DATE", "row 3, column at: `31/12/2020` is no DATE"),
-        ("big", "INT", "row 4, column big: `3000000000` is no INT"),
-        ("part", "INT", "row 5, column part: `1.5` is no INT"),
-    ] {
-        let types = format!("types = {{ {column} = \"{kind}\" }}");
-        let shop = shop_of(&types, "b.parquet", bytes.clone());
-        let (code, errors) = shop.refused(&[]);
-        assert!(code == 1 && errors.contains(reason), "{code} {errors}");
-        let shop = shop_of(&format!("{types}\non_error = \"dead_letter\""), "b.parquet", bytes.clone());
-        shop.run(&[]);
-        assert_eq!(shop.rows("SELECT count(*), count(id) FROM all_rows").await, ["4|4"], "{reason}");
-        let letters = shop.rows("SELECT count(*), min(error) FROM system.dead_letters").await;
-        assert!(letters[0].starts_with(&format!("1|column {column}: `")), "{letters:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_number_that_its_type_does_not_hold_is_a_bad_cell_in_every_format() {
-    // Text as it is, for a Parquet file of text.
-    let texts = |cell: &str| {
-        let shop = shop_of("", "a.csv", format!("id,n\n1,1\n2,{cell}\n3,\n"));
-        shop.run(&[]);
-        std::fs::read(visible_files(&shop.lake().root().join("shop/all_rows")).remove(0)).unwrap()
-    };
-    for (kind, cell, reason) in [
-        ("DECIMAL(10,2)", "1.005", "`1.005` has more decimals than DECIMAL(10,2) holds"),
-        ("DECIMAL(4,2)", "100", "`100` is too great for DECIMAL(4,2)"),
-        ("DECIMAL(4,2)", "1e2", "`1e2` is too great for DECIMAL(4,2)"),
-        ("INT", "1.5", "`1.5` is no INT"),
-        ("BIGINT", "9223372036854775808.5", "`9223372036854775808.5` is no BIGINT"),
-        ("DOUBLE", "1e400", "`1e400` is too great for DOUBLE"),
-    ] {
-        let files = [
-            ("a.csv", format!("id,n\n1,1\n2,{cell}\n3,\n").into_bytes(), "line 3"),
-            ("a.json", format!("{{\"n\":1}}\n{{\"n\":{cell}}}\n{{\"id\":3}}\n").into_bytes(), "line 2"),
-            ("a.parquet", texts(cell), "row 2"),
-        ];
-        for (name, bytes, line) in files {
-            let settings = format!("types = {{ n = \"{kind}\" }}");
-            let shop = shop_of(&settings, name, bytes.clone());
-            let (code, errors) = shop.refused(&[]);
-            assert!(code == 1 && errors.contains(&format!("{name}, {line}, column n: ")), "{code} {errors}");
-            assert!(errors.contains(reason), "{name}: {errors}");
-            let shop = shop_of(&format!("{settings}\non_error = \"dead_letter\""), name, bytes);
-            shop.run(&[]);
-            assert_eq!(shop.rows("SELECT count(*), count(n) FROM all_rows").await, ["2|1"], "{name} {kind}");
-            let letters = shop.rows("SELECT error FROM system.dead_letters").await;
-            assert_eq!(letters, [format!("column n: {reason}")], "{name}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn numbers_that_are_held_exactly_are_read_however_they_are_written() {
-    let types = "types = { n = \"DECIMAL(10,2)\", d = \"DOUBLE\", t = \"TEXT\" }";
-    let csv = "n,d,t\n1.500,inf,1.50\n-.5,nan,true\n1.25e1,-inf,x\n,1e308,\n";
-    let json = "{\"n\":1.500,\"d\":\"inf\",\"t\":1.50}\n{\"n\":-0.50,\"d\":\"nan\",\"t\":true}\n\
-        {\"n\":1.25e1,\"d\":\"-inf\",\"t\":\"x\"}\n{\"d\":1e308}\n";
-    for (name, text) in [("a.csv", csv), ("a.json", json)] {
-        for policy in ["fail", "dead_letter"] {
-            let shop = shop_of(&format!("{types}\non_error = \"{policy}\""), name, text);
-            shop.run(&[]);
-            let rows = shop.rows("SELECT n, d, t FROM all_rows ORDER BY n NULLS LAST").await;
-            assert_eq!(rows, ["-0.50|NaN|true", "1.50|inf|1.50", "12.50|-inf|x", "|1e308|"], "{name}");
-        }
-    }
-    // A DECIMAL of more digits than a narrower one holds, from Parquet.
-    let shop = shop_of("types = { n = \"DECIMAL(10,4)\" }", "a.csv", "n\n1.5\n1.2345\n");
-    shop.run(&[]);
-    let bytes = std::fs::read(visible_files(&shop.lake().root().join("shop/all_rows")).remove(0)).unwrap();
-    let shop = shop_of("types = { n = \"DECIMAL(10,2)\" }", "b.parquet", bytes);
-    let (code, errors) = shop.refused(&[]);
-    assert!(
-        code == 1 && errors.contains("row 2, column n: `1.2345` has more decimals than DECIMAL(10,2)"),
-        "{errors}"
+async fn what_a_where_cannot_take_of_a_parquet_file_is_not_read() {
+    // Sorted folders of a table of our own, so that each file is a folder's.
+    let csv: String = (0..300).map(|n| format!("{n},{}\n", n / 100)).collect();
+    let shop = shop_of("types = { n = \"INT\" }", "a.csv", format!("n,part\n{csv}"));
+    let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
+    shop.write(
+        "jobs/shop.toml",
+        format!("{job}[[tables]]\nname = \"all_rows\"\npartition_by = [\"part\"]\n"),
     );
+    shop.run(&[]);
+    let table = shop.lake().root().join("shop/all_rows");
+
+    let read = |settings: &str, sql: &str| {
+        let reader = Shop::new();
+        std::fs::remove_file(reader.path().join("sql/shop/by_state.sql")).unwrap();
+        reader.write("sql/shop/wide.sql", sql);
+        let path = table.display();
+        reader.write(
+            "jobs/shop.toml",
+            format!("sql = \"sql/shop\"\n[inputs.rows_in]\npath = \"{path}\"\n{settings}\n"),
+        );
+        let output = reader.try_run(&[]);
+        let (stdout, stderr) = texts(&output);
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&stdout).unwrap_or_default();
+        let sum = |outcome: &str| -> u64 {
+            let steps = rows.iter().filter(|row| row["step"] == "read" && row["outcome"] == outcome);
+            steps.map(|row| row["rows"].as_u64().unwrap()).sum()
+        };
+        assert!(!stderr.contains("warning"), "{stderr}");
+        (reader, sum("read"), sum("skipped by WHERE"), stderr)
+    };
+    let (reader, rows, skipped, _) = read("", "SELECT * FROM rows_in WHERE n >= 250");
+    assert_eq!((rows, skipped), (100, 200));
+    assert_eq!(reader.rows("SELECT count(*), min(n), min(part) FROM wide").await, ["50|250|2"]);
+    let (reader, rows, skipped, _) = read("", "SELECT count(*) AS n FROM rows_in WHERE part = '1'");
+    assert_eq!((rows, skipped, reader.rows("SELECT n FROM wide").await), (100, 200, vec!["100".to_owned()]));
+    let (reader, rows, skipped, _) =
+        read("row_number = \"_row\"", "SELECT n, _row FROM rows_in WHERE n > 298 OR n = 5");
+    assert_eq!((rows, skipped), (200, 100));
+    assert_eq!(reader.rows("SELECT n, _row FROM wide ORDER BY n").await, ["5|6", "299|100"]);
+    // Where bad rows are set aside every table sees the same ones.
+    let (_, rows, skipped, _) = read("on_error = \"dead_letter\"", "SELECT * FROM rows_in WHERE n >= 250");
+    assert_eq!((rows, skipped), (300, 0));
+    // Nothing to read is no empty file.
+    let (_, rows, skipped, stderr) = read("", "SELECT * FROM rows_in WHERE n > 1000");
+    assert!((rows, skipped) == (0, 300), "{stderr}");
 }
 
 /// Name, content, what the job says of it, and what the error must say.
@@ -421,62 +382,4 @@ fn a_built_in_job_without_data_names_the_command_that_makes_a_sample() {
         refused("chicago-crimes")
             .contains("data generate chicago-crimes --rows 100000 --out crimes.csv; or ")
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_fit_into_memory_spills_or_is_joined_otherwise() {
-    let mut text = String::from("k,v\n");
-    (0..120_000).for_each(|n| text.push_str(&format!("{},value number {n}\n", (n * 7919) % 120_000)));
-    let shop = shop_of("types = { k = \"BIGINT\" }", "a.csv", text);
-    shop.write(
-        "sql/shop/all_rows.sql",
-        "SELECT a.k, a.v, b.v AS w FROM rows_in AS a JOIN rows_in AS b ON a.k = b.k ORDER BY a.v",
-    );
-    // Built at the same time: each would do with what there is, but not with what the other leaves.
-    shop.write("sql/shop/sorted.sql", "SELECT * FROM rows_in ORDER BY v");
-    let output = shop.try_run(&["--memory-limit", "8MB"]);
-    assert!(output.status.success(), "{}", texts(&output).1);
-    let report: Vec<serde_json::Value> = serde_json::from_str(&texts(&output).0).unwrap();
-    let peak = report.last().unwrap()["peak_memory_bytes"].as_u64().unwrap();
-    assert!(peak > 0 && peak <= 8_000_000, "{peak}");
-    assert_eq!(
-        shop.rows("SELECT count(*), count(DISTINCT k), sum(CASE WHEN v = w THEN 1 ELSE 0 END) FROM all_rows")
-            .await,
-        ["120000|120000|120000"]
-    );
-    let (code, error) = shop.refused(&["--force", "--memory-limit", "10kB"]);
-    assert!(code == 1 && error.contains("--memory-limit"), "{error}");
-    assert!(!error.contains("Resources exhausted") && !error.contains("datafusion"), "{error}");
-}
-
-#[test]
-fn audits_spill_and_an_aggregate_that_cannot_says_what_to_do() {
-    let mut text = String::from("k,v\n");
-    (0..120_000).for_each(|n| text.push_str(&format!("{},value number {n}\n", (n * 7919) % 120_000)));
-    let shop = shop_of("types = { k = \"BIGINT\" }", "a.csv", text);
-    let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
-    shop.write("sql/shop/others.sql", "SELECT v FROM rows_in WHERE k <> 7");
-    shop.write(
-        "jobs/shop.toml",
-        format!(
-            "{job}[[tables]]\nname = \"all_rows\"\naudits = {{ unique = [[\"v\"], [\"v\", \"k\"]], \
-             relationships = [{{ column = \"v\", to = \"others.v\" }}] }}\n"
-        ),
-    );
-    let joined = "SELECT a.* FROM all_rows AS a JOIN all_rows AS b ON a.v = b.v WHERE a.k < 0 AND a.v <> b.v";
-    shop.write("sql/shop/audits/joined.sql", joined);
-    let limit = ["--memory-limit", "3MB", "--force"];
-    let (code, error) = shop.refused(&limit);
-    assert!(code == 1 && error.contains("`relationships v` of all_rows found 1 bad row"), "{error}");
-    shop.edit("sql/shop/others.sql", " WHERE k <> 7", "");
-    let output = shop.try_run(&limit);
-    assert!(output.status.success(), "{}", texts(&output).1);
-
-    // Each of two lists of distinct values is to be in memory.
-    shop.edit("sql/shop/others.sql", "v FROM", "v, 1 AS n FROM");
-    shop.write("sql/shop/counted.sql", "SELECT count(DISTINCT v) AS a, count(DISTINCT k) AS b FROM rows_in");
-    let (code, error) = shop.refused(&["--memory-limit", "3MB", "--select", "counted"]);
-    let says = "sql/shop/counted.sql: 3 MB of memory do not suffice for an aggregate: count(DISTINCT)";
-    assert!(code == 1 && error.contains(says) && error.contains("--memory-limit"), "{error}");
-    assert!(!error.contains("Resources exhausted"), "{error}");
 }

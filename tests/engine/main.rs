@@ -15,6 +15,8 @@ mod bad_input;
 mod batch;
 mod batch_audits;
 mod batch_files;
+mod batch_memory;
+mod batch_values;
 mod cleaning;
 mod clusters;
 mod command_line;

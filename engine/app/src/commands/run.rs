@@ -44,7 +44,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &RunArgs) -> Done {
         RunEvent::Finished(table) => {
             let name = table.table.rsplit('.').next().unwrap_or_default();
             bars.finish(name, &line(table));
-            for input in table.inputs.iter().filter(|input| input.rows_read == 0) {
+            for input in table.inputs.iter().filter(|input| has_no_rows(input)) {
                 if warned.insert(input.path.clone()) {
                     bars.say(&format!("warning: {}: {NO_ROWS}", input.path));
                 }
@@ -136,6 +136,18 @@ fn order(plan: &[(String, Vec<String>)]) -> Result<RecordBatch> {
     Ok(RecordBatch::try_from_iter([("order", places), ("table", tables), ("reads", reads)])?)
 }
 
+/// Neither read nor left out for the WHERE.
+fn has_no_rows(input: &batch::InputReport) -> bool {
+    input.rows_read == 0 && input.rows_skipped == 0
+}
+
+/// Of what was read of the file as it lies there, about.
+fn megabytes_a_second(input: &batch::InputReport) -> Option<f64> {
+    let seconds = input.seconds.filter(|seconds| *seconds > 0.0)?;
+    let share = input.rows_read as f64 / (input.rows_read + input.rows_skipped).max(1) as f64;
+    Some(rounded(input.bytes as f64 * share / 1e6 / seconds))
+}
+
 fn rounded(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
 }
@@ -176,13 +188,13 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
             steps.push(Step {
                 bytes: Some(input.bytes),
                 seconds: input.seconds.map(rounded),
-                reason: (input.rows_read == 0).then(|| NO_ROWS.to_owned()),
-                mb_per_second: input
-                    .seconds
-                    .filter(|s| *s > 0.0)
-                    .map(|s| rounded(input.bytes as f64 / 1e6 / s)),
+                reason: has_no_rows(input).then(|| NO_ROWS.to_owned()),
+                mb_per_second: megabytes_a_second(input),
                 ..step(taken, input.rows_out)
             });
+            if input.rows_skipped > 0 {
+                steps.push(step("skipped by WHERE", input.rows_skipped));
+            }
             steps.extend(input.dropped.iter().map(|drop| step(&drop.reason, drop.rows)));
         }
         steps.extend(table.audits.iter().map(|audit| Step {

@@ -66,6 +66,16 @@ impl<'a> Columns<'a> {
         &self.file.path
     }
 
+    /// All columns of the input, as SQL sees them.
+    pub(super) fn table_schema(&self) -> &SchemaRef {
+        &self.input.schema
+    }
+
+    /// `(column, value)` of the file's folders.
+    pub(super) fn folders(&self) -> &[(String, String)] {
+        &self.file.partition
+    }
+
     pub(super) fn encoding(&self) -> &'static Encoding {
         self.input.encoding
     }

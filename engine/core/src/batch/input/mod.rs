@@ -15,6 +15,7 @@ mod forms;
 mod json;
 mod number;
 mod parquet;
+mod row_groups;
 mod scan;
 mod strict;
 
@@ -27,6 +28,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
+use datafusion::physical_optimizer::pruning::PruningPredicate;
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 
@@ -76,15 +78,17 @@ impl InputFile {
         (self.format, &self.partition)
     }
 
-    /// Reads the file to its end, or until `send` wants no more, and reports what it gave.
+    /// Reads the file to its end, or until `send` wants no more, and reports what it gave. Row groups of Parquet that have
+    /// no row for `predicate` are left out.
     fn read(
         &self,
         config: &InputConfig,
+        predicate: Option<&PruningPredicate>,
         columns: &csv::Columns<'_>,
         progress: &Progress,
         send: &mut dyn FnMut(RecordBatch) -> bool,
     ) -> Result<()> {
-        let (mut rows, mut letters) = (0, Vec::new());
+        let (mut rows, mut skipped, mut letters) = (0, 0, Vec::new());
         let start = Instant::now();
         let mut waited = Duration::ZERO;
         let send = &mut |batch| {
@@ -97,7 +101,10 @@ impl InputFile {
         let to_end = match self.format {
             InputFormat::Csv | InputFormat::Tsv => csv::read(columns, progress, &mut rows, aside, send),
             InputFormat::Json => json::read(columns, progress, &mut rows, aside, send),
-            InputFormat::Parquet => parquet::read(columns, progress, &mut rows, aside, send),
+            InputFormat::Parquet => {
+                let counts = (&mut rows, &mut skipped);
+                parquet::read(columns, predicate, progress, counts, aside, send)
+            }
         }?;
         if !to_end {
             return Ok(());
@@ -112,6 +119,7 @@ impl InputFile {
             seconds: Some(start.elapsed().saturating_sub(waited).as_secs_f64()),
             rows_read: rows + dead,
             rows_out: rows,
+            rows_skipped: skipped,
             dropped: dropped.into_iter().collect(),
         };
         progress.report(report, letters);
@@ -140,6 +148,9 @@ pub struct InputReport {
     pub rows_read: u64,
     /// Rows that the SELECT was given.
     pub rows_out: u64,
+    /// Rows of a Parquet file that were not read, for its statistics say that the WHERE takes none of them.
+    #[serde(default)]
+    pub rows_skipped: u64,
     /// The others, by reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<Dropped>,

@@ -1,4 +1,4 @@
-//! A Parquet file to rows, the projected columns alone.
+//! A Parquet file to rows: the projected columns alone, and of its row groups those that may have rows for the WHERE.
 
 use std::fs::File;
 use std::sync::atomic::Ordering;
@@ -9,11 +9,13 @@ use arrow::compute::{cast, filter};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::json::LineDelimitedWriter;
 use arrow::util::display::array_value_to_string;
+use datafusion::physical_optimizer::pruning::PruningPredicate;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::csv::Columns;
 use super::number::{self, Unfit};
+use super::row_groups::{Chosen, Known};
 use super::{DeadLetter, InputFile, Progress};
 use crate::error::{Context, Error, Result, io_error};
 use crate::project::InputConfig;
@@ -38,15 +40,17 @@ pub(super) fn fields(config: &InputConfig, file: &mut InputFile) -> Result<Vec<F
     Ok(schema.fields().iter().map(|field| Field::new(field.name(), kind(field), true)).collect())
 }
 
-/// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them. With `letters`, rows
-/// with a value that is none of the type that the job says become dead letters.
+/// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them, `skipped` those of the
+/// row groups that have none for `predicate`. With `letters`, rows with a value that is none of the type that the job says
+/// become dead letters.
 ///
 /// # Errors
 /// Data: it cannot be read, or a value is none of the type that the job says.
 pub(super) fn read(
     columns: &Columns<'_>,
+    predicate: Option<&PruningPredicate>,
     progress: &Progress,
-    rows: &mut u64,
+    (rows, skipped): (&mut u64, &mut u64),
     mut letters: Option<&mut Vec<DeadLetter>>,
     send: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<bool> {
@@ -57,9 +61,19 @@ pub(super) fn read(
     let mask = ProjectionMask::roots(builder.parquet_schema(), columns.of_file()?);
     let total = builder.metadata().file_metadata().num_rows().max(1);
     let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
+    let known = Known {
+        metadata: builder.metadata(),
+        file: builder.schema(),
+        table: columns.table_schema(),
+        folders: columns.folders(),
+    };
+    let chosen = Chosen::of(&known, predicate);
+    *skipped = chosen.skipped;
+    progress.bytes.fetch_add(bytes * chosen.skipped / total.unsigned_abs(), Ordering::Relaxed);
+    let builder = builder.with_row_groups(chosen.groups.clone());
     let builder = builder.with_projection(mask).with_batch_size(columns.batch_rows());
     let reader = builder.build().context_with(place)?;
-    // Rows of the file so far, good ones and others.
+    // Rows read so far, good ones and others.
     let mut seen = 0;
     for batch in reader {
         let batch = batch.context_with(place)?;
@@ -75,7 +89,7 @@ pub(super) fn read(
             cells.push(cast);
             for (row, unfit) in bad.into_iter().filter(|(row, _)| std::mem::replace(&mut good[*row], false)) {
                 let reason = unfit.tell(&array_value_to_string(column, row)?, field.data_type());
-                let line = (seen + row + 1) as u64;
+                let line = chosen.row_of(seen + row) as u64;
                 let Some(letters) = letters.as_deref_mut() else {
                     let place = format!("{}, row {line}, column {}", place(), field.name());
                     return Err(Error::data(reason).context(place).hint(
@@ -88,7 +102,7 @@ pub(super) fn read(
         }
         seen += length;
         progress.bytes.fetch_add(bytes * length as u64 / total.unsigned_abs(), Ordering::Relaxed);
-        let numbers = |row: usize| i64::try_from(seen - length + row + 1).unwrap_or(i64::MAX);
+        let numbers = |row: usize| i64::try_from(chosen.row_of(seen - length + row)).unwrap_or(i64::MAX);
         let kept = good.iter().filter(|good| **good).count();
         if kept < length {
             let mask = BooleanArray::from(good.clone());

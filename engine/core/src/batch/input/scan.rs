@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{
@@ -20,7 +22,7 @@ use datafusion::physical_plan::{
 };
 
 use super::csv::Columns;
-use super::{Input, Progress, external, forms};
+use super::{Input, InputFormat, OnError, Progress, external, forms};
 
 /// Bytes that the reading threads of an input may be ahead, about; it is 4 to 16 batches a file. Joins take in one hashed
 /// file after the other: the others are read meanwhile.
@@ -54,13 +56,34 @@ impl TableProvider for InputTable {
         TableType::Base
     }
 
+    /// Row groups of Parquet can be left out. Where bad rows are set aside they are not: each table that reads the input has
+    /// the same ones.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let config = &self.input.config;
+        let is_parquet = self.input.files.iter().all(|file| file.format == InputFormat::Parquet);
+        let support = match is_parquet && config.forms.is_none() && config.on_error == OnError::Fail {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(vec![support; filters.len()])
+    }
+
     async fn scan(
         &self,
-        _: &dyn Session,
+        session: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
+        filters: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        // What statistics cannot decide is no error: all is read then, and filtered.
+        let predicate = conjunction(filters.iter().cloned()).and_then(|filters| {
+            let schema = DFSchema::try_from(self.input.schema.as_ref().clone()).ok()?;
+            let expression = session.create_physical_expr(filters, &schema).ok()?;
+            PruningPredicateBuilder::new()
+                .with_file_schema(self.input.schema.clone())
+                .try_build(expression)
+                .ok()
+        });
         let all = || (0..self.input.schema.fields().len()).collect();
         let projection: Vec<usize> = projection.cloned().unwrap_or_else(all);
         let schema: Arc<Schema> = Arc::new(self.input.schema.project(&projection)?);
@@ -76,6 +99,7 @@ impl TableProvider for InputTable {
         Ok(Arc::new(InputScan {
             input: self.input.clone(),
             progress: self.progress.clone(),
+            predicate: predicate.map(Arc::new),
             projection,
             schema,
             properties: Arc::new(properties),
@@ -88,6 +112,8 @@ impl TableProvider for InputTable {
 struct InputScan {
     input: Arc<Input>,
     progress: Arc<Progress>,
+    /// By which row groups are left out; rows are filtered behind the scan.
+    predicate: Option<Arc<PruningPredicate>>,
     projection: Vec<usize>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
@@ -137,9 +163,10 @@ impl ExecutionPlan for InputScan {
         let partitions = self.properties.partitioning.partition_count();
         let ahead = (AHEAD_BYTES / batch_bytes / partitions.max(1)).clamp(4, 16);
         let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), ahead);
-        let (input, progress, projection, schema, sender) = (
+        let (input, progress, predicate, projection, schema, sender) = (
             self.input.clone(),
             self.progress.clone(),
+            self.predicate.clone(),
             self.projection.clone(),
             self.schema.clone(),
             stream.tx(),
@@ -158,7 +185,8 @@ impl ExecutionPlan for InputScan {
                 }
                 let columns = Columns::new(&input, file, &projection, schema.clone(), batch_rows);
                 let mut send = |batch| sender.blocking_send(Ok(batch)).is_ok();
-                file.read(&input.config, &columns, &progress, &mut send).map_err(external)?;
+                file.read(&input.config, predicate.as_deref(), &columns, &progress, &mut send)
+                    .map_err(external)?;
             }
             Ok(())
         });
@@ -195,7 +223,7 @@ mod tests {
     use datafusion::physical_plan::displayable;
 
     use super::*;
-    use crate::project::{InputConfig, OnError};
+    use crate::project::InputConfig;
 
     async fn open(name: &str, path: &str) -> Arc<Input> {
         let config = InputConfig {

@@ -1,0 +1,92 @@
+//! Values of a file that its columns' types do not hold: told, or set aside, never changed.
+
+use crate::batch_files::shop_of;
+use crate::support::visible_files;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_a_parquet_file_that_are_no_such_type_are_told_or_set_aside() {
+    // As text and numbers first, so that there is such a file.
+    let csv = "id,at,big,part\n7,2020-01-01,1,1\n12x,2020-01-02,2,2\n8,31/12/2020,3,3\n9,2020-01-03,3000000000,4\n10,2020-01-04,5,1.5\n";
+    let shop = shop_of("types = { big = \"BIGINT\", part = \"DOUBLE\" }", "a.csv", csv.as_bytes());
+    shop.run(&[]);
+    let written = visible_files(&shop.lake().root().join("shop/all_rows")).remove(0);
+    let bytes = std::fs::read(written).unwrap();
+    for (column, kind, reason) in [
+        ("id", "INT", "row 2, column id: `12x` is no INT"),
+        ("at", "DATE", "row 3, column at: `31/12/2020` is no DATE"),
+        ("big", "INT", "row 4, column big: `3000000000` is no INT"),
+        ("part", "INT", "row 5, column part: `1.5` is no INT"),
+    ] {
+        let types = format!("types = {{ {column} = \"{kind}\" }}");
+        let shop = shop_of(&types, "b.parquet", bytes.clone());
+        let (code, errors) = shop.refused(&[]);
+        assert!(code == 1 && errors.contains(reason), "{code} {errors}");
+        let shop = shop_of(&format!("{types}\non_error = \"dead_letter\""), "b.parquet", bytes.clone());
+        shop.run(&[]);
+        assert_eq!(shop.rows("SELECT count(*), count(id) FROM all_rows").await, ["4|4"], "{reason}");
+        let letters = shop.rows("SELECT count(*), min(error) FROM system.dead_letters").await;
+        assert!(letters[0].starts_with(&format!("1|column {column}: `")), "{letters:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_its_type_does_not_hold_is_a_bad_cell_in_every_format() {
+    // Text as it is, for a Parquet file of text.
+    let texts = |cell: &str| {
+        let shop = shop_of("", "a.csv", format!("id,n\n1,1\n2,{cell}\n3,\n"));
+        shop.run(&[]);
+        std::fs::read(visible_files(&shop.lake().root().join("shop/all_rows")).remove(0)).unwrap()
+    };
+    for (kind, cell, reason) in [
+        ("DECIMAL(10,2)", "1.005", "`1.005` has more decimals than DECIMAL(10,2) holds"),
+        ("DECIMAL(4,2)", "100", "`100` is too great for DECIMAL(4,2)"),
+        ("DECIMAL(4,2)", "1e2", "`1e2` is too great for DECIMAL(4,2)"),
+        ("INT", "1.5", "`1.5` is no INT"),
+        ("BIGINT", "9223372036854775808.5", "`9223372036854775808.5` is no BIGINT"),
+        ("DOUBLE", "1e400", "`1e400` is too great for DOUBLE"),
+    ] {
+        let files = [
+            ("a.csv", format!("id,n\n1,1\n2,{cell}\n3,\n").into_bytes(), "line 3"),
+            ("a.json", format!("{{\"n\":1}}\n{{\"n\":{cell}}}\n{{\"id\":3}}\n").into_bytes(), "line 2"),
+            ("a.parquet", texts(cell), "row 2"),
+        ];
+        for (name, bytes, line) in files {
+            let settings = format!("types = {{ n = \"{kind}\" }}");
+            let shop = shop_of(&settings, name, bytes.clone());
+            let (code, errors) = shop.refused(&[]);
+            assert!(code == 1 && errors.contains(&format!("{name}, {line}, column n: ")), "{code} {errors}");
+            assert!(errors.contains(reason), "{name}: {errors}");
+            let shop = shop_of(&format!("{settings}\non_error = \"dead_letter\""), name, bytes);
+            shop.run(&[]);
+            assert_eq!(shop.rows("SELECT count(*), count(n) FROM all_rows").await, ["2|1"], "{name} {kind}");
+            let letters = shop.rows("SELECT error FROM system.dead_letters").await;
+            assert_eq!(letters, [format!("column n: {reason}")], "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_are_held_exactly_are_read_however_they_are_written() {
+    let types = "types = { n = \"DECIMAL(10,2)\", d = \"DOUBLE\", t = \"TEXT\" }";
+    let csv = "n,d,t\n1.500,inf,1.50\n-.5,nan,true\n1.25e1,-inf,x\n,1e308,\n";
+    let json = "{\"n\":1.500,\"d\":\"inf\",\"t\":1.50}\n{\"n\":-0.50,\"d\":\"nan\",\"t\":true}\n\
+        {\"n\":1.25e1,\"d\":\"-inf\",\"t\":\"x\"}\n{\"d\":1e308}\n";
+    for (name, text) in [("a.csv", csv), ("a.json", json)] {
+        for policy in ["fail", "dead_letter"] {
+            let shop = shop_of(&format!("{types}\non_error = \"{policy}\""), name, text);
+            shop.run(&[]);
+            let rows = shop.rows("SELECT n, d, t FROM all_rows ORDER BY n NULLS LAST").await;
+            assert_eq!(rows, ["-0.50|NaN|true", "1.50|inf|1.50", "12.50|-inf|x", "|1e308|"], "{name}");
+        }
+    }
+    // A DECIMAL of more digits than a narrower one holds, from Parquet.
+    let shop = shop_of("types = { n = \"DECIMAL(10,4)\" }", "a.csv", "n\n1.5\n1.2345\n");
+    shop.run(&[]);
+    let bytes = std::fs::read(visible_files(&shop.lake().root().join("shop/all_rows")).remove(0)).unwrap();
+    let shop = shop_of("types = { n = \"DECIMAL(10,2)\" }", "b.parquet", bytes);
+    let (code, errors) = shop.refused(&[]);
+    assert!(
+        code == 1 && errors.contains("row 2, column n: `1.2345` has more decimals than DECIMAL(10,2)"),
+        "{errors}"
+    );
+}
