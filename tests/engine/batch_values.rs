@@ -57,8 +57,11 @@ async fn a_number_that_its_type_does_not_hold_is_a_bad_cell_in_every_format() {
             assert!(code == 1 && errors.contains(&format!("{name}, {line}, column n: ")), "{code} {errors}");
             assert!(errors.contains(reason), "{name}: {errors}");
             let shop = shop_of(&format!("{settings}\non_error = \"dead_letter\""), name, bytes);
+            // Reads no typed column: the same rows count all the same.
+            shop.write("sql/shop/counted.sql", "SELECT count(*) AS n FROM rows_in");
             shop.run(&[]);
             assert_eq!(shop.rows("SELECT count(*), count(n) FROM all_rows").await, ["2|1"], "{name} {kind}");
+            assert_eq!(shop.rows("SELECT n FROM counted").await, ["2"], "{name} {kind}");
             let letters = shop.rows("SELECT error FROM system.dead_letters").await;
             assert_eq!(letters, [format!("column n: {reason}")], "{name}");
         }

@@ -116,6 +116,23 @@ impl<'a> Columns<'a> {
         Arc::new(Schema::new(own.map(|at| self.input.schema.field(*at).clone()).collect::<Vec<_>>()))
     }
 
+    /// The same and, where bad rows are set aside, behind them the file's others that have `is_checked`, so that every table
+    /// has the same rows.
+    pub(super) fn checked_schema(&self, is_checked: impl Fn(&Field) -> bool) -> SchemaRef {
+        let own = self.own_schema();
+        if self.input.config.on_error == OnError::Fail {
+            return own;
+        }
+        let all = self.input.schema.fields().iter().take(self.input.own_columns);
+        let others = all.filter(|field| own.field_with_name(field.name()).is_err() && is_checked(field));
+        Arc::new(Schema::new(own.fields().iter().chain(others).cloned().collect::<Vec<_>>()))
+    }
+
+    /// Whether the job says the type of a column.
+    pub(super) fn is_typed(&self, field: &Field) -> bool {
+        self.input.config.types.contains_key(field.name())
+    }
+
     /// All columns of the file, typed.
     pub(super) fn file_schema(&self) -> SchemaRef {
         let field = |name: &String| {

@@ -107,7 +107,7 @@ pub(super) fn read(
     letters: Option<&mut Vec<DeadLetter>>,
     send: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<bool> {
-    let schema = columns.own_schema();
+    let schema = columns.checked_schema(|_| true);
     let mut opened = bytes::open(columns.path(), columns.encoding(), progress.bytes.clone())?;
     let mut decoder = decoder(&schema, columns.batch_rows())?;
     loop {
@@ -199,7 +199,9 @@ fn give(
         Some(numbers) => Int64Array::from(numbers.to_vec()),
         None => Int64Array::from_iter_values((from..).take(length)),
     };
-    let complete = columns.complete(batch.columns(), length, counted)?;
+    // What is only looked at comes behind, and goes no further.
+    let own = &batch.columns()[..columns.own_schema().fields().len()];
+    let complete = columns.complete(own, length, counted)?;
     *rows += length as u64;
     progress.add_rows(length as u64);
     Ok(send(complete))
@@ -213,7 +215,7 @@ fn by_line(
     mut letters: Option<&mut Vec<DeadLetter>>,
     send: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<bool> {
-    let schema = columns.own_schema();
+    let schema = columns.checked_schema(|_| true);
     let opened = bytes::open(columns.path(), columns.encoding(), Arc::default())?;
     let path = columns.path().display().to_string();
     let mut skip = *rows;

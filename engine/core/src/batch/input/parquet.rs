@@ -57,8 +57,12 @@ pub(super) fn read(
     let path = columns.path();
     let place = || path.display().to_string();
     let builder = open(path)?;
-    let own = columns.own_schema();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), columns.of_file()?);
+    let own = columns.own_schema().fields().len();
+    // What is only looked at comes behind, and goes no further.
+    let checked = columns.checked_schema(|field| columns.is_typed(field));
+    let places = (0..builder.schema().fields().len())
+        .filter(|at| checked.field_with_name(builder.schema().field(*at).name()).is_ok());
+    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
     let total = builder.metadata().file_metadata().num_rows().max(1);
     let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
     let known = Known {
@@ -79,14 +83,16 @@ pub(super) fn read(
         let batch = batch.context_with(place)?;
         let length = batch.num_rows();
         let mut good = vec![true; length];
-        let mut cells = Vec::with_capacity(own.fields().len());
-        for field in own.fields() {
+        let mut cells = Vec::with_capacity(own);
+        for field in checked.fields() {
             let column = batch
                 .column_by_name(field.name())
                 .ok_or_else(|| Error::internal(format!("no column {}", field.name())))?;
             let (cast, bad) = typed(column, field.data_type())
                 .context_with(|| format!("{}, column {}", place(), field.name()))?;
-            cells.push(cast);
+            if cells.len() < own {
+                cells.push(cast);
+            }
             for (row, unfit) in bad.into_iter().filter(|(row, _)| std::mem::replace(&mut good[*row], false)) {
                 let reason = unfit.tell(&array_value_to_string(column, row)?, field.data_type());
                 let line = chosen.row_of(seen + row) as u64;
