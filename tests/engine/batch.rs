@@ -132,6 +132,18 @@ async fn tables_are_built_in_the_order_that_their_sql_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_calendar_is_made_of_a_function_of_rows() {
+    let shop = Shop::new();
+    shop.write(
+        "sql/shop/calendar.sql",
+        "SELECT m.value AS month, count(w.item) AS items FROM generate_series(9, 11) AS m \
+         LEFT JOIN wide AS w ON extract(MONTH FROM w.ordered_at) = m.value GROUP BY m.value",
+    );
+    assert_eq!(shop.run(&["--select", "+calendar"]), ["shop.wide built", "shop.calendar built"]);
+    assert_eq!(shop.rows("SELECT * FROM shop.calendar ORDER BY 1").await, ["9|0", "10|3", "11|0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_has_not_changed_is_not_built_again() {
     let shop = Shop::new();
     shop.run(&[]);

@@ -1,14 +1,16 @@
 //! What each SELECT reads, and the order that follows from it.
 //!
 //! Names are found by DataFusion's parser, so comments, CTEs and subqueries are understood. A bare name is a table or an
-//! input of the job; `other_job.table` and `system.table` are tables of the lake as they are when the run begins.
+//! input of the job; `other_job.table` and `system.table` are tables of the lake as they are when the run begins. A
+//! function of rows, such as generate_series, is none.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use datafusion::common::TableReference;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::Statement as Sql;
+use datafusion::sql::sqlparser::ast::{Statement as Sql, TableFactor, Visit, Visitor};
 
 use crate::error::{Error, Result};
 use crate::project::{BatchJob, SqlFile, nearest};
@@ -100,6 +102,7 @@ pub fn reads(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
 fn find(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
     let statement = one_select(&file.sql)?;
     let (references, _) = resolve_table_references(&statement, true)?;
+    let functions = functions(&statement);
     let mut reads = Reads::default();
     for reference in references {
         let own = match &reference {
@@ -116,7 +119,7 @@ fn find(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
             reads.tables.insert(at);
         } else if let Some(at) = job.inputs.iter().position(|input| input.name == name) {
             reads.inputs.insert(at);
-        } else {
+        } else if !functions.contains(name) {
             let names: Vec<&str> = job.tables.iter().map(|table| table.file.name.as_str()).collect();
             let inputs = job.inputs.iter().map(|input| input.name.as_str());
             let names: Vec<&str> =
@@ -129,6 +132,27 @@ fn find(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
         }
     }
     Ok(reads)
+}
+
+/// Functions whose rows a statement reads, as if each was a table.
+fn functions(statement: &Statement) -> BTreeSet<String> {
+    struct Called(BTreeSet<String>);
+    impl Visitor for Called {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, args: Some(_), .. } = factor {
+                self.0.insert(name.to_string().to_lowercase());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut called = Called(BTreeSet::new());
+    if let Statement::Statement(statement) = statement {
+        // The visitor never breaks off.
+        let _ = statement.visit(&mut called);
+    }
+    called.0
 }
 
 /// The one SELECT of a text.
@@ -249,6 +273,14 @@ mod tests {
         assert_eq!(error.next_step(), Some("did you mean `orders`? The tables and inputs are: orders"));
         let error = Graph::new(&job(&[("a", "SELECT * FROM a")])).unwrap_err();
         assert!(error.to_string().ends_with("a reads a"), "{error}");
+    }
+
+    #[test]
+    fn a_function_of_rows_is_no_table() {
+        let sql = "SELECT m.value, count(o.x) FROM Generate_Series(1, 12) AS m LEFT JOIN orders AS o ON true GROUP BY 1";
+        let graph = Graph::new(&job(&[("a", sql)])).unwrap();
+        assert_eq!(graph.reads[0], Reads { inputs: [0].into(), ..Reads::default() });
+        assert!(Graph::new(&job(&[("a", "SELECT * FROM generate_series")])).is_err(), "without arguments");
     }
 
     #[test]
