@@ -1,27 +1,38 @@
-//! K-means, streams and cluster metrics, at 10,000 and 100,000 rows of ten columns.
+//! K-means, streams and cluster metrics, on rows of ten columns (k-means takes no categories).
 //!
-//! `cargo bench -p tidemill-ml --bench clusters`; set beside scikit-learn, River and linfa by `tests/peers/ml/clusters.py`.
+//! `cargo bench -p tidemill-ml --bench clusters`, k-means at the sizes that `cases` says; set beside scikit-learn, River
+//! and linfa by `tests/peers/ml/clusters.py`.
 
 // This is a program of measurement: what cannot be is said by a panic.
 #![allow(clippy::unwrap_used)]
 
+mod cases;
+
+use cases::{CASES, Case};
 use divan::{Bencher, black_box};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::sync::OnceLock;
 use tidemill_ml::{
     BinaryMetrics, ClusterStream, ClusterStreamParams, FeatureTable, KMeans, KMeansBackend, KMeansParams,
     OnlineKMeansParams, QuantileSketch, SilhouetteRows, StreamLearner,
 };
 
 const COLUMNS: usize = 10;
-const ROWS: [usize; 2] = [10_000, 100_000];
 
 fn main() {
-    divan::main();
+    cases::main();
+}
+
+type Rows = (FeatureTable, Vec<u32>);
+
+fn rows(case: Case) -> &'static Rows {
+    static MADE: [OnceLock<Rows>; 3] = [const { OnceLock::new() }; 3];
+    case.of(&MADE, table)
 }
 
 /// Eleven overlapping groups.
-fn table(rows: usize) -> (FeatureTable, Vec<u32>) {
+fn table(rows: usize) -> Rows {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
     let mut table = FeatureTable::new((0..COLUMNS).map(|c| format!("x{c}")).collect(), vec![]);
     for c in 0..COLUMNS {
@@ -36,24 +47,26 @@ fn params(backend: KMeansBackend) -> KMeansParams {
     KMeansParams { clusters: 11, restarts: 1, backend, ..KMeansParams::default() }
 }
 
-#[divan::bench(args = ROWS, sample_count = 10)]
-fn kmeans(bencher: Bencher<'_, '_>, rows: usize) {
-    let (table, rows) = table(rows);
-    bencher.bench(|| KMeans::fit(&params(KMeansBackend::Tidemill), &table, &rows, 1, None).unwrap());
-}
-
-#[divan::bench(args = ROWS, sample_count = 5)]
-fn kmeans_linfa(bencher: Bencher<'_, '_>, rows: usize) {
-    let (table, rows) = table(rows);
-    bencher.bench(|| KMeans::fit(&params(KMeansBackend::Linfa), &table, &rows, 1, None).unwrap());
-}
-
-#[divan::bench(args = ROWS, sample_count = 10)]
-fn kmeans_refit(bencher: Bencher<'_, '_>, rows: usize) {
-    let (table, rows) = table(rows);
+#[divan::bench(args = CASES, sample_count = 10)]
+fn kmeans(bencher: Bencher<'_, '_>, case: Case) {
+    let ((table, rows), pool) = (rows(case), case.pool());
     let params = params(KMeansBackend::Tidemill);
-    let before = KMeans::fit(&params, &table, &rows[..rows.len() * 100 / 101], 1, None).unwrap();
-    bencher.bench(|| KMeans::fit(&params, &table, &rows, 1, Some(&before)).unwrap());
+    bencher.bench(|| pool.install(|| KMeans::fit(&params, table, rows, 1, None).unwrap()));
+}
+
+#[divan::bench(args = CASES, sample_count = 5)]
+fn kmeans_linfa(bencher: Bencher<'_, '_>, case: Case) {
+    let ((table, rows), pool) = (rows(case), case.pool());
+    let params = params(KMeansBackend::Linfa);
+    bencher.bench(|| pool.install(|| KMeans::fit(&params, table, rows, 1, None).unwrap()));
+}
+
+#[divan::bench(args = CASES, sample_count = 10)]
+fn kmeans_refit(bencher: Bencher<'_, '_>, case: Case) {
+    let ((table, rows), pool) = (rows(case), case.pool());
+    let params = params(KMeansBackend::Tidemill);
+    let before = KMeans::fit(&params, table, &rows[..rows.len() * 100 / 101], 1, None).unwrap();
+    bencher.bench(|| pool.install(|| KMeans::fit(&params, table, rows, 1, Some(&before)).unwrap()));
 }
 
 fn stream(bencher: Bencher<'_, '_>, learner: StreamLearner) {

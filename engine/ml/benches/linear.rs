@@ -1,28 +1,38 @@
-//! Linear models at 10,000 and 100,000 rows of ten numbers and four categories: cold fits, refits, scores, preprocessing.
+//! Linear models on rows of ten numbers and four categories: cold fits, refits, scores, preprocessing.
 //!
-//! `cargo bench -p tidemill-ml --bench linear`; set beside scikit-learn and linfa by `tests/peers/ml/linear.py`.
+//! `cargo bench -p tidemill-ml --bench linear`, at the sizes that `cases` says; set beside scikit-learn and linfa by
+//! `tests/peers/ml/linear.py`.
 
 // This is a program of measurement: what cannot be is said by a panic.
 #![allow(clippy::unwrap_used)]
 
+mod cases;
+
+use cases::{CASES, Case};
 use divan::{Bencher, black_box};
 use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::sync::OnceLock;
 use tidemill_ml::preprocess::{Pca, PcaParams, StandardScaler, StandardScalerParams};
 use tidemill_ml::{
     Algorithm, Classifier, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
     SgdClassifierParams,
 };
 
-const ROWS: [usize; 2] = [10_000, 100_000];
-
 fn main() {
-    divan::main();
+    cases::main();
+}
+
+type Rows = (FeatureTable, Vec<bool>, Vec<u32>);
+
+fn rows(case: Case) -> &'static Rows {
+    static MADE: [OnceLock<Rows>; 3] = [const { OnceLock::new() }; 3];
+    case.of(&MADE, table)
 }
 
 /// Numbers, of which one is missing at times, and categories of 12 to 20,000 names.
-fn table(rows: usize) -> (FeatureTable, Vec<bool>, Vec<u32>) {
+fn table(rows: usize) -> Rows {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
     let names = |prefix: &str, count: usize| (0..count).map(|c| format!("{prefix}{c}")).collect();
     let mut table = FeatureTable::new(names("x", 10), names("c", 4));
@@ -43,68 +53,78 @@ fn table(rows: usize) -> (FeatureTable, Vec<bool>, Vec<u32>) {
     (table, labels, (0..rows as u32).collect())
 }
 
-fn cold(bencher: Bencher<'_, '_>, algorithm: &Algorithm, rows: usize) {
-    let (table, labels, all) = table(rows);
-    bencher.bench(|| Classifier::fit(algorithm, black_box(&table), &labels, &all, 42, None).unwrap());
+fn cold(bencher: Bencher<'_, '_>, algorithm: &Algorithm, case: Case) {
+    let ((table, labels, all), pool) = (rows(case), case.pool());
+    bencher.bench(|| {
+        pool.install(|| Classifier::fit(algorithm, black_box(table), labels, all, 42, None).unwrap())
+    });
 }
 
-#[divan::bench(args = ROWS)]
-fn logistic(bencher: Bencher<'_, '_>, rows: usize) {
-    cold(bencher, &Algorithm::LogisticRegression(LogisticRegressionParams::default()), rows);
+#[divan::bench(args = CASES)]
+fn logistic(bencher: Bencher<'_, '_>, case: Case) {
+    cold(bencher, &Algorithm::LogisticRegression(LogisticRegressionParams::default()), case);
 }
 
-#[divan::bench(args = ROWS)]
-fn logistic_linfa(bencher: Bencher<'_, '_>, rows: usize) {
+#[divan::bench(args = CASES)]
+fn logistic_linfa(bencher: Bencher<'_, '_>, case: Case) {
     let params = LogisticRegressionParams { backend: LogisticBackend::Linfa, ..Default::default() };
-    cold(bencher, &Algorithm::LogisticRegression(params), rows);
+    cold(bencher, &Algorithm::LogisticRegression(params), case);
 }
 
-#[divan::bench(args = ROWS)]
-fn logistic_one_hot(bencher: Bencher<'_, '_>, rows: usize) {
+#[divan::bench(args = CASES)]
+fn logistic_one_hot(bencher: Bencher<'_, '_>, case: Case) {
     let params = LogisticRegressionParams { categories: LinearCategories::OneHot, ..Default::default() };
-    cold(bencher, &Algorithm::LogisticRegression(params), rows);
+    cold(bencher, &Algorithm::LogisticRegression(params), case);
 }
 
 /// After 1 % more rows.
-#[divan::bench(args = ROWS)]
-fn logistic_refit(bencher: Bencher<'_, '_>, rows: usize) {
-    let (table, labels, all) = table(rows);
+#[divan::bench(args = CASES)]
+fn logistic_refit(bencher: Bencher<'_, '_>, case: Case) {
+    let ((table, labels, all), pool) = (rows(case), case.pool());
     let algorithm = Algorithm::LogisticRegression(LogisticRegressionParams::default());
-    let before = Classifier::fit(&algorithm, &table, &labels, &all[..rows - rows / 101], 42, None).unwrap();
-    bencher
-        .bench(|| Classifier::fit(&algorithm, black_box(&table), &labels, &all, 42, Some(&before)).unwrap());
+    let first = &all[..all.len() - all.len() / 101];
+    let before = Classifier::fit(&algorithm, table, labels, first, 42, None).unwrap();
+    bencher.bench(|| {
+        pool.install(|| {
+            Classifier::fit(&algorithm, black_box(table), labels, all, 42, Some(&before)).unwrap()
+        })
+    });
 }
 
-#[divan::bench(args = ROWS)]
-fn logistic_scores(bencher: Bencher<'_, '_>, rows: usize) {
-    let (table, labels, all) = table(rows);
+#[divan::bench(args = CASES)]
+fn logistic_scores(bencher: Bencher<'_, '_>, case: Case) {
+    let ((table, labels, all), pool) = (rows(case), case.pool());
     let algorithm = Algorithm::LogisticRegression(LogisticRegressionParams::default());
-    let model = Classifier::fit(&algorithm, &table, &labels, &all, 42, None).unwrap();
-    bencher.bench(|| model.predict_proba(black_box(&table), &all).unwrap());
+    let model = Classifier::fit(&algorithm, table, labels, all, 42, None).unwrap();
+    bencher.bench(|| pool.install(|| model.predict_proba(black_box(table), all).unwrap()));
 }
 
 /// One pass, as new rows.
-#[divan::bench(args = ROWS)]
-fn sgd_partial_fit(bencher: Bencher<'_, '_>, rows: usize) {
-    let (table, labels, all) = table(rows);
+#[divan::bench(args = CASES)]
+fn sgd_partial_fit(bencher: Bencher<'_, '_>, case: Case) {
+    let ((table, labels, all), pool) = (rows(case), case.pool());
     let algorithm = Algorithm::SgdClassifier(SgdClassifierParams::default());
-    let model = Classifier::fit(&algorithm, &table, &labels, &all, 42, None).unwrap();
-    bencher.bench(|| model.partial_fit(black_box(&table), &labels, &all, 42).unwrap());
+    let model = Classifier::fit(&algorithm, table, labels, all, 42, None).unwrap();
+    bencher.bench(|| pool.install(|| model.partial_fit(black_box(table), labels, all, 42).unwrap()));
 }
 
-fn matrix(rows: usize) -> Array2<f64> {
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
-    Array2::from_shape_fn((rows, 14), |_| random.gen_range(-1.0..1.0))
+fn matrix(case: Case) -> &'static Array2<f64> {
+    static MADE: [OnceLock<Array2<f64>>; 3] = [const { OnceLock::new() }; 3];
+    case.of(&MADE, |rows| {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
+        Array2::from_shape_fn((rows, 14), |_| random.gen_range(-1.0..1.0))
+    })
 }
 
-#[divan::bench(args = ROWS)]
-fn standard_scaler(bencher: Bencher<'_, '_>, rows: usize) {
-    let x = matrix(rows);
-    bencher.bench(|| StandardScaler::fit(StandardScalerParams::default(), black_box(x.view())).unwrap());
+#[divan::bench(args = CASES)]
+fn standard_scaler(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    let params = StandardScalerParams::default();
+    bencher.bench(|| pool.install(|| StandardScaler::fit(params, black_box(x.view())).unwrap()));
 }
 
-#[divan::bench(args = ROWS)]
-fn pca(bencher: Bencher<'_, '_>, rows: usize) {
-    let x = matrix(rows);
-    bencher.bench(|| Pca::fit(PcaParams::default(), black_box(x.view())).unwrap());
+#[divan::bench(args = CASES)]
+fn pca(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    bencher.bench(|| pool.install(|| Pca::fit(PcaParams::default(), black_box(x.view())).unwrap()));
 }

@@ -1,23 +1,36 @@
-//! Fits and scores of the trees on generated rows: `cargo bench -p tidemill-ml --bench trees`.
+//! Fits and scores of the trees on generated rows of fourteen features, four of them categories, at the sizes that `cases`
+//! says: `cargo bench -p tidemill-ml --bench trees`.
 //!
 //! For numbers beside scikit-learn's and LightGBM's on the same rows, see `tests/peers/ml/trees.py`.
 
+// This is a program of measurement: what cannot be is said by a panic.
+#![allow(clippy::unwrap_used)]
+
+mod cases;
+
+use cases::{CASES, Case};
 use divan::{Bencher, black_box};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::sync::OnceLock;
 use tidemill_ml::{
     Algorithm, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
     RandomForestParams, TrainingRows,
 };
 
-const ROWS: [usize; 2] = [10_000, 100_000];
-
 fn main() {
-    divan::main();
+    cases::main();
+}
+
+type Rows = (FeatureTable, Vec<bool>, Vec<u32>);
+
+fn rows(case: Case) -> &'static Rows {
+    static MADE: [OnceLock<Rows>; 3] = [const { OnceLock::new() }; 3];
+    case.of(&MADE, make)
 }
 
 /// Ten numbers and four categories, of 12, 60, 400 and 20,000; a label of two of each.
-fn rows(count: usize) -> (FeatureTable, Vec<bool>, Vec<u32>) {
+fn make(count: usize) -> Rows {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
     let names = |prefix: &str, count: usize| (0..count).map(|i| format!("{prefix}{i}")).collect();
     let mut table = FeatureTable::new(names("x", 10), names("c", 4));
@@ -36,7 +49,7 @@ fn rows(count: usize) -> (FeatureTable, Vec<bool>, Vec<u32>) {
         let text: Vec<String> = (0..kinds).map(|kind| kind.to_string()).collect();
         table.push_category(column, codes.iter().map(|&code| Some(text[code as usize].as_str())));
     }
-    assert!(table.finish_append().is_ok(), "columns of one length");
+    table.finish_append().unwrap();
     let labels = score.iter().map(|score| random.gen_bool(1.0 / (1.0 + f64::exp(-score)))).collect();
     (table, labels, (0..count as u32).collect())
 }
@@ -45,41 +58,46 @@ fn forest() -> Algorithm {
     Algorithm::RandomForest(RandomForestParams::default())
 }
 
-fn fit(bencher: Bencher<'_, '_>, algorithm: &Algorithm, count: usize) {
-    let (table, labels, rows) = rows(count);
-    bencher.bench(|| Classifier::fit(algorithm, &table, &labels, &rows, 1, None).is_ok());
+fn fit(bencher: Bencher<'_, '_>, algorithm: &Algorithm, case: Case) {
+    let ((table, labels, rows), pool) = (rows(case), case.pool());
+    bencher.bench(|| pool.install(|| Classifier::fit(algorithm, table, labels, rows, 1, None).unwrap()));
 }
 
-#[divan::bench(args = ROWS, sample_count = 10)]
-fn forest_20x5(bencher: Bencher<'_, '_>, count: usize) {
-    fit(bencher, &forest(), count);
+#[divan::bench(args = CASES, sample_count = 10)]
+fn forest_20x5(bencher: Bencher<'_, '_>, case: Case) {
+    fit(bencher, &forest(), case);
 }
 
-#[divan::bench(args = ROWS, sample_count = 10)]
-fn tree_10(bencher: Bencher<'_, '_>, count: usize) {
+#[divan::bench(args = CASES, sample_count = 10)]
+fn forest_100x10(bencher: Bencher<'_, '_>, case: Case) {
+    let params = RandomForestParams { trees: 100, max_depth: 10, ..RandomForestParams::default() };
+    fit(bencher, &Algorithm::RandomForest(params), case);
+}
+
+#[divan::bench(args = CASES, sample_count = 10)]
+fn tree_10(bencher: Bencher<'_, '_>, case: Case) {
     let params = DecisionTreeParams { max_depth: 10, ..DecisionTreeParams::default() };
-    fit(bencher, &Algorithm::DecisionTree(params), count);
+    fit(bencher, &Algorithm::DecisionTree(params), case);
 }
 
-#[divan::bench(args = ROWS, sample_count = 5)]
-fn boost_100x31(bencher: Bencher<'_, '_>, count: usize) {
-    fit(bencher, &Algorithm::GradientBoosting(GradientBoostingParams::default()), count);
+#[divan::bench(args = CASES, sample_count = 5)]
+fn boost_100x31(bencher: Bencher<'_, '_>, case: Case) {
+    fit(bencher, &Algorithm::GradientBoosting(GradientBoostingParams::default()), case);
 }
 
 /// The forest's fit with bins that were kept.
-#[divan::bench(args = ROWS, sample_count = 10)]
-fn forest_20x5_kept_bins(bencher: Bencher<'_, '_>, count: usize) {
-    let (table, labels, rows) = rows(count);
+#[divan::bench(args = CASES, sample_count = 10)]
+fn forest_20x5_kept_bins(bencher: Bencher<'_, '_>, case: Case) {
+    let ((table, labels, rows), pool) = (rows(case), case.pool());
     let mut kept = KeptBins::new();
-    assert!(kept.extend(&table, &rows).is_ok(), "rows of the table");
-    let training = TrainingRows { bins: Some(&kept), ..TrainingRows::new(&table, &labels, &rows) };
-    bencher.bench(|| Classifier::fit_rows(&forest(), &training, 1, None).is_ok());
+    kept.extend(table, rows).unwrap();
+    let training = TrainingRows { bins: Some(&kept), ..TrainingRows::new(table, labels, rows) };
+    bencher.bench(|| pool.install(|| Classifier::fit_rows(&forest(), &training, 1, None).unwrap()));
 }
 
-#[divan::bench(args = ROWS, sample_count = 10)]
-fn predict_20x5(bencher: Bencher<'_, '_>, count: usize) {
-    let (table, labels, rows) = rows(count);
-    if let Ok(model) = Classifier::fit(&forest(), &table, &labels, &rows, 1, None) {
-        bencher.bench(|| black_box(model.predict_proba(&table, &rows)).is_ok());
-    }
+#[divan::bench(args = CASES, sample_count = 10)]
+fn predict_20x5(bencher: Bencher<'_, '_>, case: Case) {
+    let ((table, labels, rows), pool) = (rows(case), case.pool());
+    let model = Classifier::fit(&forest(), table, labels, rows, 1, None).unwrap();
+    bencher.bench(|| pool.install(|| black_box(model.predict_proba(table, rows)).unwrap()));
 }
