@@ -106,7 +106,8 @@ impl Classifier {
     ///
     /// [`Error::NoFeatures`], [`Error::NoRows`], [`Error::TooFewRows`] (one row) and [`Error::OneClass`] where there is
     /// nothing to learn; [`Error::BadParameter`], [`Error::LengthMismatch`], [`Error::RowOutOfRange`] and
-    /// [`Error::RowsNotAscending`] for arguments that do not fit; [`Error::Solver`] if no finite model was found.
+    /// [`Error::RowsNotAscending`] for arguments that do not fit; [`Error::Solver`] if no finite model was found, which may
+    /// be with `backend = "linfa"`, with an `sgd_classifier` whose steps are too long, and with an `alpha` beyond 1e100.
     pub fn fit(
         algorithm: &Algorithm,
         table: &FeatureTable,
@@ -119,7 +120,7 @@ impl Classifier {
     }
 
     /// Fits on rows that may weigh differently; the rest as for [`fit`](Classifier::fit). Weights that are all the same
-    /// change nothing.
+    /// change nothing, and rows of weight 0 are not there: the errors are those of the other rows.
     ///
     /// # Errors
     ///
@@ -251,8 +252,9 @@ impl Classifier {
         Ok(Classifier { training_rows: self.training_rows + rows.len() as u64, model, ..self.clone() })
     }
 
-    /// The probability of the label for each of these rows, in their order; any order, repeats allowed. Categories not
-    /// seen in training and missing values score.
+    /// The probability of the label for each of these rows, in their order; any order, repeats allowed, none for none.
+    /// Categories not seen in training, missing values and values far from all that were learned from score: within 0 to 1
+    /// whatever they are.
     ///
     /// # Errors
     ///

@@ -106,11 +106,11 @@ impl KMeans {
     }
 
     /// K-means for each number of clusters in a range, and its elbow; [`KMeansParams::clusters`] is not looked at. Numbers
-    /// above the rows without a missing value are left out.
+    /// above the rows without a missing value are left out, and a range without a number has no points.
     ///
     /// # Errors
     ///
-    /// As [`fit`](KMeans::fit); [`Error::TooFewForClusters`] if not even the least number can be had.
+    /// As [`fit`](KMeans::fit), [`Error::BadParameter`] also for a number beyond 1 to 10,000; [`Error::TooFewForClusters`] if not even the least number can be had.
     pub fn sweep(
         params: &KMeansParams,
         table: &FeatureTable,

@@ -4,7 +4,7 @@
 //! q = (p + m·prior) / (n + m) (Micci-Barreca 2001), where `prior` is the share of positives of all training rows. A row
 //! that the model learns from is encoded by the rows of the other folds only: its own label, seen through its category,
 //! would make rare categories look certain. What is scored later is encoded by all training rows. An unseen category has
-//! the prior; missing values are one more category.
+//! the prior; missing values are one more category. A category that every row has is encoded as the prior, too.
 //!
 //! What is kept are the counts themselves: rows that come later are added to them, and the encoding is then, to the
 //! byte, that of all rows at once.

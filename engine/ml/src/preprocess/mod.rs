@@ -10,8 +10,10 @@
 //!
 //! - NaN is a missing value, and so is an infinity: it is left out of what is learned, and comes out as NaN, but for the
 //!   imputer, which puts a value there, and PCA, which refuses it.
-//! - No rows are an error of `fit` and `partial_fit`; `transform` gives no rows for none. Another number of columns than
-//!   the fit's is an error.
+//! - No rows are an error of `fit` and `partial_fit`; `transform` gives no rows for none. One row is enough, but for PCA,
+//!   which wants two. Another number of columns than the fit's is an error.
+//! - A result past the ends of f64 is held at them. Sums past them are an error that names the column
+//!   ([`Error::Overflow`]): of the standard scaler and of PCA, which square values.
 //! - `partial_fit` adds rows to what is known, with the result of all rows at once, to rounding; but for medians and
 //!   quartiles, which are then known to a stated error.
 //! - Sums are made in the order of the rows: the same bytes for any number of threads.

@@ -67,7 +67,8 @@ impl TargetEncoder {
     }
 
     /// Learns from values, and encodes each of them by the rows of the other folds only: what a model trains on must not
-    /// have seen its own label. The fold of a row is a hash of its position and `seed`. Shape: as `values`.
+    /// have seen its own label. The fold of a row is a hash of its position and `seed`. Where the other folds have no rows,
+    /// the share is 0.5. Shape: as `values`.
     ///
     /// # Errors
     ///

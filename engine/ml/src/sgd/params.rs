@@ -31,7 +31,8 @@ pub struct SgdClassifierParams {
     /// Whether the rows of a pass come in a random order, from the seed, or as they are.
     pub shuffle: bool,
     /// Whether numbers become standard scores by the mean and deviation of all rows so far, with missing values at the
-    /// mean; else they are taken as they are, with missing values at 0.
+    /// mean; else they are taken as they are, with missing values at 0. Either way a column with values beyond about 1e150,
+    /// whose sum of squares is not finite, has no say.
     pub standardise: bool,
     /// Categories share 2^hash_bits weights, 1 to 24.
     pub hash_bits: u32,

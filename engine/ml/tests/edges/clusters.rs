@@ -128,6 +128,21 @@ fn groups_at_the_ends_of_f64_are_found() {
 }
 
 #[test]
+fn a_spread_is_one_while_its_inverse_is_a_number() {
+    for (place, found) in [(1e-300, true), (5e-324, false)] {
+        let t = numeric_table(&[(0..60).map(|i| if i % 3 == 0 { place } else { 0.0 }).collect()]);
+        for backend in BACKENDS {
+            let model = KMeans::fit(&params(2, backend), &t, &all(&t), 1, None).unwrap();
+            assert_eq!(model.sizes().contains(&20), found, "{backend:?}: {place} {:?}", model.sizes());
+        }
+        for mut stream in streams(2, 1) {
+            stream.partial_fit(&t, &all(&t), 0).unwrap();
+            assert!(stream.centres().iter().all(|centre| centre[0].is_finite()), "{place}: {stream:?}");
+        }
+    }
+}
+
+#[test]
 fn the_ends_of_a_sweep_and_of_the_rows_drawn() {
     let t = numeric_table(&[(0..40).map(|i| f64::from(i % 4) * 30.0 + f64::from(i % 3)).collect()]);
     let sweep =
