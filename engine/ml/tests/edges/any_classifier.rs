@@ -4,8 +4,8 @@ use crate::data::{Case, all, case, cases, on_threads};
 use proptest::prelude::*;
 use tidemill_ml::{
     Algorithm, BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, Error,
-    GradientBoostingParams, LearningRate, LinearCategories, LogisticBackend, LogisticRegressionParams,
-    RandomForestParams, SgdClassifierParams, SgdPenalty, TrainingRows,
+    GradientBoostingParams, KeptBins, KeptCounts, LearningRate, LinearCategories, LogisticBackend,
+    LogisticRegressionParams, RandomForestParams, SgdClassifierParams, SgdPenalty, TrainingRows,
 };
 
 /// The error that the rows call for, whatever the algorithm.
@@ -83,6 +83,18 @@ fn check(algorithm: &Algorithm, case: &Case, seed: u64, may_fail: bool) -> Resul
     prop_assert_eq!(&Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), &model);
     let again = Classifier::fit_rows(algorithm, &training, seed, None).unwrap();
     prop_assert!(again.to_bytes().unwrap() == model.to_bytes().unwrap(), "again: {:?}", algorithm);
+
+    // Bins and counts that were kept change nothing but the time.
+    let mut bins = KeptBins::new();
+    bins.extend(&table, &rows).unwrap();
+    let with_bins = TrainingRows { bins: Some(&bins), ..training };
+    let mut counts = KeptCounts::default();
+    for _ in 0..2 {
+        let kept = Classifier::refit(algorithm, &with_bins, seed, None, &mut counts).unwrap();
+        prop_assert!(kept.to_bytes().unwrap() == model.to_bytes().unwrap(), "kept: {:?}", algorithm);
+    }
+    let kept = model.predict_proba_kept(&table, &all(&table), &bins).unwrap();
+    prop_assert_eq!(&kept[..], &found[..table.rows()]);
 
     if let Some(coefficients) = model.coefficients() {
         let weights = coefficients.columns.iter().flat_map(|column| [column.weight, column.standardised]);
