@@ -6,6 +6,7 @@ use crate::data::{Case, all, cases, classifiers, numeric_table};
 use ndarray::Array2;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use std::sync::OnceLock;
 use tidemill_ml::preprocess::{
     ImputeStrategy, Imputer, ImputerParams, IqrOutliers, MinMaxScaler, Normalizer, OneHotEncoder, Pca,
     Preprocessor, StandardScaler, StringIndexer, TargetEncoder,
@@ -256,20 +257,23 @@ proptest! {
 
     #[test]
     fn of_classifiers(damages in damages(), which in any::<Index>()) {
-        let files = files_of_classifiers();
+        static FILES: OnceLock<Vec<(Algorithm, Vec<u8>)>> = OnceLock::new();
+        let files = FILES.get_or_init(files_of_classifiers);
         let (algorithm, bytes) = &files[which.index(files.len())];
         holds_of_classifier(algorithm, &damaged(bytes, &damages))?;
     }
 
     #[test]
     fn of_clusters(damages in damages(), which in any::<Index>()) {
-        let files = files_of_clusters();
+        static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+        let files = FILES.get_or_init(files_of_clusters);
         holds_of_clusters(&damaged(&files[which.index(files.len())], &damages))?;
     }
 
     #[test]
     fn of_preprocessing(damages in damages(), which in any::<Index>()) {
-        let files = files_of_preprocessing();
+        static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+        let files = FILES.get_or_init(files_of_preprocessing);
         holds_of_preprocessing(&damaged(&files[which.index(files.len())], &damages))?;
     }
 }
