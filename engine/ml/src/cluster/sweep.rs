@@ -41,10 +41,17 @@ pub(super) fn sweep(
     silhouette: SilhouetteRows,
     seed: u64,
 ) -> Result<ClusterSweep, Error> {
+    let most = u32::try_from(points.rows()).unwrap_or(u32::MAX).min(*clusters.end());
+    let clusters = *clusters.start()..=most;
+    if !clusters.is_empty() {
+        // Before the first fit, not after all that can be had.
+        for clusters in [*clusters.start(), most] {
+            KMeansParams { clusters, ..params.clone() }.validate()?;
+        }
+    }
     let mut found = Vec::new();
-    for clusters in clusters.take_while(|&clusters| clusters as usize <= points.rows()) {
+    for clusters in clusters {
         let params = KMeansParams { clusters, ..params.clone() };
-        params.validate()?;
         let centres = kmeans::solve(&params, points, None, derive(seed, u64::from(clusters)), None)?;
         let labels = nearest::assign(points, &centres).0;
         // The same rows are drawn for every number of clusters.

@@ -79,7 +79,7 @@ impl LogisticModel {
         let start = warm_start.and_then(|model| model.weights_for(&encoders));
         let weights = match params.backend {
             LogisticBackend::Linfa => linfa::minimise(params, &design, start)?,
-            LogisticBackend::Engine => {
+            LogisticBackend::Tidemill => {
                 let problem = problem(params, design);
                 let minimise =
                     match encoders.columns() == encoders.dense() && encoders.dense() <= NEWTON_COLUMNS {

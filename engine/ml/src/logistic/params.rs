@@ -44,9 +44,10 @@ pub enum LinearCategories {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum LogisticBackend {
-    /// The engine's own: Newton steps for up to 64 dense columns, else L-BFGS (OWL-QN where there is an L1 penalty).
+    /// Our own: Newton steps for up to 64 dense columns, else L-BFGS (OWL-QN where there is an L1 penalty).
     #[default]
-    Engine,
+    #[serde(alias = "engine")]
+    Tidemill,
     /// linfa-logistic: L-BFGS on a matrix of all rows; L2 penalty on standardised, target-encoded columns only.
     Linfa,
 }
@@ -61,7 +62,7 @@ impl Default for LogisticRegressionParams {
             standardise: true,
             categories: LinearCategories::Target,
             max_categories: 1_000,
-            backend: LogisticBackend::Engine,
+            backend: LogisticBackend::Tidemill,
         }
     }
 }
@@ -90,7 +91,7 @@ impl LogisticRegressionParams {
             return bad("max_categories", self.max_categories.to_string(), "from 1 to 1000000");
         }
         if self.backend == LogisticBackend::Linfa {
-            let unlike = "linfa takes an L2 penalty on standardised, target-encoded columns only; use backend = \"engine\"";
+            let unlike = "linfa takes an L2 penalty on standardised, target-encoded columns only; use backend = \"tidemill\"";
             if self.l1_ratio > 0.0 {
                 return bad("l1_ratio", self.l1_ratio.to_string(), unlike);
             }
