@@ -93,3 +93,46 @@ async fn numbers_that_are_held_exactly_are_read_however_they_are_written() {
         "{errors}"
     );
 }
+
+/// The one Parquet file of a table that a SELECT of these rows makes.
+fn parquet_of(csv: &str, types: &str) -> Vec<u8> {
+    let shop = shop_of(types, "a.csv", csv.as_bytes());
+    shop.run(&[]);
+    std::fs::read(visible_files(&shop.lake().root().join("shop/all_rows")).remove(0)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_whose_types_differ_give_every_table_the_same_rows() {
+    let settings = "on_error = \"dead_letter\"";
+    let shop = shop_of(settings, "in/1.parquet", parquet_of("v,w\n1,a\n2,b\n", "types = { v = \"BIGINT\" }"));
+    shop.write("in/2.parquet", parquet_of("v,w\n3,c\nx,d\n", ""));
+    shop.edit("jobs/shop.toml", "/in/1.parquet", "/in/*.parquet");
+    shop.write("sql/shop/others.sql", "SELECT w FROM rows_in");
+    shop.run(&[]);
+    assert_eq!(shop.rows("SELECT v, w FROM all_rows ORDER BY w").await, ["1|a", "2|b", "3|c"]);
+    assert_eq!(shop.rows("SELECT w FROM others ORDER BY w").await, ["a", "b", "c"]);
+    assert_eq!(shop.rows("SELECT error FROM system.dead_letters").await, ["column v: `x` is no BIGINT"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_where_takes_its_rows_whatever_the_statistics_of_a_file_say() {
+    // A row number that is called as a column which only the second file has.
+    let shop = shop_of("row_number = \"nr\"", "in/1.parquet", parquet_of("v\na\nb\n", ""));
+    let second = parquet_of("v,nr\nc,100\nd,101\n", "types = { nr = \"BIGINT\" }");
+    shop.write("in/2.parquet", second);
+    shop.edit("jobs/shop.toml", "/in/1.parquet", "/in/*.parquet");
+    shop.write("sql/shop/all_rows.sql", "SELECT v FROM rows_in WHERE nr = 2");
+    shop.run(&[]);
+    assert_eq!(shop.rows("SELECT v FROM all_rows ORDER BY v").await, ["b", "d"]);
+    // A time of day: 10:00 and 9:00 are the least and the greatest of two days.
+    let times = parquet_of(
+        "at\n2020-01-01 10:00:00\n2020-01-01 20:00:00\n2020-01-02 09:00:00\n",
+        "types = { at = \"TIMESTAMP\" }",
+    );
+    let shop = shop_of("", "b.parquet", times);
+    shop.write("sql/shop/all_rows.sql", "SELECT at FROM rows_in WHERE CAST(at AS TIME) > '18:00:00'");
+    shop.write("sql/shop/every.sql", "SELECT at FROM rows_in");
+    shop.run(&[]);
+    assert_eq!(shop.rows("SELECT at FROM all_rows").await, ["2020-01-01T20:00:00"]);
+    assert_eq!(shop.rows("SELECT count(*) FROM every WHERE at::TIME > '18:00:00'").await, ["1"], "of a lake");
+}

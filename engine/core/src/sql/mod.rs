@@ -8,6 +8,7 @@ mod catalog;
 mod derived;
 mod describe;
 pub mod functions;
+mod unordered_casts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemS
 pub use derived::{StateView, state};
 pub use describe::describe;
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
+use unordered_casts::HideUnorderedCasts;
 
 /// A driver renames a batch's file once; a statement that met such a moment is run again.
 const ATTEMPTS: usize = 5;
@@ -53,7 +55,7 @@ fn session(scope: &Scope) -> Result<SessionContext> {
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = SessionContext::new_with_config(config);
-    functions::register(&context);
+    prepare(&context);
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), schema_name.clone());
@@ -63,6 +65,12 @@ fn session(scope: &Scope) -> Result<SessionContext> {
     catalog.register_schema("public", Arc::new(BareNames::new(scope.clone())))?;
     context.register_catalog("tidemill", Arc::new(catalog));
     Ok(context)
+}
+
+/// What every session knows and does.
+fn prepare(context: &SessionContext) {
+    functions::register(context);
+    context.add_optimizer_rule(Arc::new(HideUnorderedCasts::new()));
 }
 
 /// A session for the SELECTs of a batch job: its own tables and inputs by their bare names and as `schema_name.table`,
@@ -82,7 +90,7 @@ pub(crate) fn job_session(
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = SessionContext::new_with_config_rt(config, runtime);
-    functions::register(&context);
+    prepare(&context);
     let catalog = MemoryCatalogProvider::new();
     for other in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), other.clone());

@@ -66,9 +66,9 @@ impl<'a> Columns<'a> {
         &self.file.path
     }
 
-    /// All columns of the input, as SQL sees them.
-    pub(super) fn table_schema(&self) -> &SchemaRef {
-        &self.input.schema
+    /// All columns of the input, as SQL sees them, and how many of them, the first, are those of its files.
+    pub(super) fn table_schema(&self) -> (&SchemaRef, usize) {
+        (&self.input.schema, self.input.own_columns)
     }
 
     /// `(column, value)` of the file's folders.
@@ -126,11 +126,6 @@ impl<'a> Columns<'a> {
         let all = self.input.schema.fields().iter().take(self.input.own_columns);
         let others = all.filter(|field| own.field_with_name(field.name()).is_err() && is_checked(field));
         Arc::new(Schema::new(own.fields().iter().chain(others).cloned().collect::<Vec<_>>()))
-    }
-
-    /// Whether the job says the type of a column.
-    pub(super) fn is_typed(&self, field: &Field) -> bool {
-        self.input.config.types.contains_key(field.name())
     }
 
     /// All columns of the file, typed.

@@ -58,8 +58,12 @@ pub(super) fn read(
     let place = || path.display().to_string();
     let builder = open(path)?;
     let own = columns.own_schema().fields().len();
-    // What is only looked at comes behind, and goes no further.
-    let checked = columns.checked_schema(|field| columns.is_typed(field));
+    // What is only looked at comes behind, and goes no further: what the job, or the first file, gives another type.
+    let given = builder.schema().clone();
+    let is_other = |field: &Field| {
+        given.field_with_name(field.name()).is_ok_and(|given| given.data_type() != field.data_type())
+    };
+    let checked = columns.checked_schema(is_other);
     let places = (0..builder.schema().fields().len())
         .filter(|at| checked.field_with_name(builder.schema().field(*at).name()).is_ok());
     let mask = ProjectionMask::roots(builder.parquet_schema(), places);
@@ -73,7 +77,11 @@ pub(super) fn read(
     };
     let chosen = Chosen::of(&known, predicate);
     *skipped = chosen.skipped;
-    progress.bytes.fetch_add(bytes * chosen.skipped / total.unsigned_abs(), Ordering::Relaxed);
+    let bytes_of = |rows: u64| {
+        let share = u128::from(bytes) * u128::from(rows) / u128::from(total.unsigned_abs());
+        u64::try_from(share).unwrap_or(bytes)
+    };
+    progress.bytes.fetch_add(bytes_of(chosen.skipped), Ordering::Relaxed);
     let builder = builder.with_row_groups(chosen.groups.clone());
     let builder = builder.with_projection(mask).with_batch_size(columns.batch_rows());
     let reader = builder.build().context_with(place)?;
@@ -107,7 +115,7 @@ pub(super) fn read(
             }
         }
         seen += length;
-        progress.bytes.fetch_add(bytes * length as u64 / total.unsigned_abs(), Ordering::Relaxed);
+        progress.bytes.fetch_add(bytes_of(length as u64), Ordering::Relaxed);
         let numbers = |row: usize| i64::try_from(chosen.row_of(seen - length + row)).unwrap_or(i64::MAX);
         let kept = good.iter().filter(|good| **good).count();
         if kept < length {

@@ -25,8 +25,9 @@ pub(super) struct Known<'a> {
     pub metadata: &'a ParquetMetaData,
     /// Columns as the file has them.
     pub file: &'a Schema,
-    /// Columns as the table has them.
-    pub table: &'a SchemaRef,
+    /// Columns as the table has them, and how many of them, the first, are those of its files. The others are row numbers
+    /// and folders: a file may have a column of that name, which nobody reads.
+    pub table: (&'a SchemaRef, usize),
     /// `(column, value)` of the file's folders.
     pub folders: &'a [(String, String)],
 }
@@ -78,7 +79,9 @@ impl Known<'_> {
     }
 
     fn converter(&self, column: &Column) -> Option<StatisticsConverter<'_>> {
-        let kind = self.table.field_with_name(&column.name).ok()?.data_type();
+        let (table, own) = self.table;
+        let place = table.index_of(&column.name).ok().filter(|place| *place < own)?;
+        let kind = table.field(place).data_type();
         let is_usable = !kind.is_floating() && !kind.is_nested();
         let of_file = self.file.field_with_name(&column.name).ok()?;
         if !is_usable || of_file.data_type() != kind {
@@ -98,7 +101,9 @@ impl Known<'_> {
     /// The one value that a folder's column has.
     fn folder(&self, column: &Column) -> Option<ArrayRef> {
         let (_, value) = self.folders.iter().find(|(name, _)| *name == column.name)?;
-        let kind = self.table.field_with_name(&column.name).ok()?.data_type();
+        let (table, own) = self.table;
+        let place = table.index_of(&column.name).ok().filter(|place| *place >= own)?;
+        let kind = table.field(place).data_type();
         if value == NULL_VALUE {
             return Some(new_null_array(kind, self.groups()));
         }
@@ -163,7 +168,8 @@ mod tests {
         writer.into_inner().unwrap().into()
     }
 
-    fn chosen(condition: &str, kind_of_n: DataType) -> Chosen {
+    /// `own` of n, d and t are the file's.
+    fn chosen(condition: &str, kind_of_n: DataType, own: usize) -> Chosen {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file()).unwrap();
         let fields = builder.schema().fields().iter().map(|field| match field.name().as_str() {
             "n" => field.as_ref().clone().with_data_type(kind_of_n.clone()),
@@ -180,7 +186,7 @@ mod tests {
         let known = Known {
             metadata: builder.metadata(),
             file: builder.schema(),
-            table: &table,
+            table: (&table, own),
             folders: &[("y".to_owned(), "2020".to_owned())],
         };
         Chosen::of(&known, Some(&predicate))
@@ -188,7 +194,7 @@ mod tests {
 
     #[test]
     fn groups_that_cannot_have_a_row_are_left_out() {
-        let groups = |condition: &str| chosen(condition, DataType::Int64).groups;
+        let groups = |condition: &str| chosen(condition, DataType::Int64, 3).groups;
         assert_eq!(groups("n >= 205"), [2]);
         assert_eq!(groups("n = 5 OR n BETWEEN 200 AND 300"), [0, 2]);
         assert_eq!(groups("n IN (7, 108)"), [0, 1]);
@@ -199,12 +205,20 @@ mod tests {
         assert_eq!(groups("d > 25"), [0, 1, 2], "a NaN is greater, and in no statistics");
         assert_eq!(groups("y = 2021"), [0; 0]);
         assert_eq!(groups("y = 2020 AND n < 10"), [0]);
-        assert_eq!(chosen("n > 150.5", DataType::Float64).groups, [0, 1, 2], "of another type in the table");
+        assert_eq!(chosen("n > 150.5", DataType::Float64, 3).groups, [0, 1, 2], "of another type in the table");
+    }
+
+    #[test]
+    fn a_column_of_the_file_that_is_none_of_the_tables_says_nothing() {
+        // A row number, or a folder's column, that is called as a column that only some files have.
+        for condition in ["t < 't05'", "t IS NULL", "t IS NOT NULL", "t = 'zz'"] {
+            assert_eq!(chosen(condition, DataType::Int64, 2).groups, [0, 1, 2], "{condition}");
+        }
     }
 
     #[test]
     fn rows_keep_their_numbers() {
-        let chosen = chosen("n = 5 OR n BETWEEN 200 AND 300", DataType::Int64);
+        let chosen = chosen("n = 5 OR n BETWEEN 200 AND 300", DataType::Int64, 3);
         assert_eq!(chosen.skipped, 10);
         assert_eq!([0, 9, 10, 19].map(|nth| chosen.row_of(nth)), [1, 10, 21, 30]);
     }

@@ -13,6 +13,7 @@ const PIECE_ROWS: usize = 4_096;
 /// Running statistics of one column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Column {
+    /// Nothing where outliers are kept.
     quartiles: QuantileSketch,
     /// Of the values as they were capped when they came.
     moments: RunningMoments,
@@ -42,9 +43,11 @@ impl Column {
     /// Learns a batch of (value, weight) after forgetting as much of those before as is said; none is missing. What it then
     /// knows.
     pub(super) fn learn(&mut self, remembered: f64, mut values: Vec<(f64, f64)>) -> Prepared {
-        self.quartiles.forget(remembered);
         self.moments.forget(remembered);
-        self.quartiles.extend_weighted(values.iter().copied());
+        if self.outliers == Outliers::Cap {
+            self.quartiles.forget(remembered);
+            self.quartiles.extend_weighted(values.iter().copied());
+        }
         let (low, high) = self.bounds();
         values.iter_mut().for_each(|(value, _)| *value = value.clamp(low, high));
         self.moments.extend_weighted(values.iter().copied());
