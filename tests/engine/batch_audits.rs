@@ -81,6 +81,47 @@ fn the_audits_of_a_table_are_settings() {
 }
 
 #[test]
+fn relationships_compare_as_equals_does_and_columns_have_any_name() {
+    let audit = |column: &str, to: &str| {
+        let shop = Shop::new();
+        let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
+        shop.write(
+            "sql/shop/wide.sql",
+            "SELECT '01' AS text, '1' AS whole, 2 AS here, 3 AS there, 4 AS times, 4 AS times_ UNION ALL \
+             SELECT '7', '1', 2, 3, 4, 4 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL",
+        );
+        shop.write(
+            "sql/shop/others.sql",
+            "SELECT 1 AS number, CAST(1 AS DECIMAL(10,2)) AS price, 2 AS here, 9 AS there, 4 AS times \
+             UNION ALL SELECT NULL, NULL, NULL, NULL, NULL",
+        );
+        shop.write(
+            "jobs/shop.toml",
+            format!(
+                "{job}\n[[tables]]\nname = \"wide\"\naudits = {{ relationships = [{{ column = \"{column}\", to = \
+                 \"others.{to}\" }}] }}\n"
+            ),
+        );
+        let output = shop.try_run(&["--select", "+wide,others"]);
+        (output.status.success(), texts(&output).1)
+    };
+    for (column, to, says) in [
+        ("text", "number", Some("found 1 bad row: text=7, times=1")),
+        ("whole", "price", None),
+        ("here", "here", None),
+        ("there", "here", Some("found 1 bad row: there=3, times=2")),
+        ("times", "times", None),
+        ("times", "there", Some("found 1 bad row: times=4, times_=2")),
+    ] {
+        let (passed, error) = audit(column, to);
+        match says {
+            None => assert!(passed, "{column} {to}: {error}"),
+            Some(says) => assert!(!passed && error.contains(says), "{column} {to}: {error}"),
+        }
+    }
+}
+
+#[test]
 fn a_test_is_rows_in_and_rows_out() {
     let shop = Shop::new();
     let folder = "sql/shop/tests/sums";

@@ -104,6 +104,11 @@ fn built_in(table: &TableConfig) -> Vec<SqlFile> {
         description: String::new(),
         sql,
     };
+    // What counts equal rows is called as no column that it stands beside.
+    let times = |columns: &[String]| {
+        let taken = |name: &String| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+        (0..).map(|more| format!("times{}", "_".repeat(more))).find(|name| !taken(name)).unwrap_or_default()
+    };
     let audits = &table.audits;
     let mut files = Vec::new();
     for column in &audits.not_null {
@@ -112,7 +117,9 @@ fn built_in(table: &TableConfig) -> Vec<SqlFile> {
     }
     for columns in &audits.unique {
         let list = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
-        let sql = format!("SELECT {list}, count(*) AS times FROM {name} GROUP BY {list} HAVING count(*) > 1");
+        let times = times(columns);
+        let sql =
+            format!("SELECT {list}, count(*) AS {times} FROM {name} GROUP BY {list} HAVING count(*) > 1");
         files.push(file(format!("unique {}", columns.join(", ")), sql));
     }
     for (column, values) in &audits.accepted_values {
@@ -121,18 +128,24 @@ fn built_in(table: &TableConfig) -> Vec<SqlFile> {
             other => other.to_string(),
         });
         let (values, column_name) = (values.collect::<Vec<_>>().join(", "), quoted(column));
+        let times = times(std::slice::from_ref(column));
         let sql = format!(
-            "SELECT {column_name}, count(*) AS times FROM {name} WHERE {column_name} NOT IN ({values}) GROUP BY {column_name}"
+            "SELECT {column_name}, count(*) AS {times} FROM {name} WHERE {column_name} NOT IN ({values}) GROUP BY {column_name}"
         );
         files.push(file(format!("accepted_values {column}"), sql));
     }
     for relation in &audits.relationships {
         let (other, to) = relation.to.rsplit_once('.').unwrap_or((&relation.to, &relation.column));
+        let times = times(std::slice::from_ref(&relation.column));
         let (column, to) = (quoted(&relation.column), quoted(to));
-        // Groups spill where there is little memory; what NOT IN looks in does not.
+        // Sorted, both sides of this join spill where there is little memory; what NOT IN looks in does not. Text and
+        // numbers are compared as `=` does everywhere, which a UNION of both would not. A column that is called as one of
+        // the two names would be taken for it: no heading begins with a space.
+        let (here, there) = ("\" here\"", "\" there\"");
         let sql = format!(
-            "SELECT {column}, sum(here) AS times FROM (SELECT {column}, 1 AS here FROM {name} UNION ALL SELECT {to}, 0 FROM {other}) \
-             WHERE {column} IS NOT NULL GROUP BY {column} HAVING min(here) = 1"
+            "SELECT {here}.{column}, count(*) AS {times} FROM {name} AS {here} WHERE {here}.{column} IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM {other} AS {there} WHERE {there}.{to} = {here}.{column}) \
+             GROUP BY {here}.{column}"
         );
         files.push(file(format!("relationships {}", relation.column), sql));
     }
