@@ -210,3 +210,17 @@ fn describe_gives_the_figures_of_pandas() {
         }
     }
 }
+
+#[test]
+fn describe_tells_times_with_a_zone_in_that_zone() {
+    let shop = Shop::new();
+    let zone = "Timestamp(Microsecond, Some(\"UTC\"))";
+    shop.write("sql/shop/wide.sql", format!("SELECT arrow_cast('2020-01-01T12:00:00Z', '{zone}') AS at"));
+    std::fs::remove_file(shop.path().join("sql/shop/by_state.sql")).unwrap();
+    shop.run(&[]);
+    let output = run(&mut shop.command(&["describe", "shop.wide", "--format", "json"]));
+    let rows: Vec<Value> = serde_json::from_str(&texts(&output).0).unwrap();
+    for figure in ["min", "mean", "25%", "50%", "75%", "max"] {
+        assert_eq!(rows[0][figure], "2020-01-01T12:00:00Z", "{figure}");
+    }
+}

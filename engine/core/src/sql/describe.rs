@@ -85,7 +85,13 @@ async fn column(
     let is_time = matches!(kind, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
     let is_number = kind.is_numeric();
     // A time is its microseconds, which a double holds exactly for 285 years around 1970; a boolean counts as 0 and 1.
-    let microseconds = format!("CAST(arrow_cast({value}, 'Timestamp(Microsecond, None)') AS BIGINT)");
+    // A moment is one in every zone; what is told of it is told in the column's.
+    let zone = match kind {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let as_moment = if zone.is_some() { "Some(\"UTC\")" } else { "None" };
+    let microseconds = format!("CAST(arrow_cast({value}, 'Timestamp(Microsecond, {as_moment})') AS BIGINT)");
     let number = match kind {
         _ if is_number => format!("CAST({value} AS DOUBLE)"),
         DataType::Boolean => format!("CAST(CAST({value} AS INT) AS DOUBLE)"),
@@ -126,9 +132,10 @@ async fn column(
     // A figure of numbers, or of times as microseconds.
     let figure = |at: usize| -> Result<Option<String>> {
         match float(at)? {
-            Some(microseconds) if is_time => text(
-                &(Arc::new(TimestampMicrosecondArray::from(vec![microseconds.round() as i64])) as ArrayRef),
-            ),
+            Some(microseconds) if is_time => {
+                let moment = TimestampMicrosecondArray::from(vec![microseconds.round() as i64]);
+                text(&(Arc::new(moment.with_timezone_opt(zone.clone())) as ArrayRef))
+            }
             Some(_) => text(row.column(at)),
             None => Ok(None),
         }
