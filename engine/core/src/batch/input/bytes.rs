@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
+use zip::result::ZipError;
 
 use crate::error::{Error, Result};
 use crate::project::nearest;
@@ -42,7 +43,8 @@ impl Compression {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Compression::Bzip2,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
-            [b'P', b'K', 3, 4, ..] => Compression::Zip,
+            // One without a file begins with its end.
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Compression::Zip,
             _ => Compression::None,
         }
     }
@@ -125,12 +127,18 @@ pub(in crate::batch) fn open(
     let unreadable = |e: std::io::Error| broken(path, compression, 0, &e);
     let plain: Box<dyn Read + Send> = match compression {
         Compression::None if encoding == UTF_8 => return Ok(Opened { text: Box::new(file), compression }),
-        Compression::None => Box::new(file),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(file)),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(file).map_err(unreadable)?),
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
-        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(file)),
-        Compression::Zip => unzip(path, file.into_inner())?,
+        Compression::Zip => {
+            // The file in it may be compressed itself.
+            let mut inner = BufReader::with_capacity(BUFFER_BYTES, unzip(path, file.into_inner())?);
+            match Compression::of(inner.fill_buf().map_err(unreadable)?) {
+                Compression::Zip => {
+                    return Err(Error::user(format!("{} holds another archive", path.display()))
+                        .hint("unpack it, or pack the one file that is meant"));
+                }
+                compression => unpacked(compression, inner).map_err(unreadable)?,
+            }
+        }
+        _ => unpacked(compression, file).map_err(unreadable)?,
     };
     let text: Box<dyn BufRead + Send> = if encoding == UTF_8 {
         Box::new(BufReader::with_capacity(BUFFER_BYTES, plain))
@@ -145,6 +153,20 @@ pub(in crate::batch) fn open(
         })
     };
     Ok(Opened { text, compression })
+}
+
+/// What a stream holds; an archive is [`unzip`]'s, and stays as it is.
+fn unpacked<R: Read + Send + 'static>(
+    compression: Compression,
+    packed: BufReader<R>,
+) -> std::io::Result<Box<dyn Read + Send>> {
+    Ok(match compression {
+        Compression::None | Compression::Zip => Box::new(packed),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
+        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(packed)),
+    })
 }
 
 /// Text of another encoding as UTF-8.
@@ -207,16 +229,25 @@ impl<R: Read> Read for Unzipped<R> {
     }
 }
 
-/// The files of an archive, but for what macOS adds to each.
-fn files_of<R: Read + Seek>(archive: &zip::ZipArchive<R>) -> Vec<String> {
-    let is_file = |name: &&str| !name.ends_with('/') && !name.starts_with("__MACOSX/");
-    archive.file_names().filter(is_file).map(String::from).collect()
+/// The one file of an archive, but for what macOS adds.
+fn only_file<R: Read + Seek>(path: &Path, archive: &zip::ZipArchive<R>) -> Result<String> {
+    let is_added = |name: &str| name.split('/').any(|part| part == "__MACOSX" || part == ".DS_Store");
+    let is_file = |name: &&str| !name.ends_with('/') && !is_added(name);
+    let names: Vec<&str> = archive.file_names().filter(is_file).collect();
+    match names.as_slice() {
+        [name] => Ok((*name).to_owned()),
+        names => Err(Error::user(format!("{} holds {} files", path.display(), names.len()))
+            .hint("unpack it, or pack the one file that is meant")),
+    }
 }
 
-/// The name of the one file that an archive holds; `None` where it is none, or holds several.
-pub(in crate::batch) fn zipped_name(path: &Path) -> Option<String> {
-    let archive = zip::ZipArchive::new(BufReader::new(File::open(path).ok()?)).ok()?;
-    files_of(&archive).pop().filter(|_| files_of(&archive).len() == 1)
+/// The name of the one file that an archive holds; `None` where it is no archive.
+///
+/// # Errors
+/// User: an archive of several files, or of none.
+pub(in crate::batch) fn zipped_name(path: &Path) -> Result<Option<String>> {
+    let archive = File::open(path).ok().and_then(|file| zip::ZipArchive::new(BufReader::new(file)).ok());
+    archive.map(|archive| only_file(path, &archive)).transpose()
 }
 
 fn unzip(path: &Path, counted: Counted) -> Result<Box<dyn Read + Send>> {
@@ -224,12 +255,16 @@ fn unzip(path: &Path, counted: Counted) -> Result<Box<dyn Read + Send>> {
     let Counted { mut file, bytes } = counted;
     let (start, size, expected, method) = {
         let mut archive = zip::ZipArchive::new(&file).map_err(|e| damaged(e.to_string()))?;
-        let names = files_of(&archive);
-        let [name] = names.as_slice() else {
-            return Err(Error::user(format!("{} holds {} files", path.display(), names.len()))
-                .hint("unpack it, or pack the one file that is meant"));
-        };
-        let entry = archive.by_name(name).map_err(|e| damaged(e.to_string()))?;
+        let name = only_file(path, &archive)?;
+        let entry = archive.by_name(&name).map_err(|e| match e {
+            ZipError::UnsupportedArchive(why)
+                if why == ZipError::PASSWORD_REQUIRED || why.contains("encrypted") =>
+            {
+                Error::user(format!("{} is encrypted", path.display()))
+                    .hint("unpack it with its password, and name the file that comes out")
+            }
+            other => damaged(other.to_string()),
+        })?;
         (entry.data_start(), entry.compressed_size(), entry.crc32(), entry.compression())
     };
     file.seek(SeekFrom::Start(start)).map_err(|e| damaged(e.to_string()))?;
@@ -339,6 +374,52 @@ mod tests {
                 assert!(error.next_step().unwrap().contains("-t "), "{compression:?}: {error}");
             }
         }
+    }
+
+    /// An archive of these files, not compressed.
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options =
+            zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        for (name, bytes) in files {
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(bytes).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn an_archive_is_of_one_file_that_may_be_compressed_itself() {
+        let text = b"a,b\n1,2\n";
+        let added: [(&str, &[u8]); 3] =
+            [(".DS_Store", b"x"), ("a/.DS_Store", b"x"), ("a/__MACOSX/._b", b"x")];
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Xz] {
+            let inner = packed(compression, text);
+            let bytes = archive(&[&added[..], &[("a/b.csv", &inner[..])]].concat());
+            assert_eq!(read(&bytes, None).unwrap().0.as_bytes(), text, "{compression:?}");
+        }
+        let twice = archive(&[("b.zip", &packed(Compression::Zip, text))]);
+        for (bytes, reason) in [
+            (archive(&added), "holds 0 files"),
+            (archive(&[]), "holds 0 files"),
+            (archive(&[("a.csv", text), ("b.csv", text)]), "holds 2 files"),
+            (twice, "holds another archive"),
+        ] {
+            let error = read(&bytes, None).unwrap_err();
+            assert!(error.to_string().contains(reason) && error.next_step().is_some(), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_archive_is_said_to_be() {
+        let mut bytes = archive(&[("a.csv", b"a\n")]);
+        // The flag of the file's own header, and of its entry in the list at the end.
+        let entry = bytes.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+        bytes[6] |= 1;
+        bytes[entry + 8] |= 1;
+        let error = read(&bytes, None).unwrap_err();
+        assert!(error.to_string().contains("is encrypted"), "{error}");
+        assert!(error.next_step().unwrap().contains("password"), "{error}");
     }
 
     #[test]

@@ -263,7 +263,7 @@ impl Input {
                 Some(format) => format,
                 None if config.forms.is_some() => InputFormat::Csv,
                 None => format_of(&found.path, &found.path).or_else(|error| {
-                    match bytes::zipped_name(&found.path) {
+                    match bytes::zipped_name(&found.path)? {
                         Some(inside) => format_of(&PathBuf::from(inside), &found.path),
                         None => Err(error),
                     }

@@ -260,6 +260,9 @@ mod tests {
         packed("orders.txt");
         let error = Input::open(&input.config, None, "job").await.unwrap_err().to_string();
         assert!(error.contains("orders.zip does not say how it is written"), "{error}");
+        packed(".DS_Store");
+        let error = Input::open(&input.config, None, "job").await.unwrap_err().to_string();
+        assert!(error.contains("orders.zip holds 0 files"), "{error}");
     }
 
     /// The plan of a SELECT over files of so many rows, `(name, columns, rows)`.
