@@ -120,6 +120,7 @@ impl From<datafusion::error::DataFusionError> for Error {
             D::SQL(..) | D::Plan(_) | D::SchemaError(..) | D::NotImplemented(_) | D::Configuration(_) => {
                 ErrorKind::User
             }
+            D::ResourcesExhausted(text) if text.contains("disk space") => return spilled_too_much(),
             D::ResourcesExhausted(_) => ErrorKind::Memory,
             D::Internal(_) => ErrorKind::Internal,
             D::IoError(_) | D::ObjectStore(_) | D::ParquetError(_) => ErrorKind::Storage,
@@ -133,6 +134,14 @@ impl From<datafusion::error::DataFusionError> for Error {
         };
         Error::new(kind, message)
     }
+}
+
+/// DataFusion's limit of what statements spill at a time: more memory for each would help, another plan would not.
+fn spilled_too_much() -> Error {
+    let message =
+        "joins, sorts and aggregates spill more to disk than the 100 GB that they may have there at a time";
+    Error::new(ErrorKind::Storage, message)
+        .hint("give more with --memory-limit, so that less is spilled, or let a WHERE leave rows out before")
 }
 
 impl From<arrow::error::ArrowError> for Error {

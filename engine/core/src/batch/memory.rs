@@ -178,4 +178,16 @@ mod tests {
         }
         assert_eq!(explain(Error::user("x"), Some(1)).to_string(), "x");
     }
+
+    #[test]
+    fn the_limit_of_what_is_spilled_is_not_one_of_memory() {
+        use datafusion::common::DataFusionError;
+        let text = "The used disk space during the spilling process has exceeded the allowable limit of 100.0 GB. \
+            Please try increasing the config: `datafusion.runtime.max_temp_directory_size`.";
+        let error = Error::from(DataFusionError::ResourcesExhausted(text.to_owned()));
+        assert_eq!(error.kind(), ErrorKind::Storage, "a statement is planned again for want of memory");
+        let told = explain(error, Some(16_000_000));
+        assert!(told.to_string().contains("disk") && !told.to_string().contains("of memory"), "{told}");
+        assert!(told.next_step().is_some_and(|hint| hint.contains("--memory-limit")), "{told}");
+    }
 }
