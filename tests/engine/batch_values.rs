@@ -1,5 +1,11 @@
 //! Values of a file that its columns' types do not hold: told, or set aside, never changed.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+
 use crate::batch_files::shop_of;
 use crate::support::visible_files;
 
@@ -135,4 +141,127 @@ async fn a_where_takes_its_rows_whatever_the_statistics_of_a_file_say() {
     shop.run(&[]);
     assert_eq!(shop.rows("SELECT at FROM all_rows").await, ["2020-01-01T20:00:00"]);
     assert_eq!(shop.rows("SELECT count(*) FROM every WHERE at::TIME > '18:00:00'").await, ["1"], "of a lake");
+}
+
+/// A Parquet file of one column, `n`.
+fn parquet(cells: ArrayRef) -> Vec<u8> {
+    let rows = RecordBatch::try_from_iter([("n", cells)]).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_of_a_dictionary_is_as_other_text_and_minus_zero_is_zero() {
+    let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    for (type_of, cell, reason) in [
+        ("DECIMAL(10,2)", "1.005", "`1.005` has more decimals than DECIMAL(10,2) holds"),
+        ("DOUBLE", "1e400", "`1e400` is too great for DOUBLE"),
+        ("INT", "1.5", "`1.5` is no INT"),
+    ] {
+        let cells = cast(&StringArray::from(vec![Some("1"), Some(cell), None, Some("1")]), &kind).unwrap();
+        let settings = format!("types = {{ n = \"{type_of}\" }}");
+        let shop = shop_of(&settings, "a.parquet", parquet(cells.clone()));
+        let (code, error) = shop.refused(&[]);
+        assert!(code == 1 && error.contains(&format!("row 2, column n: {reason}")), "{error}");
+        let shop = shop_of(&format!("{settings}\non_error = \"dead_letter\""), "a.parquet", parquet(cells));
+        shop.run(&[]);
+        assert_eq!(
+            shop.rows("SELECT count(*), count(n), sum(CAST(n AS INT)) FROM all_rows").await,
+            ["3|2|2"]
+        );
+    }
+    let cells = || Arc::new(Float64Array::from(vec![-0.0, 0.0, -7.0]));
+    let shop = shop_of("types = { n = \"INT\" }", "a.parquet", parquet(cells()));
+    shop.run(&[]);
+    assert_eq!(shop.rows("SELECT n FROM all_rows ORDER BY n").await, ["-7", "0", "0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folders_value_that_is_none_of_its_type_is_told_with_its_folder() {
+    for (value, kind, reason) in [
+        ("abc", "INT", "`abc` is no INT"),
+        ("1.5", "INT", "`1.5` is no INT"),
+        ("1.005", "DECIMAL(10,2)", "`1.005` has more decimals than DECIMAL(10,2) holds"),
+        ("2020-02-30", "DATE", "`2020-02-30` is no DATE"),
+    ] {
+        for policy in ["fail", "dead_letter"] {
+            let settings = format!("types = {{ p = \"{kind}\" }}\non_error = \"{policy}\"");
+            let shop = shop_of(&settings, &format!("in/p={value}/x.csv"), "n\n1\n");
+            shop.edit("jobs/shop.toml", &format!("/in/p={value}/x.csv"), "/in");
+            let (code, error) = shop.refused(&[]);
+            let place = format!("in/p={value}/x.csv, folder p={value}: {reason}");
+            assert!(code == 1 && error.contains(&place) && error.contains("help: "), "{error}");
+        }
+    }
+    let shop = shop_of(
+        "types = { p = \"DECIMAL(10,2)\", d = \"DATE\" }",
+        "in/p=1.50/d=2020-02-29/x.csv",
+        "n\n1\n2\n",
+    );
+    shop.write("in/p=__HIVE_DEFAULT_PARTITION__/d=2020-03-01/x.csv", "n\n3\n");
+    shop.edit("jobs/shop.toml", "/in/p=1.50/d=2020-02-29/x.csv", "/in");
+    shop.run(&[]);
+    let rows = shop.rows("SELECT n, p, d FROM all_rows ORDER BY n").await;
+    assert_eq!(rows, ["1|1.50|2020-02-29", "2|1.50|2020-02-29", "3||2020-03-01"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_in_lists_and_objects_of_json_are_held_or_bad_too() {
+    let first = "{\"k\":[1,null],\"o\":{\"x\":1,\"l\":[[2]],\"t\":\"a\"}}\n{\"k\":null,\"o\":null}\n";
+    for (line, column, reason) in [
+        ("{\"k\":[1.5]}", "k", "`1.5` is no BIGINT"),
+        ("{\"o\":{\"x\":1e30}}", "o", "`1e30` is too great for BIGINT"),
+        ("{\"o\":{\"l\":[[],[1,0.5]]}}", "o", "`0.5` is no BIGINT"),
+    ] {
+        let shop = shop_of("", "in/a.json", first);
+        shop.write("in/b.json", format!("{{\"k\":[3]}}\n{line}\n{{\"o\":{{\"l\":[[],null,[4.0]]}}}}\n"));
+        shop.edit("jobs/shop.toml", "/in/a.json", "/in/*.json");
+        let (code, error) = shop.refused(&[]);
+        assert!(
+            code == 1 && error.contains(&format!("b.json, line 2, column {column}: {reason}")),
+            "{error}"
+        );
+        let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
+        shop.write("jobs/shop.toml", format!("{job}on_error = \"dead_letter\"\n"));
+        shop.run(&[]);
+        let rows =
+            shop.rows("SELECT count(*), sum(k[1]), sum(o['x']), sum(o['l'][3][1]) FROM all_rows").await;
+        assert_eq!(rows, ["4|4|1|4"], "{line}");
+        let letters = shop.rows("SELECT \"offset\", error FROM system.dead_letters").await;
+        assert_eq!(letters, [format!("2|column {column}: {reason}")]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_json_is_one_object_however_the_file_is_read() {
+    let types = "types = { id = \"INT\" }";
+    let pairs: String =
+        (0..10_000).map(|k| format!("{{\"id\":{}}}{{\"id\":{}}}\n", 2 * k, 2 * k + 1)).collect();
+    let lines: String = (0..9_000).map(|k| format!("{{\"id\":{k}}}\n\r\n")).collect();
+    let spanned = "{\"id\":\n1}\n".repeat(10_000);
+    for (name, text, good, bad) in [
+        ("two in a line", format!("{pairs}{{\"id\":\"x\"}}\n"), 0, 10_001),
+        ("one in two lines", spanned, 0, 20_000),
+        ("as many lines as objects", "{\"id\":1}{\"id\":2}\n{\"id\":\n3}\n".repeat(5_000), 0, 15_000),
+        (
+            "two behind many",
+            format!("{lines}{{\"id\":1}} {{\"id\":2}}\n{{\"id\":\"x\"}}\n{{\"id\":5}}"),
+            9_001,
+            2,
+        ),
+        ("empty lines", lines, 9_000, 0),
+    ] {
+        let shop = shop_of(types, "in/a.json", "{\"id\":1}\n");
+        shop.write("in/b.json", text);
+        shop.edit("jobs/shop.toml", "/in/a.json", "/in/*.json");
+        if bad > 0 {
+            let (code, error) = shop.refused(&[]);
+            assert!(code == 1 && error.contains("b.json, line "), "{name}: {code} {error}");
+        }
+        shop.edit("jobs/shop.toml", types, &format!("{types}\non_error = \"dead_letter\""));
+        shop.run(&[]);
+        assert_eq!(shop.rows("SELECT count(*) FROM all_rows").await, [format!("{}", good + 1)], "{name}");
+        assert_eq!(shop.rows("SELECT count(*) FROM dead_letters").await, [format!("{bad}")], "{name}");
+    }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arrow::array::{
-    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, new_null_array,
 };
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use encoding_rs::Encoding;
@@ -165,16 +165,31 @@ impl<'a> Columns<'a> {
             if value == NULL_VALUE {
                 return Ok(new_null_array(kind, rows));
             }
-            let text = StringArray::from_iter_values(std::iter::repeat_n(value, rows));
-            cast(&text, kind).map_err(|e| {
-                Error::data(format!("`{value}` is no {kind}: {e}"))
+            let one = folder_cell(value, kind).map_err(|reason| {
+                Error::data(reason)
                     .context(format!("{}, folder {column}={value}", self.file.path.display()))
-            })
+                    .hint("rename the folder or move it away, or leave the column as text in the job")
+            })?;
+            Ok(take(&one, &UInt32Array::from(vec![0; rows]), None)?)
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
+}
+
+/// The value of a folder as one cell of its column's type; else what is wrong with it.
+fn folder_cell(value: &str, kind: &DataType) -> std::result::Result<ArrayRef, String> {
+    let text = StringArray::from(vec![value]);
+    if number::is_number(kind) {
+        let (found, bad) = number::parsed(&text, kind).map_err(|e| e.to_string())?;
+        return match bad.first() {
+            Some((_, unfit)) => Err(unfit.tell(value, kind)),
+            None => Ok(found),
+        };
+    }
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(&text, kind, &exact).map_err(|_| format!("`{value}` is no {}", strict::words(kind)))
 }
 
 /// Reads a file and gives its rows to `send`, until that says that nobody wants more.

@@ -1,17 +1,23 @@
 //! A file of JSON, one object a line, to rows, by Arrow's reader.
 //!
-//! Columns are found in the first file, over all of its rows; a type of the job overrides what is found. Numbers go by way
-//! of their text, for Arrow would cut off what their type does not hold ([`super::number`]); a number or boolean where the
-//! type is TEXT is its text too. A line that is refused is found by reading the file again, line by line.
+//! Columns are found in the first file, over all of its rows; a type of the job overrides what is found. Numbers, those in
+//! lists and objects too, go by way of their text, for Arrow would cut off what their type does not hold
+//! ([`super::number`]); a number or boolean where the type is TEXT is its text too.
+//!
+//! A line that is refused is found by reading the file again, line by line, behind as many lines as rows were given out. So
+//! the fast way refuses what Arrow would take, several objects in a line and one in several: no row goes uncounted.
 
 use std::io::BufRead;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StructArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use arrow::json::reader::{infer_json_schema, infer_json_schema_from_iterator};
 use encoding_rs::Encoding;
+use memchr::memchr;
 
 use super::csv::Columns;
 use super::{DeadLetter, InputFile, Progress, bytes, number};
@@ -110,18 +116,31 @@ pub(super) fn read(
     let schema = columns.checked_schema(|_| true);
     let mut opened = bytes::open(columns.path(), columns.encoding(), progress.bytes.clone())?;
     let mut decoder = decoder(&schema, columns.batch_rows())?;
+    // Rows of the batch before this line.
+    let mut before = 0;
     loop {
         let text = match opened.text.fill_buf() {
             Ok(text) => text,
             Err(_) => return by_line(columns, progress, rows, letters, send),
         };
         let at_end = text.is_empty();
-        let Ok(used) = decoder.decode(text) else { return by_line(columns, progress, rows, letters, send) };
-        let is_full = used < text.len() || at_end;
-        opened.text.consume(used);
-        if !is_full {
+        let end = memchr(b'\n', text);
+        let line = &text[..end.map_or(text.len(), |at| at + 1)];
+        let length = line.len();
+        let is_whole = decoder.decode(line).is_ok_and(|used| used == length);
+        opened.text.consume(length);
+        let is_ended = end.is_some() || at_end;
+        let is_row = decoder.len() <= before + 1 && !(is_ended && decoder.has_partial_record());
+        if !is_whole || !is_row {
+            return by_line(columns, progress, rows, letters, send);
+        }
+        if is_ended {
+            before = decoder.len();
+        }
+        if before < columns.batch_rows() && !at_end {
             continue;
         }
+        before = 0;
         match decoder.flush() {
             Ok(Some(batch)) => {
                 let Ok(batch) = typed(&batch, &schema) else {
@@ -140,13 +159,20 @@ pub(super) fn read(
 
 /// Reads rows of this schema, but with numbers as text.
 fn decoder(schema: &SchemaRef, batch_rows: usize) -> Result<arrow::json::reader::Decoder> {
-    let field = |field: &Arc<Field>| match number::is_number(field.data_type()) {
-        true => Field::new(field.name(), DataType::Utf8, true),
-        false => field.as_ref().clone(),
-    };
-    let texts = Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()));
+    let texts = Arc::new(Schema::new(schema.fields().iter().map(as_text).collect::<Vec<_>>()));
     let reader = ReaderBuilder::new(texts).with_batch_size(batch_rows).with_coerce_primitive(true);
     Ok(reader.build_decoder()?)
+}
+
+/// The field with text in the place of numbers.
+fn as_text(field: &Arc<Field>) -> Arc<Field> {
+    let kind = match field.data_type() {
+        kind if number::is_number(kind) => DataType::Utf8,
+        DataType::List(item) => DataType::List(as_text(item)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(as_text).collect()),
+        kind => kind.clone(),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(kind))
 }
 
 /// What is wrong with a row.
@@ -166,23 +192,43 @@ impl Fault {
 /// What a decoder read, with the numbers as such. The first that its type does not hold is a fault.
 fn typed(batch: &RecordBatch, schema: &SchemaRef) -> std::result::Result<RecordBatch, Fault> {
     let cells = batch.columns().iter().zip(schema.fields()).map(|(cells, field)| {
-        let kind = field.data_type();
-        if !number::is_number(kind) {
-            return Ok(cells.clone());
-        }
-        let texts = cells.as_string::<i32>();
-        let (found, bad) = number::parsed(texts, kind).map_err(Fault::of_row)?;
-        match bad.first() {
-            Some((row, unfit)) => {
-                let reason = unfit.tell(texts.value(*row), kind);
-                Err(Fault { column: Some(field.name().clone()), reason })
-            }
-            None => Ok(found),
-        }
+        let bad = |reason| Fault { column: Some(field.name().clone()), reason };
+        held(cells, field.data_type()).map_err(bad)
     });
     let cells = cells.collect::<std::result::Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), cells, &options).map_err(Fault::of_row)
+}
+
+/// The cells with the numbers as such, wherever they are in them; else what is wrong with the first that is none.
+fn held(cells: &ArrayRef, kind: &DataType) -> std::result::Result<ArrayRef, String> {
+    if cells.data_type() == kind {
+        return Ok(cells.clone());
+    }
+    match kind {
+        DataType::List(item) => {
+            let list = cells.as_list::<i32>();
+            let items = held(list.values(), item.data_type())?;
+            let list = ListArray::try_new(item.clone(), list.offsets().clone(), items, list.nulls().cloned());
+            Ok(Arc::new(list.map_err(|e| e.to_string())?))
+        }
+        DataType::Struct(fields) => {
+            let object = cells.as_struct();
+            let inner = object.columns().iter().zip(fields);
+            let inner = inner.map(|(cells, field)| held(cells, field.data_type()));
+            let inner = inner.collect::<std::result::Result<Vec<_>, _>>()?;
+            let object = StructArray::try_new(fields.clone(), inner, object.nulls().cloned());
+            Ok(Arc::new(object.map_err(|e| e.to_string())?))
+        }
+        _ => {
+            let texts = cells.as_string::<i32>();
+            let (found, bad) = number::parsed(texts, kind).map_err(|e| e.to_string())?;
+            match bad.first() {
+                Some((row, unfit)) => Err(unfit.tell(texts.value(*row), kind)),
+                None => Ok(found),
+            }
+        }
+    }
 }
 
 fn give(

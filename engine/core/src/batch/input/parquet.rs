@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::kernels::numeric::add;
 use arrow::compute::{cast, filter};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::json::LineDelimitedWriter;
@@ -135,11 +136,14 @@ pub(super) fn read(
 
 /// The column as another type, and the rows whose value is none: those that it cannot hold, text as in every file, and of
 /// decimals and of doubles as whole numbers those that would not be the same any more. A double as a decimal is rounded:
-/// hardly any is one.
+/// hardly any is one. Values of a dictionary are as those that are written out.
 fn typed(column: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<(usize, Unfit)>)> {
     let given = column.data_type();
     if given == kind {
         return Ok((column.clone(), Vec::new()));
+    }
+    if let DataType::Dictionary(_, value) = given {
+        return typed(&cast(column, value)?, kind);
     }
     if given.is_string() && matches!(kind, DataType::Decimal128(..) | DataType::Float64) {
         let texts = cast(column, &DataType::Utf8)?;
@@ -153,8 +157,15 @@ fn typed(column: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<(usize, Un
     let is_exact = kind.is_integer() || kind.is_decimal();
     if (given.is_floating() && kind.is_integer()) || (given.is_decimal() && is_exact) {
         let unfit = if kind.is_decimal() { Unfit::TooFine } else { Unfit::NoNumber };
-        let back = cast(&found, given)?;
-        let differs = distinct(&back, column)?;
+        let mut both = [cast(&found, given)?, column.clone()];
+        if given.is_floating() {
+            // -0.0 is 0, though not in the order of floats.
+            let zero = Float64Array::new_scalar(0.0);
+            for cells in &mut both {
+                *cells = add(&cast(cells, &DataType::Float64)?, &zero)?;
+            }
+        }
+        let differs = distinct(&both[0], &both[1])?;
         let changed = (0..column.len()).filter(|&row| found.is_valid(row) && differs.value(row));
         bad.extend(changed.map(|row| (row, unfit)));
         bad.sort_unstable_by_key(|(row, _)| *row);
