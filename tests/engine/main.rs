@@ -15,6 +15,7 @@ mod bad_input;
 mod batch;
 mod batch_audits;
 mod batch_files;
+mod batch_letters;
 mod batch_memory;
 mod batch_values;
 mod cleaning;

@@ -26,10 +26,9 @@ pub(crate) async fn show(global: &GlobalArgs, args: &DlqShowArgs) -> Done {
     let lake = lake(global);
     let project = project(global);
     let settings = Settings { sets: Vec::new(), environment: environment() };
-    // What is wrong with a job that is neither, a stream job's error says.
-    let rows = match project.batch_job(&args.job, &settings) {
-        Ok(job) => bad_rows(&lake, &job, args).await?,
-        Err(_) => messages(&lake, &job(&project, &args.job, None, &[])?, args).await?,
+    let rows = match project.is_batch_job(&args.job, &settings)? {
+        true => bad_rows(&lake, &project.batch_job(&args.job, &settings)?, args).await?,
+        false => messages(&lake, &job(&project, &args.job, None, &[])?, args).await?,
     };
     write_rows(
         &mut std::io::stdout().lock(),

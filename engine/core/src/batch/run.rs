@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::Utc;
@@ -182,6 +182,7 @@ pub async fn run(
         audits,
         force: options.force,
         hashes: FileHashes::default(),
+        kept: Arc::default(),
         reports: BTreeMap::new(),
         error: None,
     };
@@ -228,10 +229,15 @@ struct Run {
     audits: Vec<Vec<Audit>>,
     force: bool,
     hashes: FileHashes,
+    kept: Arc<Mutex<KeptLetters>>,
     /// By the place of the table.
     reports: BTreeMap<usize, TableReport>,
     error: Option<Error>,
 }
+
+/// Input and path of files whose dead letters are kept with a version that this run has made or left as it is. Of all tables
+/// that read a file, the first that is committed keeps them: which ones fail, or stop early, is not known before.
+type KeptLetters = BTreeSet<(String, String)>;
 
 /// A table whose build has ended: its place, and its new version.
 type Built = (usize, f64, Vec<AuditReport>, Result<TableReport>);
@@ -350,10 +356,26 @@ impl Run {
         let wanted = self.fingerprint(at)?;
         let name = &self.builder.job.tables[at].file.name;
         let built = self.versions.newest(name).and_then(|commit| commit.build).map(|build| build.fingerprint);
-        if wanted.is_none() || built != wanted {
+        if wanted.is_none() || built != wanted || !self.letters_are_kept(name) {
             return Ok(None);
         }
-        Ok(Some(self.report(at, TableOutcome::Unchanged, 0.0, None)))
+        let report = self.report(at, TableOutcome::Unchanged, 0.0, None);
+        let keeps = report.inputs.iter().filter(|input| input.keeps_letters).map(InputReport::file);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).extend(keeps);
+        Ok(Some(report))
+    }
+
+    /// Whether the rows that were set aside for a table are kept with its version or another's. The one that kept them may
+    /// have been built without that file since.
+    fn letters_are_kept(&self, table: &str) -> bool {
+        let inputs = |table: &str| {
+            let build = self.versions.newest(table).and_then(|commit| commit.build);
+            build.map(|build| build.inputs).unwrap_or_default()
+        };
+        let names = self.builder.job.tables.iter().map(|table| table.file.name.as_str());
+        let keeping = names.flat_map(inputs).filter(|input| input.keeps_letters);
+        let keeping: KeptLetters = keeping.map(|input| input.file()).collect();
+        inputs(table).iter().filter(|input| input.has_letters()).all(|input| keeping.contains(&input.file()))
     }
 
     fn fingerprint(&mut self, at: usize) -> Result<Option<String>> {
@@ -373,13 +395,7 @@ impl Run {
     fn start(&mut self, building: &mut JoinSet<Built>, at: usize, progress: Arc<Progress>) -> Result<()> {
         let fingerprint = self.fingerprint(at)?.unwrap_or_default();
         let (builder, versions) = (self.builder.clone(), self.versions.clone());
-        let first_reader = |input: usize| {
-            self.graph.order.iter().find(|table| self.graph.reads[**table].inputs.contains(&input))
-        };
-        let keeps_letters: Vec<String> = (0..builder.job.inputs.len())
-            .filter(|input| first_reader(*input) == Some(&at))
-            .map(|input| builder.job.inputs[input].name.clone())
-            .collect();
+        let kept = self.kept.clone();
         let (reads, audits) = (self.graph.reads[at].clone(), self.audits[at].clone());
         building.spawn(async move {
             let start = Instant::now();
@@ -394,9 +410,11 @@ impl Run {
                 let Output { files, partition_columns, .. } = output;
                 let inputs: Vec<Arc<Input>> = builder.inputs.iter().flatten().cloned().collect();
                 let (mut reports, mut letters) = (Vec::new(), Vec::new());
-                for (report, bad) in progress.take_reports(&inputs) {
-                    // Of all tables that read an input, the first keeps its dead letters.
-                    if keeps_letters.contains(&report.input) {
+                // Held until they are committed.
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                for (mut report, bad) in progress.take_reports(&inputs) {
+                    if !bad.is_empty() && !kept.contains(&report.file()) {
+                        report.keeps_letters = true;
                         letters.extend(bad);
                     }
                     reports.push(report);
@@ -419,6 +437,7 @@ impl Run {
                     inputs: inputs.clone(),
                 };
                 let version = versions.commit(name, NewVersion { files, build, counts, letters })?;
+                kept.extend(inputs.iter().filter(|input| input.keeps_letters).map(InputReport::file));
                 let report = TableReport {
                     table: full,
                     outcome: TableOutcome::Built,

@@ -192,6 +192,15 @@ impl Project {
         self.parse(name, &text, settings).map_err(|e| e.context(file))
     }
 
+    /// Whether a job reads files, not a stream; so says its file, also where something else in it is wrong.
+    ///
+    /// # Errors
+    /// User: no such job (the nearest is named), no TOML, a variable that is not set.
+    pub fn is_batch_job(&self, name: &str, settings: &Settings) -> Result<bool> {
+        let (file, text) = self.job_file(name)?;
+        overlay::resolve(&text, settings).map(|table| is_batch(&table)).map_err(|e| e.context(file))
+    }
+
     /// Path and text of a job's file.
     fn job_file(&self, name: &str) -> Result<(String, String)> {
         let names = self.job_names();
@@ -209,7 +218,7 @@ impl Project {
 
     fn parse(&self, name: &str, text: &str, settings: &Settings) -> Result<Job> {
         let table = overlay::resolve(text, settings)?;
-        if ["sql", "inputs", "tables"].iter().any(|key| table.contains_key(*key)) {
+        if is_batch(&table) {
             return Err(Error::user(format!("`{name}` is a batch job: it reads files, not a stream"))
                 .hint(format!("tidemill run {name} --input FILE…")));
         }
@@ -353,6 +362,11 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether a job's file has a key that a stream's has not.
+fn is_batch(file: &toml::Table) -> bool {
+    ["sql", "inputs", "tables"].iter().any(|key| file.contains_key(*key))
 }
 
 #[cfg(test)]

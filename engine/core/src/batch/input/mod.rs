@@ -41,6 +41,9 @@ use crate::sql::files_table;
 /// What a byte of a compressed file becomes, about.
 pub(super) const EXPANSION: u64 = 4;
 
+/// The reason of rows that were set aside.
+const DEAD_LETTER: &str = "dead letter";
+
 /// An input with its files found and its columns known.
 #[derive(Debug, Clone)]
 pub(super) struct Input {
@@ -110,7 +113,7 @@ impl InputFile {
             return Ok(());
         }
         let dead = letters.len() as u64;
-        let dropped = (dead > 0).then(|| Dropped { reason: "dead letter".to_owned(), rows: dead });
+        let dropped = (dead > 0).then(|| Dropped { reason: DEAD_LETTER.to_owned(), rows: dead });
         let report = InputReport {
             input: config.name.clone(),
             path: self.path.display().to_string(),
@@ -121,6 +124,7 @@ impl InputFile {
             rows_out: rows,
             rows_skipped: skipped,
             dropped: dropped.into_iter().collect(),
+            keeps_letters: false,
         };
         progress.report(report, letters);
         Ok(())
@@ -154,6 +158,21 @@ pub struct InputReport {
     /// The others, by reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<Dropped>,
+    /// Whether the dead letters of the file are kept with this version: of the tables that read it, with one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_letters: bool,
+}
+
+impl InputReport {
+    /// Whether rows were set aside.
+    pub(super) fn has_letters(&self) -> bool {
+        self.form.is_none() && self.dropped.iter().any(|dropped| dropped.reason == DEAD_LETTER)
+    }
+
+    /// What tells it from those of other files.
+    pub(super) fn file(&self) -> (String, String) {
+        (self.input.clone(), self.path.clone())
+    }
 }
 
 /// Rows that are not in the table.
