@@ -87,8 +87,8 @@ fn relationships_compare_as_equals_does_and_columns_have_any_name() {
         let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
         shop.write(
             "sql/shop/wide.sql",
-            "SELECT '01' AS text, '1' AS whole, 2 AS here, 3 AS there, 4 AS times, 4 AS times_ UNION ALL \
-             SELECT '7', '1', 2, 3, 4, 4 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL",
+            "SELECT '01' AS text, 'x' AS word, '1' AS whole, 2 AS here, 3 AS there, 4 AS times, 4 AS times_ UNION ALL \
+             SELECT '7', 'x', '1', 2, 3, 4, 4 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL",
         );
         shop.write(
             "sql/shop/others.sql",
@@ -108,6 +108,7 @@ fn relationships_compare_as_equals_does_and_columns_have_any_name() {
     for (column, to, says) in [
         ("text", "number", Some("found 1 bad row: text=7, times=1")),
         ("whole", "price", None),
+        ("word", "number", Some("help: text beside a number is compared as a number")),
         ("here", "here", None),
         ("there", "here", Some("found 1 bad row: there=3, times=2")),
         ("times", "times", None),

@@ -217,7 +217,14 @@ impl Audit {
             found = self.attempt(builder, table, staged, Joins::Sorted { batch_rows }).await;
         }
         found
-            .map_err(|e| memory::explain(e, builder.memory_limit_bytes))
+            .map_err(|e| match e.kind() {
+                // Of a cast: a file's own errors have a hint.
+                ErrorKind::Data if e.next_step().is_none() => e.hint(
+                    "text beside a number is compared as a number: give the column a type in the job, or let the SELECT \
+                     make a null of such text (TRY_CAST)",
+                ),
+                _ => memory::explain(e, builder.memory_limit_bytes),
+            })
             .context_with(|| self.file.path.clone())
     }
 
