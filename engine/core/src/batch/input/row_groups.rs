@@ -205,7 +205,11 @@ mod tests {
         assert_eq!(groups("d > 25"), [0, 1, 2], "a NaN is greater, and in no statistics");
         assert_eq!(groups("y = 2021"), [0; 0]);
         assert_eq!(groups("y = 2020 AND n < 10"), [0]);
-        assert_eq!(chosen("n > 150.5", DataType::Float64, 3).groups, [0, 1, 2], "of another type in the table");
+        assert_eq!(
+            chosen("n > 150.5", DataType::Float64, 3).groups,
+            [0, 1, 2],
+            "of another type in the table"
+        );
     }
 
     #[test]
