@@ -4,7 +4,7 @@ use crate::encode::scale::NumericScale;
 use crate::{Error, FeatureTable};
 use rayon::prelude::*;
 
-/// Rows of a parallel piece of work; their coordinates stay in a core's cache.
+/// Rows of a parallel piece of work.
 const PIECE_ROWS: usize = 2_048;
 
 /// Refuses text columns.

@@ -142,13 +142,14 @@ impl ClusterStream {
         seed: u64,
     ) -> Result<StreamReport, Error> {
         self.check(table, rows)?;
-        let mut complete = complete(table, rows);
-        let left_out = (rows.len() - complete.len()) as u64;
-        let weights = weights.map(|weights| {
-            let (some, weights) = weighed(table, rows, weights);
-            complete = some;
-            weights
-        });
+        let (complete, weights, left_out) = match weights {
+            None => {
+                let complete = complete(table, rows);
+                let left_out = rows.len() - complete.len();
+                (complete, None, left_out as u64)
+            }
+            Some(weights) => weighed(table, rows, weights),
+        };
         let weights = weights.as_deref();
         if complete.is_empty() {
             return Ok(StreamReport { rows: 0, left_out, capped: 0, reseeded: Vec::new(), moved: 0.0 });
@@ -409,16 +410,18 @@ fn counted(points: Points<'_>, of: Option<&[f64]>, coordinates: Vec<f64>, cluste
     Centres { coordinates, weights }
 }
 
-/// Complete rows that weigh anything, and their weights scaled to a mean of 1.
-fn weighed(table: &FeatureTable, rows: &[u32], weights: &[f64]) -> (Vec<u32>, Vec<f64>) {
+/// Complete rows that weigh anything, their weights scaled to a mean of 1, and how many rows are not complete.
+fn weighed(table: &FeatureTable, rows: &[u32], weights: &[f64]) -> (Vec<u32>, Option<Vec<f64>>, u64) {
     let complete = rows.iter().copied().zip(weights.iter().copied());
     let mut kept: Vec<(u32, f64)> = complete.filter(|(row, _)| is_complete(table, *row)).collect();
+    let left_out = (rows.len() - kept.len()) as u64;
     let largest = kept.iter().fold(0.0f64, |most, (_, w)| most.max(*w));
     // A weight of a billionth of the largest has no say.
     kept.iter_mut().for_each(|(_, w)| *w = if largest > 0.0 { *w / largest } else { 0.0 });
     kept.retain(|(_, w)| *w > 1e-9);
     let mean = kept.iter().map(|(_, w)| w).sum::<f64>() / kept.len().max(1) as f64;
-    kept.into_iter().map(|(row, w)| (row, w / mean)).unzip()
+    let (rows, weights) = kept.into_iter().map(|(row, w)| (row, w / mean)).unzip();
+    (rows, Some(weights), left_out)
 }
 
 /// Weights over the largest of them.
