@@ -14,7 +14,7 @@ use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::OnceLock;
-use tidemill_ml::preprocess::{Pca, PcaParams, StandardScaler, StandardScalerParams};
+use tidemill_ml::preprocess::{Pca, PcaBackend, PcaParams, StandardScaler, StandardScalerParams};
 use tidemill_ml::{
     Algorithm, Classifier, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
     SgdClassifierParams,
@@ -127,4 +127,19 @@ fn standard_scaler(bencher: Bencher<'_, '_>, case: Case) {
 fn pca(bencher: Bencher<'_, '_>, case: Case) {
     let (x, pool) = (matrix(case), case.pool());
     bencher.bench(|| pool.install(|| Pca::fit(PcaParams::default(), black_box(x.view())).unwrap()));
+}
+
+/// The same by linfa-reduction.
+#[divan::bench(args = CASES)]
+fn pca_linfa(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    let params = PcaParams { backend: PcaBackend::Linfa, ..PcaParams::default() };
+    bencher.bench(|| pool.install(|| Pca::fit(params, black_box(x.view())).unwrap()));
+}
+
+#[divan::bench(args = CASES)]
+fn pca_scores(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    let model = Pca::fit(PcaParams::default(), x.view()).unwrap();
+    bencher.bench(|| pool.install(|| model.transform(black_box(x.view())).unwrap()));
 }

@@ -43,8 +43,8 @@ impl Kind {
 
     fn format(self) -> u32 {
         match self {
-            Kind::Classifier => 4,
-            Kind::ClusterStream | Kind::Preprocessor => 3,
+            Kind::Classifier | Kind::Preprocessor => 4,
+            Kind::ClusterStream => 3,
             Kind::KMeans => 2,
         }
     }

@@ -5,11 +5,15 @@
 
 use ndarray::{Array2, ArrayView2, Axis, array};
 use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::preprocess::*;
 use tidemill_ml::{Error, ErrorKind};
 
 type Rows = Vec<Vec<Option<f64>>>;
+
+const BACKENDS: [PcaBackend; 2] = [PcaBackend::Tidemill, PcaBackend::Linfa];
 
 #[derive(Deserialize)]
 struct Golden {
@@ -115,15 +119,69 @@ fn numbers_are_those_of_scikit_learn() {
 fn components_are_those_of_scikit_learn() {
     let golden = golden();
     let known = matrix(&golden.standard_known).select(Axis(1), &[0, 1, 2]);
-    let pca = Pca::fit(PcaParams { components: 3, whiten: false }, known.view()).unwrap();
-    assert_close(&pca.components().to_owned(), &golden.components, "components");
-    assert_close(&pca.transform(known.view()).unwrap(), &golden.scores, "scores");
     let close =
         |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-9 * b.abs().max(1e-12));
-    assert!(close(pca.explained_variances(), &golden.variances), "{:?}", pca.explained_variances());
-    assert!(close(&pca.explained_variance_ratios(), &golden.ratios));
-    let white = Pca::fit(PcaParams { components: 2, whiten: true }, known.view()).unwrap();
-    assert_close(&white.transform(known.view()).unwrap(), &golden.white, "white");
+    for backend in BACKENDS {
+        let params = PcaParams { components: 3, backend, ..Default::default() };
+        let pca = Pca::fit(params, known.view()).unwrap();
+        assert_close(&pca.components().to_owned(), &golden.components, "components");
+        assert_close(&pca.transform(known.view()).unwrap(), &golden.scores, "scores");
+        assert!(close(pca.explained_variances(), &golden.variances), "{:?}", pca.explained_variances());
+        assert!(close(&pca.explained_variance_ratios(), &golden.ratios));
+        let white = Pca::fit(PcaParams { components: 2, whiten: true, backend }, known.view()).unwrap();
+        assert_close(&white.transform(known.view()).unwrap(), &golden.white, "white");
+    }
+}
+
+#[test]
+fn components_of_linfa_are_ours() {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
+    // Rows, columns, what a column's values are multiplied with, columns that only repeat another.
+    for (rows, columns, factor, repeated) in
+        [(400, 14, 1.0, 0), (400, 14, 1e-6, 0), (400, 14, 1e9, 4), (60, 125, 1.0, 0), (900, 150, 30.0, 20)]
+    {
+        let mut x = Array2::from_shape_fn((rows, columns), |(_, c)| {
+            random.gen_range(-1.0..1.0) * factor * (1.0 + c as f64 / 3.0)
+        });
+        for c in 0..repeated {
+            let of = x.column(c).mapv(|v| v / 3.0 + 1.0);
+            x.column_mut(columns - 1 - c).assign(&of);
+        }
+        let fit = |backend, components| {
+            Pca::fit(PcaParams { components, backend, ..Default::default() }, x.view()).unwrap()
+        };
+        let ours = fit(PcaBackend::Tidemill, columns);
+        for components in [1, 2, 5, 8, columns] {
+            let found = fit(PcaBackend::Linfa, components);
+            let largest = ours.explained_variances()[0];
+            for (c, variance) in found.explained_variances().iter().enumerate() {
+                assert!(
+                    (variance - ours.explained_variances()[c]).abs() < 1e-7 * largest,
+                    "{rows} {columns} {c}"
+                );
+            }
+            let lengths = found.components().dot(&found.components().t());
+            let apart = (lengths - Array2::<f64>::eye(components)).mapv(f64::abs);
+            assert!(apart.iter().all(|v| *v < 1e-7), "{rows} {columns} {components}");
+            for (a, b) in found.components().rows().into_iter().zip(ours.components().rows()).take(8) {
+                assert!((&a - &b).iter().all(|v| v.abs() < 1e-5), "{rows} {columns}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// Why linfa's PCA is not the default, and not asked for a part of the components: if this fails, it may be.
+#[test]
+fn linfa_by_itself_is_wrong_about_a_part_of_the_components() {
+    use linfa::DatasetBase;
+    use linfa::traits::Fit;
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+    let x =
+        Array2::from_shape_fn((10_000, 14), |(_, c)| random.gen_range(-1.0..1.0) * (1.0 + c as f64 / 5.0));
+    let ours = Pca::fit(PcaParams { components: 8, ..Default::default() }, x.view()).unwrap();
+    let alone = linfa_reduction::Pca::params(8).fit(&DatasetBase::from(x.view())).unwrap();
+    let last = alone.singular_values()[7].powi(2) / 9_999.0;
+    assert!(last < 0.6 * ours.explained_variances()[7], "{last} {:?}", ours.explained_variances());
 }
 
 #[test]
@@ -167,9 +225,11 @@ fn rows_that_come_later_give_what_all_rows_at_once_do() {
     let imputer = Imputer::fit(Default::default(), first.view()).unwrap().partial_fit(later.view()).unwrap();
     assert_close(&imputer.transform(x.view()).unwrap(), &golden.mean, "mean");
     let (first, later) = parts(&matrix(&golden.standard_known).select(Axis(1), &[0, 1, 2]));
-    let params = PcaParams { components: 3, whiten: false };
-    let pca = Pca::fit(params, first.view()).unwrap().partial_fit(later.view()).unwrap();
-    assert_close(&pca.components().to_owned(), &golden.components, "components");
+    for backend in BACKENDS {
+        let params = PcaParams { components: 3, backend, ..Default::default() };
+        let pca = Pca::fit(params, first.view()).unwrap().partial_fit(later.view()).unwrap();
+        assert_close(&pca.components().to_owned(), &golden.components, "components");
+    }
     let kinds = optional(&golden.kinds);
     let target = TargetEncoder::fit(Default::default(), &kinds[..13], &golden.labels[..13]).unwrap();
     let target = target.partial_fit(&kinds[13..], &golden.labels[13..]).unwrap();
@@ -240,9 +300,12 @@ fn every_edge_has_its_outcome() {
         Error::TooFewRows { rows: 1, needed: 2 }
     );
     let constant = array![[1.0, 2.0], [1.0, 2.0]];
-    let pca = Pca::fit(PcaParams { components: 2, whiten: true }, constant.view()).unwrap();
-    assert_eq!(pca.explained_variance_ratios(), [0.0, 0.0]);
-    assert_eq!(pca.transform(constant.view()).unwrap(), Array2::<f64>::zeros((2, 2)));
+    for backend in BACKENDS {
+        let pca = Pca::fit(PcaParams { components: 2, whiten: true, backend }, constant.view()).unwrap();
+        assert_eq!(pca.explained_variance_ratios(), [0.0, 0.0]);
+        assert_eq!(pca.components(), array![[1.0, 0.0], [0.0, 1.0]]);
+        assert_eq!(pca.transform(constant.view()).unwrap(), Array2::<f64>::zeros((2, 2)));
+    }
     assert_eq!(
         Normalizer::default().transform(array![[0.0, 0.0], [3.0, -4.0]].view()),
         array![[0.0, 0.0], [0.6, -0.8]]
@@ -253,7 +316,7 @@ fn every_edge_has_its_outcome() {
         StandardScaler::fit(Default::default(), huge.view()).unwrap_err(),
         Error::Overflow { column: 0 }
     );
-    assert!(Pca::fit(PcaParams { components: 1, whiten: false }, huge.view()).is_err());
+    assert!(Pca::fit(PcaParams { components: 1, ..Default::default() }, huge.view()).is_err());
     assert_eq!(
         MinMaxScaler::fit(Default::default(), huge.view()).unwrap().transform(huge.view()).unwrap(),
         array![[1.0], [0.0], [1.0]]
@@ -267,8 +330,11 @@ fn every_edge_has_its_outcome() {
         (&array![[0.0], [0.5], [1.0]], least)
     );
     // Scores past what f64 holds, of a row that is learned from by its finite ones.
-    let line =
-        Pca::fit(PcaParams { components: 1, whiten: true }, array![[0.0, 1.0], [1e-3, 1.0]].view()).unwrap();
+    let line = Pca::fit(
+        PcaParams { components: 1, whiten: true, ..Default::default() },
+        array![[0.0, 1.0], [1e-3, 1.0]].view(),
+    )
+    .unwrap();
     let far = array![[5.0, 2.0], [1e308, 2.0]];
     assert_eq!(line.transform(far.view()).unwrap_err(), Error::Overflow { column: 0 });
     assert!(line.transform(far.select(Axis(0), &[0]).view()).is_ok());
@@ -287,8 +353,14 @@ fn every_edge_has_its_outcome() {
             IqrOutliers::fit(IqrOutliersParams { factor: -1.0, ..Default::default() }, one.view())
                 .unwrap_err(),
         ),
-        ("components", Pca::fit(PcaParams { components: 3, whiten: false }, constant.view()).unwrap_err()),
-        ("components", Pca::fit(PcaParams { components: 0, whiten: false }, constant.view()).unwrap_err()),
+        (
+            "components",
+            Pca::fit(PcaParams { components: 3, ..Default::default() }, constant.view()).unwrap_err(),
+        ),
+        (
+            "components",
+            Pca::fit(PcaParams { components: 0, ..Default::default() }, constant.view()).unwrap_err(),
+        ),
         (
             "smoothing",
             TargetEncoder::fit(TargetEncoderParams { smoothing: -1.0, folds: 5 }, &[None], &[true])
@@ -379,13 +451,16 @@ fn files_are_read_back_and_damaged_ones_are_errors() {
 #[test]
 fn components_are_the_same_bytes_for_any_number_of_threads() {
     let x = Array2::from_shape_fn((5_000, 6), |(r, c)| ((r * (c + 3) * 7919) % 1000) as f64 / 7.0 - c as f64);
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let pca = pool.install(|| Pca::fit(PcaParams { components: 4, whiten: false }, x.view()).unwrap());
-        Preprocessor::Pca(pca).to_bytes().unwrap()
-    };
-    let one = run(1);
-    assert!(one == run(2) && one == run(5));
+    for backend in BACKENDS {
+        let params = PcaParams { components: 4, backend, ..Default::default() };
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pca = pool.install(|| Pca::fit(params, x.view()).unwrap());
+            Preprocessor::Pca(pca).to_bytes().unwrap()
+        };
+        let one = run(1);
+        assert!(one == run(2) && one == run(5));
+    }
 }
 
 fn value() -> impl Strategy<Value = f64> {
@@ -406,7 +481,7 @@ proptest! {
     #[test]
     fn any_values_are_transformed_or_an_error(
         (rows, columns, cells) in (0usize..20, 0usize..4).prop_flat_map(|(r, c)| (Just(r), Just(c), prop::collection::vec(value(), r * c))),
-        cut in 0usize..20, factor in 0.0f64..3.0, components in 0usize..4, whiten in any::<bool>(),
+        cut in 0usize..20, factor in 0.0f64..3.0, components in 0usize..4, whiten in any::<bool>(), backend in prop::sample::select(BACKENDS.to_vec()),
     ) {
         let x = Array2::from_shape_vec((rows, columns), cells).unwrap();
         let cut = cut.min(rows);
@@ -436,7 +511,7 @@ proptest! {
                 prop_assert!(rule.transform(x.view()).unwrap().nrows() <= rows);
             }
         }
-        if let Ok(pca) = Pca::fit(PcaParams { components, whiten }, first) {
+        if let Ok(pca) = Pca::fit(PcaParams { components, whiten, backend }, first) {
             let _ = pca.partial_fit(later);
             let _ = pca.transform(x.view());
         }

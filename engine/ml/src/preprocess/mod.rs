@@ -31,7 +31,7 @@ mod target;
 pub use imputer::{ImputeStrategy, Imputer, ImputerParams};
 pub use normalizer::{Norm, Normalizer};
 pub use outliers::{IqrOutliers, IqrOutliersParams, OutlierAction};
-pub use pca::{Pca, PcaParams};
+pub use pca::{Pca, PcaBackend, PcaParams};
 pub use scaler::{MinMaxScaler, MinMaxScalerParams, StandardScaler, StandardScalerParams};
 pub use strings::{
     IndexedStrings, OneHotEncoder, OneHotEncoderParams, StringIndexer, StringIndexerParams, Unseen,

@@ -6,8 +6,8 @@ use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
 use proptest::prelude::*;
 use tidemill_ml::preprocess::{
     ImputeStrategy, Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler, MinMaxScalerParams,
-    Norm, Normalizer, OneHotEncoder, OneHotEncoderParams, OutlierAction, Pca, PcaParams, Preprocessor,
-    StandardScaler, StandardScalerParams, StringIndexer, StringIndexerParams, TargetEncoder,
+    Norm, Normalizer, OneHotEncoder, OneHotEncoderParams, OutlierAction, Pca, PcaBackend, PcaParams,
+    Preprocessor, StandardScaler, StandardScalerParams, StringIndexer, StringIndexerParams, TargetEncoder,
     TargetEncoderParams, Unseen,
 };
 use tidemill_ml::{Error, QuantileSketch, RunningMoments};
@@ -160,10 +160,11 @@ proptest! {
     #[test]
     fn components(
         x in matrix(), known in any::<bool>(), cut in 0usize..25, components in 0usize..6, whiten in any::<bool>(), later in matrix(),
+        backend in prop::sample::select(vec![PcaBackend::Tidemill, PcaBackend::Linfa]),
     ) {
         let x = if known { x.mapv(|v| if v.is_finite() { v } else { 7.0 }) } else { x };
         let (first, _) = x.view().split_at(Axis(0), cut.min(x.nrows()));
-        let step = Pca::fit(PcaParams { components, whiten }, first);
+        let step = Pca::fit(PcaParams { components, whiten, backend }, first);
         let stated = |error: &Error| matches!(
             error,
             Error::TooFewRows { .. } | Error::MissingValue { .. } | Error::Overflow { .. } | Error::BadParameter { name: "components", .. }

@@ -1,6 +1,4 @@
 //! Any payload under a right checksum: an error, or a model that does all that a model does, and learns on.
-//!
-//! smartcore's trees are left out: their insides are checked by the checksum only, as `smartcore.rs` says.
 
 use crate::data::{Case, all, cases, classifiers, numeric_table};
 use ndarray::Array2;
@@ -9,7 +7,7 @@ use proptest::sample::Index;
 use std::sync::OnceLock;
 use tidemill_ml::preprocess::{
     ImputeStrategy, Imputer, ImputerParams, IqrOutliers, MinMaxScaler, Normalizer, OneHotEncoder, Pca,
-    Preprocessor, StandardScaler, StringIndexer, TargetEncoder,
+    PcaBackend, PcaParams, Preprocessor, StandardScaler, StringIndexer, TargetEncoder,
 };
 use tidemill_ml::{
     Algorithm, Classifier, ClusterStream, ClusterStreamParams, Error, KMeans, KMeansParams,
@@ -86,7 +84,6 @@ fn case() -> Case {
 /// Each with its file, learned from the first 55 rows.
 fn files_of_classifiers() -> Vec<(Algorithm, Vec<u8>)> {
     let (case, first) = (case(), (0..55).collect::<Vec<u32>>());
-    let ours = classifiers().into_iter().filter(|(name, _)| !name.contains("smartcore"));
     let file = |(_, mut algorithm)| {
         if let Algorithm::SgdClassifier(params) = &mut algorithm {
             // Most of its file are weights, of which a few will do.
@@ -95,7 +92,7 @@ fn files_of_classifiers() -> Vec<(Algorithm, Vec<u8>)> {
         let model = Classifier::fit(&algorithm, &case.table(), &case.labels, &first, 0, None).unwrap();
         (algorithm, model.to_bytes().unwrap())
     };
-    ours.map(file).collect()
+    classifiers().into_iter().map(file).collect()
 }
 
 fn holds_of_classifier(algorithm: &Algorithm, bytes: &[u8]) -> Held {
@@ -170,6 +167,7 @@ fn files_of_preprocessing() -> Vec<Vec<u8>> {
     let text: Vec<Option<&str>> = text.iter().map(Option::as_deref).collect();
     let (x, known) = (x.view(), known.view());
     let median = ImputerParams { strategy: ImputeStrategy::Median, value: 0.0 };
+    let linfa = PcaParams { backend: PcaBackend::Linfa, ..Default::default() };
     let steps = [
         Preprocessor::StandardScaler(StandardScaler::fit(Default::default(), x).unwrap()),
         Preprocessor::MinMaxScaler(MinMaxScaler::fit(Default::default(), x).unwrap()),
@@ -181,6 +179,7 @@ fn files_of_preprocessing() -> Vec<Vec<u8>> {
         Preprocessor::OneHotEncoder(OneHotEncoder::fit(Default::default(), &text).unwrap()),
         Preprocessor::TargetEncoder(TargetEncoder::fit(Default::default(), &text, &case.labels).unwrap()),
         Preprocessor::Pca(Pca::fit(Default::default(), known).unwrap()),
+        Preprocessor::Pca(Pca::fit(linfa, known).unwrap()),
     ];
     steps.map(|step| step.to_bytes().unwrap()).to_vec()
 }

@@ -3,7 +3,10 @@
 //! They learn from the same bins as ours, as numbers: missing values are the largest, categories stand in the order of
 //! their frequency. They know no probabilities: a forest gives the class that most trees vote for, so a score is 0 or 1,
 //! and AUC is that of one threshold. There are no leaves, no importances and no weights to be had, and one thread does it
-//! all. What is read from a file is checked by the file's checksum only: smartcore says nothing of its insides.
+//! all.
+
+#[cfg(feature = "smartcore")]
+mod nodes;
 
 use super::params::{DecisionTreeParams, RandomForestParams};
 use crate::Error;
@@ -62,7 +65,9 @@ impl Reference {
     }
 
     pub(crate) fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
-        self.bins.0.len() == numeric + categorical && self.bins.is_valid(numeric)
+        self.bins.0.len() == numeric + categorical
+            && self.bins.is_valid(numeric)
+            && backend::is_valid(self.forest, &self.payload, self.bins.0.len())
     }
 }
 
@@ -131,6 +136,10 @@ mod backend {
         encode(&TreeModel::fit(&matrix(binned)?, &labels, parameters).map_err(solver)?)
     }
 
+    pub(super) fn is_valid(forest: bool, payload: &[u8], features: usize) -> bool {
+        if forest { nodes::is_forest(payload, features) } else { nodes::is_tree(payload, features) }
+    }
+
     pub(super) fn predict(forest: bool, payload: &[u8], binned: &BinnedRows) -> Result<Vec<f64>, Error> {
         let corrupt = |_| Error::CorruptModel("payload is not a model of smartcore");
         let rows = matrix(binned)?;
@@ -163,6 +172,11 @@ mod backend {
         _: u64,
     ) -> Result<Vec<u8>, Error> {
         Err(Error::NotBuilt { feature: "smartcore" })
+    }
+
+    /// Nobody goes through its nodes.
+    pub(super) fn is_valid(_: bool, _: &[u8], _: usize) -> bool {
+        true
     }
 
     pub(super) fn predict(_: bool, _: &[u8], _: &BinnedRows) -> Result<Vec<f64>, Error> {

@@ -1,20 +1,22 @@
 //! Principal components, from the covariance of the columns.
 //!
-//! Means and products of columns are summed block by block (Chan, Golub, LeVeque 1979), so that rows can be added, and
-//! the covariance is decomposed by linfa-linalg's symmetric eigensolver. linfa-reduction's PCA iterates on all rows
-//! (LOBPCG), cannot take rows later, divides its explained variance by the number of components rather than of rows
-//! (0.8.1), and brings five crates more.
+//! ```text
+//! rows ──> Sums (means, products of columns) ──> eigen | linfa ──> components, variances
+//!            ▲ more rows
+//! ```
+
+mod eigen;
+mod linfa;
+mod sums;
 
 use super::{check_columns, check_fit};
 use crate::Error;
 use crate::file::MOST_ROWS;
-use linfa_linalg::eigh::EighInto;
+use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Rows whose products are summed at once.
-const BLOCK: usize = 1024;
+use sums::{BLOCK, Sums, blocks, check_known, not_finite};
 
 /// Settings of a principal component analysis.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +26,26 @@ pub struct PcaParams {
     pub components: usize,
     /// Whether each component's scores are divided by their standard deviation.
     pub whiten: bool,
+    /// Whose components.
+    pub backend: PcaBackend,
 }
 
 impl Default for PcaParams {
     fn default() -> Self {
-        PcaParams { components: 2, whiten: false }
+        PcaParams { components: 2, whiten: false, backend: PcaBackend::Tidemill }
     }
+}
+
+/// Who finds the components.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum PcaBackend {
+    /// All eigenvectors of the covariance, by linfa-linalg's symmetric solver: to rounding.
+    #[default]
+    Tidemill,
+    /// linfa-reduction's PCA: to 1e-8 or so, with tables of hundreds of columns. It leaves out directions whose variance is
+    /// below 2e-10 of the first one's, which here are then any that are orthogonal to the others, with variance 0.
+    Linfa,
 }
 
 /// The directions in which rows differ most, orthogonal to each other, and the variance of each. The largest loading of a
@@ -42,31 +58,6 @@ pub struct Pca {
     /// Components × columns.
     components: Array2<f64>,
     variances: Vec<f64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Sums {
-    rows: u64,
-    means: Array1<f64>,
-    /// Of the products of distances to the means.
-    products: Array2<f64>,
-}
-
-impl Sums {
-    fn of(x: ArrayView2<'_, f64>) -> Sums {
-        let means = x.sum_axis(Axis(0)) / (x.nrows() as f64).max(1.0);
-        let centred = &x - &means;
-        Sums { rows: x.nrows() as u64, products: centred.t().dot(&centred), means }
-    }
-
-    fn merge(self, other: Sums) -> Sums {
-        let rows = self.rows + other.rows;
-        let share = if rows == 0 { 0.0 } else { other.rows as f64 / rows as f64 };
-        let apart = &other.means - &self.means;
-        let column = apart.view().insert_axis(Axis(1));
-        let between = column.dot(&column.t()) * (share * self.rows as f64);
-        Sums { rows, products: self.products + other.products + between, means: self.means + apart * share }
-    }
 }
 
 impl Pca {
@@ -83,12 +74,7 @@ impl Pca {
             let value = format!("{} with {} columns", params.components, x.ncols());
             return Err(Error::BadParameter { name: "components", value, expected });
         }
-        let empty = Sums {
-            rows: 0,
-            means: Array1::zeros(x.ncols()),
-            products: Array2::zeros((x.ncols(), x.ncols())),
-        };
-        Pca::from_sums(params, add_rows(empty, x)?)
+        Pca::from_sums(params, Sums::none(x.ncols()).add(x)?)
     }
 
     /// The components after more rows: to rounding those of all rows at once.
@@ -99,26 +85,15 @@ impl Pca {
     pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<Pca, Error> {
         check_fit(&x)?;
         check_columns(self.sums.means.len(), &x)?;
-        Pca::from_sums(self.params, add_rows(self.sums.clone(), x)?)
+        Pca::from_sums(self.params, self.sums.clone().add(x)?)
     }
 
     fn from_sums(params: PcaParams, sums: Sums) -> Result<Pca, Error> {
-        if sums.rows < 2 {
-            return Err(Error::TooFewRows { rows: 1, needed: 2 });
-        }
-        let overflowed = |&column: &usize| {
-            !(sums.means[column].is_finite() && sums.products.column(column).iter().all(|v| v.is_finite()))
+        let covariance = sums.covariance()?;
+        let (variances, mut components) = match params.backend {
+            PcaBackend::Tidemill => eigen::components(covariance, params.components)?,
+            PcaBackend::Linfa => linfa::components(&covariance, params.components)?,
         };
-        if let Some(column) = (0..sums.means.len()).find(overflowed) {
-            return Err(Error::Overflow { column });
-        }
-        let covariance = &sums.products / (sums.rows as f64 - 1.0);
-        let (values, vectors) = covariance.eigh_into().map_err(|error| Error::Solver(error.to_string()))?;
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
-        order.truncate(params.components);
-        let mut components =
-            vectors.select(Axis(1), &order).reversed_axes().as_standard_layout().into_owned();
         for mut component in components.rows_mut() {
             let largest = component
                 .iter()
@@ -130,8 +105,6 @@ impl Pca {
         if components.iter().any(|v| !v.is_finite()) {
             return Err(Error::Solver("a component is not finite".into()));
         }
-        // Rounding may leave the last ones a little below 0.
-        let variances = order.iter().map(|&i| values[i].max(0.0)).collect();
         Ok(Pca { params, sums, components, variances })
     }
 
@@ -160,17 +133,21 @@ impl Pca {
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.sums.means.len(), &x)?;
         check_known(&x)?;
-        let mut scores = (&x - &self.sums.means).dot(&self.components.t());
-        if self.params.whiten {
-            for (mut column, variance) in scores.columns_mut().into_iter().zip(&self.variances) {
-                // A direction in which nothing differs has scores of rounding alone.
-                let unit = if *variance > 0.0 { variance.sqrt() } else { 1.0 };
-                column.mapv_inplace(|v| v / unit);
+        // A direction in which nothing differs has scores of rounding alone.
+        let unit = |variance: &f64| if *variance > 0.0 { variance.sqrt() } else { 1.0 };
+        let units: Option<Array1<f64>> =
+            self.params.whiten.then(|| self.variances.iter().map(unit).collect());
+        let mut scores = Array2::zeros((x.nrows(), self.params.components));
+        let parts: Vec<_> = scores.axis_chunks_iter_mut(Axis(0), BLOCK).zip(blocks(&x)).collect();
+        parts.into_par_iter().for_each(|(mut scores, rows)| {
+            general_mat_mul(1.0, &(&rows - &self.sums.means), &self.components.t(), 0.0, &mut scores);
+            if let Some(units) = &units {
+                scores /= units;
             }
-        }
-        match scores.indexed_iter().find(|(_, score)| !score.is_finite()) {
+        });
+        match not_finite(&scores.view()) {
             None => Ok(scores),
-            Some(((row, _), _)) => {
+            Some((row, _)) => {
                 let apart = |column: &usize| (x[(row, *column)] - self.sums.means[*column]).abs();
                 let farthest = (0..x.ncols()).max_by(|a, b| apart(a).total_cmp(&apart(b)));
                 Err(Error::Overflow { column: farthest.unwrap_or(0) })
@@ -193,18 +170,4 @@ impl Pca {
                 .all(|v| v.is_finite())
             && self.variances.iter().all(|v| v.is_finite() && *v >= 0.0)
     }
-}
-
-fn check_known(x: &ArrayView2<'_, f64>) -> Result<(), Error> {
-    match x.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        Some(((row, column), _)) => Err(Error::MissingValue { row, column }),
-        None => Ok(()),
-    }
-}
-
-fn add_rows(sums: Sums, x: ArrayView2<'_, f64>) -> Result<Sums, Error> {
-    check_known(&x)?;
-    let blocks: Vec<ArrayView2<'_, f64>> = x.axis_chunks_iter(Axis(0), BLOCK).collect();
-    let blocks: Vec<Sums> = blocks.into_par_iter().map(Sums::of).collect();
-    Ok(blocks.into_iter().fold(sums, Sums::merge))
 }
