@@ -99,8 +99,9 @@ impl Classifier {
     /// these rows, ten elevenths of them or more, gradient boosting keeps the first three quarters of its trees; and a
     /// forest whose trees take turns grows a quarter of them anew and counts all rows in the leaves of the others. Trees
     /// take turns from 2,048 rows on where the counts of less than three quarters of their levels fit into what
-    /// [`refit`](Classifier::refit) keeps, or splits try a quarter of the features or fewer. Bins are other ones at each
-    /// fit below 16,384 rows, with target encoding, and whenever the rows have doubled. Anything else is ignored.
+    /// [`refit`](Classifier::refit) keeps, or splits try a quarter of the features or fewer; boosting keeps trees from
+    /// 2,048 rows on. Bins are other ones whenever the rows have doubled, with target encoding, and below 256 rows. Anything
+    /// else is ignored.
     ///
     /// # Errors
     ///

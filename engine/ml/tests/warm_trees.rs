@@ -11,7 +11,7 @@ use tidemill_ml::{
     KeptCounts, RandomForestParams, TrainingRows,
 };
 
-/// Training rows from which on bins stay as they are until the rows have doubled.
+/// Training rows of which bins are made that stay as they are until the rows have doubled.
 const STEADY: usize = 16_384;
 
 /// Three numbers and a category; the label depends on all four.
@@ -220,7 +220,7 @@ proptest! {
     #[test]
     fn a_restart_goes_on_as_if_nothing_had_been(
         seed in any::<u64>(),
-        // With more than 16,384 of them to learn from bins stay, unless a batch passes a point where they are looked at.
+        // Bins stay, unless a batch passes 2,048, 4,096 … rows to learn from or a quarter on the way to the next.
         start in prop_oneof![1 => 3_000usize..17_000, 5 => 17_400usize..22_000],
         batches in prop::collection::vec(prop_oneof![4 => 0usize..300, 1 => 300usize..3_000], 2..5),
     ) {

@@ -11,10 +11,11 @@
 //!
 //! A fit after a few more rows goes on from the model before: it keeps the first three quarters of the trees and grows the
 //! others anew, from the log-odds that those give to all rows. The trees that are kept are grown anew, too, once the rows
-//! are a tenth more than those that they were grown from, or the bins are other ones. What is kept is in the model, so a
-//! fit that reads it back from its file makes the same bytes.
+//! are a tenth more than those that they were grown from, or the bins are other ones, and where rows are few. What is kept
+//! is in the model, so a fit that reads it back from its file makes the same bytes.
 
 use super::cell::{Cell, Moments, Source, Units};
+use super::kept::is_kept;
 use super::leafwise::LeafwiseGrower;
 use super::origin::{Origin, TreeRows};
 use super::params::GradientBoostingParams;
@@ -211,6 +212,7 @@ impl Boosted {
             kept.params == *params
                 && kept.seed == seed
                 && self.bins == *bins
+                && is_kept(rows.rows.rows.len())
                 && is_recent(kept.origin.rows, rows.rows.rows.len() as u64)
                 && rows.begin_with(&kept.origin)
         })?;

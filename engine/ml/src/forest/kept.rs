@@ -201,7 +201,7 @@ impl<S: Source> Children<S> {
     }
 }
 
-/// Whether the counts of a node of so many entries are worth keeping.
+/// Whether the counts of a node of so many entries are worth keeping, or trees that were grown from them.
 pub(crate) fn is_kept(entries: usize) -> bool {
     entries >= FEWEST
 }
