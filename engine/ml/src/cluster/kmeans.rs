@@ -22,6 +22,25 @@ use std::ops::RangeInclusive;
 pub(super) const MAX_SCORE: f64 = 1e6;
 
 /// Fitted clusters: knows its columns and their scales, and so assigns the rows of any table of these columns.
+///
+/// ```
+/// use tidemill_ml::{FeatureTable, KMeans, KMeansParams, SilhouetteRows};
+///
+/// let mut table = FeatureTable::new(vec!["recency".into(), "spent".into()], vec![]);
+/// table.push_numeric(0, (0..90).map(|i| f64::from(i % 3 * 100 + i % 7)));
+/// table.push_numeric(1, (0..90).map(|i| f64::from(i % 3 * 20 + i % 5)));
+/// table.finish_append()?;
+/// let rows: Vec<u32> = (0..90).collect();
+///
+/// let elbow = KMeans::sweep(&KMeansParams::default(), &table, &rows, 2..=6, SilhouetteRows::Exact, 42)?;
+/// assert_eq!(elbow.elbow, Some(3));
+/// let params = KMeansParams { clusters: 3, ..KMeansParams::default() };
+/// let model = KMeans::fit(&params, &table, &rows, 42, None)?;
+/// assert_eq!(model.sizes(), [30, 30, 30]);
+/// assert_eq!(model.assign(&table, &[0, 1])?, model.assign(&table, &[87, 88])?);
+/// assert!(model.metrics(&table, &rows, 42)?.silhouette > Some(0.9));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KMeans {
     names: Vec<String>,

@@ -35,6 +35,26 @@ use std::ops::RangeInclusive;
 use step::Centres;
 
 /// Clusters that learn batch by batch.
+///
+/// ```
+/// use tidemill_ml::{ClusterStream, ClusterStreamParams, FeatureTable, MiniBatchKMeansParams, StreamLearner};
+///
+/// let params = MiniBatchKMeansParams { clusters: 3, ..MiniBatchKMeansParams::default() };
+/// let learner = StreamLearner::MinibatchKmeans(params);
+/// let params = ClusterStreamParams { learner, ..ClusterStreamParams::default() };
+/// let mut stream = ClusterStream::new(params, vec!["recency".into()])?;
+/// let mut table = FeatureTable::new(vec!["recency".into()], vec![]);
+/// for batch in 0..5 {
+///     let rows: Vec<u32> = (60 * batch..60 * (batch + 1)).collect();
+///     table.push_numeric(0, rows.iter().map(|i| f64::from(i % 3 * 100 + i % 7)));
+///     table.finish_append()?;
+///     let report = stream.partial_fit(&table, &rows, u64::from(batch))?;
+///     assert_eq!(report.rows, 60);
+/// }
+/// let clusters = stream.assign(&table, &[0, 1, 2, 297])?;
+/// assert!(clusters[0] == clusters[3] && clusters[0] != clusters[1] && clusters[1] != clusters[2]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterStream {
     params: ClusterStreamParams,
