@@ -14,10 +14,11 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use super::build::{Builder, Joins, Output, SORTED_BATCH_ROWS, only_reading};
+use super::build::{Builder, Output, only_reading};
 use super::graph::{Graph, Reads, reads};
 use super::input::Progress;
 use super::memory;
+use super::turns::Joins;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::project::{BatchJob, SqlFile, TableConfig};
 
@@ -203,19 +204,17 @@ impl Audit {
         (&self.file.path, &self.reads)
     }
 
-    /// Runs it; where the memory limit does not suffice for joins by hashing, with joins of sorted rows and alone, as a
-    /// table is built.
+    /// Runs it, as a table is built: in its turn.
     async fn run(&self, builder: &Builder, table: &str, staged: &Output) -> Result<Found> {
-        let turn = builder.turns.read().await;
-        let mut found = self.attempt(builder, table, staged, Joins::Hashed).await;
-        drop(turn);
-        for batch_rows in SORTED_BATCH_ROWS {
-            if !found.as_ref().is_err_and(|error| error.kind() == ErrorKind::Memory) {
-                break;
+        let path = &self.file.path;
+        let mut turn = builder.turns.first().await;
+        let found = loop {
+            let found = self.attempt(builder, table, staged, turn.joins).await;
+            match turn.after(&found, path).await {
+                Some(next) => turn = next,
+                None => break found,
             }
-            let _alone = builder.turns.write().await;
-            found = self.attempt(builder, table, staged, Joins::Sorted { batch_rows }).await;
-        }
+        };
         found
             .map_err(|e| match e.kind() {
                 // Of a cast: a file's own errors have a hint.
@@ -225,7 +224,7 @@ impl Audit {
                 ),
                 _ => memory::explain(e, builder.memory_limit_bytes),
             })
-            .context_with(|| self.file.path.clone())
+            .context_with(|| path.clone())
     }
 
     async fn attempt(&self, builder: &Builder, table: &str, staged: &Output, joins: Joins) -> Result<Found> {

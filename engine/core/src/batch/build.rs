@@ -10,12 +10,13 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::StreamExt;
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::mpsc;
 
 use super::graph::Reads;
 use super::input::{EXPANSION, Input, Progress, version_table};
-use super::memory::{self, Asker};
+use super::memory;
 use super::output::{TableWriter, Written};
+use super::turns::{Joins, Turns};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, TableConfig, nearest};
@@ -39,8 +40,8 @@ pub(super) struct Builder {
     pub runtime: Arc<RuntimeEnv>,
     /// What the runtime has of memory.
     pub memory_limit_bytes: Option<u64>,
-    /// Held by each build, and by one that has the memory to itself as a writer.
-    pub turns: RwLock<()>,
+    /// Which of them run at the same time.
+    pub turns: Turns,
 }
 
 impl Builder {
@@ -122,8 +123,7 @@ impl Builder {
         })
     }
 
-    /// Runs a table's SELECT into an empty folder. Where the memory limit does not suffice for joins by hashing, or for all
-    /// tables that are built at the time, it is planned again with joins of sorted rows, which spill, and built alone.
+    /// Runs a table's SELECT into an empty folder, again and by itself where memory does not suffice (see [`Turns`]).
     ///
     /// # Errors
     /// User: the SQL; Data: a row that cannot be read; Storage: the files; Memory: the limit is too small.
@@ -136,26 +136,16 @@ impl Builder {
     ) -> Result<Output> {
         let bytes = reads.inputs.iter().filter_map(|at| self.inputs[*at].as_ref()).map(|input| input.bytes());
         progress.total_bytes.store(bytes.sum(), Ordering::Relaxed);
-        let place = || table.file.path.clone();
-        let turn = self.turns.read().await;
-        let mut result = self.attempt(table, reads, progress, folder.clone(), Joins::Hashed).await;
-        drop(turn);
-        for batch_rows in SORTED_BATCH_ROWS {
-            let Err(error) = &result else { break };
-            // An aggregate over all rows has no use for sorted joins, but may have for the memory of others: once.
-            let is_vain = batch_rows != SORTED_BATCH_ROWS[0] && Asker::of(error) == Asker::Total;
-            if error.kind() != ErrorKind::Memory || is_vain {
-                break;
+        let place = &table.file.path;
+        let mut turn = self.turns.first().await;
+        let result = loop {
+            let result = self.attempt(table, reads, progress, folder.clone(), turn.joins).await;
+            match turn.after(&result, place).await {
+                Some(next) => turn = next,
+                None => break result,
             }
-            let path = &table.file.path;
-            tracing::info!(
-                "{path}: {error}; planned again with joins of sorted rows, {batch_rows} at a time"
-            );
             progress.reset();
-            // What others hold cannot be spilled by this one.
-            let _alone = self.turns.write().await;
-            result = self.attempt(table, reads, progress, folder.clone(), Joins::Sorted { batch_rows }).await;
-        }
+        };
         result
             .map_err(|e| match e.kind() {
                 ErrorKind::Memory => memory::explain(e, self.memory_limit_bytes),
@@ -164,7 +154,7 @@ impl Builder {
                 ErrorKind::User => self.headed(e, reads),
                 _ => e,
             })
-            .context_with(place)
+            .context_with(|| place.clone())
     }
 
     /// A column that the SELECT does not find may be called otherwise in an input's heading: then with file and line.
@@ -213,23 +203,6 @@ impl Builder {
         let files = write(stream, writer, progress.clone()).await?;
         Ok(Output { folder, files, partition_columns })
     }
-}
-
-/// Rows of a batch where memory did not suffice for joins by hashing, and where that did not either: each of many sorts goes
-/// on with less the smaller they are, and takes longer. `olist.wide`, a chain of joins of 56 columns, takes 0.9 s by hashing
-/// in 67 MB, 7 s in 40 MB and 23 s in 20 MB.
-pub(super) const SORTED_BATCH_ROWS: [usize; 3] = [512, 64, 16];
-
-/// How joins are planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Joins {
-    /// A hash table of one side, in memory.
-    Hashed,
-    /// Both sides sorted, on disk where memory does not suffice.
-    Sorted {
-        /// Rows that go from step to step at once.
-        batch_rows: usize,
-    },
 }
 
 /// What a build has written, before it is a version.

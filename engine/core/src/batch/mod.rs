@@ -51,6 +51,7 @@ mod output;
 mod parquet_file;
 mod run;
 mod sql_test;
+mod turns;
 mod versions;
 
 pub use audit::AuditReport;

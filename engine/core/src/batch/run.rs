@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use chrono::Utc;
 use serde::Serialize;
-use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use super::audit::{self, Audit, AuditReport, audits};
@@ -19,6 +18,7 @@ use super::fingerprint::{FileHashes, fingerprint};
 use super::graph::Graph;
 use super::input::{Input, InputReport, Progress};
 use super::memory::{PeakPool, peak_resident_bytes};
+use super::turns::Turns;
 use super::versions::{NewVersion, Versions};
 use crate::checkpoint::{BatchCounts, Build};
 use crate::error::{Error, Result};
@@ -175,7 +175,7 @@ pub async fn run(
             inputs,
             runtime,
             memory_limit_bytes,
-            turns: RwLock::new(()),
+            turns: Turns::default(),
         }),
         versions: Arc::new(versions),
         graph,
