@@ -305,6 +305,23 @@ fn every_edge_has_its_outcome() {
         assert_eq!(pca.explained_variance_ratios(), [0.0, 0.0]);
         assert_eq!(pca.components(), array![[1.0, 0.0], [0.0, 1.0]]);
         assert_eq!(pca.transform(constant.view()).unwrap(), Array2::<f64>::zeros((2, 2)));
+        for value in [0.1, 3.7, 1e6 + 0.1, 1e-9, 1e200] {
+            // Means of which are not the value, summed one by one; and beside a column that differs.
+            let many = Array2::from_elem((3_000, 2), value);
+            let params = PcaParams { components: 2, whiten: true, backend };
+            let pca = Pca::fit(params, many.view()).unwrap().partial_fit(many.view()).unwrap();
+            assert_eq!(pca.explained_variance_ratios(), [0.0, 0.0], "{value}");
+            assert!(pca.transform(many.view()).unwrap().iter().all(|score| *score == 0.0), "{value}");
+            let beside =
+                Array2::from_shape_fn((3_000, 2), |(r, c)| if c == 0 { value } else { (r % 7) as f64 });
+            let pca = Pca::fit(params, beside.view()).unwrap();
+            assert_eq!(pca.explained_variance_ratios()[1], 0.0, "{value}");
+            assert!(pca.transform(beside.view()).unwrap().column(1).iter().all(|score| score.abs() < 1e-9));
+        }
+        // A column that another one makes: its direction is rounding, and so are its scores.
+        let twice = Array2::from_shape_fn((3_000, 2), |(r, c)| (r % 7) as f64 / 3.0 * (c + 1) as f64);
+        let pca = Pca::fit(PcaParams { components: 2, whiten: true, backend }, twice.view()).unwrap();
+        assert!(pca.transform(twice.view()).unwrap().column(1).iter().all(|score| score.abs() < 1e-6));
     }
     assert_eq!(
         Normalizer::default().transform(array![[0.0, 0.0], [3.0, -4.0]].view()),

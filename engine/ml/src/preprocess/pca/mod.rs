@@ -18,13 +18,17 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sums::{BLOCK, Sums, blocks, check_known, not_finite};
 
+/// Of the first one's variance: a direction of less is rounding.
+const ROUNDING: f64 = 1e-12;
+
 /// Settings of a principal component analysis.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct PcaParams {
     /// Components kept, 1 to the number of columns.
     pub components: usize,
-    /// Whether each component's scores are divided by their standard deviation.
+    /// Whether each component's scores are divided by their standard deviation; those of a direction that is rounding are
+    /// not.
     pub whiten: bool,
     /// Whose components.
     pub backend: PcaBackend,
@@ -134,7 +138,8 @@ impl Pca {
         check_columns(self.sums.means.len(), &x)?;
         check_known(&x)?;
         // A direction in which nothing differs has scores of rounding alone.
-        let unit = |variance: &f64| if *variance > 0.0 { variance.sqrt() } else { 1.0 };
+        let least = ROUNDING * self.variances.first().copied().unwrap_or(0.0);
+        let unit = |variance: &f64| if *variance > least { variance.sqrt() } else { 1.0 };
         let units: Option<Array1<f64>> =
             self.params.whiten.then(|| self.variances.iter().map(unit).collect());
         let mut scores = Array2::zeros((x.nrows(), self.params.components));

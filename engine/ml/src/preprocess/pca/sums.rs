@@ -47,14 +47,20 @@ impl Sums {
     }
 
     fn of(x: ArrayView2<'_, f64>) -> Sums {
-        let means = x.sum_axis(Axis(0)) / (x.nrows() as f64).max(1.0);
-        let centred = &x - &means;
-        Sums { rows: x.nrows() as u64, products: centred.t().dot(&centred), means }
+        // About the first row, so that a column of one value has that value for its mean, and products of exactly 0.
+        let first = x.row(0);
+        let apart = &x - &first;
+        let shift = apart.sum_axis(Axis(0)) / x.nrows() as f64;
+        let centred = apart - &shift;
+        Sums { rows: x.nrows() as u64, products: centred.t().dot(&centred), means: shift + first }
     }
 
     fn merge(self, other: Sums) -> Sums {
+        if self.rows == 0 {
+            return other;
+        }
         let rows = self.rows + other.rows;
-        let share = if rows == 0 { 0.0 } else { other.rows as f64 / rows as f64 };
+        let share = other.rows as f64 / rows as f64;
         let apart = &other.means - &self.means;
         let column = apart.view().insert_axis(Axis(1));
         let between = column.dot(&column.t()) * (share * self.rows as f64);
