@@ -60,7 +60,7 @@ impl KMeans {
     ///
     /// `warm_start` is the previous model: the one run then begins at its centres, and cluster i stays what it was; a
     /// model of other columns or another number of clusters is ignored. Where fewer points differ than there are
-    /// clusters, some centres are equal, and all but the first of those have no rows.
+    /// clusters, some centres are equal, to rounding, and all but one of those have no rows.
     ///
     /// # Errors
     ///

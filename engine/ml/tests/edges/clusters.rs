@@ -26,6 +26,28 @@ fn streams(clusters: u32, columns: usize) -> Vec<ClusterStream> {
 }
 
 #[test]
+fn what_rounding_leaves_within_clusters_is_nothing() {
+    // Tenths are no numbers of f64, and so their means are not quite they.
+    for (rows, values) in
+        [(50, vec![0.1, 1.1, 2.1]), (3_000, vec![0.1, 0.3, 0.7]), (90, vec![1e9 + 0.1, 1e9 + 0.7])]
+    {
+        let column: Vec<f64> = (0..rows).map(|row| values[row % values.len()]).collect();
+        let t = numeric_table(&[column.clone(), column.iter().map(|v| v / 3.0).collect()]);
+        let model = KMeans::fit(&params(values.len() as u32, KMeansBackend::Tidemill), &t, &all(&t), 1, None)
+            .unwrap();
+        let metrics = model.metrics(&t, &all(&t), 0).unwrap();
+        assert!(metrics.inertia < 1e-9, "{metrics:?}");
+        assert_eq!((metrics.calinski_harabasz, metrics.bic, metrics.bic_river), (None, None, None));
+    }
+    // And what is not rounding is told: a thousand millionth beside one.
+    let column: Vec<f64> = (0..60).map(|row| f64::from(row % 3) + f64::from(row % 7) * 1e-9).collect();
+    let t = numeric_table(&[column]);
+    let model = KMeans::fit(&params(3, KMeansBackend::Tidemill), &t, &all(&t), 1, None).unwrap();
+    let metrics = model.metrics(&t, &all(&t), 0).unwrap();
+    assert!(metrics.calinski_harabasz.is_some() && metrics.bic.is_some(), "{metrics:?}");
+}
+
+#[test]
 fn no_column_no_row_and_more_clusters_than_rows_are_errors_that_say_so() {
     let t = numeric_table(&[vec![1.0, 2.0, f64::NAN, f64::INFINITY]]);
     let text = FeatureTable::new(vec![], names("c", 1));

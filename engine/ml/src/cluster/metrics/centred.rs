@@ -1,6 +1,6 @@
 //! Metrics about the model's centres, as River has them.
 
-use super::Clustered;
+use super::{Clustered, is_rounding};
 use crate::cluster::nearest::{LANES, Tile};
 use crate::cluster::points::Points;
 use crate::cluster::squared_distance;
@@ -106,7 +106,8 @@ impl<'a> Centred<'a> {
     pub(super) fn bic(&self, divisor: f64) -> Option<f64> {
         let (rows, columns, count) = (self.rows(), self.columns() as f64, self.count() as f64);
         let variance = self.inertia / ((rows - count) * columns) / divisor;
-        if rows <= count || variance.ln().is_infinite() {
+        let all = self.inertia + rows * self.ssb();
+        if rows <= count || is_rounding(self.inertia, all, rows) || variance.ln().is_infinite() {
             return None;
         }
         let likelihood = |size: f64| {

@@ -1,6 +1,6 @@
 //! Metrics about the means of the clusters' own rows, as scikit-learn has them.
 
-use super::Clustered;
+use super::{Clustered, is_rounding};
 use crate::cluster::squared_distance;
 use rayon::prelude::*;
 
@@ -36,7 +36,7 @@ impl Groups {
             means().zip(&self.sizes).map(|(mean, size)| size * squared_distance(mean, &middle)).sum();
         let mut within = 0.0;
         of.each(|point, c| within += squared_distance(point, self.mean(of, c)));
-        (within > 0.0)
+        (!is_rounding(within, between + within, rows))
             .then(|| (between / (count - 1.0)) / (within / (rows - count)))
             .filter(|v| v.is_finite())
     }

@@ -129,6 +129,12 @@ impl Clustered<'_> {
     }
 }
 
+/// Whether a sum of squared distances within clusters, of such a sum in all, is what rounding leaves of none: the square of
+/// a score's digits, and as many times that as there are rows in a mean.
+fn is_rounding(within: f64, all: f64, rows: f64) -> bool {
+    within <= 1e-30 * rows * all
+}
+
 /// The clusters numbered 0 to count - 1 without gaps, in their order, and the count.
 fn compact(clusters: &[u32]) -> (Vec<u32>, usize) {
     let mut present = clusters.to_vec();
