@@ -7,6 +7,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+/// Rows that are copied at once.
+const BLOCK: usize = 1 << 17;
+
 /// What one feature is worth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Importance {
@@ -53,9 +56,7 @@ impl Classifier {
             BinaryMetrics::compute(&labels, scores)?.auc.ok_or_else(one_class)
         };
         let whole = auc(&as_is)?;
-        let mut taken = table.take(rows);
-        let all: Vec<u32> = (0..rows.len() as u32).collect();
-        let mut order = all.clone();
+        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
         let names = table.numeric_names().iter().chain(table.categorical_names());
         let mut found = Vec::new();
         for (feature, name) in names.enumerate() {
@@ -63,16 +64,30 @@ impl Classifier {
             let mut drops = Vec::new();
             for _ in 0..repeats {
                 order.shuffle(&mut random);
-                let mut shuffled = taken.take(&order);
-                taken.swap_feature(&mut shuffled, feature);
-                let score = self.predict_proba(&taken, &all).and_then(|scores| auc(&scores));
-                taken.swap_feature(&mut shuffled, feature);
-                drops.push(whole - score?);
+                drops.push(whole - auc(&self.shuffled_proba(table, rows, feature, &order)?)?);
             }
             let mean = drops.iter().sum::<f64>() / drops.len() as f64;
             let variance = drops.iter().map(|drop| (drop - mean).powi(2)).sum::<f64>() / drops.len() as f64;
             found.push(Importance { feature: name.clone(), auc_drop: mean, deviation: variance.sqrt() });
         }
         Ok(found)
+    }
+
+    /// The probabilities of these rows where each has the feature of the row whose place is in `order`.
+    fn shuffled_proba(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        feature: usize,
+        order: &[u32],
+    ) -> Result<Vec<f64>, Error> {
+        let mut scores = Vec::with_capacity(rows.len());
+        for (rows_of_block, order) in rows.chunks(BLOCK).zip(order.chunks(BLOCK)) {
+            let from: Vec<u32> = order.iter().map(|&place| rows[place as usize]).collect();
+            let block = table.take(rows_of_block, feature, &from);
+            let all: Vec<u32> = (0..rows_of_block.len() as u32).collect();
+            scores.extend(self.predict_proba(&block, &all)?);
+        }
+        Ok(scores)
     }
 }

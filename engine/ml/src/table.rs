@@ -8,7 +8,9 @@
 //! every code is either [`MISSING_CODE`] or an index into its dictionary.
 
 use crate::Error;
+use crate::seed::derive;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The code of a missing category.
 pub const MISSING_CODE: u32 = u32::MAX;
@@ -22,6 +24,8 @@ pub(crate) struct CategoryColumn {
     pub(crate) codes: Vec<u32>,
     pub(crate) dictionary: Vec<String>,
     code_of: HashMap<String, u32>,
+    /// Of each entry of the dictionary.
+    hashes: Vec<u64>,
     /// Dictionary entries that belong to finished rows.
     finished_entries: usize,
 }
@@ -36,6 +40,8 @@ impl CategoryColumn {
                     // Entries never outnumber rows, whose number finish_append bounds.
                     let code = self.dictionary.len() as u32;
                     self.dictionary.push(text.to_owned());
+                    self.hashes
+                        .push(text.bytes().fold(text.len() as u64, |hash, byte| derive(hash, byte.into())));
                     self.code_of.insert(text.to_owned(), code);
                     code
                 }
@@ -51,6 +57,7 @@ impl CategoryColumn {
 
     fn truncate(&mut self, rows: usize) {
         self.codes.truncate(rows);
+        self.hashes.truncate(self.finished_entries);
         for text in self.dictionary.drain(self.finished_entries..) {
             self.code_of.remove(&text);
         }
@@ -68,6 +75,8 @@ pub struct FeatureTable {
     numeric: Vec<Vec<f64>>,
     categorical: Vec<CategoryColumn>,
     rows: usize,
+    /// After each append that added rows: how many there were, and their fingerprint.
+    marks: Vec<(usize, u64)>,
     bad_column: Option<(&'static str, usize)>,
 }
 
@@ -80,6 +89,7 @@ impl FeatureTable {
             numeric_names,
             categorical_names,
             rows: 0,
+            marks: Vec::new(),
             bad_column: None,
         }
     }
@@ -128,6 +138,10 @@ impl FeatureTable {
     pub fn finish_append(&mut self) -> Result<(), Error> {
         match self.appended_rows() {
             Ok(rows) => {
+                if rows > self.rows {
+                    let before = self.marks.last().map_or(0, |mark| mark.1);
+                    self.marks.push((rows, before.wrapping_add(self.hash_of(self.rows..rows))));
+                }
                 self.rows = rows;
                 for column in &mut self.categorical {
                     column.finished_entries = column.dictionary.len();
@@ -167,6 +181,31 @@ impl FeatureTable {
         }
     }
 
+    /// A hash of what is in the first so many rows: two tables of it have the same values and categories there.
+    pub(crate) fn fingerprint(&self, rows: usize) -> u64 {
+        match self.marks.binary_search_by_key(&rows, |mark| mark.0) {
+            Ok(at) => self.marks[at].1,
+            Err(at) => {
+                let (done, hash) = at.checked_sub(1).map_or((0, 0), |before| self.marks[before]);
+                hash.wrapping_add(self.hash_of(done..rows.min(self.rows)))
+            }
+        }
+    }
+
+    /// A sum over cells, each of which has its place in it, so that it goes on where it stopped.
+    fn hash_of(&self, rows: Range<usize>) -> u64 {
+        let numeric = self.numeric.iter().map(|column| {
+            let values = column[rows.clone()].iter().map(|v| v.to_bits());
+            sum_of_places(rows.start, values)
+        });
+        let categorical = self.categorical.iter().map(|column| {
+            let of_code = |code: &u32| column.hashes.get(*code as usize).copied().unwrap_or(0);
+            sum_of_places(rows.start, column.codes[rows.clone()].iter().map(of_code))
+        });
+        let columns = numeric.chain(categorical).zip(0u64..);
+        columns.fold(0, |sum, (column, number)| sum.wrapping_add(column.wrapping_mul(2 * number + 1)))
+    }
+
     pub(crate) fn features(&self) -> usize {
         self.numeric.len() + self.categorical.len()
     }
@@ -179,26 +218,22 @@ impl FeatureTable {
         &self.categorical[column]
     }
 
-    /// These rows of the table as a table of their own, codes unchanged; the caller has checked the rows.
-    pub(crate) fn take(&self, rows: &[u32]) -> FeatureTable {
+    /// These rows of the table as a table of their own, codes unchanged, with the values of one feature (numeric ones first)
+    /// from other rows; the caller has checked the rows.
+    pub(crate) fn take(&self, rows: &[u32], feature: usize, from: &[u32]) -> FeatureTable {
+        let rows_of = |of: usize| if of == feature { from } else { rows };
         let mut taken = FeatureTable::new(self.numeric_names.clone(), self.categorical_names.clone());
-        for (to, from) in taken.numeric.iter_mut().zip(&self.numeric) {
-            *to = rows.iter().map(|&row| from[row as usize]).collect();
+        for (c, (to, column)) in taken.numeric.iter_mut().zip(&self.numeric).enumerate() {
+            *to = rows_of(c).iter().map(|&row| column[row as usize]).collect();
         }
-        for (to, from) in taken.categorical.iter_mut().zip(&self.categorical) {
-            to.codes = rows.iter().map(|&row| from.codes[row as usize]).collect();
-            to.dictionary.clone_from(&from.dictionary);
+        let numeric = self.numeric.len();
+        for (c, (to, column)) in taken.categorical.iter_mut().zip(&self.categorical).enumerate() {
+            to.codes = rows_of(numeric + c).iter().map(|&row| column.codes[row as usize]).collect();
+            to.dictionary.clone_from(&column.dictionary);
+            to.hashes.clone_from(&column.hashes);
         }
         taken.rows = rows.len();
         taken
-    }
-
-    /// Exchanges the values of one feature (numeric ones first) with those of a table of the same shape.
-    pub(crate) fn swap_feature(&mut self, other: &mut FeatureTable, feature: usize) {
-        match feature.checked_sub(self.numeric.len()) {
-            None => std::mem::swap(&mut self.numeric[feature], &mut other.numeric[feature]),
-            Some(c) => std::mem::swap(&mut self.categorical[c], &mut other.categorical[c]),
-        }
     }
 
     /// Checks that every row index is in the table.
@@ -217,6 +252,10 @@ impl FeatureTable {
             None => Ok(()),
         }
     }
+}
+
+fn sum_of_places(first: usize, values: impl Iterator<Item = u64>) -> u64 {
+    values.zip(first as u64..).fold(0, |sum, (value, row)| sum.wrapping_add(derive(value, row)))
 }
 
 /// Checks that a table has the features that a model learned, in order.
@@ -252,6 +291,38 @@ mod tests {
         assert_eq!(t.categorical(0).codes, [0, MISSING_CODE, 1, 0]);
         assert_eq!(t.categorical(0).dictionary, ["b", "a"]);
         assert!(t.numeric(0)[1].is_nan() && t.numeric(0)[2].is_nan(), "infinity is missing");
+    }
+
+    #[test]
+    fn tables_of_the_same_rows_have_the_same_fingerprint_and_no_others() {
+        let table = |cells: &[(f64, Option<&str>)], cut: usize| {
+            let mut t = table();
+            for cells in [&cells[..cut], &cells[cut..]] {
+                t.push_numeric(0, cells.iter().map(|cell| cell.0));
+                t.push_category(0, cells.iter().map(|cell| cell.1));
+                t.finish_append().unwrap();
+            }
+            t
+        };
+        let cells = [(1.0, Some("a")), (2.0, None), (f64::NAN, Some("b")), (2.0, Some("a"))];
+        let whole = table(&cells, 4);
+        for rows in 0..=4 {
+            for cut in 0..=4 {
+                assert_eq!(table(&cells, cut).fingerprint(rows), whole.fingerprint(rows), "{rows} {cut}");
+            }
+            assert_eq!(table(&cells[..rows], 0).fingerprint(rows), whole.fingerprint(rows));
+        }
+        for (row, other) in
+            [(0, (1.5, Some("a"))), (1, (2.0, Some("a"))), (2, (3.0, Some("b"))), (3, (2.0, Some("c")))]
+        {
+            let mut cells = cells;
+            cells[row] = other;
+            let found = table(&cells, 2);
+            assert_eq!(found.fingerprint(row), whole.fingerprint(row));
+            assert!((row + 1..=4).all(|rows| found.fingerprint(rows) != whole.fingerprint(rows)), "{row}");
+        }
+        let swapped = [cells[1], cells[0], cells[2], cells[3]];
+        assert_ne!(table(&swapped, 1).fingerprint(4), whole.fingerprint(4));
     }
 
     #[test]

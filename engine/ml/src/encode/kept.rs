@@ -34,6 +34,11 @@ const GROUPS: u64 = 16;
 
 /// Bins of a [`FeatureTable`]'s rows that are kept beside it and shared by all models that learn from it.
 ///
+/// Bins are made anew when the training rows have doubled (to 512, 1,024, 2,048 …; below 256 they are made of all rows), and
+/// those of one feature when it has left them: that is, if at a quarter, half or three quarters of the way the population
+/// stability index of the rows since the last such point, against those that the bins were made of, is above .25 and above
+/// what so few rows have by chance. All of it is a function of the training rows so far, in their order, alone.
+///
 /// Call [`extend`](KeptBins::extend) when rows were added, then give it to fits as
 /// [`TrainingRows::bins`](crate::TrainingRows::bins) and to
 /// [`predict_proba_kept`](crate::Classifier::predict_proba_kept). One byte a feature and row of the table. It need not be
@@ -55,6 +60,8 @@ struct State {
     /// Training rows seen, and a hash of their indices.
     training: usize,
     hash: u64,
+    /// Of the rows of the table.
+    fingerprint: u64,
     /// By row of the table, or by position among the training rows.
     binned: BinnedRows,
     by_table_row: bool,
@@ -67,8 +74,8 @@ impl KeptBins {
     }
 
     /// Takes up the rows that were added to the table, of which `training` are those to learn from, strictly ascending.
-    /// The training rows that were given before are to be there still, and first; if they are not, all is begun anew. The
-    /// table is to be the one that was given before, with rows added.
+    /// The rows of the table and the training rows that were given before are to be there still, and first; if they are not,
+    /// all is begun anew.
     ///
     /// # Errors
     ///
@@ -95,17 +102,14 @@ impl KeptBins {
     /// The bins, if these are the rows that they were last extended to.
     pub(crate) fn of(&self, table: &FeatureTable, training: &[u32]) -> Option<(&TableBins, &BinnedRows)> {
         let state = self.state.as_ref()?;
-        let same = state.binned.rows() == table.rows()
-            && state.binned.features == table.features()
-            && state.training == training.len()
-            && state.hash == hash(0, training);
+        let same = state.is_of(table) && state.training == training.len() && state.hash == hash(0, training);
         same.then_some((&state.bins, &state.binned))
     }
 
     /// The bins of all rows of the table, if they are the ones that a model learned.
     pub(crate) fn with(&self, table: &FeatureTable, bins: &TableBins) -> Option<&BinnedRows> {
         let state = self.state.as_ref()?;
-        (state.binned.rows() == table.rows() && state.bins == *bins).then_some(&state.binned)
+        (state.is_of(table) && state.bins == *bins).then_some(&state.binned)
     }
 }
 
@@ -116,12 +120,24 @@ pub(crate) fn bins_of(table: &FeatureTable, training: &[u32]) -> (TableBins, Bin
 }
 
 impl State {
+    /// Whether these are the bins of all rows of this table.
+    fn is_of(&self, table: &FeatureTable) -> bool {
+        self.binned.rows() == table.rows() && self.begins(table)
+    }
+
+    /// Whether these are the bins of its first rows.
+    fn begins(&self, table: &FeatureTable) -> bool {
+        let rows = self.binned.rows();
+        rows <= table.rows()
+            && self.binned.features == table.features()
+            && self.fingerprint == table.fingerprint(rows)
+    }
+
     fn extended(before: Option<State>, table: &FeatureTable, training: &[u32], by_table_row: bool) -> State {
         let made_of = made_of(training.len());
         let continues = |state: &State| {
             state.made_of == made_of
-                && state.binned.features == table.features()
-                && state.binned.rows() <= table.rows()
+                && state.begins(table)
                 && training.get(..state.training).is_some_and(|rows| hash(0, rows) == state.hash)
         };
         let mut state = match before.filter(continues) {
@@ -133,6 +149,7 @@ impl State {
                 state.bins.put(table, &added, &mut state.binned.bins[start..]);
                 state.hash = hash(state.hash, &training[state.training..]);
                 state.training = training.len();
+                state.fingerprint = table.fingerprint(table.rows());
                 state
             }
             None => {
@@ -144,7 +161,8 @@ impl State {
                 };
                 let (training, hash) = (training.len(), hash(0, training));
                 let (reference, checked) = (Vec::new(), made_of);
-                State { bins, reference, made_of, checked, training, hash, binned, by_table_row }
+                let fingerprint = table.fingerprint(table.rows());
+                State { bins, reference, made_of, checked, training, hash, fingerprint, binned, by_table_row }
             }
         };
         state.check(table, training);
@@ -363,6 +381,19 @@ mod tests {
         assert_eq!(kept.extend(&table, &[5, 5]), Err(Error::RowsNotAscending { position: 1 }));
         assert_eq!(kept.extend(&FeatureTable::new(vec![], vec![]), &[]), Err(Error::NoFeatures));
         assert!(kept.of(&table, &[0, 2, 300]).is_some(), "an error changes nothing");
+        // Another table of the same shape, and one that begins otherwise.
+        let bins = kept.of(&table, &[0, 2, 300]).unwrap().0.clone();
+        for (rows, shift) in [(500, 499), (600, 0)] {
+            let mut other = self::table(rows, shift);
+            assert!(kept.of(&other, &[0, 2, 300]).is_none() && kept.with(&other, &bins).is_none());
+            append(&mut other, rows, rows + 1, shift);
+            let mut after = kept.clone();
+            after.extend(&other, &[0, 2, 300]).unwrap();
+            let mut once = KeptBins::new();
+            once.extend(&other, &[0, 2, 300]).unwrap();
+            let rows = |kept: &KeptBins| kept.of(&other, &[0, 2, 300]).unwrap().1.bins.clone();
+            assert_eq!(rows(&after), rows(&once));
+        }
     }
 
     #[test]
