@@ -58,4 +58,10 @@ fn votes_are_zero_or_one_and_mostly_right() {
         ..RandomForestParams::default()
     };
     assert!(matches!(weighted.validate(), Err(Error::BadParameter { name: "class_weight", .. })));
+    let some = DecisionTreeParams {
+        backend: TreeBackend::Smartcore,
+        max_features: 0.5,
+        ..DecisionTreeParams::default()
+    };
+    assert!(matches!(some.validate(), Err(Error::BadParameter { name: "max_features", .. })));
 }

@@ -176,6 +176,10 @@ impl DecisionTreeParams {
     pub fn validate(&self) -> Result<(), Error> {
         self.class_weight.validate()?;
         self.backend.validate(self.class_weight, self.categories)?;
+        if self.backend == TreeBackend::Smartcore && self.max_features != 1.0 {
+            let expected = "smartcore's tree tries every feature: leave it at 1";
+            return bad("max_features", self.max_features.to_string(), expected);
+        }
         self.growth().validate()
     }
 

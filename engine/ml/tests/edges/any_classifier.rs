@@ -269,7 +269,7 @@ proptest! {
         let backend = tidemill_ml::TreeBackend::Smartcore;
         let algorithm = match forest {
             true => Algorithm::RandomForest(RandomForestParams { trees, max_depth, max_features, min_samples_leaf, backend, ..Default::default() }),
-            false => Algorithm::DecisionTree(DecisionTreeParams { max_depth, max_features, min_samples_leaf, backend, ..Default::default() }),
+            false => Algorithm::DecisionTree(DecisionTreeParams { max_depth, min_samples_leaf, backend, ..Default::default() }),
         };
         check(&algorithm, &case, seed, false)?;
     }
