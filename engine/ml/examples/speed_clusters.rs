@@ -2,14 +2,14 @@
 //!
 //! Run by `tests/peers/ml/clusters.py`, which writes the start centres and runs the peers beside it:
 //! `cargo run --release -p tidemill-ml --example speed_clusters -- DIR CLUSTERS TASK...`
-//!
-//! `seconds` are of the wall, `cpu_seconds` of all threads together (Linux; else 0).
 
 // This is a program of measurement: what cannot be is said by a panic.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+mod measure;
+
+use measure::numbers;
+use std::path::PathBuf;
 use tidemill_ml::{
     BinaryMetrics, ClusterStream, ClusterStreamParams, FeatureTable, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner,
@@ -26,11 +26,6 @@ struct Input {
     rows: Vec<u32>,
     start: Vec<Vec<f64>>,
     clusters: u32,
-}
-
-fn numbers(path: &Path) -> Vec<f64> {
-    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
 impl Input {
@@ -78,34 +73,23 @@ impl Input {
     }
 }
 
-/// Nanoseconds that the threads of this process have run.
-fn cpu_nanoseconds() -> u64 {
-    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0 };
-    let of_thread = |path: PathBuf| std::fs::read_to_string(path.join("schedstat")).ok();
-    let times = threads.flatten().filter_map(|thread| of_thread(thread.path()));
-    times.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
-}
-
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let dir = PathBuf::from(arguments.next().unwrap());
     let input = Input::read(dir, arguments.next().unwrap().parse().unwrap());
     let (all, own) = (&input.rows[..], KMeansBackend::Tidemill);
-    // The threads are there before the clock runs.
-    rayon_warm();
+    measure::warm();
     for task in arguments {
         // What a task needs and does not time.
         let before = (task == "refit").then(|| input.plus_plus(&all[..all.len() * 100 / 101], None));
         let fitted = (task == "silhouette_exact").then(|| input.same_start(all, own));
         let scores = (task == "auc").then(|| {
-            let labels: Vec<bool> =
-                std::fs::read(input.dir.join("label.u8")).unwrap().into_iter().map(|l| l == 1).collect();
+            let labels = measure::labels(&input.dir);
             let x = numbers(&input.dir.join("numeric_0.f64"));
             (labels, x.into_iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect::<Vec<f64>>())
         });
-        let (cpu, start) = (cpu_nanoseconds(), Instant::now());
         let inertia = |model: KMeans| model.inertia(&input.table, all).unwrap();
-        let result = match task.as_str() {
+        let work = || match task.as_str() {
             "same_start" => inertia(input.same_start(all, own)),
             "linfa_same_start" => inertia(input.same_start(all, KMeansBackend::Linfa)),
             "plus_plus" => inertia(input.plus_plus(all, None)),
@@ -131,13 +115,6 @@ fn main() {
             }
             other => panic!("no task {other}"),
         };
-        let (seconds, cpu) = (start.elapsed().as_secs_f64(), (cpu_nanoseconds() - cpu) as f64 / 1e9);
-        println!("{{\"task\":\"{task}\",\"seconds\":{seconds},\"cpu_seconds\":{cpu},\"result\":{result}}}");
+        measure::timed(&task, 1, work, |result| result);
     }
-}
-
-fn rayon_warm() {
-    use rayon::prelude::*;
-    let sum: u64 = (0..1_000_000u64).into_par_iter().sum();
-    std::hint::black_box(sum);
 }

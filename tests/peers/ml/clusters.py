@@ -13,10 +13,7 @@ on a busy machine, where OpenMP's threads spin as they wait for each other: one 
 
 import argparse
 import json
-import os
 import pathlib
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -79,16 +76,11 @@ def peer(folder, clusters, tasks):
                               cpu_seconds=(time.process_time() - cpu) * scale, result=float(result))), flush=True)
 
 
-def lines(command, threads):
-    environment = dict(os.environ, **{f"{name}_NUM_THREADS": str(threads) for name in ("RAYON", "OMP", "OPENBLAS")})
-    out = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return {line["task"]: line for line in map(json.loads, out.splitlines())}
-
-
 def compare(folder, rows, threads, args):
     import numpy as np
     sys.path.insert(0, str(HERE))
     import data
+    import turns
     x, *_ = data.write(folder, rows)
     start = np.random.default_rng(3).choice(rows, args.clusters, replace=False)
     np.nan_to_num(x[start], nan=2.0).tofile(folder / "start.f64")
@@ -96,17 +88,11 @@ def compare(folder, rows, threads, args):
     peers = sorted({TASKS[t] for t in tasks if TASKS[t]})
     rounds = []
     for _ in range(args.rounds):
-        ours = lines([args.binary, folder, str(args.clusters), *tasks], threads)
-        rounds.append((ours, lines([sys.executable, __file__, "--peer", folder, str(args.clusters), *peers], threads)))
+        ours = turns.lines([args.binary, folder, str(args.clusters), *tasks], threads)
+        rounds.append((ours, turns.lines([sys.executable, __file__, "--peer", folder, str(args.clusters), *peers], threads)))
     for task in tasks:
         against = lambda ours, theirs: theirs[TASKS[task]] if TASKS[task] else ours["plus_plus"]
-        spread = lambda key: sorted(o[task][key] / against(o, t)[key] for o, t in rounds)
-        show = lambda key: "{:.3f} / {:.3f} / {:.3f}".format(
-            spread(key)[0], statistics.median(spread(key)), spread(key)[-1])
-        ours, theirs = rounds[-1][0][task], against(*rounds[-1])
-        print(f"{rows:>9} rows, {threads} threads, {task:<17} wall {show('seconds')}   cpu {show('cpu_seconds')}   "
-              f"{ours['seconds']:.3f} s against {theirs['seconds']:.3f} s   "
-              f"result {ours['result']:.10g} against {theirs['result']:.10g}", flush=True)
+        turns.report(rows, threads, task, [(ours[task], against(ours, theirs)) for ours, theirs in rounds])
 
 
 if __name__ == "__main__":
