@@ -465,21 +465,6 @@ fn files_are_read_back_and_damaged_ones_are_errors() {
     }
 }
 
-#[test]
-fn components_are_the_same_bytes_for_any_number_of_threads() {
-    let x = Array2::from_shape_fn((5_000, 6), |(r, c)| ((r * (c + 3) * 7919) % 1000) as f64 / 7.0 - c as f64);
-    for backend in BACKENDS {
-        let params = PcaParams { components: 4, backend, ..Default::default() };
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let pca = pool.install(|| Pca::fit(params, x.view()).unwrap());
-            Preprocessor::Pca(pca).to_bytes().unwrap()
-        };
-        let one = run(1);
-        assert!(one == run(2) && one == run(5));
-    }
-}
-
 fn value() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => (-5i32..5).prop_map(f64::from),

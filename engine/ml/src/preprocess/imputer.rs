@@ -1,6 +1,8 @@
 //! Values for those that are missing.
 
-use super::{check_columns, check_fit, known, quantile, sketch};
+use super::rows::{changed, of_blocks, of_columns};
+use super::scaler::between;
+use super::{check_columns, check_fit, quantiles, sketch};
 use crate::file::MOST_ROWS;
 use crate::{Error, QuantileSketch};
 use ndarray::{Array2, ArrayView2};
@@ -52,23 +54,18 @@ impl Imputer {
             let value = params.value.to_string();
             return Err(Error::BadParameter { name: "value", value, expected: "a finite number" });
         }
-        let columns = x.columns().into_iter().map(|column| {
-            let mut values: Vec<f64> = known(column).collect();
-            let fill = match params.strategy {
-                ImputeStrategy::Constant => params.value,
-                _ if values.is_empty() => 0.0,
-                ImputeStrategy::Mean => mean(0, 0.0, &values),
-                ImputeStrategy::Median => {
-                    values.sort_unstable_by(f64::total_cmp);
-                    quantile(&values, 0.5)
-                }
-            };
-            (values.len() as u64, fill)
-        });
-        let columns = columns.collect();
-        let of_medians = params.strategy == ImputeStrategy::Median;
-        let sketches = if of_medians { x.columns().into_iter().map(sketch).collect() } else { Vec::new() };
-        Ok(Imputer { params, columns, sketches })
+        let fill = if params.strategy == ImputeStrategy::Constant { params.value } else { 0.0 };
+        let none = Imputer { params, columns: vec![(0, fill); x.ncols()], sketches: Vec::new() };
+        if params.strategy != ImputeStrategy::Median {
+            return none.partial_fit(x);
+        }
+        let of_column = |_: usize, mut values: Vec<f64>| {
+            let count = values.len() as u64;
+            let [median] = quantiles(&mut values, [0.5]);
+            ((count, if count > 0 { median } else { fill }), sketch(median, values))
+        };
+        let (columns, sketches) = of_columns(&x, of_column).into_iter().unzip();
+        Ok(Imputer { columns, sketches, ..none })
     }
 
     /// The imputer after more rows.
@@ -79,21 +76,29 @@ impl Imputer {
     pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<Imputer, Error> {
         check_fit(&x)?;
         check_columns(self.columns.len(), &x)?;
-        let mut sketches = self.sketches.clone();
-        sketches.iter_mut().zip(x.columns()).for_each(|(sketch, column)| sketch.extend(known(column)));
-        let more = |(c, (&(count, fill), column)): (usize, (&(u64, f64), _))| {
-            let values: Vec<f64> = known(column).collect();
-            let after = match self.params.strategy {
-                ImputeStrategy::Mean if !values.is_empty() => mean(count, fill, &values),
-                ImputeStrategy::Median if !values.is_empty() => {
-                    sketches.get(c).and_then(|sketch| sketch.quantile(0.5)).unwrap_or(fill)
-                }
-                _ => fill,
+        if self.params.strategy == ImputeStrategy::Median {
+            let of_column = |c: usize, values: Vec<f64>| {
+                let ((count, fill), mut sketch) = (self.columns[c], self.sketches[c].clone());
+                let more = values.len() as u64;
+                sketch.extend(values.into_iter());
+                let median = sketch.quantile(0.5).filter(|_| more > 0);
+                ((count + more, median.unwrap_or(fill)), sketch)
             };
-            (count + values.len() as u64, after)
-        };
-        let columns = self.columns.iter().zip(x.columns()).enumerate().map(more).collect();
-        Ok(Imputer { params: self.params, columns, sketches })
+            let (columns, sketches) = of_columns(&x, of_column).into_iter().unzip();
+            return Ok(Imputer { params: self.params, columns, sketches });
+        }
+        let mut columns = self.columns.clone();
+        for block in of_blocks(&x, |values| means(values, x.ncols())) {
+            for ((count, fill), (more, mean)) in
+                columns.iter_mut().zip(block).filter(|(_, (more, _))| *more > 0)
+            {
+                *count += more;
+                if self.params.strategy == ImputeStrategy::Mean {
+                    *fill = between(*fill, mean, more as f64 / *count as f64);
+                }
+            }
+        }
+        Ok(Imputer { params: self.params, columns, sketches: Vec::new() })
     }
 
     /// What stands for a missing value of each column.
@@ -108,13 +113,11 @@ impl Imputer {
     /// [`Error::LengthMismatch`] for another number of columns.
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.columns.len(), &x)?;
-        let mut out = x.to_owned();
-        for mut row in out.rows_mut() {
+        Ok(changed(&x, |row| {
             for (v, (_, fill)) in row.iter_mut().zip(&self.columns) {
                 *v = if v.is_finite() { *v } else { *fill };
             }
-        }
-        Ok(out)
+        }))
     }
 
     pub(super) fn is_valid(&self) -> bool {
@@ -126,14 +129,24 @@ impl Imputer {
     }
 }
 
-/// The mean of `count` values whose mean is `before`, and these. Shares of the largest cannot overflow in their sum.
-fn mean(count: u64, before: f64, values: &[f64]) -> f64 {
-    let largest = values.iter().fold(before.abs(), |largest, v| largest.max(v.abs()));
-    if largest == 0.0 {
-        return 0.0;
+/// How many known values each column of a block of rows has, and their mean.
+fn means(values: &[f64], columns: usize) -> Vec<(u64, f64)> {
+    let mut all = vec![(0, 0.0); columns];
+    for row in values.chunks_exact(columns) {
+        for ((count, sum), v) in all.iter_mut().zip(row).filter(|(_, v)| v.is_finite()) {
+            *count += 1;
+            *sum += v;
+        }
     }
-    let sum = values.iter().map(|v| v / largest).sum::<f64>() + before / largest * count as f64;
-    let mean = sum / (count as f64 + values.len() as f64);
-    // Rounding may end a last digit above the largest.
-    mean.clamp(-1.0, 1.0) * largest
+    for (c, (count, mean)) in all.iter_mut().enumerate().filter(|(_, (count, _))| *count > 0) {
+        let of_all = *count as f64;
+        *mean = if mean.is_finite() {
+            *mean / of_all
+        } else {
+            // A sum past f64: that of shares is not, but for what it rounds.
+            let known = values.iter().skip(c).step_by(columns).filter(|v| v.is_finite());
+            known.map(|v| v / of_all).sum::<f64>().clamp(f64::MIN, f64::MAX)
+        };
+    }
+    all
 }

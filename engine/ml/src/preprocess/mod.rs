@@ -16,7 +16,7 @@
 //!   ([`Error::Overflow`]): of the standard scaler and of PCA, which square values.
 //! - `partial_fit` adds rows to what is known, with the result of all rows at once, to rounding; but for medians and
 //!   quartiles, which are then known to a stated error.
-//! - Sums are made in the order of the rows: the same bytes for any number of threads.
+//! - Sums are made in blocks of rows, which are put together in their order: the same bytes for any number of threads.
 //!
 //! A [`Preprocessor`] is any of them as a file.
 
@@ -24,6 +24,7 @@ mod imputer;
 mod normalizer;
 mod outliers;
 mod pca;
+mod rows;
 mod scaler;
 mod strings;
 mod target;
@@ -40,7 +41,7 @@ pub use target::{TargetEncoder, TargetEncoderParams};
 
 use crate::file::{self, Kind};
 use crate::{Error, QuantileSketch};
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 /// Any fitted preprocessing, as a file. The file is that of a model ([`Classifier::to_bytes`](crate::Classifier::to_bytes))
@@ -120,40 +121,44 @@ fn check_columns(expected: usize, x: &ArrayView2<'_, f64>) -> Result<(), Error> 
     }
 }
 
-/// The values of a column that are there.
-fn known(column: ArrayView1<'_, f64>) -> impl Iterator<Item = f64> {
-    column.into_iter().copied().filter(|v| v.is_finite())
-}
-
-/// A new matrix of `value(v, column)`, missing values (and infinities) as NaN. A result past the ends of f64 is at them.
-fn map_known(x: &ArrayView2<'_, f64>, value: impl Fn(f64, usize) -> f64) -> Array2<f64> {
-    let mut out = x.to_owned();
-    for mut row in out.rows_mut() {
-        for (c, v) in row.iter_mut().enumerate() {
-            *v = if v.is_finite() { value(*v, c).clamp(f64::MIN, f64::MAX) } else { f64::NAN };
+/// A new matrix of `value(v, the column's part)`, missing values (and infinities) as NaN. A result past the ends of f64 is
+/// at them.
+fn map_known<P: Sync>(
+    x: &ArrayView2<'_, f64>,
+    parts: &[P],
+    value: impl Fn(f64, &P) -> f64 + Sync,
+) -> Array2<f64> {
+    rows::changed(x, |row| {
+        for (v, part) in row.iter_mut().zip(parts) {
+            *v = if v.is_finite() { value(*v, part).clamp(f64::MIN, f64::MAX) } else { f64::NAN };
         }
-    }
-    out
+    })
 }
 
 /// What is known of a column's quantiles for rows that come later; about the median, so that the error is small there.
-fn sketch(column: ArrayView1<'_, f64>) -> QuantileSketch {
-    let mut values: Vec<f64> = known(column).collect();
-    values.sort_unstable_by(f64::total_cmp);
-    let mut sketch = QuantileSketch::new(quantile(&values, 0.5));
+fn sketch(median: f64, values: Vec<f64>) -> QuantileSketch {
+    let mut sketch = QuantileSketch::new(median);
     sketch.extend(values.into_iter());
     sketch
 }
 
-/// The `share` quantile of sorted values by linear interpolation, as numpy's default; NaN of none.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = share * (sorted.len() as f64 - 1.0);
-    let below = at.floor().max(0.0) as usize;
-    let part = at - below as f64;
-    match (sorted.get(below), sorted.get(below + 1)) {
-        (None, _) => f64::NAN,
-        (Some(low), None) => *low,
-        // Not low + part · (high - low): the distance of two finite values may be infinite.
-        (Some(low), Some(high)) => low * (1.0 - part) + high * part,
-    }
+/// The quantiles of ascending shares by linear interpolation, as numpy's default; NaN of no values. Orders the values as
+/// far as that needs.
+fn quantiles<const N: usize>(values: &mut [f64], shares: [f64; N]) -> [f64; N] {
+    let last = values.len() as f64 - 1.0;
+    // No value before this is above one after it.
+    let mut from = 0;
+    shares.map(|share| {
+        let at = share * last;
+        let below = at.floor().max(0.0) as usize;
+        let Some(rest) = values.get_mut(from..).filter(|rest| !rest.is_empty()) else { return f64::NAN };
+        let (_, low, above) = rest.select_nth_unstable_by(below - from, f64::total_cmp);
+        from = below;
+        let (low, part) = (*low, at - below as f64);
+        match above.iter().copied().min_by(f64::total_cmp) {
+            None => low,
+            // Not low + part · (high - low): the distance of two finite values may be infinite.
+            Some(high) => low * (1.0 - part) + high * part,
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! Rows of length 1.
 
 use super::check_fit;
+use super::rows::changed;
 use crate::Error;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,17 @@ pub enum Norm {
     L2,
     /// The largest size.
     Max,
+}
+
+impl Norm {
+    /// Of a row of sizes.
+    fn length(self, sizes: impl Iterator<Item = f64>) -> f64 {
+        match self {
+            Norm::L1 => sizes.sum(),
+            Norm::L2 => sizes.map(|v| v * v).sum::<f64>().sqrt(),
+            Norm::Max => sizes.fold(0.0, f64::max),
+        }
+    }
 }
 
 /// Divides each row by its length. A row of zeros stays one. Missing values are left out, and stay missing.
@@ -50,20 +62,21 @@ impl Normalizer {
 
     /// Rows of length 1. Shape: as given.
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Array2<f64> {
-        let mut out = x.to_owned();
-        for mut row in out.rows_mut() {
+        changed(&x, |row| {
             let known = || row.iter().filter(|v| v.is_finite()).map(|v| v.abs());
-            let largest = known().fold(0.0, f64::max);
-            // Shares of the largest value can be squared and summed without overflow.
-            let length = match self.norm {
-                _ if largest == 0.0 => 1.0,
-                Norm::L1 => known().map(|v| v / largest).sum::<f64>(),
-                Norm::L2 => known().map(|v| (v / largest).powi(2)).sum::<f64>().sqrt(),
-                Norm::Max => 1.0,
+            let length = self.norm.length(known());
+            // Squares may be past both ends of f64: shares of the largest value are not.
+            let (unit, length) = if (1e-140..1e140).contains(&length) {
+                (1.0, length)
+            } else {
+                let largest = Norm::Max.length(known());
+                let unit = if largest > 0.0 { largest } else { 1.0 };
+                (unit, self.norm.length(known().map(|v| v / unit)))
             };
-            let unit = if largest == 0.0 { 1.0 } else { largest };
-            row.mapv_inplace(|v| if v.is_finite() { v / unit / length } else { f64::NAN });
-        }
-        out
+            let length = if length > 0.0 { length } else { 1.0 };
+            for v in row {
+                *v = if v.is_finite() { *v / unit / length } else { f64::NAN };
+            }
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Values far outside of the quartiles (Tukey 1977).
 
-use super::{check_columns, check_fit, known, map_known, quantile, sketch};
+use super::rows::of_columns;
+use super::{check_columns, check_fit, map_known, quantiles, sketch};
 use crate::{Error, QuantileSketch};
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
@@ -59,13 +60,12 @@ impl IqrOutliers {
             let value = params.factor.to_string();
             return Err(Error::BadParameter { name: "factor", value, expected: "0 or more" });
         }
-        let bounds = x.columns().into_iter().map(|column| {
-            let mut values: Vec<f64> = known(column).collect();
-            values.sort_unstable_by(f64::total_cmp);
-            bounds_of(params, quantile(&values, 0.25), quantile(&values, 0.75))
-        });
-        let bounds = bounds.collect();
-        Ok(IqrOutliers { params, bounds, sketches: x.columns().into_iter().map(sketch).collect() })
+        let of_column = |_: usize, mut values: Vec<f64>| {
+            let [q1, median, q3] = quantiles(&mut values, [0.25, 0.5, 0.75]);
+            (bounds_of(params, q1, q3), sketch(median, values))
+        };
+        let (bounds, sketches) = of_columns(&x, of_column).into_iter().unzip();
+        Ok(IqrOutliers { params, bounds, sketches })
     }
 
     /// The bounds after more rows.
@@ -76,13 +76,14 @@ impl IqrOutliers {
     pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<IqrOutliers, Error> {
         check_fit(&x)?;
         check_columns(self.bounds.len(), &x)?;
-        let mut sketches = self.sketches.clone();
-        sketches.iter_mut().zip(x.columns()).for_each(|(sketch, column)| sketch.extend(known(column)));
-        let bounds = sketches.iter().map(|sketch| {
-            let [q1, q3] = sketch.quantiles([0.25, 0.75])?;
-            bounds_of(self.params, q1, q3)
-        });
-        Ok(IqrOutliers { params: self.params, bounds: bounds.collect(), sketches })
+        let of_column = |c: usize, values: Vec<f64>| {
+            let mut sketch = self.sketches[c].clone();
+            sketch.extend(values.into_iter());
+            let quartiles = sketch.quantiles([0.25, 0.75]);
+            (quartiles.and_then(|[q1, q3]| bounds_of(self.params, q1, q3)), sketch)
+        };
+        let (bounds, sketches) = of_columns(&x, of_column).into_iter().unzip();
+        Ok(IqrOutliers { params: self.params, bounds, sketches })
     }
 
     /// Lower and upper bound of each column; `None` for one that has none.
@@ -110,16 +111,17 @@ impl IqrOutliers {
     ///
     /// [`Error::LengthMismatch`] for another number of columns.
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
-        let inliers = self.inliers(x)?;
-        let capped = |v: f64, c: usize| match self.bounds[c] {
-            Some((low, high)) => v.clamp(low, high),
-            None => v,
-        };
+        check_columns(self.bounds.len(), &x)?;
         match self.params.action {
-            OutlierAction::Cap => Ok(map_known(&x, capped)),
+            OutlierAction::Cap => {
+                let ends = |bounds: &Option<(f64, f64)>| bounds.unwrap_or((f64::MIN, f64::MAX));
+                let ends: Vec<(f64, f64)> = self.bounds.iter().map(ends).collect();
+                Ok(map_known(&x, &ends, |v, (low, high)| v.max(*low).min(*high)))
+            }
             OutlierAction::Drop => {
+                let inliers = self.inliers(x)?;
                 let kept: Vec<usize> = (0..inliers.len()).filter(|&row| inliers[row]).collect();
-                Ok(map_known(&x.select(Axis(0), &kept).view(), |v, _| v))
+                Ok(map_known(&x.select(Axis(0), &kept).view(), &self.bounds, |v, _| v))
             }
         }
     }

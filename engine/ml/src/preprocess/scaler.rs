@@ -1,9 +1,10 @@
 //! Scalers: standard scores, and a column's range onto another.
 
-use super::{check_columns, check_fit, known, map_known};
+use super::rows::of_blocks;
+use super::{check_columns, check_fit, map_known};
 use crate::Error;
 use crate::file::MOST_ROWS;
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 /// Settings of a standard scaler.
@@ -39,11 +40,21 @@ struct Running {
 }
 
 impl Running {
-    /// Two passes over a column, which lose no digits to a far mean.
-    fn of(column: ArrayView1<'_, f64>) -> Running {
-        let (count, sum) = known(column).fold((0u64, 0.0), |(n, sum), v| (n + 1, sum + v));
-        let mean = if count == 0 { 0.0 } else { sum / count as f64 };
-        Running { count, mean, squares: known(column).map(|v| (v - mean).powi(2)).sum() }
+    /// Of each column of a block of rows, in two passes, which lose no digits to a far mean.
+    fn of(values: &[f64], columns: usize) -> Vec<Running> {
+        let mut all = vec![Running::default(); columns];
+        let each = |all: &mut [Running], add: fn(&mut Running, f64)| {
+            for row in values.chunks_exact(columns) {
+                all.iter_mut().zip(row).filter(|(_, v)| v.is_finite()).for_each(|(of, v)| add(of, *v));
+            }
+        };
+        each(&mut all, |of, v| {
+            of.count += 1;
+            of.mean += v;
+        });
+        all.iter_mut().for_each(|of| of.mean /= (of.count as f64).max(1.0));
+        each(&mut all, |of, v| of.squares += (v - of.mean).powi(2));
+        all
     }
 
     /// Chan, Golub, LeVeque 1979.
@@ -89,9 +100,10 @@ impl StandardScaler {
     pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<StandardScaler, Error> {
         check_fit(&x)?;
         check_columns(self.columns.len(), &x)?;
-        let merged =
-            self.columns.iter().zip(x.columns()).map(|(before, column)| before.merge(Running::of(column)));
-        let columns: Vec<Running> = merged.collect();
+        let mut columns = self.columns.clone();
+        for block in of_blocks(&x, |values| Running::of(values, x.ncols())) {
+            columns.iter_mut().zip(block).for_each(|(all, of)| *all = all.merge(of));
+        }
         match columns.iter().position(|c| !(c.mean.is_finite() && c.squares.is_finite())) {
             Some(column) => Err(Error::Overflow { column }),
             None => Ok(StandardScaler { params: self.params, columns }),
@@ -123,8 +135,7 @@ impl StandardScaler {
     /// [`Error::LengthMismatch`] for another number of columns.
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.columns.len(), &x)?;
-        let parts = self.parts();
-        Ok(map_known(&x, |v, c| (v - parts[c].0) / parts[c].1))
+        Ok(map_known(&x, &self.parts(), |v, (mean, scale)| (v - mean) / scale))
     }
 
     /// The values that have these scores.
@@ -134,8 +145,7 @@ impl StandardScaler {
     /// [`Error::LengthMismatch`] for another number of columns.
     pub fn inverse_transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.columns.len(), &x)?;
-        let parts = self.parts();
-        Ok(map_known(&x, |v, c| v * parts[c].1 + parts[c].0))
+        Ok(map_known(&x, &self.parts(), |v, (mean, scale)| v * scale + mean))
     }
 
     pub(super) fn is_valid(&self) -> bool {
@@ -174,7 +184,7 @@ pub struct MinMaxScaler {
 }
 
 /// `share` of the way to `high`. By halves only where the distance is past f64: half of the least number is 0.
-fn between(low: f64, high: f64, share: f64) -> f64 {
+pub(super) fn between(low: f64, high: f64, share: f64) -> f64 {
     match high - low {
         width if width.is_finite() => low + share * width,
         _ => 2.0 * (low / 2.0 + share * (high / 2.0 - low / 2.0)),
@@ -212,10 +222,21 @@ impl MinMaxScaler {
     pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<MinMaxScaler, Error> {
         check_fit(&x)?;
         check_columns(self.columns.len(), &x)?;
-        let widen = |(before, column): (&(f64, f64), ArrayView1<'_, f64>)| {
-            known(column).fold(*before, |(low, high), v| (low.min(v), high.max(v)))
+        let widen = |columns: &mut [(f64, f64)], values: &[f64]| {
+            for row in values.chunks_exact(x.ncols()) {
+                for ((low, high), v) in columns.iter_mut().zip(row).filter(|(_, v)| v.is_finite()) {
+                    (*low, *high) = (low.min(*v), high.max(*v));
+                }
+            }
         };
-        let columns = self.columns.iter().zip(x.columns()).map(widen).collect();
+        let of_block = |values: &[f64]| {
+            let mut columns = self.columns.clone();
+            widen(&mut columns, values);
+            columns
+        };
+        let wider = |(a, b): ((f64, f64), (f64, f64))| (a.0.min(b.0), a.1.max(b.1));
+        let merge = |all: Vec<(f64, f64)>, of: Vec<(f64, f64)>| all.into_iter().zip(of).map(wider).collect();
+        let columns = of_blocks(&x, of_block).into_iter().fold(self.columns.clone(), merge);
         Ok(MinMaxScaler { params: self.params, columns })
     }
 
@@ -227,8 +248,7 @@ impl MinMaxScaler {
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.columns.len(), &x)?;
         let MinMaxScalerParams { min, max, clip } = self.params;
-        Ok(map_known(&x, |v, c| {
-            let (low, high) = self.columns[c];
+        Ok(map_known(&x, &self.columns, |v, &(low, high)| {
             if low >= high {
                 let offset = if low == high && !clip { v - low } else { 0.0 };
                 return min + offset;
@@ -247,12 +267,9 @@ impl MinMaxScaler {
     pub fn inverse_transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.columns.len(), &x)?;
         let MinMaxScalerParams { min, max, .. } = self.params;
-        Ok(map_known(&x, |v, c| {
-            let (low, high) = self.columns[c];
-            match low >= high {
-                true => v - min + if low > high { 0.0 } else { low },
-                false => between(low, high, share_of(min, max, v)),
-            }
+        Ok(map_known(&x, &self.columns, |v, &(low, high)| match low >= high {
+            true => v - min + if low > high { 0.0 } else { low },
+            false => between(low, high, share_of(min, max, v)),
         }))
     }
 

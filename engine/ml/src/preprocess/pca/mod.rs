@@ -9,6 +9,7 @@ mod eigen;
 mod linfa;
 mod sums;
 
+use super::rows::{BLOCK, blocks};
 use super::{check_columns, check_fit};
 use crate::Error;
 use crate::file::MOST_ROWS;
@@ -16,7 +17,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sums::{BLOCK, Sums, blocks, check_known, not_finite};
+use sums::{Sums, check_known, not_finite};
 
 /// Of the first one's variance: a direction of less is rounding.
 const ROUNDING: f64 = 1e-12;

@@ -1,12 +1,10 @@
 //! Means and products of columns, summed block by block (Chan, Golub, LeVeque 1979), so that rows can be added.
 
+use super::super::rows::{BLOCK, blocks};
 use crate::Error;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Rows that a thread takes at once.
-pub(super) const BLOCK: usize = 1024;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sums {
@@ -66,19 +64,6 @@ impl Sums {
         let between = column.dot(&column.t()) * (share * self.rows as f64);
         Sums { rows, products: self.products + other.products + between, means: self.means + apart * share }
     }
-}
-
-/// The rows, block by block: what threads share.
-pub(super) fn blocks<'a>(x: &ArrayView2<'a, f64>) -> Vec<ArrayView2<'a, f64>> {
-    let mut rest = *x;
-    let mut blocks = Vec::with_capacity(x.nrows().div_ceil(BLOCK));
-    while rest.nrows() > BLOCK {
-        let (block, after) = rest.split_at(Axis(0), BLOCK);
-        blocks.push(block);
-        rest = after;
-    }
-    blocks.push(rest);
-    blocks
 }
 
 /// The first row and column of a value that is no number, if there is one.
