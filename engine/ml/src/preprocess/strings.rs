@@ -1,9 +1,14 @@
 //! Categories as numbers: an index by frequency, or a column each.
 
+use super::rows::BLOCK;
 use crate::Error;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayViewMut2, Axis};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+
+/// Rows below which another thread is not worth it.
+const LEAST_ROWS: usize = 16_384;
 
 /// What is done with a category that was not there to learn from, and with a missing one (Spark's `handleInvalid`).
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -44,16 +49,30 @@ pub struct IndexedStrings {
     pub kept: Vec<usize>,
 }
 
+/// How often each category occurs.
+fn counts<'a>(values: &[Option<&'a str>]) -> HashMap<&'a str, u64> {
+    let mut counts = HashMap::new();
+    values.iter().flatten().for_each(|value| *counts.entry(*value).or_default() += 1);
+    counts
+}
+
 /// Categories and how often they occur, by frequency, ties by name: those known before, and these.
 fn by_frequency<'a>(
     before: impl Iterator<Item = (&'a String, &'a u64)>,
     values: &[Option<&'a str>],
 ) -> (Vec<String>, Vec<u64>) {
-    let mut counts: HashMap<&str, u64> = before.map(|(name, &count)| (name.as_str(), count)).collect();
-    values.iter().flatten().for_each(|value| {
-        let count = counts.entry(value).or_default();
-        *count = count.saturating_add(1);
-    });
+    let merge = |mut all: HashMap<&'a str, u64>, of: HashMap<&'a str, u64>| {
+        for (name, count) in of {
+            let sum = all.entry(name).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        all
+    };
+    // Whole numbers: the same for any parts, of which each thread has one.
+    let part = values.len().div_ceil(rayon::current_num_threads()).max(LEAST_ROWS);
+    let parts: Vec<HashMap<&str, u64>> = values.par_chunks(part).map(counts).collect();
+    let known = before.map(|(name, &count)| (name.as_str(), count)).collect();
+    let counts = parts.into_iter().fold(known, merge);
     let mut sorted: Vec<(&str, u64)> = counts.into_iter().collect();
     sorted.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     sorted.into_iter().map(|(name, count)| (name.to_owned(), count)).unzip()
@@ -208,20 +227,34 @@ impl OneHotEncoder {
     pub fn transform(&self, values: &[Option<&str>]) -> Result<Array2<f64>, Error> {
         let width = self.categories.len();
         let cells = values.len().checked_mul(width).filter(|cells| *cells < isize::MAX as usize / 16);
-        let mut out =
-            vec![0.0; cells.ok_or(Error::TableFull { limit: isize::MAX as usize / 16 / width.max(1) })?];
-        for (position, value) in values.iter().enumerate() {
-            let Some(name) = value else { continue };
-            let at = |of: &[String]| of.binary_search_by(|kept| kept.as_str().cmp(name));
-            match at(&self.categories) {
-                Ok(column) => out[position * width + column] = 1.0,
-                Err(_) if self.params.error_on_unseen && at(&self.rarer).is_err() => {
-                    return Err(Error::UnseenCategory { value: format!("{name:?}"), position });
-                }
-                Err(_) => {}
-            }
+        if cells.is_none() {
+            return Err(Error::TableFull { limit: isize::MAX as usize / 16 / width.max(1) });
         }
-        Array2::from_shape_vec((values.len(), width), out).map_err(|error| Error::Solver(error.to_string()))
+        let mut out = Array2::zeros((values.len(), width));
+        let columns = self.categories.iter().zip((0..).map(Some));
+        let places: HashMap<&str, Option<usize>> = columns
+            .chain(self.rarer.iter().zip(std::iter::repeat(None)))
+            .map(|(name, at)| (name.as_str(), at))
+            .collect();
+        let of_block = |(block, (values, mut out)): (usize, (&[Option<&str>], ArrayViewMut2<'_, f64>))| {
+            for (row, value) in values.iter().enumerate() {
+                let Some(name) = value else { continue };
+                match places.get(name) {
+                    Some(Some(column)) => out[(row, *column)] = 1.0,
+                    None if self.params.error_on_unseen => {
+                        let position = block * BLOCK + row;
+                        return Err(Error::UnseenCategory { value: format!("{name:?}"), position });
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        let blocks: Vec<_> = values.chunks(BLOCK).zip(out.axis_chunks_iter_mut(Axis(0), BLOCK)).collect();
+        // Collected before, so that the error is that of the first.
+        let done: Vec<Result<(), Error>> = blocks.into_par_iter().enumerate().map(of_block).collect();
+        done.into_iter().collect::<Result<(), Error>>()?;
+        Ok(out)
     }
 
     pub(super) fn is_valid(&self) -> bool {
