@@ -4,7 +4,7 @@ use crate::Error;
 use crate::file::MOST_ROWS;
 use crate::seed::derive;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Settings of a target encoder.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
@@ -62,7 +62,13 @@ impl TargetEncoder {
     pub fn partial_fit(&self, values: &[Option<&str>], labels: &[bool]) -> Result<TargetEncoder, Error> {
         check(values, labels)?;
         let mut more = self.clone();
-        values.iter().zip(labels).for_each(|(value, label)| more.count(value.map(str::to_owned), *label));
+        let mut counts: HashMap<Option<&str>, (u64, u64)> = HashMap::new();
+        values.iter().zip(labels).for_each(|(value, label)| add(counts.entry(*value).or_default(), *label));
+        for (value, (rows, positives)) in counts {
+            for sums in [more.categories.entry(value.map(str::to_owned)).or_default(), &mut more.all] {
+                *sums = (sums.0 + rows, sums.1 + positives);
+            }
+        }
         Ok(more)
     }
 
@@ -80,39 +86,30 @@ impl TargetEncoder {
         seed: u64,
     ) -> Result<(TargetEncoder, Vec<f64>), Error> {
         let whole = TargetEncoder::fit(params, values, labels)?;
-        let fold = |position: usize| (derive(seed, position as u64) % u64::from(params.folds)) as usize;
-        // What each fold has of each category; all but a fold is the whole less it.
-        let mut parts = vec![BTreeMap::<Option<&str>, (u64, u64)>::new(); params.folds as usize];
-        let mut sums = vec![(0u64, 0u64); params.folds as usize];
-        for (position, (value, label)) in values.iter().zip(labels).enumerate() {
-            add(parts[fold(position)].entry(*value).or_default(), *label);
-            add(&mut sums[fold(position)], *label);
+        let fold = |position: usize| (derive(seed, position as u64) % u64::from(params.folds)) as u8;
+        let folds: Vec<u8> = (0..values.len()).map(fold).collect();
+        let mut sums = vec![(0, 0); params.folds as usize];
+        folds.iter().zip(labels).for_each(|(fold, label)| add(&mut sums[usize::from(*fold)], *label));
+        let mut encoded = vec![0.0; values.len()];
+        for positions in by_category(values) {
+            let mut parts = vec![(0, 0); params.folds as usize];
+            positions.iter().for_each(|&at| add(&mut parts[usize::from(folds[at])], labels[at]));
+            let counts = parts.iter().fold((0, 0), |all, part| (all.0 + part.0, all.1 + part.1));
+            // All but a fold is the whole less it.
+            let less = |all: (u64, u64), part: &(u64, u64)| (all.0 - part.0, all.1 - part.1);
+            let share = |(part, sum)| whole.encode(less(counts, part), less(whole.all, sum));
+            let shares: Vec<f64> = parts.iter().zip(&sums).map(share).collect();
+            positions.iter().for_each(|&at| encoded[at] = shares[usize::from(folds[at])]);
         }
-        let encode = |(position, value): (usize, &Option<&str>)| {
-            let less = |all: (u64, u64), part: (u64, u64)| (all.0 - part.0, all.1 - part.1);
-            let part = parts[fold(position)].get(value).copied().unwrap_or_default();
-            let counts = whole.counts(*value);
-            whole.encode(less(counts, part), less(whole.all, sums[fold(position)]))
-        };
-        let encoded = values.iter().enumerate().map(encode).collect();
         Ok((whole, encoded))
     }
 
     /// The share of each value. Shape: as `values`.
     pub fn transform(&self, values: &[Option<&str>]) -> Vec<f64> {
-        let by_name: std::collections::HashMap<Option<&str>, (u64, u64)> =
+        let by_name: HashMap<Option<&str>, (u64, u64)> =
             self.categories.iter().map(|(name, counts)| (name.as_deref(), *counts)).collect();
         let encode = |value| self.encode(by_name.get(value).copied().unwrap_or_default(), self.all);
         values.iter().map(encode).collect()
-    }
-
-    fn counts(&self, value: Option<&str>) -> (u64, u64) {
-        self.categories.get(&value.map(str::to_owned)).copied().unwrap_or_default()
-    }
-
-    fn count(&mut self, value: Option<String>, label: bool) {
-        add(self.categories.entry(value).or_default(), label);
-        add(&mut self.all, label);
     }
 
     fn encode(&self, (rows, positives): (u64, u64), all: (u64, u64)) -> f64 {
@@ -136,6 +133,20 @@ impl TargetEncoder {
 fn add(counts: &mut (u64, u64), label: bool) {
     counts.0 += 1;
     counts.1 += u64::from(label);
+}
+
+/// The positions of each category's rows.
+fn by_category(values: &[Option<&str>]) -> Vec<Vec<usize>> {
+    let mut numbers: HashMap<Option<&str>, usize> = HashMap::new();
+    let mut positions: Vec<Vec<usize>> = Vec::new();
+    for (at, value) in values.iter().enumerate() {
+        let number = *numbers.entry(*value).or_insert(positions.len());
+        match positions.get_mut(number) {
+            Some(of) => of.push(at),
+            None => positions.push(vec![at]),
+        }
+    }
+    positions
 }
 
 fn check(values: &[Option<&str>], labels: &[bool]) -> Result<(), Error> {
