@@ -137,7 +137,6 @@ impl Pca {
     /// value so far out that a score of its row is past what f64 holds.
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.sums.means.len(), &x)?;
-        check_known(&x)?;
         // A direction in which nothing differs has scores of rounding alone.
         let least = ROUNDING * self.variances.first().copied().unwrap_or(0.0);
         let unit = |variance: &f64| if *variance > least { variance.sqrt() } else { 1.0 };
@@ -154,6 +153,8 @@ impl Pca {
         match not_finite(&scores.view()) {
             None => Ok(scores),
             Some((row, _)) => {
+                // Nor are those of a value that is no number.
+                check_known(&x)?;
                 let apart = |column: &usize| (x[(row, *column)] - self.sums.means[*column]).abs();
                 let farthest = (0..x.ncols()).max_by(|a, b| apart(a).total_cmp(&apart(b)));
                 Err(Error::Overflow { column: farthest.unwrap_or(0) })

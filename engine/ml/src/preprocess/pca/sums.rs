@@ -21,9 +21,13 @@ impl Sums {
 
     /// With more rows. Blocks are summed in threads and put together in their order.
     pub(super) fn add(self, x: ArrayView2<'_, f64>) -> Result<Sums, Error> {
-        check_known(&x)?;
         let blocks: Vec<Sums> = blocks(&x).into_par_iter().map(Sums::of).collect();
-        Ok(blocks.into_iter().fold(self, Sums::merge))
+        let all = blocks.into_iter().fold(self, Sums::merge);
+        // A value that is no number leaves a mean that is none.
+        if all.means.iter().any(|mean| !mean.is_finite()) {
+            check_known(&x)?;
+        }
+        Ok(all)
     }
 
     /// Columns × columns.
