@@ -1,10 +1,11 @@
 //! Values for those that are missing.
 
+use super::quantiles::Known;
 use super::rows::{changed, of_blocks, of_columns};
 use super::scaler::between;
-use super::{check_columns, check_fit, quantiles, sketch};
+use super::{check_columns, check_fit};
+use crate::Error;
 use crate::file::MOST_ROWS;
-use crate::{Error, QuantileSketch};
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +16,9 @@ pub enum ImputeStrategy {
     /// The mean of the column.
     #[default]
     Mean,
-    /// The median of the column: of an even number of values, the middle between the inner two. Of rows that come later,
-    /// what a [`QuantileSketch`] says: off by at most .005 of its distance to the median of the first rows.
+    /// The median of the column: of an even number of values, the middle between the inner two. After rows that come later
+    /// it is that of all; but of more than 2,048 values, these two are known by a [`QuantileSketch`](crate::QuantileSketch),
+    /// each to .005 of its distance to the median that the column had when it came to have so many.
     Median,
     /// A value that is given.
     Constant,
@@ -39,7 +41,7 @@ pub struct Imputer {
     /// Values known so far and what stands for a missing one, by column.
     columns: Vec<(u64, f64)>,
     /// By column, for medians of rows that come later; else empty.
-    sketches: Vec<QuantileSketch>,
+    known: Vec<Known>,
 }
 
 impl Imputer {
@@ -55,17 +57,17 @@ impl Imputer {
             return Err(Error::BadParameter { name: "value", value, expected: "a finite number" });
         }
         let fill = if params.strategy == ImputeStrategy::Constant { params.value } else { 0.0 };
-        let none = Imputer { params, columns: vec![(0, fill); x.ncols()], sketches: Vec::new() };
+        let none = Imputer { params, columns: vec![(0, fill); x.ncols()], known: Vec::new() };
         if params.strategy != ImputeStrategy::Median {
             return none.partial_fit(x);
         }
-        let of_column = |_: usize, mut values: Vec<f64>| {
+        let of_column = |_: usize, values: Vec<f64>| {
             let count = values.len() as u64;
-            let [median] = quantiles(&mut values, [0.5]);
-            ((count, if count > 0 { median } else { fill }), sketch(median, values))
+            let (known, median) = Known::of(values, [0.5]);
+            ((count, median.map_or(fill, |[median]| median)), known)
         };
-        let (columns, sketches) = of_columns(&x, of_column).into_iter().unzip();
-        Ok(Imputer { columns, sketches, ..none })
+        let (columns, known) = of_columns(&x, of_column).into_iter().unzip();
+        Ok(Imputer { columns, known, ..none })
     }
 
     /// The imputer after more rows.
@@ -78,14 +80,14 @@ impl Imputer {
         check_columns(self.columns.len(), &x)?;
         if self.params.strategy == ImputeStrategy::Median {
             let of_column = |c: usize, values: Vec<f64>| {
-                let ((count, fill), mut sketch) = (self.columns[c], self.sketches[c].clone());
-                let more = values.len() as u64;
-                sketch.extend(values.into_iter());
-                let median = sketch.quantile(0.5).filter(|_| more > 0);
-                ((count + more, median.unwrap_or(fill)), sketch)
+                let ((count, fill), more) = (self.columns[c], values.len() as u64);
+                let known = self.known[c].clone().with(values);
+                // Without more values it is the exact one, where it was that of a fit.
+                let median = known.quantiles([0.5]).filter(|_| more > 0);
+                ((count + more, median.map_or(fill, |[median]| median)), known)
             };
-            let (columns, sketches) = of_columns(&x, of_column).into_iter().unzip();
-            return Ok(Imputer { params: self.params, columns, sketches });
+            let (columns, known) = of_columns(&x, of_column).into_iter().unzip();
+            return Ok(Imputer { params: self.params, columns, known });
         }
         let mut columns = self.columns.clone();
         for block in of_blocks(&x, |values| means(values, x.ncols())) {
@@ -98,7 +100,7 @@ impl Imputer {
                 }
             }
         }
-        Ok(Imputer { params: self.params, columns, sketches: Vec::new() })
+        Ok(Imputer { params: self.params, columns, known: Vec::new() })
     }
 
     /// What stands for a missing value of each column.
@@ -124,8 +126,8 @@ impl Imputer {
         let of_medians = self.params.strategy == ImputeStrategy::Median;
         self.params.value.is_finite()
             && self.columns.iter().all(|(count, fill)| *count <= MOST_ROWS && fill.is_finite())
-            && self.sketches.len() == if of_medians { self.columns.len() } else { 0 }
-            && self.sketches.iter().all(QuantileSketch::is_valid)
+            && self.known.len() == if of_medians { self.columns.len() } else { 0 }
+            && self.known.iter().all(Known::is_valid)
     }
 }
 

@@ -15,7 +15,7 @@
 //! - A result past the ends of f64 is held at them. Sums past them are an error that names the column
 //!   ([`Error::Overflow`]): of the standard scaler and of PCA, which square values.
 //! - `partial_fit` adds rows to what is known, with the result of all rows at once, to rounding; but for medians and
-//!   quartiles, which are then known to a stated error.
+//!   quartiles, which of more than 2,048 values of a column are then known to a stated error.
 //! - Sums are made in blocks of rows, which are put together in their order: the same bytes for any number of threads.
 //!
 //! A [`Preprocessor`] is any of them as a file.
@@ -24,6 +24,7 @@ mod imputer;
 mod normalizer;
 mod outliers;
 mod pca;
+mod quantiles;
 mod rows;
 mod scaler;
 mod strings;
@@ -39,8 +40,8 @@ pub use strings::{
 };
 pub use target::{TargetEncoder, TargetEncoderParams};
 
+use crate::Error;
 use crate::file::{self, Kind};
-use crate::{Error, QuantileSketch};
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
@@ -131,34 +132,6 @@ fn map_known<P: Sync>(
     rows::changed(x, |row| {
         for (v, part) in row.iter_mut().zip(parts) {
             *v = if v.is_finite() { value(*v, part).clamp(f64::MIN, f64::MAX) } else { f64::NAN };
-        }
-    })
-}
-
-/// What is known of a column's quantiles for rows that come later; about the median, so that the error is small there.
-fn sketch(median: f64, values: Vec<f64>) -> QuantileSketch {
-    let mut sketch = QuantileSketch::new(median);
-    sketch.extend(values.into_iter());
-    sketch
-}
-
-/// The quantiles of ascending shares by linear interpolation, as numpy's default; NaN of no values. Orders the values as
-/// far as that needs.
-fn quantiles<const N: usize>(values: &mut [f64], shares: [f64; N]) -> [f64; N] {
-    let last = values.len() as f64 - 1.0;
-    // No value before this is above one after it.
-    let mut from = 0;
-    shares.map(|share| {
-        let at = share * last;
-        let below = at.floor().max(0.0) as usize;
-        let Some(rest) = values.get_mut(from..).filter(|rest| !rest.is_empty()) else { return f64::NAN };
-        let (_, low, above) = rest.select_nth_unstable_by(below - from, f64::total_cmp);
-        from = below;
-        let (low, part) = (*low, at - below as f64);
-        match above.iter().copied().min_by(f64::total_cmp) {
-            None => low,
-            // Not low + part · (high - low): the distance of two finite values may be infinite.
-            Some(high) => low * (1.0 - part) + high * part,
         }
     })
 }

@@ -1,10 +1,14 @@
 //! Values far outside of the quartiles (Tukey 1977).
 
+use super::quantiles::Known;
 use super::rows::of_columns;
-use super::{check_columns, check_fit, map_known, quantiles, sketch};
-use crate::{Error, QuantileSketch};
+use super::{check_columns, check_fit, map_known};
+use crate::Error;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
+
+/// Shares of the first and third quartile.
+const QUARTILES: [f64; 2] = [0.25, 0.75];
 
 /// What is done about an outlier.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -35,8 +39,9 @@ impl Default for IqrOutliersParams {
 
 /// Bounds of each column: Q1 - factor · IQR and Q3 + factor · IQR, quartiles by linear interpolation (numpy's default).
 ///
-/// Of rows that come later, quartiles are what a [`QuantileSketch`] says: off by at most .005 of their distance to the
-/// median of the first rows.
+/// After rows that come later the quartiles are those of all; but of more than 2,048 values of a column, the two that a
+/// quartile is between are known by a [`QuantileSketch`](crate::QuantileSketch), each to .005 of its distance to the median
+/// that the column had when it came to have so many.
 ///
 /// A column whose IQR is 0 has no bounds: where half of the values are one, any other would be an outlier. Nor has one
 /// without a value. A missing value is no outlier.
@@ -45,7 +50,7 @@ pub struct IqrOutliers {
     params: IqrOutliersParams,
     bounds: Vec<Option<(f64, f64)>>,
     /// By column.
-    sketches: Vec<QuantileSketch>,
+    known: Vec<Known>,
 }
 
 impl IqrOutliers {
@@ -60,12 +65,12 @@ impl IqrOutliers {
             let value = params.factor.to_string();
             return Err(Error::BadParameter { name: "factor", value, expected: "0 or more" });
         }
-        let of_column = |_: usize, mut values: Vec<f64>| {
-            let [q1, median, q3] = quantiles(&mut values, [0.25, 0.5, 0.75]);
-            (bounds_of(params, q1, q3), sketch(median, values))
+        let of_column = |_: usize, values: Vec<f64>| {
+            let (known, quartiles) = Known::of(values, QUARTILES);
+            (quartiles.and_then(|[q1, q3]| bounds_of(params, q1, q3)), known)
         };
-        let (bounds, sketches) = of_columns(&x, of_column).into_iter().unzip();
-        Ok(IqrOutliers { params, bounds, sketches })
+        let (bounds, known) = of_columns(&x, of_column).into_iter().unzip();
+        Ok(IqrOutliers { params, bounds, known })
     }
 
     /// The bounds after more rows.
@@ -77,13 +82,16 @@ impl IqrOutliers {
         check_fit(&x)?;
         check_columns(self.bounds.len(), &x)?;
         let of_column = |c: usize, values: Vec<f64>| {
-            let mut sketch = self.sketches[c].clone();
-            sketch.extend(values.into_iter());
-            let quartiles = sketch.quantiles([0.25, 0.75]);
-            (quartiles.and_then(|[q1, q3]| bounds_of(self.params, q1, q3)), sketch)
+            if values.is_empty() {
+                // The exact ones, where they are those of a fit.
+                return (self.bounds[c], self.known[c].clone());
+            }
+            let known = self.known[c].clone().with(values);
+            let quartiles = known.quantiles(QUARTILES);
+            (quartiles.and_then(|[q1, q3]| bounds_of(self.params, q1, q3)), known)
         };
-        let (bounds, sketches) = of_columns(&x, of_column).into_iter().unzip();
-        Ok(IqrOutliers { params: self.params, bounds, sketches })
+        let (bounds, known) = of_columns(&x, of_column).into_iter().unzip();
+        Ok(IqrOutliers { params: self.params, bounds, known })
     }
 
     /// Lower and upper bound of each column; `None` for one that has none.
@@ -129,8 +137,8 @@ impl IqrOutliers {
     pub(super) fn is_valid(&self) -> bool {
         (0.0..f64::INFINITY).contains(&self.params.factor)
             && self.bounds.iter().flatten().all(|(low, high)| low <= high)
-            && self.sketches.len() == self.bounds.len()
-            && self.sketches.iter().all(QuantileSketch::is_valid)
+            && self.known.len() == self.bounds.len()
+            && self.known.iter().all(Known::is_valid)
     }
 }
 

@@ -111,14 +111,23 @@ impl QuantileSketch {
     /// The quantiles of ascending shares, in one pass.
     pub(crate) fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
         let weight = self.weight();
+        self.reached(shares.map(|share| share.clamp(0.0, 1.0) * weight))
+    }
+
+    /// The values at ascending places of the order, from 0, to within the stated error each; all have weight 1.
+    pub(crate) fn at<const N: usize>(&self, places: [u64; N]) -> Option<[f64; N]> {
+        self.reached(places.map(|place| place as f64 + 0.5))
+    }
+
+    /// The least values by which these weights, ascending, are reached.
+    fn reached<const N: usize>(&self, wanted: [f64; N]) -> Option<[f64; N]> {
         let below = self.below.0.iter().rev().map(|(bucket, weight)| (-1.0, *bucket, *weight));
         let above = self.above.0.iter().map(|(bucket, weight)| (1.0, *bucket, *weight));
         let at = Some((0.0, 0, self.at)).filter(|(_, _, weight)| *weight > 0.0);
         let mut buckets = below.chain(at).chain(above);
         let (mut passed, mut last) = (0.0, None);
         let mut found = [0.0; N];
-        for (found, share) in found.iter_mut().zip(shares) {
-            let wanted = share.clamp(0.0, 1.0) * weight;
+        for (found, wanted) in found.iter_mut().zip(wanted) {
             while last.is_none() || passed < wanted {
                 // Rounding may leave what is wanted just above the sum.
                 let Some((side, bucket, weight)) = buckets.next() else { break };
