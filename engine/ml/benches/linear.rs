@@ -14,7 +14,11 @@ use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::OnceLock;
-use tidemill_ml::preprocess::{Pca, PcaBackend, PcaParams, StandardScaler, StandardScalerParams};
+use tidemill_ml::preprocess::{
+    ImputeStrategy, Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler, MinMaxScalerParams,
+    Normalizer, OneHotEncoder, OneHotEncoderParams, Pca, PcaBackend, PcaParams, StandardScaler,
+    StandardScalerParams, StringIndexer, StringIndexerParams, TargetEncoder, TargetEncoderParams,
+};
 use tidemill_ml::{
     Algorithm, Classifier, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
     SgdClassifierParams,
@@ -121,6 +125,73 @@ fn standard_scaler(bencher: Bencher<'_, '_>, case: Case) {
     let (x, pool) = (matrix(case), case.pool());
     let params = StandardScalerParams::default();
     bencher.bench(|| pool.install(|| StandardScaler::fit(params, black_box(x.view())).unwrap()));
+}
+
+#[divan::bench(args = CASES)]
+fn standard_scores(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    let scaler = StandardScaler::fit(StandardScalerParams::default(), x.view()).unwrap();
+    bencher.bench(|| pool.install(|| scaler.transform(black_box(x.view())).unwrap()));
+}
+
+#[divan::bench(args = CASES)]
+fn min_max_scaler(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    let params = MinMaxScalerParams::default();
+    bencher.bench(|| pool.install(|| MinMaxScaler::fit(params, black_box(x.view())).unwrap()));
+}
+
+#[divan::bench(args = CASES)]
+fn normalizer(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    bencher.bench(|| pool.install(|| Normalizer::default().transform(black_box(x.view()))));
+}
+
+#[divan::bench(args = CASES)]
+fn medians(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    let params = ImputerParams { strategy: ImputeStrategy::Median, value: 0.0 };
+    bencher.bench(|| pool.install(|| Imputer::fit(params, black_box(x.view())).unwrap()));
+}
+
+#[divan::bench(args = CASES)]
+fn outliers(bencher: Bencher<'_, '_>, case: Case) {
+    let (x, pool) = (matrix(case), case.pool());
+    bencher.bench(|| {
+        pool.install(|| IqrOutliers::fit(IqrOutliersParams::default(), black_box(x.view())).unwrap())
+    });
+}
+
+/// Texts of 400 categories.
+fn texts(case: Case) -> Vec<Option<&'static str>> {
+    static NAMES: OnceLock<Vec<String>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| (0..400).map(|i| format!("k{i}")).collect());
+    let (_, _, all) = rows(case);
+    all.iter().map(|row| Some(names[*row as usize * 7_919 % 400].as_str())).collect()
+}
+
+#[divan::bench(args = CASES)]
+fn string_index(bencher: Bencher<'_, '_>, case: Case) {
+    let (values, pool) = (texts(case), case.pool());
+    let params = StringIndexerParams::default();
+    bencher.bench(|| pool.install(|| StringIndexer::fit(params, black_box(&values)).unwrap()));
+}
+
+#[divan::bench(args = CASES)]
+fn one_hot(bencher: Bencher<'_, '_>, case: Case) {
+    let (values, pool) = (texts(case), case.pool());
+    let params = OneHotEncoderParams { max_categories: 60, error_on_unseen: false };
+    let encoder = OneHotEncoder::fit(params, &values).unwrap();
+    bencher.bench(|| pool.install(|| encoder.transform(black_box(&values)).unwrap()));
+}
+
+#[divan::bench(args = CASES)]
+fn target(bencher: Bencher<'_, '_>, case: Case) {
+    let (values, pool) = (texts(case), case.pool());
+    let ((_, labels, _), params) = (rows(case), TargetEncoderParams::default());
+    bencher.bench(|| {
+        pool.install(|| TargetEncoder::fit_transform(params, black_box(&values), labels, 1).unwrap())
+    });
 }
 
 #[divan::bench(args = CASES)]
