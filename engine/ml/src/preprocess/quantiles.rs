@@ -98,3 +98,30 @@ fn quantiles<const N: usize>(values: &mut [f64], shares: [f64; N]) -> Option<[f6
         }
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::derive;
+
+    #[test]
+    fn quantiles_are_those_of_the_sorted_values() {
+        for count in 0..60u64 {
+            for seed in 0..20 {
+                // Few different values, so that some are equal.
+                let values: Vec<f64> =
+                    (0..count).map(|i| (derive(seed, i) % (5 + 3 * seed)) as f64).collect();
+                let mut sorted = values.clone();
+                sorted.sort_unstable_by(f64::total_cmp);
+                let expected = |share: f64| {
+                    let (low, part) = place(share, count);
+                    let high = (low as usize + 1).min(sorted.len() - 1);
+                    between(sorted[low as usize], sorted[high], part)
+                };
+                let shares = [0.0, 0.25, 0.3, 0.5, 0.5, 0.75, 1.0];
+                let found = quantiles(&mut values.clone(), shares);
+                assert_eq!(found, (count > 0).then(|| shares.map(expected)), "{values:?}");
+            }
+        }
+    }
+}
