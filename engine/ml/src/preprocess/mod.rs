@@ -19,6 +19,26 @@
 //! - Sums are made in blocks of rows, which are put together in their order: the same bytes for any number of threads.
 //!
 //! A [`Preprocessor`] is any of them as a file.
+//!
+//! ```
+//! use ndarray::array;
+//! use tidemill_ml::preprocess::{Imputer, ImputerParams, Pca, PcaParams, Preprocessor, StandardScaler};
+//!
+//! let first = array![[1.0, 20.0, 5.0], [2.0, f64::NAN, 6.0], [3.0, 40.0, 9.0]];
+//! let imputer = Imputer::fit(ImputerParams::default(), first.view())?;
+//! let scaler = StandardScaler::fit(Default::default(), imputer.transform(first.view())?.view())?;
+//! let scores = scaler.transform(imputer.transform(first.view())?.view())?;
+//! let pca = Pca::fit(PcaParams::default(), scores.view())?;
+//! assert_eq!(pca.transform(scores.view())?.dim(), (3, 2));
+//!
+//! // Rows that come later are added, and a step is a file.
+//! let later = array![[4.0, 50.0, 1.0]];
+//! let imputer = imputer.partial_fit(later.view())?;
+//! assert!((imputer.fills()[1] - 110.0 / 3.0).abs() < 1e-9);
+//! let file = Preprocessor::Imputer(imputer).to_bytes()?;
+//! assert!(matches!(Preprocessor::from_bytes(&file)?, Preprocessor::Imputer(_)));
+//! # Ok::<(), tidemill_ml::Error>(())
+//! ```
 
 mod imputer;
 mod normalizer;
