@@ -43,7 +43,8 @@ impl Kind {
 
     fn format(self) -> u32 {
         match self {
-            Kind::Classifier | Kind::Preprocessor => 4,
+            Kind::Classifier => 5,
+            Kind::Preprocessor => 4,
             Kind::ClusterStream => 3,
             Kind::KMeans => 2,
         }

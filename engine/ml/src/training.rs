@@ -14,6 +14,10 @@ pub struct TrainingRows<'a> {
     pub rows: &'a [u32],
     /// One a row of the table, finite and not below 0; only their ratios matter. A row of weight 0 is as if it was not
     /// among `rows`. `None`: all the same.
+    ///
+    /// Trees count a row as weight / mean weight rows: in the gain of a split and the score of a leaf, and in the numbers
+    /// that [`TargetEncoded`](crate::Categories::TargetEncoded) makes of categories. Bins and `min_samples_leaf` are of
+    /// rows as they are.
     pub weights: Option<&'a [f64]>,
     /// Bins that trees use instead of making their own, if they were last extended to exactly these rows of this table;
     /// the model is the same with or without.

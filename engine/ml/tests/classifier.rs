@@ -326,7 +326,7 @@ fn a_model_file_of_another_version_or_a_damaged_one_is_an_error() {
         newer[8] += 1;
         assert_eq!(
             Classifier::from_bytes(&newer).unwrap_err(),
-            Error::OtherVersion { found: 5, supported: 4 }
+            Error::OtherVersion { found: 6, supported: 5 }
         );
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, ClassWeight, Classifier, DecisionTreeParams, Error, FeatureTable,
+    Algorithm, BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, Error, FeatureTable,
     GradientBoostingParams, LogisticRegressionParams, RandomForestParams, TrainingRows,
 };
 
@@ -199,6 +199,39 @@ fn a_row_without_weight_is_not_there_and_equal_weights_say_nothing() {
             bytes(&some, None, &algorithm),
             "{}",
             algorithm.name()
+        );
+    }
+}
+
+/// Of each category half of the rows are positive: only the weights tell them apart, in the encoding too.
+#[test]
+fn encoded_categories_are_told_apart_by_the_weights_of_their_rows() {
+    let of_labels = [(9, 1), (3, 2), (2, 3), (1, 9)];
+    let (names, labels): (Vec<_>, Vec<_>) =
+        (0..1_600).map(|i| (["a", "b", "c", "d"][i % 4], i % 8 < 4)).unzip();
+    let times = |i: usize| if labels[i] { of_labels[i % 4].0 } else { of_labels[i % 4].1 };
+    let table = |times: &dyn Fn(usize) -> usize| {
+        let mut table = FeatureTable::new(vec![], vec!["c".into()]);
+        table.push_category(0, (0..1_600).flat_map(|i| std::iter::repeat_n(Some(names[i]), times(i))));
+        table.finish_append().unwrap();
+        (table, (0..1_600).flat_map(|i| std::iter::repeat_n(labels[i], times(i))).collect::<Vec<bool>>())
+    };
+    let categories = Categories::TargetEncoded;
+    let algorithm =
+        Algorithm::DecisionTree(DecisionTreeParams { max_depth: 2, categories, ..Default::default() });
+    let ((table, labels), (long, long_labels)) = (table(&|_| 1), table(&times));
+    let (rows, weights) = (all(&table), (0..1_600).map(|i| times(i) as f64).collect::<Vec<_>>());
+    let training = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
+    for model in [
+        Classifier::fit_rows(&algorithm, &training, 0, None),
+        Classifier::fit(&algorithm, &long, &long_labels, &all(&long), 0, None),
+    ] {
+        let found = model.unwrap().predict_proba(&table, &[0, 1, 2, 3]).unwrap();
+        // A leaf for each: its share, and one row of the prior. The lightest, of 400 rows, weighs 1,000 of 6,000 in all, or
+        // 266 rows of mean weight, so that the prior moves it by less than 1/267.
+        assert!(
+            found.iter().zip([0.9, 0.6, 0.4, 0.1]).all(|(p, share)| (p - share).abs() < 1.0 / 267.0),
+            "{found:?}"
         );
     }
 }

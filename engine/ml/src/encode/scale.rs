@@ -50,11 +50,12 @@ impl NumericScale {
         NumericScale { mean: mean * largest, inverse: if usable { inverse } else { 0.0 } }
     }
 
-    /// Learns from values that occur so many times each, summing in their order.
-    pub(crate) fn fit_counted(values: impl Iterator<Item = (f64, u32)> + Clone) -> NumericScale {
-        let rows: f64 = values.clone().map(|(_, count)| f64::from(count)).sum();
-        let mean = values.clone().map(|(v, count)| v * f64::from(count)).sum::<f64>() / rows.max(1.0);
-        let squares: f64 = values.map(|(v, count)| (v - mean).powi(2) * f64::from(count)).sum();
+    /// Learns from values that occur so many times each, summing in their order. Counts that are all larger by a power of
+    /// two give the same bits.
+    pub(crate) fn fit_counted(values: impl Iterator<Item = (f64, u64)> + Clone) -> NumericScale {
+        let rows: f64 = values.clone().map(|(_, count)| count as f64).sum();
+        let mean = values.clone().map(|(v, count)| v * count as f64).sum::<f64>() / rows.max(1.0);
+        let squares: f64 = values.map(|(v, count)| (v - mean).powi(2) * count as f64).sum();
         let deviation = (squares / rows.max(1.0)).sqrt();
         let usable = deviation > 1e-12 * mean.abs().max(1.0);
         NumericScale { mean, inverse: if usable { 1.0 / deviation } else { 0.0 } }

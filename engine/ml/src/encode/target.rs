@@ -6,10 +6,14 @@
 //! would make rare categories look certain. What is scored later is encoded by all training rows. An unseen category has
 //! the prior; missing values are one more category. A category that every row has is encoded as the prior, too.
 //!
+//! A row that weighs w counts as w / mean weight rows, in whole units of 2^-20 of a row: `n`, `p` and the prior, the least
+//! rows of a category and the standardisation are of those counts, and the `m` rows of the prior weigh the mean.
+//!
 //! What is kept are the counts themselves: rows that come later are added to them, and the encoding is then, to the
 //! byte, that of all rows at once.
 
 use crate::encode::scale::NumericScale;
+use crate::forest::MAX_ROWS;
 use crate::seed::derive;
 use crate::table::CategoryColumn;
 use serde::{Deserialize, Serialize};
@@ -21,13 +25,18 @@ pub(crate) const FOLD_LANES: usize = 8;
 /// Rows of the prior mixed into a category.
 const SMOOTHING: f64 = 10.0;
 /// Categories of fewer training rows than this have the prior's value.
-const MIN_ROWS: u32 = 2;
+const MIN_ROWS: u64 = 2;
 /// With more categories than this, those of fewer than [`MIN_ROWS`] rows are not kept: the next fit counts all rows again.
 const MAX_KEPT: usize = 65_536;
+/// Units that stand for a row of mean weight, where rows weigh differently. A power of two, so that whole rows are what
+/// they are without weights; the units of all rows are below 2^49, and hence exact as f64.
+const WEIGHED_ROW: u64 = 1 << 20;
 
 /// Counts by category, as scored later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TargetEncoding {
+    /// Units of a tally that stand for one row: 1, or [`WEIGHED_ROW`].
+    units_of_row: u64,
     /// Ascending, so that a look-up is a binary search and the same model has the same bytes.
     names: Vec<String>,
     /// Counts of `names`, in that order.
@@ -46,8 +55,9 @@ pub(crate) type FoldScores = Vec<[f32; FOLD_LANES]>;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Tally {
-    rows: u32,
-    positives: u32,
+    /// In units, as all counts are.
+    rows: u64,
+    positives: u64,
 }
 
 impl Tally {
@@ -68,49 +78,56 @@ impl Tally {
     }
 
     fn share(self) -> f64 {
-        f64::from(self.positives) / f64::from(self.rows)
+        self.positives as f64 / self.rows as f64
     }
 
     /// Single precision is plenty for a statistic of counts.
-    fn log_odds(self, prior: f64) -> f32 {
-        if self.rows < MIN_ROWS {
+    fn log_odds(self, units_of_row: u64, prior: f64) -> f32 {
+        if self.rows < MIN_ROWS * units_of_row {
             return (prior / (1.0 - prior)).ln() as f32;
         }
-        let positives = f64::from(self.positives) + SMOOTHING * prior;
-        let negatives = f64::from(self.rows - self.positives) + SMOOTHING * (1.0 - prior);
+        let rows = |units: u64| units as f64 / units_of_row as f64;
+        let positives = rows(self.positives) + SMOOTHING * prior;
+        let negatives = rows(self.rows - self.positives) + SMOOTHING * (1.0 - prior);
         (positives / negatives).ln() as f32
     }
 }
 
 impl TargetEncoding {
     /// Learns from these rows, and gives the out-of-fold scores of the same rows. `labels` has a value a row of the
-    /// table; both classes occur among `rows`. `before` is the encoding of the first so many of the rows, with the same
-    /// seed.
+    /// table; both classes occur among `rows`. `units` are what [`row_units`] makes of their weights, one for each of
+    /// `rows`; `None`: they weigh the same. `before` is the encoding of the first so many of the rows, with the same seed;
+    /// with weights it is not used, as what a row counts depends on all of them.
     pub(crate) fn fit(
         column: &CategoryColumn,
         labels: &[bool],
         rows: &[u32],
+        units: Option<&[u64]>,
         seed: u64,
         before: Option<(usize, &TargetEncoding)>,
     ) -> (TargetEncoding, FoldScores) {
+        let units_of_row = units.map_or(1, |_| WEIGHED_ROW);
         // The last is that of missing values.
         let missing = column.dictionary.len();
         let mut folds = vec![[Tally::default(); FOLDS]; missing + 1];
         let mut kept: Vec<usize> = Vec::new();
-        let done =
-            before.map_or(0, |(done, before)| match before.put_counts(column, &mut folds, &mut kept) {
+        let done = before.filter(|(_, before)| units.is_none() && before.units_of_row == 1).map_or(
+            0,
+            |(done, before)| match before.put_counts(column, &mut folds, &mut kept) {
                 true => done,
                 false => {
                     folds.fill([Tally::default(); FOLDS]);
                     kept.clear();
                     0
                 }
-            });
-        for &row in &rows[done..] {
+            },
+        );
+        for (position, &row) in rows.iter().enumerate().skip(done) {
             let code = (column.codes[row as usize] as usize).min(missing);
             let tally = &mut folds[code][fold(row, seed)];
-            tally.rows += 1;
-            tally.positives += u32::from(labels[row as usize]);
+            let units = units.map_or(1, |units| units[position]);
+            tally.rows += units;
+            tally.positives += units * u64::from(labels[row as usize]);
         }
         let totals: Vec<Tally> = folds.iter().map(|f| Tally::of(f)).collect();
         let all = Tally::of(&totals);
@@ -122,7 +139,7 @@ impl TargetEncoding {
                 // A category that every row has says nothing; by the other folds it would tell the fold, whose own share is
                 // the lower the higher theirs are.
                 let others = if totals[c].rows == all.rows { all } else { totals[c].minus(fold) };
-                *score = others.log_odds(prior);
+                *score = others.log_odds(units_of_row, prior);
             }
         }
         let counted = scores.iter().zip(&folds).flat_map(|(scores, folds)| {
@@ -137,10 +154,11 @@ impl TargetEncoding {
         kept.extend((0..missing).filter(|&c| !is_kept[c] && totals[c].rows > 0));
         let complete = kept.len() <= MAX_KEPT;
         if !complete {
-            kept.retain(|&c| totals[c].rows >= MIN_ROWS);
+            kept.retain(|&c| totals[c].rows >= MIN_ROWS * units_of_row);
         }
         kept.sort_by(|&a, &b| column.dictionary[a].cmp(&column.dictionary[b]));
         let encoding = TargetEncoding {
+            units_of_row,
             folds: kept.iter().map(|&c| folds[c]).collect(),
             names: kept.into_iter().map(|c| column.dictionary[c].clone()).collect(),
             missing: folds[missing],
@@ -186,7 +204,7 @@ impl TargetEncoding {
                 Err(_) => Tally::default(),
             },
         };
-        tally.log_odds(self.all.share())
+        tally.log_odds(self.units_of_row, self.all.share())
     }
 
     /// Of the log-odds that the training rows have.
@@ -195,13 +213,32 @@ impl TargetEncoding {
     }
 
     pub(crate) fn is_valid(&self) -> bool {
-        let possible = |t: &Tally| t.positives <= t.rows && t.rows < 1 << 28;
-        self.names.len() == self.folds.len()
+        // Rounding adds at most a unit to a row.
+        let most = self.units_of_row.saturating_add(1).saturating_mul(MAX_ROWS as u64);
+        let tallies = || self.folds.iter().chain([&self.missing]).flatten();
+        let kept = tallies().fold(Tally::default(), |sum, tally| sum.plus(*tally));
+        matches!(self.units_of_row, 1 | WEIGHED_ROW)
+            && self.names.len() == self.folds.len()
             && self.names.windows(2).all(|w| w[0] < w[1])
-            && self.folds.iter().chain([&self.missing]).flatten().all(possible)
+            && tallies().all(|tally| tally.positives <= tally.rows)
             && (1..self.all.rows).contains(&self.all.positives)
+            && self.all.rows <= most
+            && match self.complete {
+                true => kept == self.all,
+                false => kept.rows <= self.all.rows && kept.positives <= self.all.positives,
+            }
             && self.scale.is_valid()
     }
+}
+
+/// The units that each of these rows counts in tallies: [`WEIGHED_ROW`] × weight / mean weight, at least one, so that both
+/// classes stay. `weights` has one a row of the table; those of `rows` are finite and above 0.
+pub(crate) fn row_units(weights: &[f64], rows: &[u32]) -> Vec<u64> {
+    let largest = rows.iter().map(|&row| weights[row as usize]).fold(0.0, f64::max);
+    // Of shares of the largest the sum cannot overflow.
+    let shares = || rows.iter().map(|&row| weights[row as usize] / largest);
+    let mean = shares().sum::<f64>() / rows.len() as f64;
+    shares().map(|share| ((share / mean * WEIGHED_ROW as f64).round() as u64).max(1)).collect()
 }
 
 /// The fold of a row: by its index and the seed only, so that it stays when the table grows.
@@ -226,7 +263,8 @@ mod tests {
     fn scored_rows_are_encoded_by_all_training_rows() {
         let table = column(&[Some("a"), Some("a"), Some("b"), Some("b"), None, None, Some("unseen")]);
         let labels = [true, true, false, false, true, false, false];
-        let (encoding, _) = TargetEncoding::fit(table.categorical(0), &labels, &[0, 1, 2, 3, 4, 5], 1, None);
+        let (encoding, _) =
+            TargetEncoding::fit(table.categorical(0), &labels, &[0, 1, 2, 3, 4, 5], None, 1, None);
         let log_odds = |name| f64::from(encoding.log_odds(name));
         // Prior 1/2: (2 + 5) / (0 + 5), its inverse, and even odds for what says nothing.
         let found = [Some("a"), Some("b"), None, Some("unseen")].map(log_odds);
@@ -242,7 +280,7 @@ mod tests {
         let rows: Vec<u32> = (0..400).collect();
         let mut labels: Vec<bool> = (0..400).map(|i| i % 3 == 0).collect();
         let value = |labels: &[bool]| {
-            let (encoding, scores) = TargetEncoding::fit(table.categorical(0), labels, &rows, 5, None);
+            let (encoding, scores) = TargetEncoding::fit(table.categorical(0), labels, &rows, None, 5, None);
             encoding.scale.value(f64::from(scores[5][fold(10, 5)]))
         };
         let before = value(&labels);
@@ -258,7 +296,7 @@ mod tests {
             let table = column(&[name; 300]);
             let labels: Vec<bool> = (0..300).map(|i| i % 7 < 3).collect();
             let rows: Vec<u32> = (0..300).collect();
-            let (encoding, scores) = TargetEncoding::fit(table.categorical(0), &labels, &rows, 1, None);
+            let (encoding, scores) = TargetEncoding::fit(table.categorical(0), &labels, &rows, None, 1, None);
             assert_eq!(encoding.scale.inverse(), 0.0);
             assert!(scores.iter().all(|scores| *scores == [0.0; FOLD_LANES]), "{scores:?}");
         }
@@ -272,13 +310,167 @@ mod tests {
         let rows: Vec<u32> = (0..900).filter(|r| r % 4 != 1).collect();
         let labels: Vec<bool> = (0..900).map(|i| i % 3 == 0).collect();
         let fit = |rows: &[u32], before: Option<(usize, &TargetEncoding)>| {
-            TargetEncoding::fit(table.categorical(0), &labels, rows, 5, before)
+            TargetEncoding::fit(table.categorical(0), &labels, rows, None, 5, before)
         };
         let first = fit(&rows[..300], None).0;
         assert_eq!(fit(&rows, Some((300, &first))), fit(&rows, None));
+        let weighed = |before| {
+            let units: Vec<u64> = rows.iter().map(|&row| WEIGHED_ROW / 2 + u64::from(row)).collect();
+            TargetEncoding::fit(table.categorical(0), &labels, &rows, Some(&units), 5, before)
+        };
+        let of_weights = weighed(None);
+        assert_eq!(weighed(Some((300, &first))), of_weights, "weights are counted anew");
+        assert_eq!(fit(&rows, Some((300, &of_weights.0))), fit(&rows, None), "and not gone on from");
         let other =
             TargetEncoding { names: vec!["elsewhere".into()], folds: vec![Default::default()], ..first };
         assert_eq!(fit(&rows, Some((300, &other))), fit(&rows, None), "counts of another table are not used");
+    }
+
+    /// Rows of 60 categories, of which some have few rows; labels; weights of 1 to 3 whose mean is 2.
+    fn weighed_rows() -> (FeatureTable, Vec<bool>, Vec<f64>) {
+        let names: Vec<String> = (0..600u64).map(|i| format!("k{}", derive(2, i) % 60)).collect();
+        let table =
+            column(&names.iter().map(|n| Some(n.as_str()).filter(|n| *n != "k4")).collect::<Vec<_>>());
+        let labels = (0..600u64).map(|i| derive(3, i) % 5 < 2).collect();
+        (table, labels, (0..600u32).map(|i| f64::from(1 + i % 3)).collect())
+    }
+
+    #[test]
+    fn whole_weights_count_as_the_rows_repeated() {
+        let (table, labels, weights) = weighed_rows();
+        let rows: Vec<u32> = (0..600).collect();
+        let units = row_units(&weights, &rows);
+        let weighed = TargetEncoding::fit(table.categorical(0), &labels, &rows, Some(&units), 5, None).0;
+        let times = |i: usize| weights[i] as usize;
+        let name = |i: usize| table.categorical(0).dictionary.get(table.categorical(0).codes[i] as usize);
+        let names: Vec<Option<&str>> =
+            (0..600).flat_map(|i| std::iter::repeat_n(name(i).map(String::as_str), times(i))).collect();
+        let (long, long_labels) = (column(&names), repeat(&labels, times));
+        let all: Vec<u32> = (0..names.len() as u32).collect();
+        let repeated = TargetEncoding::fit(long.categorical(0), &long_labels, &all, None, 5, None).0;
+
+        // Rows go into folds by their position, and so repeated ones into others; the sums are those of half a unit each.
+        let halves = |tally: Tally| Tally {
+            rows: tally.rows * WEIGHED_ROW / 2,
+            positives: tally.positives * WEIGHED_ROW / 2,
+        };
+        assert_eq!(weighed.names, repeated.names);
+        assert_eq!(weighed.all, halves(repeated.all));
+        assert_eq!(Tally::of(&weighed.missing), halves(Tally::of(&repeated.missing)));
+        for ((name, of_weighed), of_repeated) in weighed.names.iter().zip(&weighed.folds).zip(&repeated.folds)
+        {
+            let counts = Tally::of(of_repeated);
+            assert_eq!(Tally::of(of_weighed), halves(counts), "{name}");
+            // Ten rows of mean weight are twenty of those repeated.
+            let (prior, positives) = (repeated.all.share(), counts.positives as f64);
+            let odds = (positives + 20.0 * prior) / (counts.rows as f64 - positives + 20.0 * (1.0 - prior));
+            assert!((f64::from(weighed.log_odds(Some(name))) - odds.ln()).abs() < 1e-6, "{name}");
+        }
+    }
+
+    fn repeat(labels: &[bool], times: impl Fn(usize) -> usize) -> Vec<bool> {
+        labels.iter().enumerate().flat_map(|(i, &label)| std::iter::repeat_n(label, times(i))).collect()
+    }
+
+    #[test]
+    fn scores_of_training_rows_are_by_the_weights_of_the_other_folds() {
+        let (table, labels, mut weights) = weighed_rows();
+        weights.iter_mut().enumerate().for_each(|(i, weight)| *weight *= 1.0 + (i % 7) as f64 / 3.0);
+        let rows: Vec<u32> = (0..600).filter(|row| row % 5 != 2).collect();
+        let codes = &table.categorical(0).codes;
+        let units = row_units(&weights, &rows);
+        let (encoding, scores) =
+            TargetEncoding::fit(table.categorical(0), &labels, &rows, Some(&units), 5, None);
+        let weight = |row: &u32| weights[*row as usize];
+        let mean = rows.iter().map(weight).sum::<f64>() / rows.len() as f64;
+        // Rows and positives, in rows of mean weight.
+        let counts = |of: &dyn Fn(u32) -> bool| {
+            let these = || rows.iter().filter(|row| of(**row));
+            let positives = these().filter(|row| labels[**row as usize]).map(weight).sum::<f64>();
+            (these().map(weight).sum::<f64>() / mean, positives / mean)
+        };
+        let (all, positives) = counts(&|_| true);
+        let prior = positives / all;
+        let expected = |row: u32| {
+            let category = codes[row as usize];
+            let others = |r: u32| codes[r as usize] == category && fold(r, 5) != fold(row, 5);
+            match counts(&others) {
+                (rows, _) if rows < 2.0 => (prior / (1.0 - prior)).ln(),
+                (rows, p) => ((p + 10.0 * prior) / (rows - p + 10.0 * (1.0 - prior))).ln(),
+            }
+        };
+        // Numbers of single precision, of counts that are rounded to 2^-21 of a row.
+        for &row in &rows {
+            let code = (codes[row as usize] as usize).min(scores.len() - 1);
+            let found = encoding.scale.value(f64::from(scores[code][fold(row, 5)]));
+            assert!((found - expected(row)).abs() < 1e-5, "{row}: {found} {}", expected(row));
+        }
+        let moment = |of: &dyn Fn(f64) -> f64| {
+            rows.iter().map(|row| weight(row) / mean * of(expected(*row))).sum::<f64>() / rows.len() as f64
+        };
+        let centre = moment(&|v| v);
+        let deviation = moment(&|v| (v - centre).powi(2)).sqrt();
+        assert!((encoding.scale.mean() - centre).abs() < 1e-5, "{centre}");
+        assert!((encoding.scale.inverse() * deviation - 1.0).abs() < 1e-4, "{deviation}");
+    }
+
+    #[test]
+    fn weights_may_be_equal_or_far_apart() {
+        let (table, labels, _) = weighed_rows();
+        let rows: Vec<u32> = (0..600).filter(|row| row % 4 != 1).collect();
+        let fit =
+            |units: Option<&[u64]>| TargetEncoding::fit(table.categorical(0), &labels, &rows, units, 5, None);
+        let (encoding, scores) = fit(None);
+        for weight in [5e-324, 0.1, 3.0, f64::MAX] {
+            let units = row_units(&[weight; 600], &rows);
+            assert!(units.iter().all(|&units| units == WEIGHED_ROW), "{weight}");
+            let weighed = fit(Some(&units));
+            assert!(weighed.1 == scores && weighed.0.scale == encoding.scale, "{weight}");
+            assert_eq!(weighed.0.score(Some("k7")), encoding.score(Some("k7")));
+        }
+        assert_eq!(row_units(&[1e300, 0.0, 1e-300], &[0, 2]), [2 * WEIGHED_ROW, 1]);
+        assert_eq!(row_units(&[5e-324, 1.5e-323], &[0, 1]), [WEIGHED_ROW / 2, WEIGHED_ROW * 3 / 2]);
+        // One class, then one row, has all the weight there is.
+        for is_heavy in [&|row: usize| labels[row], &|row: usize| row == 6] as [&dyn Fn(usize) -> bool; 2] {
+            for (heavy, light) in [(1e300, 1e-300), (f64::MAX, 5e-324)] {
+                let weights: Vec<f64> =
+                    (0..600).map(|row| if is_heavy(row) { heavy } else { light }).collect();
+                let (encoding, scores) = fit(Some(&row_units(&weights, &rows)));
+                assert!(encoding.is_valid(), "{encoding:?}");
+                assert!(scores.iter().flatten().all(|score| score.is_finite()));
+                assert!(
+                    [None, Some("k7"), Some("unseen")].iter().all(|name| encoding.score(*name).is_finite())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn counts_that_contradict_each_other_are_not_valid() {
+        let (table, labels, weights) = weighed_rows();
+        let rows: Vec<u32> = (0..600).collect();
+        let units = row_units(&weights, &rows);
+        for units in [None, Some(&units[..])] {
+            let valid = TargetEncoding::fit(table.categorical(0), &labels, &rows, units, 5, None).0;
+            let valid_but = |change: fn(&mut TargetEncoding)| {
+                let mut changed = valid.clone();
+                change(&mut changed);
+                changed.is_valid()
+            };
+            assert!(valid_but(|_| {}));
+            let changes: [fn(&mut TargetEncoding); 8] = [
+                |e| e.units_of_row = 0,
+                |e| e.units_of_row += 1,
+                |e| e.units_of_row = u64::MAX,
+                |e| e.all.rows += 1,
+                |e| e.folds[0][1].rows = u64::MAX,
+                |e| e.missing[2].positives = e.missing[2].rows + 1,
+                |e| (e.complete, e.all.rows) = (false, e.all.rows / 2),
+                |e| (e.complete, e.all.rows) = (false, (e.units_of_row + 1) << 29),
+            ];
+            let valid: Vec<bool> = changes.map(valid_but).to_vec();
+            assert_eq!(valid, [false; 8]);
+        }
     }
 
     #[test]

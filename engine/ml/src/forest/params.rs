@@ -45,6 +45,11 @@ pub enum Categories {
     Native,
     /// As a number: the smoothed log-odds of the label in the category, of the rows that are learned from by the rows of
     /// the other folds only. Every category of two rows or more has a number of its own.
+    ///
+    /// A row counts as its [weight](crate::TrainingRows::weights) / mean weight of the training rows: in its category, in
+    /// the share of all rows that smooths it with the say of 10 rows, and in the two rows. Whole weights are so the rows
+    /// repeated, but for smoothing and two rows, which are of mean weight, and for folds, by which a row goes as a whole.
+    /// Weights of classes do not count here.
     TargetEncoded,
 }
 

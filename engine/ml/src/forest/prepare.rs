@@ -4,7 +4,7 @@ use super::draw::MAX_ROWS;
 use super::params::Categories;
 use crate::encode::bins::{BinnedRows, FeatureBins, TableBins};
 use crate::encode::kept::bins_of;
-use crate::encode::target::{TargetEncoding, fold};
+use crate::encode::target::{TargetEncoding, fold, row_units};
 use crate::seed::derive;
 use crate::training::TrainingRows;
 use std::borrow::Cow;
@@ -55,10 +55,12 @@ impl<'a> Prepared<'a> {
         let Prepared { mut bins, binned, .. } = self.by_position(training);
         let mut binned = binned.into_owned();
         let numeric = training.table.numeric_names().len();
+        let units = training.weights.map(|weights| row_units(weights, training.rows));
         for feature in numeric..training.table.features() {
             let column = training.table.categorical(feature - numeric);
             let seed = derive(seed, feature as u64);
-            let (encoding, scores) = TargetEncoding::fit(column, training.labels, training.rows, seed, None);
+            let TrainingRows { labels, rows, .. } = *training;
+            let (encoding, scores) = TargetEncoding::fit(column, labels, rows, units.as_deref(), seed, None);
             // The last entry is that of missing values.
             let missing = column.dictionary.len();
             let values: Vec<f64> = (training.rows.iter())

@@ -10,8 +10,8 @@ use tidemill_ml::preprocess::{
     PcaBackend, PcaParams, Preprocessor, StandardScaler, StringIndexer, TargetEncoder,
 };
 use tidemill_ml::{
-    Algorithm, Classifier, ClusterStream, ClusterStreamParams, Error, KMeans, KMeansParams,
-    MiniBatchKMeansParams, OnlineKMeansParams, SilhouetteRows, StreamLearner,
+    Algorithm, Categories, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, KMeans,
+    KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, SilhouetteRows, StreamLearner, TrainingRows,
 };
 
 /// Holds, or says what does not.
@@ -81,7 +81,7 @@ fn case() -> Case {
     }
 }
 
-/// Each with its file, learned from the first 55 rows.
+/// Each with its file, learned from the first 55 rows; a tree that knows weights of rows besides.
 fn files_of_classifiers() -> Vec<(Algorithm, Vec<u8>)> {
     let (case, first) = (case(), (0..55).collect::<Vec<u32>>());
     let file = |(_, mut algorithm)| {
@@ -92,7 +92,15 @@ fn files_of_classifiers() -> Vec<(Algorithm, Vec<u8>)> {
         let model = Classifier::fit(&algorithm, &case.table(), &case.labels, &first, 0, None).unwrap();
         (algorithm, model.to_bytes().unwrap())
     };
-    classifiers().into_iter().map(file).collect()
+    let encoded = Algorithm::DecisionTree(DecisionTreeParams {
+        categories: Categories::TargetEncoded,
+        ..Default::default()
+    });
+    let (table, weights) = (case.table(), (0..60).map(|i| f64::from(i % 7) + 0.5).collect::<Vec<_>>());
+    let training =
+        TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &case.labels, &first) };
+    let weighed = Classifier::fit_rows(&encoded, &training, 0, None).unwrap().to_bytes().unwrap();
+    classifiers().into_iter().map(file).chain([(encoded, weighed)]).collect()
 }
 
 fn holds_of_classifier(algorithm: &Algorithm, bytes: &[u8]) -> Held {
