@@ -29,7 +29,8 @@ use crate::file::{self, Kind, MOST_ROWS};
 use crate::seed::derive;
 use crate::table::check_names;
 use crate::{Error, FeatureTable};
-use prepare::{Column, Prepared, capped, points};
+use prepare::{Column, Prepared, capped, is_large, points};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use step::Centres;
@@ -219,7 +220,10 @@ impl ClusterStream {
                 column.learn(remembered, values.enumerate().map(|(i, v)| (v, weight(i))).collect());
             (column, prepared)
         };
-        (0..self.names.len()).map(learned).unzip()
+        match is_large(rows) {
+            true => (0..self.names.len()).into_par_iter().map(learned).unzip(),
+            false => (0..self.names.len()).map(learned).unzip(),
+        }
     }
 
     /// The centres after these points, and which were begun again.

@@ -103,14 +103,18 @@ pub(super) fn points(prepared: &[Prepared], table: &FeatureTable, rows: &[u32]) 
             }
         }
     };
-    // To wake another thread takes longer than a piece.
-    if rows.len() <= PIECE_ROWS {
-        of_piece(&mut values, rows);
-    } else {
+    if is_large(rows) {
         let pieces = values.par_chunks_mut(PIECE_ROWS * columns).zip(rows.par_chunks(PIECE_ROWS));
         pieces.for_each(|(values, rows)| of_piece(values, rows));
+    } else {
+        of_piece(&mut values, rows);
     }
     values
+}
+
+/// Whether rows are so many that threads share them: to wake another one takes longer than a piece.
+pub(super) fn is_large(rows: &[u32]) -> bool {
+    rows.len() > PIECE_ROWS
 }
 
 /// Values of these rows that are capped.
@@ -118,5 +122,8 @@ pub(super) fn capped(prepared: &[Prepared], table: &FeatureTable, rows: &[u32]) 
     let of_column = |(c, prepared): (usize, &Prepared)| {
         rows.iter().filter(|&&row| prepared.is_outside(table.numeric(c)[row as usize])).count() as u64
     };
-    prepared.iter().enumerate().map(of_column).sum()
+    match is_large(rows) {
+        true => prepared.par_iter().enumerate().map(of_column).sum(),
+        false => prepared.iter().enumerate().map(of_column).sum(),
+    }
 }
