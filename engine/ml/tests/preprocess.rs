@@ -328,6 +328,12 @@ fn every_edge_has_its_outcome() {
         array![[0.0, 0.0], [0.6, -0.8]]
     );
 
+    // One value, whose square is past f64, has no spread.
+    let far = Array2::from_elem((3_000, 1), 1e200);
+    let scaler =
+        StandardScaler::fit(Default::default(), far.view()).unwrap().partial_fit(far.view()).unwrap();
+    assert!(scaler.transform(far.view()).unwrap().iter().all(|v| *v == 0.0));
+
     let huge = array![[f64::MAX], [f64::MIN], [f64::MAX]];
     assert_eq!(
         StandardScaler::fit(Default::default(), huge.view()).unwrap_err(),

@@ -40,27 +40,37 @@ struct Running {
 }
 
 impl Running {
-    /// Of each column of a block of rows, in two passes, which lose no digits to a far mean.
+    /// Of each column of a block of rows, in two passes, which lose no digits to a far mean. Sums are of the distances to the
+    /// first value, so that a column of one value has that value for its mean.
     fn of(values: &[f64], columns: usize) -> Vec<Running> {
-        let mut all = vec![Running::default(); columns];
-        let each = |all: &mut [Running], add: fn(&mut Running, f64)| {
+        let mut all = vec![(Running::default(), 0.0); columns];
+        let each = |all: &mut [(Running, f64)], add: fn(&mut Running, &mut f64, f64)| {
             for row in values.chunks_exact(columns) {
-                all.iter_mut().zip(row).filter(|(_, v)| v.is_finite()).for_each(|(of, v)| add(of, *v));
+                let known = all.iter_mut().zip(row).filter(|(_, v)| v.is_finite());
+                known.for_each(|((of, first), v)| add(of, first, *v));
             }
         };
-        each(&mut all, |of, v| {
+        each(&mut all, |of, first, v| {
+            if of.count == 0 {
+                *first = v;
+            }
             of.count += 1;
-            of.mean += v;
+            of.mean += v - *first;
         });
-        all.iter_mut().for_each(|of| of.mean /= (of.count as f64).max(1.0));
-        each(&mut all, |of, v| of.squares += (v - of.mean).powi(2));
-        all
+        for (of, first) in &mut all {
+            of.mean = *first + of.mean / (of.count as f64).max(1.0);
+        }
+        each(&mut all, |of, _, v| of.squares += (v - of.mean).powi(2));
+        all.into_iter().map(|(of, _)| of).collect()
     }
 
     /// Chan, Golub, LeVeque 1979.
     fn merge(self, other: Running) -> Running {
+        if self.count == 0 || other.count == 0 {
+            return if self.count == 0 { other } else { self };
+        }
         let count = self.count + other.count;
-        let share = if count == 0 { 0.0 } else { other.count as f64 / count as f64 };
+        let share = other.count as f64 / count as f64;
         let apart = other.mean - self.mean;
         Running {
             count,
