@@ -100,8 +100,8 @@ impl Classifier {
     /// forest whose trees take turns grows a quarter of them anew and counts all rows in the leaves of the others. Trees
     /// take turns from 2,048 rows on where the counts of less than three quarters of their levels fit into what
     /// [`refit`](Classifier::refit) keeps, or splits try a quarter of the features or fewer; boosting keeps trees from
-    /// 2,048 rows on. Bins are other ones whenever the rows have doubled, with target encoding, and below 256 rows. Anything
-    /// else is ignored.
+    /// 2,048 rows on. Bins are other ones whenever the rows have doubled, where a feature has left them
+    /// ([`KeptBins`]), with target encoding, and below 256 rows. Anything else is ignored.
     ///
     /// # Errors
     ///

@@ -56,6 +56,7 @@ impl Classifier {
             BinaryMetrics::compute(&labels, scores)?.auc.ok_or_else(one_class)
         };
         let whole = auc(&as_is)?;
+        let mut block = table.without_rows();
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
         let names = table.numeric_names().iter().chain(table.categorical_names());
         let mut found = Vec::new();
@@ -64,7 +65,7 @@ impl Classifier {
             let mut drops = Vec::new();
             for _ in 0..repeats {
                 order.shuffle(&mut random);
-                drops.push(whole - auc(&self.shuffled_proba(table, rows, feature, &order)?)?);
+                drops.push(whole - auc(&self.shuffled_proba(table, rows, feature, &order, &mut block)?)?);
             }
             let mean = drops.iter().sum::<f64>() / drops.len() as f64;
             let variance = drops.iter().map(|drop| (drop - mean).powi(2)).sum::<f64>() / drops.len() as f64;
@@ -73,20 +74,21 @@ impl Classifier {
         Ok(found)
     }
 
-    /// The probabilities of these rows where each has the feature of the row whose place is in `order`.
+    /// The probabilities of these rows where each has the feature of the row whose place is in `order`, a block at a time.
     fn shuffled_proba(
         &self,
         table: &FeatureTable,
         rows: &[u32],
         feature: usize,
         order: &[u32],
+        block: &mut FeatureTable,
     ) -> Result<Vec<f64>, Error> {
         let mut scores = Vec::with_capacity(rows.len());
         for (rows_of_block, order) in rows.chunks(BLOCK).zip(order.chunks(BLOCK)) {
             let from: Vec<u32> = order.iter().map(|&place| rows[place as usize]).collect();
-            let block = table.take(rows_of_block, feature, &from);
+            table.take_into(block, rows_of_block, feature, &from);
             let all: Vec<u32> = (0..rows_of_block.len() as u32).collect();
-            scores.extend(self.predict_proba(&block, &all)?);
+            scores.extend(self.predict_proba(block, &all)?);
         }
         Ok(scores)
     }

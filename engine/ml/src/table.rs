@@ -181,15 +181,16 @@ impl FeatureTable {
         }
     }
 
-    /// A hash of what is in the first so many rows: two tables of it have the same values and categories there.
+    /// A hash of the kinds of columns and of what is in the first so many rows.
     pub(crate) fn fingerprint(&self, rows: usize) -> u64 {
-        match self.marks.binary_search_by_key(&rows, |mark| mark.0) {
+        let of_cells = match self.marks.binary_search_by_key(&rows, |mark| mark.0) {
             Ok(at) => self.marks[at].1,
             Err(at) => {
                 let (done, hash) = at.checked_sub(1).map_or((0, 0), |before| self.marks[before]);
                 hash.wrapping_add(self.hash_of(done..rows.min(self.rows)))
             }
-        }
+        };
+        derive(of_cells, (self.numeric.len() as u64) << 32 | self.categorical.len() as u64)
     }
 
     /// A sum over cells, each of which has its place in it, so that it goes on where it stopped.
@@ -218,22 +219,29 @@ impl FeatureTable {
         &self.categorical[column]
     }
 
-    /// These rows of the table as a table of their own, codes unchanged, with the values of one feature (numeric ones first)
-    /// from other rows; the caller has checked the rows.
-    pub(crate) fn take(&self, rows: &[u32], feature: usize, from: &[u32]) -> FeatureTable {
+    /// Makes these rows, codes unchanged, those of a table that [`without_rows`](FeatureTable::without_rows) made, with the
+    /// values of one feature (numeric ones first) from other rows; the caller has checked the rows.
+    pub(crate) fn take_into(&self, taken: &mut FeatureTable, rows: &[u32], feature: usize, from: &[u32]) {
         let rows_of = |of: usize| if of == feature { from } else { rows };
-        let mut taken = FeatureTable::new(self.numeric_names.clone(), self.categorical_names.clone());
         for (c, (to, column)) in taken.numeric.iter_mut().zip(&self.numeric).enumerate() {
-            *to = rows_of(c).iter().map(|&row| column[row as usize]).collect();
+            to.clear();
+            to.extend(rows_of(c).iter().map(|&row| column[row as usize]));
         }
         let numeric = self.numeric.len();
         for (c, (to, column)) in taken.categorical.iter_mut().zip(&self.categorical).enumerate() {
-            to.codes = rows_of(numeric + c).iter().map(|&row| column.codes[row as usize]).collect();
-            to.dictionary.clone_from(&column.dictionary);
-            to.hashes.clone_from(&column.hashes);
+            to.codes.clear();
+            to.codes.extend(rows_of(numeric + c).iter().map(|&row| column.codes[row as usize]));
         }
         taken.rows = rows.len();
-        taken
+    }
+
+    /// A table without rows whose codes mean what this one's do, for [`take_into`](FeatureTable::take_into).
+    pub(crate) fn without_rows(&self) -> FeatureTable {
+        let mut table = FeatureTable::new(self.numeric_names.clone(), self.categorical_names.clone());
+        for (to, column) in table.categorical.iter_mut().zip(&self.categorical) {
+            to.dictionary.clone_from(&column.dictionary);
+        }
+        table
     }
 
     /// Checks that every row index is in the table.

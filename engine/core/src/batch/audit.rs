@@ -210,7 +210,7 @@ impl Audit {
         let mut turn = builder.turns.first().await;
         let found = loop {
             let found = self.attempt(builder, table, staged, turn.joins).await;
-            match turn.after(&found, path).await {
+            match turn.after(&found, path, || ()).await {
                 Some(next) => turn = next,
                 None => break found,
             }

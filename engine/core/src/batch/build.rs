@@ -140,11 +140,10 @@ impl Builder {
         let mut turn = self.turns.first().await;
         let result = loop {
             let result = self.attempt(table, reads, progress, folder.clone(), turn.joins).await;
-            match turn.after(&result, place).await {
+            match turn.after(&result, place, || progress.reset()).await {
                 Some(next) => turn = next,
                 None => break result,
             }
-            progress.reset();
         };
         result
             .map_err(|e| match e.kind() {

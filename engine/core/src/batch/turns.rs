@@ -55,8 +55,14 @@ impl Turns {
 }
 
 impl<'a> Turn<'a> {
-    /// The next turn of the statement of this file, if another may do better.
-    pub(super) async fn after<T>(self, result: &Result<T>, path: &str) -> Option<Turn<'a>> {
+    /// The next turn of the statement of this file, if another may do better; `forget` what the last one did before it is
+    /// waited for.
+    pub(super) async fn after<T>(
+        self,
+        result: &Result<T>,
+        path: &str,
+        forget: impl FnOnce(),
+    ) -> Option<Turn<'a>> {
         let Turn { turns, tries, held, .. } = self;
         drop(held);
         let Err(error) = result else { return None };
@@ -67,8 +73,42 @@ impl<'a> Turn<'a> {
         }
         let batch_rows = *SORTED_BATCH_ROWS.get(tries)?;
         tracing::info!("{path}: {error}; planned again with joins of sorted rows, {batch_rows} at a time");
+        forget();
         // What others hold cannot be spilled by this one.
         let held = Held::Alone(turns.0.write().await);
         Some(Turn { joins: Joins::Sorted { batch_rows }, turns, tries: tries + 1, held })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// The joins of each turn where every attempt ends in this error, and how often the last was forgotten.
+    async fn turns_after(kind: ErrorKind, asker: &str) -> (Vec<Joins>, usize) {
+        let (turns, mut forgotten) = (Turns::default(), 0);
+        let error = Error::new(kind, format!("Failed to allocate 2.0 MB for {asker} with 6.2 MB allocated"));
+        let result: Result<()> = Err(error);
+        let mut turn = turns.first().await;
+        let mut joins = vec![turn.joins];
+        while let Some(next) = turn.after(&result, "a.sql", || forgotten += 1).await {
+            joins.push(next.joins);
+            assert!(turns.0.try_read().is_err(), "it is alone");
+            turn = next;
+        }
+        assert!(turns.0.try_write().is_ok(), "and lets others in");
+        (joins, forgotten)
+    }
+
+    #[tokio::test]
+    async fn what_memory_does_not_suffice_for_is_tried_with_smaller_sorted_joins_alone() {
+        let sorted = |batch_rows| Joins::Sorted { batch_rows };
+        let all = vec![Joins::Hashed, sorted(512), sorted(64), sorted(16)];
+        assert_eq!(turns_after(ErrorKind::Memory, "HashJoinInput").await, (all, 3));
+        // For an aggregate over all rows no joins are better than others.
+        let once = vec![Joins::Hashed, sorted(512)];
+        assert_eq!(turns_after(ErrorKind::Memory, "AggregateStream[1]").await, (once, 1));
+        assert_eq!(turns_after(ErrorKind::Data, "HashJoinInput").await, (vec![Joins::Hashed], 0));
     }
 }

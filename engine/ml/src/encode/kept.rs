@@ -381,6 +381,14 @@ mod tests {
         assert_eq!(kept.extend(&table, &[5, 5]), Err(Error::RowsNotAscending { position: 1 }));
         assert_eq!(kept.extend(&FeatureTable::new(vec![], vec![]), &[]), Err(Error::NoFeatures));
         assert!(kept.of(&table, &[0, 2, 300]).is_some(), "an error changes nothing");
+        // Another table without rows, whose columns are others.
+        let mut kept_none = KeptBins::new();
+        kept_none.extend(&FeatureTable::new(vec!["x".into()], vec!["c".into()]), &[]).unwrap();
+        let mut numbers = FeatureTable::new(vec!["x".into(), "y".into()], vec![]);
+        (0..2).for_each(|c| numbers.push_numeric(c, [1.0, 2.0]));
+        numbers.finish_append().unwrap();
+        kept_none.extend(&numbers, &[]).unwrap();
+        assert_eq!(kept_none.of(&numbers, &[]).unwrap().1.rows(), 2);
         // Another table of the same shape, and one that begins otherwise.
         let bins = kept.of(&table, &[0, 2, 300]).unwrap().0.clone();
         for (rows, shift) in [(500, 499), (600, 0)] {

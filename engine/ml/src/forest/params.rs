@@ -147,7 +147,8 @@ impl RandomForestParams {
 pub struct DecisionTreeParams {
     /// Splits between the root and a leaf at most, 1 to 32.
     pub max_depth: u32,
-    /// Share of the features tried at a split, above 0 to 1; at least one is. Below 1 the seed decides which.
+    /// Share of the features tried at a split, above 0 to 1; at least one is. Below 1 the seed decides which. smartcore's
+    /// tree tries all of them: 1.
     pub max_features: f64,
     /// Rows that each side of a split keeps; at least 1.
     pub min_samples_leaf: u32,

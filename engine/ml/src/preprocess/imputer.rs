@@ -18,7 +18,8 @@ pub enum ImputeStrategy {
     Mean,
     /// The median of the column: of an even number of values, the middle between the inner two. After rows that come later
     /// it is that of all; but of more than 2,048 values, these two are known by a [`QuantileSketch`](crate::QuantileSketch),
-    /// each to .005 of its distance to the median that the column had when it came to have so many.
+    /// each to .005 of its distance to the median that the column had when it came to have so many, or, if that is more,
+    /// to 2e-9 of the farthest value's distance.
     Median,
     /// A value that is given.
     Constant,

@@ -41,7 +41,7 @@ impl Default for IqrOutliersParams {
 ///
 /// After rows that come later the quartiles are those of all; but of more than 2,048 values of a column, the two that a
 /// quartile is between are known by a [`QuantileSketch`](crate::QuantileSketch), each to .005 of its distance to the median
-/// that the column had when it came to have so many.
+/// that the column had when it came to have so many, or, if that is more, to 2e-9 of the farthest value's distance.
 ///
 /// A column whose IQR is 0 has no bounds: where half of the values are one, any other would be an outlier. Nor has one
 /// without a value. A missing value is no outlier.

@@ -1,6 +1,7 @@
 //! Quantiles by linear interpolation, of all values at once and of values that come later.
 
 use crate::QuantileSketch;
+use crate::file::MOST_ROWS;
 use serde::{Deserialize, Serialize};
 
 /// Values of a column that are kept as they are.
@@ -63,7 +64,9 @@ impl Known {
     pub(super) fn is_valid(&self) -> bool {
         match self {
             Known::All(all) => all.len() <= EXACT && all.iter().all(|v| v.is_finite()) && all.is_sorted(),
-            Known::Sketch { count, sketch } => *count > EXACT as u64 && sketch.is_valid(),
+            Known::Sketch { count, sketch } => {
+                (EXACT as u64 + 1..=MOST_ROWS).contains(count) && sketch.is_valid()
+            }
         }
     }
 }
@@ -103,6 +106,17 @@ fn quantiles<const N: usize>(values: &mut [f64], shares: [f64; N]) -> Option<[f6
 mod tests {
     use super::*;
     use crate::seed::derive;
+
+    #[test]
+    fn a_file_that_contradicts_itself_is_refused() {
+        let known = Known::of((0..3_000).map(f64::from).collect(), [0.5]).0;
+        assert!(known.is_valid());
+        let Known::Sketch { sketch, .. } = known else { panic!("{known:?}") };
+        for count in [0, EXACT as u64, u64::MAX] {
+            assert!(!Known::Sketch { count, sketch: sketch.clone() }.is_valid(), "{count}");
+        }
+        assert!(!Known::All(vec![2.0, 1.0]).is_valid() && !Known::All(vec![f64::NAN]).is_valid());
+    }
 
     #[test]
     fn quantiles_are_those_of_the_sorted_values() {

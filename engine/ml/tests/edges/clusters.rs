@@ -28,9 +28,12 @@ fn streams(clusters: u32, columns: usize) -> Vec<ClusterStream> {
 #[test]
 fn what_rounding_leaves_within_clusters_is_nothing() {
     // Tenths are no numbers of f64, and so their means are not quite they.
-    for (rows, values) in
-        [(50, vec![0.1, 1.1, 2.1]), (3_000, vec![0.1, 0.3, 0.7]), (90, vec![1e9 + 0.1, 1e9 + 0.7])]
-    {
+    for (rows, values) in [
+        (50, vec![0.1, 1.1, 2.1]),
+        (3_000, vec![0.1, 0.3, 0.7]),
+        (1_500_000, vec![0.1, 0.3, 0.7]),
+        (90, vec![1e9 + 0.1, 1e9 + 0.7]),
+    ] {
         let column: Vec<f64> = (0..rows).map(|row| values[row % values.len()]).collect();
         let t = numeric_table(&[column.clone(), column.iter().map(|v| v / 3.0).collect()]);
         let model = KMeans::fit(&params(values.len() as u32, KMeansBackend::Tidemill), &t, &all(&t), 1, None)

@@ -175,6 +175,9 @@ fn files_of_preprocessing() -> Vec<Vec<u8>> {
     let text: Vec<Option<&str>> = text.iter().map(Option::as_deref).collect();
     let (x, known) = (x.view(), known.view());
     let median = ImputerParams { strategy: ImputeStrategy::Median, value: 0.0 };
+    // More values than are kept as they are.
+    let long = Array2::from_shape_fn((2_100, 2), |(row, column)| (row % 5 * (column + 1)) as f64);
+    let long = long.view();
     let linfa = PcaParams { backend: PcaBackend::Linfa, ..Default::default() };
     let steps = [
         Preprocessor::StandardScaler(StandardScaler::fit(Default::default(), x).unwrap()),
@@ -182,6 +185,8 @@ fn files_of_preprocessing() -> Vec<Vec<u8>> {
         Preprocessor::Normalizer(Normalizer::default()),
         Preprocessor::Imputer(Imputer::fit(Default::default(), x).unwrap()),
         Preprocessor::Imputer(Imputer::fit(median, x).unwrap()),
+        Preprocessor::Imputer(Imputer::fit(median, long).unwrap()),
+        Preprocessor::IqrOutliers(IqrOutliers::fit(Default::default(), long).unwrap()),
         Preprocessor::IqrOutliers(IqrOutliers::fit(Default::default(), x).unwrap()),
         Preprocessor::StringIndexer(StringIndexer::fit(Default::default(), &text).unwrap()),
         Preprocessor::OneHotEncoder(OneHotEncoder::fit(Default::default(), &text).unwrap()),

@@ -13,14 +13,23 @@ pub(super) struct Groups {
 
 impl Groups {
     pub(super) fn of(of: Clustered<'_>, count: usize) -> Groups {
-        let mut groups = Groups { sizes: vec![0.0; count], means: vec![0.0; count * of.points.columns] };
+        let columns = of.points.columns;
+        let mut groups = Groups { sizes: vec![0.0; count], means: vec![0.0; count * columns] };
+        // Sums about a cluster's first row: of equal rows they are 0, and the mean is exact.
+        let mut first = vec![0.0; count * columns];
         of.each(|point, cluster| {
-            groups.sizes[cluster as usize] += 1.0;
-            let mean = &mut groups.means[cluster as usize * of.points.columns..][..of.points.columns];
-            mean.iter_mut().zip(point).for_each(|(m, x)| *m += x);
+            let (size, at) = (&mut groups.sizes[cluster as usize], cluster as usize * columns);
+            let first = &mut first[at..][..columns];
+            if *size == 0.0 {
+                first.copy_from_slice(point);
+            }
+            *size += 1.0;
+            let mean = groups.means[at..][..columns].iter_mut();
+            mean.zip(point).zip(first).for_each(|((m, x), first)| *m += x - *first);
         });
-        for (mean, size) in groups.means.chunks_exact_mut(of.points.columns).zip(&groups.sizes) {
-            mean.iter_mut().for_each(|m| *m /= size);
+        let sizes = groups.sizes.iter().flat_map(|size| std::iter::repeat_n(size, columns));
+        for ((mean, first), size) in groups.means.iter_mut().zip(first).zip(sizes) {
+            *mean = first + *mean / size;
         }
         groups
     }

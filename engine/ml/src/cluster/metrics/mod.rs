@@ -130,7 +130,7 @@ impl Clustered<'_> {
 }
 
 /// Whether a sum of squared distances within clusters, of such a sum in all, is what rounding leaves of none: the square of
-/// a score's digits, and as many times that as there are rows in a mean.
+/// a score's last digit, and as many times that as there are rows in a centre.
 fn is_rounding(within: f64, all: f64, rows: f64) -> bool {
     within <= 1e-30 * rows * all
 }

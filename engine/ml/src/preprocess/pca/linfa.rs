@@ -3,23 +3,27 @@
 //! linfa's PCA decomposes rows by LOBPCG and cannot take rows later. It is given a matrix in their stead that has the
 //! same covariance, of two rows a column: R and -R, where RᵀR is the covariance. So later rows cost nothing anew.
 //!
-//! It is asked for all components, and the matrix is so small that the tolerance holds at the first step, which then is
-//! exact. Asked for a part of them, LOBPCG (linfa-linalg 0.2.1) goes wrong on plain rows: of uniform ones with 14 columns
+//! It is asked for all components, and the matrix is so small that the tolerance holds at the first step, which then is as
+//! exact as the basis that it begins at. Asked for a part of them, LOBPCG (linfa-linalg 0.2.1) goes wrong on plain rows: of uniform ones with 14 columns
 //! the last of 8 components has half the variance that it should, and for 3 components of a million it panics on a NaN.
 //! Its explained variances are divided by the number of components rather than of rows, and so are left alone.
 
 use crate::Error;
 use ::linfa::DatasetBase;
 use ::linfa::traits::Fit;
-use linfa_linalg::cholesky::Cholesky;
+use linfa_linalg::cholesky::CholeskyInplace;
 use linfa_reduction::Pca;
 use ndarray::{Array1, Array2, Axis, concatenate};
 
 /// The largest variance of a column in what linfa is given: its tolerance is absolute, 1e-10.
 const SCALE: f64 = 1e-6;
 
-/// Added to the scaled variances for each column, so that columns that depend on each other have a root too.
+/// Added to the scaled variances for each column, so that columns that depend on each other have a root too; where the sums
+/// of many rows have rounded more away, as many times more as that takes.
 const RIDGE: f64 = 1e-14 * SCALE;
+const MORE: f64 = 100.0;
+/// Ridges that are tried: the last is 1e-8 of the largest variance for each column.
+const RIDGES: i32 = 4;
 
 /// Variances, the largest first, and their components by rows: at most as many as there are columns.
 pub(super) fn components(covariance: &Array2<f64>, count: usize) -> Result<(Vec<f64>, Array2<f64>), Error> {
@@ -42,13 +46,14 @@ pub(super) fn components(covariance: &Array2<f64>, count: usize) -> Result<(Vec<
 /// Those that linfa finds.
 fn fit(covariance: &Array2<f64>, largest: f64) -> Result<(Vec<f64>, Array2<f64>), Error> {
     let columns = covariance.nrows();
-    let mut scaled = covariance.mapv(|v| v / largest * SCALE);
-    scaled.diag_mut().mapv_inplace(|v| v + RIDGE * columns as f64);
+    let scaled = covariance.mapv(|v| v / largest * SCALE);
+    let roots = (0..RIDGES).filter_map(|tries| {
+        let mut scaled = scaled.clone();
+        scaled.diag_mut().mapv_inplace(|v| v + RIDGE * MORE.powi(tries) * columns as f64);
+        scaled.cholesky_into().ok().filter(|root| root.iter().all(|v| v.is_finite()))
+    });
     let solver = |error: &dyn std::fmt::Display| Error::Solver(error.to_string());
-    let root = scaled.cholesky().map_err(|error| solver(&error))?.reversed_axes();
-    if root.iter().any(|v| !v.is_finite()) {
-        return Err(Error::Solver("the covariance has no finite root".into()));
-    }
+    let root = { roots }.next().ok_or_else(|| solver(&"the covariance has no root"))?.reversed_axes();
     let rows = concatenate![Axis(0), root, -&root];
     let fitted = Pca::params(columns).fit(&DatasetBase::from(rows)).map_err(|error| solver(&error))?;
     // Each column of R counts twice.

@@ -48,8 +48,10 @@ pub enum PcaBackend {
     /// All eigenvectors of the covariance, by linfa-linalg's symmetric solver: to rounding.
     #[default]
     Tidemill,
-    /// linfa-reduction's PCA: to 1e-8 or so, with tables of hundreds of columns. It leaves out directions whose variance is
-    /// below 2e-10 of the first one's, which here are then any that are orthogonal to the others, with variance 0.
+    /// linfa-reduction's PCA. It begins at a random basis, on which its precision depends: variances (as shares of the first)
+    /// and right angles are off by 1e-8 or less with a hundred columns or fewer, and by up to 1e-3 for some numbers of columns
+    /// beyond. Directions whose variance is below 2e-10 of the first one's it leaves out: these are then any orthogonal to
+    /// the others, with variance 0.
     Linfa,
 }
 
@@ -166,6 +168,7 @@ impl Pca {
         let columns = self.sums.means.len();
         (2..=MOST_ROWS).contains(&self.sums.rows)
             && self.sums.products.dim() == (columns, columns)
+            && (1..=columns).contains(&self.params.components)
             && self.components.dim() == (self.params.components, columns)
             && self.variances.len() == self.params.components
             && self
@@ -176,5 +179,27 @@ impl Pca {
                 .chain(&self.components)
                 .all(|v| v.is_finite())
             && self.variances.iter().all(|v| v.is_finite() && *v >= 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn a_file_that_contradicts_itself_is_refused() {
+        let x = array![[1.0, 2.0, 0.0], [2.0, 1.0, 5.0], [4.0, 0.0, 1.0]];
+        let fitted = Pca::fit(PcaParams::default(), x.view()).unwrap();
+        assert!(fitted.is_valid());
+        let of = |components: usize| Pca {
+            params: PcaParams { components, ..fitted.params },
+            components: Array2::from_elem((components, 3), 0.5),
+            variances: vec![1.0; components],
+            ..fitted.clone()
+        };
+        assert!(of(3).is_valid());
+        assert!(!of(6).is_valid() && !of(0).is_valid(), "more than there are columns, and none");
+        assert!(!Pca { variances: vec![1.0], ..fitted.clone() }.is_valid());
     }
 }
