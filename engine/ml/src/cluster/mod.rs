@@ -17,6 +17,7 @@ mod params;
 mod plus_plus;
 mod points;
 mod rows;
+mod solve;
 mod stream;
 mod sweep;
 mod wide;

@@ -3,7 +3,7 @@
 use super::metrics::{self, Clustered, SilhouetteRows};
 use super::nearest;
 use super::points::Points;
-use super::{KMeansParams, kmeans};
+use super::{KMeansParams, solve};
 use crate::Error;
 use crate::seed::derive;
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub(super) fn sweep(
     let mut found = Vec::new();
     for clusters in clusters {
         let params = KMeansParams { clusters, ..params.clone() };
-        let centres = kmeans::solve(&params, points, None, derive(seed, u64::from(clusters)), None)?;
+        let centres = solve::solve(&params, points, None, derive(seed, u64::from(clusters)), None)?;
         let labels = nearest::assign(points, &centres).0;
         // The same rows are drawn for every number of clusters.
         let of = Clustered { points, clusters: &labels };

@@ -23,7 +23,7 @@ use super::nearest;
 use super::points::Points;
 use super::rows::{check_numeric, complete, is_complete, scores_of, values_of};
 use super::sweep::{self, ClusterSweep};
-use super::{ClusterMetrics, KMeansBackend, KMeansParams, SilhouetteRows, kmeans};
+use super::{ClusterMetrics, KMeansBackend, KMeansParams, SilhouetteRows, solve};
 use crate::encode::scale::NumericScale;
 use crate::file::{self, Kind, MOST_ROWS};
 use crate::seed::derive;
@@ -186,7 +186,7 @@ impl ClusterStream {
         let start = (!self.centres.is_empty()).then(|| scores_of(&scales, &self.centres));
         let (mut centres, reseeded) = self.step(points, weights, start.clone(), seed)?;
         for coordinate in &mut centres.coordinates {
-            *coordinate = coordinate.clamp(-kmeans::MAX_SCORE, kmeans::MAX_SCORE);
+            *coordinate = coordinate.clamp(-solve::MAX_SCORE, solve::MAX_SCORE);
         }
         if !centres.coordinates.iter().all(|c| c.is_finite()) {
             return Err(Error::Solver("a centre is not finite".into()));
@@ -243,7 +243,7 @@ impl ClusterStream {
         };
         if let Some(params) = full {
             let shares = weights.map(shares);
-            let centres = kmeans::solve(&params, points, shares.as_deref(), seed, start)?;
+            let centres = solve::solve(&params, points, shares.as_deref(), seed, start)?;
             return Ok((counted(points, weights, centres, clusters as usize), Vec::new()));
         }
         let start = start.unwrap_or_default();
