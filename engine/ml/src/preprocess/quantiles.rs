@@ -13,7 +13,7 @@ pub(super) enum Known {
     /// All of them, ascending.
     All(Vec<f64>),
     /// More than [`EXACT`]; about the median that they had when they became so many, so that the error is small there.
-    Sketch { count: u64, sketch: QuantileSketch },
+    Sketch(QuantileSketch),
 }
 
 impl Known {
@@ -34,24 +34,24 @@ impl Known {
                 }
                 let [median] = quantiles(&mut all, [0.5]).unwrap_or_default();
                 let mut sketch = QuantileSketch::new(median);
-                let count = all.len() as u64;
                 sketch.extend(all.into_iter());
-                Known::Sketch { count, sketch }
+                Known::Sketch(sketch)
             }
-            Known::Sketch { count, mut sketch } => {
-                let count = count + more.len() as u64;
+            Known::Sketch(mut sketch) => {
                 sketch.extend(more.into_iter());
-                Known::Sketch { count, sketch }
+                Known::Sketch(sketch)
             }
         }
     }
 
     /// The quantiles of ascending shares; `None` of no values.
     pub(super) fn quantiles<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
-        let (count, sketch) = match self {
+        let sketch = match self {
             Known::All(all) => return quantiles(&mut all.clone(), shares),
-            Known::Sketch { count, sketch } => (*count, sketch),
+            Known::Sketch(sketch) => sketch,
         };
+        // Every value weighs 1.
+        let count = sketch.weight() as u64;
         let mut found = [0.0; N];
         for (found, share) in found.iter_mut().zip(shares) {
             let (low, part) = place(share, count);
@@ -64,8 +64,8 @@ impl Known {
     pub(super) fn is_valid(&self) -> bool {
         match self {
             Known::All(all) => all.len() <= EXACT && all.iter().all(|v| v.is_finite()) && all.is_sorted(),
-            Known::Sketch { count, sketch } => {
-                (EXACT as u64 + 1..=MOST_ROWS).contains(count) && sketch.is_valid()
+            Known::Sketch(sketch) => {
+                sketch.is_valid() && (EXACT as f64 + 1.0..=MOST_ROWS as f64).contains(&sketch.weight())
             }
         }
     }
@@ -111,10 +111,13 @@ mod tests {
     fn a_file_that_contradicts_itself_is_refused() {
         let known = Known::of((0..3_000).map(f64::from).collect(), [0.5]).0;
         assert!(known.is_valid());
-        let Known::Sketch { sketch, .. } = known else { panic!("{known:?}") };
-        for count in [0, EXACT as u64, u64::MAX] {
-            assert!(!Known::Sketch { count, sketch: sketch.clone() }.is_valid(), "{count}");
-        }
+        let few = (0..2_048).map(f64::from);
+        let mut sketch = QuantileSketch::new(0.0);
+        sketch.extend(few.clone());
+        assert!(!Known::Sketch(sketch.clone()).is_valid(), "so few are kept as they are");
+        sketch.extend_weighted(few.map(|v| (v, 1e9)));
+        (0..20).for_each(|_| sketch.merge(&sketch.clone()).unwrap());
+        assert!(!Known::Sketch(sketch).is_valid(), "more rows than can be");
         assert!(!Known::All(vec![2.0, 1.0]).is_valid() && !Known::All(vec![f64::NAN]).is_valid());
     }
 

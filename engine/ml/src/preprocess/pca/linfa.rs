@@ -47,13 +47,13 @@ pub(super) fn components(covariance: &Array2<f64>, count: usize) -> Result<(Vec<
 fn fit(covariance: &Array2<f64>, largest: f64) -> Result<(Vec<f64>, Array2<f64>), Error> {
     let columns = covariance.nrows();
     let scaled = covariance.mapv(|v| v / largest * SCALE);
-    let roots = (0..RIDGES).filter_map(|tries| {
+    let mut roots = (0..RIDGES).filter_map(|tries| {
         let mut scaled = scaled.clone();
         scaled.diag_mut().mapv_inplace(|v| v + RIDGE * MORE.powi(tries) * columns as f64);
         scaled.cholesky_into().ok().filter(|root| root.iter().all(|v| v.is_finite()))
     });
     let solver = |error: &dyn std::fmt::Display| Error::Solver(error.to_string());
-    let root = { roots }.next().ok_or_else(|| solver(&"the covariance has no root"))?.reversed_axes();
+    let root = roots.next().ok_or_else(|| solver(&"the covariance has no root"))?.reversed_axes();
     let rows = concatenate![Axis(0), root, -&root];
     let fitted = Pca::params(columns).fit(&DatasetBase::from(rows)).map_err(|error| solver(&error))?;
     // Each column of R counts twice.

@@ -1,7 +1,7 @@
 //! Means and products of columns, summed block by block (Chan, Golub, LeVeque 1979), so that rows can be added.
 
-use super::super::rows::{BLOCK, blocks};
 use crate::Error;
+use crate::preprocess::rows::{BLOCK, blocks};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
