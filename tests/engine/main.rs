@@ -30,3 +30,4 @@ mod kafka;
 mod kill;
 mod rfm;
 mod scores;
+mod sql_answers;

@@ -35,6 +35,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::error::{Error, Result};
+use crate::sql;
 
 /// A checked row-wise SELECT, ready to run on batch after batch.
 pub struct RowSql {
@@ -91,11 +92,11 @@ impl RowSql {
     pub async fn new(sql: &str, table: &str, input: SchemaRef, carry: &[&str]) -> Result<RowSql> {
         let (sql, carried) = with_columns(sql, table, carry)?;
         let config = SessionConfig::new().with_target_partitions(1).with_batch_size(1 << 20);
-        let context = SessionContext::new_with_config(config);
+        let context = sql::context(config, Arc::default());
         let rows = Arc::new(Rows { schema: input.clone(), batch: Mutex::new(None) });
         context
             .register_table(table, Arc::new(StreamingTable::try_new(input.clone(), vec![rows.clone()])?))?;
-        let plan = context.state().create_logical_plan(&sql).await?;
+        let plan = sql::deep(sql::plan(&context.state(), &sql)).await?;
         check(&plan)?;
         let fields = plan.schema().fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>();
         Ok(RowSql {
@@ -189,10 +190,13 @@ impl RowSql {
             None => {
                 let mut state = self.context.state();
                 state.execution_props_mut().query_execution_start_time = Some(now);
-                state.create_physical_plan(&self.plan).await?
+                sql::deep(state.create_physical_plan(&self.plan)).await?
             }
         };
-        self.rows.set(Some(RecordBatch::try_new(self.input.clone(), batch.columns().to_vec())?));
+        self.rows.set(Some(RecordBatch::try_new(
+            self.input.clone(),
+            batch.columns().iter().cloned().map(sql::one_nan).collect(),
+        )?));
         // Without what it counted in the last run.
         let plan = reset_plan_states(plan)?;
         let batches = collect(plan.clone(), self.context.task_ctx()).await;
@@ -259,6 +263,7 @@ pub(crate) fn with_columns(sql: &str, table: &str, carry: &[&str]) -> Result<(St
     let mut statements =
         Parser::parse_sql(&GenericDialect {}, sql).map_err(|e| Error::user(e.to_string()))?;
     let one_select = || Error::user("this is to be one SELECT statement");
+    statements.iter_mut().try_for_each(sql::settle)?;
     let [Statement::Query(query)] = statements.as_mut_slice() else { return Err(one_select()) };
     let other = visit_relations(&*query, |relation| {
         let name = relation.to_string();

@@ -18,7 +18,7 @@ use arrow::json::LineDelimitedWriter;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::options::ReadOptions;
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::prelude::{CsvReadOptions, DataFrame, ParquetReadOptions, SessionContext};
+use datafusion::prelude::{CsvReadOptions, DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use tidemill_core::lake::Lake;
 use tidemill_core::{Context, Error, Result, sql};
 
@@ -55,7 +55,7 @@ impl RowMessages {
             Some(path) => of_file(path, table, message).await?,
             None => sql::open_session(lake).await.map_err(|e| no_table(e, table))?,
         };
-        let frame: DataFrame = context.sql(text).await.map_err(|e| match input {
+        let frame: DataFrame = sql::frame(&context, text).await.map_err(|e| match input {
             None => no_table(Error::from(e), table),
             Some(path) => Error::from(e).context(path.display().to_string()),
         })?;
@@ -66,7 +66,7 @@ impl RowMessages {
                 "the messages have no column `{key}`, which is to be their key"
             )));
         }
-        let rows = frame.collect().await?;
+        let rows = sql::collect(frame).await?;
         let slices = rows.iter().flat_map(|rows| {
             (0..rows.num_rows()).step_by(SLICE).map(|at| rows.slice(at, SLICE.min(rows.num_rows() - at)))
         });
@@ -103,7 +103,7 @@ async fn of_file(path: &Path, table: &str, message: &SchemaRef) -> Result<Sessio
         return Err(Error::user(format!("there is no file {}", path.display())));
     }
     let url = path.to_str().ok_or_else(|| Error::user(format!("{} is no text", path.display())))?;
-    let context = SessionContext::new();
+    let context = sql::context(SessionConfig::new(), Arc::default());
     let bare = table.rsplit('.').next().unwrap_or(table);
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name.ends_with(".parquet") {

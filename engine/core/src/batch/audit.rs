@@ -14,13 +14,14 @@ use futures::StreamExt;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use super::build::{Builder, Output, only_reading};
+use super::build::{Builder, Output};
 use super::graph::{Graph, Reads, reads};
 use super::input::Progress;
 use super::memory;
 use super::turns::Joins;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::project::{BatchJob, SqlFile, TableConfig};
+use crate::sql;
 
 /// Bad rows that an error shows.
 const SHOWN: usize = 3;
@@ -232,8 +233,8 @@ impl Audit {
         let session = builder
             .session(&self.reads, &Arc::new(Progress::default()), Some((table, staged)), joins)
             .await?;
-        let frame = session.sql_with_options(&self.file.sql, only_reading()).await?;
-        let mut stream = frame.execute_stream().await?;
+        let frame = sql::frame(&session, &self.file.sql).await?;
+        let mut stream = sql::execute(frame).await?;
         let mut found = Found { bad_rows: 0, shown: Vec::new() };
         while let Some(batch) = stream.next().await {
             let batch = batch?;

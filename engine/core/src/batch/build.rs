@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use super::turns::{Joins, Turns};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, TableConfig, nearest};
-use crate::sql::{committed_table, explain, job_session};
+use crate::sql::{self, committed_table, explain, job_session};
 use crate::table::read::committed_files;
 
 /// Batches that the SELECT may be ahead of the writer.
@@ -194,9 +194,9 @@ impl Builder {
         joins: Joins,
     ) -> Result<Output> {
         let session = self.session(reads, progress, None, joins).await?;
-        let frame = session.sql_with_options(&table.file.sql, only_reading()).await;
+        let frame = sql::frame(&session, &table.file.sql).await;
         let frame = frame.map_err(|error| explain(error, &self.lake))?;
-        let stream = frame.execute_stream().await?;
+        let stream = sql::execute(frame).await?;
         let writer = TableWriter::new(&folder, stream.schema(), table.format, &table.partition_by)?;
         let partition_columns = writer.partition_columns();
         let files = write(stream, writer, progress.clone()).await?;
@@ -222,11 +222,6 @@ impl Output {
             own.map(|file| self.folder.join(&file.folder).join(file.staged_name())).collect();
         version_table(&paths, &self.partition_columns).await
     }
-}
-
-/// A job's SQL reads; what it writes is the engine's affair.
-pub(super) fn only_reading() -> SQLOptions {
-    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }
 
 /// Writes on a thread of its own what the stream gives.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::common::TableReference;
-use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{Statement as Sql, TableFactor, Visit, Visitor};
 
@@ -160,8 +160,8 @@ fn functions(statement: &Statement) -> BTreeSet<String> {
 /// # Errors
 /// User: it is something else, or several.
 pub fn one_select(sql: &str) -> Result<Statement> {
-    let mut statements = DFParser::parse_sql(sql)?;
-    match (statements.pop_front(), statements.is_empty()) {
+    let mut statements = crate::sql::parse(sql)?;
+    match (statements.pop(), statements.is_empty()) {
         (Some(statement @ Statement::Statement(_)), true) if matches!(&statement, Statement::Statement(sql) if matches!(**sql, Sql::Query(_))) => {
             Ok(statement)
         }

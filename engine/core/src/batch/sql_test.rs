@@ -23,13 +23,12 @@ use datafusion::execution::context::SessionConfig;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use serde::Serialize;
 
-use super::build::only_reading;
 use super::graph::Graph;
 use super::input::parse_cells;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, Project, sql_type};
-use crate::sql::job_session;
+use crate::sql::{self, job_session};
 
 const EXPECTED: &str = "expected_";
 
@@ -121,9 +120,9 @@ async fn one(job: &BatchJob, graph: &Graph, name: &str, files: Files) -> Result<
         let nowhere = Lake::new(std::path::PathBuf::from("/nonexistent/lake"));
         let session = job_session(&nowhere, &job.schema_name, own, config, Arc::new(RuntimeEnv::default()))?;
         let place = || table.file.path.clone();
-        let frame = session.sql_with_options(&table.file.sql, only_reading()).await.context_with(place)?;
+        let frame = sql::frame(&session, &table.file.sql).await.context_with(place)?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await.context_with(place)?;
+        let batches = sql::collect(frame).await.context_with(place)?;
         rows.insert(table.file.name.clone(), Arc::new(MemTable::try_new(schema, vec![batches])?));
     }
     let mut reports = Vec::new();
@@ -132,7 +131,7 @@ async fn one(job: &BatchJob, graph: &Graph, name: &str, files: Files) -> Result<
         let context = datafusion::prelude::SessionContext::new();
         let frame = context.read_table(got.clone())?;
         let schema = frame.schema().as_arrow().clone();
-        let batches = frame.collect().await?;
+        let batches = sql::collect(frame).await?;
         let got = arrow::compute::concat_batches(&Arc::new(schema), &batches)?;
         let (diff, expected_rows) = compare(&got, text).context_with(|| path.clone())?;
         reports.push(SqlTestReport {

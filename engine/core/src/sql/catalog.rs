@@ -1,17 +1,13 @@
 //! Schemas of a lake for DataFusion, made from the records at each look.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::datasource::MemTable;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::derived;
 use crate::batch::version_table;
@@ -21,6 +17,7 @@ use crate::lake::Lake;
 use crate::learn::tables;
 use crate::table::publish::readable_path;
 use crate::table::read::committed_files;
+use crate::table::scan::{parquet_table, whole};
 
 /// Names of the system tables.
 pub(super) const SYSTEM_TABLES: [&str; 7] =
@@ -252,47 +249,6 @@ async fn provider(
         paths.push(path);
     }
     parquet_table(&paths, schema).await
-}
-
-/// A table over these Parquet files; without a schema, the last one's holds.
-pub(super) async fn parquet_table(
-    paths: &[PathBuf],
-    schema: Option<SchemaRef>,
-) -> Result<Arc<dyn TableProvider>> {
-    let Some(newest) = paths.last() else {
-        let schema = schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
-        return Ok(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?));
-    };
-    let schema = match schema {
-        Some(schema) => schema,
-        None => ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(newest)?)?.schema().clone(),
-    };
-    let urls = paths
-        .iter()
-        .map(|path| {
-            // Not parsed from text: a folder may be called `runs[1]`, which a text would make a glob.
-            let path = whole(path)?;
-            let url = url::Url::from_file_path(&path).map_err(|()| {
-                DataFusionError::Execution(format!("{} has no form as a URL", path.display()))
-            })?;
-            ListingTableUrl::try_new(url, None)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
-    let config =
-        ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
-    Ok(Arc::new(ListingTable::try_new(config)?))
-}
-
-/// The path of a file from the root, without the `..` that no URL has; of one whose folder is gone, as it is written:
-/// whoever reads it finds out.
-fn whole(path: impl AsRef<Path>) -> std::io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
-    Ok(match (folder, path.file_name()) {
-        (Some(folder), Some(name)) => folder.join(name),
-        _ => path,
-    })
 }
 
 fn external(error: crate::error::Error) -> DataFusionError {

@@ -67,7 +67,8 @@ pub(super) async fn table(
     // A view that reads itself, by whatever way, is not there for itself.
     let Some(sql) = plan.views.get(name).filter(|_| !scope.planning.contains(&full)) else { return Ok(None) };
     let context = super::session(&scope.within(full.clone()))?;
-    let plan = context.state().create_logical_plan(sql).await.context_with(|| format!("view {full}"))?;
+    let plan =
+        super::deep(super::plan(&context.state(), sql)).await.context_with(|| format!("view {full}"))?;
     Ok(Some(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
 }
 

@@ -5,12 +5,14 @@
 //! its views are tables too.
 
 mod catalog;
+mod deep;
 mod derived;
 mod describe;
 pub mod functions;
-mod unordered_casts;
+mod merged_columns;
+mod rules;
+mod statement;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -18,17 +20,22 @@ use datafusion::catalog::{
     CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
 };
 use datafusion::common::DataFusionError;
-use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionStateBuilder;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::nearest;
 use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
+pub(crate) use deep::deep;
 pub use derived::{StateView, state};
 pub use describe::describe;
+pub(crate) use rules::{OneNan, one_nan};
+pub(crate) use statement::execute;
+pub use statement::{collect, frame};
+pub(crate) use statement::{parse, plan, settle};
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
-use unordered_casts::HideUnorderedCasts;
 
 /// A driver renames a batch's file once; a statement that met such a moment is run again.
 const ATTEMPTS: usize = 5;
@@ -54,8 +61,7 @@ fn session(scope: &Scope) -> Result<SessionContext> {
         .with_information_schema(true)
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
-    let context = SessionContext::new_with_config(config);
-    prepare(&context);
+    let context = context(config, Arc::default());
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), schema_name.clone());
@@ -67,10 +73,18 @@ fn session(scope: &Scope) -> Result<SessionContext> {
     Ok(context)
 }
 
-/// What every session knows and does.
-fn prepare(context: &SessionContext) {
-    functions::register(context);
-    context.add_optimizer_rule(Arc::new(HideUnorderedCasts::new()));
+/// A session with our functions, and the rules that make DataFusion's plans right. It has no tables yet.
+pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_physical_optimizer_rules(rules::physical())
+        .build();
+    let context = SessionContext::new_with_state(state);
+    functions::register(&context);
+    rules::register(&context);
+    context
 }
 
 /// A session for the SELECTs of a batch job: its own tables and inputs by their bare names and as `schema_name.table`,
@@ -89,8 +103,7 @@ pub(crate) fn job_session(
     let config = config
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
-    let context = SessionContext::new_with_config_rt(config, runtime);
-    prepare(&context);
+    let context = context(config, runtime);
     let catalog = MemoryCatalogProvider::new();
     for other in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), other.clone());
@@ -105,14 +118,6 @@ pub(crate) fn job_session(
     catalog.register_schema(schema_name, own)?;
     context.register_catalog("tidemill", Arc::new(catalog));
     Ok(context)
-}
-
-/// Committed files, or files that are to be committed, as a table.
-///
-/// # Errors
-/// Storage.
-pub(crate) async fn files_table(paths: &[PathBuf]) -> Result<Arc<dyn TableProvider>> {
-    Ok(catalog::parquet_table(paths, None).await?)
 }
 
 /// A job's table as it is committed now; `full` is its name with the schema. `None`: it has no file.
@@ -135,15 +140,14 @@ pub(crate) async fn committed_table(
 /// # Errors
 /// User: the statement; Storage or Corrupt: the tables.
 pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<Vec<RecordBatch>> {
-    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let resolved = context.copied_config().get_extension::<ResolvedFiles>();
     for _ in 0..ATTEMPTS {
         if let Some(resolved) = &resolved {
             resolved.clear();
         }
-        let frame = context.sql_with_options(sql, options).await.map_err(|e| explain(e, lake))?;
+        let frame = frame(context, sql).await.map_err(|e| explain(e, lake))?;
         let schema = frame.schema().inner().clone();
-        let batches = frame.collect().await;
+        let batches = collect(frame).await;
         if resolved.as_ref().is_none_or(|resolved| resolved.all_there()) {
             let batches = batches.map_err(|e| explain(e, lake))?;
             return Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches });

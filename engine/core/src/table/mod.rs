@@ -2,4 +2,5 @@
 
 pub mod publish;
 pub mod read;
+pub(crate) mod scan;
 pub mod write;

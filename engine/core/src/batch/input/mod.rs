@@ -36,7 +36,7 @@ pub(in crate::batch) use strict::parse as parse_cells;
 
 use crate::error::{Error, Result, io_error};
 use crate::project::{InputConfig, InputFormat, OnError, nearest};
-use crate::sql::files_table;
+use crate::table::scan::parquet_table;
 
 /// What a byte of a compressed file becomes, about.
 pub(super) const EXPANSION: u64 = 4;
@@ -419,7 +419,7 @@ pub(crate) async fn version_table(
     partition_columns: &[(String, String)],
 ) -> Result<Arc<dyn TableProvider>> {
     if partition_columns.is_empty() {
-        return files_table(paths).await;
+        return Ok(parquet_table(paths, None).await?);
     }
     let mut types = std::collections::BTreeMap::new();
     for (column, kind) in partition_columns {

@@ -14,6 +14,7 @@
 mod haversine;
 mod iqr_bounds;
 mod parse_date;
+mod ranks;
 
 use datafusion::execution::context::SessionContext;
 use datafusion::functions_aggregate::percentile_cont::percentile_cont_udaf;
@@ -22,6 +23,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 /// Makes the functions known to a session.
 pub fn register(context: &SessionContext) {
+    ranks::ranks().into_iter().for_each(|function| context.register_udwf(function));
     context.register_udf(ScalarUDF::from(parse_date::ParseDate::new()));
     context.register_udf(ScalarUDF::from(haversine::HaversineKm::new()));
     context.register_udaf(iqr_bounds::iqr_bounds());

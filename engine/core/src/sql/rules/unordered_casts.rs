@@ -8,15 +8,14 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::DataType;
+use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+use super::as_it_is::AsItIs;
 
 /// Hides casts that do not keep order.
 #[derive(Debug)]
@@ -24,9 +23,7 @@ pub(super) struct HideUnorderedCasts(Arc<ScalarUDF>);
 
 impl HideUnorderedCasts {
     pub(super) fn new() -> HideUnorderedCasts {
-        HideUnorderedCasts(Arc::new(ScalarUDF::from(AsItIs {
-            signature: Signature::any(1, Volatility::Immutable),
-        })))
+        HideUnorderedCasts(Arc::new(ScalarUDF::from(AsItIs::new())))
     }
 
     fn hide(&self, expression: Expr) -> Result<Transformed<Expr>> {
@@ -73,40 +70,6 @@ impl OptimizerRule for HideUnorderedCasts {
             let hidden = expression.transform_up(|inner| self.hide(inner))?;
             Ok(hidden.update_data(|expression| name.restore(expression)))
         })
-    }
-}
-
-/// `as_it_is(x)`: x.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct AsItIs {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for AsItIs {
-    fn name(&self) -> &str {
-        "as_it_is"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types.first().cloned().unwrap_or(DataType::Null))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        match args.arg_fields {
-            [field] => Ok(field.clone()),
-            fields => internal_err!("as_it_is of {} arguments", fields.len()),
-        }
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        match args.args.pop() {
-            Some(value) => Ok(value),
-            None => internal_err!("as_it_is of nothing"),
-        }
     }
 }
 

@@ -1,0 +1,183 @@
+//! Sums that do not wrap and means of decimals that are rounded.
+//!
+//! DataFusion 55 adds whole numbers up in 64 bits and wraps around, adds decimals up without looking at their digits, and
+//! cuts a mean of decimals off after its last one. So `sum` of whole numbers is added up as DECIMAL(30,0), which holds any
+//! number of them, and then has to fit its type; `avg` of decimals is computed with a digit more and then rounded half
+//! away from zero, as PostgreSQL and Spark do. What aggregates make of floating point numbers has one NaN and one zero.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
+use datafusion::functions_nested::expr_fn::array_sort;
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, LogicalPlan, Projection, ScalarUDF, Window, WindowFunctionDefinition,
+    cast, lit,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::checked::{Checked, Operation};
+use super::one_nan::OneNan;
+
+/// The most digits of decimals that a sum of 10^10 of them holds.
+const SUMMED_DIGITS: u8 = 28;
+
+/// Computes `sum` and `avg` in types that hold them.
+#[derive(Debug)]
+pub(super) struct ExactAggregates;
+
+impl AnalyzerRule for ExactAggregates {
+    fn name(&self) -> &str {
+        "exact_aggregates"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(plan.transform_up_with_subqueries(node)?.data)
+    }
+}
+
+fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            let Some((made, after)) = widened(&aggregate.aggr_expr, aggregate.input.schema())? else {
+                return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+            };
+            let first = aggregate.schema.fields().len() - aggregate.aggr_expr.len();
+            let wide = Aggregate::try_new(aggregate.input, aggregate.group_expr, made)?;
+            finish(LogicalPlan::Aggregate(wide), &aggregate.schema, first, after)
+        }
+        LogicalPlan::Window(window) => {
+            let Some((made, after)) = widened(&window.window_expr, window.input.schema())? else {
+                return Ok(Transformed::no(LogicalPlan::Window(window)));
+            };
+            let first = window.schema.fields().len() - window.window_expr.len();
+            let wide = Window::try_new(made, window.input)?;
+            finish(LogicalPlan::Window(wide), &window.schema, first, after)
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// What a column is made of after it is computed.
+enum After {
+    Nothing,
+    Narrow(DataType, String),
+    OneNan,
+    /// An array put in order, descending or not, with the nulls first or last.
+    Sorted {
+        descending: bool,
+        nulls_first: bool,
+    },
+}
+
+/// The functions in their wide types; `None` if none changes.
+fn widened(functions: &[Expr], input: &DFSchema) -> Result<Option<(Vec<Expr>, Vec<After>)>> {
+    let (mut made, mut after) = (Vec::new(), Vec::new());
+    for function in functions {
+        let (wide, then) = one(function.clone(), input)?;
+        // Called by its place: another function may be called as the wide one is.
+        made.push(if matches!(then, After::Nothing) {
+            wide
+        } else {
+            wide.alias(format!("__wide_{}", made.len()))
+        });
+        after.push(then);
+    }
+    Ok(after.iter().any(|then| !matches!(then, After::Nothing)).then_some((made, after)))
+}
+
+fn one(function: Expr, input: &DFSchema) -> Result<(Expr, After)> {
+    let text = function.human_display().to_string();
+    let result = function.get_type(input)?;
+    let mut bare = function.clone().unalias_nested().data;
+    if let Expr::AggregateFunction(AggregateFunction { func, params }) = &mut bare
+        && func.name() == "array_agg"
+        && params.distinct
+        && let Some(sort) = params.order_by.pop()
+    {
+        // One that sorts its distinct values itself does so backwards beside another order; the key is the value.
+        let (descending, nulls_first) = (!sort.asc, sort.nulls_first);
+        params.order_by.clear();
+        return Ok((bare, After::Sorted { descending, nulls_first }));
+    }
+    let of_aggregate = match &mut bare {
+        Expr::AggregateFunction(AggregateFunction { func, params }) => {
+            Some((func.name().to_owned(), &mut params.args))
+        }
+        Expr::WindowFunction(window) => {
+            let WindowFunction { fun, params } = window.as_mut();
+            match fun {
+                WindowFunctionDefinition::AggregateUDF(func) => {
+                    Some((func.name().to_owned(), &mut params.args))
+                }
+                WindowFunctionDefinition::WindowUDF(_) => None,
+            }
+        }
+        _ => None,
+    };
+    if let Some((name, arguments)) = of_aggregate
+        && let [argument] = arguments.as_mut_slice()
+        && let Some(wide) = wide(&name, &argument.get_type(input)?, &result)
+    {
+        *argument = cast(std::mem::take(argument), wide);
+        return Ok((bare, After::Narrow(result, text)));
+    }
+    Ok(match result.is_floating() {
+        true => (bare, After::OneNan),
+        false => (function, After::Nothing),
+    })
+}
+
+/// The type in which a function of this argument is computed, if not in the argument's.
+fn wide(function: &str, argument: &DataType, result: &DataType) -> Option<DataType> {
+    match (function, argument, result) {
+        ("sum", kind, _) if kind.is_integer() => Some(DataType::Decimal128(20, 0)),
+        ("sum", DataType::Decimal128(digits, scale), _) if *digits > SUMMED_DIGITS => {
+            Some(DataType::Decimal256(*digits, *scale))
+        }
+        ("avg", DataType::Decimal128(digits, scale), DataType::Decimal128(_, made)) if *made == scale + 4 => {
+            let (digits, scale) = (digits + 1, scale + 1);
+            // The function adds four of each.
+            let fits = digits + 4 <= DECIMAL128_MAX_PRECISION && scale + 4 <= DECIMAL128_MAX_SCALE;
+            Some(if fits { DataType::Decimal128(digits, scale) } else { DataType::Decimal256(digits, scale) })
+        }
+        _ => None,
+    }
+}
+
+/// The columns of `schema` from a plan whose columns from `first` on are wide.
+fn finish(
+    plan: LogicalPlan,
+    schema: &DFSchemaRef,
+    first: usize,
+    after: Vec<After>,
+) -> Result<Transformed<LogicalPlan>> {
+    let wide = plan.schema().clone();
+    let mut after = after.into_iter();
+    let mut columns = Vec::new();
+    for (at, (qualifier, field)) in schema.iter().enumerate() {
+        let column = Expr::Column(Column::from(wide.qualified_field(at)));
+        let then = if at < first { After::Nothing } else { after.next().unwrap_or(After::Nothing) };
+        let function = match then {
+            After::Nothing => {
+                columns.push(column);
+                continue;
+            }
+            After::Narrow(kind, text) => ScalarUDF::from(Checked::new(Operation::Narrow, kind, text)),
+            After::OneNan => ScalarUDF::from(OneNan::new()),
+            After::Sorted { descending, nulls_first } => {
+                let order = lit(if descending { "DESC" } else { "ASC" });
+                let nulls = lit(if nulls_first { "NULLS FIRST" } else { "NULLS LAST" });
+                columns
+                    .push(array_sort(column, order, nulls).alias_qualified(qualifier.cloned(), field.name()));
+                continue;
+            }
+        };
+        let made = Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), vec![column]));
+        columns.push(made.alias_qualified(qualifier.cloned(), field.name()));
+    }
+    Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?)))
+}

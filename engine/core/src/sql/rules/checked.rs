@@ -1,0 +1,241 @@
+//! Arithmetic of whole numbers and decimals whose result is right or an error.
+//!
+//! DataFusion's `+`, `-` and `*` of whole numbers wrap around, a decimal may pass the 38 digits of its type, and a quotient
+//! of decimals is cut off. Here a result that its type does not hold is an error that names the expression, as in
+//! PostgreSQL and DuckDB, and a quotient is rounded half away from zero, as in PostgreSQL and Spark.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Datum, Decimal128Array, Scalar};
+use arrow::compute::kernels::numeric::{add, div, mul, neg, rem, sub};
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type, Field, FieldRef, i256,
+};
+use arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::logical_expr::{
+    ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// What is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Operation {
+    /// Of two operands.
+    Binary(Operator),
+    /// The sign changed.
+    Negative,
+    /// One operand as the type of the result, which it may be too large for.
+    Narrow,
+}
+
+/// A checked operation, with the expression that it is as the user has written it.
+#[derive(Debug)]
+pub(super) struct Checked {
+    operation: Operation,
+    result: DataType,
+    text: String,
+    signature: Signature,
+}
+
+impl Checked {
+    pub(super) fn new(operation: Operation, result: DataType, text: String) -> Checked {
+        Checked { operation, result, text, signature: Signature::variadic_any(Volatility::Immutable) }
+    }
+
+    /// An error of the operation, with its expression where the result was too large.
+    fn explain(&self, error: ArrowError) -> DataFusionError {
+        let what = match error {
+            ArrowError::ArithmeticOverflow(text) => {
+                text.trim_start_matches("Overflow happened on: ").to_owned()
+            }
+            ArrowError::CastError(text) | ArrowError::InvalidArgumentError(text) => text,
+            other => return DataFusionError::ArrowError(Box::new(other), None),
+        };
+        let hint = match &self.result {
+            DataType::Decimal128(..) | DataType::Decimal256(..) => "DECIMAL of fewer digits or to DOUBLE",
+            DataType::Int64 | DataType::UInt64 => "DECIMAL(38,0) or to DOUBLE",
+            _ => "BIGINT",
+        };
+        DataFusionError::Execution(format!(
+            "`{}` is more than {} holds ({what}): cast what it is made of to {hint}",
+            self.text,
+            sql_name(&self.result)
+        ))
+    }
+
+    fn compute(&self, args: &[&dyn Datum]) -> Result<ArrayRef, ArrowError> {
+        let made = match (self.operation, args) {
+            (Operation::Binary(Operator::Divide), [left, right]) if self.result.is_decimal() => {
+                return quotient(*left, *right, &self.result);
+            }
+            (Operation::Binary(operator), [left, right]) => match operator {
+                Operator::Plus => add(*left, *right),
+                Operator::Minus => sub(*left, *right),
+                Operator::Multiply => mul(*left, *right),
+                Operator::Divide => div(*left, *right),
+                _ => rem(*left, *right),
+            },
+            (Operation::Negative, [value]) => neg(value.get().0),
+            (Operation::Narrow, [value]) => {
+                let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+                arrow::compute::cast_with_options(value.get().0, &self.result, &options)
+            }
+            _ => Err(ArrowError::InvalidArgumentError(format!("{} operands", args.len()))),
+        }?;
+        within_digits(&made)?;
+        Ok(made)
+    }
+}
+
+impl PartialEq for Checked {
+    fn eq(&self, other: &Checked) -> bool {
+        (self.operation, &self.result, &self.text) == (other.operation, &other.result, &other.text)
+    }
+}
+
+impl Eq for Checked {}
+
+impl Hash for Checked {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.operation, &self.result, &self.text).hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        match self.operation {
+            Operation::Binary(Operator::Plus) => "checked_add",
+            Operation::Binary(Operator::Minus) => "checked_subtract",
+            Operation::Binary(Operator::Multiply) => "checked_multiply",
+            Operation::Binary(Operator::Divide) => "checked_divide",
+            Operation::Binary(_) => "checked_remainder",
+            Operation::Negative => "checked_negative",
+            Operation::Narrow => "checked_cast",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.result.clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let may_be_null = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.result.clone(), may_be_null)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let all_scalars = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let operands = args.args.iter().map(operand).collect::<Result<Vec<_>>>()?;
+        let operands: Vec<&dyn Datum> = operands.iter().map(AsRef::as_ref).collect();
+        let made = self.compute(&operands).map_err(|error| self.explain(error))?;
+        if made.data_type() != &self.result {
+            return internal_err!("{} gives {}, not {}", self.text, made.data_type(), self.result);
+        }
+        Ok(match all_scalars {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?),
+            false => ColumnarValue::Array(made),
+        })
+    }
+}
+
+fn operand(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
+    Ok(match value {
+        ColumnarValue::Array(array) => Box::new(array.clone()),
+        ColumnarValue::Scalar(scalar) => Box::new(Scalar::new(scalar.to_array()?)),
+    })
+}
+
+/// A decimal of 38 digits and more has no room for one more, but its 128 bits have.
+fn within_digits(made: &ArrayRef) -> Result<(), ArrowError> {
+    match made.data_type() {
+        DataType::Decimal128(precision, _) if *precision == DECIMAL128_MAX_PRECISION => {
+            made.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision)
+        }
+        DataType::Decimal256(precision, _) => {
+            made.as_primitive::<Decimal256Type>().validate_decimal_precision(*precision)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `left / right` of decimals, to the scale of the result, rounded half away from zero.
+fn quotient(left: &dyn Datum, right: &dyn Datum, result: &DataType) -> Result<ArrayRef, ArrowError> {
+    let ((left, one_left), (right, one_right)) = (left.get(), right.get());
+    let (Some(left), Some(right)) =
+        (left.as_primitive_opt::<Decimal128Type>(), right.as_primitive_opt::<Decimal128Type>())
+    else {
+        return Err(ArrowError::InvalidArgumentError(
+            "division of decimals of more than 38 digits".to_owned(),
+        ));
+    };
+    let DataType::Decimal128(precision, scale) = *result else {
+        return Err(ArrowError::InvalidArgumentError("a quotient of more than 38 digits".to_owned()));
+    };
+    // left / 10^s1 / (right / 10^s2) * 10^s = left * 10^(s + s2 - s1) / right.
+    let shift = i32::from(scale) + i32::from(right.scale()) - i32::from(left.scale());
+    let rows = if one_left { right.len() } else { left.len() };
+    let mut made = Decimal128Array::builder(rows);
+    for row in 0..rows {
+        let (of_left, of_right) = (if one_left { 0 } else { row }, if one_right { 0 } else { row });
+        if left.is_null(of_left) || right.is_null(of_right) {
+            made.append_null();
+        } else {
+            made.append_value(rounded(left.value(of_left), right.value(of_right), shift)?);
+        }
+    }
+    let made = made.finish().with_precision_and_scale(precision, scale)?;
+    made.validate_decimal_precision(precision)?;
+    Ok(Arc::new(made))
+}
+
+fn rounded(left: i128, right: i128, shift: i32) -> Result<i128, ArrowError> {
+    if right == 0 {
+        return Err(ArrowError::DivideByZero);
+    }
+    let (up, down) = (shift.max(0).unsigned_abs(), shift.min(0).unsigned_abs());
+    let small = (|| {
+        let numerator = left.checked_mul(10i128.checked_pow(up)?)?;
+        let denominator = right.checked_mul(10i128.checked_pow(down)?)?;
+        let (whole, rest) = (numerator.checked_div(denominator)?, numerator.checked_rem(denominator)?);
+        let is_half = rest.unsigned_abs() >= denominator.unsigned_abs() - rest.unsigned_abs();
+        let step = if (numerator < 0) == (denominator < 0) { 1 } else { -1 };
+        Some(if is_half && rest != 0 { whole + step } else { whole })
+    })();
+    if let Some(made) = small {
+        return Ok(made);
+    }
+    let overflow = || ArrowError::ArithmeticOverflow(format!("{left} / {right}"));
+    let ten = |power: u32| i256::from_i128(10).checked_pow(power).ok_or_else(overflow);
+    let numerator = i256::from_i128(left).checked_mul(ten(up)?).ok_or_else(overflow)?;
+    let denominator = i256::from_i128(right).checked_mul(ten(down)?).ok_or_else(overflow)?;
+    let whole = numerator.checked_div(denominator).ok_or_else(overflow)?;
+    let rest = numerator.checked_rem(denominator).ok_or_else(overflow)?;
+    let absolute = |x: i256| if x.is_negative() { x.wrapping_neg() } else { x };
+    let is_half = absolute(rest) >= absolute(denominator).wrapping_sub(absolute(rest));
+    let step = if numerator.is_negative() == denominator.is_negative() { i256::ONE } else { i256::MINUS_ONE };
+    let made = if is_half && rest != i256::ZERO { whole.wrapping_add(step) } else { whole };
+    made.to_i128().ok_or_else(overflow)
+}
+
+/// The type as SQL has it.
+fn sql_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::UInt8 => "TINYINT UNSIGNED".to_owned(),
+        DataType::UInt16 => "SMALLINT UNSIGNED".to_owned(),
+        DataType::UInt32 => "INT UNSIGNED".to_owned(),
+        DataType::UInt64 => "BIGINT UNSIGNED".to_owned(),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            format!("DECIMAL({precision},{scale})")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,158 @@
+//! `IN` and `NOT IN` over a subquery with nulls.
+//!
+//! `x IN (S)` is true where a row of S equals x; else null where S has a null, or x is null and S has a row; else false.
+//! DataFusion 55 has that for `x NOT IN (S)` as a condition of its own over an S that knows nothing of the outer row, and
+//! for `IN` where null and false are one; anywhere else it takes null for false (apache/datafusion#8241, #25347, #25480), and keeps rows
+//! of a `NOT IN`. There it is put together from EXISTS here:
+//!
+//! ```text
+//! CASE WHEN EXISTS (S where s = x) THEN true WHEN x IS NULL AND EXISTS (S) OR EXISTS (S where s IS NULL) THEN null ELSE false END
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, Spans, not_impl_err};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Subquery, lit, not, when,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Gives membership in a subquery its third value.
+#[derive(Debug)]
+pub(super) struct NullMembership;
+
+impl AnalyzerRule for NullMembership {
+    fn name(&self) -> &str {
+        "null_membership"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(plan.transform_up_with_subqueries(node)?.data)
+    }
+}
+
+fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Filter(filter) = plan else { return Ok(Transformed::no(plan)) };
+    let mut changed = false;
+    let schema = filter.input.schema().clone();
+    let mut conditions = Vec::new();
+    for condition in split_conjunction_owned(filter.predicate) {
+        let (condition, negations) = without_not(condition);
+        if let Expr::InSubquery(membership) = condition {
+            let negated = membership.negated != negations;
+            let is_right = !negated || knows_nulls(&membership, &schema)?;
+            if is_right {
+                conditions.push(Expr::InSubquery(InSubquery { negated, ..membership }));
+            } else {
+                changed = true;
+                conditions.extend(no_member(membership, &schema)?);
+            }
+            continue;
+        }
+        let condition = if negations { not(condition) } else { condition };
+        let made = condition.transform_up(|part| match part {
+            Expr::InSubquery(membership) => three_valued(membership, &schema).map(Transformed::yes),
+            other => Ok(Transformed::no(other)),
+        })?;
+        changed |= made.transformed;
+        conditions.push(made.data);
+    }
+    let predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
+    let filter = LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?);
+    Ok(Transformed::new_transformed(filter, changed))
+}
+
+/// A condition without the NOTs before it, and whether they are odd.
+fn without_not(mut condition: Expr) -> (Expr, bool) {
+    let mut negated = false;
+    while let Expr::Not(inner) = condition {
+        condition = *inner;
+        negated = !negated;
+    }
+    (condition, negated)
+}
+
+/// Whether DataFusion's anti join is right about nulls: nothing can be null, or the subquery stands for itself and what is
+/// looked for is of the outer row.
+fn knows_nulls(membership: &InSubquery, schema: &DFSchema) -> Result<bool> {
+    let member = member(&membership.subquery);
+    let may_be_null =
+        membership.expr.nullable(schema)? || member.nullable(membership.subquery.subquery.schema())?;
+    let stands_alone = membership.subquery.outer_ref_columns.is_empty();
+    Ok(!may_be_null || stands_alone && !membership.expr.column_refs().is_empty())
+}
+
+/// The subquery's only column.
+fn member(subquery: &Subquery) -> Expr {
+    Expr::Column(Column::from(subquery.subquery.schema().qualified_field(0)))
+}
+
+/// `x NOT IN (S)` where null is as good as false.
+fn no_member(membership: InSubquery, outer: &DFSchema) -> Result<Vec<Expr>> {
+    let InSubquery { expr, subquery, .. } = membership;
+    let is_null = member(&subquery).is_null();
+    let mut conditions = vec![
+        exists(&subquery, Some(equals(&expr, &subquery, outer)?), true)?,
+        exists(&subquery, Some(is_null), true)?,
+    ];
+    if !matches!(&*expr, Expr::Literal(value, _) if !value.is_null()) {
+        conditions.push(expr.is_not_null().or(exists(&subquery, None, true)?));
+    }
+    Ok(conditions)
+}
+
+fn three_valued(membership: InSubquery, outer: &DFSchema) -> Result<Expr> {
+    let InSubquery { expr, subquery, negated } = membership;
+    let is_null = member(&subquery).is_null();
+    let unknown = exists(&subquery, Some(is_null), false)?
+        .or(expr.clone().is_null().and(exists(&subquery, None, false)?));
+    when(exists(&subquery, Some(equals(&expr, &subquery, outer)?), false)?, lit(!negated))
+        .when(unknown, lit(ScalarValue::Boolean(None)))
+        .otherwise(lit(negated))
+}
+
+/// `s = x`, as a condition within the subquery, where the columns of x are those of the outer row.
+fn equals(looked_for: &Expr, subquery: &Subquery, outer: &DFSchema) -> Result<Expr> {
+    let looked_for = looked_for.clone().transform_up(|part| match part {
+        Expr::Column(column) => {
+            let (_, field) = outer.qualified_field_from_column(&column)?;
+            Ok(Transformed::yes(Expr::OuterReferenceColumn(field.clone(), column)))
+        }
+        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::OuterReferenceColumn(..) => {
+            not_impl_err!(
+                "`{part} [NOT] IN (SELECT …)`: compute what stands before IN in a WITH, and join it"
+            )
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    let (looked_for, member) = (Box::new(looked_for.data), Box::new(member(subquery)));
+    Ok(Expr::BinaryExpr(BinaryExpr::new(looked_for, Operator::Eq, member)))
+}
+
+/// `[NOT] EXISTS (SELECT … FROM S WHERE condition)`.
+fn exists(subquery: &Subquery, condition: Option<Expr>, negated: bool) -> Result<Expr> {
+    let plan = match condition {
+        None => subquery.subquery.clone(),
+        Some(condition) => {
+            Arc::new(LogicalPlan::Filter(Filter::try_new(condition, subquery.subquery.clone())?))
+        }
+    };
+    let mut outer_ref_columns = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        for expression in node.expressions() {
+            expression.apply(|part| {
+                if matches!(part, Expr::OuterReferenceColumn(..)) && !outer_ref_columns.contains(part) {
+                    outer_ref_columns.push(part.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let subquery = Subquery { subquery: plan, outer_ref_columns, spans: Spans::new() };
+    Ok(Expr::Exists(Exists { subquery, negated }))
+}

@@ -1,0 +1,146 @@
+//! What has one row whatever there is, and what may have none.
+//!
+//! An aggregate without GROUP BY is one row, also of no rows. DataFusion 55 takes a filter that names none of its columns
+//! below it, where it takes away rows but not the row; and makes EXISTS of it a join that loses that row where nothing meets
+//! the outer one. A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
+//! never is, and takes `IS NULL` and `COALESCE` away.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result, internal_err};
+use datafusion::logical_expr::expr::Exists;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{
+    Aggregate, ColumnarValue, Expr, GroupingSet, Limit, LogicalPlan, Projection, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, lit,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Keeps the one row of an aggregate, and the null of a subquery without a row.
+#[derive(Debug)]
+pub(super) struct OneRow;
+
+impl AnalyzerRule for OneRow {
+    fn name(&self) -> &str {
+        "one_row"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(plan.transform_up_with_subqueries(node)?.data)
+    }
+}
+
+fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    if let LogicalPlan::Aggregate(aggregate) = &plan
+        && has_row_of_nothing(aggregate)
+        && !plan.contains_outer_reference()
+        && !reads_outer_row(&plan)?
+    {
+        // No filter goes below a LIMIT; this one takes nothing away.
+        let limit = Limit { skip: None, fetch: Some(Box::new(lit(i64::MAX))), input: Arc::new(plan) };
+        return Ok(Transformed::yes(LogicalPlan::Limit(limit)));
+    }
+    let names = NamePreserver::new(&plan);
+    let made = plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        let made = expression.transform_up(|part| match part {
+            Expr::Exists(Exists { subquery, negated }) if always_has_row(&subquery.subquery) => {
+                Ok(Transformed::yes(lit(!negated)))
+            }
+            Expr::ScalarSubquery(subquery) if !may_be_null(&subquery) => {
+                Ok(Transformed::yes(Expr::ScalarSubquery(nullable(subquery)?)))
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(made.update_data(|expression| name.restore(expression)))
+    })?;
+    match made.transformed {
+        true => made.map_data(LogicalPlan::recompute_schema),
+        false => Ok(made),
+    }
+}
+
+/// Whether an aggregate has a row where its input has none.
+fn has_row_of_nothing(aggregate: &Aggregate) -> bool {
+    match aggregate.group_expr.as_slice() {
+        [] => true,
+        [Expr::GroupingSet(GroupingSet::Rollup(_) | GroupingSet::Cube(_))] => true,
+        [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] => sets.iter().any(Vec::is_empty),
+        _ => false,
+    }
+}
+
+fn reads_outer_row(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= node.contains_outer_reference();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+fn always_has_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => has_row_of_nothing(aggregate),
+        LogicalPlan::Projection(projection) => always_has_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => always_has_row(&alias.input),
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => always_has_row(&sort.input),
+        // The one of this rule.
+        LogicalPlan::Limit(Limit { skip: None, fetch: Some(fetch), input }) if **fetch == lit(i64::MAX) => {
+            always_has_row(input)
+        }
+        _ => false,
+    }
+}
+
+fn may_be_null(subquery: &Subquery) -> bool {
+    always_has_row(&subquery.subquery)
+        || subquery.subquery.schema().fields().first().is_none_or(|field| field.is_nullable())
+}
+
+/// The subquery with a column that may be null.
+fn nullable(subquery: Subquery) -> Result<Subquery> {
+    let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
+    let column = Expr::Column(Column::from((qualifier, field)));
+    let function = ScalarUDF::from(MaybeNull { signature: Signature::any(1, Volatility::Volatile) });
+    let made = function.call(vec![column]).alias_qualified(qualifier.cloned(), field.name());
+    let plan = LogicalPlan::Projection(Projection::try_new(vec![made], subquery.subquery)?);
+    Ok(Subquery { subquery: Arc::new(plan), ..subquery })
+}
+
+/// `maybe_null(x)`: x, of a type that may be null. Volatile, as a constant in its place would never be null again.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct MaybeNull {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for MaybeNull {
+    fn name(&self) -> &str {
+        "maybe_null"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Null))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        match args.arg_fields {
+            [field] => Ok(Arc::new(Field::clone(field).with_nullable(true))),
+            fields => internal_err!("maybe_null of {} arguments", fields.len()),
+        }
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match args.args.pop() {
+            Some(value) => Ok(value),
+            None => internal_err!("maybe_null of nothing"),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! A statement from its text to DataFusion's plan.
+//!
+//! What is written side by side, 3,000 conditions with OR between them say, is a tree as deep as it is long for the parser,
+//! and each step of planning goes down it by recursion. AND, OR, `||` and UNION may be put together in any order, so they
+//! are made trees of little depth; of anything else only so much may stand side by side.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::common::{DataFusionError, Result, plan_datafusion_err};
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::{SQLOptions, SessionContext, SessionState};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as Sql, Value,
+    VisitMut, VisitorMut,
+};
+
+use super::deep::deep;
+use super::merged_columns;
+
+/// How many operators other than AND, OR, `||` and UNION may stand side by side.
+const MOST_SIDE_BY_SIDE: usize = 500;
+
+/// The plan of one statement.
+///
+/// # Errors
+/// Plan: not a statement, or one that DataFusion would get wrong; from the tables that it reads.
+pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+    let dialect = state.config_options().sql_parser.dialect;
+    let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
+    state.statement_to_plan(statement).await
+}
+
+/// One reading statement, ready to run.
+///
+/// # Errors
+/// As [`plan`]; Plan: it writes.
+pub async fn frame(context: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let state = context.state();
+    let plan = deep(plan(&state, sql)).await?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)?;
+    Ok(DataFrame::new(state, plan))
+}
+
+/// The rows of a statement.
+///
+/// # Errors
+/// From planning and running it.
+pub async fn collect(frame: DataFrame) -> Result<Vec<RecordBatch>> {
+    let context = Arc::new(frame.task_ctx());
+    let plan = deep(frame.create_physical_plan()).await?;
+    physical_plan::collect(plan, context).await
+}
+
+/// The rows of a statement as they come.
+///
+/// # Errors
+/// From planning it.
+pub(crate) async fn execute(frame: DataFrame) -> Result<SendableRecordBatchStream> {
+    let context = Arc::new(frame.task_ctx());
+    let plan = deep(frame.create_physical_plan()).await?;
+    physical_plan::execute_stream(plan, context)
+}
+
+/// The statements of a text, of little depth.
+///
+/// # Errors
+/// SQL: not SQL; Plan: too much of something side by side.
+pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
+    DFParser::parse_sql(sql)?.into_iter().map(settled).collect()
+}
+
+/// The statement in a form that can be planned.
+fn settled(mut statement: Statement) -> Result<Statement> {
+    let inner = match &mut statement {
+        Statement::Statement(inner) => inner,
+        Statement::Explain(explain) => match explain.statement.as_mut() {
+            Statement::Statement(inner) => inner,
+            _ => return Ok(statement),
+        },
+        _ => return Ok(statement),
+    };
+    match settle(inner) {
+        Ok(()) => Ok(statement),
+        Err(error) => {
+            // Taking a tree of such depth apart would need as deep a recursion.
+            std::mem::forget(statement);
+            Err(error)
+        }
+    }
+}
+
+/// Makes a parsed statement shallow, and its columns those that SQL means.
+///
+/// # Errors
+/// Plan, as [`parse`].
+pub(crate) fn settle(statement: &mut Sql) -> Result<()> {
+    match statement.visit(&mut Settle) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Settle;
+
+impl VisitorMut for Settle {
+    type Break = DataFusionError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
+        if let Err(error) = flatten_unions(&mut query.body).and_then(|()| merged_columns::of_query(query)) {
+            return ControlFlow::Break(error);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        match merged_columns::of_select(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        match whole_operand(expr).and_then(|()| flatten(expr)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+/// Refuses `a IS DISTINCT FROM b AND c`, which sqlparser 0.62 reads as `a IS DISTINCT FROM (b AND c)`.
+fn whole_operand(expr: &Expr) -> Result<()> {
+    let (Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)) = expr else { return Ok(()) };
+    match right.as_ref() {
+        Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor, .. } => {
+            Err(plan_datafusion_err!(
+                "write parentheses around IS DISTINCT FROM with AND or OR beside it: (a IS DISTINCT FROM b) AND c"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_associative(op: &BinaryOperator) -> bool {
+    matches!(op, BinaryOperator::And | BinaryOperator::Or | BinaryOperator::StringConcat)
+}
+
+/// Makes a row of the same operator, which the parser has as a tree leaning to the left, a balanced one.
+fn flatten(expr: &mut Expr) -> Result<()> {
+    if let Expr::BinaryOp { op, .. } = &*expr
+        && is_associative(op)
+    {
+        let op = op.clone();
+        let mut operands = Vec::new();
+        let mut rest = std::mem::replace(expr, nothing());
+        loop {
+            match rest {
+                Expr::BinaryOp { left, op: other, right } if other == op => {
+                    operands.push(*right);
+                    rest = *left;
+                }
+                first => {
+                    operands.push(first);
+                    break;
+                }
+            }
+        }
+        operands.reverse();
+        *expr = balanced(operands, &|left, right| Expr::BinaryOp {
+            left: Box::new(left),
+            op: op.clone(),
+            right: Box::new(right),
+        })
+        .unwrap_or_else(nothing);
+    }
+    let mut length = 0;
+    let mut place = &*expr;
+    while let Some(left) = left_operand(place) {
+        length += 1;
+        place = left;
+        if length > MOST_SIDE_BY_SIDE {
+            return Err(plan_datafusion_err!(
+                "more than {MOST_SIDE_BY_SIDE} operators stand side by side: compute parts of it in a WITH before"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn nothing() -> Expr {
+    Expr::Value(Value::Null.into())
+}
+
+fn left_operand(expr: &Expr) -> Option<&Expr> {
+    Some(match expr {
+        // Those that are made shallow when their turn comes do not count.
+        Expr::BinaryOp { left, op, .. } if !is_associative(op) => left,
+        Expr::Cast { expr, .. }
+        | Expr::AtTimeZone { timestamp: expr, .. }
+        | Expr::Collate { expr, .. }
+        | Expr::IsNull(expr)
+        | Expr::IsNotNull(expr)
+        | Expr::IsTrue(expr)
+        | Expr::IsNotTrue(expr)
+        | Expr::IsFalse(expr)
+        | Expr::IsNotFalse(expr)
+        | Expr::IsUnknown(expr)
+        | Expr::IsNotUnknown(expr)
+        | Expr::IsDistinctFrom(expr, _)
+        | Expr::IsNotDistinctFrom(expr, _)
+        | Expr::InList { expr, .. }
+        | Expr::InSubquery { expr, .. }
+        | Expr::Between { expr, .. }
+        | Expr::Like { expr, .. }
+        | Expr::ILike { expr, .. }
+        | Expr::SimilarTo { expr, .. }
+        | Expr::RLike { expr, .. }
+        | Expr::CompoundFieldAccess { root: expr, .. } => expr,
+        _ => return None,
+    })
+}
+
+/// The same for UNION and UNION ALL.
+fn flatten_unions(body: &mut SetExpr) -> Result<()> {
+    let of_union = |body: &SetExpr| match body {
+        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. }
+            if matches!(
+                set_quantifier,
+                SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None
+            ) =>
+        {
+            Some(*set_quantifier)
+        }
+        _ => None,
+    };
+    if let Some(quantifier) = of_union(body) {
+        let mut operands = Vec::new();
+        let mut rest = std::mem::replace(body, no_rows());
+        loop {
+            match rest {
+                SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right }
+                    if set_quantifier == quantifier =>
+                {
+                    operands.push(*right);
+                    rest = *left;
+                }
+                first => {
+                    operands.push(first);
+                    break;
+                }
+            }
+        }
+        operands.reverse();
+        *body = balanced(operands, &|left, right| SetExpr::SetOperation {
+            left: Box::new(left),
+            op: SetOperator::Union,
+            set_quantifier: quantifier,
+            right: Box::new(right),
+        })
+        .unwrap_or_else(no_rows);
+    }
+    let mut length = 0;
+    let mut place = &*body;
+    while let SetExpr::SetOperation { left, .. } = place {
+        length += 1;
+        place = left;
+        if length > MOST_SIDE_BY_SIDE {
+            return Err(plan_datafusion_err!(
+                "more than {MOST_SIDE_BY_SIDE} SELECTs stand side by side with EXCEPT or INTERSECT between them: compute parts of it in a WITH before"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn no_rows() -> SetExpr {
+    SetExpr::Values(datafusion::sql::sqlparser::ast::Values {
+        explicit_row: false,
+        value_keyword: false,
+        rows: Vec::new(),
+    })
+}
+
+/// A tree over the operands in their order; `None` of none.
+fn balanced<T>(mut level: Vec<T>, join: &impl Fn(T, T) -> T) -> Option<T> {
+    while level.len() > 1 {
+        let mut next = Vec::with_capacity(level.len().div_ceil(2));
+        let mut operands = level.into_iter();
+        while let Some(left) = operands.next() {
+            next.push(match operands.next() {
+                Some(right) => join(left, right),
+                None => left,
+            });
+        }
+        level = next;
+    }
+    level.pop()
+}

@@ -1,0 +1,231 @@
+//! Statements that DataFusion answers wrongly, or that end the process, and their right answers.
+//!
+//! The answers are DuckDB's and PostgreSQL's on the same rows. `python tests/peers/differential/differential.py` tries
+//! thousands of others beside DuckDB.
+
+use crate::batch::Shop;
+use crate::support::{run, texts, tidemill};
+
+/// Tables `ta` (k, i, s, x), `tb` (k, s, d) and `rates` (id, rate), whose doubles have NaN and a zero with a sign.
+fn shop() -> Shop {
+    let shop = Shop::new();
+    for old in ["wide", "by_state"] {
+        std::fs::remove_file(shop.path().join(format!("sql/shop/{old}.sql"))).unwrap();
+    }
+    shop.write("a.csv", "k,i,s,x\n1,1,a,1\n1,2,b,0\n1,2,c,\n0,5,1,-0.0\n");
+    shop.write("b.csv", "k,s,d\n1,x,1\n0,,1\n7,z,3\n");
+    shop.write("sql/shop/ta.sql", "SELECT * FROM in_a");
+    shop.write("sql/shop/tb.sql", "SELECT * FROM in_b");
+    let rates = "SELECT i AS id, x / x AS rate FROM in_a UNION ALL SELECT 9, 1.0";
+    shop.write("sql/shop/rates.sql", rates);
+    let path = |name: &str| shop.path().join(name).display().to_string();
+    shop.write(
+        "jobs/shop.toml",
+        format!(
+            "sql = \"sql/shop\"\n[inputs.in_a]\npath = \"{}\"\ntypes = {{ k = \"INT\", i = \"INT\", x = \"DOUBLE\" }}\n\
+             [inputs.in_b]\npath = \"{}\"\ntypes = {{ k = \"INT\", d = \"DECIMAL(10,2)\" }}\n",
+            path("a.csv"),
+            path("b.csv")
+        ),
+    );
+    shop.run(&[]);
+    shop
+}
+
+async fn expect(cases: &[(&str, &[&str])]) {
+    let shop = shop();
+    for (sql, rows) in cases {
+        assert_eq!(shop.rows(sql).await, *rows, "{sql}");
+    }
+}
+
+/// Each statement is refused, with an error that says so.
+fn refuse(shop: &Shop, cases: &[(&str, &str)]) {
+    for (sql, reason) in cases {
+        let output = run(tidemill(shop.lake().root()).args(["sql", sql]));
+        let (_, errors) = texts(&output);
+        let code = output.status.code().unwrap_or(-1);
+        assert!((1..=2).contains(&code) && errors.contains(reason), "{sql}: {code} {errors}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nan_is_one_value_greater_than_all_and_in_no_statistics() {
+    expect(&[
+        // 0 / 0 of two rows, written and read back; a NaN of x86 has a sign.
+        ("SELECT id, rate FROM shop.rates ORDER BY rate, id", &["1|1.0", "9|1.0", "2|NaN", "5|NaN", "2|"]),
+        ("SELECT max(rate), min(rate) FROM shop.rates", &["NaN|1.0"]),
+        ("SELECT count(*) FROM shop.rates WHERE rate > 2", &["2"]),
+        ("SELECT count(*) FROM shop.rates WHERE rate = 1", &["2"]),
+        ("SELECT count(*) FROM shop.rates WHERE rate = CAST('NaN' AS DOUBLE)", &["2"]),
+        ("SELECT count(DISTINCT rate) FROM shop.rates", &["2"]),
+        ("SELECT rate, count(*) FROM shop.rates GROUP BY 1 ORDER BY 1", &["1.0|2", "NaN|2", "|1"]),
+        ("SELECT count(*) FROM shop.rates a JOIN shop.rates b ON a.rate = b.rate", &["8"]),
+        ("SELECT max(x / x) > 1, least(1.0, max(x / x)) FROM ta", &["true|1.0"]),
+        ("SELECT 0e0 / 0e0 > 1e0, 1e308 * 10 - 1e308 * 10 = CAST('NaN' AS DOUBLE)", &["true|true"]),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zero_is_one_value() {
+    expect(&[
+        ("SELECT count(*) FROM ta WHERE x = 0", &["2"]),
+        ("SELECT x, count(*) FROM ta GROUP BY 1 ORDER BY 1", &["0.0|2", "1.0|1", "|1"]),
+        ("SELECT rank() OVER (ORDER BY -x) FROM ta WHERE x = 0", &["1", "1"]),
+        ("SELECT NULLIF(-x, 0e0) IS NULL FROM ta WHERE i = 2 AND s = 'b'", &["true"]),
+        ("SELECT round(-0.4e0) = 0, CAST('-0.0' AS DOUBLE) = 0", &["true|true"]),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nulls_count_in_membership() {
+    expect(&[
+        ("SELECT count(*) FROM ta WHERE 'q' NOT IN (SELECT s FROM tb)", &["0"]),
+        ("SELECT count(*) FROM ta WHERE s NOT IN (SELECT s FROM tb)", &["0"]),
+        ("SELECT count(*) FROM ta WHERE s NOT IN (SELECT s FROM tb WHERE k > 0)", &["4"]),
+        (
+            "SELECT i FROM ta WHERE 'q' NOT IN (SELECT s FROM tb WHERE tb.k = ta.k) ORDER BY i",
+            &["1", "2", "2"],
+        ),
+        ("SELECT count(*) FROM tb WHERE s NOT IN (SELECT s FROM ta WHERE ta.k > 5)", &["3"]),
+        ("SELECT k FROM tb WHERE (s NOT IN (SELECT s FROM ta)) IS NULL", &["0"]),
+        ("SELECT k FROM tb WHERE (k IN (SELECT NULLIF(k, 7) FROM tb)) IS NULL", &["7"]),
+        ("SELECT k FROM tb WHERE NOT (k IN (SELECT NULLIF(k, 7) FROM tb)) OR k = 0", &["0"]),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_with_all_count_rows() {
+    expect(&[
+        ("SELECT k FROM ta EXCEPT ALL SELECT 1 ORDER BY 1", &["0", "1", "1"]),
+        ("SELECT k FROM ta INTERSECT ALL SELECT k FROM ta WHERE i = 2 ORDER BY 1", &["1", "1"]),
+        ("SELECT s FROM tb EXCEPT ALL SELECT NULL ORDER BY 1", &["x", "z"]),
+        ("SELECT k FROM ta EXCEPT SELECT 1", &["0"]),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_merge_their_columns() {
+    expect(&[
+        ("SELECT k, i FROM ta FULL JOIN tb USING (k) ORDER BY k, i", &["0|5", "1|1", "1|2", "1|2", "7|"]),
+        ("SELECT k FROM ta RIGHT JOIN tb USING (k) WHERE i IS NULL", &["7"]),
+        ("SELECT * FROM (SELECT * FROM tb WHERE k = 7) AS b LEFT JOIN ta USING (k)", &["7|z|3.00|||"]),
+        ("SELECT * FROM ta RIGHT JOIN (SELECT k, d FROM tb) AS b USING (k) WHERE k > 5", &["7||||3.00"]),
+        (
+            "SELECT k, count(*) FROM ta FULL JOIN tb USING (k) WHERE k > 0 GROUP BY k HAVING k < 9 ORDER BY k",
+            &["1|3", "7|1"],
+        ),
+        ("SELECT ta.k IS NULL, k + 1 FROM ta FULL JOIN tb USING (k) ORDER BY k DESC LIMIT 1", &["true|8"]),
+        // Two columns of one name: a filter has to find its own.
+        ("SELECT count(*) FROM ta AS a RIGHT JOIN tb AS b ON a.k = b.k WHERE a.s IS DISTINCT FROM b.s", &["5"]),
+        ("SELECT count(*) FROM tb s JOIN (SELECT a.k, b.k FROM ta a JOIN tb b ON a.k = b.k) ON s.k = b.k", &["4"]),
+    ])
+    .await;
+    let again = "merged again";
+    refuse(
+        &shop(),
+        &[
+            ("SELECT k FROM ta FULL JOIN tb USING (k) JOIN ta AS c USING (k)", again),
+            ("SELECT k FROM ta NATURAL FULL JOIN tb", "name them with USING"),
+            ("SELECT k FROM ta FULL JOIN tb USING (k) WHERE 1 IN (SELECT k FROM ta)", "write table.k"),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aggregate_without_groups_is_one_row_and_a_subquery_may_have_none() {
+    expect(&[
+        ("SELECT a FROM (SELECT count(*) AS n, FALSE AS a FROM ta) AS t WHERE a", &[]),
+        ("SELECT count(*) FROM (SELECT max(k) AS m FROM tb) AS t WHERE (SELECT min(k) FROM ta) IS NULL", &["0"]),
+        ("SELECT k FROM tb WHERE EXISTS (SELECT min(1) FROM ta WHERE ta.k = tb.k) ORDER BY 1", &["0", "1", "7"]),
+        ("SELECT (SELECT 1 FROM ta WHERE FALSE LIMIT 1) IS NULL, COALESCE((SELECT 5 FROM ta WHERE k = 9), 9)", &["true|9"]),
+        ("SELECT k, count(*) FROM ta GROUP BY ROLLUP (k) ORDER BY 1, 2", &["0|1", "1|3", "|4"]),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aggregates_keep_each_its_order() {
+    expect(&[
+        (
+            "SELECT array_to_string(array_agg(i ORDER BY i DESC), '-'), array_to_string(array_agg(DISTINCT i ORDER BY i), '-') FROM ta",
+            &["5-2-2-1|1-2-5"],
+        ),
+        ("SELECT string_agg(s, '|' ORDER BY k, k, i DESC, s) FROM ta WHERE k = 1", &["b|c|a"]),
+        ("SELECT DISTINCT ON (k) k, s FROM ta ORDER BY k, i DESC, i, s", &["0|1", "1|b"]),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_right_or_an_error() {
+    expect(&[
+        ("SELECT sum(i), sum(k * 3), sum(DISTINCT i), sum(i) FILTER (WHERE i > 4) FROM ta", &["10|9|8|5"]),
+        ("SELECT sum(n) FROM (VALUES (9223372036854775807), (1), (-2)) AS t (n)", &["9223372036854775806"]),
+        ("SELECT avg(d) FROM tb", &["1.666667"]),
+        ("SELECT avg(-d), avg(DISTINCT d) FROM tb", &["-1.666667|2.000000"]),
+        ("SELECT CAST(2 AS DECIMAL(10,2)) / CAST(3 AS DECIMAL(10,2))", &["0.666667"]),
+        ("SELECT CAST(-2 AS DECIMAL(10,2)) / CAST(3 AS DECIMAL(10,2))", &["-0.666667"]),
+        (
+            "SELECT sum(i) OVER (ORDER BY i, s ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM ta",
+            &["1", "3", "4", "7"],
+        ),
+        ("SELECT row_number() OVER (ORDER BY i, s) / 2 FROM ta", &["0", "1", "1", "2"]),
+        ("SELECT -7 / 2, -7 % 3, 7 - 9, -i FROM ta WHERE i = 5", &["-3|-1|-2|-5"]),
+    ])
+    .await;
+    let more = "is more than BIGINT holds";
+    refuse(
+        &shop(),
+        &[
+            ("SELECT CAST(i AS INT) * CAST(2000000000 AS INT) FROM ta", "is more than INT holds"),
+            ("SELECT 9223372036854775807 + i FROM ta", more),
+            ("SELECT 9223372036854775807 + 1", more),
+            ("SELECT -9223372036854775807 - k - k FROM ta", more),
+            ("SELECT -(i - 9223372036854775807 - 2) FROM ta WHERE i = 1", more),
+            (
+                "SELECT sum(n) FROM (VALUES (9223372036854775807), (1)) AS t (n)",
+                "sum(t.n)` is more than BIGINT holds",
+            ),
+            ("SELECT CAST(9e37 AS DECIMAL(38,0)) + CAST(9e37 AS DECIMAL(38,0))", "DECIMAL(38,0)"),
+            (
+                "SELECT sum(d) FROM (VALUES (CAST(9e37 AS DECIMAL(38,0))), (CAST(9e37 AS DECIMAL(38,0)))) AS t (d)",
+                "DECIMAL(38,0)",
+            ),
+            ("SELECT TRUE IS DISTINCT FROM FALSE AND FALSE", "write parentheses"),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_compared_row_by_row() {
+    let sql = "SELECT count(*) FROM ta WHERE k NOT IN (CASE 1 WHEN 1 THEN i WHEN 2 THEN k END, 100)";
+    expect(&[(sql, &["3"])]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_statements_run_or_are_refused() {
+    let shop = shop();
+    let many = |count: usize, part: &str, between: &str| vec![part; count].join(between);
+    for (sql, right) in [
+        (format!("SELECT count(*) FROM ta WHERE {}", many(3000, "k <> 9", " AND ")), "4"),
+        (format!("SELECT count(*) FROM ta WHERE {}", many(3000, "s || '1' = 'b1'", " OR ")), "1"),
+        (format!("SELECT {} FROM ta WHERE i = 5", many(3000, "(i > 4 OR k IS NULL)", " AND ")), "true"),
+        (format!("SELECT length({})", many(3000, "'a'", " || ")), "3000"),
+        (format!("SELECT count(*) FROM ({})", many(1000, "SELECT 1 AS a", " UNION ALL ")), "1000"),
+        (format!("SELECT {}", many(400, "1", " + ")), "400"),
+    ] {
+        assert_eq!(shop.rows(&sql).await, [right], "{}", &sql[..60]);
+    }
+    refuse(
+        &shop,
+        &[
+            (&format!("SELECT {}", many(5000, "1", " + ")), "operators stand side by side"),
+            (&format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), "recursion limit"),
+        ],
+    );
+}
