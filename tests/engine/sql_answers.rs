@@ -143,6 +143,7 @@ async fn an_aggregate_without_groups_is_one_row_and_a_subquery_may_have_none() {
         ("SELECT count(*) FROM (SELECT max(k) AS m FROM tb) AS t WHERE (SELECT min(k) FROM ta) IS NULL", &["0"]),
         ("SELECT k FROM tb WHERE EXISTS (SELECT min(1) FROM ta WHERE ta.k = tb.k) ORDER BY 1", &["0", "1", "7"]),
         ("SELECT (SELECT 1 FROM ta WHERE FALSE LIMIT 1) IS NULL, COALESCE((SELECT 5 FROM ta WHERE k = 9), 9)", &["true|9"]),
+        ("SELECT k FROM tb WHERE 1 NOT IN (SELECT sum(i) FROM ta WHERE ta.k = tb.k) ORDER BY 1", &["0", "1"]),
         ("SELECT k, count(*) FROM ta GROUP BY ROLLUP (k) ORDER BY 1, 2", &["0|1", "1|3", "|4"]),
     ])
     .await;

@@ -108,8 +108,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl From<datafusion::error::DataFusionError> for Error {
-    fn from(error: datafusion::error::DataFusionError) -> Self {
+    fn from(mut error: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError as D;
+        // The name of a rule says nothing to who wrote the statement.
+        while let D::Context(_, inner) = error {
+            error = *inner;
+        }
         // One of ours that came through DataFusion.
         if let D::External(inner) = error.find_root()
             && let Some(ours) = inner.downcast_ref::<Error>()

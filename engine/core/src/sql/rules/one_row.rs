@@ -2,20 +2,20 @@
 //!
 //! An aggregate without GROUP BY is one row, also of no rows. DataFusion 55 takes a filter that names none of its columns
 //! below it, where it takes away rows but not the row; and makes EXISTS of it a join that loses that row where nothing meets
-//! the outer one. A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
-//! never is, and takes `IS NULL` and `COALESCE` away.
+//! the outer one (apache/datafusion#24960). A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
+//! never is (apache/datafusion#24513), and takes `IS NULL` and `COALESCE` away.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, internal_err};
-use datafusion::logical_expr::expr::Exists;
+use datafusion::common::{Column, Result, internal_err, not_impl_err};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, ColumnarValue, Expr, GroupingSet, Limit, LogicalPlan, Projection, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, lit,
+    Aggregate, BinaryExpr, ColumnarValue, Expr, GroupingSet, Limit, LogicalPlan, Operator, Projection,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -49,6 +49,19 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let made = expression.transform_up(|part| match part {
             Expr::Exists(Exists { subquery, negated }) if always_has_row(&subquery.subquery) => {
                 Ok(Transformed::yes(lit(!negated)))
+            }
+            // One row: x IN (S) is x = S, whose null DataFusion has right.
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) if always_has_row(&subquery.subquery) => {
+                let op = if negated { Operator::NotEq } else { Operator::Eq };
+                let value = Box::new(Expr::ScalarSubquery(subquery));
+                Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(expr, op, value))))
+            }
+            Expr::Exists(Exists { subquery, .. }) | Expr::InSubquery(InSubquery { subquery, .. })
+                if loses_row(&subquery.subquery)? =>
+            {
+                not_impl_err!(
+                    "EXISTS and IN of a subquery that filters an aggregate of rows that meet the outer one: join the aggregate by GROUP BY instead"
+                )
             }
             Expr::ScalarSubquery(subquery) if !may_be_null(&subquery) => {
                 Ok(Transformed::yes(Expr::ScalarSubquery(nullable(subquery)?)))
@@ -94,6 +107,19 @@ fn always_has_row(plan: &LogicalPlan) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether there is an aggregate without groups in a subquery, over rows that meet the outer one: DataFusion makes a join
+/// of it that has no row where nothing meets that.
+fn loses_row(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            found |= has_row_of_nothing(aggregate) && reads_outer_row(node)?;
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn may_be_null(subquery: &Subquery) -> bool {
