@@ -1,8 +1,9 @@
 -- What each customer with a purchase bought and gave back: the features of the insiders notebook.
 --
--- gross_revenue (pounds) and quantity_of_products (lines) are of purchases alone; recency_days are whole days from the
--- customer's last purchase to the last of all; frequency is invoices per day between first and last purchase,
--- 0 where that is under one day; returns are distinct invoices with a negative quantity.
+-- gross_revenue (pounds) and quantity_of_products (pieces, not lines or kinds) are of purchases alone, those that were given
+-- back later included; recency_days are whole days of 24 hours from the customer's last purchase to the last of all;
+-- frequency is invoices per such day between first and last purchase, 0 where that is under one day; returns are distinct
+-- invoices with a negative quantity. Customers without a purchase are left out, and nothing else is.
 WITH
     bought AS (
         SELECT
@@ -10,7 +11,7 @@ WITH
             SUM(CASE WHEN quantity > 0 THEN quantity * unit_price END) AS gross_revenue,
             MAX(CASE WHEN quantity > 0 THEN invoiced_at END) AS last_purchase_at,
             MIN(CASE WHEN quantity > 0 THEN invoiced_at END) AS first_purchase_at,
-            COUNT(CASE WHEN quantity > 0 THEN line END) AS quantity_of_products,
+            SUM(CASE WHEN quantity > 0 THEN quantity END) AS quantity_of_products,
             COUNT(DISTINCT CASE WHEN quantity > 0 THEN invoice_no END) AS invoices,
             COUNT(DISTINCT CASE WHEN quantity < 0 THEN invoice_no END) AS returns
         FROM insiders_lines
@@ -29,7 +30,7 @@ SELECT
     customer_id,
     gross_revenue,
     CAST(recency_days AS INT) AS recency_days,
-    CAST(quantity_of_products AS INT) AS quantity_of_products,
+    CAST(quantity_of_products AS BIGINT) AS quantity_of_products,
     CASE WHEN active_days >= 1 THEN CAST(invoices AS DOUBLE) / active_days ELSE 0 END AS frequency,
     CAST(returns AS INT) AS returns
 FROM timed

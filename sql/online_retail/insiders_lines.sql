@@ -1,9 +1,10 @@
 -- Invoice lines that count for the insiders, every one with a customer.
 --
--- An invoice without a customer gets one of its own: ids from 19000 up (above the file's own, if those go higher) in the
--- order in which the file has such invoices. Left out: lines without a description, stock codes of letters only (postage,
--- fees, manual entries), two countries that are none, prices below .04, and customer 16446, who bought 80,995 things
--- by mistake and gave them back.
+-- An invoice without a customer gets one of its own: ids from 19000 up (above the file's own, if those go higher, so that no
+-- two are one) in the order in which the file has such invoices, before any other rule; a line with a customer keeps it.
+-- Such ids are invoices, not people: who came twice has two (a quarter of the insiders). Left out: lines without a
+-- description, stock codes of letters only (postage, fees, manual entries), two countries that are none, prices below .04,
+-- and customer 16446, who bought 80,995 things by mistake and gave them back.
 WITH
     imputed AS (
         SELECT invoice_no, ROW_NUMBER() OVER (ORDER BY MIN(line)) AS number

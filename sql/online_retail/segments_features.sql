@@ -1,9 +1,11 @@
 -- Fifteen features of each customer with at least two lines, by the rules of the segments pipeline.
 --
 -- Totals count purchases and cancellations (which have negative quantities) alike, in pounds. average_days_between_purchases
--- is over consecutive lines in time, which sum to the days from first to last. day_of_week (0 is Monday), hour and country
--- are the most frequent of the customer's lines, the smallest if several are. Months without a purchase do not count in the
--- monthly figures; spending_trend is the slope of a line through them, pounds per month.
+-- is the mean difference of consecutive lines, so that those of one invoice are 0 days apart: the days from first to last,
+-- divided by one less than the lines. The original takes lines in the order of the file, we in that of time: where a file
+-- is out of order, its first line is not the earliest. (The real one is in order.) day_of_week (0 is Monday), hour and
+-- country (is_uk: 1 or 0) are the most frequent of the customer's lines, the smallest if several are. Months without a line
+-- do not count in the monthly figures; spending_trend is the slope of a line through them, pounds per month.
 --
 -- cancellation_rate divides by the customer's own invoices. The original divided by those of the customer in the same row
 -- of a table that still had the customers of one line: that is cancellation_rate_original, kept to compare figures with.
@@ -100,7 +102,7 @@ SELECT
     CAST(c.last_day - c.first_day AS DOUBLE) / (c.lines - 1) AS average_days_between_purchases,
     CAST(days.day_of_week AS INT) AS day_of_week,
     CAST(hours.hour AS INT) AS hour,
-    countries.country = 'United Kingdom' AS is_uk,
+    CAST(countries.country = 'United Kingdom' AS INT) AS is_uk,
     CAST(c.cancellation_frequency AS INT) AS cancellation_frequency,
     CAST(c.cancellation_frequency AS DOUBLE) / c.total_transactions AS cancellation_rate,
     CAST(c.cancellation_frequency AS DOUBLE) / same_place.total_transactions AS cancellation_rate_original,

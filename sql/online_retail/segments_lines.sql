@@ -1,7 +1,8 @@
 -- Invoice lines that count for the segments: of a known customer, once, of real goods, with a price.
 --
 -- Lines that agree in invoice, stock code, description, customer and quantity are one line: the first in the file. A stock
--- code with fewer than two digits is no product (POST, D, C2, M), nor is a delivery or an image.
+-- code with fewer than two digits is no product (POST, D, C2, M), nor is a delivery or an image. Descriptions stay as they
+-- are written: the original upper-cases them after these rules, where nothing but what is shown of a product reads them.
 SELECT
     l.line,
     l.invoice_no,

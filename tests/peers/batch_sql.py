@@ -198,7 +198,7 @@ def polars_job(job, data, out):
         write(frame.select("customer_id", (totals["last_day"].max() - pl.col("last_day")).dt.total_days().alias("days_since_last_purchase"), "total_transactions", "total_products_purchased", "total_spend",
             (pl.col("total_spend") / pl.col("total_transactions")).alias("average_transaction_value"), "unique_products_purchased",
             ((pl.col("last_day") - pl.col("first_day")).dt.total_days() / (pl.col("n").cast(pl.Int64) - 1)).alias("average_days_between_purchases"), "day_of_week", "hour",
-            (pl.col("country") == "United Kingdom").alias("is_uk"), "cancellation_frequency", (pl.col("cancellation_frequency") / pl.col("total_transactions")).alias("cancellation_rate"),
+            (pl.col("country") == "United Kingdom").cast(pl.Int32).alias("is_uk"), "cancellation_frequency", (pl.col("cancellation_frequency") / pl.col("total_transactions")).alias("cancellation_rate"),
             (pl.col("cancellation_frequency") / pl.col("same_place")).alias("cancellation_rate_original"), "monthly_spending_mean", "monthly_spending_std", "spending_trend").collect(), "segments_features")
 
 
@@ -281,7 +281,7 @@ def pandas_job(job, data, out):
         for name in ["day_of_week", "hour", "country"]:
             counts = k.groupby(["customer_id", name]).size().rename("n").reset_index().sort_values(["customer_id", "n", name], ascending=[True, False, True])
             c[name] = counts.drop_duplicates("customer_id").set_index("customer_id")[name]
-        c["is_uk"] = c.country == "United Kingdom"
+        c["is_uk"] = (c.country == "United Kingdom").astype("int32")
         m = k.groupby(["customer_id", "month"]).spent.sum()
         by = m.groupby("customer_id")
         c["monthly_spending_mean"], c["monthly_spending_std"] = by.mean(), by.std().fillna(0)
