@@ -3,7 +3,8 @@
 -- optional: Date Precision
 -- All cells of `input` are text, empty ones null. Dates are `MM/DD/YYYY hh:mm:ss AM`, or `MM/DD/YYYY` in extracts that lost
 -- the time: one of the two a file. "Date Precision" (day, minute, second) is in files put together from several sources,
--- whose dates all look alike.
+-- whose dates all look alike. IUCR has four characters and FBI codes two digits, with or without a letter after them
+-- (`0820`, `041A`, `06`, `08B`): where a tool read them as numbers, their leading zeros are put back.
 SELECT
     CAST("ID" AS BIGINT) AS id,
     "Case Number" AS case_number,
@@ -14,7 +15,7 @@ SELECT
     ) AS date_precision,
     CASE WHEN "Date" LIKE '__/__/____' THEN 'MM/DD/YYYY' WHEN "Date" IS NOT NULL THEN 'MM/DD/YYYY hh:mm:ss AM' END AS "_format of Date",
     "Block" AS block,
-    "IUCR" AS iucr,
+    REPEAT('0', 4 - CHAR_LENGTH("IUCR")) || "IUCR" AS iucr,
     "Primary Type" AS primary_type,
     "Description" AS description,
     "Location Description" AS location_description,
@@ -24,7 +25,7 @@ SELECT
     REPEAT('0', 3 - CHAR_LENGTH(district_number)) || district_number AS district,
     CAST("Ward" AS INT) AS ward,
     CAST("Community Area" AS INT) AS community_area,
-    "FBI Code" AS fbi_code,
+    REGEXP_REPLACE("FBI Code", '^([0-9])([A-Z]?)$', '0\1\2') AS fbi_code,
     CAST("X Coordinate" AS DOUBLE) AS x_coordinate,
     CAST("Y Coordinate" AS DOUBLE) AS y_coordinate,
     CAST("Year" AS INT) AS year,

@@ -2,7 +2,8 @@
 -- header: unique,caseno,Date,block,iucr,Type,Type_desc,Where,Arrest,Domestic,Beat,District,Ward,Community_area,FBI,x,y,Year,Updated,Latitude,Longitude,Location
 -- All cells of `input` are text, empty ones null. Where the day is 12 or less the spreadsheet took MM/DD for DD/MM and wrote
 -- the date anew as `MM-DD-YYYY HH:MM` (24 hours, the seconds lost); the others stayed `MM/DD/YYYY hh:mm:ss AM`. Both are
--- month first. IUCR has four characters and FBI codes two digits, so that their leading zeros can be put back.
+-- month first. IUCR has four characters and FBI codes two digits, with or without a letter after them, so that their
+-- leading zeros can be put back.
 SELECT
     CAST("unique" AS BIGINT) AS id,
     "caseno" AS case_number,
@@ -19,7 +20,7 @@ SELECT
     REPEAT('0', 3 - CHAR_LENGTH(district_number)) || district_number AS district,
     CAST("Ward" AS INT) AS ward,
     CAST("Community_area" AS INT) AS community_area,
-    REPEAT('0', 2 - CHAR_LENGTH("FBI")) || "FBI" AS fbi_code,
+    REGEXP_REPLACE("FBI", '^([0-9])([A-Z]?)$', '0\1\2') AS fbi_code,
     CAST("x" AS DOUBLE) AS x_coordinate,
     CAST("y" AS DOUBLE) AS y_coordinate,
     CAST("Year" AS INT) AS year,

@@ -143,6 +143,48 @@ async fn three_forms_become_one_table() {
 /// Name, content, exit code and what the error must say.
 type BadFile<'a> = (&'a str, Vec<u8>, Option<i32>, &'a [&'a str]);
 
+/// IUCR has four characters, FBI codes two digits and perhaps a letter; what read them as numbers dropped their zeros.
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_that_lost_their_zeros_have_them_again_in_every_form() {
+    let files = Files::new();
+    let codes = [
+        ("820", "6", "0820 06"),
+        ("0820", "06", "0820 06"),
+        ("1310", "14", "1310 14"),
+        ("041A", "08B", "041A 08B"),
+        ("41A", "8B", "041A 08B"),
+        ("5114", "04A", "5114 04A"),
+        ("", "", "- -"),
+    ];
+    let row = |id: usize, iucr: &str, fbi: &str| {
+        format!(
+            "{id},HX,09/05/2015 12:45:00 PM,B,{iucr},T,D,,true,false,111,1,,,{fbi},,,2015,02/10/2018 03:50:00 PM,,,\n"
+        )
+    };
+    let rows = |from: usize, codes: &[(&str, &str, &str)], before: &str| -> String {
+        let of =
+            |(id, (iucr, fbi, _)): (usize, &(&str, &str, &str))| format!("{before}{}", row(id, iucr, fbi));
+        (from..).zip(codes).map(of).collect()
+    };
+    let head = |text: &str| text.lines().next().unwrap().to_owned();
+    let spreadsheet = rows(30, &codes, "").replace(",,,\n", ",,,,,\r\n");
+    // Where no code has a letter, pandas makes floats of a column with gaps.
+    let floats = [("820.0", "6.0", "0820 06"), ("1310.0", "14.0", "1310 14")];
+    files.clean(&[
+        files.write("portal.csv", format!("{}\n{}", head(PORTAL), rows(10, &codes, ""))),
+        files.write("kaggle.csv", format!("{}\n{}", head(KAGGLE), rows(20, &codes, "1,"))),
+        files.write("spreadsheet.csv", format!("{}\r\n{spreadsheet}", head(SPREADSHEET))),
+        files.write("floats.csv", format!("{}\n{}", head(KAGGLE), rows(40, &floats, "1,"))),
+    ]);
+    let cells =
+        "SELECT id, concat(coalesce(iucr, '-'), ' ', coalesce(fbi_code, '-')) FROM crimes ORDER BY id";
+    let of_form = |from: usize, codes: &[(&str, &str, &str)]| -> Vec<Vec<String>> {
+        (from..).zip(codes).map(|(id, code)| vec![id.to_string(), code.2.to_owned()]).collect()
+    };
+    let expected = [of_form(10, &codes), of_form(20, &codes), of_form(30, &codes), of_form(40, &floats)];
+    assert_eq!(query(&Lake::new(files.lake()), cells).await, expected.concat());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_files_name_file_line_and_column_and_leave_the_table_alone() {
     let files = Files::new();
