@@ -290,13 +290,22 @@ async fn bad_input_has_the_outcome_that_its_rule_says() {
         row(r#""""#, "l", paid),
         row(r#""no order""#, "", paid),
         row(r#""steps""#, "j", &format!(r#"{paid},"approved_at":"2017-04-30T00:00:00""#)),
+        // The same order with a later purchase counts by that; as it was at first, by nothing any more.
+        row(
+            r#""steps""#,
+            "j",
+            r#","purchased_at":"2017-05-01T12:00:00","payment_sequential":1,"payment_brl":10.10"#,
+        ),
+        row(r#""steps""#, "j", paid),
+        // An order of another customer's number is that customer's first.
+        row(r#""other""#, "a", paid),
         Some(b"nonsense".to_vec()),
     ];
     let broker = broker_with(&messages).await;
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::new(folder.path());
     let summary = stream_all(&job(&broker.address(), 5, &[]), &lake).await.unwrap();
-    assert_eq!((summary.rows, summary.dead_letters), (17, 3));
+    assert_eq!((summary.rows, summary.dead_letters), (20, 3));
 
     let customers = query(
         &lake,
@@ -311,6 +320,7 @@ async fn bad_input_has_the_outcome_that_its_rule_says() {
         ["negative", "true", "1", "1", "0.00"],
         ["no order", "true", "0", "0", "0.00"],
         ["no payment", "true", "1", "0", "0.00"],
+        ["other", "true", "1", "1", "10.10"],
         ["price", "true", "1", "1", "10.10"],
         ["review first", "true", "1", "1", "10.10"],
         ["steps", "true", "1", "1", "10.10"],
@@ -324,6 +334,7 @@ async fn bad_input_has_the_outcome_that_its_rule_says() {
         ["amount below 0 or above a million", "3"],
         ["id of customer or order is the empty text", "2"],
         ["message that came before", "2"],
+        ["message that came before, now with a later purchase or an amount", "2"],
         ["message that cannot be read, or without customer, order or time", "3"],
         ["order without payment", "1"],
         ["purchase after its message, or a century before", "2"],
