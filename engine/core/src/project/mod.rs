@@ -66,6 +66,8 @@ pub struct Job {
     pub state: Option<StateSpec>,
     /// Texts of the views, by their names.
     pub views: BTreeMap<String, String>,
+    /// Whether the hold-out keys are those of a built-in job as it is, of which a later version may have others.
+    pub split_is_built_in: bool,
 }
 
 /// The source section of a job.
@@ -189,7 +191,10 @@ impl Project {
     /// SQL that is no schema.
     pub fn job(&self, name: &str, settings: &Settings) -> Result<Job> {
         let (file, text) = self.job_file(name)?;
-        self.parse(name, &text, settings).map_err(|e| e.context(file))
+        let mut job = self.parse(name, &text, settings).map_err(|e| e.context(file.clone()))?;
+        let is_set = settings.sets("holdout_key");
+        job.split_is_built_in = builtin::FILES.contains(&(file.as_str(), text.as_str())) && !is_set;
+        Ok(job)
     }
 
     /// Whether a job reads files, not a stream; so says its file, also where something else in it is wrong.
@@ -275,6 +280,7 @@ impl Project {
             models,
             state,
             views,
+            split_is_built_in: false,
         })
     }
 

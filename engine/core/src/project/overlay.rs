@@ -21,6 +21,14 @@ impl Settings {
     pub fn from_environment() -> Settings {
         Settings { sets: Vec::new(), environment: std::env::vars().collect() }
     }
+
+    /// Whether a flag or a variable sets a key of this name, alone or in a table.
+    pub(super) fn sets(&self, name: &str) -> bool {
+        let flags = self.sets.iter().map(|(key, value)| (key.to_lowercase(), value));
+        let variables = self.environment.iter().filter(|(key, _)| key.starts_with(PREFIX));
+        let mut all = flags.chain(variables.map(|(key, value)| (key.to_lowercase(), value)));
+        all.any(|(key, value)| key.contains(name) || value.contains(name))
+    }
 }
 
 /// Prefix of the variables that override a key; nesting is a double underscore.
@@ -148,6 +156,19 @@ mod tests {
         assert_eq!(with(&[], &environment).unwrap()["source"]["limit"].as_integer(), Some(20));
         let both = with(&[("source.limit", "30")], &environment).unwrap();
         assert_eq!(both["source"]["limit"].as_integer(), Some(30));
+    }
+
+    #[test]
+    fn what_is_set_is_known() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let sets = |key: &str, value: &str, variable: &str| {
+            let environment = [pair(variable, "1")].into_iter().collect();
+            Settings { sets: vec![pair(key, value)], environment }.sets("holdout_key")
+        };
+        assert!(sets("models.a.evaluate.holdout_key", "[\"b\"]", "X"));
+        assert!(sets("models.a.evaluate", "{ holdout_key = [\"b\"] }", "X"));
+        assert!(sets("trees", "1", "TIDEMILL__MODELS__A__EVALUATE__HOLDOUT_KEY"));
+        assert!(!sets("models.a.evaluate.holdout", "0.2", "HOLDOUT_KEY"));
     }
 
     #[test]

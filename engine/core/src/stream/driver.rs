@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::StreamEvent;
 use super::batch::Batch;
+use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::recovery::decide;
@@ -86,6 +87,7 @@ impl Driver {
     /// # Errors
     /// See [`super::run`].
     pub async fn open(job: &Job, lake: &Lake) -> Result<Driver> {
+        let job = &split::of_lake(job, lake)?;
         let decoder = Decoder::new(job.source.schema.clone());
         let transform = transform(job.transform_sql.as_deref(), &decoder).await?;
         let mut learner = Learner::new(&job.schema_name, &job.table_name);

@@ -14,6 +14,7 @@
 mod batch;
 mod driver;
 pub mod replay;
+mod split;
 mod stateful;
 
 use std::sync::Arc;

@@ -1,0 +1,129 @@
+//! The hold-out split of a lake: which rows no model trains on is decided with its first batch, and stays.
+//!
+//! | key and share of the last plan's model | of the job's | whose word it is | |
+//! | --- | --- | --- | --- |
+//! | none: a new lake, or a new model | any | | the job's hold |
+//! | any | nothing held out | | the job's hold |
+//! | K, S | K, up to S | | the job's hold |
+//! | K, S | K, more than S | | refused |
+//! | K, S | L | the user's | refused |
+//! | K, S | L | a built-in job's as it is | the lake's K holds, which the log tells |
+//!
+//! Another key, or a larger share, holds out rows that a model which goes on from the one before has learned.
+
+use crate::checkpoint::{Plan, RecordList};
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::project::{Job, ModelSpec};
+
+/// The job with the split that its lake has.
+///
+/// # Errors
+/// User: a key that the user has changed; Storage or Corrupt: the newest plan.
+pub(super) fn of_lake(job: &Job, lake: &Lake) -> Result<Job> {
+    let plans: RecordList<Plan> = RecordList::read_only(lake.checkpoint(&job.schema_name).join("offsets"));
+    let mut job = job.clone();
+    // Models of a state are scored on a sample of it: nothing is held out.
+    if job.state.is_none()
+        && let Some(newest) = plans.latest()?
+    {
+        keep(&plans.read(newest)?.models, &mut job)?;
+    }
+    Ok(job)
+}
+
+/// The table above, for each model.
+fn keep(last: &[ModelSpec], job: &mut Job) -> Result<()> {
+    let is_built_in = job.split_is_built_in;
+    for spec in &mut job.models {
+        let name = &spec.config.name;
+        let Some(before) = last.iter().find(|before| before.config.name == *name) else { continue };
+        let (now, then) = (&mut spec.config.evaluate, &before.config.evaluate);
+        if now.holdout == 0.0 {
+            continue;
+        }
+        if now.holdout > then.holdout {
+            return Err(changed(name, "holdout", now.holdout, then.holdout));
+        }
+        if now.holdout_key == then.holdout_key {
+            continue;
+        }
+        let (new, kept) = (&now.holdout_key, &then.holdout_key);
+        if !is_built_in {
+            return Err(changed(name, "holdout_key", new, kept));
+        }
+        tracing::warn!(
+            model = name,
+            "the lake keeps the hold-out key that it was begun with, {kept:?}; new lakes have {new:?}"
+        );
+        now.holdout_key.clone_from(kept);
+    }
+    Ok(())
+}
+
+fn changed<T: std::fmt::Debug>(model: &str, key: &str, now: T, then: T) -> Error {
+    Error::user(format!("model `{model}`: evaluate.{key} is {now:?}, and the lake was begun with {then:?}")).hint(
+        format!(
+            "rows that the model has learned would be held out: write {key} = {then:?}, or stream into a new lake \
+             (--lake DIR)"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::project::{Project, Settings};
+
+    fn job(built_in: bool, key: &[&str]) -> Job {
+        let project = Project::open(Path::new("/nonexistent"));
+        let mut job = project.job("chicago-arrests", &Settings::default()).unwrap();
+        assert!(job.split_is_built_in);
+        job.split_is_built_in = built_in;
+        for spec in &mut job.models {
+            spec.config.evaluate.holdout_key = key.iter().map(|name| name.to_string()).collect();
+        }
+        job
+    }
+
+    #[test]
+    fn the_key_of_the_lake_holds() {
+        let lake = job(true, &["_offset"]).models;
+        let key_of = |job: &Job| job.models[1].config.evaluate.holdout_key.clone();
+        for (last, built_in, key, expected) in [
+            (&[][..], false, "block", Ok("block")),
+            (&lake[..1], false, "_offset", Ok("_offset")),
+            (&lake[..1], true, "block", Ok("block")), // the second model is new
+            (&lake, false, "_offset", Ok("_offset")),
+            (&lake, true, "block", Ok("_offset")),
+            (
+                &lake,
+                false,
+                "block",
+                Err(
+                    "model `logistic`: evaluate.holdout_key is [\"block\"], and the lake was begun with [\"_offset\"]",
+                ),
+            ),
+        ] {
+            let mut job = job(built_in, &[key]);
+            let found = keep(last, &mut job).map(|()| key_of(&job)).map_err(|e| e.to_string());
+            assert_eq!(
+                found,
+                expected.map(|key| vec![key.to_owned()]).map_err(String::from),
+                "{built_in} {key}"
+            );
+        }
+        let with_share = |share: f64| {
+            let mut job = job(true, &["_offset"]);
+            job.models[0].config.evaluate.holdout = share;
+            keep(&lake, &mut job)
+        };
+        assert!(with_share(0.0).is_ok() && with_share(0.3).is_ok());
+        let error = with_share(0.4).unwrap_err().to_string();
+        assert!(error.contains("evaluate.holdout is 0.4, and the lake was begun with 0.3"), "{error}");
+        let error = keep(&lake, &mut job(false, &["block"])).unwrap_err();
+        assert!(error.next_step().unwrap().contains("write holdout_key = [\"_offset\"]"), "{error:?}");
+    }
+}
