@@ -28,6 +28,7 @@ mod full_disk;
 mod jobs;
 mod kafka;
 mod kill;
+mod learning;
 mod rfm;
 mod scores;
 mod sql_answers;

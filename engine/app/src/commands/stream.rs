@@ -47,8 +47,13 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     .await?;
     output?;
     let batches = style::count(summary.batches);
+    let dead = match summary.dead_letters {
+        0 => String::new(),
+        dead if dead == summary.rows => ", all of them dead letters,".to_owned(),
+        dead => format!(", {} of them dead letters,", style::count(dead)),
+    };
     eprintln!(
-        "{batches} {} with {} in {}",
+        "{batches} {} with {}{dead} in {}",
         if summary.batches == 1 { "batch" } else { "batches" },
         style::rows(summary.rows),
         style::duration_ms(style::elapsed_ms(start))

@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 use tidemill_ml::{FeatureTable, KeptBins};
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::labels::{LabelCounts, with_label};
+use super::twins::Twins;
 use crate::decode::METADATA;
 use crate::error::{Error, Result};
 use crate::project::{Evaluate, ModelSpec};
@@ -34,6 +36,11 @@ impl HistoryKey {
             holdout_key: holdout_key.clone(),
         }
     }
+
+    /// The column that is to be predicted.
+    pub(super) fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
 }
 
 /// The rows so far.
@@ -56,6 +63,16 @@ pub(super) struct History {
     pub(super) bins: KeptBins,
     /// First row of the newest batch.
     pub(super) batch_start: usize,
+    /// Labels of all rows; none without a label.
+    pub(super) labelled: LabelCounts,
+    /// Those of the newest batch.
+    pub(super) newest_labelled: LabelCounts,
+    /// Rows of the newest batch that the SELECT could not compute.
+    pub(super) newest_failed: u64,
+    twins: Twins,
+    /// Rows of the newest batch that are also on the other side of the split; `None` where there is nothing to predict or
+    /// nothing held out.
+    pub(super) newest_twins: Option<u64>,
 }
 
 impl History {
@@ -123,21 +140,32 @@ impl History {
             holdout: Vec::new(),
             bins: KeptBins::new(),
             batch_start: 0,
+            labelled: LabelCounts::default(),
+            newest_labelled: LabelCounts::default(),
+            newest_failed: 0,
+            twins: Twins::default(),
+            newest_twins: None,
         })
     }
 
-    /// Adds the committed rows of one batch. Rows whose label is null, or neither 0 nor 1, are left out:
+    /// Adds the committed rows of one batch. Rows whose label is null, or neither 0 nor 1, are left out and counted:
     /// there is nothing to learn from them. A row that the SELECT cannot compute is left out too and told in the log.
     ///
     /// # Errors
     /// Data: more rows than 2³².
     pub(super) async fn append(&mut self, rows: &RecordBatch, now: DateTime<Utc>) -> Result<()> {
         let output = self.sql.run(rows, now).await?;
+        self.newest_failed = output.failed.len() as u64;
         for (row, error) in output.failed.iter().take(3) {
             tracing::warn!(row, error, "a row has no features and is left out of learning");
         }
         let rows = match self.label {
-            Some(label) => with_label(&output.rows, label)?,
+            Some(label) => {
+                let (rows, counts) = with_label(&output.rows, label)?;
+                self.newest_labelled = counts;
+                self.labelled.add(counts);
+                rows
+            }
             None => output.rows,
         };
         self.batch_start = self.features.rows();
@@ -157,7 +185,9 @@ impl History {
         }
         let first = u32::try_from(self.features.rows()).map(|_| self.batch_start as u32);
         let first = first.map_err(|_| Error::data("more than 2^32 rows cannot be learned from in memory"))?;
-        for (row, held_out) in (first..).zip(self.split(&rows)?) {
+        let split = self.split(&rows)?;
+        self.newest_twins = self.count_twins(&split);
+        for (row, held_out) in (first..).zip(split) {
             if held_out { self.holdout.push(row) } else { self.training.push(row) }
         }
         if self.label.is_some() {
@@ -169,6 +199,19 @@ impl History {
     /// Rows of the newest batch.
     pub(super) fn newest(&self) -> Vec<u32> {
         (self.batch_start..self.features.rows()).filter_map(|row| u32::try_from(row).ok()).collect()
+    }
+
+    /// How many rows of the newest batch have a twin on the other side of the split.
+    fn count_twins(&mut self, split: &[bool]) -> Option<u64> {
+        if self.label.is_none() || self.key.holdout == 0.0 {
+            return None;
+        }
+        let hashes = self.features.row_hashes(self.batch_start..self.features.rows());
+        let labels = self.labels.get(self.batch_start..).unwrap_or_default();
+        // Of two classes, one has the hashes turned over.
+        let with_label = |(hash, label): (u64, &bool)| if *label { !hash } else { hash };
+        let rows = hashes.into_iter().zip(labels).map(with_label).zip(split.iter().copied());
+        Some(self.twins.add(rows))
     }
 
     /// Which rows are held out: XXH3 of the key columns as text, as a share of 2⁶⁴, is below `holdout`. The hash
@@ -199,36 +242,11 @@ impl History {
     }
 }
 
-/// The rows that have a label: true or false, 0 or 1. There is nothing to learn from the others, and one of them
-/// must not stop the stream: values that are no label are left out and told in the log.
-fn with_label(rows: &RecordBatch, label: usize) -> Result<RecordBatch> {
-    let column = rows.column(label);
-    let keep: BooleanArray = if column.data_type() == &DataType::Boolean {
-        (0..rows.num_rows()).map(|row| Some(column.is_valid(row))).collect()
-    } else {
-        let values = cast(column, &DataType::Float64)?;
-        values.as_primitive::<Float64Type>().iter().map(|v| Some(v == Some(0.0) || v == Some(1.0))).collect()
-    };
-    let left_out = rows.num_rows() - keep.true_count();
-    if left_out == 0 {
-        return Ok(rows.clone());
-    }
-    if left_out > column.null_count() {
-        let name = rows.schema().field(label).name().clone();
-        tracing::warn!(
-            label = name,
-            rows = left_out,
-            "rows whose label is neither 0 nor 1 are left out of learning"
-        );
-    }
-    Ok(arrow::compute::filter_record_batch(rows, &keep)?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{BooleanArray, Int64Array, StringArray};
 
     use super::*;
 
@@ -247,27 +265,22 @@ mod tests {
         .unwrap()
     }
 
-    async fn history(batches: &[(i64, i64)]) -> History {
+    async fn history_by(holdout_key: &[&str]) -> History {
         let key = HistoryKey {
             features_sql: "SELECT y, a, c FROM t".into(),
             label: Some("y".into()),
             holdout: 0.3,
-            holdout_key: METADATA[1..4].iter().map(|s| s.to_string()).collect(),
+            holdout_key: holdout_key.iter().map(|s| s.to_string()).collect(),
         };
-        let mut history = History::new(key, "t", rows(0, 1).schema()).await.unwrap();
+        History::new(key, "t", rows(0, 1).schema()).await.unwrap()
+    }
+
+    async fn history(batches: &[(i64, i64)]) -> History {
+        let mut history = history_by(&METADATA[1..4]).await;
         for &(from, to) in batches {
             history.append(&rows(from, to), "2024-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
         }
         history
-    }
-
-    #[test]
-    fn values_that_are_no_label_are_left_out() {
-        let label = Arc::new(Int64Array::from(vec![Some(0), Some(2), None, Some(1)])) as ArrayRef;
-        let place = Arc::new(Int64Array::from_iter_values(0..4)) as ArrayRef;
-        let rows = RecordBatch::try_from_iter([("y", label), ("a", place)]).unwrap();
-        let kept = with_label(&rows, 0).unwrap();
-        assert_eq!(kept["a"].as_primitive::<arrow::datatypes::Int64Type>().values(), &[0, 3]);
     }
 
     #[tokio::test]
@@ -280,5 +293,26 @@ mod tests {
         let share = one.holdout.len() as f64 / 5000.0;
         assert!((0.28..0.32).contains(&share), "{share}");
         assert_eq!(many.newest().len(), 2000);
+        assert_eq!(many.newest_twins, Some(0));
+    }
+
+    /// `a` is a key by which a row that comes again is on the side of the first; by its place it is on either.
+    #[tokio::test]
+    async fn rows_that_came_before_are_on_both_sides_by_place_and_on_one_by_content() {
+        let now = "2024-01-01T00:00:00Z".parse().unwrap();
+        for (key, expected) in [(vec!["_offset"], 350..490), (vec!["a", "c"], 0..1)] {
+            let mut history = history_by(&key).await;
+            history.append(&rows(0, 1000), now).await.unwrap();
+            assert_eq!(history.newest_twins, Some(0));
+            let again = rows(0, 1000);
+            let mut columns = again.columns().to_vec();
+            let offset = again.schema().index_of("_offset").unwrap();
+            columns[offset] = Arc::new(Int64Array::from_iter_values(1000..2000));
+            let again = RecordBatch::try_new(again.schema(), columns).unwrap();
+            history.append(&again, now).await.unwrap();
+            // By chance two places are on different sides for 2 × .3 × .7 of the rows.
+            let twins = history.newest_twins.unwrap();
+            assert!(expected.contains(&twins), "{key:?}: {twins}");
+        }
     }
 }

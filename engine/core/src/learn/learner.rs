@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use tidemill_ml::KeptCounts;
 
 use super::history::{History, HistoryKey};
+use super::labels::LabelCounts;
 use super::model::{Centre, Importance, Model, stage_model};
 use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Result};
@@ -47,6 +48,22 @@ pub struct Learned {
     pub centres: Vec<Centre>,
     /// What the models of trees that were trained after the batch lean on.
     pub importances: Vec<Importance>,
+    /// What became of the batch's rows.
+    pub rows: RowsSeen,
+}
+
+/// What became of a batch's rows in learning: the largest number of any model, of any with a label where labels are
+/// spoken of; `None` where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowsSeen {
+    /// Rows left out as the features SELECT cannot compute them.
+    pub without_features: Option<u64>,
+    /// Rows left out as their label is null.
+    pub without_label: Option<u64>,
+    /// Rows left out as their label is neither 0 nor 1.
+    pub of_other_label: Option<u64>,
+    /// Rows with the features and label of an earlier row on the other side of the hold-out split.
+    pub equal_across_split: Option<u64>,
 }
 
 impl Learner {
@@ -148,7 +165,7 @@ impl Learner {
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()
         });
         self.counts = specs.iter().map(|spec| spec.config.name.clone()).zip(counts).collect();
-        let mut learned = Learned::default();
+        let mut learned = Learned { rows: self.rows_seen(batch_id), ..Learned::default() };
         let staged = self.stage_models(lake, batch_id, specs, &steps);
         for ((spec, step), file) in specs.iter().zip(steps).zip(staged) {
             if let (Some(model), Some(file)) = (step.model, file?) {
@@ -183,6 +200,25 @@ impl Learner {
         Ok(learned)
     }
 
+    /// What became of the newest batch's rows.
+    fn rows_seen(&self, batch_id: u64) -> RowsSeen {
+        let with_label = || self.histories.iter().filter(|history| history.key.label().is_some());
+        for history in with_label() {
+            let LabelCounts { rows, missing, other, .. } = history.newest_labelled;
+            if rows > 0 && missing + other == rows {
+                let label = history.key.label().unwrap_or_default();
+                tracing::warn!(batch_id, rows, label, "no row of the batch has a label to learn");
+            }
+        }
+        let most = |count: fn(&LabelCounts) -> u64| with_label().map(|h| count(&h.newest_labelled)).max();
+        RowsSeen {
+            without_features: self.histories.iter().map(|history| history.newest_failed).max(),
+            without_label: most(|labels| labels.missing),
+            of_other_label: most(|labels| labels.other),
+            equal_across_split: with_label().filter_map(|history| history.newest_twins).max(),
+        }
+    }
+
     fn champion(&self, name: &str) -> Option<&Champion> {
         self.champions.iter().find(|champion| champion.name == name)
     }
@@ -201,10 +237,12 @@ impl Learner {
         }
         let started = Instant::now();
         let warm_start = champion.map(|c| c.model.as_ref());
-        let trained = spec
-            .config
-            .training()
-            .map_err(|e| e.to_string())
+        let refusal = history.key.label().and_then(|label| history.labelled.refusal(label));
+        let training = match refusal {
+            Some(reason) => Err(reason),
+            None => spec.config.training().map_err(|e| e.to_string()),
+        };
+        let trained = training
             .and_then(|training| Model::train(&training, history, spec.config.seed, warm_start, counts));
         step.train_ms = started.elapsed().as_secs_f64() * 1e3;
         match trained {

@@ -13,15 +13,17 @@
 //! history from the table and the champions from their files, and makes the same bytes.
 
 mod history;
+mod labels;
 mod learner;
 mod model;
 mod sample;
 mod state_clusters;
 mod state_learner;
 pub mod tables;
+mod twins;
 
 pub(crate) use learner::Learned;
-pub use learner::Learner;
+pub use learner::{Learner, RowsSeen};
 pub use model::{Centre, Importance};
 pub(crate) use state_clusters::StateClusters;
 pub(crate) use state_learner::{FeatureRows, StateFeatures, StateLearner};

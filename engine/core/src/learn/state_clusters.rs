@@ -42,6 +42,9 @@ impl StateClusters {
             None => stream.partial_fit(rows, &all(rows), seed),
         };
         let report = report.map_err(|e| e.to_string())?;
+        if report.rows == 0 {
+            return Err("there is no row without a missing value to learn from".to_owned());
+        }
         if !report.reseeded.is_empty() {
             tracing::info!(model = config.name, batch_id, clusters = ?report.reseeded, "clusters begun again");
         }
@@ -59,6 +62,11 @@ impl StateClusters {
     /// Of other columns than it learned.
     pub(crate) fn assign(&self, rows: &FeatureTable) -> Result<Vec<Option<u32>>, tidemill_ml::Error> {
         self.0.assign(rows, &all(rows))
+    }
+
+    /// Whether it has learned from any row: earlier versions kept models that had not.
+    pub(super) fn is_trained(&self) -> bool {
+        !self.0.centres().is_empty()
     }
 
     /// The centres, in the features' own units; `rows` of each is what the cluster learned from, less what it forgot.

@@ -7,8 +7,9 @@
 //!
 //! A batch's own keys are no fair picture of all: everybody in it has just bought. So the learners get a sample of the
 //! state with them, as it is now, each row of which weighs as many keys as it stands for; it is drawn anew for each batch,
-//! by a seed, so that a batch learned again gives the same bytes. Their number is fixed: a batch costs the same however many keys there are. A plain `kmeans` is fitted to
-//! the whole state instead, beginning at its last centres, after the first batch and then after every `every`-th.
+//! by a seed, so that a batch learned again gives the same bytes. Their number is fixed: a batch costs the same however
+//! many keys there are. A plain `kmeans` is fitted to the whole state instead, beginning at its last centres, after the first
+//! batch by which there are enough keys, and then after every `every`-th.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -199,6 +200,9 @@ impl StateLearner {
             if let (Some(version), Some(file)) = (outcome.version, &outcome.file) {
                 let model = StateClusters::from_bytes(&read_bytes(lake, file)?)
                     .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
+                if !model.is_trained() {
+                    continue;
+                }
                 let (name, file, model) = (outcome.name.clone(), file.clone(), Arc::new(model));
                 self.champions.push(Champion { name, version, file, model });
             }
@@ -223,7 +227,7 @@ impl StateLearner {
         let mut seen: HashMap<(&str, u64), Seen> = HashMap::new();
         for spec in specs {
             let key = (spec.features_sql.as_str(), spec.config.seed);
-            let whole = spec.config.state_training()?.turn.is_whole(batch_id);
+            let whole = self.is_whole(spec, batch_id)?;
             if let Some(known) = seen.get(&key)
                 && (!whole || known.whole.is_some())
             {
@@ -303,6 +307,12 @@ impl StateLearner {
 
     fn champion(&self, name: &str) -> Option<&Champion> {
         self.champions.iter().find(|champion| champion.name == name)
+    }
+
+    /// Whether a model learns from the whole state after this batch.
+    fn is_whole(&self, spec: &ModelSpec, batch_id: u64) -> Result<bool> {
+        let is_trained = self.champion(&spec.config.name).is_some();
+        Ok(spec.config.state_training()?.turn.is_whole(batch_id, is_trained))
     }
 
     /// A step's model becomes the champion; what became of it is the outcome.
@@ -387,7 +397,10 @@ fn train(spec: &ModelSpec, batch_id: u64, champion: Option<&Champion>, seen: Opt
     };
     let rows = match training.turn {
         Turn::EveryBatch => Some((&seen.rows, Some((&seen.learn[..], &seen.weights[..])))),
-        turn => seen.whole.as_ref().filter(|_| turn.is_whole(batch_id)).map(|rows| (rows, None)),
+        turn => {
+            let has_turn = turn.is_whole(batch_id, champion.is_some());
+            seen.whole.as_ref().filter(|_| has_turn).map(|rows| (rows, None))
+        }
     };
     if let Some((rows, some)) = rows {
         let started = Instant::now();

@@ -10,7 +10,7 @@ use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
 use crate::checkpoint::{BatchCounts, DataLoss, ModelOutcome, ModelStatus, Scores};
 use crate::error::Result;
-use crate::learn::{Centre, Importance};
+use crate::learn::{Centre, Importance, RowsSeen};
 use crate::progress::Durations;
 
 fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
@@ -231,6 +231,11 @@ pub fn batches_schema() -> SchemaRef {
         ("data_loss", UInt64, false),
         // Null in files of versions that knew no replay.
         ("replayed", UInt64, true),
+        // Null in files of versions that did not count them, and where no model learns from rows, or none has a label.
+        ("rows_without_features", UInt64, true),
+        ("rows_without_label", UInt64, true),
+        ("rows_of_other_label", UInt64, true),
+        ("rows_equal_across_split", UInt64, true),
         ("plan_ms", Float64, true),
         ("read_ms", Float64, true),
         ("decode_ms", Float64, true),
@@ -250,10 +255,12 @@ pub fn batches(
     batch_id: u64,
     planned_at: &str,
     rows: BatchCounts,
+    seen: RowsSeen,
     durations: &Durations,
 ) -> Result<RecordBatch> {
     let one_text = |text: &str| texts(std::iter::once(Some(text)));
     let one_count = |count: u64| counts(std::iter::once(Some(count)));
+    let some_count = |count: Option<u64>| counts(std::iter::once(count));
     let ms = |value: Option<f64>| numbers(std::iter::once(value));
     let columns = vec![
         one_text(job),
@@ -264,6 +271,10 @@ pub fn batches(
         one_count(rows.rows_out),
         one_count(rows.data_loss),
         one_count(rows.replayed),
+        some_count(seen.without_features),
+        some_count(seen.without_label),
+        some_count(seen.of_other_label),
+        some_count(seen.equal_across_split),
         ms(durations.plan),
         ms(durations.read),
         ms(durations.decode),

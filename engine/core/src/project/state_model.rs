@@ -23,7 +23,7 @@ pub struct StateTraining {
 pub enum Turn {
     /// After every batch, from its keys and a sample of the state.
     EveryBatch,
-    /// After the first batch and after every so many, from all keys.
+    /// After the first batch that has enough keys and after every so many, from all keys.
     WholeState {
         /// Batches from one turn to the next.
         every: u64,
@@ -31,9 +31,9 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// Whether the model learns from the whole state after this batch.
-    pub fn is_whole(self, batch_id: u64) -> bool {
-        matches!(self, Turn::WholeState { every } if batch_id == 0 || (batch_id + 1).is_multiple_of(every))
+    /// Whether the model learns from the whole state after this batch; one that is not trained yet tries after each.
+    pub fn is_whole(self, batch_id: u64, is_trained: bool) -> bool {
+        matches!(self, Turn::WholeState { every } if !is_trained || (batch_id + 1).is_multiple_of(every))
     }
 }
 
@@ -172,8 +172,10 @@ mod tests {
             let text = format!("algorithm = \"{algorithm}\"\nbackend = \"{backend}\"");
             assert_eq!(training(&text).unwrap().params.takes_weights(), weights, "{text}");
         }
-        let turns: Vec<u64> = (0..45).filter(|&batch| found.turn.is_whole(batch)).collect();
-        assert_eq!(turns, [0, 19, 39]);
+        // Batches 0 to 2 have too few keys.
+        let turns: Vec<u64> = (0..45).filter(|&batch| found.turn.is_whole(batch, batch > 3)).collect();
+        assert_eq!(turns, [0, 1, 2, 3, 19, 39]);
+        assert!(!Turn::EveryBatch.is_whole(0, false));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 
-use super::derived;
+use super::{derived, model_files};
 use crate::batch::version_table;
 use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::decode::dead_letters_schema;
@@ -188,7 +188,8 @@ impl SchemaProvider for SystemSchema {
         for job in lake.schema_names().map_err(external)? {
             files.extend(committed_files(lake, &job, &format!("system.{name}")).map_err(external)?);
         }
-        provider(lake, resolved, &files, Some(schema)).await.map(Some)
+        let table = provider(lake, resolved, &files, Some(schema)).await?;
+        Ok(Some(if name == "models" { model_files::only_what_is_there(table, lake)? } else { table }))
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -10,6 +10,7 @@ mod derived;
 mod describe;
 pub mod functions;
 mod merged_columns;
+mod model_files;
 mod rules;
 mod statement;
 

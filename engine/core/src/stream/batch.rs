@@ -43,7 +43,21 @@ impl<'a> Batch<'a> {
         let (rows, dead) = self.transform(&raw, decoded).await?;
         let commit = self.stage(&raw, &rows, dead)?;
         self.commit(&commit)?;
+        self.warn_of_no_row(&commit);
         Ok((commit, self.durations))
+    }
+
+    /// A batch of nothing but dead letters is a producer, or a job, that has its schema wrong.
+    fn warn_of_no_row(&self, commit: &Commit) {
+        let BatchCounts { rows_read, dead_letters, .. } = commit.counts;
+        if rows_read > 0 && dead_letters == rows_read {
+            let job = &self.driver.job.name;
+            tracing::warn!(
+                batch_id = commit.batch_id,
+                messages = rows_read,
+                "all messages of the batch are dead letters: `tidemill dlq show {job}` says why"
+            );
+        }
     }
 
     fn read(&mut self) -> Result<Vec<RawRows>> {
@@ -197,7 +211,8 @@ impl Driver {
             added.push(file?);
         }
         durations.learn = Some(ms(started));
-        let batches = tables::batches(&job.name, batch_id, &plan.now, commit.counts, &durations)?;
+        let (rows, seen) = (commit.counts, learned.rows);
+        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, &durations)?;
         added.push(stage(&("batches", batches))?);
         self.crash(batch_id, CrashPoint::Train)?;
         let record = Learn {
