@@ -26,7 +26,7 @@ WITH
                 ) = 1 AS first_amount
         FROM olist_rfm.order_rows
     )
-SELECT 'order without payment: counts as an order, spends nothing' AS rule, COUNT(*) AS messages
+SELECT 'order without payment: counts as an order if it has an id, spends nothing' AS rule, COUNT(*) AS messages
 FROM olist_rfm.order_rows
 WHERE no_payment
 UNION ALL
@@ -38,7 +38,7 @@ SELECT 'purchase after its message, or a century before: no time of purchase', C
 FROM olist_rfm.order_rows
 WHERE purchase_out_of_range
 UNION ALL
-SELECT 'id of customer or order is the empty text: kept, counts for none', COUNT(*)
+SELECT 'id of customer or order is the empty text: kept, counts for no customer or for no order', COUNT(*)
 FROM olist_rfm.order_rows
 WHERE no_id
 UNION ALL
