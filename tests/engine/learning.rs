@@ -127,6 +127,14 @@ async fn a_lake_keeps_the_split_that_it_was_begun_with() {
         assert_eq!(query(lake, "SELECT count(*) FROM batches").await, [["2"]]);
     }
 
+    // A flag for one model changes nothing for the others of an old lake.
+    let same = format!("models.tree.evaluate.holdout_key={BY_PLACE}");
+    let output = streamed(old.root(), &broker, &["--set", &same]);
+    assert!(output.status.success(), "{}", texts(&output).1);
+    let output = streamed(old.root(), &broker, &["--set", r#"models.tree.evaluate.holdout_key=["beat"]"#]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(texts(&output).1.contains("model `tree`: evaluate.holdout_key is"), "{}", texts(&output).1);
+
     // A key that the user changes is refused, by a flag and in the job's file.
     let changed = ["--set", r#"models.forest.evaluate.holdout_key=["block"]"#];
     let output = streamed(new.root(), &broker, &changed);

@@ -66,8 +66,8 @@ pub struct Job {
     pub state: Option<StateSpec>,
     /// Texts of the views, by their names.
     pub views: BTreeMap<String, String>,
-    /// Whether the hold-out keys are those of a built-in job as it is, of which a later version may have others.
-    pub split_is_built_in: bool,
+    /// Models whose hold-out key is that of a built-in job's file, of which a later version may have another.
+    pub built_in_splits: BTreeSet<String>,
 }
 
 /// The source section of a job.
@@ -192,8 +192,9 @@ impl Project {
     pub fn job(&self, name: &str, settings: &Settings) -> Result<Job> {
         let (file, text) = self.job_file(name)?;
         let mut job = self.parse(name, &text, settings).map_err(|e| e.context(file.clone()))?;
-        let is_set = settings.sets("holdout_key");
-        job.split_is_built_in = builtin::FILES.contains(&(file.as_str(), text.as_str())) && !is_set;
+        if builtin::FILES.contains(&(file.as_str(), text.as_str())) {
+            job.built_in_splits = overlay::own_holdout_keys(&text, settings)?;
+        }
         Ok(job)
     }
 
@@ -280,7 +281,7 @@ impl Project {
             models,
             state,
             views,
-            split_is_built_in: false,
+            built_in_splits: BTreeSet::new(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! From the text of a job file to the values that hold: `${ENV:-default}` filled in, then the environment
 //! (`TIDEMILL__SOURCE__MAX_OFFSETS_PER_TRIGGER`), then flags and `--set key=value`, the later over the earlier.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
@@ -21,14 +21,6 @@ impl Settings {
     pub fn from_environment() -> Settings {
         Settings { sets: Vec::new(), environment: std::env::vars().collect() }
     }
-
-    /// Whether a flag or a variable sets a key of this name, alone or in a table.
-    pub(super) fn sets(&self, name: &str) -> bool {
-        let flags = self.sets.iter().map(|(key, value)| (key.to_lowercase(), value));
-        let variables = self.environment.iter().filter(|(key, _)| key.starts_with(PREFIX));
-        let mut all = flags.chain(variables.map(|(key, value)| (key.to_lowercase(), value)));
-        all.any(|(key, value)| key.contains(name) || value.contains(name))
-    }
 }
 
 /// Prefix of the variables that override a key; nesting is a double underscore.
@@ -36,8 +28,33 @@ const PREFIX: &str = "TIDEMILL__";
 
 /// Parses `text` and lays `settings` over it.
 pub(super) fn resolve(text: &str, settings: &Settings) -> Result<Table> {
-    let mut table: Table =
-        text.parse().map_err(|e: toml::de::Error| Error::user(e.to_string().trim_end()))?;
+    lay_over(parse(text)?, settings)
+}
+
+fn parse(text: &str) -> Result<Table> {
+    text.parse().map_err(|e: toml::de::Error| Error::user(e.to_string().trim_end()))
+}
+
+/// Names of the models whose hold-out key is the file's own: no flag or variable says another.
+pub(super) fn own_holdout_keys(text: &str, settings: &Settings) -> Result<BTreeSet<String>> {
+    const MARK: &str = "of the file";
+    let mut table = parse(text)?;
+    let models = table.get_mut("models").and_then(Value::as_array_mut);
+    for model in models.into_iter().flatten() {
+        let key = model.get_mut("evaluate").and_then(|evaluate| evaluate.get_mut("holdout_key"));
+        key.into_iter().for_each(|key| *key = Value::from(MARK));
+    }
+    let table = lay_over(table, settings)?;
+    let models = table.get("models").and_then(Value::as_array).into_iter().flatten();
+    let has_mark = |model: &&Value| {
+        let key = model.get("evaluate").and_then(|evaluate| evaluate.get("holdout_key"));
+        key.and_then(Value::as_str) == Some(MARK)
+    };
+    let name = |model: &Value| model.get("name").and_then(Value::as_str).map(String::from);
+    Ok(models.filter(has_mark).filter_map(name).collect())
+}
+
+fn lay_over(mut table: Table, settings: &Settings) -> Result<Table> {
     for value in table.iter_mut().map(|(_, value)| value) {
         fill(value, &settings.environment)?;
     }
@@ -159,16 +176,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_known() {
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let sets = |key: &str, value: &str, variable: &str| {
-            let environment = [pair(variable, "1")].into_iter().collect();
-            Settings { sets: vec![pair(key, value)], environment }.sets("holdout_key")
+    fn a_hold_out_key_that_is_set_is_not_the_files_own() {
+        let model =
+            |name: &str| format!("[[models]]\nname = \"{name}\"\nevaluate = {{ holdout_key = [\"k\"] }}\n");
+        let text = format!("{}{}[[models]]\nname = \"c\"\n", model("a"), model("b"));
+        let own = |sets: &[(&str, &str)], environment: &[(&str, &str)]| {
+            let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+                list.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+            };
+            let environment = pairs(environment).into_iter().collect();
+            let own = own_holdout_keys(&text, &Settings { sets: pairs(sets), environment }).unwrap();
+            own.into_iter().collect::<Vec<_>>()
         };
-        assert!(sets("models.a.evaluate.holdout_key", "[\"b\"]", "X"));
-        assert!(sets("models.a.evaluate", "{ holdout_key = [\"b\"] }", "X"));
-        assert!(sets("trees", "1", "TIDEMILL__MODELS__A__EVALUATE__HOLDOUT_KEY"));
-        assert!(!sets("models.a.evaluate.holdout", "0.2", "HOLDOUT_KEY"));
+        assert_eq!(own(&[("models.a.trees", "7"), ("models.a.evaluate.holdout", "0.2")], &[]), ["a", "b"]);
+        assert_eq!(own(&[("models.a.evaluate.holdout_key", "[\"k\"]")], &[]), ["b"]);
+        assert_eq!(own(&[("models.1.evaluate", "{ holdout = 0.2 }")], &[]), ["a"]);
+        assert_eq!(own(&[], &[("TIDEMILL__MODELS__B__EVALUATE__HOLDOUT_KEY", "[\"x\"]")]), ["a"]);
     }
 
     #[test]

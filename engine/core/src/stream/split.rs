@@ -7,9 +7,11 @@
 //! | K, S | K, up to S | | the job's hold |
 //! | K, S | K, more than S | | refused |
 //! | K, S | L | the user's | refused |
-//! | K, S | L | a built-in job's as it is | the lake's K holds, which the log tells |
+//! | K, S | L | a built-in job's file's | the lake's K holds, which the log tells |
 //!
 //! Another key, or a larger share, holds out rows that a model which goes on from the one before has learned.
+
+use std::collections::BTreeMap;
 
 use crate::checkpoint::{Plan, RecordList};
 use crate::error::{Error, Result};
@@ -34,7 +36,7 @@ pub(super) fn of_lake(job: &Job, lake: &Lake) -> Result<Job> {
 
 /// The table above, for each model.
 fn keep(last: &[ModelSpec], job: &mut Job) -> Result<()> {
-    let is_built_in = job.split_is_built_in;
+    let mut told: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for spec in &mut job.models {
         let name = &spec.config.name;
         let Some(before) = last.iter().find(|before| before.config.name == *name) else { continue };
@@ -49,14 +51,17 @@ fn keep(last: &[ModelSpec], job: &mut Job) -> Result<()> {
             continue;
         }
         let (new, kept) = (&now.holdout_key, &then.holdout_key);
-        if !is_built_in {
+        if !job.built_in_splits.contains(name) {
             return Err(changed(name, "holdout_key", new, kept));
         }
+        told.entry((kept, new.clone())).or_default().push(name);
+        now.holdout_key.clone_from(kept);
+    }
+    for ((kept, new), models) in told {
         tracing::warn!(
-            model = name,
+            ?models,
             "the lake keeps the hold-out key that it was begun with, {kept:?}; new lakes have {new:?}"
         );
-        now.holdout_key.clone_from(kept);
     }
     Ok(())
 }
@@ -77,11 +82,14 @@ mod tests {
     use super::*;
     use crate::project::{Project, Settings};
 
+    /// The built-in job with this key for each model, that of its file or the user's.
     fn job(built_in: bool, key: &[&str]) -> Job {
         let project = Project::open(Path::new("/nonexistent"));
         let mut job = project.job("chicago-arrests", &Settings::default()).unwrap();
-        assert!(job.split_is_built_in);
-        job.split_is_built_in = built_in;
+        assert_eq!(job.built_in_splits.len(), 4);
+        if !built_in {
+            job.built_in_splits.clear();
+        }
         for spec in &mut job.models {
             spec.config.evaluate.holdout_key = key.iter().map(|name| name.to_string()).collect();
         }
@@ -91,39 +99,43 @@ mod tests {
     #[test]
     fn the_key_of_the_lake_holds() {
         let lake = job(true, &["_offset"]).models;
-        let key_of = |job: &Job| job.models[1].config.evaluate.holdout_key.clone();
+        let refusal = "model `logistic`: evaluate.holdout_key is [\"block\"], and the lake was begun with [\"_offset\"]";
         for (last, built_in, key, expected) in [
             (&[][..], false, "block", Ok("block")),
             (&lake[..1], false, "_offset", Ok("_offset")),
             (&lake[..1], true, "block", Ok("block")), // the second model is new
             (&lake, false, "_offset", Ok("_offset")),
             (&lake, true, "block", Ok("_offset")),
-            (
-                &lake,
-                false,
-                "block",
-                Err(
-                    "model `logistic`: evaluate.holdout_key is [\"block\"], and the lake was begun with [\"_offset\"]",
-                ),
-            ),
+            (&lake, false, "block", Err(refusal)),
         ] {
             let mut job = job(built_in, &[key]);
-            let found = keep(last, &mut job).map(|()| key_of(&job)).map_err(|e| e.to_string());
-            assert_eq!(
-                found,
-                expected.map(|key| vec![key.to_owned()]).map_err(String::from),
-                "{built_in} {key}"
-            );
+            let second = |job: &Job| job.models[1].config.evaluate.holdout_key.join(" ");
+            let found = keep(last, &mut job).map(|()| second(&job)).map_err(|e| e.to_string());
+            assert_eq!(found, expected.map(String::from).map_err(String::from), "{built_in} {key}");
         }
+        let error = keep(&lake, &mut job(false, &["block"])).unwrap_err();
+        assert!(error.next_step().unwrap().contains("write holdout_key = [\"_offset\"]"), "{error:?}");
+    }
+
+    #[test]
+    fn only_the_model_that_was_changed_is_refused() {
+        let lake = job(true, &["_offset"]).models;
+        let mut job = job(true, &["block"]);
+        job.built_in_splits.remove("tree");
+        let error = keep(&lake, &mut job).unwrap_err().to_string();
+        assert!(error.starts_with("model `tree`"), "{error}");
+    }
+
+    #[test]
+    fn a_larger_share_is_refused() {
+        let lake = job(true, &["_offset"]).models;
         let with_share = |share: f64| {
             let mut job = job(true, &["_offset"]);
             job.models[0].config.evaluate.holdout = share;
             keep(&lake, &mut job)
         };
-        assert!(with_share(0.0).is_ok() && with_share(0.3).is_ok());
+        assert!(with_share(0.0).is_ok() && with_share(0.2).is_ok() && with_share(0.3).is_ok());
         let error = with_share(0.4).unwrap_err().to_string();
         assert!(error.contains("evaluate.holdout is 0.4, and the lake was begun with 0.3"), "{error}");
-        let error = keep(&lake, &mut job(false, &["block"])).unwrap_err();
-        assert!(error.next_step().unwrap().contains("write holdout_key = [\"_offset\"]"), "{error:?}");
     }
 }
