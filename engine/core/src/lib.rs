@@ -29,6 +29,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+mod columns;
 pub mod decode;
 mod error;
 pub mod lake;

@@ -4,14 +4,16 @@
 //! SELECT a, TRIM(b) AS b FROM batch WHERE a > 0
 //!   1. only Projection, Filter, Unnest and aliases over the one table: a row's result depends on that row alone,
 //!      so how a stream is cut into batches never shows in its table
-//!   2. the engine's columns (_batch_id, _topic, _partition, _offset, _timestamp) are carried along unasked
+//!   2. the engine's columns (_batch_id, _topic, _partition, _offset, _timestamp) are carried along unasked, through
+//!      subqueries too, and are what they are: no SELECT makes another of one
 //!   3. `now()` is the batch's planned time; random() and the like are refused: a batch run again gives the same
 //! ```
 //!
 //! A SELECT is planned once, at its first batch, as planning takes longer than a thousand rows do; one that asks for the
 //! time is planned for each batch, whose time is a constant of the plan.
 
-use std::ops::ControlFlow;
+mod carry;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::ArrayRef;
@@ -30,10 +32,11 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident, SelectItem, SetExpr, Statement, visit_relations};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
+use crate::columns::check_names;
 use crate::error::{Error, Result};
 use crate::sql;
 
@@ -90,14 +93,20 @@ impl RowSql {
     /// # Errors
     /// User: not one SELECT, reads another table, is not row-wise, is not deterministic, does not type-check.
     pub async fn new(sql: &str, table: &str, input: SchemaRef, carry: &[&str]) -> Result<RowSql> {
-        let (sql, carried) = with_columns(sql, table, carry)?;
+        let statement = one_select(sql, table)?;
         let config = SessionConfig::new().with_target_partitions(1).with_batch_size(1 << 20);
         let context = sql::context(config, Arc::default());
         let rows = Arc::new(Rows { schema: input.clone(), batch: Mutex::new(None) });
         context
             .register_table(table, Arc::new(StreamingTable::try_new(input.clone(), vec![rows.clone()])?))?;
-        let plan = sql::deep(sql::plan(&context.state(), &sql)).await?;
-        check(&plan)?;
+        let state = context.state();
+        let own = sql::deep(state.statement_to_plan(statement)).await?;
+        check(&own)?;
+        check_names(own.schema())?;
+        let plan = carry::with_columns(own.clone(), carry)?;
+        let named = |name: &str| own.schema().has_column_with_unqualified_name(name);
+        let fields = plan.schema().fields().iter();
+        let carried = fields.map(|field| field.name()).filter(|name| !named(name)).cloned().collect();
         let fields = plan.schema().fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>();
         Ok(RowSql {
             asks_the_time: asks_the_time(&plan)?,
@@ -255,39 +264,24 @@ fn plain_field(field: &Field) -> Field {
     Field::new(field.name(), data_type, field.is_nullable())
 }
 
-/// The SELECT with the columns added that its list does not name, and these.
+/// The one SELECT of a text, which reads no other table.
 ///
 /// # Errors
-/// User: not one SELECT, or it reads another table.
-pub(crate) fn with_columns(sql: &str, table: &str, carry: &[&str]) -> Result<(String, Vec<String>)> {
-    let mut statements =
-        Parser::parse_sql(&GenericDialect {}, sql).map_err(|e| Error::user(e.to_string()))?;
-    let one_select = || Error::user("this is to be one SELECT statement");
-    statements.iter_mut().try_for_each(sql::settle)?;
-    let [Statement::Query(query)] = statements.as_mut_slice() else { return Err(one_select()) };
-    let other = visit_relations(&*query, |relation| {
-        let name = relation.to_string();
-        if name == table { ControlFlow::Continue(()) } else { ControlFlow::Break(name) }
-    });
-    if let ControlFlow::Break(name) = other {
-        return Err(Error::user(format!("the SELECT reads `{name}`"))
+/// User: it is something else, or reads another table.
+fn one_select(sql: &str, table: &str) -> Result<Statement> {
+    let mut statements = sql::parse(sql)?;
+    let statement = match (statements.pop(), statements.is_empty()) {
+        (Some(Statement::Statement(one)), true) if matches!(*one, SqlStatement::Query(_)) => {
+            Statement::Statement(one)
+        }
+        _ => return Err(Error::user("this is to be one SELECT statement")),
+    };
+    let (read, _) = resolve_table_references(&statement, true)?;
+    if let Some(other) = read.iter().map(ToString::to_string).find(|name| name != table) {
+        return Err(Error::user(format!("the SELECT reads `{other}`"))
             .hint(format!("it works row by row over one batch: it can read `{table}` alone")));
     }
-    let SetExpr::Select(select) = query.body.as_mut() else { return Err(one_select()) };
-    let wildcard = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
-    let mut carried = Vec::new();
-    for &name in carry.iter().filter(|_| !wildcard) {
-        let named = select.projection.iter().any(|item| match item {
-            SelectItem::UnnamedExpr(Sql::Identifier(ident)) => ident.value == name,
-            SelectItem::ExprWithAlias { alias, .. } => alias.value == name,
-            _ => false,
-        });
-        if !named && !carried.iter().any(|c| c == name) {
-            carried.push(name.to_owned());
-            select.projection.push(SelectItem::UnnamedExpr(Sql::Identifier(Ident::with_quote('"', name))));
-        }
-    }
-    Ok((query.to_string(), carried))
+    Ok(statement)
 }
 
 fn check(plan: &LogicalPlan) -> Result<()> {
@@ -375,6 +369,42 @@ mod tests {
         assert_eq!(out["b"].as_primitive::<Int64Type>().values()[..3], [0, 20, 40]);
         assert_eq!(out["_offset"].as_primitive::<Int64Type>().values()[..3], [1000, 1010, 1020]);
         assert_eq!(run("SELECT * FROM batch").await.unwrap().rows.num_columns(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_engines_columns_come_out_of_subqueries_and_cannot_be_made() {
+        for sql in [
+            "SELECT * FROM (SELECT a FROM batch)",
+            "SELECT b AS a FROM (SELECT a AS b FROM (SELECT * FROM batch WHERE a >= 0) AS x) AS y WHERE b >= 0",
+            "WITH x AS (SELECT a, _offset AS place FROM batch), y AS (SELECT * FROM x) SELECT a FROM y",
+            "SELECT a, t.\"_offset\" FROM batch AS t",
+            "SELECT s.x AS a FROM (SELECT a FROM batch) AS s(x)",
+            "SELECT * EXCEPT (_offset) FROM batch",
+            "SELECT batch.* FROM batch",
+            "SELECT a, _offset AS place FROM batch",
+            "SELECT a FROM (SELECT a, unnest(make_array(a)) AS u FROM batch)",
+        ] {
+            let out = run(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")).rows;
+            let named = out.schema().fields().iter().filter(|field| field.name() == "_offset").count();
+            assert_eq!(named, 1, "{sql}: {:?}", out.schema());
+            for (a, offset) in [(0, 1000), (99, 1099)] {
+                assert_eq!(out["a"].as_primitive::<Int64Type>().value(a), a as i64, "{sql}");
+                assert_eq!(out["_offset"].as_primitive::<Int64Type>().value(a), offset, "{sql}");
+            }
+        }
+        for sql in [
+            "SELECT a, _offset + 1 AS _offset FROM batch",
+            "SELECT a AS _offset FROM batch",
+            "SELECT a FROM (SELECT a, a AS _offset FROM batch)",
+            "SELECT * REPLACE (a AS _offset) FROM batch",
+            "SELECT _offset, a AS \"_offset\" FROM batch",
+        ] {
+            let error = run(sql).await.map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains("`_offset`") || error.contains("_offset"), "{sql}: {error}");
+        }
+        let carried =
+            RowSql::new("SELECT * FROM (SELECT a FROM batch)", "batch", batch().schema(), &["_offset", "t"]);
+        assert_eq!(carried.await.unwrap().carried(), ["_offset", "t"]);
     }
 
     #[tokio::test]

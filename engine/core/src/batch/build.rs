@@ -17,6 +17,7 @@ use super::input::{EXPANSION, Input, Progress, version_table};
 use super::memory;
 use super::output::{TableWriter, Written};
 use super::turns::{Joins, Turns};
+use crate::columns::check_names;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, TableConfig, nearest};
@@ -196,6 +197,7 @@ impl Builder {
         let session = self.session(reads, progress, None, joins).await?;
         let frame = sql::frame(&session, &table.file.sql).await;
         let frame = frame.map_err(|error| explain(error, &self.lake))?;
+        check_names(frame.schema())?;
         let stream = sql::execute(frame).await?;
         let writer = TableWriter::new(&folder, stream.schema(), table.format, &table.partition_by)?;
         let partition_columns = writer.partition_columns();

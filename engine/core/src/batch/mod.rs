@@ -51,6 +51,8 @@ mod output;
 mod parquet_file;
 mod run;
 mod sql_test;
+mod test_csv;
+mod test_rows;
 mod turns;
 mod versions;
 

@@ -8,15 +8,14 @@
 //!
 //! A table that is neither given nor expected is made by its SELECT, if it is read. Cells of inputs have the types of the
 //! job; `heading::TYPE` in the header gives another, and gives a table's columns theirs (text without). What is expected
-//! is compared column by column as far as it has columns, rows in any order, floats to nine digits.
+//! is compared cell by cell as far as it has columns, rows in any order, floats to nine digits and 1e-12 (`test_rows.rs`). An
+//! empty cell is a null, `""` is the empty text.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SessionConfig;
@@ -24,10 +23,12 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use serde::Serialize;
 
 use super::graph::Graph;
-use super::input::parse_cells;
+use super::test_csv::{Cells, typed};
+use super::test_rows::{Cell, cells, difference};
+use crate::columns::check_names;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
-use crate::project::{BatchJob, Project, sql_type};
+use crate::project::{BatchJob, Project};
 use crate::sql::{self, job_session};
 
 const EXPECTED: &str = "expected_";
@@ -121,6 +122,7 @@ async fn one(job: &BatchJob, graph: &Graph, name: &str, files: Files) -> Result<
         let session = job_session(&nowhere, &job.schema_name, own, config, Arc::new(RuntimeEnv::default()))?;
         let place = || table.file.path.clone();
         let frame = sql::frame(&session, &table.file.sql).await.context_with(place)?;
+        check_names(frame.schema()).context_with(place)?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let batches = sql::collect(frame).await.context_with(place)?;
         rows.insert(table.file.name.clone(), Arc::new(MemTable::try_new(schema, vec![batches])?));
@@ -164,105 +166,60 @@ fn needed(
     graph.order.iter().copied().filter(|at| needed[*at]).collect()
 }
 
-/// Headings without their types, the types, and the cells by column.
-type Cells = (Vec<String>, Vec<Option<DataType>>, Vec<StringArray>);
-
-fn cells(text: &str) -> Result<Cells> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
-    let wrong = |e: csv::Error| Error::user(format!("not CSV: {e}"));
-    let (mut names, mut types) = (Vec::new(), Vec::new());
-    for heading in reader.headers().map_err(wrong)? {
-        let (name, kind) = match heading.trim().split_once("::") {
-            Some((name, kind)) => (name, Some(sql_type(name, kind)?)),
-            None => (heading.trim(), None),
-        };
-        names.push(name.to_owned());
-        types.push(kind);
-    }
-    let mut columns: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
-    for record in reader.records() {
-        let record = record.map_err(wrong)?;
-        for (column, cell) in columns.iter_mut().zip(&record) {
-            column.push((!cell.is_empty()).then(|| cell.to_owned()));
-        }
-    }
-    Ok((names, types, columns.into_iter().map(StringArray::from).collect()))
-}
-
 /// The rows that a file gives.
 fn given(job: &BatchJob, name: &str, text: &str) -> Result<RecordBatch> {
     let input = job.inputs.iter().find(|input| input.name == name);
-    let (names, types, columns) = cells(text)?;
+    let Cells { names, types, columns, rows } = Cells::read(text)?;
     let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for ((heading, kind), cells) in names.iter().zip(types).zip(&columns) {
         let of_job = || input.and_then(|input| input.types.get(heading).cloned());
         let kind = kind.or_else(of_job).unwrap_or(DataType::Utf8);
-        let array = parse_cells(cells, &kind)
-            .map_err(|reason| Error::user(reason).context(format!("column {heading}")))?;
+        let array =
+            typed(cells, &kind).map_err(|reason| Error::user(reason).context(format!("column {heading}")))?;
         fields.push(Field::new(heading, kind, true));
         arrays.push(array);
     }
     if let Some(number) =
         input.and_then(|input| input.row_number.as_ref()).filter(|name| !names.contains(name))
     {
-        let rows = columns.first().map_or(0, |column| column.len()) as i64;
         fields.push(Field::new(number, DataType::Int64, false));
-        arrays.push(Arc::new(Int64Array::from_iter_values(1..=rows)));
+        arrays.push(Arc::new(Int64Array::from_iter_values(1..=rows as i64)));
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
 /// The rows that differ, and how many were expected.
 fn compare(got: &RecordBatch, expected: &str) -> Result<(Vec<String>, u64)> {
-    let (names, _, columns) = cells(expected)?;
-    let expected_rows = columns.first().map_or(0, |column| column.len());
+    let Cells { names, columns, rows, .. } = Cells::read(expected)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for (name, cells) in names.iter().zip(&columns) {
+    for (name, texts) in names.iter().zip(&columns) {
         let column = got.column_by_name(name).ok_or_else(|| {
             let schema = got.schema();
             let all: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             Error::user(format!("the table has no column `{name}`"))
                 .hint(format!("its columns are: {}", all.join(", ")))
         })?;
+        ours.push(cells(column)?);
         // Read as what the column is, so that `3` and `3.00` are one number. What is no such value differs.
-        let read: ArrayRef = match parse_cells(cells, column.data_type()) {
-            Ok(read) => read,
-            Err(_) => Arc::new(cells.clone()),
-        };
-        ours.push(words(column)?);
-        theirs.push(words(&read)?);
+        theirs.push(match typed(texts, column.data_type()) {
+            Ok(read) => cells(&read)?,
+            Err(_) => (0..rows)
+                .map(|at| one_cell(&texts.slice(at, 1), column.data_type()))
+                .collect::<Result<_>>()?,
+        });
     }
-    let row = |columns: &[Vec<String>], at: usize| {
-        columns.iter().map(|column| column[at].as_str()).collect::<Vec<_>>().join(",")
-    };
-    // How often a row is there more than it was expected.
-    let mut balance: BTreeMap<String, i64> = BTreeMap::new();
-    (0..got.num_rows()).for_each(|at| *balance.entry(row(&ours, at)).or_default() += 1);
-    (0..expected_rows).for_each(|at| *balance.entry(row(&theirs, at)).or_default() -= 1);
-    let mut diff = Vec::new();
-    for (row, times) in balance.into_iter().filter(|(_, times)| *times != 0) {
-        let sign = if times < 0 { '-' } else { '+' };
-        (0..times.abs()).for_each(|_| diff.push(format!("{sign} {row}")));
-    }
+    let row = |columns: &[Vec<Cell>], at: usize| columns.iter().map(|column| column[at].clone()).collect();
+    let ours: Vec<Vec<Cell>> = (0..got.num_rows()).map(|at| row(&ours, at)).collect();
+    let theirs: Vec<Vec<Cell>> = (0..rows).map(|at| row(&theirs, at)).collect();
+    let mut diff = difference(&ours, &theirs);
     if !diff.is_empty() {
         diff.insert(0, format!("  {}", names.join(",")));
     }
-    Ok((diff, expected_rows as u64))
+    Ok((diff, rows as u64))
 }
 
-/// The cells as text, nulls empty, floats to nine digits.
-fn words(column: &ArrayRef) -> Result<Vec<String>> {
-    if column.data_type().is_floating() {
-        let floats = cast(column, &DataType::Float64)?;
-        let floats = floats.as_primitive::<Float64Type>();
-        let word = |cell: Option<f64>| cell.map(|cell| nine_digits(cell).to_string()).unwrap_or_default();
-        return Ok(floats.iter().map(word).collect());
-    }
-    let options = FormatOptions::default();
-    let formatter = ArrayFormatter::try_new(column, &options)?;
-    Ok((0..column.len()).map(|at| formatter.value(at).to_string()).collect())
-}
-
-fn nine_digits(value: f64) -> f64 {
-    format!("{value:.8e}").parse().unwrap_or(value)
+/// One expected cell, as text where it is no value of the column.
+fn one_cell(cell: &StringArray, kind: &DataType) -> Result<Cell> {
+    let read = typed(cell, kind).unwrap_or_else(|_| Arc::new(cell.clone()));
+    Ok(cells(&read)?.pop().unwrap_or(Cell::Null))
 }

@@ -30,7 +30,7 @@ use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
 use crate::project::{ModelSpec, StateSpec, Turn};
-use crate::rowwise::{RowSql, with_columns};
+use crate::rowwise::RowSql;
 use crate::state::KeyedState;
 use crate::table::publish::at_once;
 use crate::table::read::read_bytes;
@@ -90,8 +90,7 @@ impl StateFeatures {
         let table = &spec.config.table;
         let key = &spec.config.key;
         let carried = [key.as_str(), PLACE];
-        let (shown, _) = with_columns(&bare(&spec.select_sql), table, &carried)
-            .map_err(|e| e.context(spec.config.select.clone()))?;
+        let shown = bare(&spec.select_sql);
         // Inside, the name is the state's; outside, it is what the state's SELECT makes of it.
         let sql = format!("WITH {table} AS (\n{shown}\n)\n{}", bare(&model.features_sql));
         let mut fields = state.schema().fields().to_vec();

@@ -20,6 +20,7 @@ use tidemill_ml::{
 
 use super::catalog::Scope;
 use crate::checkpoint::{Commit, Learn, ModelOutcome, Plan, RecordList};
+use crate::columns::check_names;
 use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
@@ -69,6 +70,7 @@ pub(super) async fn table(
     let context = super::session(&scope.within(full.clone()))?;
     let plan =
         super::deep(super::plan(&context.state(), sql)).await.context_with(|| format!("view {full}"))?;
+    check_names(plan.schema()).context_with(|| format!("view {full}"))?;
     Ok(Some(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
 }
 

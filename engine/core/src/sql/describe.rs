@@ -10,7 +10,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::context::SessionContext;
 
@@ -22,7 +22,7 @@ use crate::lake::Lake;
 ///
 /// `count` is of values that are neither null nor NaN, and so are the other figures; `nulls` counts both. `std` is of
 /// numbers; `mean` and quartiles of numbers and, to a microsecond, times. All but `std` are text, as the column's values
-/// are written. A boolean's mean is the share of `true`.
+/// are written. A boolean's mean is the share of `true`. Lists, structs, maps and bytes are counted and have no other figure.
 ///
 /// # Errors
 /// User: there is no such table; Storage or Corrupt: it cannot be read.
@@ -48,7 +48,7 @@ pub async fn describe(context: &SessionContext, lake: &Lake, table: &str) -> Res
         ("type", texts(|column| Some(column.kind.clone()))),
         ("count", counts(|column| column.count)),
         ("nulls", counts(|column| column.nulls)),
-        ("distinct", counts(|column| column.distinct)),
+        ("distinct", Arc::new(columns.iter().map(|column| column.distinct).collect::<UInt64Array>())),
         ("mean", texts(|column| column.mean.clone())),
         ("std", floats(|column| column.std)),
         ("min", texts(|column| column.order[0].clone())),
@@ -64,7 +64,7 @@ struct Column {
     kind: String,
     count: u64,
     nulls: u64,
-    distinct: u64,
+    distinct: Option<u64>,
     mean: Option<String>,
     std: Option<f64>,
     /// Least, quartiles, greatest.
@@ -78,6 +78,9 @@ async fn column(
     name: &str,
     kind: &DataType,
 ) -> Result<Column> {
+    if has_no_order(kind) {
+        return counted(context, lake, table, name, kind).await;
+    }
     let value = match kind.is_floating() {
         true => format!("CASE WHEN NOT isnan({0}) THEN {0} END", quoted(name)),
         false => quoted(name),
@@ -100,14 +103,10 @@ async fn column(
     };
     // A double does not hold the sum of many of today's microseconds.
     let summand = if is_time { format!("CAST({microseconds} AS DECIMAL(20,0))") } else { number.clone() };
-    let (distinct, least, greatest) = if kind.is_nested() {
-        ("CAST(NULL AS BIGINT)".to_owned(), "NULL".to_owned(), "NULL".to_owned())
-    } else {
-        ("count(DISTINCT value)".to_owned(), "min(value)".to_owned(), "max(value)".to_owned())
-    };
     let quartile = |share: &str| format!("percentile_cont({share}) WITHIN GROUP (ORDER BY number)");
     let sql = format!(
-        "SELECT count(value), count(*) - count(value), {distinct}, avg(summand), stddev(number), {least}, {}, {}, {}, {greatest} \
+        "SELECT count(value), count(*) - count(value), count(DISTINCT value), avg(summand), stddev(number), min(value), {}, {}, {}, \
+         max(value) \
          FROM (SELECT {value} AS value, {number} AS number, {summand} AS summand FROM {table})",
         quartile("0.25"),
         quartile("0.5"),
@@ -147,10 +146,47 @@ async fn column(
         kind: kind.to_string(),
         count: count(0)?,
         nulls: count(1)?,
-        distinct: count(2)?,
+        distinct: Some(count(2)?),
         mean: figure(3)?,
         std: float(4)?.filter(|_| !is_time),
         order,
+    })
+}
+
+/// Whether values of a type are counted alone.
+fn has_no_order(kind: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary, LargeListView, ListView};
+    kind.is_nested()
+        || matches!(
+            kind,
+            Binary | BinaryView | FixedSizeBinary(_) | LargeBinary | ListView(_) | LargeListView(_)
+        )
+}
+
+/// A column of which nothing but its values and nulls is counted.
+async fn counted(
+    context: &SessionContext,
+    lake: &Lake,
+    table: &str,
+    name: &str,
+    kind: &DataType,
+) -> Result<Column> {
+    let sql = format!("SELECT count({0}), count(*) - count({0}) FROM {table}", quoted(name));
+    let batches = query(context, lake, &sql).await?;
+    let count = |at: usize| -> Result<u64> {
+        let row = batches.iter().find(|batch| batch.num_rows() == 1);
+        let cell = cast(row.ok_or_else(|| Error::internal("no figures"))?.column(at), &DataType::UInt64)?;
+        Ok(cell.as_primitive::<UInt64Type>().value(0))
+    };
+    Ok(Column {
+        name: name.to_owned(),
+        kind: kind.to_string(),
+        count: count(0)?,
+        nulls: count(1)?,
+        distinct: None,
+        mean: None,
+        std: None,
+        order: Default::default(),
     })
 }
 

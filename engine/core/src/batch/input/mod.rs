@@ -32,7 +32,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicate;
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 
-pub(in crate::batch) use strict::parse as parse_cells;
+pub(in crate::batch) use strict::{parse as parse_cells, words as type_words};
 
 use crate::error::{Error, Result, io_error};
 use crate::project::{InputConfig, InputFormat, OnError, nearest};

@@ -210,7 +210,7 @@ pub(in crate::batch) fn parse(cells: &StringArray, kind: &DataType) -> std::resu
 }
 
 /// A type as the job writes it.
-pub(super) fn words(kind: &DataType) -> String {
+pub(in crate::batch) fn words(kind: &DataType) -> String {
     match kind {
         DataType::Int32 => "INT".into(),
         DataType::Int64 => "BIGINT".into(),
