@@ -21,7 +21,7 @@ use super::memory;
 use super::turns::Joins;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::project::{BatchJob, SqlFile, TableConfig};
-use crate::sql;
+use crate::sql::{self, check_files};
 
 /// Bad rows that an error shows.
 const SHOWN: usize = 3;
@@ -89,6 +89,11 @@ pub(super) fn waits(audits: &[Audit]) -> impl Iterator<Item = usize> {
 /// Inputs that a table's audits read.
 pub(super) fn inputs(audits: &[Audit]) -> impl Iterator<Item = usize> {
     audits.iter().flat_map(|audit| audit.reads.inputs.iter().copied())
+}
+
+/// What a table's audits read.
+pub(super) fn read_by(audits: &[Audit]) -> impl Iterator<Item = &Reads> {
+    audits.iter().map(|audit| &audit.reads)
 }
 
 /// The texts of a table's audits: another one is a reason to build the table again.
@@ -165,7 +170,7 @@ fn built_in(table: &TableConfig) -> Vec<SqlFile> {
     files
 }
 
-/// Runs the audits of a table against its new files. All are run; the error is of those that found something.
+/// Runs the audits of a table against its new files; without such, against the version that counts. All are run; the error is of those that found something.
 ///
 /// # Errors
 /// User: an audit's SQL; Data: bad rows.
@@ -173,7 +178,7 @@ pub(super) async fn check(
     builder: &Builder,
     table: &str,
     audits: &[Audit],
-    staged: &Output,
+    staged: Option<&Output>,
     reports: &mut Vec<AuditReport>,
 ) -> Result<()> {
     let mut findings = Vec::new();
@@ -194,9 +199,15 @@ pub(super) async fn check(
     if findings.is_empty() {
         return Ok(());
     }
-    Err(Error::data(findings.join("\n  "))
-        .context(format!("the new version of {table} is not published"))
-        .hint("the table is as it was; mend the input, the SELECT or the audit, and run the job again"))
+    let error = Error::data(findings.join("\n  "));
+    Err(match staged {
+        Some(_) => error
+            .context(format!("the new version of {table} is not published"))
+            .hint("the table is as it was; mend the input, the SELECT or the audit, and run the job again"),
+        None => error
+            .context(format!("the version of {table} that counts does not hold any more"))
+            .hint("nothing that it is made of has changed: mend the input, the SELECT or the audit, and run the job again"),
+    })
 }
 
 impl Audit {
@@ -205,8 +216,13 @@ impl Audit {
         (&self.file.path, &self.reads)
     }
 
+    /// Whether it may find something else in the same rows.
+    pub(super) async fn is_volatile(&self, builder: &Builder) -> bool {
+        builder.is_volatile(&self.reads, &self.file.sql).await
+    }
+
     /// Runs it, as a table is built: in its turn.
-    async fn run(&self, builder: &Builder, table: &str, staged: &Output) -> Result<Found> {
+    async fn run(&self, builder: &Builder, table: &str, staged: Option<&Output>) -> Result<Found> {
         let path = &self.file.path;
         let mut turn = builder.turns.first().await;
         let found = loop {
@@ -228,10 +244,16 @@ impl Audit {
             .context_with(|| path.clone())
     }
 
-    async fn attempt(&self, builder: &Builder, table: &str, staged: &Output, joins: Joins) -> Result<Found> {
+    async fn attempt(
+        &self,
+        builder: &Builder,
+        table: &str,
+        staged: Option<&Output>,
+        joins: Joins,
+    ) -> Result<Found> {
         // What it reads is read for itself, not for the table's progress.
         let session = builder
-            .session(&self.reads, &Arc::new(Progress::default()), Some((table, staged)), joins)
+            .session(&self.reads, &Arc::new(Progress::default()), staged.map(|staged| (table, staged)), joins)
             .await?;
         let frame = sql::frame(&session, &self.file.sql).await?;
         let mut stream = sql::execute(frame).await?;
@@ -241,6 +263,7 @@ impl Audit {
             found.bad_rows += batch.num_rows() as u64;
             found.shown.extend(samples(&batch, SHOWN.saturating_sub(found.shown.len()))?);
         }
+        check_files(&session)?;
         Ok(found)
     }
 }

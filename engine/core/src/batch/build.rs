@@ -12,16 +12,17 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::graph::Reads;
+use super::graph::{Reads, one_select};
 use super::input::{EXPANSION, Input, Progress, version_table};
 use super::memory;
 use super::output::{TableWriter, Written};
 use super::turns::{Joins, Turns};
+use super::volatile;
 use crate::columns::check_names;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, TableConfig, nearest};
-use crate::sql::{self, committed_table, explain, job_session};
+use crate::sql::{self, check_files, committed_table, explain, job_session};
 use crate::table::read::committed_files;
 
 /// Batches that the SELECT may be ahead of the writer.
@@ -116,6 +117,19 @@ impl Builder {
         Ok(Some(bytes))
     }
 
+    /// Whether a SELECT may give other rows of the same material: it asks for the time or for chance. So does one that
+    /// cannot be planned, for all that is known.
+    pub(super) async fn is_volatile(&self, reads: &Reads, text: &str) -> bool {
+        let asks = async {
+            if volatile::calls(&one_select(text)?) {
+                return Ok(true);
+            }
+            let session = self.session(reads, &Arc::default(), None, Joins::Hashed).await?;
+            volatile::is_volatile(&sql::deep(sql::plan(&session.state(), text)).await?)
+        };
+        asks.await.unwrap_or(true)
+    }
+
     async fn committed(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
         let full = format!("{}.{name}", self.job.schema_name);
         committed_table(&self.lake, &self.job.schema_name, &full).await?.ok_or_else(|| {
@@ -202,6 +216,7 @@ impl Builder {
         let writer = TableWriter::new(&folder, stream.schema(), table.format, &table.partition_by)?;
         let partition_columns = writer.partition_columns();
         let files = write(stream, writer, progress.clone()).await?;
+        check_files(&session)?;
         Ok(Output { folder, files, partition_columns })
     }
 }

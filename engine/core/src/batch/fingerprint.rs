@@ -1,41 +1,24 @@
-//! Whether a table would come out as it is: one hash over everything that decides its rows.
+//! Whether a table would come out as it is: one hash over everything that decides its rows and what its audits find.
 //!
-//! That is its SELECT, its settings and audits, the content of every file that it reads with how the job reads it, and the versions
-//! of the tables that it reads. Where files lie does not count. A SELECT that asks for the time or for chance has no
-//! fingerprint: it is built each time.
+//! That is its SELECT, its settings and audits, the content of every file that these read with how the job reads it, and
+//! the versions of the tables that they read. Where files lie does not count. A SELECT that asks for the time or for chance
+//! ([`super::volatile`]), or reads what cannot be told apart from what it was, has no fingerprint: it is built each time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::graph::{Reads, one_select};
 use super::input::Input;
+use super::others;
 use crate::error::{Result, io_error};
 use crate::lake::Lake;
-use crate::project::TableConfig;
-use crate::table::read::committed_files;
+use crate::project::{InputConfig, TableConfig};
 
 /// Part of every fingerprint: another rule for the rows is another fingerprint.
-const RULES: &str = "tidemill batch 1";
-
-/// Functions whose result is another each time.
-const VOLATILE: [&str; 9] = [
-    "now",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "localtime",
-    "localtimestamp",
-    "today",
-    "random",
-    "uuid",
-];
+const RULES: &str = "tidemill batch 2";
 
 /// Hashes of files, by path: an input that several tables read is hashed once.
 #[derive(Debug, Default)]
@@ -61,22 +44,27 @@ impl FileHashes {
     }
 }
 
-/// The fingerprint of a table; `versions` are those of the tables of the job that it reads. `None`: built each time.
+/// What a table and its audits read.
+pub(super) struct Material<'a> {
+    /// Inputs.
+    pub inputs: Vec<&'a Input>,
+    /// Tables of the job, and the versions that count.
+    pub versions: BTreeMap<String, u64>,
+    /// Tables of other jobs and of the system, `schema.table`.
+    pub others: BTreeSet<String>,
+}
+
+/// The fingerprint of a table. `None`: built each time.
 ///
 /// # Errors
 /// Storage: a file cannot be read; Corrupt: the records of another job.
 pub(super) fn fingerprint<'a>(
     lake: &Lake,
     table: &TableConfig,
-    reads: &Reads,
-    inputs: &[&Input],
-    versions: &BTreeMap<String, u64>,
+    material: &Material<'_>,
     audits: impl Iterator<Item = &'a str>,
     hashes: &mut FileHashes,
 ) -> Result<Option<String>> {
-    if one_select(&table.file.sql).is_ok_and(|statement| is_volatile(&statement)) {
-        return Ok(None);
-    }
     let mut hash = Xxh3::new();
     // Each part has its length before it, so that no two lists of parts look alike.
     let mut part = |text: &str| {
@@ -87,13 +75,10 @@ pub(super) fn fingerprint<'a>(
     part(&table.file.sql);
     part(&format!("{:?} {:?}", table.format, table.partition_by));
     audits.for_each(&mut part);
-    for input in inputs {
+    for input in &material.inputs {
         let config = &input.config;
-        part(&config.name);
-        part(&format!(
-            "{:?} {:?} {:?} {:?} {:?}",
-            config.types_text, config.encoding, config.row_number, config.on_error, config.forms
-        ));
+        // All that the job says of it but where the files are.
+        part(&format!("{:?}", InputConfig { path: None, ..config.clone() }));
         for file in &input.files {
             part(&format!("{:?} {:016x}", file.kind(), hashes.of(&file.path)?));
             if config.forms.is_some() {
@@ -102,40 +87,12 @@ pub(super) fn fingerprint<'a>(
             }
         }
     }
-    for (name, version) in versions {
+    for (name, version) in &material.versions {
         part(&format!("{name} {version}"));
     }
-    for other in &reads.others {
-        part(other);
-        let (schema, _) = other.split_once('.').unwrap_or((other, ""));
-        let jobs = if schema == "system" { lake.schema_names()? } else { vec![schema.to_owned()] };
-        for job in jobs {
-            committed_files(lake, &job, other)?.iter().for_each(|file| part(&file.xxh3));
-        }
+    for other in &material.others {
+        let Some(parts) = others::parts(lake, other)? else { return Ok(None) };
+        parts.iter().for_each(|text| part(text));
     }
     Ok(Some(format!("{:016x}", hash.digest())))
-}
-
-fn is_volatile(statement: &Statement) -> bool {
-    let Statement::Statement(statement) = statement else { return false };
-    let found = visit_expressions(&**statement, |expression| match expression {
-        Expr::Function(function) if VOLATILE.contains(&function.name.to_string().to_lowercase().as_str()) => {
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_and_chance_are_seen_wherever_they_stand() {
-        let volatile = |sql: &str| is_volatile(&one_select(sql).unwrap());
-        assert!(volatile("SELECT * FROM (SELECT a - NOW() AS b FROM t) WHERE b > 1"));
-        assert!(volatile("SELECT current_date"));
-        assert!(!volatile("SELECT 'now()', nowhere FROM t -- now()"));
-    }
 }

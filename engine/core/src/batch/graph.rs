@@ -135,7 +135,7 @@ fn find(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
 }
 
 /// Functions whose rows a statement reads, as if each was a table.
-fn functions(statement: &Statement) -> BTreeSet<String> {
+pub(super) fn functions(statement: &Statement) -> BTreeSet<String> {
     struct Called(BTreeSet<String>);
     impl Visitor for Called {
         type Break = ();

@@ -14,13 +14,13 @@ use tokio::task::JoinSet;
 
 use super::audit::{self, Audit, AuditReport, audits};
 use super::build::{Builder, Output};
-use super::fingerprint::{FileHashes, fingerprint};
+use super::fingerprint::{FileHashes, Material, fingerprint};
 use super::graph::Graph;
 use super::input::{Input, InputReport, Progress};
 use super::memory::{PeakPool, peak_resident_bytes};
 use super::turns::Turns;
 use super::versions::{NewVersion, Versions};
-use crate::checkpoint::{BatchCounts, Build};
+use crate::checkpoint::{BatchCounts, Build, Commit};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, nearest};
@@ -167,7 +167,7 @@ pub async fn run(
     let pool = PeakPool::new(options.memory_limit_bytes);
     let runtime = pool.runtime()?;
     let memory_limit_bytes = options.memory_limit_bytes;
-    let versions = Versions::open(lake, &job.schema_name)?;
+    let versions = Versions::open(lake, job)?;
     let run = Run {
         builder: Arc::new(Builder {
             lake: lake.clone(),
@@ -182,6 +182,7 @@ pub async fn run(
         audits,
         force: options.force,
         hashes: FileHashes::default(),
+        volatile: BTreeMap::new(),
         kept: Arc::default(),
         reports: BTreeMap::new(),
         error: None,
@@ -229,6 +230,8 @@ struct Run {
     audits: Vec<Vec<Audit>>,
     force: bool,
     hashes: FileHashes,
+    /// By the place of the table: whether its SELECT asks for the time or for chance.
+    volatile: BTreeMap<usize, bool>,
     kept: Arc<Mutex<KeptLetters>>,
     /// By the place of the table.
     reports: BTreeMap<usize, TableReport>,
@@ -238,6 +241,16 @@ struct Run {
 /// Input and path of files whose dead letters are kept with a version that this run has made or left as it is. Of all tables
 /// that read a file, the first that is committed keeps them: which ones fail, or stop early, is not known before.
 type KeptLetters = BTreeSet<(String, String)>;
+
+/// What is to be done about a table.
+enum Next {
+    /// Nothing: what it reads failed, or nothing has changed.
+    Done(Box<TableReport>),
+    /// It stays as it is, but these audits may find something else by now.
+    Audit(Box<TableReport>, Vec<Audit>),
+    /// It is built.
+    Build,
+}
 
 /// A table whose build has ended: its place, and its new version.
 type Built = (usize, f64, Vec<AuditReport>, Result<TableReport>);
@@ -260,17 +273,25 @@ impl Run {
                 let reads = self.waits_for(table);
                 if reads.iter().any(|read| waiting.contains(read) || running.contains(read)) {
                     at += 1;
-                } else if let Some(report) = self.without_building(table)? {
+                    continue;
+                }
+                let next = self.next(table).await?;
+                if let Next::Done(report) = next {
                     waiting.remove(at);
                     on_event(RunEvent::Finished(&report));
-                    self.reports.insert(table, report);
+                    self.reports.insert(table, *report);
                 } else if running.len() < at_once {
                     waiting.remove(at);
                     running.insert(table);
                     let progress = Arc::new(Progress::default());
                     let name = &self.builder.job.tables[table].file.name;
                     on_event(RunEvent::Started { table: name, progress: progress.clone() });
-                    self.start(&mut building, table, progress)?;
+                    match next {
+                        Next::Audit(report, audits) => {
+                            self.start_audits(&mut building, table, *report, audits)
+                        }
+                        _ => self.start(&mut building, table, progress).await?,
+                    }
                 } else {
                     at += 1;
                 }
@@ -316,7 +337,7 @@ impl Run {
         let name = &job.tables[at].file.name;
         let table = format!("{}.{name}", job.schema_name);
         let newest = self.versions.newest(name);
-        let version = newest.as_ref().map(|commit| commit.batch_id);
+        let version = newest.as_ref().map(Commit::version);
         // What the former version was made of is not what this run did.
         let newest = newest.filter(|_| matches!(outcome, TableOutcome::Built | TableOutcome::Unchanged));
         let files = newest.iter().flat_map(|commit| &commit.added).filter(|file| file.table == table);
@@ -338,8 +359,8 @@ impl Run {
         }
     }
 
-    /// The report of a table that is not to be built: what it reads failed, or nothing has changed.
-    fn without_building(&mut self, at: usize) -> Result<Option<TableReport>> {
+    /// What is to be done about a table whose turn it is.
+    async fn next(&mut self, at: usize) -> Result<Next> {
         let waits_for = self.waits_for(at);
         let failed = waits_for.iter().find(|read| {
             let report = self.reports.get(read);
@@ -348,21 +369,51 @@ impl Run {
         if let Some(failed) = failed {
             let reason =
                 format!("`{}`, which it reads, was not built", self.builder.job.tables[*failed].file.name);
-            return Ok(Some(self.report(at, TableOutcome::Skipped, 0.0, Some(reason))));
+            return Ok(Next::Done(Box::new(self.report(at, TableOutcome::Skipped, 0.0, Some(reason)))));
         }
         if self.force {
-            return Ok(None);
+            return Ok(Next::Build);
         }
-        let wanted = self.fingerprint(at)?;
+        let wanted = self.fingerprint(at).await?;
         let name = &self.builder.job.tables[at].file.name;
         let built = self.versions.newest(name).and_then(|commit| commit.build).map(|build| build.fingerprint);
         if wanted.is_none() || built != wanted || !self.letters_are_kept(name) {
-            return Ok(None);
+            return Ok(Next::Build);
         }
-        let report = self.report(at, TableOutcome::Unchanged, 0.0, None);
+        if let Some(damage) = self.versions.damage(name) {
+            tracing::warn!(table = name, damage, "the table is built again");
+            return Ok(Next::Build);
+        }
+        let report = Box::new(self.report(at, TableOutcome::Unchanged, 0.0, None));
         let keeps = report.inputs.iter().filter(|input| input.keeps_letters).map(InputReport::file);
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).extend(keeps);
-        Ok(Some(report))
+        let mut again = Vec::new();
+        for audit in &self.audits[at] {
+            if audit.is_volatile(&self.builder).await {
+                again.push(audit.clone());
+            }
+        }
+        Ok(if again.is_empty() { Next::Done(report) } else { Next::Audit(report, again) })
+    }
+
+    /// Runs audits of a table that stays as it is.
+    fn start_audits(
+        &self,
+        building: &mut JoinSet<Built>,
+        at: usize,
+        mut report: TableReport,
+        audits: Vec<Audit>,
+    ) {
+        let builder = self.builder.clone();
+        building.spawn(async move {
+            let start = Instant::now();
+            let name = &builder.job.tables[at].file.name;
+            let mut audited = Vec::new();
+            let checked = audit::check(&builder, name, &audits, None, &mut audited).await;
+            report.audits.clone_from(&audited);
+            report.seconds = start.elapsed().as_secs_f64();
+            (at, report.seconds, audited, checked.map(|()| report))
+        });
     }
 
     /// Whether the rows that were set aside for a table are kept with its version or another's. The one that kept them may
@@ -378,22 +429,43 @@ impl Run {
         inputs(table).iter().filter(|input| input.has_letters()).all(|input| keeping.contains(&input.file()))
     }
 
-    fn fingerprint(&mut self, at: usize) -> Result<Option<String>> {
-        let reads = &self.graph.reads[at];
+    async fn fingerprint(&mut self, at: usize) -> Result<Option<String>> {
         let job = &self.builder.job;
-        let inputs: Vec<&Input> =
-            reads.inputs.iter().filter_map(|input| self.builder.inputs[*input].as_deref()).collect();
+        let (table, own) = (&job.tables[at], &self.graph.reads[at]);
+        let volatile = match self.volatile.get(&at) {
+            Some(known) => *known,
+            None => self.builder.is_volatile(own, &table.file.sql).await,
+        };
+        self.volatile.insert(at, volatile);
+        if volatile {
+            return Ok(None);
+        }
+        let mut reads = own.clone();
+        for more in audit::read_by(&self.audits[at]) {
+            reads.tables.extend(more.tables.iter().filter(|read| **read != at));
+            reads.inputs.extend(&more.inputs);
+            reads.others.extend(more.others.iter().cloned());
+        }
         let versions = reads.tables.iter().filter_map(|read| {
             let name = job.tables[*read].file.name.clone();
-            self.versions.newest(&name).map(|commit| (name, commit.batch_id))
+            self.versions.newest(&name).map(|commit| (name, commit.version()))
         });
-        let versions = versions.collect();
+        let material = Material {
+            inputs: reads.inputs.iter().filter_map(|input| self.builder.inputs[*input].as_deref()).collect(),
+            versions: versions.collect(),
+            others: reads.others,
+        };
         let audits = audit::texts(&self.audits[at]);
-        fingerprint(&self.builder.lake, &job.tables[at], reads, &inputs, &versions, audits, &mut self.hashes)
+        fingerprint(&self.builder.lake, table, &material, audits, &mut self.hashes)
     }
 
-    fn start(&mut self, building: &mut JoinSet<Built>, at: usize, progress: Arc<Progress>) -> Result<()> {
-        let fingerprint = self.fingerprint(at)?.unwrap_or_default();
+    async fn start(
+        &mut self,
+        building: &mut JoinSet<Built>,
+        at: usize,
+        progress: Arc<Progress>,
+    ) -> Result<()> {
+        let fingerprint = self.fingerprint(at).await?.unwrap_or_default();
         let (builder, versions) = (self.builder.clone(), self.versions.clone());
         let kept = self.kept.clone();
         let (reads, audits) = (self.graph.reads[at].clone(), self.audits[at].clone());
@@ -406,7 +478,7 @@ impl Run {
             let result = async {
                 let folder = versions.begin(name)?;
                 let output = builder.build(table, &reads, &progress, folder).await?;
-                audit::check(&builder, name, &audits, &output, &mut audited).await?;
+                audit::check(&builder, name, &audits, Some(&output), &mut audited).await?;
                 let Output { files, partition_columns, .. } = output;
                 let inputs: Vec<Arc<Input>> = builder.inputs.iter().flatten().cloned().collect();
                 let (mut reports, mut letters) = (Vec::new(), Vec::new());
@@ -431,6 +503,7 @@ impl Run {
                 let full = format!("{}.{name}", builder.job.schema_name);
                 let build = Build {
                     table: full.clone(),
+                    version: None,
                     fingerprint,
                     built_at,
                     partition_columns,

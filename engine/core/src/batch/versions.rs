@@ -3,13 +3,13 @@
 //! ```text
 //! lake/olist/_versions/wide/.building/        written and fsynced           nobody sees it
 //! lake/olist/_versions/wide/00000007/         renamed
-//! lake/olist/_checkpoint/commits/7.json       created                       from here on `tidemill sql` reads version 7
+//! lake/olist/_checkpoint/commits/12.json      created                       from here on `tidemill sql` reads version 7
 //! lake/olist/wide -> _versions/wide/00000007  the link replaced by a rename: so does a plain glob
 //! ```
 //!
 //! A glob sees one version, whole, at every moment: the link is replaced by one rename. What a crash leaves undone is
-//! done, or cleared away, by the next run before anything else. The number of a version is that of its commit. The last
-//! [`KEPT`] versions of a table stay.
+//! done, or cleared away, by the next run before anything else. Version N of a table counts its builds, from 0; commits count
+//! those of all tables of the job. The last [`KEPT`] versions of a table stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -29,7 +29,9 @@ use crate::checkpoint::{BatchCounts, Build, Commit, FileEntry, RecordList, query
 use crate::decode::dead_letters_schema;
 use crate::error::{Result, io_error};
 use crate::lake::{Lake, batch_file_name};
+use crate::project::BatchJob;
 use crate::table::publish::{retire, roll_forward, stage, sync_folder};
+use crate::table::read::checked_path;
 use crate::table::write::parquet_bytes;
 
 /// Versions of a table that stay, with the one that counts.
@@ -41,6 +43,7 @@ const BUILDING: &str = ".building";
 #[derive(Debug)]
 pub(super) struct Versions {
     lake: Lake,
+    job: String,
     schema_name: String,
     commits: RecordList<Commit>,
     /// The newest commit of each table, by its name in SQL; and the number of the next.
@@ -72,7 +75,8 @@ impl Versions {
     ///
     /// # Errors
     /// Held: another run of the job; Storage; Corrupt.
-    pub(super) fn open(lake: &Lake, schema_name: &str) -> Result<Versions> {
+    pub(super) fn open(lake: &Lake, job: &BatchJob) -> Result<Versions> {
+        let schema_name = job.schema_name.as_str();
         let checkpoint = lake.checkpoint(schema_name);
         fs::create_dir_all(&checkpoint).map_err(|e| io_error("create", &checkpoint, &e))?;
         let lock = take_lock(&checkpoint)?;
@@ -83,12 +87,13 @@ impl Versions {
         for number in numbers.clone() {
             let commit = commits.read(number)?;
             if let Some(table) = table_of(&commit) {
-                known.insert((table.clone(), number));
+                known.insert((table.clone(), commit.version()));
                 newest.insert(table, commit);
             }
         }
         let versions = Versions {
             lake: lake.clone(),
+            job: job.name.clone(),
             schema_name: schema_name.to_owned(),
             commits,
             state: Mutex::new(State { newest, next: numbers.end }),
@@ -117,7 +122,7 @@ impl Versions {
         state.newest.iter().try_for_each(|(table, commit)| match table.strip_prefix(&self.prefix()) {
             Some(name) => {
                 show_letters(&self.lake, commit)?;
-                self.show(name, commit.batch_id)
+                self.show(name, commit.version())
             }
             None => Ok(()),
         })
@@ -130,7 +135,7 @@ impl Versions {
         }
         let all = || 0..letters.len();
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(all().map(|_| &self.schema_name))),
+            Arc::new(StringArray::from_iter_values(all().map(|_| &self.job))),
             Arc::new(UInt64Array::from_iter_values(all().map(|_| number))),
             Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.path))),
             Arc::new(Int32Array::from_iter_values(all().map(|_| 0))),
@@ -186,7 +191,17 @@ impl Versions {
         }
     }
 
-    /// Makes the files of a new version the table, and gives its number.
+    /// Whether all files of the version that counts are there, as far as their sizes tell; what is wrong where not.
+    pub(super) fn damage(&self, table: &str) -> Option<String> {
+        let newest = self.newest(table)?;
+        newest
+            .added
+            .iter()
+            .find_map(|file| checked_path(&self.lake, file).err())
+            .map(|error| error.to_string())
+    }
+
+    /// Makes the files of a new version the table, and gives its version.
     ///
     /// # Errors
     /// Storage; Corrupt.
@@ -197,15 +212,16 @@ impl Versions {
         let full = format!("{}{table}", self.prefix());
         let folder = self.folder(table);
         let former = state.newest.get(&full);
+        let count = former.map_or(0, |commit| commit.version() + 1);
         let known = former.is_some_and(|commit| commit.added.iter().any(|f| f.path.contains(VERSIONS)));
         let query_id = query_id(&self.lake.checkpoint(&self.schema_name).join("query.json"), &folder, known)?;
 
-        let version = format!("{number:08}");
+        let version = format!("{count:08}");
         let building = folder.join(BUILDING);
         let mut added = Vec::new();
         for file in new.files {
             let place = building.join(&file.folder);
-            let name = batch_file_name(number, file.extension);
+            let name = batch_file_name(count, file.extension);
             let (from, to) = (place.join(file.staged_name()), place.join(&name));
             fs::rename(&from, &to).map_err(|e| io_error("rename", &from, &e))?;
             sync_folder(&place)?;
@@ -231,22 +247,22 @@ impl Versions {
             added: added.into_iter().chain(letters).collect(),
             counts: new.counts,
             watermark: None,
-            build: Some(new.build),
+            build: Some(Build { version: Some(count), ..new.build }),
         };
         self.commits.create(number, &commit)?;
         show_letters(&self.lake, &commit)?;
         state.next = number + 1;
         state.newest.insert(full, commit);
-        self.show(table, number)?;
+        self.show(table, count)?;
         self.forget(table)?;
-        Ok(number)
+        Ok(count)
     }
 
     /// Lets the table's link point at a version.
-    fn show(&self, table: &str, number: u64) -> Result<()> {
+    fn show(&self, table: &str, version: u64) -> Result<()> {
         let job = self.lake.resolve(&self.schema_name);
         let (link, new) = (job.join(table), job.join(format!(".{table}.link")));
-        let target = Path::new(VERSIONS).join(table).join(format!("{number:08}"));
+        let target = Path::new(VERSIONS).join(table).join(format!("{version:08}"));
         if !job.join(&target).is_dir() || fs::read_link(&link).is_ok_and(|now| now == target) {
             return Ok(());
         }
@@ -276,6 +292,20 @@ impl Versions {
         }
         Ok(())
     }
+}
+
+/// The table and its version that each commit of a batch job made, by the number of the commit.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub fn committed_versions(lake: &Lake, schema_name: &str) -> Result<BTreeMap<u64, (String, u64)>> {
+    let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
+    let mut versions = BTreeMap::new();
+    for number in commits.numbers()? {
+        let commit = commits.read(number)?;
+        versions.extend(table_of(&commit).map(|table| (number, (table, commit.version()))));
+    }
+    Ok(versions)
 }
 
 /// Lets a glob see the dead letters of a version, and no more those of the former one.

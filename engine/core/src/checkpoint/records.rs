@@ -144,11 +144,22 @@ pub struct Commit {
     pub build: Option<Build>,
 }
 
+impl Commit {
+    /// The version that it is of a batch job's table. Before tables counted their own it was the number of the commit, from
+    /// which a table of that time goes on.
+    pub fn version(&self) -> u64 {
+        self.build.as_ref().and_then(|build| build.version).unwrap_or(self.batch_id)
+    }
+}
+
 /// What one version of a batch job's table was built of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Build {
     /// Table as in SQL: `olist.wide`.
     pub table: String,
+    /// How many builds of the table were before it; records of older versions of Tidemill have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     /// Hash of everything that decides the rows: inputs, SQL, settings, versions of the tables read.
     pub fingerprint: String,
     /// When it was built (RFC 3339, UTC): what `now()` meant in its SQL.

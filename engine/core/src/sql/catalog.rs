@@ -15,8 +15,7 @@ use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
 use crate::learn::tables;
-use crate::table::publish::readable_path;
-use crate::table::read::committed_files;
+use crate::table::read::{checked_path, committed_files};
 use crate::table::scan::{parquet_table, whole};
 
 /// Names of the system tables.
@@ -152,7 +151,7 @@ impl SchemaProvider for JobSchema {
         if !columns.is_empty() {
             let mut paths = Vec::new();
             for file in &files {
-                let path = whole(readable_path(lake, file))?;
+                let path = whole(checked_path(lake, file).map_err(external)?)?;
                 resolved.add(path.clone());
                 paths.push(path);
             }
@@ -245,7 +244,7 @@ async fn provider(
 ) -> Result<Arc<dyn TableProvider>> {
     let mut paths = Vec::with_capacity(files.len());
     for file in files {
-        let path = whole(readable_path(lake, file))?;
+        let path = whole(checked_path(lake, file).map_err(external)?)?;
         resolved.add(path.clone());
         paths.push(path);
     }

@@ -51,6 +51,35 @@ pub(super) fn names(lake: &Lake, schema_name: &str) -> Result<Vec<String>> {
     Ok(state.into_iter().chain(plan.views.into_keys()).collect())
 }
 
+/// What a table that no file holds is made of.
+pub(crate) enum Derived {
+    /// The state of a job.
+    State {
+        /// The records that it is as of: as long as this is the same, so is the state.
+        as_of: String,
+    },
+    /// A view.
+    View {
+        /// Its SELECT.
+        sql: String,
+    },
+}
+
+/// What the table of this name is made of, if it is derived.
+///
+/// # Errors
+/// Storage or Corrupt: the checkpoint.
+pub(crate) fn derived(lake: &Lake, schema_name: &str, name: &str) -> Result<Option<Derived>> {
+    let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
+    if plan.state.is_some_and(|spec| spec.config.table == name) {
+        // Its clusters are by the models of the newest learn record.
+        let learn: RecordList<Learn> = RecordList::read_only(lake.checkpoint(schema_name).join("learn"));
+        let as_of = format!("{} {batches} {}", plan.query_id, learn.numbers()?.end);
+        return Ok(Some(Derived::State { as_of }));
+    }
+    Ok(plan.views.get(name).map(|sql| Derived::View { sql: sql.clone() }))
+}
+
 /// The table of this name, if it is derived.
 pub(super) async fn table(
     scope: &Scope,

@@ -30,12 +30,13 @@ use crate::lake::Lake;
 use crate::project::nearest;
 use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
 pub(crate) use deep::deep;
+pub(crate) use derived::{Derived, derived};
 pub use derived::{StateView, state};
 pub use describe::describe;
 pub(crate) use rules::{OneNan, one_nan};
 pub(crate) use statement::execute;
 pub use statement::{collect, frame};
-pub(crate) use statement::{parse, plan, settle};
+pub(crate) use statement::{parse, plan};
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
 /// A driver renames a batch's file once; a statement that met such a moment is run again.
@@ -102,6 +103,7 @@ pub(crate) fn job_session(
 ) -> Result<SessionContext> {
     let scope = Scope::new(lake.clone());
     let config = config
+        .with_extension(scope.resolved.clone())
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = context(config, runtime);
@@ -156,6 +158,20 @@ pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<V
     }
     Err(Error::storage("the files of a table kept moving while they were read")
         .hint("run the statement again"))
+}
+
+/// Whether the files that a session has read are where they were: DataFusion takes one that is gone for no rows.
+///
+/// # Errors
+/// Storage: one is not.
+pub(crate) fn check_files(context: &SessionContext) -> Result<()> {
+    match context.copied_config().get_extension::<ResolvedFiles>() {
+        Some(resolved) if !resolved.all_there() => {
+            Err(Error::storage("the files of a table were moved while they were read")
+                .hint("run the job again"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Full names of all tables, `schema.table`, sorted; the system's last.

@@ -103,7 +103,7 @@ fn settled(mut statement: Statement) -> Result<Statement> {
 ///
 /// # Errors
 /// Plan, as [`parse`].
-pub(crate) fn settle(statement: &mut Sql) -> Result<()> {
+fn settle(statement: &mut Sql) -> Result<()> {
     match statement.visit(&mut Settle) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),

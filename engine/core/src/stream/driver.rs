@@ -22,6 +22,7 @@ use crate::project::{FailOnDataLoss, Job, StartingOffsets, parse_schema};
 use crate::rowwise::RowSql;
 use crate::source::kafka::KafkaSource;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
+use crate::table::evolve::{self, newest_schema, nullable};
 use crate::table::publish::roll_forward;
 use crate::table::read::read_rows;
 
@@ -93,7 +94,7 @@ impl Driver {
         let mut learner = Learner::new(&job.schema_name, &job.table_name);
         let state = StatefulJob::open(job, transform.schema()).await?;
         if state.is_none() {
-            learner.prepare(&job.models, transform.schema()).await?;
+            learner.prepare(&job.models, &nullable(transform.schema())).await?;
         }
         let source = KafkaSource::connect(&job.source)?;
         let checkpoint = Checkpoint::open(lake, job)?;
@@ -118,6 +119,7 @@ impl Driver {
         driver.check_continuity()?;
         driver.check_schema()?;
         check_state(driver.last_plan.as_ref(), job)?;
+        driver.check_table().await?;
         Ok(driver)
     }
 
@@ -176,7 +178,10 @@ impl Driver {
         }
         on_event(StreamEvent::Planned { batch_id: number, rows: plan.offsets() });
         let started = Instant::now();
-        Ok(Some(self.run_batch(plan, Durations::default(), started).await?))
+        let progress = self.run_batch(plan, Durations::default(), started).await?;
+        // The transform of that plan may be another than the job's, and its rows the table's first.
+        self.check_table().await?;
+        Ok(Some(progress))
     }
 
     /// Plans and runs the next batch; `None` if there is nothing new. `ends` bounds what counts as new.
@@ -358,10 +363,23 @@ impl Driver {
         Ok(())
     }
 
+    /// What the job's transform gives goes into the table as it is by now.
+    async fn check_table(&self) -> Result<()> {
+        let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
+        let Some(has) = newest_schema(&self.lake, &self.checkpoint.commits, &table)? else { return Ok(()) };
+        let decoder = Decoder::new(self.job.source.schema.clone());
+        let sql = self.job.transform_sql.as_deref();
+        let gives = match &self.transform {
+            Some((of, made)) if of.as_deref() == sql => made.schema().clone(),
+            _ => transform(sql, &decoder).await?.schema().clone(),
+        };
+        evolve::check(&table, &has, &gives)
+    }
+
     /// Gives the learner the rows of the batches up to `until` (exclusive) that it does not have yet.
     pub(super) async fn catch_up(&mut self, plan: &Plan, until: u64) -> Result<()> {
         if let Some((_, transform)) = &self.transform
-            && self.learner.prepare(&plan.models, transform.schema()).await?
+            && self.learner.prepare(&plan.models, &nullable(transform.schema())).await?
         {
             self.learner_has = 0;
         }

@@ -1,5 +1,6 @@
 //! Parquet tables: how a batch becomes one file, how files become visible, and how they are found again.
 
+pub(crate) mod evolve;
 pub mod publish;
 pub mod read;
 pub(crate) mod scan;

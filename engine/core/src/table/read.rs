@@ -1,6 +1,8 @@
 //! Committed rows: which files a table consists of, by the records, and what is in them.
 
 use std::fs::File;
+use std::io::ErrorKind as IoKind;
+use std::path::PathBuf;
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
@@ -33,6 +35,30 @@ pub fn committed_files(lake: &Lake, schema_name: &str, table: &str) -> Result<Ve
         }
     }
     Ok(files)
+}
+
+/// Where a committed file is, if it is what its record says, as far as its size tells.
+///
+/// # Errors
+/// Corrupt: it is gone, or of another size; Storage.
+pub(crate) fn checked_path(lake: &Lake, file: &FileEntry) -> Result<PathBuf> {
+    let hint = "the lake was changed by hand: restore the file from a copy; `tidemill run` makes a table of files anew";
+    // It may be renamed between two looks.
+    for _ in 0..3 {
+        let path = readable_path(lake, file);
+        match std::fs::metadata(&path) {
+            Ok(found) if found.len() == file.bytes => return Ok(path),
+            Ok(found) => {
+                let what =
+                    format!("{} has {} bytes, its record says {}", path.display(), found.len(), file.bytes);
+                return Err(Error::corrupt(what).hint(hint));
+            }
+            Err(e) if e.kind() == IoKind::NotFound => {}
+            Err(e) => return Err(io_error("read", &path, &e)),
+        }
+    }
+    let path = lake.resolve(&file.path);
+    Err(Error::corrupt(format!("{} is listed but is not there", path.display())).hint(hint))
 }
 
 /// All rows of one committed file, in their order.

@@ -43,6 +43,7 @@ use parquet::basic::{LogicalType, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
+use super::evolve::nullable;
 use crate::sql::OneNan;
 
 /// A table over these Parquet files; without a schema, the last one's holds.
@@ -59,7 +60,14 @@ pub(crate) async fn parquet_table(
     };
     let schema = match schema {
         Some(schema) => schema,
-        None => ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(newest)?)?.schema().clone(),
+        // Files of a stream are of several schemas where its transform has got columns since, which older ones lack.
+        None => match (
+            ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(newest)?)?.schema(),
+            paths.len(),
+        ) {
+            (only, 1) => only.clone(),
+            (newest, _) => nullable(newest),
+        },
     };
     let urls = paths
         .iter()
