@@ -65,3 +65,38 @@ fn dlq_show_tells_what_is_wrong_with_a_batch_jobs_file() {
     assert!(!done && error.contains("on_eror") && error.contains("`on_error`"), "{error}");
     assert!(!error.contains("not a stream"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_form_cannot_read_are_set_aside_where_the_job_says_so() {
+    let shop =
+        shop_of("", "a.csv", "Day,N,Other\n01/02,1,o\n01/03,x,o\n3,4,o\n01/05,5\n01/06,6,o\n01/06,6,again\n");
+    shop.write(
+        "sql/shop/days.sql",
+        "-- Days.\n-- header: Day,N\nSELECT CAST(\"N\" AS INT) AS n, \"Day\" AS day, \
+         CASE WHEN \"Day\" LIKE '__/__' THEN 'MM/DD' ELSE 'D' END AS \"_format of Day\" FROM input",
+    );
+    let settings = "\nkey = \"n\"\nforms = [\"sql/shop/days.sql\"]\n";
+    let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
+    shop.write("jobs/shop.toml", format!("{job}{settings}"));
+    let (code, error) = shop.refused(&[]);
+    assert!(code == 1 && error.contains("a.csv, line 5: 2 cells"), "{error}");
+
+    shop.write("jobs/shop.toml", format!("{job}{settings}on_error = \"dead_letter\"\n"));
+    let report = texts(&shop.try_run(&[])).0;
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&report).unwrap();
+    let steps: Vec<String> =
+        rows.iter().map(|row| format!("{} {}", row["outcome"].as_str().unwrap(), row["rows"])).collect();
+    assert_eq!(steps[..3], ["in the table 2", "dead letter 3", "duplicate n 1"], "{report}");
+    assert_eq!(shop.rows("SELECT n, _line FROM all_rows ORDER BY n").await, ["1|2", "6|6"]);
+    let (done, shown) = shown(&shop);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(done && lines.len() == 4, "{shown}");
+    for (line, parts) in lines[1..].iter().zip([
+        ["a.csv,3,", "column N: ", "01/03,x"],
+        ["a.csv,4,", "column Day: two formats in one column: D here, MM/DD on line 2", "3,4"],
+        ["a.csv,5,", "2 cells where the header has 3", "01/05,5"],
+    ]) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+    }
+    assert_eq!(shop.run(&[]), ["shop.all_rows unchanged"]);
+}

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{cast, filter_record_batch, is_not_null};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 
-use super::csv_file::{CsvFile, LINE, text_schema};
+use super::csv_file::{BadRow, CsvFile, LINE, text_schema};
 use super::form::{Form, Forms};
+use super::input::joined;
 use crate::error::{Context, Error, Result};
 use crate::rowwise::RowSql;
 
@@ -30,7 +31,7 @@ pub struct CleanFile {
     sql: RowSql,
     schema: SchemaRef,
     /// By heading: the form of its cells so far, and the line of the first.
-    formats: BTreeMap<String, (String, i64)>,
+    formats: BTreeMap<String, (String, u64)>,
     now: DateTime<Utc>,
 }
 
@@ -94,9 +95,47 @@ impl CleanFile {
             Err((at, reason)) => return Err(self.located(&text, at, reason).await),
         };
         self.check_formats(&rows)?;
-        let read = text.num_rows();
+        let filtered = text.num_rows().saturating_sub(rows.num_rows());
+        self.complete(&rows, text.num_rows(), filtered).map(Some)
+    }
+
+    /// The next rows; those that cannot be read, or whose cells are of another form than those above, go to `bad`. `None` at
+    /// the end.
+    ///
+    /// # Errors
+    /// Data: what keeps the file from being read on.
+    pub(super) async fn next_good(&mut self, bad: &mut Vec<BadRow>) -> Result<Option<CleanBatch>> {
+        let Some(text) = self.csv.next_of(&self.columns, Some(bad))? else { return Ok(None) };
+        let output = self.sql.run(&text, self.now).await?;
+        for (at, error) in &output.failed {
+            let found = self.first_bad(&text, *at).await;
+            let (column, reason) =
+                found.map_or((None, error.clone()), |(column, reason)| (Some(column), reason));
+            let reason = reason.trim_start_matches("Arrow error: ").to_owned();
+            bad.push(BadRow { line: line_of(&text, *at), column, reason, payload: joined(&text, *at, b',') });
+        }
+        let mut rows = output.rows;
+        let filtered = text.num_rows().saturating_sub(rows.num_rows() + output.failed.len());
+        let others = self.other_formats(&rows)?;
+        if !others.is_empty() {
+            let lines: Vec<u64> = (0..text.num_rows()).map(|at| line_of(&text, at)).collect();
+            for (at, (column, reason)) in &others {
+                let line = line_of(&rows, *at);
+                let payload =
+                    lines.binary_search(&line).map(|at| joined(&text, at, b',')).unwrap_or_default();
+                bad.push(BadRow { line, column: Some(column.clone()), reason: reason.clone(), payload });
+            }
+            let good: BooleanArray = (0..rows.num_rows()).map(|at| Some(!others.contains_key(&at))).collect();
+            rows = filter_record_batch(&rows, &good)?;
+        }
+        let read = rows.num_rows() + filtered;
+        self.complete(&rows, read, filtered).map(Some)
+    }
+
+    /// The table's columns of what the SELECT has made of `read` rows.
+    fn complete(&self, rows: &RecordBatch, read: usize, filtered: usize) -> Result<CleanBatch> {
         let mut dropped = BTreeMap::new();
-        count(&mut dropped, "filtered", read.saturating_sub(rows.num_rows()));
+        count(&mut dropped, "filtered", filtered);
 
         let path = self.path().to_string_lossy();
         let file: ArrayRef =
@@ -113,49 +152,66 @@ impl CleanFile {
             _ => whole,
         };
         count(&mut dropped, &format!("no {}", self.key), rows.num_rows() - keyed.num_rows());
-        Ok(Some(CleanBatch { rows: keyed, read: read as u64, dropped }))
+        Ok(CleanBatch { rows: keyed, read: read as u64, dropped })
     }
 
     /// Each `_format of` column says the same in all rows so far.
     fn check_formats(&mut self, rows: &RecordBatch) -> Result<()> {
+        match self.other_formats(rows)?.into_iter().next() {
+            None => Ok(()),
+            Some((at, (heading, reason))) => Err(Error::data(reason)
+                .context(format!(
+                    "{}, line {}, column {heading}",
+                    self.csv.path().display(),
+                    line_of(rows, at)
+                ))
+                .hint(self.cell_hint())),
+        }
+    }
+
+    /// Rows in which a `_format of` column says something else than in the first one: by their place, the heading and why.
+    fn other_formats(&mut self, rows: &RecordBatch) -> Result<BTreeMap<usize, (String, String)>> {
+        let mut others = BTreeMap::new();
         let schema = rows.schema();
-        let lines = rows.column_by_name(LINE).and_then(|lines| lines.as_primitive_opt::<Int64Type>());
         for (field, column) in schema.fields().iter().zip(rows.columns()) {
             let Some(heading) = field.name().strip_prefix(FORMAT_OF) else { continue };
             let column = cast(column, &DataType::Utf8)?;
             let words = column.as_string::<i32>().iter().enumerate();
             for (word, at) in words.filter_map(|(at, word)| Some((word?, at))) {
-                let line = lines.map_or(0, |lines| lines.value(at));
+                let line = line_of(rows, at);
                 let (first, above) =
                     self.formats.entry(heading.to_owned()).or_insert_with(|| (word.to_owned(), line));
                 if first != word {
-                    return Err(Error::data(format!(
-                        "two formats in one column: {word} here, {first} on line {above}"
-                    ))
-                    .context(format!("{}, line {line}, column {heading}", self.csv.path().display()))
-                    .hint(self.cell_hint()));
+                    let reason = format!("two formats in one column: {word} here, {first} on line {above}");
+                    others.entry(at).or_insert((heading.to_owned(), reason));
                 }
             }
         }
-        Ok(())
+        Ok(others)
     }
 
-    /// The place of the first cell of row `at` that the SQL refuses, found by giving it the cells from the left one by one.
-    async fn located(&mut self, text: &RecordBatch, at: usize, reason: String) -> Error {
+    /// The first cell of row `at` that the SQL refuses, by its heading, and why: it is given the cells from the left on.
+    async fn first_bad(&mut self, text: &RecordBatch, at: usize) -> Option<(String, String)> {
         let row = text.slice(at, 1);
-        let line = row.column_by_name(LINE).and_then(|lines| lines.as_primitive_opt::<Int64Type>());
-        let line = line.map_or(0, |lines| lines.value(0));
-        let mut place = format!("{}, line {line}", self.path().display());
+        let columns = self.columns.len();
+        for index in 0..columns {
+            let cells = row.columns().iter().enumerate().map(|(i, cell)| match i > index && i < columns {
+                true => new_null_array(&DataType::Utf8, 1),
+                false => cell.clone(),
+            });
+            let cut = RecordBatch::try_new(row.schema(), cells.collect()).ok()?;
+            if let Err((_, why)) = self.sql.run_strict(&cut, self.now).await {
+                return Some((self.columns[index].clone(), why));
+            }
+        }
+        None
+    }
+
+    /// The error of row `at`, with the place of the first cell that the SQL refuses.
+    async fn located(&mut self, text: &RecordBatch, at: usize, reason: String) -> Error {
+        let mut place = format!("{}, line {}", self.path().display(), line_of(text, at));
         let mut reason = reason;
-        for (index, heading) in self.columns.iter().enumerate() {
-            let cells =
-                row.columns().iter().enumerate().map(|(i, cell)| match i > index && i < self.columns.len() {
-                    true => new_null_array(&DataType::Utf8, 1),
-                    false => cell.clone(),
-                });
-            let Ok(cut) = RecordBatch::try_new(row.schema(), cells.collect()) else { break };
-            let Err((_, why)) = self.sql.run_strict(&cut, self.now).await else { continue };
-            let heading = heading.clone();
+        if let Some((heading, why)) = self.first_bad(text, at).await {
             place.push_str(&format!(", column {heading}"));
             // What the rows above have says more than that a cell is wrong.
             if let Ok(above) = self.sql.run_strict(&text.slice(0, at), self.now).await
@@ -163,28 +219,34 @@ impl CleanFile {
             {
                 return earlier;
             }
-            reason = match (self.formats.get(&heading), row.column(index).as_string_opt::<i32>()) {
-                (Some((format, above)), Some(cell)) => {
+            let cell = text.column_by_name(&heading).and_then(|cells| cells.as_string_opt::<i32>());
+            reason = match (self.formats.get(&heading), cell) {
+                (Some((format, above)), Some(cells)) => {
                     format!(
                         "`{}` is not {format}, the one format of this column (see line {above})",
-                        cell.value(0)
+                        cells.value(at)
                     )
                 }
                 _ => why,
             };
-            break;
         }
         Error::data(reason).context(place).hint(self.cell_hint())
     }
 
     fn cell_hint(&self) -> String {
         format!(
-            "mend the cell, or empty it: an empty cell is a null. The file has the form `{}` ({}), and {} says what may be in it",
+            "mend the cell, or empty it: an empty cell is a null; or on_error = \"dead_letter\". The file has the form `{}` ({}), and {} says what may be in it",
             self.form.name,
             self.form.description.trim_end_matches('.'),
             self.form.path
         )
     }
+}
+
+/// The line of a row in its file.
+fn line_of(rows: &RecordBatch, at: usize) -> u64 {
+    let lines = rows.column_by_name(LINE).and_then(|lines| lines.as_primitive_opt::<Int64Type>());
+    lines.map_or(0, |lines| u64::try_from(lines.value(at)).unwrap_or(0))
 }
 
 fn is_published(column: &str) -> bool {

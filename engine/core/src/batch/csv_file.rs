@@ -122,9 +122,18 @@ impl CsvFile {
     /// # Errors
     /// Data: a row with too few or too many cells, text that is no UTF-8, a gzip file that is cut off.
     pub fn next_batch(&mut self, columns: &[String]) -> Result<Option<RecordBatch>> {
+        self.next_of(columns, None)
+    }
+
+    /// The same; rows that cannot be read go to `bad`, where there is one.
+    pub(super) fn next_of(
+        &mut self,
+        columns: &[String],
+        bad: Option<&mut Vec<BadRow>>,
+    ) -> Result<Option<RecordBatch>> {
         let positions: Vec<Option<usize>> =
             columns.iter().map(|name| self.header.iter().position(|heading| heading == name)).collect();
-        let Some(rows) = self.next_at(&positions, None)? else { return Ok(None) };
+        let Some(rows) = self.next_at(&positions, bad)? else { return Ok(None) };
         Ok(Some(RecordBatch::try_new(text_schema(columns), rows.text.columns().to_vec())?))
     }
 

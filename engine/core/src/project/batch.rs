@@ -338,11 +338,10 @@ impl Project {
             && (file.format.is_some()
                 || !file.types.is_empty()
                 || file.encoding.is_some()
-                || file.row_number.is_some()
-                || file.on_error != OnError::Fail)
+                || file.row_number.is_some())
         {
             return Err(Error::user(
-                "an input with `forms` has no format, types, encoding, row_number or on_error: its SELECTs say it all",
+                "an input with `forms` has no format, types, encoding or row_number: its SELECTs say it all",
             ));
         }
         Ok(InputConfig {

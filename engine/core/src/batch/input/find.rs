@@ -52,6 +52,23 @@ pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
     Ok(files)
 }
 
+/// Refuses a file that is given twice, by whatever names.
+///
+/// # Errors
+/// User: both names.
+pub(in crate::batch) fn distinct(files: &[Found]) -> Result<()> {
+    let mut seen = std::collections::BTreeMap::new();
+    for file in files {
+        let place = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+        if let Some(first) = seen.insert(place, &file.path) {
+            return Err(Error::user(format!("{} is given twice", file.path.display()))
+                .context(if *first == file.path { "--input".to_owned() } else { first.display().to_string() })
+                .hint("its rows would be there twice: name it once"));
+        }
+    }
+    Ok(())
+}
+
 fn globbed(text: &str) -> Result<Vec<Found>> {
     let paths = glob::glob(text)
         .map_err(|e| Error::user(format!("`{text}` is no pattern of files: {e}")))?
@@ -178,6 +195,15 @@ mod tests {
             found(&folder, "h").unwrap(),
             [r#"h/y=1/m=2/x.csv[("y", "1"), ("m", "2")]"#, r#"h/y=2/m=1/x.csv[("y", "2"), ("m", "1")]"#]
         );
+    }
+
+    #[test]
+    fn a_file_is_given_once_by_whatever_name() {
+        let folder = folder(&["a.csv", "b.csv", "h/a.csv"]);
+        let file = |name: &str| Found { path: folder.path().join(name), partition: Vec::new() };
+        assert!(distinct(&[file("a.csv"), file("b.csv"), file("h/a.csv")]).is_ok());
+        let error = distinct(&[file("a.csv"), file("b.csv"), file("h/../a.csv")]).unwrap_err();
+        assert!(error.to_string().contains("a.csv is given twice"), "{error}");
     }
 
     #[test]

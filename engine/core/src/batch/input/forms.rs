@@ -12,10 +12,11 @@ use arrow::row::{RowConverter, SortField};
 use datafusion::common::DataFusionError;
 use tokio::sync::mpsc::Sender;
 
-use super::{Dropped, Input, InputFile, InputReport, Progress};
+use super::{DEAD_LETTER, Dropped, Input, InputFile, InputReport, Progress};
 use crate::batch::clean::{CleanFile, count};
 use crate::batch::form::Forms;
 use crate::error::{Error, Result};
+use crate::project::OnError;
 
 /// The columns that the forms of the files give. All headers are looked at.
 ///
@@ -61,7 +62,15 @@ pub(super) async fn read(
             ..InputReport::default()
         };
         let mut dropped = BTreeMap::new();
-        while let Some(batch) = clean.next_batch().await? {
+        let (mut letters, mut bad) = (Vec::new(), Vec::new());
+        loop {
+            let next = match input.config.on_error {
+                OnError::Fail => clean.next_batch().await?,
+                OnError::DeadLetter => clean.next_good(&mut bad).await?,
+            };
+            report.rows_read += bad.len() as u64;
+            letters.extend(bad.drain(..).map(|bad| bad.letter(&report.path)));
+            let Some(batch) = next else { break };
             let kept = first_of_key.of(&batch.rows, &forms.key)?;
             for (reason, rows) in batch.dropped {
                 *dropped.entry(reason).or_default() += rows;
@@ -80,8 +89,9 @@ pub(super) async fn read(
         }
         report.seconds = Some(start.elapsed().saturating_sub(waited).as_secs_f64());
         progress.bytes.fetch_add(file.bytes, Ordering::Relaxed);
+        count(&mut dropped, DEAD_LETTER, letters.len());
         report.dropped = dropped.into_iter().map(|(reason, rows)| Dropped { reason, rows }).collect();
-        progress.report(report, Vec::new());
+        progress.report(report, letters);
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicate;
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 
-pub(in crate::batch) use strict::{parse as parse_cells, words as type_words};
+pub(in crate::batch) use strict::{joined, parse as parse_cells, words as type_words};
 
 use crate::error::{Error, Result, io_error};
 use crate::project::{InputConfig, InputFormat, OnError, nearest};
@@ -166,7 +166,7 @@ pub struct InputReport {
 impl InputReport {
     /// Whether rows were set aside.
     pub(super) fn has_letters(&self) -> bool {
-        self.form.is_none() && self.dropped.iter().any(|dropped| dropped.reason == DEAD_LETTER)
+        self.dropped.iter().any(|dropped| dropped.reason == DEAD_LETTER)
     }
 
     /// What tells it from those of other files.
@@ -264,6 +264,7 @@ impl Input {
                 for path in paths {
                     all.extend(find::find(&path.to_string_lossy())?);
                 }
+                find::distinct(&all)?;
                 all
             }
             (None, Some(path)) => find::find(path)?,

@@ -73,6 +73,15 @@ pub(super) fn find_cell(columns: &Columns<'_>, cell: &str) -> Option<String> {
     None
 }
 
+impl BadRow {
+    /// What is kept of it.
+    pub(super) fn letter(self, path: &str) -> DeadLetter {
+        let BadRow { line, column, reason, payload } = self;
+        let error = column.map_or(reason.clone(), |column| format!("column {column}: {reason}"));
+        DeadLetter { path: path.to_owned(), line, payload, error }
+    }
+}
+
 /// The first cell that is no such value.
 fn first_bad(cells: &StringArray, kind: &DataType) -> Option<(usize, String)> {
     parse(cells, kind).err()?;
@@ -100,12 +109,7 @@ pub(super) fn read_rest(
     loop {
         let mut bad: Vec<BadRow> = Vec::new();
         let Some(read) = file.next_at(&places, Some(&mut bad))? else { break };
-        letters.extend(bad.into_iter().map(|bad| DeadLetter {
-            path: path.clone(),
-            line: bad.line,
-            payload: bad.payload,
-            error: bad.column.map_or(bad.reason.clone(), |column| format!("column {column}: {}", bad.reason)),
-        }));
+        letters.extend(bad.into_iter().map(|bad| bad.letter(&path)));
         let past = skip.min(read.text.num_rows());
         skip -= past;
         let text = read.text.slice(past, read.text.num_rows() - past);
@@ -163,7 +167,7 @@ fn parse_good(cells: &StringArray, field: &Field, reasons: &mut [Option<String>]
 }
 
 /// A row as its file has it, but for quotes that it did not need.
-fn joined(text: &RecordBatch, row: usize, delimiter: u8) -> Vec<u8> {
+pub(in crate::batch) fn joined(text: &RecordBatch, row: usize, delimiter: u8) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
     let cells = text.columns().iter().filter_map(|column| column.as_string_opt::<i32>());
     let cells = cells.map(|cells| if cells.is_null(row) { "" } else { cells.value(row) });
