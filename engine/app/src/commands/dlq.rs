@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
+use tidemill_core::batch::committed_versions;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{BatchJob, Job, Settings};
 use tidemill_core::stream::StreamEvent;
@@ -44,7 +45,8 @@ pub(crate) async fn show(global: &GlobalArgs, args: &DlqShowArgs) -> Done {
 async fn messages(lake: &Lake, job: &Job, args: &DlqShowArgs) -> Result<RecordBatch, Error> {
     check_checkpoint(lake, &job.name, &job.schema_name, "stream")?;
     let columns = "batch_id AS batch, topic, \"partition\", \"offset\", \"timestamp\", stage, error, payload";
-    let rows = letters(lake, &job.name, columns, args).await?;
+    let rows = letters(lake, &job.name, &job.schema_name, columns, args, args.batch.map(|batch| vec![batch]))
+        .await?;
     let replays = committed_replays(lake, &job.schema_name)?;
     let replayed: UInt64Array = rows["batch"]
         .as_primitive::<UInt64Type>()
@@ -64,16 +66,39 @@ async fn messages(lake: &Lake, job: &Job, args: &DlqShowArgs) -> Result<RecordBa
 /// The rows of a batch job's files, as they are in the versions that count now.
 async fn bad_rows(lake: &Lake, job: &BatchJob, args: &DlqShowArgs) -> Result<RecordBatch, Error> {
     check_checkpoint(lake, &job.name, &job.schema_name, "run")?;
+    let made = committed_versions(lake, &job.schema_name)?;
+    let of_version =
+        |version: u64| made.iter().filter(move |(_, (_, of))| *of == version).map(|(commit, _)| *commit);
     let columns = "batch_id AS version, topic AS file, \"offset\" AS line, error, payload";
-    letters(lake, &job.schema_name, columns, args).await
+    let commits = args.batch.map(|version| of_version(version).collect());
+    let rows = letters(lake, &job.name, &job.schema_name, columns, args, commits).await?;
+    // A letter has the number of the commit that it came with: what that made is a version of a table.
+    let commits = rows["version"].as_primitive::<UInt64Type>();
+    let versions: UInt64Array =
+        commits.iter().map(|commit| made.get(&commit?).map(|(_, version)| *version)).collect();
+    let mut fields = vec![Field::new("version", DataType::UInt64, true)];
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(versions)];
+    fields.extend(rows.schema().fields().iter().skip(1).map(|field| field.as_ref().clone()));
+    columns.extend(rows.columns().iter().skip(1).cloned());
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
-/// Columns of the dead letters of a job, the last of them the payload as text (hexadecimal after `0x` where it is no UTF-8).
-async fn letters(lake: &Lake, job: &str, columns: &str, args: &DlqShowArgs) -> Result<RecordBatch, Error> {
+/// Columns of the dead letters of a job, of these batches or of all, the last of them the payload as text (hexadecimal after
+/// `0x` where it is no UTF-8). Older versions of Tidemill wrote a batch job by the name of its schema.
+async fn letters(
+    lake: &Lake,
+    job: &str,
+    schema_name: &str,
+    columns: &str,
+    args: &DlqShowArgs,
+    batches: Option<Vec<u64>>,
+) -> Result<RecordBatch, Error> {
     let session = sql::open_session(lake).await?;
-    let mut condition = format!("job = {}", super::metrics::quoted(job));
-    if let Some(batch) = args.batch {
-        condition.push_str(&format!(" AND batch_id = {batch}"));
+    let quoted = super::metrics::quoted;
+    let mut condition = format!("job IN ({}, {})", quoted(job), quoted(schema_name));
+    if let Some(batches) = batches {
+        let any = batches.iter().map(|batch| format!("batch_id = {batch}")).collect::<Vec<_>>().join(" OR ");
+        condition.push_str(&format!(" AND ({})", if any.is_empty() { "false" } else { &any }));
     }
     let limit = args.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
     let statement = format!(

@@ -35,8 +35,9 @@
 //! makes the table's columns of text cells: see `jobs/chicago-crimes.toml`.
 //!
 //! A table is replaced as a whole, or stays as it was (`versions.rs`). It is built where something that it is made of has
-//! changed (`fingerprint.rs`): its SELECT, its settings, the content of a file, a table that it reads; or a file's form
-//! or type in the job.
+//! changed (`fingerprint.rs`): its SELECT, its settings, the content of a file, a table that it or an audit reads
+//! (`others.rs`); or a file's form or type in the job; where it asks for the time (`volatile.rs`); and where its files are
+//! gone.
 
 mod audit;
 mod build;

@@ -153,18 +153,19 @@ impl Project {
         }
     }
 
-    /// Paths of all files under a folder of the project, sorted. A folder that is there hides the built-in one.
+    /// Paths of all files under a folder of the project, sorted: the built-in ones, and those of the folder, which are read
+    /// instead where they have the path of a built-in one.
     ///
     /// # Errors
     /// Storage, if it cannot be listed.
     pub fn list(&self, relative: &str) -> Result<Vec<String>> {
         let prefix = format!("{}/", relative.trim_end_matches('/'));
-        let mut paths = Vec::new();
+        let files = builtin::FILES.iter().map(|(path, _)| *path);
+        let mut paths: BTreeSet<String> =
+            files.filter(|path| path.starts_with(&prefix)).map(String::from).collect();
         let mut folders = vec![prefix.trim_end_matches('/').to_owned()];
         if !self.root.join(relative).is_dir() {
             folders.clear();
-            let files = builtin::FILES.iter().map(|(path, _)| *path);
-            paths.extend(files.filter(|path| path.starts_with(&prefix)).map(String::from));
         }
         while let Some(folder) = folders.pop() {
             let place = self.root.join(&folder);
@@ -176,12 +177,11 @@ impl Project {
                 if entry.path().is_dir() {
                     folders.push(path);
                 } else {
-                    paths.push(path);
+                    paths.insert(path);
                 }
             }
         }
-        paths.sort();
-        Ok(paths)
+        Ok(paths.into_iter().collect())
     }
 
     /// A job by its name, with the settings laid over its file.
@@ -396,6 +396,24 @@ mod tests {
         assert_eq!(job.source.topic, "crimes");
         let names: Vec<&str> = job.models.iter().map(|m| m.config.name.as_str()).collect();
         assert_eq!(names, ["logistic", "forest", "tree", "hotspots"]);
+    }
+
+    #[test]
+    fn a_file_of_the_project_is_taken_before_the_built_in_one_and_the_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("sql/olist");
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("rfm.sql"), "SELECT 1 AS mine").unwrap();
+        std::fs::write(own.join("zz.sql"), "SELECT 2 AS more").unwrap();
+        let tables = |project: &Project| {
+            let job = project.batch_job("olist", &Settings::default()).unwrap();
+            job.tables.iter().map(|t| (t.file.name.clone(), t.file.sql.clone())).collect::<BTreeMap<_, _>>()
+        };
+        let mut expected = tables(&project());
+        assert!(expected.len() > 5);
+        expected.insert("rfm".into(), "SELECT 1 AS mine".into());
+        expected.insert("zz".into(), "SELECT 2 AS more".into());
+        assert_eq!(tables(&Project::open(folder.path())), expected);
     }
 
     #[test]

@@ -178,10 +178,7 @@ impl Driver {
         }
         on_event(StreamEvent::Planned { batch_id: number, rows: plan.offsets() });
         let started = Instant::now();
-        let progress = self.run_batch(plan, Durations::default(), started).await?;
-        // The transform of that plan may be another than the job's, and its rows the table's first.
-        self.check_table().await?;
-        Ok(Some(progress))
+        Ok(Some(self.run_batch(plan, Durations::default(), started).await?))
     }
 
     /// Plans and runs the next batch; `None` if there is nothing new. `ends` bounds what counts as new.
@@ -365,15 +362,20 @@ impl Driver {
 
     /// What the job's transform gives goes into the table as it is by now.
     async fn check_table(&self) -> Result<()> {
+        let Some((sql, gives)) = &self.transform else { return Ok(()) };
         let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
-        let Some(has) = newest_schema(&self.lake, &self.checkpoint.commits, &table)? else { return Ok(()) };
-        let decoder = Decoder::new(self.job.source.schema.clone());
-        let sql = self.job.transform_sql.as_deref();
-        let gives = match &self.transform {
-            Some((of, made)) if of.as_deref() == sql => made.schema().clone(),
-            _ => transform(sql, &decoder).await?.schema().clone(),
-        };
-        evolve::check(&table, &has, &gives)
+        if let Some(has) = newest_schema(&self.lake, &self.checkpoint.commits, &table)? {
+            evolve::check(&table, &has, gives.schema())?;
+        }
+        let pending = self.last_plan.iter().find(|plan| self.committed != Some(plan.batch_id));
+        if let Some(plan) = pending.filter(|plan| &plan.transform_sql != sql) {
+            // It is run again by its plan, and its rows may be the table's first.
+            let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
+            let planned = transform(plan.transform_sql.as_deref(), &decoder).await?;
+            evolve::check(&table, planned.schema(), gives.schema())
+                .map_err(|e| e.context(format!("batch {} is planned", plan.batch_id)))?;
+        }
+        Ok(())
     }
 
     /// Gives the learner the rows of the batches up to `until` (exclusive) that it does not have yet.

@@ -1,0 +1,169 @@
+//! A transform that is changed under its table: what may be added, what is refused, and what of the engine's columns is
+//! always there.
+
+use std::path::Path;
+
+use tidemill_core::ErrorKind;
+use tidemill_core::lake::Lake;
+use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::stream::{CrashPoint, Driver};
+
+use crate::support::{TestBroker, query, stream_all};
+
+/// A job of this transform and features in `folder`.
+fn job(folder: &Path, broker: &TestBroker, transform: &str, features: &str) -> Job {
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "jobs/s.toml",
+        "[source]\nkafka = { bootstrap_servers = \"x\", subscribe = \"t\" }\nformat = \"json\"\n\
+         schema = \"sql/s/schema.sql\"\n[trigger]\navailable_now = true\n\
+         [table]\npath = \"lake/s/seen\"\ntransform = \"sql/s/transform.sql\"\n\
+         [[models]]\nname = \"tree\"\nalgorithm = \"decision_tree\"\nfeatures = \"sql/s/features.sql\"\nlabel = \"y\"\n",
+    );
+    write("sql/s/schema.sql", "CREATE TABLE seen (n INT, y BOOLEAN, s TEXT)");
+    write("sql/s/transform.sql", transform);
+    write("sql/s/features.sql", features);
+    let sets = vec![("source.kafka.bootstrap_servers".to_owned(), broker.address())];
+    Project::open(folder).job("s", &Settings { sets, environment: Default::default() }).unwrap()
+}
+
+fn send(broker: &TestBroker, numbers: std::ops::Range<u32>) {
+    let message = |n: u32| format!(r#"{{"n":{n},"y":{},"s":"v{}"}}"#, n % 3 == 0, n % 5);
+    let messages: Vec<_> = numbers.map(|n| Some(message(n).into_bytes())).collect();
+    broker.send("t", 1, &messages);
+}
+
+async fn broker() -> TestBroker {
+    let broker = TestBroker::start().await;
+    broker.create_topic("t", 1).await;
+    send(&broker, 0..100);
+    broker
+}
+
+const FEATURES: &str = "SELECT y, n FROM seen";
+
+async fn rows(lake: &Lake, sql: &str) -> Vec<String> {
+    query(lake, sql).await.into_iter().map(|row| row.join("|")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engines_columns_come_out_of_subqueries() {
+    let broker = broker().await;
+    for (at, transform) in [
+        "SELECT * FROM (SELECT n, y FROM batch)",
+        "WITH a AS (SELECT n, y FROM batch WHERE n >= 0), b AS (SELECT * FROM a) SELECT n, y FROM b AS c",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path().join("lake"));
+        stream_all(&job(folder.path(), &broker, transform, FEATURES), &lake).await.unwrap();
+        let found = rows(
+            &lake,
+            "SELECT count(*), count(DISTINCT _offset), min(_batch_id), min(_topic), max(_partition), count(_timestamp) \
+             FROM seen WHERE _offset = n",
+        );
+        assert_eq!(found.await, ["100|100|0|t|0|100"], "{at}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    let made = job(folder.path(), &broker, "SELECT n, y, _offset + 1 AS _offset FROM batch", FEATURES);
+    let error = stream_all(&made, &lake).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::User && error.to_string().contains("`_offset`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_may_be_added_and_nothing_else_may_change() {
+    let broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    let first = job(folder.path(), &broker, "SELECT n, y, s FROM batch", FEATURES);
+    stream_all(&first, &lake).await.unwrap();
+    send(&broker, 100..150);
+    for (transform, says) in [
+        ("SELECT CAST(n AS TEXT) AS n, y, s FROM batch", ["`n` as TEXT (Utf8)", "INT (Int32)"]),
+        ("SELECT CAST(n AS BIGINT) AS n, y, s FROM batch", ["`n` as BIGINT (Int64)", "INT (Int32)"]),
+        ("SELECT n, y FROM batch", ["no longer gives the column `s`", "TEXT (Utf8)"]),
+        ("SELECT n, y, s AS t FROM batch", ["no longer gives the column `s`", "TEXT (Utf8)"]),
+    ] {
+        let error = stream_all(&job(folder.path(), &broker, transform, FEATURES), &lake).await.unwrap_err();
+        let text = error.to_string();
+        assert!(error.kind() == ErrorKind::User && says.iter().all(|part| text.contains(part)), "{text}");
+        assert!(error.next_step().unwrap().contains("CAST("), "{error:?}");
+        assert_eq!(rows(&lake, "SELECT count(*), max(_batch_id) FROM seen").await, ["100|0"]);
+    }
+
+    // New columns, one of which can be no null in the rows that have it, before, between and behind the others; the model
+    // learns from them too, and the order of the others is another.
+    let added = job(
+        folder.path(),
+        &broker,
+        "SELECT 7 AS rule, s, CASE WHEN n > 120 THEN n END AS more, y, n FROM batch",
+        "SELECT y, n, rule, more FROM seen",
+    );
+    stream_all(&added, &lake).await.unwrap();
+    let counts = "SELECT count(*), count(rule), sum(CASE WHEN rule IS NULL THEN 1 ELSE 0 END), count(more), sum(n) FROM seen";
+    assert_eq!(rows(&lake, counts).await, ["150|50|100|29|11175"]);
+    assert_eq!(rows(&lake, "SELECT n, rule FROM seen WHERE rule IS NULL AND n > 98").await, ["99|"]);
+    assert_eq!(rows(&lake, "SELECT n FROM seen WHERE more = 130").await, ["130"]);
+    let learned = "SELECT train_rows > 60, status FROM system.models WHERE batch_id = 1";
+    assert_eq!(rows(&lake, learned).await, ["true|trained"]);
+    // What was added stays.
+    let error = stream_all(&first, &lake).await.unwrap_err();
+    assert!(error.to_string().contains("no longer gives the column `rule`"), "{error}");
+
+    // A batch without rows leaves the newest file as it is; started anew, all rows are learned from again.
+    let none = job(
+        folder.path(),
+        &broker,
+        "SELECT 7 AS rule, s, CASE WHEN n > 120 THEN n END AS more, y, n, n AS late FROM batch WHERE n > 1000",
+        "SELECT y, n, rule, more, late FROM seen",
+    );
+    send(&broker, 150..160);
+    stream_all(&none, &lake).await.unwrap();
+    assert_eq!(rows(&lake, counts).await, ["150|50|100|29|11175"]);
+    send(&broker, 1001..1011);
+    stream_all(&none, &lake).await.unwrap();
+    assert_eq!(rows(&lake, "SELECT count(*), count(late), count(rule) FROM seen").await, ["160|10|60"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_planned_counts_as_the_table() {
+    let broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    let first = job(folder.path(), &broker, "SELECT n, y FROM batch", FEATURES);
+    let mut driver = Driver::open(&first, &lake).await.unwrap();
+    driver.crash_after(0, CrashPoint::Read);
+    driver.recover(&mut |_| {}).await.unwrap();
+    driver.next_batch(None, &mut |_| {}).await.unwrap_err();
+    drop(driver);
+    send(&broker, 100..110);
+    let other = job(folder.path(), &broker, "SELECT CAST(n AS TEXT) AS n, y FROM batch", FEATURES);
+    let error = stream_all(&other, &lake).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::User && error.to_string().contains("`n` as TEXT"), "{error}");
+    stream_all(&first, &lake).await.unwrap();
+    assert_eq!(rows(&lake, "SELECT count(*), sum(n) FROM seen").await, ["110|5995"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_of_two_columns_of_one_name_says_so() {
+    let broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    let mut job = job(folder.path(), &broker, "SELECT n, y FROM batch", FEATURES);
+    job.views.insert("both".into(), "SELECT a.n, b.n FROM seen a JOIN seen b ON a.n = b.n".into());
+    stream_all(&job, &lake).await.unwrap();
+    let session = tidemill_core::sql::open_session(&lake).await.unwrap();
+    let error =
+        tidemill_core::sql::query(&session, &lake, "SELECT * FROM s.both").await.unwrap_err().to_string();
+    assert!(
+        error.contains("`a.n`, the 1st column, and `b.n`, the 2nd") && error.contains("view s.both"),
+        "{error}"
+    );
+}
