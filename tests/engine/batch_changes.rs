@@ -220,6 +220,27 @@ fn a_file_that_is_given_twice_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_one_number_are_told_apart_by_their_file() {
+    let shop = shop_of("row_number = \"_row\"", "a.csv", "n\n1\n2\n");
+    let b = shop.write("b.csv", "n\n3\n");
+    let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
+    let unique = |by: &str| format!("[[tables]]\nname = \"all_rows\"\naudits = {{ unique = [[{by}]] }}\n");
+    shop.write("jobs/shop.toml", format!("{job}{}", unique("\"_row\"")));
+    let a = shop.path().join("a.csv");
+    let both = ["--input", a.to_str().unwrap(), "--input", b.to_str().unwrap()];
+    let (code, error) = shop.refused(&both);
+    assert!(code == 1 && error.contains("unique _row") && error.contains("`file_name`"), "{error}");
+    shop.write("jobs/shop.toml", format!("{job}file_name = \"_file\"\n{}", unique("\"_file\", \"_row\"")));
+    assert_eq!(shop.run(&both), ["shop.all_rows built"]);
+    let rows = "SELECT n, _row, split_part(_file, '/', -1) AS file FROM all_rows ORDER BY n";
+    assert_eq!(shop.rows(rows).await, ["1|1|a.csv", "2|2|a.csv", "3|1|b.csv"]);
+    assert_eq!(shop.run(&both), ["shop.all_rows unchanged"]);
+    // What is in the rows has changed.
+    let c = shop.write("c.csv", "n\n3\n");
+    assert_eq!(shop.run(&["--input", both[1], "--input", c.to_str().unwrap()]), ["shop.all_rows built"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_columns_of_one_name_are_refused_where_they_would_be_written() {
     let shop = Shop::new();
     for (sql, says) in [
@@ -318,7 +339,7 @@ async fn dead_letters_have_the_name_of_the_job() {
     call(&["run", "my-shop", "--force"]);
     assert_eq!(shop.rows("SELECT job, \"offset\" FROM system.dead_letters").await, ["my-shop|3"]);
     let shown = call(&["dlq", "show", "my-shop", "--format", "csv"]);
-    assert!(shown.starts_with("table,version,file,line,error,payload\nmy_shop.all_rows,1,"), "{shown}");
+    assert!(shown.starts_with("version,file,line,error,payload\n1,"), "{shown}");
     assert_eq!(call(&["dlq", "show", "my-shop", "--batch", "0", "--format", "csv"]).lines().count(), 1);
     assert_eq!(call(&["dlq", "show", "my-shop", "--batch", "1", "--format", "csv"]).lines().count(), 2);
 }

@@ -200,7 +200,19 @@ pub(super) async fn check(
         return Ok(());
     }
     let error = Error::data(findings.join("\n  "));
+    // Who numbers the rows of one file may not have thought of two.
+    let numbered = builder.inputs.iter().flatten().find(|input| {
+        input.config.row_number.is_some() && input.config.file_name.is_none() && input.files.len() > 1
+    });
+    let is_unique = |report: &AuditReport| report.bad_rows > 0 && report.audit.starts_with("unique ");
     Err(match staged {
+        Some(_) if numbered.is_some() && reports.iter().any(is_unique) => error
+            .context(format!("the new version of {table} is not published"))
+            .hint(format!(
+                "the table is as it was. The rows of each file of `{}` are numbered from 1: read one file, or give the \
+                 input `file_name`, a column that tells its files apart",
+                numbered.map(|input| input.config.name.as_str()).unwrap_or_default()
+            )),
         Some(_) => error
             .context(format!("the new version of {table} is not published"))
             .hint("the table is as it was; mend the input, the SELECT or the audit, and run the job again"),

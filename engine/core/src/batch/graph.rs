@@ -230,6 +230,7 @@ mod tests {
             types_text: BTreeMap::new(),
             encoding: None,
             row_number: None,
+            file_name: None,
             on_error: OnError::Fail,
             forms: None,
         };

@@ -19,6 +19,7 @@
 //! types = { order_purchase_timestamp = "TIMESTAMP" }                  # cells are text where no type is given
 //! encoding = "windows-1252"        # utf-8 without it
 //! row_number = "_row"              # a column that counts the rows of a file, from 1
+//! file_name = "_file"              # a column that has the path of the row's file
 //! on_error = "fail"                # or "dead_letter": bad rows are left out, counted, and in system.dead_letters
 //!
 //! [[tables]]                       # only for tables that need settings

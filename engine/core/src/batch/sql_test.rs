@@ -185,6 +185,12 @@ fn given(job: &BatchJob, name: &str, text: &str) -> Result<RecordBatch> {
         fields.push(Field::new(number, DataType::Int64, false));
         arrays.push(Arc::new(Int64Array::from_iter_values(1..=rows as i64)));
     }
+    if let Some(column) =
+        input.and_then(|input| input.file_name.as_ref()).filter(|name| !names.contains(name))
+    {
+        fields.push(Field::new(column, DataType::Utf8, false));
+        arrays.push(Arc::new(StringArray::from(vec![format!("{name}.csv"); rows])));
+    }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 

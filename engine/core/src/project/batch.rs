@@ -59,6 +59,8 @@ pub struct InputConfig {
     pub encoding: Option<String>,
     /// Name of a column that counts the rows of a file from 1.
     pub row_number: Option<String>,
+    /// Name of a column that has the path of the file that a row is from.
+    pub file_name: Option<String>,
     /// What a bad row does.
     pub on_error: OnError,
     /// The forms that the files come in, each with a SELECT that makes rows of text cells.
@@ -173,6 +175,7 @@ struct InputFile {
     types: BTreeMap<String, String>,
     encoding: Option<String>,
     row_number: Option<String>,
+    file_name: Option<String>,
     #[serde(default)]
     on_error: OnError,
     #[serde(default)]
@@ -338,10 +341,11 @@ impl Project {
             && (file.format.is_some()
                 || !file.types.is_empty()
                 || file.encoding.is_some()
-                || file.row_number.is_some())
+                || file.row_number.is_some()
+                || file.file_name.is_some())
         {
             return Err(Error::user(
-                "an input with `forms` has no format, types, encoding or row_number: its SELECTs say it all",
+                "an input with `forms` has no format, types, encoding, row_number or file_name: its SELECTs say it all",
             ));
         }
         Ok(InputConfig {
@@ -352,6 +356,7 @@ impl Project {
             types_text: file.types,
             encoding: file.encoding,
             row_number: file.row_number,
+            file_name: file.file_name,
             on_error: file.on_error,
             forms,
         })

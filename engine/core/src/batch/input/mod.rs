@@ -290,12 +290,15 @@ impl Input {
                 })?,
             };
             let is_packed = format == InputFormat::Parquet || bytes::is_compressed(&found.path);
+            // As if the file was in a folder of its name: that is how its rows are told from those of others.
+            let named = config.file_name.iter().map(|name| (name.clone(), found.path.display().to_string()));
+            let partition = found.partition.into_iter().chain(named).collect();
             files.push(InputFile {
                 path: found.path,
                 bytes: size,
                 text_bytes: if is_packed { size * EXPANSION } else { size },
                 format,
-                partition: found.partition,
+                partition,
                 header: Vec::new(),
             });
         }
@@ -317,7 +320,7 @@ impl Input {
             if fields[..at].iter().any(|other| other.name() == field.name()) {
                 return Err(Error::user(format!("there are two columns `{}`", field.name()))
                     .context(files.first().map(|file| file.path.display().to_string()).unwrap_or_default())
-                    .hint("rename one of them in the file, or the job's row_number"));
+                    .hint("rename one of them in the file, or the job's row_number or file_name"));
             }
         }
         if let Some(typed) = config.types.keys().find(|typed| !fields.iter().any(|f| f.name() == *typed)) {
@@ -447,6 +450,7 @@ pub(crate) async fn version_table(
         types_text: Default::default(),
         encoding: None,
         row_number: None,
+        file_name: None,
         on_error: OnError::Fail,
         forms: None,
     };
