@@ -53,6 +53,7 @@ impl ScalarUDFImpl for HaversineKm {
 fn kilometres(from: (f64, f64), to: (f64, f64)) -> f64 {
     let squared = |angle: f64| (angle / 2.0).sin().powi(2);
     let chord = squared(to.0 - from.0) + from.0.cos() * to.0.cos() * squared(to.1 - from.1);
-    // Rounding takes antipodes a little past 1, where arcsin has no value.
-    2.0 * EARTH_RADIUS_KM * chord.sqrt().min(1.0).asin()
+    // Rounding takes antipodes a little past 1, where arcsin has no value. Of a NaN the way is NaN.
+    let chord = if chord > 1.0 { 1.0 } else { chord };
+    2.0 * EARTH_RADIUS_KM * chord.sqrt().asin()
 }

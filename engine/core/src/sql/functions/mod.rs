@@ -6,18 +6,19 @@
 //! | `parse_date(text, format, …)` | the time that a text is in the first format that fits; an error if none does |
 //! | `haversine_km(latitude, longitude, latitude, longitude)` | kilometres between two points of the Earth |
 //! | `iqr_bounds(x)` | aggregate: the bounds beyond which Tukey calls a value an outlier, `{lower, upper}` |
-//! | `quantile(x, q)` | `percentile_cont`: exact, interpolated, as pandas and numpy do by default |
+//! | `quantile(x, q)` | `percentile_cont`: exact, interpolated, as numpy does by default |
+//! | `median(x)` | the middle value, not cut where it is a half |
 //! | `slope(y, x)` | `regr_slope`: of the least-squares line through the points |
 //!
-//! `median` (exact), `percentile_cont` and `regr_slope` are DataFusion's own and need nothing from here.
+//! `regr_slope` is DataFusion's own. Its `median` and `percentile_cont` are replaced: they cut results off.
 
 mod haversine;
-mod iqr_bounds;
+mod held;
 mod parse_date;
+mod quantile;
 mod ranks;
 
 use datafusion::execution::context::SessionContext;
-use datafusion::functions_aggregate::percentile_cont::percentile_cont_udaf;
 use datafusion::functions_aggregate::regr::regr_slope_udaf;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
@@ -26,8 +27,9 @@ pub fn register(context: &SessionContext) {
     ranks::ranks().into_iter().for_each(|function| context.register_udwf(function));
     context.register_udf(ScalarUDF::from(parse_date::ParseDate::new()));
     context.register_udf(ScalarUDF::from(haversine::HaversineKm::new()));
-    context.register_udaf(iqr_bounds::iqr_bounds());
-    context.register_udaf(AggregateUDF::clone(&percentile_cont_udaf()).with_aliases(["quantile"]));
+    context.register_udaf(quantile::iqr_bounds());
+    context.register_udaf(quantile::quantile());
+    context.register_udaf(quantile::median());
     context.register_udaf(AggregateUDF::clone(&regr_slope_udaf()).with_aliases(["slope"]));
 }
 

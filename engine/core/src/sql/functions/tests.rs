@@ -1,4 +1,5 @@
-//! Numbers are DuckDB's (`regr_slope`, `quantile_cont`, `strptime`), pandas' (quartiles) and the formula's by hand.
+//! Numbers are numpy's (`quantile`, `median`), DuckDB's (`regr_slope`, `strptime`), pandas' (quartiles), Python's
+//! (`datetime.strptime`) and the formula's by hand.
 
 use datafusion::execution::context::{SessionConfig, SessionContext};
 
@@ -35,6 +36,21 @@ async fn parse_date_takes_the_first_format_that_fits() {
         ("'2018-10-17 17:30:18', '%Y-%m-%d', '%Y-%m-%d %H:%M:%S'", "2018-10-17T17:30:18"),
         ("'02/10/2018 03:50:00 PM', '%m/%d/%Y %I:%M:%S %p'", "2018-02-10T15:50:00"),
         ("NULL, '%Y'", ""),
+        // An offset: the moment in UTC, as DuckDB's strptime and the cast have it.
+        ("'2024-06-01T12:00:00+02:00', '%Y-%m-%dT%H:%M:%S%z'", "2024-06-01T10:00:00"),
+        ("'2024-06-01 -0130', '%Y-%m-%d %z'", "2024-06-01T01:30:00"),
+        // POSIX: 69 to 99 are of the last century.
+        ("'1/1/69', '%d/%m/%y'", "1969-01-01T00:00:00"),
+        ("'1/1/68', '%d/%m/%y'", "2068-01-01T00:00:00"),
+        ("'1/1/99', '%d/%m/%y'", "1999-01-01T00:00:00"),
+        ("'1/1/2069', '%d/%m/%y', '%d/%m/%Y'", "2069-01-01T00:00:00"),
+        ("'12/1/10 8:26', '%m/%d/%Y %H:%M', '%m/%d/%y %H:%M'", "2010-12-01T08:26:00"),
+        ("'20101201', '%Y%m%d'", "2010-12-01T00:00:00"),
+        ("'2010-12-01', '%F'", "2010-12-01T00:00:00"),
+        ("'2024-01-01 12:00:00.5', '%Y-%m-%d %H:%M:%S.%f'", "2024-01-01T12:00:00.500"),
+        ("'2024-01-01 12:00:00.123456', '%Y-%m-%d %H:%M:%S%.f'", "2024-01-01T12:00:00.123456"),
+        ("'12:00:00 AM 2024-01-01', '%I:%M:%S %p %Y-%m-%d'", "2024-01-01T00:00:00"),
+        ("'1704110400', '%s'", "2024-01-01T12:00:00"),
     ] {
         assert_eq!(cell(&format!("SELECT parse_date({arguments})")).await, expected, "{arguments}");
     }
@@ -54,6 +70,19 @@ async fn parse_date_says_what_it_was_read_with() {
         ("'2010', '%Q'", &["`%Q` is no date format", "%Y (year)"]),
         ("'2010'", &["needs a format"]),
         ("2010, '%Y'", &["takes a text and formats"]),
+        // chrono takes the first for the year 10, and reads over, guesses or cuts off what the others have.
+        ("'12/1/10', '%m/%d/%Y'", &["`12/1/10` is not a date"]),
+        ("'1/1/+2010', '%d/%m/%Y'", &["is not a date"]),
+        ("'1/1/20100', '%d/%m/%Y'", &["is not a date"]),
+        ("'0000-01-01', '%Y-%m-%d'", &["is not a date"]),
+        ("'2016-12-31 23:59:60', '%Y-%m-%d %H:%M:%S'", &["`2016-12-31 23:59:60` is not a date"]),
+        ("'2016-12-31 24:00:00', '%Y-%m-%d %H:%M:%S'", &["is not a date"]),
+        ("'2024-01-01 03:00 CET', '%Y-%m-%d %H:%M %Z'", &["%Z", "%z reads one"]),
+        ("'2024-01-01 PM', '%Y-%m-%d %p'", &["is not a date"]),
+        ("'2024-01-01 3:00', '%Y-%m-%d %I:%M'", &["is not a date"]),
+        ("'2024-01-01 15:00 AM', '%Y-%m-%d %H:%M %p'", &["is not a date"]),
+        ("'2024-01-01 00:00:00.1234567', '%Y-%m-%d %H:%M:%S%.f'", &["is not a date"]),
+        ("'2024-01-01x', '%Y-%m-%d'", &["is not a date"]),
         ("'2010', CASE WHEN random() < 0.5 THEN '%Y' ELSE '%m' END", &["are constants"]),
     ] {
         let error = cell(&format!("SELECT parse_date({arguments})")).await;
@@ -77,6 +106,9 @@ async fn haversine_km_follows_the_great_circle() {
         assert!((km - half).abs() < 1e-3, "{points}: {km}");
     }
     assert_eq!(between("NULL, 0, 0, 0").await, "");
+    for points in ["CAST('NaN' AS DOUBLE), 0, 0, 0", "0, 0, 0, CAST('inf' AS DOUBLE)"] {
+        assert_eq!(between(points).await, "NaN", "{points}");
+    }
 }
 
 #[tokio::test]
@@ -107,4 +139,111 @@ async fn quantile_and_slope_are_exact() {
             .await;
     assert!((slope - 1.321_428_571_428_571_4).abs() < 1e-12, "{slope}");
     assert_eq!(cell("SELECT slope(y, x) FROM (VALUES (1.0, 0.0)) AS t (y, x)").await, "");
+}
+
+/// A statement over rows of one column `x`, which are also in groups, windows and two partitions.
+async fn of_rows(figure: &str, rows: &str) -> [String; 4] {
+    let values = format!("(SELECT * FROM (VALUES {rows}) AS v (x))");
+    let grouped = format!(
+        "SELECT f FROM (SELECT g, {figure} AS f FROM {values}, (VALUES (1), (2)) AS h (g) GROUP BY g) WHERE g = 2"
+    );
+    [
+        cell(&format!("SELECT {figure} FROM {values}")).await,
+        cell(&grouped).await,
+        cell(&format!("SELECT {figure} OVER () FROM {values}")).await,
+        cell(&format!("SELECT {figure} FROM (SELECT * FROM {values} UNION ALL SELECT NULL)")).await,
+    ]
+}
+
+#[tokio::test]
+async fn quantiles_are_numpys() {
+    let nine = "(0.0), (0.0), (0.0), (0.0), (0.0), (0.0), (0.0), (0.0), (0.0), (1e6)";
+    for (rows, share, expected) in [
+        // numpy.quantile(x, q) of numpy 2.4.
+        (nine, "0.9", "99999.99999999965"),
+        ("(0), (1000000000)", "0.123456789", "123456789.0"),
+        ("(1.0), (2.0), (4.0), (100.0)", "0.9", "71.20000000000002"),
+        ("(0.1), (0.7)", "0.3", "0.28"),
+        ("(0.1), (0.7)", "0.9", "0.64"),
+        ("(3), (1), (2)", "0", "1.0"),
+        ("(3), (1), (2)", "1", "3.0"),
+        ("(7)", "0.4", "7.0"),
+        ("(-1e308), (1e308)", "0.25", "-5e307"),
+        ("(CAST('NaN' AS DOUBLE)), (1.0), (2.0)", "0.5", "NaN"),
+        // The NaN that a processor makes of 0 / 0 has a sign.
+        ("(CAST(0 AS DOUBLE) / CAST(0 AS DOUBLE)), (1.0), (2.0)", "0.0", "NaN"),
+        // Where numpy has NaN for inf - inf: the values between which it lies.
+        ("(CAST('inf' AS DOUBLE)), (1.0)", "0.75", "inf"),
+        ("(CAST('inf' AS DOUBLE)), (CAST('inf' AS DOUBLE))", "0.5", "inf"),
+        ("(CAST('inf' AS DOUBLE)), (CAST('-inf' AS DOUBLE))", "0.5", "NaN"),
+        ("(CAST(NULL AS DOUBLE))", "0.5", ""),
+        ("(CAST(1.10 AS DECIMAL(10,2))), (1.30)", "0.5", "1.2000000000000002"),
+    ] {
+        for figure in [
+            format!("quantile(x, {share})"),
+            format!("percentile_cont({share}) WITHIN GROUP (ORDER BY x)"),
+            format!("quantile_cont(x, {share})"),
+        ] {
+            for (at, found) in of_rows(&figure, rows).await.into_iter().enumerate() {
+                // A window has no WITHIN GROUP.
+                if at != 2 || !figure.contains("WITHIN") {
+                    assert_eq!(found, expected, "{figure} of {rows}, way {at}");
+                }
+            }
+        }
+    }
+    let descending = "percentile_cont(0.9) WITHIN GROUP (ORDER BY x DESC)";
+    assert_eq!(
+        cell(&format!("SELECT {descending} FROM (VALUES (1), (2), (4), (100)) AS t (x)")).await,
+        "1.2999999999999998"
+    );
+    let rows = "FROM (VALUES (1), (1), (1), (5), (9)) AS t (x)";
+    assert_eq!(cell(&format!("SELECT quantile(DISTINCT x, 0.5) {rows}")).await, "5.0");
+    assert_eq!(cell(&format!("SELECT quantile(x, 0.5) FILTER (WHERE x > 1) {rows}")).await, "7.0");
+    for (call, part) in [
+        ("quantile(x, 1.5)", "between 0 and 1, not 1.5"),
+        ("quantile(x, CAST(x AS DOUBLE) / 10)", "one number for all rows"),
+        ("quantile(CAST(x AS TEXT), 0.5)", "takes a number and a share"),
+        ("median(DATE '2026-01-01')", "takes a number, not"),
+    ] {
+        let error = cell(&format!("SELECT {call} {rows}")).await;
+        assert!(error.contains(part), "{call}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn medians_are_not_cut() {
+    for (rows, expected) in [
+        ("(1), (2)", "1.5"),
+        ("(1.0), (2.5), (4.0)", "2.5"),
+        ("(1e308), (1.5e308)", "1.25e308"),
+        ("(CAST(0 AS DOUBLE) / CAST(0 AS DOUBLE)), (1.0), (2.0)", "NaN"),
+        ("(CAST('inf' AS DOUBLE)), (1.0)", "inf"),
+        ("(CAST('1.00' AS DECIMAL(10,2))), (CAST('1.01' AS DECIMAL(10,2)))", "1.005"),
+        ("(CAST('-1.00' AS DECIMAL(10,2))), (CAST('-1.01' AS DECIMAL(10,2)))", "-1.005"),
+        ("(CAST('1' AS DECIMAL(38,0))), (CAST('2' AS DECIMAL(38,0)))", "1.5"),
+        ("(CAST(NULL AS DECIMAL(10,2)))", ""),
+    ] {
+        for (at, found) in of_rows("median(x)", rows).await.into_iter().enumerate() {
+            assert_eq!(found, expected, "{rows}, way {at}");
+        }
+    }
+    assert_eq!(cell("SELECT median(DISTINCT x) FROM (VALUES (1), (1), (1), (5), (9)) AS t (x)").await, "5.0");
+    // A frame that moves gives back what it has taken: DuckDB's medians, added up.
+    let moving = "SELECT sum(m) FROM (SELECT median(x) OVER (ORDER BY i ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS m FROM (SELECT i, i * 7 % 10 AS x FROM generate_series(0, 99) AS s (i)))";
+    assert_eq!(cell(moving).await, "447.5");
+}
+
+#[tokio::test]
+async fn bounds_of_what_is_no_number_follow_the_quartiles() {
+    for (rows, expected) in [
+        ("(1.0), (2.0), (CAST('NaN' AS DOUBLE))", "{lower: NaN, upper: NaN}"),
+        ("(1.0), (2.0), (CAST('inf' AS DOUBLE))", "{lower: -inf, upper: inf}"),
+        ("(CAST('inf' AS DOUBLE)), (CAST('inf' AS DOUBLE))", "{lower: inf, upper: inf}"),
+        ("(1.0), (1.0)", "{lower: 1.0, upper: 1.0}"),
+    ] {
+        for (at, found) in of_rows("iqr_bounds(x)", rows).await.into_iter().enumerate() {
+            assert_eq!(found, expected, "{rows}, way {at}");
+        }
+    }
 }
