@@ -13,6 +13,7 @@ mod merged_columns;
 mod model_files;
 mod rules;
 mod statement;
+mod time;
 
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContex
         .with_physical_optimizer_rules(rules::physical())
         .build();
     let context = SessionContext::new_with_state(state);
+    time::prepare(&context);
     functions::register(&context);
     rules::register(&context);
     context
