@@ -18,6 +18,7 @@ mod batch_changes;
 mod batch_files;
 mod batch_letters;
 mod batch_memory;
+mod batch_times;
 mod batch_values;
 mod cleaning;
 mod clusters;

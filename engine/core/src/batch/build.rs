@@ -190,10 +190,15 @@ impl Builder {
         if headings.is_empty() { error } else { error.hint(headings.join("; ")) }
     }
 
-    /// A cast that fails names the text alone: the first cell of the inputs that is this text is likely the one.
+    /// A cast that fails, or a date in no known format, names the text alone: the first cell of the inputs that is this text
+    /// is likely the one.
     fn located(&self, error: Error, reads: &Reads) -> Error {
         let message = error.to_string();
-        let cell = message.split_once(" string '").and_then(|(_, rest)| rest.split_once('\''));
+        let cast = message.split_once(" string '").and_then(|(_, rest)| rest.split_once('\''));
+        let cell = cast.or_else(|| {
+            let (before, formats) = message.split_once("` is not a date of the format ")?;
+            Some((before.split_once('`')?.1, formats))
+        });
         let inputs = reads.inputs.iter().filter_map(|at| self.inputs[*at].as_ref());
         match cell.and_then(|(cell, _)| inputs.into_iter().find_map(|input| input.place_of(cell))) {
             Some(place) => error

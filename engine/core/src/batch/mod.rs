@@ -48,6 +48,7 @@ mod fingerprint;
 mod form;
 pub mod graph;
 mod input;
+mod kept_types;
 mod memory;
 mod others;
 mod output;

@@ -13,8 +13,10 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::json::LineDelimitedWriter;
+use parquet::file::metadata::KeyValue;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::kept_types;
 use super::parquet_file::ParquetFile;
 use crate::error::{Error, Result, io_error};
 use crate::project::TableFormat;
@@ -58,6 +60,8 @@ pub(super) struct TableWriter {
     partition_by: Vec<usize>,
     /// Columns that are in the files.
     kept: Vec<usize>,
+    /// What a Parquet file says of its columns beyond Parquet's types.
+    beside: Option<KeyValue>,
     files: BTreeMap<String, Vec<FileWriter>>,
 }
 
@@ -84,12 +88,15 @@ impl TableWriter {
         if kept.is_empty() {
             return Err(Error::user("partition_by leaves no column for the files"));
         }
+        places.iter().try_for_each(|at| kept_types::check_folder(schema.field(*at)))?;
+        let beside = kept_types::beside(&Arc::new(schema.project(&kept)?))?;
         let mut writer = TableWriter {
             folder: folder.to_owned(),
             schema,
             format,
             partition_by: places,
             kept,
+            beside,
             files: BTreeMap::new(),
         };
         if writer.partition_by.is_empty() {
@@ -154,14 +161,17 @@ impl TableWriter {
         let mut files = Vec::new();
         match self.format {
             TableFormat::Parquet => {}
-            format => files.push(FileWriter::open(&self.folder, folder.clone(), format, true, &schema)?),
+            format => {
+                files.push(FileWriter::open(&self.folder, folder.clone(), format, true, &schema, None)?)
+            }
         }
         let inner = match (self.format, folder.is_empty()) {
             (TableFormat::Parquet, _) => folder.clone(),
             (_, true) => HIDDEN.to_owned(),
             (_, false) => format!("{HIDDEN}/{folder}"),
         };
-        files.push(FileWriter::open(&self.folder, inner, TableFormat::Parquet, false, &schema)?);
+        let beside = self.beside.clone();
+        files.push(FileWriter::open(&self.folder, inner, TableFormat::Parquet, false, &schema, beside)?);
         self.files.insert(folder, files);
         Ok(())
     }
@@ -273,6 +283,7 @@ impl FileWriter {
         format: TableFormat,
         is_export: bool,
         schema: &SchemaRef,
+        beside: Option<KeyValue>,
     ) -> Result<FileWriter> {
         let extension = match format {
             TableFormat::Parquet => "parquet",
@@ -292,7 +303,8 @@ impl FileWriter {
         };
         let encoder = match format {
             TableFormat::Parquet => {
-                let file = ParquetFile::create(out, schema).map_err(|e| failure.explain(&path, &e))?;
+                let file =
+                    ParquetFile::create(out, schema, beside).map_err(|e| failure.explain(&path, &e))?;
                 Encoder::Parquet(Box::new(file))
             }
             TableFormat::Csv => {

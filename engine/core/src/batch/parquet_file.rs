@@ -12,6 +12,7 @@ use parquet::arrow::arrow_writer::{
 };
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::Result;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
@@ -34,17 +35,18 @@ pub(super) struct ParquetFile<W: Write + Send> {
 }
 
 impl<W: Write + Send> ParquetFile<W> {
-    /// A file of these columns, compressed with zstd.
+    /// A file of these columns, compressed with zstd, that says `beside` of them.
     ///
     /// # Errors
     /// A type that Parquet does not have; the disk.
-    pub(super) fn create(out: W, schema: &SchemaRef) -> Result<ParquetFile<W>> {
+    pub(super) fn create(out: W, schema: &SchemaRef, beside: Option<KeyValue>) -> Result<ParquetFile<W>> {
         let properties = WriterProperties::builder()
+            .set_key_value_metadata(beside.map(|entry| vec![entry]))
             .set_created_by("tidemill".to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_dictionary_page_size_limit(DICTIONARY_BYTES)
             .build();
-        // Arrow's own schema would make readers of text ask for views, which not all know.
+        // Arrow's own schema would make readers of text ask for views, which not all know ([`super::kept_types`]).
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(out, schema.clone(), options)?;
         let (file, factory) = writer.into_serialized_writer()?;
@@ -117,7 +119,7 @@ mod tests {
         };
         let written: Vec<RecordBatch> = (0..5).map(|at| batch(at * 300_000)).collect();
         let schema = written[0].schema();
-        let mut file = ParquetFile::create(Vec::new(), &schema).unwrap();
+        let mut file = ParquetFile::create(Vec::new(), &schema, None).unwrap();
         written.iter().for_each(|rows| file.write(rows).unwrap());
         file.write(&RecordBatch::new_empty(schema.clone())).unwrap();
         let bytes = bytes::Bytes::from(file.finish().unwrap());

@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use encoding_rs::Encoding;
 use memchr::memchr_iter;
 
-use super::{DeadLetter, Input, InputFile, InputFormat, Progress, bytes, number, strict};
+use super::{DeadLetter, Input, InputFile, InputFormat, Progress, bytes, moment, number, strict};
 use crate::batch::csv_file::read_header;
 use crate::batch::output::NULL_VALUE;
 use crate::error::{Error, Result};
@@ -137,10 +137,11 @@ impl<'a> Columns<'a> {
         Arc::new(Schema::new(self.file.header.iter().map(field).collect::<Vec<_>>()))
     }
 
-    /// The same, but decimals are text: Arrow would cut off digits that their type has no room for.
+    /// The same, but decimals, dates and times are text: Arrow would cut off what their type has no room for.
     fn arrow_schema(&self) -> SchemaRef {
         let field = |field: &Arc<Field>| match field.data_type() {
             DataType::Decimal128(..) => Field::new(field.name(), DataType::Utf8, true),
+            kind if moment::is_moment(kind) => Field::new(field.name(), DataType::Utf8, true),
             _ => field.as_ref().clone(),
         };
         Arc::new(Schema::new(self.file_schema().fields().iter().map(field).collect::<Vec<_>>()))
@@ -181,7 +182,7 @@ impl<'a> Columns<'a> {
 /// The value of a folder as one cell of its column's type; else what is wrong with it.
 fn folder_cell(value: &str, kind: &DataType) -> std::result::Result<ArrayRef, String> {
     let text = StringArray::from(vec![value]);
-    if number::is_number(kind) {
+    if number::is_number(kind) || moment::is_moment(kind) {
         let (found, bad) = number::parsed(&text, kind).map_err(|e| e.to_string())?;
         return match bad.first() {
             Some((_, unfit)) => Err(unfit.tell(value, kind)),
@@ -218,9 +219,9 @@ pub(super) enum Refused {
     Other(Error),
 }
 
-/// A column that Arrow read, decimals made of its text.
+/// A column that Arrow read, decimals, dates and times made of its text.
 fn held(cells: &ArrayRef, kind: &DataType) -> Result<ArrayRef, Refused> {
-    if !matches!(kind, DataType::Decimal128(..)) {
+    if cells.data_type() == kind {
         return Ok(cells.clone());
     }
     let texts = cells.as_string::<i32>();

@@ -13,6 +13,7 @@ mod csv;
 mod find;
 mod forms;
 mod json;
+mod moment;
 mod number;
 mod parquet;
 mod row_groups;

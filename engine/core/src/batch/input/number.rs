@@ -8,9 +8,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, PrimitiveArray, StringArray};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int32Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType,
+};
 use arrow::error::ArrowError;
 
+use super::moment;
 use super::strict::words;
 
 /// Why a text is no number of a type.
@@ -44,7 +48,7 @@ pub(super) fn is_number(kind: &DataType) -> bool {
 /// The cells as numbers, and the rows of those that are none (there the number is 0).
 ///
 /// # Errors
-/// The type is none that [`is_number`] has.
+/// The type is none that [`is_number`] or [`moment::is_moment`] has.
 pub(super) fn parsed(
     cells: &StringArray,
     kind: &DataType,
@@ -59,6 +63,10 @@ pub(super) fn parsed(
             let (found, bad) = values(cells, |text| decimal(text, *precision, *scale));
             let found = Decimal128Array::try_new(found.into(), cells.nulls().cloned())?;
             Ok((Arc::new(found.with_precision_and_scale(*precision, *scale)?), bad))
+        }
+        DataType::Date32 => Ok(numbers::<Date32Type>(cells, moment::date)),
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            Ok(numbers::<TimestampMicrosecondType>(cells, moment::timestamp))
         }
         other => Err(ArrowError::NotYetImplemented(format!("numbers of the type {other}"))),
     }

@@ -17,7 +17,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::csv::Columns;
 use super::number::{self, Unfit};
 use super::row_groups::{Chosen, Known};
-use super::{DeadLetter, InputFile, Progress};
+use super::{DeadLetter, InputFile, Progress, moment};
 use crate::error::{Context, Error, Result, io_error};
 use crate::project::InputConfig;
 
@@ -145,7 +145,8 @@ fn typed(column: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<(usize, Un
     if let DataType::Dictionary(_, value) = given {
         return typed(&cast(column, value)?, kind);
     }
-    if given.is_string() && matches!(kind, DataType::Decimal128(..) | DataType::Float64) {
+    let by_text = matches!(kind, DataType::Decimal128(..) | DataType::Float64) || moment::is_moment(kind);
+    if given.is_string() && by_text {
         let texts = cast(column, &DataType::Utf8)?;
         return Ok(number::parsed(texts.as_string::<i32>(), kind)?);
     }

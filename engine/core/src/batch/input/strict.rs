@@ -9,7 +9,7 @@ use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use super::csv::{Columns, Refused, delimiter};
-use super::{DeadLetter, Progress, number};
+use super::{DeadLetter, Progress, moment, number};
 use crate::batch::csv_file::{BadRow, CsvFile, LINE};
 use crate::error::{Error, Result};
 
@@ -184,7 +184,7 @@ pub(in crate::batch) fn joined(text: &RecordBatch, row: usize, delimiter: u8) ->
 /// # Errors
 /// What a cell is not.
 pub(in crate::batch) fn parse(cells: &StringArray, kind: &DataType) -> std::result::Result<ArrayRef, String> {
-    if matches!(kind, DataType::Decimal128(..) | DataType::Float64) {
+    if matches!(kind, DataType::Decimal128(..) | DataType::Float64) || moment::is_moment(kind) {
         let (found, bad) = number::parsed(cells, kind).map_err(|e| e.to_string())?;
         return match bad.first() {
             Some((row, unfit)) => Err(unfit.tell(cells.value(*row), kind)),
