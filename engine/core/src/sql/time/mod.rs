@@ -14,6 +14,7 @@ mod parts;
 mod planner;
 mod read;
 mod rounded;
+mod series;
 mod spans;
 mod zones;
 
@@ -49,6 +50,11 @@ pub(super) fn prepare(context: &SessionContext) {
     context.register_udf(ScalarUDF::from(read::ToTimestamp::new()));
     context.register_udf(ScalarUDF::from(rounded::DateTrunc::new()));
     context.register_udf(ScalarUDF::from(rounded::DateBin::new()));
+    for name in ["generate_series", "range"] {
+        if let Ok(series) = context.table_function(name) {
+            context.register_udtf(name, Arc::new(series::Series(series.function().clone())));
+        }
+    }
 }
 
 /// A statement that says something else than it seems to.

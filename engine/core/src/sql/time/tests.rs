@@ -72,9 +72,29 @@ async fn timestamps_reach_the_year_9999() {
         ),
         ("date_bin(INTERVAL '15 minutes', TIMESTAMP '1969-12-31 23:59:30')", "1969-12-31T23:45:00"),
         ("date_bin(INTERVAL '15 minutes', CAST(NULL AS TIMESTAMP))", ""),
+        ("TIMESTAMP '9999-12-31' BETWEEN DATE '9999-12-30' AND DATE '9999-12-31'", "true"),
+        ("TIMESTAMP '9999-12-31' IN (DATE '9999-12-31')", "true"),
+        ("CASE TIMESTAMP '9999-12-31' WHEN DATE '9999-12-31' THEN 1 END", "1"),
+        ("count(*) FROM (SELECT TIMESTAMP '9999-12-31' AS x) AS a JOIN (SELECT DATE '9999-12-31' AS x) AS b USING (x)", "1"),
+        ("count(*) || arrow_typeof(min(value)) FROM generate_series(TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-31', INTERVAL '1 day')", "31Timestamp(µs)"),
+        ("sum(value) FROM range(1, 4)", "6"),
         ("CAST('2026-01-01 10:00:00+02:00' AS TIMESTAMP WITH TIME ZONE)", "2026-01-01T08:00:00Z"),
         ("arrow_typeof(CAST('2026-01-01' AS TIMESTAMP))", "Timestamp(µs)"),
         ("arrow_typeof(CAST('2026-01-01' AS TIMESTAMP(0)))", "Timestamp(s)"),
+    ])
+    .await;
+    // DuckDB's; PostgreSQL has the same.
+    check(&[
+        ("EXTRACT(DAY FROM x) || ' ' || EXTRACT(HOUR FROM x) || ' ' || EXTRACT(MINUTE FROM x) || ' ' || EXTRACT(SECOND FROM x) FROM (SELECT TIMESTAMP '2026-01-03 10:20:30' - TIMESTAMP '2026-01-01' AS x)", "2 10 20 30"),
+        ("EXTRACT(EPOCH FROM x) FROM (SELECT TIMESTAMP '9999-01-03' - TIMESTAMP '2026-01-01' AS x UNION ALL SELECT NULL) ORDER BY 1", "251603712000.0|"),
+        ("EXTRACT(DAY FROM TIMESTAMP '9999-01-03' - TIMESTAMP '2026-01-01')", "2912080"),
+        ("EXTRACT(HOUR FROM TIMESTAMP '2026-01-01' - TIMESTAMP '2026-01-03 10:20:30')", "-10"),
+        ("EXTRACT(EPOCH FROM TIMESTAMP '2026-01-01 00:00:00.25' - TIMESTAMP '2026-01-01')", "0.25"),
+        ("EXTRACT(MILLISECOND FROM TIMESTAMP '2026-01-01 00:01:02.25' - TIMESTAMP '2026-01-01')", "2250"),
+        ("EXTRACT(EPOCH FROM INTERVAL '1 year')", "31557600.0"),
+        ("EXTRACT(EPOCH FROM INTERVAL '13 months')", "34149600.0"),
+        ("EXTRACT(EPOCH FROM INTERVAL '1 day 1.5 seconds')", "86401.5"),
+        ("EXTRACT(HOUR FROM INTERVAL '36 hours')", "36"),
     ])
     .await;
     refused(&[
