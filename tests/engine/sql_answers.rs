@@ -90,6 +90,11 @@ async fn nulls_count_in_membership() {
             &["1", "2", "2"],
         ),
         ("SELECT count(*) FROM tb WHERE s NOT IN (SELECT s FROM ta WHERE ta.k > 5)", &["3"]),
+        (
+            "SELECT i FROM ta WHERE 'b' NOT IN (SELECT 'b' FROM tb WHERE tb.k = ta.i) ORDER BY i",
+            &["2", "2", "5"],
+        ),
+        ("SELECT i FROM ta WHERE k IN (SELECT count(*) FROM tb WHERE tb.k = ta.i) ORDER BY i", &["1", "5"]),
         ("SELECT k FROM tb WHERE (s NOT IN (SELECT s FROM ta)) IS NULL", &["0"]),
         ("SELECT k FROM tb WHERE (k IN (SELECT NULLIF(k, 7) FROM tb)) IS NULL", &["7"]),
         ("SELECT k FROM tb WHERE NOT (k IN (SELECT NULLIF(k, 7) FROM tb)) OR k = 0", &["0"]),
@@ -169,6 +174,7 @@ async fn numbers_are_right_or_an_error() {
         ("SELECT sum(n) FROM (VALUES (9223372036854775807), (1), (-2)) AS t (n)", &["9223372036854775806"]),
         ("SELECT avg(d) FROM tb", &["1.666667"]),
         ("SELECT avg(-d), avg(DISTINCT d) FROM tb", &["-1.666667|2.000000"]),
+        ("SELECT sum(DISTINCT d) + sum(d) FROM tb", &["9.00"]),
         ("SELECT CAST(2 AS DECIMAL(10,2)) / CAST(3 AS DECIMAL(10,2))", &["0.666667"]),
         ("SELECT CAST(-2 AS DECIMAL(10,2)) / CAST(3 AS DECIMAL(10,2))", &["-0.666667"]),
         (
@@ -198,6 +204,8 @@ async fn numbers_are_right_or_an_error() {
                 "DECIMAL(38,0)",
             ),
             ("SELECT TRUE IS DISTINCT FROM FALSE AND FALSE", "write parentheses"),
+            ("SELECT 'abc' SIMILAR TO '%b%'", "write LIKE"),
+            ("SELECT k FROM ta WHERE EXISTS (SELECT 1 FROM tb WHERE tb.k = ta.k OFFSET 5)", "OFFSET"),
         ],
     );
 }

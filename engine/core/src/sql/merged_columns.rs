@@ -82,9 +82,15 @@ pub(super) fn of_select(select: &mut Select) -> Result<()> {
     for part in [&mut select.selection, &mut select.having, &mut select.qualify].into_iter().flatten() {
         replace(part, &merged)?;
     }
-    match select.group_by.visit(&mut Replace { merged: &merged, depth: 0, changed: false }) {
-        ControlFlow::Break(error) => return Err(error),
-        ControlFlow::Continue(()) => {}
+    let mut of_groups = Replace { merged: &merged, depth: 0, changed: false };
+    if let ControlFlow::Break(error) = select.group_by.visit(&mut of_groups) {
+        return Err(error);
+    }
+    let has_sets = ["ROLLUP", "CUBE", "GROUPING SETS"];
+    if of_groups.changed && has_sets.iter().any(|word| select.group_by.to_string().contains(word)) {
+        return Err(plan_datafusion_err!(
+            "a column that JOIN … USING merges in ROLLUP, CUBE or GROUPING SETS: give it a name in a WITH before"
+        ));
     }
     for window in &mut select.named_window {
         if let ControlFlow::Break(error) =

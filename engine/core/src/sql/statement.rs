@@ -137,8 +137,14 @@ impl VisitorMut for Settle {
     }
 }
 
-/// Refuses `a IS DISTINCT FROM b AND c`, which sqlparser 0.62 reads as `a IS DISTINCT FROM (b AND c)`.
+/// Refuses `a IS DISTINCT FROM b AND c`, which sqlparser 0.62 reads as `a IS DISTINCT FROM (b AND c)`, and SIMILAR TO, which
+/// DataFusion 55 takes for a search by a regular expression.
 fn whole_operand(expr: &Expr) -> Result<()> {
+    if matches!(expr, Expr::SimilarTo { .. }) {
+        return Err(plan_datafusion_err!(
+            "SIMILAR TO is no pattern of SQL here: write LIKE, or a regular expression, s ~ '^(a|b).*$'"
+        ));
+    }
     let (Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)) = expr else { return Ok(()) };
     match right.as_ref() {
         Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor, .. } => {

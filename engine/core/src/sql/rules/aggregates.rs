@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
 use datafusion::functions_nested::expr_fn::array_sort;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
@@ -76,8 +76,10 @@ enum After {
 /// The functions in their wide types; `None` if none changes.
 fn widened(functions: &[Expr], input: &DFSchema) -> Result<Option<(Vec<Expr>, Vec<After>)>> {
     let (mut made, mut after) = (Vec::new(), Vec::new());
+    let is_distinct = |part: &Expr| Ok(matches!(part, Expr::AggregateFunction(f) if f.params.distinct));
+    let has_distinct = functions.iter().any(|function| function.exists(is_distinct).unwrap_or(false));
     for function in functions {
-        let (wide, then) = one(function.clone(), input)?;
+        let (wide, then) = one(function.clone(), input, has_distinct)?;
         // Called by its place: another function may be called as the wide one is.
         made.push(if matches!(then, After::Nothing) {
             wide
@@ -89,7 +91,7 @@ fn widened(functions: &[Expr], input: &DFSchema) -> Result<Option<(Vec<Expr>, Ve
     Ok(after.iter().any(|then| !matches!(then, After::Nothing)).then_some((made, after)))
 }
 
-fn one(function: Expr, input: &DFSchema) -> Result<(Expr, After)> {
+fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, After)> {
     let text = function.human_display().to_string();
     let result = function.get_type(input)?;
     let mut bare = function.clone().unalias_nested().data;
@@ -120,10 +122,15 @@ fn one(function: Expr, input: &DFSchema) -> Result<(Expr, After)> {
     };
     if let Some((name, arguments)) = of_aggregate
         && let [argument] = arguments.as_mut_slice()
-        && let Some(wide) = wide(&name, &argument.get_type(input)?, &result)
     {
-        *argument = cast(std::mem::take(argument), wide);
-        return Ok((bare, After::Narrow(result, text)));
+        if let Some(wide) = wide(&name, &argument.get_type(input)?, &result) {
+            *argument = cast(std::mem::take(argument), wide);
+            return Ok((bare, After::Narrow(result, text)));
+        }
+        // Beside a DISTINCT a sum becomes one of sums, which is wider than it was declared.
+        if name == "sum" && result.is_decimal() && has_distinct {
+            return Ok((bare, After::Narrow(result, text)));
+        }
     }
     Ok(match result.is_floating() {
         true => (bare, After::OneNan),

@@ -76,14 +76,14 @@ fn without_not(mut condition: Expr) -> (Expr, bool) {
     (condition, negated)
 }
 
-/// Whether DataFusion's anti join is right about nulls: nothing can be null, or the subquery stands for itself and what is
+/// Whether DataFusion's anti join is right about nulls: the subquery stands for itself, and nothing can be null or what is
 /// looked for is of the outer row.
 fn knows_nulls(membership: &InSubquery, schema: &DFSchema) -> Result<bool> {
     let member = member(&membership.subquery);
     let may_be_null =
         membership.expr.nullable(schema)? || member.nullable(membership.subquery.subquery.schema())?;
     let stands_alone = membership.subquery.outer_ref_columns.is_empty();
-    Ok(!may_be_null || stands_alone && !membership.expr.column_refs().is_empty())
+    Ok(stands_alone && (!may_be_null || !membership.expr.column_refs().is_empty()))
 }
 
 /// The subquery's only column.

@@ -63,6 +63,9 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                     "EXISTS and IN of a subquery that filters an aggregate of rows that meet the outer one: join the aggregate by GROUP BY instead"
                 )
             }
+            Expr::Exists(Exists { subquery, .. }) if skips_rows(&subquery) => {
+                not_impl_err!("EXISTS with OFFSET over rows that meet the outer one: compare count(*) with the offset")
+            }
             Expr::ScalarSubquery(subquery) if !may_be_null(&subquery) => {
                 Ok(Transformed::yes(Expr::ScalarSubquery(nullable(subquery)?)))
             }
@@ -120,6 +123,16 @@ fn loses_row(plan: &LogicalPlan) -> Result<bool> {
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
+}
+
+/// Whether an OFFSET decides: DataFusion leaves it out where the subquery is of the outer row.
+fn skips_rows(subquery: &Subquery) -> bool {
+    let mut skips = false;
+    let searched = subquery.subquery.apply(|node| {
+        skips |= matches!(node, LogicalPlan::Limit(limit) if limit.skip.is_some());
+        Ok(TreeNodeRecursion::Continue)
+    });
+    searched.is_ok() && skips && !subquery.outer_ref_columns.is_empty()
 }
 
 fn may_be_null(subquery: &Subquery) -> bool {
