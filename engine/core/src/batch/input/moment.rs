@@ -56,7 +56,8 @@ pub(super) fn timestamp(text: &str) -> Result<i64, Unfit> {
 /// A year of four digits, but 0.
 fn has_year(text: &str) -> bool {
     let year = text.as_bytes().get(..4).filter(|year| year.iter().all(u8::is_ascii_digit));
-    year.is_some_and(|year| year != b"0000") && !text.as_bytes().get(4).is_some_and(u8::is_ascii_digit)
+    year.is_some_and(|year| year != b"0000")
+        && text.as_bytes().get(4).is_none_or(|byte| !byte.is_ascii_digit())
 }
 
 /// The number of a few digits.

@@ -1,6 +1,6 @@
 //! Aggregates of all values of a group at once: `quantile`, `median` and `iqr_bounds` are figures of held values.
 //!
-//! DataFusion 55's own cut the place between two values to six digits, take the mean of two decimals with a division of
+//! DataFusion 55's own cut the place between two values to six digits (apache/datafusion#25266), take the mean of two decimals with a division of
 //! whole numbers, and sort a NaN by its sign. So these are ours: the values of each group in a list, which a partition
 //! hands on as it is, and the figure made of them at the end. A value costs its own bytes; what is held is counted.
 
@@ -126,7 +126,7 @@ impl<F: Figure> Held<F> {
 /// Sorts values and leaves each in once.
 fn once<T: Ordered>(values: &mut Vec<T>) {
     values.sort_unstable_by(T::order);
-    values.dedup_by(|a, b| a == b);
+    values.dedup();
 }
 
 impl<F: Figure> Accumulator for Held<F> {

@@ -3,7 +3,7 @@
 //! Of a difference of times DataFusion 55 gives all hours for HOUR, where PostgreSQL and DuckDB give those beyond its days, and
 //! NULL for the EPOCH of one of 300 years; of an interval a year of 360 days for EPOCH, where they have 365.25. These are
 //! counted here. It also makes `EXTRACT(YEAR FROM x) < 9999` a comparison of x with the first moment of that year. Nanoseconds have
-//! none, which it takes for NULL, and every row is lost: such a comparison stays as it is written.
+//! none, which it takes for NULL, and every row is lost (apache/datafusion#25135): such a comparison stays as it is written.
 
 use std::sync::Arc;
 

@@ -88,7 +88,7 @@ fn as_time(date: Expr) -> Expr {
 }
 
 /// Whether a date is to be its midnight beside this other side. DataFusion would cut a span to whole days, and take
-/// nanoseconds for the midnight, which end in 2262.
+/// nanoseconds for the midnight, which end in 2262 (apache/datafusion#19527).
 fn meets_a_time(date: &DataType, other: &DataType, other_side: &Expr, arithmetic: bool) -> bool {
     if !matches!(date, DataType::Date32 | DataType::Date64) {
         return false;

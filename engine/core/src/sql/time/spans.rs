@@ -1,6 +1,6 @@
 //! Intervals and differences of times (durations), compared by their length.
 //!
-//! DataFusion 55 compares the parts of intervals one by one, months before days before hours, and makes an interval of a
+//! DataFusion 55 (apache/datafusion#8468) compares the parts of intervals one by one, months before days before hours, and makes an interval of a
 //! duration first: 68 days in hours are then less than 30 days, and a day is not 24 hours. Here both become their length in
 //! nanoseconds: a day has 24 hours and a month 30 days, as PostgreSQL and DuckDB compare them. A duration has no months: with
 //! one it is compared by no interval that has some. Where equal intervals would have to be one (GROUP BY, DISTINCT, min

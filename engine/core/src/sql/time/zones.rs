@@ -2,7 +2,7 @@
 //!
 //! DataFusion 55 knows neither the hour that a clock shows twice (an error) nor the way from a zoned time to the clock of its
 //! zone: a cast gives the hour in UTC, though the cast to DATE and TEXT gives the day and hour of the zone, and `AT TIME ZONE`
-//! of a zoned time is that time with another zone. Here the casts agree, and `AT TIME ZONE` is PostgreSQL's. It reaches
+//! of a zoned time is that time with another zone (apache/datafusion#12218, #25165). Here the casts agree, and `AT TIME ZONE` is PostgreSQL's. It reaches
 //! DataFusion's analyzer as a cast to nanoseconds with a zone, which nothing else is.
 
 use std::cell::Cell;
