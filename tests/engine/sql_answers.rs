@@ -1,6 +1,6 @@
 //! Statements that DataFusion answers wrongly, or that end the process, and their right answers.
 //!
-//! The answers are DuckDB's and PostgreSQL's on the same rows. `python tests/peers/differential/differential.py` tries
+//! The answers are DuckDB's and PostgreSQL's on the same rows. `tests/differential/run.sh` tries
 //! thousands of others beside DuckDB.
 
 use crate::batch::Shop;

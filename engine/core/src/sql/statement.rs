@@ -16,8 +16,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as Sql, Value,
-    VisitMut, VisitorMut,
+    BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as Sql,
+    UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
 use super::deep::deep;
@@ -130,10 +130,38 @@ impl VisitorMut for Settle {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        not_last(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
+    }
+}
+
+/// Reads `NOT EXISTS (…) IS NULL` as NOT (EXISTS (…) IS NULL): sqlparser takes NOT EXISTS for one word.
+fn not_last(expr: &mut Expr) {
+    let operand = match expr {
+        Expr::BinaryOp { left, op, .. }
+            if !matches!(op, BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor) =>
+        {
+            left
+        }
+        Expr::IsNull(operand)
+        | Expr::IsNotNull(operand)
+        | Expr::IsTrue(operand)
+        | Expr::IsNotTrue(operand)
+        | Expr::IsFalse(operand)
+        | Expr::IsNotFalse(operand)
+        | Expr::IsUnknown(operand)
+        | Expr::IsNotUnknown(operand)
+        | Expr::IsDistinctFrom(operand, _)
+        | Expr::IsNotDistinctFrom(operand, _) => operand,
+        _ => return,
+    };
+    if let Expr::Exists { negated: negated @ true, .. } = operand.as_mut() {
+        *negated = false;
+        let inner = std::mem::replace(expr, nothing());
+        *expr = Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(inner) };
     }
 }
 

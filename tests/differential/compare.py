@@ -1,0 +1,163 @@
+"""Answers of the two engines as multisets of rows, and the classes of a pair of answers."""
+import collections
+import datetime as dt
+import math
+import re
+from decimal import Decimal, InvalidOperation
+
+RELATIVE = 1e-9
+
+Known = collections.namedtuple("Known", "name pattern reason")
+
+#: Differences that have a name: by the *smallest* statement that shows one, so that a pattern cannot hide another difference
+#: of a longer statement. A kind that is mended goes from here.
+KNOWN = [
+]
+
+#: Errors of Tidemill where DuckDB answers: (pattern, class).
+REFUSED = [
+    (r"This feature is not implemented|not supported|[Uu]nsupported", "not supported"),
+    (r"[Oo]verflow|is more than .* holds", "overflow"),  # DuckDB adds up in HUGEINT and leaves untaken branches alone
+    (r"cannot be told|is merged again after|may be the column that|Ambiguous reference", "USING that is ambiguous"),
+    (r"write parentheses around IS", "IS DISTINCT FROM without parentheses"),
+    (r"must be aggregated to return|can only be used in Projection, Filter, Aggregate|only supports single column join key", "correlated subquery"),
+    (r"exceeds the representable|out of range", "a date that nanoseconds do not hold"),
+    (r"DISTINCT ON expressions must match", "DISTINCT ON in another order"),
+    (r"Can't cast value", "a constant that cannot be cast, over no rows"),
+    # Errors of DataFusion that do not say what to write instead; each goes from here when it is mended.
+    (r"Schema contains duplicate (un)?qualified field name|have the same name", "unclear: two expressions of one name"),  # datafusion#18975, #5174
+    (r"scalar_subquery_to_join' failed|optimize_projections' failed", "unclear: a name lost by the optimizer"),
+    (r"^error: Schema error: No field named", "unclear: a USING column in a subquery, an alias after DISTINCT ON"),
+    (r"not SQL: Expected", "unclear: IN ((SELECT …), …)"),
+]
+#: Errors of DuckDB where Tidemill answers.
+DUCK_REFUSED = [
+    (r"Overflow|out of range|Out of Range", "overflow"),  # INT arithmetic with a constant is BIGINT here
+    (r"Not implemented|not supported", "not supported"),
+]
+
+
+def verdict(ours, theirs, exact, ordered=False):
+    """'equal', 'both errors', 'refused', 'duckdb refused', 'DIFFERENT' or 'BROKEN'."""
+    if ours.fate in ("crash", "hang"):
+        return "BROKEN"
+    if ours.fate == "error":
+        return "both errors" if theirs.fate == "error" else "refused"
+    if theirs.fate == "error":
+        return "duckdb refused"
+    return "equal" if same(ours, theirs, exact, ordered) else "DIFFERENT"
+
+
+def same(ours, theirs, exact, ordered):
+    if len(ours.rows) != len(theirs.rows) or sorted(ours.names) != sorted(theirs.names):
+        return False
+    # By name: of SELECT * with USING, DuckDB leaves a merged column where the left table has it; the standard puts it first.
+    mine, others = (sorted(range(len(names)), key=lambda i: names[i]) for names in (ours.names, theirs.names))
+    right = [[plain(row[i]) for i in others] for row in theirs.rows]
+    kinds = [kind_of(theirs.types[i]) for i in others]
+    left = [[parsed(row[i], kind) for i, kind in zip(mine, kinds)] for row in ours.rows]
+    if not exact:
+        right = [[None if c == "" else c for c in row] for row in right]
+    if ordered:
+        return all(rows_equal(a, b) for a, b in zip(left, right))
+    left.sort(key=row_key)
+    right.sort(key=row_key)
+    if all(rows_equal(a, b) for a, b in zip(left, right)):
+        return True
+    # Doubles that differ in their last digits may sort differently.
+    rest = list(right)
+    for row in left:
+        found = next((i for i, other in enumerate(rest) if rows_equal(row, other)), None)
+        if found is None:
+            return False
+        rest.pop(found)
+    return True
+
+
+def kind_of(type):
+    if re.match(r"DECIMAL|[A-Z]*INT|DOUBLE|FLOAT", type) and not type.endswith("]"):
+        return "number"
+    if type in ("DATE", "TIMESTAMP"):
+        return "time"
+    if type == "INTERVAL":
+        return "interval"
+    return "boolean" if type == "BOOLEAN" else "text"
+
+
+def plain(cell):
+    """A DuckDB value: numbers as int, float or Decimal, dates as midnights."""
+    if isinstance(cell, dt.date) and not isinstance(cell, dt.datetime):
+        return dt.datetime(cell.year, cell.month, cell.day)
+    return cell
+
+
+def parsed(cell, kind):
+    """A Tidemill cell as a value of DuckDB's kind; text that is none stays text and equals nothing."""
+    if cell is None:
+        return None
+    try:
+        if kind == "number":
+            if cell in ("NaN", "inf", "-inf") or "e" in cell:
+                return float(cell)
+            return Decimal(cell)
+        if kind == "time":
+            # Python's years end at 9999; DuckDB's binding gives text past it.
+            if cell.startswith("+"):
+                return cell[1:].replace("T", " ")
+            if cell.startswith(("0000-", "-")):
+                year, rest = re.match(r"(-?\d+)-(.*)", cell).groups()
+                day, _, clock = rest.partition("T")
+                return f"{1 - int(year):04d}-{day} (BC)" + (f" {clock}" if clock else "")
+            return dt.datetime.fromisoformat(cell)
+        if kind == "boolean":
+            return {"true": True, "false": False}.get(cell, cell)
+    except (ValueError, InvalidOperation):
+        pass
+    return cell
+
+
+def row_key(row):
+    return [cell_key(c) for c in row]
+
+
+def cell_key(cell):
+    if cell is None:
+        return (0, 0, "")
+    if isinstance(cell, bool):
+        return (1, cell, "")
+    if isinstance(cell, (int, float, Decimal)):
+        value = float(cell)
+        return (3, 0, "") if math.isnan(value) else (2, float(f"{value:.7g}") + 0.0, "")
+    if isinstance(cell, dt.datetime):
+        return (4, cell.toordinal() * 86400 + cell.hour * 3600 + cell.minute * 60 + cell.second + cell.microsecond / 1e6, "")
+    return (5, 0, str(cell))
+
+
+def rows_equal(a, b):
+    return all(cells_equal(x, y) for x, y in zip(a, b))
+
+
+def cells_equal(a, b):
+    """`a` ours, `b` DuckDB's: doubles to 1e-9 relative, zero to 1e-12, all else exactly. The two zeros are one."""
+    if a is None or b is None or isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, (Decimal, float)) and isinstance(b, (int, float, Decimal)):
+        if isinstance(b, float):
+            x = float(a)
+            return (math.isnan(x) and math.isnan(b)) or x == b or abs(x - b) <= max(RELATIVE * abs(b), 1e-12)
+        return a == b
+    return type(a) is type(b) and a == b
+
+
+def shape(error):
+    """An error's first line without names and numbers: what errors are grouped by."""
+    first = error.strip().splitlines()[0] if error.strip() else ""
+    first = re.sub(r"^thread .* panicked at .*/(\w+\.rs).*", r"panicked in \1", first)
+    first = re.sub(r"(field|field named|name) [\w\"]+(\.\w+)?", r"\1 …", first)
+    first = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "…", first)
+    first = re.sub(r"(does not support logical expression \w+)\(.*", r"\1", first)
+    return re.sub(r"\b[a-z]+\d+(\.\w+)?\b|-?\d[\d.e+]*", "#", first)[:150]
+
+
+def reason(error, known):
+    return next((why for pattern, why in known if re.search(pattern, error)), None)
