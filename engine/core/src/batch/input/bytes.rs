@@ -3,16 +3,17 @@
 //! A compression is recognised by the first bytes.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind as IoKind, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Cursor, ErrorKind as IoKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
-use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
+use flate2::bufread::DeflateDecoder;
 use zip::result::ZipError;
 
+use super::members::Members;
 use crate::error::{Error, Result};
 use crate::project::nearest;
 
@@ -126,7 +127,9 @@ pub(in crate::batch) fn open(
     let compression = Compression::of(first);
     let unreadable = |e: std::io::Error| broken(path, compression, 0, &e);
     let plain: Box<dyn Read + Send> = match compression {
-        Compression::None if encoding == UTF_8 => return Ok(Opened { text: Box::new(file), compression }),
+        Compression::None if encoding == UTF_8 => {
+            return Ok(Opened { text: unmarked(Box::new(file), path, compression)?, compression });
+        }
         Compression::Zip => {
             // The file in it may be compressed itself.
             let mut inner = BufReader::with_capacity(BUFFER_BYTES, unzip(path, file.into_inner())?);
@@ -141,7 +144,7 @@ pub(in crate::batch) fn open(
         _ => unpacked(compression, file).map_err(unreadable)?,
     };
     let text: Box<dyn BufRead + Send> = if encoding == UTF_8 {
-        Box::new(BufReader::with_capacity(BUFFER_BYTES, plain))
+        unmarked(Box::new(BufReader::with_capacity(BUFFER_BYTES, plain)), path, compression)?
     } else {
         Box::new(Decoded {
             source: BufReader::with_capacity(BUFFER_BYTES, plain),
@@ -155,6 +158,37 @@ pub(in crate::batch) fn open(
     Ok(Opened { text, compression })
 }
 
+/// UTF-8 behind its byte order mark, which is no text. One of UTF-16 tells that the job lacks the encoding.
+fn unmarked(
+    mut text: Box<dyn BufRead + Send>,
+    path: &Path,
+    compression: Compression,
+) -> Result<Box<dyn BufRead + Send>> {
+    let unreadable = |e: std::io::Error| broken(path, compression, 0, &e);
+    // A member of gzip may end within the mark.
+    let is_short = text.fill_buf().map_err(unreadable)?.len() < MARK.len();
+    if is_short {
+        let mut first = Vec::new();
+        text.by_ref().take(MARK.len() as u64).read_to_end(&mut first).map_err(unreadable)?;
+        text = Box::new(Cursor::new(first).chain(text));
+    }
+    match text.fill_buf().map_err(unreadable)? {
+        first if first.starts_with(MARK) => text.consume(MARK.len()),
+        [0xff, 0xfe, ..] => return Err(is_utf_16(path, "utf-16le")),
+        [0xfe, 0xff, ..] => return Err(is_utf_16(path, "utf-16be")),
+        _ => {}
+    }
+    Ok(text)
+}
+
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+fn is_utf_16(path: &Path, label: &str) -> Error {
+    Error::data(format!("{} is UTF-16, not UTF-8", path.display()))
+        .hint(format!("the job says the encoding: encoding = \"{label}\""))
+}
+
 /// What a stream holds; an archive is [`unzip`]'s, and stays as it is.
 fn unpacked<R: Read + Send + 'static>(
     compression: Compression,
@@ -162,9 +196,9 @@ fn unpacked<R: Read + Send + 'static>(
 ) -> std::io::Result<Box<dyn Read + Send>> {
     Ok(match compression {
         Compression::None | Compression::Zip => Box::new(packed),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
+        Compression::Gzip => Box::new(Members::gzip(packed)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
+        Compression::Bzip2 => Box::new(Members::bzip2(packed)),
         Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(packed)),
     })
 }
@@ -420,6 +454,43 @@ mod tests {
         let error = read(&bytes, None).unwrap_err();
         assert!(error.to_string().contains("is encrypted"), "{error}");
         assert!(error.next_step().unwrap().contains("password"), "{error}");
+    }
+
+    #[test]
+    fn zeros_behind_the_end_are_nothing_and_anything_else_is_an_error() {
+        let text = b"a,b\n1,2\n";
+        for compression in [Compression::Gzip, Compression::Bzip2] {
+            let whole = packed(compression, text);
+            let zeros = [whole.clone(), vec![0; 200_000]].concat();
+            assert_eq!(read(&zeros, None).unwrap().0.as_bytes(), text, "{compression:?}");
+            let twice = [whole.clone(), vec![0; 3], whole.clone(), vec![0]].concat();
+            assert_eq!(read(&twice, None).unwrap().0.as_bytes(), text.repeat(2), "{compression:?}");
+            for garbage in [&b"x"[..], b"\0\0x", b"\x1f", b"B", &whole[..9]] {
+                let error = read(&[&whole[..], garbage].concat(), None).unwrap_err();
+                assert!(error.next_step().is_some(), "{compression:?}: {error}");
+            }
+        }
+        // Frames of zstd and streams of xz follow one another; xz pads by fours, and zstd -t takes no zeros.
+        for compression in [Compression::Zstd, Compression::Xz] {
+            let twice = packed(compression, text).repeat(2);
+            assert_eq!(read(&twice, None).unwrap().0.as_bytes(), text.repeat(2), "{compression:?}");
+            assert!(read(&[twice, b"xxxx".to_vec()].concat(), None).is_err(), "{compression:?}");
+        }
+        let padded = [packed(Compression::Xz, text), vec![0; 8]].concat();
+        assert_eq!(read(&padded, None).unwrap().0.as_bytes(), text);
+        assert!(read(&[packed(Compression::Zstd, text), vec![0; 8]].concat(), None).is_err());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text_and_one_of_utf_16_is_told() {
+        for compression in [Compression::None, Compression::Gzip, Compression::Zip] {
+            assert_eq!(read(&packed(compression, b"\xef\xbb\xbfa\n"), None).unwrap().0, "a\n");
+        }
+        for (bytes, label) in [(&b"\xff\xfea\0"[..], "utf-16le"), (b"\xfe\xff\0a", "utf-16be")] {
+            let error = read(bytes, None).unwrap_err();
+            assert!(error.next_step().unwrap().contains(label), "{error}");
+            assert_eq!(read(bytes, Some(label)).unwrap().0, "a");
+        }
     }
 
     #[test]

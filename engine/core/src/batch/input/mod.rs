@@ -14,6 +14,7 @@ mod find;
 mod forms;
 mod json;
 mod moment;
+mod members;
 mod number;
 mod parquet;
 mod row_groups;
