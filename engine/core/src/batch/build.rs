@@ -32,6 +32,9 @@ const AHEAD: usize = 4;
 /// writing and other tables have threads of their own (`olist` takes 1.4 s of CPU with one partition, 1.7 with two).
 const PARTITION_BYTES: u64 = 64 << 20;
 
+/// The part of the memory limit that a writer's rows may take beside it, until they are in a file.
+const WRITER_SHARE: u64 = 8;
+
 /// What builds have in common.
 #[derive(Debug)]
 pub(super) struct Builder {
@@ -221,7 +224,10 @@ impl Builder {
         let frame = frame.map_err(|error| explain(error, &self.lake))?;
         check_names(frame.schema())?;
         let stream = sql::execute(frame).await?;
-        let writer = TableWriter::new(&folder, stream.schema(), table.format, &table.partition_by)?;
+        let most_bytes =
+            self.memory_limit_bytes.map(|limit| usize::try_from(limit / WRITER_SHARE).unwrap_or(usize::MAX));
+        let writer =
+            TableWriter::new(&folder, stream.schema(), table.format, &table.partition_by, most_bytes)?;
         let partition_columns = writer.partition_columns();
         let files = write(stream, writer, progress.clone()).await?;
         check_files(&session)?;

@@ -14,6 +14,7 @@ use csv::ByteRecord;
 use encoding_rs::Encoding;
 
 use super::input::bytes::{self, Compression, Opened, broken};
+use super::input::rows_at_once;
 use crate::error::{Error, Result};
 
 /// Rows read at a time.
@@ -150,7 +151,8 @@ impl CsvFile {
         let (mut lines, mut numbers) = (Vec::new(), Vec::new());
         let mut record = ByteRecord::new();
         let mut read = 0;
-        while read < BATCH_ROWS && self.next_record(&mut record)? {
+        let most = BATCH_ROWS.min(rows_at_once(positions.len()));
+        while read < most && self.next_record(&mut record)? {
             read += 1;
             self.records += 1;
             if let Some((column, reason, hint)) = self.fault(&record, positions) {

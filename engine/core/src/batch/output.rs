@@ -4,14 +4,14 @@
 //! its types again.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Error as IoError, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{Error as IoError, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::json::LineDelimitedWriter;
 use parquet::file::metadata::KeyValue;
 use xxhash_rust::xxh3::Xxh3;
@@ -51,6 +51,14 @@ impl Written {
     }
 }
 
+/// Columns that are encoded at a time. Each takes 73 kB before it has a value, so that of many folders only some have a
+/// writer at work; rows of the others wait.
+const LIVE_COLUMNS: usize = 2_000;
+/// Folders that are written to at a time.
+const LIVE_FOLDERS: usize = 64;
+/// Bytes of rows that wait, where nobody has said how much memory there is.
+const WAITING_BYTES: usize = 64 << 20;
+
 /// Writes one table.
 pub(super) struct TableWriter {
     folder: PathBuf,
@@ -62,11 +70,40 @@ pub(super) struct TableWriter {
     kept: Vec<usize>,
     /// What a Parquet file says of its columns beyond Parquet's types.
     beside: Option<KeyValue>,
-    files: BTreeMap<String, Vec<FileWriter>>,
+    files: BTreeMap<String, Folder>,
+    /// Folders that are written to at once.
+    live: usize,
+    /// Bytes of the rows that wait, in all folders.
+    waiting_bytes: usize,
+    /// The most that wait, and the most that row groups which are not ended take.
+    most_bytes: Option<usize>,
+}
+
+/// The files of one folder, and the rows that wait for them.
+struct Folder {
+    files: Vec<FileWriter>,
+    is_live: bool,
+    waiting: Vec<RecordBatch>,
+    waiting_bytes: usize,
+}
+
+impl Folder {
+    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.files.iter_mut().try_for_each(|file| file.write(rows))
+    }
+
+    /// Writes the rows that wait, and says how many bytes that were.
+    fn catch_up(&mut self) -> Result<usize> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if let Some(first) = waiting.first() {
+            self.write(&concat_batches(&first.schema(), &waiting)?)?;
+        }
+        Ok(std::mem::take(&mut self.waiting_bytes))
+    }
 }
 
 impl TableWriter {
-    /// A writer into an empty folder.
+    /// A writer into an empty folder, that is to do with about `most_bytes` of memory.
     ///
     /// # Errors
     /// User: a column of `partition_by` is not there, or no other is.
@@ -75,6 +112,7 @@ impl TableWriter {
         schema: SchemaRef,
         format: TableFormat,
         partition_by: &[String],
+        most_bytes: Option<usize>,
     ) -> Result<TableWriter> {
         let places = partition_by.iter().map(|name| {
             schema.index_of(name).map_err(|_| {
@@ -98,6 +136,9 @@ impl TableWriter {
             kept,
             beside,
             files: BTreeMap::new(),
+            live: 0,
+            waiting_bytes: 0,
+            most_bytes,
         };
         if writer.partition_by.is_empty() {
             // Also a table without rows is a file.
@@ -121,24 +162,64 @@ impl TableWriter {
     /// Storage; Data: a value that the format has no form for.
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         if self.partition_by.is_empty() {
-            return self.files.values_mut().flatten().try_for_each(|file| file.write(rows));
+            self.files.values_mut().try_for_each(|folder| folder.write(rows))?;
+            return self.bound_groups();
         }
-        for (folder, indices) in self.split(rows)? {
+        for (name, indices) in self.split(rows)? {
             let part = take_record_batch(&rows.project(&self.kept)?, &UInt32Array::from(indices))?;
-            if !self.files.contains_key(&folder) {
-                self.open(folder.clone())?;
+            if !self.files.contains_key(&name) {
+                self.open(name.clone())?;
             }
-            self.files.get_mut(&folder).into_iter().flatten().try_for_each(|file| file.write(&part))?;
+            let Some(folder) = self.files.get_mut(&name) else { continue };
+            if folder.is_live {
+                folder.write(&part)?;
+                continue;
+            }
+            let bytes = part.get_array_memory_size();
+            folder.waiting.push(part);
+            folder.waiting_bytes += bytes;
+            self.waiting_bytes += bytes;
+            self.bound_waiting()?;
+        }
+        self.bound_groups()
+    }
+
+    /// Writes rows that wait, of the folder that has most of them first, until no more wait than there is room for.
+    fn bound_waiting(&mut self) -> Result<()> {
+        while self.waiting_bytes > self.most_bytes.unwrap_or(WAITING_BYTES) {
+            let most = self.files.values_mut().max_by_key(|folder| folder.waiting_bytes);
+            let Some(folder) = most.filter(|folder| folder.waiting_bytes > 0) else { break };
+            self.waiting_bytes -= folder.catch_up()?;
+            folder.files.iter_mut().try_for_each(FileWriter::end_group)?;
         }
         Ok(())
     }
 
+    /// Ends row groups that take more memory than there is room for.
+    fn bound_groups(&mut self) -> Result<()> {
+        let Some(most) = self.most_bytes else { return Ok(()) };
+        let live = self.files.values().filter(|folder| folder.is_live);
+        if live.flat_map(|folder| &folder.files).map(FileWriter::memory).sum::<usize>() <= most {
+            return Ok(());
+        }
+        let live = self.files.values_mut().filter(|folder| folder.is_live);
+        live.flat_map(|folder| &mut folder.files).try_for_each(FileWriter::end_group)
+    }
+
     /// Rows by their folder.
+    ///
+    /// # Errors
+    /// Data: a value that cannot be the name of a folder.
     fn split(&self, rows: &RecordBatch) -> Result<BTreeMap<String, Vec<u32>>> {
         let columns: Vec<(String, ArrayRef)> = self
             .partition_by
             .iter()
-            .map(|at| Ok((self.schema.field(*at).name().clone(), cast(rows.column(*at), &DataType::Utf8)?)))
+            .map(|at| {
+                Ok((
+                    self.schema.field(*at).name().clone(),
+                    as_text(self.schema.field(*at), rows.column(*at))?,
+                ))
+            })
             .collect::<Result<_>>()?;
         let mut folders: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for row in 0..rows.num_rows() {
@@ -172,7 +253,10 @@ impl TableWriter {
         };
         let beside = self.beside.clone();
         files.push(FileWriter::open(&self.folder, inner, TableFormat::Parquet, false, &schema, beside)?);
-        self.files.insert(folder, files);
+        let most = (LIVE_COLUMNS / self.kept.len().max(1)).clamp(1, LIVE_FOLDERS);
+        let is_live = self.live < most;
+        self.live += usize::from(is_live);
+        self.files.insert(folder, Folder { files, is_live, waiting: Vec::new(), waiting_bytes: 0 });
         Ok(())
     }
 
@@ -192,8 +276,11 @@ impl TableWriter {
             )?;
         }
         let mut written = Vec::new();
-        for file in self.files.into_values().flatten() {
-            written.push(file.finish()?);
+        for mut folder in self.files.into_values() {
+            folder.catch_up()?;
+            for file in folder.files {
+                written.push(file.finish()?);
+            }
         }
         for folder in written.iter().map(|file| self.folder.join(&file.folder)) {
             sync_folder(&folder)?;
@@ -217,12 +304,45 @@ fn encoded(value: &str) -> String {
     if text.chars().all(|c| c == '.') { text.replace('.', "%2E") } else { text }
 }
 
-/// Counts and hashes what goes to a file.
+/// The values of a column that names folders, as text that is read as the same values again.
+fn as_text(field: &Field, cells: &ArrayRef) -> Result<ArrayRef> {
+    let texts = cast(cells, &DataType::Utf8)
+        .map_err(|e| Error::user(format!("partition_by: `{}` cannot name folders: {e}", field.name())))?;
+    let unlike = |reason: String| {
+        Err(Error::data(format!("partition_by: a value of `{}` {reason}", field.name()))
+            .hint("leave such rows out, or name the folders by another column"))
+    };
+    if texts.null_count() != cells.logical_null_count() {
+        return unlike("is no text".to_owned());
+    }
+    match texts.as_string::<i32>().iter().flatten().any(|text| text == NULL_VALUE) {
+        true => unlike(format!("is `{NULL_VALUE}`, the name of the folder of nulls")),
+        false => Ok(texts),
+    }
+}
+
+/// Bytes that a file is behind, at most.
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// Counts and hashes what goes to a file. The file is open only while bytes are put to it: of a table in thousands of
+/// folders the system would not have as many open.
 struct Hashed {
-    file: BufWriter<File>,
+    path: PathBuf,
+    /// What is not in the file yet.
+    buffer: Vec<u8>,
     hash: Xxh3,
     bytes: u64,
     failure: Failure,
+}
+
+impl Hashed {
+    fn append(&self, bytes: &[u8]) -> std::io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.failure
+            .keep(OpenOptions::new().append(true).open(&self.path).and_then(|mut file| file.write_all(bytes)))
+    }
 }
 
 /// What the disk refused first, if anything: not every encoder hands on more than the words of it.
@@ -248,15 +368,23 @@ impl Failure {
 }
 
 impl Write for Hashed {
-    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
-        let written = self.failure.keep(self.file.write(buffer))?;
-        self.hash.update(&buffer[..written]);
-        self.bytes += written as u64;
-        Ok(written)
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() >= BUFFER_BYTES {
+            self.append(bytes)?
+        } else {
+            self.buffer.extend_from_slice(bytes)
+        }
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.failure.keep(self.file.flush())
+        let behind = std::mem::take(&mut self.buffer);
+        self.append(&behind)
     }
 }
 
@@ -293,10 +421,11 @@ impl FileWriter {
         let place = root.join(&folder);
         std::fs::create_dir_all(&place).map_err(|e| io_error("create", &place, &e))?;
         let path = place.join(format!("part.{extension}"));
-        let file = File::create(&path).map_err(|e| io_error("create", &path, &e))?;
+        File::create(&path).map_err(|e| io_error("create", &path, &e))?;
         let failure = Failure::default();
         let out = Hashed {
-            file: BufWriter::with_capacity(1 << 18, file),
+            path: path.clone(),
+            buffer: Vec::new(),
             hash: Xxh3::new(),
             bytes: 0,
             failure: failure.clone(),
@@ -328,6 +457,22 @@ impl FileWriter {
         }
     }
 
+    /// Bytes of memory that rows take which are not in the file yet.
+    fn memory(&self) -> usize {
+        match &self.encoder {
+            Encoder::Parquet(writer) => writer.memory(),
+            Encoder::Csv(_) | Encoder::Json(_) => 0,
+        }
+    }
+
+    /// Lets no row of the file be in memory any more.
+    fn end_group(&mut self) -> Result<()> {
+        match &mut self.encoder {
+            Encoder::Parquet(writer) => writer.end_group().map_err(|e| self.failure.explain(&self.path, &e)),
+            Encoder::Csv(_) | Encoder::Json(_) => Ok(()),
+        }
+    }
+
     fn finish(self) -> Result<Written> {
         let FileWriter { path, folder, extension, is_export, rows, encoder, failure } = self;
         let out = match encoder {
@@ -338,9 +483,11 @@ impl FileWriter {
                 writer.into_inner()
             }
         };
-        let Hashed { file, hash, bytes, .. } = out;
-        let file = file.into_inner().map_err(|e| io_error("write", &path, e.error()))?;
-        file.sync_all().map_err(|e| io_error("write", &path, &e))?;
+        let mut out = out;
+        out.flush().map_err(|e| io_error("write", &path, &e))?;
+        let Hashed { hash, bytes, .. } = out;
+        let file = OpenOptions::new().write(true).open(&path).and_then(|file| file.sync_all());
+        file.map_err(|e| io_error("write", &path, &e))?;
         Ok(Written { folder, extension, is_export, rows, bytes, xxh3: format!("{:016x}", hash.digest()) })
     }
 }

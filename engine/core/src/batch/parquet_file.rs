@@ -23,6 +23,9 @@ const GROUP_ROWS: usize = 1 << 20;
 /// were kept in one and given up late: `olist.wide` was a tenth larger (22.2 MB, not 20) and took longer to write.
 const DICTIONARY_BYTES: usize = 1 << 17;
 
+/// Of more columns than these none has a dictionary: each takes 73 kB before it has a value, and all are there at once.
+const DICTIONARY_COLUMNS: usize = 1_000;
+
 /// A file being written.
 pub(super) struct ParquetFile<W: Write + Send> {
     schema: SchemaRef,
@@ -45,6 +48,7 @@ impl<W: Write + Send> ParquetFile<W> {
             .set_created_by("tidemill".to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+            .set_dictionary_enabled(schema.flattened_fields().len() <= DICTIONARY_COLUMNS)
             .build();
         // Arrow's own schema would make readers of text ask for views, which not all know ([`super::kept_types`]).
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
@@ -73,7 +77,19 @@ impl<W: Write + Send> ParquetFile<W> {
         if self.rows >= GROUP_ROWS { self.end_group() } else { Ok(()) }
     }
 
-    fn end_group(&mut self) -> Result<()> {
+    /// Bytes that the row group in hand takes in memory.
+    pub(super) fn memory(&self) -> usize {
+        self.columns.iter().map(ArrowColumnWriter::memory_size).sum()
+    }
+
+    /// Ends the row group in hand, so that it takes no memory.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(super) fn end_group(&mut self) -> Result<()> {
+        if self.columns.is_empty() {
+            return Ok(());
+        }
         let columns = std::mem::take(&mut self.columns);
         self.rows = 0;
         let chunks = columns.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>>>()?;
@@ -82,7 +98,7 @@ impl<W: Write + Send> ParquetFile<W> {
             chunk.append_to_row_group(&mut group)?;
         }
         group.close()?;
-        Ok(())
+        Ok(self.file.flush()?)
     }
 
     /// Ends the file and gives back what it was written to.
@@ -90,9 +106,7 @@ impl<W: Write + Send> ParquetFile<W> {
     /// # Errors
     /// The disk.
     pub(super) fn finish(mut self) -> Result<W> {
-        if !self.columns.is_empty() {
-            self.end_group()?;
-        }
+        self.end_group()?;
         self.file.into_inner()
     }
 }

@@ -1,5 +1,6 @@
 //! Committed rows: which files a table consists of, by the records, and what is in them.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::ErrorKind as IoKind;
 use std::path::PathBuf;
@@ -25,7 +26,8 @@ pub fn committed_files(lake: &Lake, schema_name: &str, table: &str) -> Result<Ve
     let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
     for number in commits.numbers()? {
         let commit = commits.read(number)?;
-        files.retain(|file: &FileEntry| !commit.removed.iter().any(|removed| removed.path == file.path));
+        let removed: HashSet<&str> = commit.removed.iter().map(|file| file.path.as_str()).collect();
+        files.retain(|file: &FileEntry| !removed.contains(file.path.as_str()));
         files.extend(commit.added.into_iter().filter(|f| f.table == table));
     }
     if table.starts_with("system.") {

@@ -43,6 +43,14 @@ use crate::table::scan::parquet_table;
 /// What a byte of a compressed file becomes, about.
 pub(super) const EXPANSION: u64 = 4;
 
+/// Cells that are read at a time: readers set aside memory for all of them.
+const CELLS: usize = 1 << 20;
+
+/// The most rows of so many columns that are read at a time.
+pub(in crate::batch) fn rows_at_once(columns: usize) -> usize {
+    (CELLS / columns.max(1)).max(16)
+}
+
 /// The reason of rows that were set aside.
 const DEAD_LETTER: &str = "dead letter";
 
@@ -457,7 +465,10 @@ pub(crate) async fn version_table(
         forms: None,
     };
     let encoding = bytes::encoding(None)?;
-    let mut fields = Input::own_fields(&config, encoding, &mut files)?;
+    // All are written with the same columns.
+    let mut fields = Input::own_fields(&config, encoding, &mut files[..1.min(paths.len())])?;
+    let header = files.first().map(|file| file.header.clone()).unwrap_or_default();
+    files.iter_mut().for_each(|file| file.header.clone_from(&header));
     let own_columns = fields.len();
     for (column, _) in partition_columns {
         fields.push(Field::new(column, config.types.get(column).cloned().unwrap_or(DataType::Utf8), true));

@@ -22,7 +22,7 @@ use datafusion::physical_plan::{
 };
 
 use super::csv::Columns;
-use super::{Input, InputFormat, OnError, Progress, external, forms};
+use super::{Input, InputFormat, OnError, Progress, external, forms, rows_at_once};
 
 /// Bytes that the reading threads of an input may be ahead, about; it is 4 to 16 batches a file. Joins take in one hashed
 /// file after the other: the others are read meanwhile.
@@ -158,7 +158,8 @@ impl ExecutionPlan for InputScan {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batch_rows = context.session_config().batch_size();
+        let columns = self.input.own_columns.max(self.projection.len());
+        let batch_rows = context.session_config().batch_size().min(rows_at_once(columns));
         let batch_bytes = batch_rows * CELL_BYTES * self.projection.len().max(1);
         let partitions = self.properties.partitioning.partition_count();
         let ahead = (AHEAD_BYTES / batch_bytes / partitions.max(1)).clamp(4, 16);
