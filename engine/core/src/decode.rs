@@ -5,29 +5,38 @@
 //! that is not finite, or null where the schema says NOT NULL. Booleans may be `true`/`false` or `1`/`0`.
 //!
 //! Read as what is meant, by arrow-json: a number or a boolean in quotes (`"12"`, `"true"`); a number or a boolean where
-//! the schema says TEXT, as its text; a fraction where it says INT, cut off; a comma before a closing brace. What a value
-//! may be beyond its type (an hour of 99) is for the transform to say.
+//! the schema says TEXT, as its text; a fraction where it says INT, cut off; a comma before a closing brace; of a field that
+//! is there twice, the last. A number is a time where the schema says what it counts, `TIMESTAMP(s)`; of a plain TIMESTAMP
+//! nobody knows. What a value may be beyond its type (an hour of 99) is for the transform to say.
 //!
 //! A producer that encodes twice sends a JSON string that holds the object: `double_encoded = true` reads that, and
 //! then nothing else.
 //!
-//! Whole chunks are decoded at once; one that fails is halved until the bad messages stand alone, so that a clean
-//! stream pays nothing for the check.
+//! Whole chunks are decoded at once; in one that fails the bad messages are looked for (`search.rs`), so that a clean stream
+//! pays nothing for the check.
 
+mod search;
+
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, StringArray,
-    StringBuilder, TimestampMillisecondArray, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, PrimitiveArray,
+    StringArray, StringBuilder, TimestampMillisecondArray, UInt64Array,
 };
-use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit};
+use arrow::compute::{concat_batches, filter_record_batch, sort_to_indices, take_record_batch};
+use arrow::datatypes::{
+    DataType, Date32Type, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
+    TimestampMicrosecondType,
+};
 use arrow::record_batch::RecordBatch;
-use arrow_json::ReaderBuilder;
+use memchr::memmem;
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::exact::{self, Unfit};
+use crate::project::number_unit;
 use crate::source::RawRows;
 
 /// The engine's own columns, at the end of every table.
@@ -132,7 +141,9 @@ type Chunk = (RecordBatch, Vec<(i64, String)>);
 pub struct Decoder {
     /// What a row is to be.
     schema: SchemaRef,
-    /// What arrow-json reads: all nullable, booleans as text.
+    /// Of each field, what a number counts that is a time.
+    units: Vec<Option<TimeUnit>>,
+    /// What arrow-json reads: all nullable, booleans and times as text.
     wire: SchemaRef,
     /// A message is a JSON string that holds the JSON object.
     double_encoded: bool,
@@ -141,14 +152,22 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for messages of this schema.
     pub fn new(schema: SchemaRef) -> Decoder {
+        let units = schema.fields().iter().map(|field| number_unit(field)).collect();
+        let plain = schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(HashMap::new()));
+        let schema = Arc::new(Schema::new(plain.collect::<Vec<_>>()));
         let wire = schema.fields().iter().map(|field| {
             let data_type = match field.data_type() {
-                DataType::Boolean => DataType::Utf8,
+                DataType::Boolean | DataType::Timestamp(..) | DataType::Date32 => DataType::Utf8,
                 other => other.clone(),
             };
             Field::new(field.name(), data_type, true)
         });
-        Decoder { wire: Arc::new(Schema::new(wire.collect::<Vec<_>>())), schema, double_encoded: false }
+        Decoder {
+            wire: Arc::new(Schema::new(wire.collect::<Vec<_>>())),
+            schema,
+            units,
+            double_encoded: false,
+        }
     }
 
     /// A decoder for messages whose object was encoded twice: a JSON string that holds the JSON object.
@@ -185,8 +204,8 @@ impl Decoder {
             .map(|(rows, range)| {
                 let mut bad = Vec::new();
                 let mut good = Vec::new();
-                self.halve(rows, range.clone(), &mut good, &mut bad);
-                let batch = self.with_metadata(rows, good, batch_id, topic, &mut bad)?;
+                self.read(rows, range.clone(), &mut good, &mut bad);
+                let batch = self.with_metadata(rows, &good, batch_id, topic, &mut bad)?;
                 Ok((batch, bad))
             })
             .collect();
@@ -202,115 +221,110 @@ impl Decoder {
         Ok(Decoded { rows: concat_batches(&self.row_schema(), &batches)?, dead })
     }
 
-    /// Decodes a range, or its halves where it holds a message that cannot be read.
-    fn halve(
-        &self,
-        rows: &RawRows,
-        range: Range<usize>,
-        good: &mut Vec<(Range<usize>, RecordBatch)>,
-        bad: &mut Vec<(i64, String)>,
-    ) {
-        if range.is_empty() {
-            return;
-        }
-        match self.decode_range(rows, range.clone()) {
-            Ok(batch) => good.push((range, batch)),
-            Err(error) if range.len() == 1 => bad.push((rows.offsets[range.start], error)),
-            Err(_) => {
-                let middle = range.start + range.len() / 2;
-                self.halve(rows, range.start..middle, good, bad);
-                self.halve(rows, middle..range.end, good, bad);
-            }
-        }
-    }
-
-    fn decode_range(&self, rows: &RawRows, range: Range<usize>) -> Result<RecordBatch, String> {
-        let mut decoder = ReaderBuilder::new(self.wire.clone())
-            .with_batch_size(range.len())
-            .with_coerce_primitive(true)
-            .build_decoder()
-            .map_err(|e| e.to_string())?;
-        for (done, index) in range.clone().enumerate() {
-            let payload = match rows.payload(index) {
-                None => return Err("the message has no value".into()),
-                Some(bytes) => bytes.trim_ascii(),
-            };
-            let inner: String;
-            let payload = match self.double_encoded {
-                false => payload,
-                true => {
-                    inner = serde_json::from_slice(payload)
-                        .map_err(|e| format!("the message is not a JSON string that holds JSON: {e}"))?;
-                    inner.as_bytes().trim_ascii()
+    /// The columns of the schema from those that were read, and what is wrong with values of them.
+    fn typed(&self, wire: &RecordBatch) -> (Vec<ArrayRef>, Vec<(usize, String)>) {
+        let mut bad = Vec::new();
+        let fields = self.schema.fields().iter().zip(&self.units).zip(wire.columns());
+        let columns = fields.map(|((field, unit), column)| -> ArrayRef {
+            let name = field.name();
+            match field.data_type() {
+                DataType::Boolean => Arc::new(
+                    each(column, &mut bad, |word| {
+                        let short = || word.chars().take(40).collect::<String>();
+                        truth(word).ok_or_else(|| {
+                            format!("`{name}` is `{}`: a boolean is true, false, 1 or 0", short())
+                        })
+                    })
+                    .collect::<BooleanArray>(),
+                ),
+                kind @ DataType::Timestamp(..) => {
+                    let time = |text: &str| {
+                        exact::timestamp(text, *unit).map_err(|unfit| told(name, text, unfit, kind))
+                    };
+                    Arc::new(
+                        each(column, &mut bad, time).collect::<PrimitiveArray<TimestampMicrosecondType>>(),
+                    )
                 }
-            };
-            match payload.first() {
-                None => return Err("the message is empty".into()),
-                Some(b'{') => {}
-                Some(_) => return Err("the message is not a JSON object".into()),
+                kind @ DataType::Date32 => {
+                    let date = |text: &str| exact::date(text).map_err(|unfit| told(name, text, unfit, kind));
+                    Arc::new(each(column, &mut bad, date).collect::<PrimitiveArray<Date32Type>>())
+                }
+                DataType::Float64 => {
+                    let doubles = column.as_primitive::<Float64Type>();
+                    let is_finite = doubles.values().iter().all(|value| value.is_finite());
+                    let infinite = (0..doubles.len())
+                        .filter(|row| !doubles.value(*row).is_finite() && doubles.is_valid(*row));
+                    if !is_finite {
+                        bad.extend(infinite.map(|row| (row, format!("`{name}` is not a finite number"))));
+                    }
+                    column.clone()
+                }
+                _ => column.clone(),
             }
-            let used = decoder.decode(payload).map_err(|e| plain(&e.to_string()))?;
-            if decoder.has_partial_record() {
-                return Err("the JSON object is cut off".into());
-            }
-            if used != payload.len() || decoder.len() != done + 1 {
-                return Err("the message holds more than one JSON object".into());
-            }
-        }
-        let batch = decoder.flush().map_err(|e| plain(&e.to_string()))?;
-        let batch = batch.ok_or_else(|| "the message holds no row".to_owned())?;
-        self.check_numbers(&batch)?;
-        Ok(batch)
+        });
+        (columns.collect(), bad)
     }
 
-    fn check_numbers(&self, batch: &RecordBatch) -> Result<(), String> {
-        for (field, column) in self.wire.fields().iter().zip(batch.columns()) {
-            if field.data_type() == &DataType::Float64
-                && column.as_primitive::<Float64Type>().iter().flatten().any(|v| !v.is_finite())
-            {
-                return Err(format!("`{}` is not a finite number", field.name()));
+    /// The rows with a BIGINT that arrow-json has made of a double, which is one only in part of its digits.
+    fn cut_off(&self, rows: &RawRows, indices: &[usize], wire: &RecordBatch) -> Vec<(usize, String)> {
+        /// From here on not every whole number is a double.
+        const DOUBLES: std::ops::Range<i64> = -9_007_199_254_740_992..9_007_199_254_740_992;
+        let mut bad = Vec::new();
+        for (field, column) in self.schema.fields().iter().zip(wire.columns()) {
+            let Some(numbers) = column.as_primitive_opt::<Int64Type>() else { continue };
+            if numbers.values().iter().all(|number| DOUBLES.contains(number)) {
+                continue;
+            }
+            for row in (0..numbers.len()).filter(|row| numbers.is_valid(*row)) {
+                let number = numbers.value(row);
+                let payload = rows.payload(indices[row]).unwrap_or_default();
+                if DOUBLES.contains(&number) || memmem::find(payload, number.to_string().as_bytes()).is_some()
+                {
+                    continue;
+                }
+                bad.push((
+                    row,
+                    format!(
+                        "`{}` is a number of more than 15 digits that is written with a point or an exponent: as a BIGINT \
+                         it would be another, {number}",
+                        field.name()
+                    ),
+                ));
             }
         }
-        for (field, column) in self.schema.fields().iter().zip(batch.columns()) {
-            if field.data_type() == &DataType::Boolean
-                && let Some(word) =
-                    column.as_string::<i32>().iter().flatten().find(|word| truth(word).is_none())
-            {
-                let word: String = word.chars().take(40).collect();
-                return Err(format!("`{}` is `{word}`: a boolean is true, false, 1 or 0", field.name()));
-            }
-        }
-        Ok(())
+        bad
     }
 
-    /// Booleans from their text, nulls checked, the engine's columns added.
+    /// Booleans and times from their text, nulls checked, the engine's columns added.
     fn with_metadata(
         &self,
         rows: &RawRows,
-        good: Vec<(Range<usize>, RecordBatch)>,
+        good: &[(Vec<usize>, RecordBatch)],
         batch_id: u64,
         topic: &str,
         bad: &mut Vec<(i64, String)>,
     ) -> Result<RecordBatch> {
-        let indices: Vec<usize> = good.iter().flat_map(|(range, _)| range.clone()).collect();
-        let wire = concat_batches(&self.wire, good.iter().map(|(_, batch)| batch))?;
-        let count = indices.len();
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(wire.num_columns() + METADATA.len());
-        for (field, column) in self.schema.fields().iter().zip(wire.columns()) {
-            columns.push(match field.data_type() {
-                DataType::Boolean => Arc::new(
-                    column.as_string::<i32>().iter().map(|w| w.and_then(truth)).collect::<BooleanArray>(),
-                ),
-                _ => column.clone(),
-            });
+        let mut indices: Vec<usize> = good.iter().flat_map(|(indices, _)| indices.clone()).collect();
+        let mut wire = concat_batches(&self.wire, good.iter().map(|(_, batch)| batch))?;
+        if !indices.is_sorted() {
+            let places = UInt64Array::from_iter_values(indices.iter().map(|at| *at as u64));
+            wire = take_record_batch(&wire, &sort_to_indices(&places, None, None)?)?;
+            indices.sort_unstable();
         }
+        let count = indices.len();
+        let (mut columns, mut faults) = self.typed(&wire);
+        faults.extend(self.cut_off(rows, &indices, &wire));
         let offsets = Int64Array::from_iter_values(indices.iter().map(|&i| rows.offsets[i]));
+        for (field, column) in
+            self.schema.fields().iter().zip(wire.columns()).filter(|(f, _)| !f.is_nullable())
+        {
+            let missing = (0..count).filter(|&row| column.is_null(row));
+            faults.extend(missing.map(|row| (row, format!("`{}` is missing or null", field.name()))));
+        }
         let mut keep = vec![true; count];
-        for (field, column) in self.schema.fields().iter().zip(&columns).filter(|(f, _)| !f.is_nullable()) {
-            for row in (0..count).filter(|&row| column.is_null(row)) {
-                if std::mem::replace(&mut keep[row], false) {
-                    bad.push((offsets.value(row), format!("`{}` is missing or null", field.name())));
-                }
+        for (row, fault) in faults {
+            if std::mem::replace(&mut keep[row], false) {
+                bad.push((offsets.value(row), fault));
             }
         }
         let mut topics = StringBuilder::with_capacity(count, count * topic.len());
@@ -334,6 +348,28 @@ impl Decoder {
     }
 }
 
+/// The values of texts; one that is none is null, and `bad`.
+fn each<T>(
+    column: &ArrayRef,
+    bad: &mut Vec<(usize, String)>,
+    value: impl Fn(&str) -> Result<T, String>,
+) -> impl Iterator<Item = Option<T>> {
+    let texts = column.as_string::<i32>().iter().enumerate();
+    texts.map(move |(row, text)| match value(text?) {
+        Ok(value) => Some(value),
+        Err(reason) => {
+            bad.push((row, reason));
+            None
+        }
+    })
+}
+
+/// What is wrong with a time.
+fn told(name: &str, text: &str, unfit: Unfit, kind: &DataType) -> String {
+    let short: String = text.chars().take(40).collect();
+    format!("`{name}`: {}", unfit.tell(&short, kind))
+}
+
 /// A boolean as arrow-json writes the JSON value down: `1.0` is what a producer of floats sends.
 fn truth(word: &str) -> Option<bool> {
     match word {
@@ -341,11 +377,6 @@ fn truth(word: &str) -> Option<bool> {
         "false" | "0" | "0.0" | "False" | "FALSE" => Some(false),
         _ => None,
     }
-}
-
-/// arrow-json's message without its prefix.
-fn plain(message: &str) -> String {
-    message.strip_prefix("Json error: ").unwrap_or(message).to_owned()
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub mod checkpoint;
 mod columns;
 pub mod decode;
 mod error;
+mod exact;
 pub mod lake;
 pub mod learn;
 pub mod progress;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 use super::key_error::key_error;
@@ -65,6 +65,13 @@ pub struct InputConfig {
     pub on_error: OnError,
     /// The forms that the files come in, each with a SELECT that makes rows of text cells.
     pub forms: Option<Forms>,
+}
+
+impl InputConfig {
+    /// What a number counts that is a time of this column; `None` where its type does not say it.
+    pub(crate) fn number_unit(&self, column: &str) -> Option<TimeUnit> {
+        schema::number_unit_of(self.types_text.get(column)?)
+    }
 }
 
 /// How an input's files are written.

@@ -29,6 +29,7 @@ pub use model::{AlgorithmName, Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
 pub(crate) use schema::sql_type;
+pub(crate) use schema::{may_follow, number_unit};
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 pub use state_model::{StateTraining, Turn};
 

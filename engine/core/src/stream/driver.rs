@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
 use crate::progress::{BatchProgress, Durations};
-use crate::project::{FailOnDataLoss, Job, StartingOffsets, parse_schema};
+use crate::project::{FailOnDataLoss, Job, StartingOffsets, may_follow, parse_schema};
 use crate::rowwise::RowSql;
 use crate::source::kafka::KafkaSource;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
@@ -352,7 +352,8 @@ impl Driver {
     /// The message schema may not change under a table.
     fn check_schema(&self) -> Result<()> {
         let Some(last) = &self.last_plan else { return Ok(()) };
-        if parse_schema(&last.schema_sql)? != self.job.source.schema {
+        let before = parse_schema(&last.schema_sql)?;
+        if !may_follow(&self.job.source.schema, &before) {
             return Err(Error::user("the message schema differs from that of the last batch").hint(
                 "this version has no evolution rule: put the schema file back as it was, or start a new table",
             ));

@@ -137,14 +137,24 @@ impl<'a> Columns<'a> {
         Arc::new(Schema::new(self.file.header.iter().map(field).collect::<Vec<_>>()))
     }
 
-    /// The same, but decimals, dates and times are text: Arrow would cut off what their type has no room for.
+    /// The same, but text is what Arrow does not read as it is meant: decimals, of which it would cut off digits that their
+    /// type has no room for, and times that may be numbers.
     fn arrow_schema(&self) -> SchemaRef {
-        let field = |field: &Arc<Field>| match field.data_type() {
-            DataType::Decimal128(..) => Field::new(field.name(), DataType::Utf8, true),
-            kind if moment::is_moment(kind) => Field::new(field.name(), DataType::Utf8, true),
-            _ => field.as_ref().clone(),
+        let field = |field: &Arc<Field>| match self.wanted(field).is_text_first() {
+            true => Field::new(field.name(), DataType::Utf8, true),
+            false => field.as_ref().clone(),
         };
         Arc::new(Schema::new(self.file_schema().fields().iter().map(field).collect::<Vec<_>>()))
+    }
+
+    /// How the text of a column's cells is read.
+    pub(super) fn wanted(&self, field: &Field) -> number::Wanted {
+        let config = &self.input.config;
+        number::Wanted {
+            kind: field.data_type().clone(),
+            unit: config.number_unit(field.name()),
+            is_found: !config.types.contains_key(field.name()),
+        }
     }
 
     /// A batch of the table: the file's columns, the numbers of its rows, the values of its folders.
@@ -219,15 +229,15 @@ pub(super) enum Refused {
     Other(Error),
 }
 
-/// A column that Arrow read, decimals, dates and times made of its text.
-fn held(cells: &ArrayRef, kind: &DataType) -> Result<ArrayRef, Refused> {
-    if cells.data_type() == kind {
+/// A column that Arrow read, decimals and times that may be numbers made of its text.
+fn held(cells: &ArrayRef, wanted: &number::Wanted) -> Result<ArrayRef, Refused> {
+    if !wanted.is_text_first() {
         return Ok(cells.clone());
     }
     let texts = cells.as_string::<i32>();
-    let (found, bad) = number::parsed(texts, kind).map_err(|e| Refused::Other(e.into()))?;
+    let (found, bad) = wanted.parsed(texts).map_err(|e| Refused::Other(e.into()))?;
     match bad.first() {
-        Some((row, unfit)) => Err(Refused::Row(unfit.tell(texts.value(*row), kind))),
+        Some((row, unfit)) => Err(Refused::Row(unfit.tell(texts.value(*row), &wanted.kind))),
         None => Ok(found),
     }
 }
@@ -250,7 +260,7 @@ fn fast(
     let typed = columns.typed().map_err(Refused::Other)?;
     parsed.extend(typed.into_iter().filter(|at| !wanted.contains(at)));
     let schema = columns.file_schema();
-    let kinds: Vec<&DataType> = parsed.iter().map(|at| schema.field(*at).data_type()).collect();
+    let kinds: Vec<number::Wanted> = parsed.iter().map(|at| columns.wanted(schema.field(*at))).collect();
     let mut decoder = ReaderBuilder::new(columns.arrow_schema())
         .with_batch_size(columns.batch_rows)
         .with_delimiter(delimiter)
@@ -272,7 +282,7 @@ fn fast(
             let length = batch.num_rows();
             let numbers = || Int64Array::from_iter_values(from..from + length as i64);
             let cells = batch.columns().iter().zip(&kinds);
-            let cells = cells.map(|(cells, kind)| held(cells, kind)).collect::<Result<Vec<_>, _>>()?;
+            let cells = cells.map(|(cells, wanted)| held(cells, wanted)).collect::<Result<Vec<_>, _>>()?;
             if !infinite_is_written && cells.iter().any(number::has_infinite) {
                 // Whether its text says so, only the slow way knows; once for all rows.
                 if strict::first_error(columns).is_some() {

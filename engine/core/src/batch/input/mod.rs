@@ -13,8 +13,11 @@ mod csv;
 mod find;
 mod forms;
 mod json;
+mod json_records;
+mod json_strict;
 mod moment;
 mod members;
+mod nulls;
 mod number;
 mod parquet;
 mod row_groups;
@@ -375,8 +378,11 @@ impl Input {
             };
             if at == 0 {
                 own = fields;
+            } else if file.format == InputFormat::Parquet {
+                nulls::fill(&mut own, &fields);
             }
         }
+        nulls::settle(&mut own);
         let Some((first, others)) = files.split_first() else { return Ok(own) };
         if let Some(other) = others.iter().find(|other| other.format != first.format) {
             return Err(Error::user("the files of an input are all written alike")

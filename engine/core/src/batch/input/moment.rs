@@ -8,7 +8,7 @@ use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
 use arrow::datatypes::{DataType, Date32Type, TimeUnit};
 use chrono::Utc;
 
-use super::number::Unfit;
+use crate::exact::Unfit;
 
 const DAY_MICROS: i64 = 86_400_000_000;
 

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, new_null_array,
+};
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::kernels::numeric::add;
 use arrow::compute::{cast, filter};
@@ -15,9 +17,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::csv::Columns;
-use super::number::{self, Unfit};
+use super::number::{Unfit, Wanted};
 use super::row_groups::{Chosen, Known};
-use super::{DeadLetter, InputFile, Progress, moment};
+use super::{DeadLetter, InputFile, Progress};
 use crate::error::{Context, Error, Result, io_error};
 use crate::project::InputConfig;
 
@@ -97,7 +99,7 @@ pub(super) fn read(
             let column = batch
                 .column_by_name(field.name())
                 .ok_or_else(|| Error::internal(format!("no column {}", field.name())))?;
-            let (cast, bad) = typed(column, field.data_type())
+            let (cast, bad) = typed(column, &columns.wanted(field))
                 .context_with(|| format!("{}, column {}", place(), field.name()))?;
             if cells.len() < own {
                 cells.push(cast);
@@ -134,30 +136,40 @@ pub(super) fn read(
     Ok(true)
 }
 
-/// The column as another type, and the rows whose value is none: those that it cannot hold, text as in every file, and of
-/// decimals and of doubles as whole numbers those that would not be the same any more. A double as a decimal is rounded:
+/// The column as another type, and the rows whose value is none: those that it cannot hold, text as in every file, numbers
+/// as times where nobody said what they count, and what would not be the same any more. A double as a decimal is rounded:
 /// hardly any is one. Values of a dictionary are as those that are written out.
-fn typed(column: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<(usize, Unfit)>)> {
-    let given = column.data_type();
+fn typed(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Unfit)>)> {
+    let (given, kind) = (column.data_type(), &wanted.kind);
     if given == kind {
         return Ok((column.clone(), Vec::new()));
     }
-    if let DataType::Dictionary(_, value) = given {
-        return typed(&cast(column, value)?, kind);
+    match given {
+        DataType::Null => return Ok((new_null_array(kind, column.len()), Vec::new())),
+        DataType::Dictionary(_, value) => return typed(&cast(column, value)?, wanted),
+        _ => {}
     }
-    let by_text = matches!(kind, DataType::Decimal128(..) | DataType::Float64) || moment::is_moment(kind);
-    if given.is_string() && by_text {
+    let is_time = kind.is_temporal() && wanted.is_known();
+    let is_exact = kind.is_decimal() || kind.is_floating();
+    if (given.is_string() && wanted.is_known() && (is_time || is_exact)) || (given.is_numeric() && is_time) {
         let texts = cast(column, &DataType::Utf8)?;
-        return Ok(number::parsed(texts.as_string::<i32>(), kind)?);
+        return Ok(wanted.parsed(texts.as_string::<i32>())?);
     }
     let found = cast(column, kind)?;
     let mut bad: Vec<(usize, Unfit)> = (0..column.len())
         .filter(|&row| found.is_null(row) && column.is_valid(row))
         .map(|row| (row, Unfit::NoNumber))
         .collect();
-    let is_exact = kind.is_integer() || kind.is_decimal();
-    if (given.is_floating() && kind.is_integer()) || (given.is_decimal() && is_exact) {
-        let unfit = if kind.is_decimal() { Unfit::TooFine } else { Unfit::NoNumber };
+    let unfit = match kind {
+        DataType::Boolean if given.is_numeric() => Some(Unfit::NoNumber),
+        DataType::Date32 if matches!(given, DataType::Timestamp(..) | DataType::Date64) => {
+            Some(Unfit::TimeOfDay)
+        }
+        kind if kind.is_decimal() && given.is_decimal() => Some(Unfit::TooFine),
+        kind if kind.is_integer() && (given.is_floating() || given.is_decimal()) => Some(Unfit::NoNumber),
+        _ => None,
+    };
+    if let Some(unfit) = unfit {
         let mut both = [cast(&found, given)?, column.clone()];
         if given.is_floating() {
             // -0.0 is 0, though not in the order of floats.

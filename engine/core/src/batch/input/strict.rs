@@ -3,15 +3,20 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
-use arrow::compute::{filter, nullif};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, StringArray,
+};
+use arrow::compute::filter;
+use arrow::compute::kernels::cast_utils::Parser;
 use arrow::csv::ReaderBuilder;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Int64Type, Schema};
 
 use super::csv::{Columns, Refused, delimiter};
-use super::{DeadLetter, Progress, moment, number};
+use super::number::{self, Unfit, Wanted};
+use super::{DeadLetter, Progress, moment};
 use crate::batch::csv_file::{BadRow, CsvFile, LINE};
 use crate::error::{Error, Result};
+pub(super) use crate::exact::words;
 
 /// The error of the first bad row; what the fast way said if none is found.
 pub(super) fn explain(columns: &Columns<'_>, refused: Refused) -> Error {
@@ -38,12 +43,15 @@ fn look(columns: &Columns<'_>) -> Result<()> {
     let schema = columns.file_schema();
     let typed = columns.typed()?;
     while let Some(rows) = file.next_at(&places, None)? {
-        let bad = typed.iter().filter_map(|at| {
-            let (row, reason) =
-                first_bad(rows.text.column(*at).as_string::<i32>(), schema.field(*at).data_type())?;
-            Some((row, *at, reason))
-        });
-        if let Some((row, at, reason)) = bad.min() {
+        let mut first: Option<(usize, usize, String)> = None;
+        for at in &typed {
+            let (cells, field) = (rows.text.column(*at).as_string::<i32>(), schema.field(*at));
+            let (_, bad) = values(cells, &columns.wanted(field))?;
+            let bad =
+                bad.first().map(|(row, unfit)| (*row, *at, unfit.tell(cells.value(*row), field.data_type())));
+            first = first.into_iter().chain(bad).min();
+        }
+        if let Some((row, at, reason)) = first {
             let line = rows.text.column_by_name(LINE).and_then(|lines| lines.as_primitive_opt::<Int64Type>());
             let line = line.map_or(0, |lines| lines.value(row));
             let place =
@@ -71,21 +79,6 @@ pub(super) fn find_cell(columns: &Columns<'_>, cell: &str) -> Option<String> {
         }
     }
     None
-}
-
-impl BadRow {
-    /// What is kept of it.
-    pub(super) fn letter(self, path: &str) -> DeadLetter {
-        let BadRow { line, column, reason, payload } = self;
-        let error = column.map_or(reason.clone(), |column| format!("column {column}: {reason}"));
-        DeadLetter { path: path.to_owned(), line, payload, error }
-    }
-}
-
-/// The first cell that is no such value.
-fn first_bad(cells: &StringArray, kind: &DataType) -> Option<(usize, String)> {
-    parse(cells, kind).err()?;
-    (0..cells.len()).find_map(|row| Some((row, parse(&cells.slice(row, 1), kind).err()?)))
 }
 
 /// Reads a file from its row `skip` on and gives the good rows to `send`; the others are dead letters. `rows` counts the
@@ -119,7 +112,8 @@ pub(super) fn read_rest(
         for at in wanted.iter().chain(&typed) {
             if parsed[*at].is_none() {
                 let cells = text.column(*at).as_string::<i32>();
-                parsed[*at] = Some(parse_good(cells, schema.field(*at), &mut reasons)?);
+                let field = schema.field(*at);
+                parsed[*at] = Some(parse_good(cells, field, &columns.wanted(field), &mut reasons)?);
             }
         }
         let good: BooleanArray = reasons.iter().map(|reason| Some(reason.is_none())).collect();
@@ -149,21 +143,62 @@ pub(super) fn read_rest(
     Ok(true)
 }
 
-/// The cells as their type, bad ones null with a reason.
-fn parse_good(cells: &StringArray, field: &Field, reasons: &mut [Option<String>]) -> Result<ArrayRef> {
-    let kind = field.data_type();
-    if let Ok(parsed) = parse(cells, kind) {
-        return Ok(parsed);
+/// The cells as their type, bad ones with a reason.
+fn parse_good(
+    cells: &StringArray,
+    field: &Field,
+    wanted: &Wanted,
+    reasons: &mut [Option<String>],
+) -> Result<ArrayRef> {
+    let (found, bad) = values(cells, wanted)?;
+    for (row, unfit) in bad {
+        let reason =
+            || format!("column {}: {}", field.name(), unfit.tell(cells.value(row), field.data_type()));
+        reasons[row].get_or_insert_with(reason);
     }
-    let mut bad = vec![false; cells.len()];
-    for (row, bad) in bad.iter_mut().enumerate() {
-        if let Err(reason) = parse(&cells.slice(row, 1), kind) {
-            *bad = true;
-            reasons[row].get_or_insert(format!("column {}: {reason}", field.name()));
+    Ok(found)
+}
+
+/// The cells as Arrow's CSV reader makes them, but for what it would change, and the rows of those that are none (what is
+/// there then is any value).
+fn values(cells: &StringArray, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Unfit)>)> {
+    let mut bad = Vec::new();
+    let found: ArrayRef = match &wanted.kind {
+        DataType::Utf8 => Arc::new(cells.clone()),
+        DataType::Int32 => {
+            Arc::new(each(cells, &mut bad, Int32Type::parse).collect::<PrimitiveArray<Int32Type>>())
         }
-    }
-    let emptied = nullif(cells, &BooleanArray::from(bad))?;
-    parse(emptied.as_string::<i32>(), kind).map_err(Error::internal)
+        DataType::Int64 => {
+            Arc::new(each(cells, &mut bad, Int64Type::parse).collect::<PrimitiveArray<Int64Type>>())
+        }
+        DataType::Date32 => {
+            Arc::new(each(cells, &mut bad, Date32Type::parse).collect::<PrimitiveArray<Date32Type>>())
+        }
+        DataType::Boolean => {
+            let truth = |cell: &str| match cell {
+                cell if cell.eq_ignore_ascii_case("true") => Some(true),
+                cell if cell.eq_ignore_ascii_case("false") => Some(false),
+                _ => None,
+            };
+            Arc::new(each(cells, &mut bad, truth).collect::<BooleanArray>())
+        }
+        _ => return Ok(wanted.parsed(cells)?),
+    };
+    Ok((found, bad))
+}
+
+fn each<T>(
+    cells: &StringArray,
+    bad: &mut Vec<(usize, Unfit)>,
+    value: impl Fn(&str) -> Option<T>,
+) -> impl Iterator<Item = Option<T>> {
+    cells.iter().enumerate().map(move |(row, cell)| {
+        let value = value(cell?);
+        if value.is_none() {
+            bad.push((row, Unfit::NoNumber));
+        }
+        value
+    })
 }
 
 /// A row as its file has it, but for quotes that it did not need.
@@ -210,19 +245,5 @@ pub(in crate::batch) fn parse(cells: &StringArray, kind: &DataType) -> std::resu
             Err(format!("`{cell}` is no {}", words(kind)))
         }
         None => Ok(arrow::array::new_empty_array(kind)),
-    }
-}
-
-/// A type as the job writes it.
-pub(in crate::batch) fn words(kind: &DataType) -> String {
-    match kind {
-        DataType::Int32 => "INT".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Date32 => "DATE (YYYY-MM-DD)".into(),
-        DataType::Timestamp(..) => "TIMESTAMP (YYYY-MM-DD hh:mm:ss)".into(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision},{scale})"),
-        other => other.to_string(),
     }
 }

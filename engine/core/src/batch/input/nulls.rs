@@ -1,0 +1,97 @@
+//! Columns that are null everywhere, which have no type.
+//!
+//! Parquet files of pandas have such columns, and in JSON they are found. They take the type that a later file has, or are
+//! text.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+
+/// Gives columns that are null everywhere in the files before the type that a file has.
+pub(super) fn fill(columns: &mut [Field], file: &[Field]) {
+    for column in columns {
+        let same = file.iter().find(|field| field.name() == column.name());
+        if let Some(kind) = same.and_then(|field| filled(column.data_type(), field.data_type())) {
+            column.set_data_type(kind);
+        }
+    }
+}
+
+/// The first type with the second in the place of what is null everywhere; `None` where that changes nothing.
+fn filled(kind: &DataType, other: &DataType) -> Option<DataType> {
+    let inner = |field: &FieldRef, other: &FieldRef| {
+        let kind = filled(field.data_type(), other.data_type())?;
+        Some(Arc::new(field.as_ref().clone().with_data_type(kind).with_nullable(true)))
+    };
+    match (kind, other) {
+        (DataType::Null, DataType::Null) => None,
+        (DataType::Null, other) => Some(other.clone()),
+        (DataType::List(a), DataType::List(b)) => inner(a, b).map(DataType::List),
+        (DataType::LargeList(a), DataType::LargeList(b)) => inner(a, b).map(DataType::LargeList),
+        (DataType::Map(a, sorted), DataType::Map(b, _)) => {
+            inner(a, b).map(|field| DataType::Map(field, *sorted))
+        }
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            let field = |field: &FieldRef| {
+                b.iter().find(|other| other.name() == field.name()).and_then(|other| inner(field, other))
+            };
+            let found: Vec<Option<FieldRef>> = a.iter().map(field).collect();
+            let all = || a.iter().zip(&found).map(|(a, found)| found.as_ref().unwrap_or(a).clone());
+            found.iter().any(Option::is_some).then(|| DataType::Struct(all().collect()))
+        }
+        _ => None,
+    }
+}
+
+/// Text in the place of what is null everywhere in all files.
+pub(super) fn settle(columns: &mut [Field]) {
+    for column in columns {
+        column.set_data_type(settled(column.data_type()));
+    }
+}
+
+fn settled(kind: &DataType) -> DataType {
+    let inner =
+        |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(settled(field.data_type())));
+    match kind {
+        DataType::Null => DataType::Utf8,
+        DataType::List(item) => DataType::List(inner(item)),
+        DataType::LargeList(item) => DataType::LargeList(inner(item)),
+        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(inner(item), *length),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        kind => kind.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_null_takes_the_type_of_a_later_file_or_is_text() {
+        let list = |kind: DataType| DataType::List(Arc::new(Field::new("item", kind, true)));
+        let object = |kind: DataType| {
+            DataType::Struct(vec![Field::new("a", kind, true), Field::new("b", DataType::Int32, true)].into())
+        };
+        let mut columns = [
+            Field::new("x", DataType::Null, true),
+            Field::new("y", list(object(DataType::Null)), true),
+            Field::new("z", list(DataType::Null), true),
+            Field::new("n", DataType::Int32, true),
+        ];
+        let later = [
+            Field::new("y", list(object(DataType::Int64)), true),
+            Field::new("x", DataType::Null, true),
+            Field::new("n", DataType::Utf8, true),
+        ];
+        fill(&mut columns, &later);
+        fill(&mut columns, &[Field::new("x", DataType::Date32, true), Field::new("y", DataType::Null, true)]);
+        settle(&mut columns);
+        let kinds = columns.map(|column| column.data_type().clone());
+        assert_eq!(
+            kinds,
+            [DataType::Date32, list(object(DataType::Int64)), list(DataType::Utf8), DataType::Int32]
+        );
+    }
+}
