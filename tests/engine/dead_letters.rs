@@ -183,3 +183,38 @@ async fn letters_are_shown_and_replayed_from_the_command_line() {
     assert_eq!(lines.lines().filter(|line| line.ends_with(",1")).count(), 4, "{lines}");
     assert_eq!(lines.lines().filter(|line| line.ends_with(',')).count(), 1, "{lines}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_may_get_its_unit_after_numbers_have_come() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("times", 1).await;
+    let messages = [r#"{"n":1,"at":"2026-01-01 00:00:00"}"#, r#"{"n":2,"at":1767225601}"#];
+    broker.send("times", 1, &messages.map(|text| Some(text.as_bytes().to_vec())));
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    std::fs::create_dir_all(folder.path().join("jobs")).unwrap();
+    let toml = "[source]\nkafka = { bootstrap_servers = \"BROKER\", subscribe = \"times\" }\nformat = \"json\"\n\
+        schema = \"schema.sql\"\n[table]\npath = \"lake/times/rows\"\n";
+    std::fs::write(folder.path().join("jobs/times.toml"), toml.replace("BROKER", &broker.address())).unwrap();
+    let job = |kind: &str| {
+        let sql = format!("CREATE TABLE m (n INT, at {kind})");
+        std::fs::write(folder.path().join("schema.sql"), sql).unwrap();
+        Project::open(folder.path()).job("times", &Settings::default()).unwrap()
+    };
+    assert_eq!(stream_all(&job("TIMESTAMP"), &lake).await.unwrap(), summary(1, 2, 1));
+    let letters = query(&lake, "SELECT \"offset\", error FROM system.dead_letters").await;
+    assert!(
+        letters.len() == 1 && letters[0][0] == "1" && letters[0][1].contains("TIMESTAMP(s)"),
+        "{letters:?}"
+    );
+
+    assert_eq!(replay_all(&job("TIMESTAMP(s)"), &lake).await, summary(1, 1, 0));
+    broker.send("times", 1, &[Some(br#"{"n":3,"at":1767225602}"#.to_vec())]);
+    assert_eq!(stream_all(&job("TIMESTAMP(s)"), &lake).await.unwrap(), summary(1, 1, 0));
+    let rows = query(&lake, "SELECT n, at FROM times.rows ORDER BY n").await;
+    let rows: Vec<String> = rows.into_iter().map(|row| row.join(" ")).collect();
+    assert_eq!(rows, ["1 2026-01-01T00:00:00", "2 2026-01-01T00:00:01", "3 2026-01-01T00:00:02"]);
+    // What it was read as stays.
+    let error = stream_all(&job("TIMESTAMP(ms)"), &lake).await.unwrap_err();
+    assert!(error.to_string().contains("schema differs"), "{error}");
+}

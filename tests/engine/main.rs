@@ -16,6 +16,7 @@ mod batch;
 mod batch_audits;
 mod batch_changes;
 mod batch_files;
+mod batch_formats;
 mod batch_letters;
 mod batch_memory;
 mod batch_times;

@@ -31,6 +31,7 @@ pub mod batch;
 pub mod checkpoint;
 mod columns;
 pub mod decode;
+mod depth;
 mod error;
 mod exact;
 pub mod lake;

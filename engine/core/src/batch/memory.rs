@@ -1,7 +1,8 @@
 //! The memory that joins, sorts and aggregates may take, and the most that they took.
 //!
-//! What DataFusion accounts for is limited: hash tables, sort buffers, groups. What it does not account for (a batch on its
-//! way, the writer's row group, the reader's text) comes on top, some 50 MB.
+//! What DataFusion accounts for is limited: hash tables, sort buffers, groups. What it does not account for comes on top,
+//! some 50 MB, and is bounded by itself: readers take a million cells at a time ([`super::input`]), a writer ends its row
+//! groups at an eighth of the limit ([`super::output`]). The peak of the whole process is in the report.
 
 use std::fmt;
 use std::sync::Arc;

@@ -51,11 +51,13 @@ impl Written {
     }
 }
 
-/// Columns that are encoded at a time. Each takes 73 kB before it has a value, so that of many folders only some have a
-/// writer at work; rows of the others wait.
+/// Columns that are encoded at a time. Each takes some 20 kB before it has a value, so that of many folders only some have
+/// a writer at work; rows of the others wait.
 const LIVE_COLUMNS: usize = 2_000;
 /// Folders that are written to at a time.
 const LIVE_FOLDERS: usize = 64;
+/// Bytes of a column that are worth a part of their own in the file: it is told of in some hundreds.
+const PART_BYTES: usize = 8 << 10;
 /// Bytes of rows that wait, where nobody has said how much memory there is.
 const WAITING_BYTES: usize = 64 << 20;
 
@@ -122,6 +124,14 @@ impl TableWriter {
             })
         });
         let places = places.collect::<Result<Vec<_>>>()?;
+        let is_named = |kind: &DataType| kind.to_string().parse().is_ok_and(|again: DataType| again == *kind);
+        if let Some(odd) =
+            places.iter().map(|at| schema.field(*at)).find(|field| !is_named(field.data_type()))
+        {
+            let what =
+                format!("partition_by: a {} like `{}` cannot name folders", odd.data_type(), odd.name());
+            return Err(Error::user(what).hint("cast it to TEXT in the SELECT"));
+        }
         let kept: Vec<usize> = (0..schema.fields().len()).filter(|at| !places.contains(at)).collect();
         if kept.is_empty() {
             return Err(Error::user("partition_by leaves no column for the files"));
@@ -198,6 +208,7 @@ impl TableWriter {
     /// Ends row groups that take more memory than there is room for.
     fn bound_groups(&mut self) -> Result<()> {
         let Some(most) = self.most_bytes else { return Ok(()) };
+        let most = most.max(PART_BYTES * self.kept.len());
         let live = self.files.values().filter(|folder| folder.is_live);
         if live.flat_map(|folder| &folder.files).map(FileWriter::memory).sum::<usize>() <= most {
             return Ok(());
@@ -314,6 +325,13 @@ fn as_text(field: &Field, cells: &ArrayRef) -> Result<ArrayRef> {
     };
     if texts.null_count() != cells.logical_null_count() {
         return unlike("is no text".to_owned());
+    }
+    let again = match field.data_type() {
+        DataType::Utf8 => texts.clone(),
+        kind => cast(&cast(&texts, kind)?, &DataType::Utf8)?,
+    };
+    if *again != *texts {
+        return unlike("is not the same when it is read from the name of a folder".to_owned());
     }
     match texts.as_string::<i32>().iter().flatten().any(|text| text == NULL_VALUE) {
         true => unlike(format!("is `{NULL_VALUE}`, the name of the folder of nulls")),

@@ -23,9 +23,6 @@ const GROUP_ROWS: usize = 1 << 20;
 /// were kept in one and given up late: `olist.wide` was a tenth larger (22.2 MB, not 20) and took longer to write.
 const DICTIONARY_BYTES: usize = 1 << 17;
 
-/// Of more columns than these none has a dictionary: each takes 73 kB before it has a value, and all are there at once.
-const DICTIONARY_COLUMNS: usize = 1_000;
-
 /// A file being written.
 pub(super) struct ParquetFile<W: Write + Send> {
     schema: SchemaRef,
@@ -48,7 +45,6 @@ impl<W: Write + Send> ParquetFile<W> {
             .set_created_by("tidemill".to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_dictionary_page_size_limit(DICTIONARY_BYTES)
-            .set_dictionary_enabled(schema.flattened_fields().len() <= DICTIONARY_COLUMNS)
             .build();
         // Arrow's own schema would make readers of text ask for views, which not all know ([`super::kept_types`]).
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);

@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use arrow_json::ReaderBuilder;
 
 use super::Decoder;
+use crate::depth::{TOO_DEEP, is_too_deep};
 use crate::source::RawRows;
 
 /// Why some messages are no batch.
@@ -138,6 +139,9 @@ impl Decoder {
                 None => return Err(refused("the message is empty")),
                 Some(b'{') => {}
                 Some(_) => return Err(refused("the message is not a JSON object")),
+            }
+            if is_too_deep(payload) {
+                return Err(refused(TOO_DEEP));
             }
             let used = decoder.decode(payload);
             if decoder.len() > done + 1 {

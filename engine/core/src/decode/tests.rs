@@ -132,3 +132,90 @@ proptest! {
         prop_assert_eq!(all, (0..messages.len() as i64).map(|i| i * 2).collect::<Vec<_>>());
     }
 }
+
+fn decoded(schema: &str, messages: &[&[u8]]) -> (RecordBatch, Vec<String>) {
+    let decoder = Decoder::new(parse_schema(&format!("CREATE TABLE t ({schema})")).unwrap());
+    let mut decoded = decoder.decode(&raw(messages), 7, "t").unwrap();
+    let dead = decoded.dead.to_batch("j", 7, "t").unwrap();
+    let errors = dead["error"].as_string::<i32>().iter().flatten().map(String::from).collect();
+    (decoded.rows, errors)
+}
+
+#[test]
+fn a_number_is_a_time_where_the_schema_says_its_unit() {
+    let messages: [&[u8]; 4] =
+        [br#"{"at":1767225600}"#, br#"{"at":"2026-01-01 00:00:00"}"#, br#"{"at":"1767225600.0"}"#, b"{}"];
+    let (rows, errors) = decoded("at TIMESTAMP(s)", &messages);
+    let times = rows["at"].as_primitive::<TimestampMicrosecondType>();
+    assert_eq!(
+        times.iter().collect::<Vec<_>>(),
+        [[Some(1_767_225_600_000_000); 3].as_slice(), &[None]].concat()
+    );
+    assert!(errors.is_empty() && rows.schema().field(0).metadata().is_empty(), "{errors:?}");
+    let (rows, errors) = decoded("at TIMESTAMP", &messages);
+    assert_eq!((rows.num_rows(), errors.len()), (2, 2));
+    assert!(
+        errors[0].contains("`at`: `1767225600` is a number") && errors[0].contains("TIMESTAMP(s)"),
+        "{errors:?}"
+    );
+    let messages: [&[u8]; 3] =
+        [br#"{"d":"2026-01-01"}"#, br#"{"d":20454}"#, br#"{"d":"2026-01-01 12:00:00"}"#];
+    let (rows, errors) = decoded("d DATE", &messages);
+    assert_eq!(
+        (rows["d"].as_primitive::<Date32Type>().value(0), rows.num_rows(), errors.len()),
+        (20_454, 1, 2)
+    );
+}
+
+#[test]
+fn a_whole_number_of_many_digits_is_that_number_or_a_dead_letter() {
+    let messages: [&[u8]; 5] = [
+        br#"{"id":9007199254740993}"#,
+        br#"{"id":"-9007199254740993"}"#,
+        br#"{"id":9007199254740993.0}"#,
+        br#"{"id":9.007199254740993e15}"#,
+        br#"{"id":18446744073709551615}"#,
+    ];
+    let (rows, errors) = decoded("id BIGINT", &messages);
+    assert_eq!(
+        rows["id"].as_primitive::<Int64Type>().values(),
+        &[9_007_199_254_740_993, -9_007_199_254_740_993]
+    );
+    assert!(errors.len() == 3 && errors[0].contains("more than 15 digits"), "{errors:?}");
+}
+
+#[test]
+fn odd_objects_are_read_or_set_aside() {
+    let deep = format!(r#"{{"unknown":{}{},"id":1}}"#, "[".repeat(400), "]".repeat(400));
+    let deep_id = format!(r#"{{"id":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let messages: [&[u8]; 4] =
+        [deep.as_bytes(), br#"{"id":1,"id":2}"#, deep_id.as_bytes(), br#"{"id":3,"t":"a\u0000b"}"#];
+    let (rows, errors) = decoded("id BIGINT, t TEXT", &messages);
+    assert_eq!(rows["id"].as_primitive::<Int64Type>().values(), &[1, 2, 3]);
+    assert_eq!(rows["t"].as_string::<i32>().value(2), "a\0b");
+    assert!(errors.len() == 1 && errors[0].contains("more than 500 times"), "{errors:?}");
+}
+
+/// Each kind of bad message, among so many that they are not found one by one.
+#[test]
+fn bad_messages_are_found_among_many_good_ones() {
+    let bad: [&[u8]; 6] = [
+        b"{\"id\":",
+        br#"{"id":"x"}"#,
+        br#"{"id":[1]}"#,
+        br#"{"x":1e999,"id":1}"#,
+        br#"{"at":5,"id":1}"#,
+        b"{}",
+    ];
+    let messages: Vec<Vec<u8>> = (0..5_000)
+        .map(|n: usize| match n % 97 {
+            50 => bad[n / 97 % 6].to_vec(),
+            _ => format!(r#"{{"id":{n},"x":0.5,"at":"2026-01-01"}}"#).into_bytes(),
+        })
+        .collect();
+    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    let (rows, errors) = decoded("id BIGINT NOT NULL, x DOUBLE, at TIMESTAMP", &messages);
+    let expected: Vec<i64> = (0..5_000).filter(|n| n % 97 != 50).collect();
+    assert_eq!(rows["id"].as_primitive::<Int64Type>().values(), &expected[..]);
+    assert_eq!(errors.len() + expected.len(), 5_000);
+}

@@ -80,6 +80,11 @@ impl<'a> Columns<'a> {
         self.input.encoding
     }
 
+    /// Whether what was refused when the columns were found is to be refused too.
+    pub(super) fn is_checked(&self) -> bool {
+        self.file.is_checked
+    }
+
     pub(super) fn format(&self) -> InputFormat {
         self.file.format
     }

@@ -8,6 +8,7 @@
 //! Objects that are refused are looked for by reading the file again ([`super::json_strict`]), behind as many as were given
 //! out. So the fast way refuses what Arrow would take, several objects in the place of one: no row goes uncounted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -18,26 +19,27 @@ use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::json::reader::{Decoder, infer_json_schema_from_iterator};
 use encoding_rs::Encoding;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::csv::Columns;
 use super::json_records::{FORM, Records};
 use super::number::{Unfit, Wanted};
 use super::{DeadLetter, InputFile, Progress, json_strict};
+use crate::depth::{MOST_TYPE_LEVELS, TOO_DEEP, is_deeper, is_too_deep};
 use crate::error::{Context, Error, Result};
 use crate::project::{InputConfig, OnError};
 
-/// The columns of a file: of its objects that can be read. The others are for [`read`] to set aside where the job says so,
-/// and so is, always, a number that is too great: its column is told there.
+/// The columns of a file: of its objects that can be read. The others are for [`read`] to set aside where the job says so.
 ///
 /// # Errors
 /// Data: it holds something else; User: it holds nothing.
 pub(super) fn fields(
     config: &InputConfig,
-    file: &InputFile,
+    file: &mut InputFile,
     encoding: &'static Encoding,
 ) -> Result<Vec<Field>> {
-    let place = || file.path.display().to_string();
+    let mut has_refused = false;
     let mut records = Records::open(&file.path, encoding, Arc::default())?;
     let (mut rows, mut failed, mut record) = (0_u64, None, Vec::new());
     let objects = std::iter::from_fn(|| {
@@ -50,25 +52,35 @@ pub(super) fn fields(
                     return None;
                 }
             };
-            match serde_json::from_slice::<Map<String, Value>>(&record) {
-                Ok(object) => {
+            let error = match serde_json::from_slice::<Map<String, Value>>(&record) {
+                Ok(object) if !is_deeper(&record, MOST_TYPE_LEVELS) => {
                     rows += 1;
                     return Some(Ok::<_, ArrowError>(Value::Object(object)));
                 }
-                Err(e) if config.on_error == OnError::DeadLetter || e.to_string().starts_with(TOO_GREAT) => {}
-                Err(e) => {
-                    let place = format!("{}, line {line}", file.path.display());
-                    let hint = format!("{FORM}; mend or remove the line, or on_error = \"dead_letter\"");
-                    failed = Some(Error::data(format!("no JSON object: {e}")).context(place).hint(hint));
-                    return None;
-                }
+                Ok(_) => TOO_DEEP.to_owned(),
+                Err(error) => error.to_string(),
+            };
+            // A number beyond every double, or lists in lists without end: which columns there are is known, and the values
+            // are for who reads them to tell.
+            if let Ok(keys) = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&record) {
+                rows += 1;
+                return Some(Ok(Value::Object(keys.into_keys().map(|key| (key, Value::Null)).collect())));
             }
+            if config.on_error == OnError::Fail {
+                let place = format!("{}, line {line}", file.path.display());
+                let hint = format!("{FORM}; mend or remove the line, or on_error = \"dead_letter\"");
+                failed = Some(Error::data(format!("no JSON object: {error}")).context(place).hint(hint));
+                return None;
+            }
+            has_refused = true;
         }
     });
     let found = infer_json_schema_from_iterator(objects);
     if let Some(error) = failed {
         return Err(error);
     }
+    file.is_checked = has_refused;
+    let place = || file.path.display().to_string();
     let schema = found.context_with(place)?;
     if rows == 0 {
         return Err(Error::user(format!("{} is empty", place())).hint(FORM));
@@ -76,9 +88,6 @@ pub(super) fn fields(
     let kind = |field: &Field| config.types.get(field.name()).unwrap_or(field.data_type()).clone();
     Ok(schema.fields().iter().map(|field| Field::new(field.name(), kind(field), true)).collect())
 }
-
-/// How serde_json begins to say that a number is beyond every double.
-const TOO_GREAT: &str = "number out of range";
 
 /// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them.
 ///
@@ -92,6 +101,9 @@ pub(super) fn read(
     send: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<bool> {
     let row = Row::of(columns);
+    if columns.is_checked() {
+        return json_strict::read(columns, &row, progress, rows, letters, send);
+    }
     let mut records = Records::open(columns.path(), columns.encoding(), progress.bytes.clone())?;
     let mut decoder = row.decoder(columns.batch_rows())?;
     let mut record = Vec::new();
@@ -130,6 +142,9 @@ pub(super) fn take_one(decoder: &mut Decoder, record: &[u8]) -> std::result::Res
     let before = decoder.len();
     if record.trim_ascii_start().first() != Some(&b'{') {
         return Err("not a JSON object".to_owned());
+    }
+    if is_too_deep(record) {
+        return Err(TOO_DEEP.to_owned());
     }
     let used = decoder.decode(record).map_err(|e| plain(&e))?;
     if decoder.has_partial_record() {

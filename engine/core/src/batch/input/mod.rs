@@ -37,6 +37,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicate;
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 
+pub(in crate::batch) use scan::rows_at_once;
 pub(in crate::batch) use strict::{joined, parse as parse_cells, words as type_words};
 
 use crate::error::{Error, Result, io_error};
@@ -45,14 +46,6 @@ use crate::table::scan::parquet_table;
 
 /// What a byte of a compressed file becomes, about.
 pub(super) const EXPANSION: u64 = 4;
-
-/// Cells that are read at a time: readers set aside memory for all of them.
-const CELLS: usize = 1 << 20;
-
-/// The most rows of so many columns that are read at a time.
-pub(in crate::batch) fn rows_at_once(columns: usize) -> usize {
-    (CELLS / columns.max(1)).max(16)
-}
 
 /// The reason of rows that were set aside.
 const DEAD_LETTER: &str = "dead letter";
@@ -86,6 +79,8 @@ pub(super) struct InputFile {
     partition: Vec<(String, String)>,
     /// Its headings.
     header: Vec<String>,
+    /// Something in it was refused when the columns were found (JSON), which a reader might take.
+    is_checked: bool,
 }
 
 impl InputFile {
@@ -313,6 +308,7 @@ impl Input {
                 format,
                 partition,
                 header: Vec::new(),
+                is_checked: false,
             });
         }
         if let Some(forms) = &config.forms {
@@ -382,7 +378,7 @@ impl Input {
                 nulls::fill(&mut own, &fields);
             }
         }
-        nulls::settle(&mut own);
+        nulls::settle(&mut own, files)?;
         let Some((first, others)) = files.split_first() else { return Ok(own) };
         if let Some(other) = others.iter().find(|other| other.format != first.format) {
             return Err(Error::user("the files of an input are all written alike")
@@ -455,7 +451,15 @@ pub(crate) async fn version_table(
         let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
         let format = InputFormat::Parquet;
         let text_bytes = bytes * EXPANSION;
-        Ok(InputFile { path: path.clone(), bytes, text_bytes, format, partition: named, header: Vec::new() })
+        Ok(InputFile {
+            path: path.clone(),
+            bytes,
+            text_bytes,
+            format,
+            partition: named,
+            header: Vec::new(),
+            is_checked: false,
+        })
     });
     let mut files = files.collect::<Result<Vec<_>>>()?;
     let config = InputConfig {

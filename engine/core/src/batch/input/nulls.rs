@@ -1,11 +1,15 @@
-//! Columns that are null everywhere, which have no type.
+//! Types of columns that a table does not have: of what is null everywhere, and dates in milliseconds.
 //!
-//! Parquet files of pandas have such columns, and in JSON they are found. They take the type that a later file has, or are
-//! text.
+//! Parquet files of pandas have columns that are null everywhere, and in JSON they are found. They take the type that a
+//! later file has, or are text. A Date64 would be written as a number; it is a DATE like any other.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
+
+use super::InputFile;
+use crate::depth::{MOST_TYPE_LEVELS, levels};
+use crate::error::{Error, Result};
 
 /// Gives columns that are null everywhere in the files before the type that a file has.
 pub(super) fn fill(columns: &mut [Field], file: &[Field]) {
@@ -43,11 +47,20 @@ fn filled(kind: &DataType, other: &DataType) -> Option<DataType> {
     }
 }
 
-/// Text in the place of what is null everywhere in all files.
-pub(super) fn settle(columns: &mut [Field]) {
+/// Text in the place of what is null everywhere in all files, and dates in that of dates in milliseconds.
+///
+/// # Errors
+/// Data: a type of so many levels that no statement could be planned with it.
+pub(super) fn settle(columns: &mut [Field], files: &[InputFile]) -> Result<()> {
+    if let Some(deep) = columns.iter().find(|field| levels(field.data_type()) > MOST_TYPE_LEVELS) {
+        let what = format!("the type of column `{}` has more than {MOST_TYPE_LEVELS} levels", deep.name());
+        let place = files.first().map(|file| file.path.display().to_string()).unwrap_or_default();
+        return Err(Error::data(what).context(place).hint("write what is in it to columns of their own"));
+    }
     for column in columns {
         column.set_data_type(settled(column.data_type()));
     }
+    Ok(())
 }
 
 fn settled(kind: &DataType) -> DataType {
@@ -55,6 +68,7 @@ fn settled(kind: &DataType) -> DataType {
         |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(settled(field.data_type())));
     match kind {
         DataType::Null => DataType::Utf8,
+        DataType::Date64 => DataType::Date32,
         DataType::List(item) => DataType::List(inner(item)),
         DataType::LargeList(item) => DataType::LargeList(inner(item)),
         DataType::FixedSizeList(item, length) => DataType::FixedSizeList(inner(item), *length),
@@ -69,6 +83,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_type_of_many_levels_is_refused() {
+        let list = |kind: DataType| DataType::List(Arc::new(Field::new("item", kind, true)));
+        let deep = |levels: usize| (1..levels).fold(DataType::Int32, |kind, _| list(kind));
+        assert!(settle(&mut [Field::new("x", deep(32), true)], &[]).is_ok());
+        let error = settle(&mut [Field::new("x", deep(33), true)], &[]).unwrap_err();
+        assert!(error.to_string().contains("column `x`"), "{error}");
+    }
+
+    #[test]
     fn what_is_null_takes_the_type_of_a_later_file_or_is_text() {
         let list = |kind: DataType| DataType::List(Arc::new(Field::new("item", kind, true)));
         let object = |kind: DataType| {
@@ -78,7 +101,7 @@ mod tests {
             Field::new("x", DataType::Null, true),
             Field::new("y", list(object(DataType::Null)), true),
             Field::new("z", list(DataType::Null), true),
-            Field::new("n", DataType::Int32, true),
+            Field::new("n", list(DataType::Date64), true),
         ];
         let later = [
             Field::new("y", list(object(DataType::Int64)), true),
@@ -87,11 +110,11 @@ mod tests {
         ];
         fill(&mut columns, &later);
         fill(&mut columns, &[Field::new("x", DataType::Date32, true), Field::new("y", DataType::Null, true)]);
-        settle(&mut columns);
+        settle(&mut columns, &[]).unwrap();
         let kinds = columns.map(|column| column.data_type().clone());
         assert_eq!(
             kinds,
-            [DataType::Date32, list(object(DataType::Int64)), list(DataType::Utf8), DataType::Int32]
+            [DataType::Date32, list(object(DataType::Int64)), list(DataType::Utf8), list(DataType::Date32)]
         );
     }
 }

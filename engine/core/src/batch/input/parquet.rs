@@ -67,6 +67,7 @@ pub(super) fn read(
         given.field_with_name(field.name()).is_ok_and(|given| given.data_type() != field.data_type())
     };
     let checked = columns.checked_schema(is_other);
+    let wanted: Vec<Wanted> = checked.fields().iter().map(|field| columns.wanted(field)).collect();
     let places = (0..builder.schema().fields().len())
         .filter(|at| checked.field_with_name(builder.schema().field(*at).name()).is_ok());
     let mask = ProjectionMask::roots(builder.parquet_schema(), places);
@@ -95,12 +96,12 @@ pub(super) fn read(
         let length = batch.num_rows();
         let mut good = vec![true; length];
         let mut cells = Vec::with_capacity(own);
-        for field in checked.fields() {
+        for (field, wanted) in checked.fields().iter().zip(&wanted) {
             let column = batch
                 .column_by_name(field.name())
                 .ok_or_else(|| Error::internal(format!("no column {}", field.name())))?;
-            let (cast, bad) = typed(column, &columns.wanted(field))
-                .context_with(|| format!("{}, column {}", place(), field.name()))?;
+            let (cast, bad) =
+                typed(column, wanted).context_with(|| format!("{}, column {}", place(), field.name()))?;
             if cells.len() < own {
                 cells.push(cast);
             }
@@ -162,6 +163,7 @@ fn typed(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Un
         .collect();
     let unfit = match kind {
         DataType::Boolean if given.is_numeric() => Some(Unfit::NoNumber),
+        DataType::Float64 if given.is_integer() && wanted.is_found => Some(Unfit::Inexact),
         DataType::Date32 if matches!(given, DataType::Timestamp(..) | DataType::Date64) => {
             Some(Unfit::TimeOfDay)
         }

@@ -22,7 +22,7 @@ use datafusion::physical_plan::{
 };
 
 use super::csv::Columns;
-use super::{Input, InputFormat, OnError, Progress, external, forms, rows_at_once};
+use super::{Input, InputFormat, OnError, Progress, external, forms};
 
 /// Bytes that the reading threads of an input may be ahead, about; it is 4 to 16 batches a file. Joins take in one hashed
 /// file after the other: the others are read meanwhile.
@@ -32,6 +32,14 @@ const AHEAD_BYTES: usize = 8 << 20;
 const READERS: usize = 16;
 /// Bytes of a cell, about.
 const CELL_BYTES: usize = 12;
+
+/// Cells that are read at a time: readers set aside memory for all of them.
+const CELLS: usize = 1 << 20;
+
+/// The most rows of so many columns that are read at a time.
+pub(in crate::batch) fn rows_at_once(columns: usize) -> usize {
+    (CELLS / columns.max(1)).max(16)
+}
 
 /// An input for one statement.
 #[derive(Debug)]
