@@ -242,7 +242,9 @@ async fn a_line_of_json_is_one_object_however_the_file_is_read() {
     let spanned = "{\"id\":\n1}\n".repeat(10_000);
     for (name, text, good, bad) in [
         ("two in a line", format!("{pairs}{{\"id\":\"x\"}}\n"), 0, 10_001),
-        ("one in two lines", spanned, 0, 20_000),
+        // A file that begins so is one of objects, wherever their lines end; one of lines stays one.
+        ("one in two lines", spanned.clone(), 10_000, 0),
+        ("one in two lines behind a line", format!("{{\"id\":0}}\n{spanned}"), 1, 20_000),
         ("as many lines as objects", "{\"id\":1}{\"id\":2}\n{\"id\":\n3}\n".repeat(5_000), 0, 15_000),
         (
             "two behind many",

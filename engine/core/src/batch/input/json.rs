@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StructArray, new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StructArray, UInt64Array, new_null_array,
 };
+use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
@@ -214,11 +215,17 @@ impl Row {
             }
             match held(cells, wanted) {
                 Ok(found) => typed.push(found),
-                // Of a list or an object: whose row it is has to be looked for.
+                // Of a list or an object: whose row it is has to be looked for. A slice would have the values of all rows.
                 Err(_) => {
-                    let alone = (0..cells.len()).map(|row| (row, held(&cells.slice(row, 1), wanted)));
-                    faults.extend(alone.filter_map(|(row, held)| Some((row, fault(held.err()?)))));
-                    typed.push(new_null_array(field.data_type(), cells.len()));
+                    let mut rows = Vec::with_capacity(cells.len());
+                    for row in 0..cells.len() {
+                        let alone = take(cells, &UInt64Array::from(vec![row as u64]), None)?;
+                        rows.push(held(&alone, wanted).unwrap_or_else(|reason| {
+                            faults.push((row, fault(reason)));
+                            new_null_array(field.data_type(), 1)
+                        }));
+                    }
+                    typed.push(concat(&rows.iter().map(AsRef::as_ref).collect::<Vec<_>>())?);
                 }
             }
         }
