@@ -243,6 +243,7 @@ mod tests {
             types_text: Default::default(),
             encoding: None,
             row_number: None,
+            file_name: None,
             on_error: OnError::Fail,
             forms: None,
         };
