@@ -330,7 +330,15 @@ async fn batches_of_an_earlier_version_are_read_with_the_new_columns_null() {
     let kept: Vec<usize> = names.enumerate().filter(|(_, n)| !new.contains(n)).map(|(i, _)| i).collect();
     let rows = rows.project(&kept).unwrap();
     assert_eq!(schema.fields().len(), kept.len() + new.len());
-    std::fs::write(lake.resolve(&first.path), parquet_bytes(&rows).unwrap()).unwrap();
+    let bytes = parquet_bytes(&rows).unwrap();
+    std::fs::write(lake.resolve(&first.path), &bytes).unwrap();
+    // A file of another size than its record says is refused.
+    let record = lake.checkpoint("chicago_arrests").join("learn/0.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let size = |bytes: u64| format!("\"bytes\": {bytes}");
+    let written = text.replace(&size(first.bytes), &size(bytes.len() as u64));
+    assert_ne!(written, text);
+    std::fs::write(&record, written).unwrap();
     let found = format!("SELECT rows_read, {} FROM batches ORDER BY batch_id", new.join(", "));
     assert_eq!(query(&lake, &found).await, [["100", "", "", "", ""], ["100", "0", "0", "0", "0"]]);
 }
