@@ -7,8 +7,9 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
-use super::input::{parse_cells, type_words};
+use super::input::parse_cells;
 use crate::error::{Error, Result};
+use crate::exact::words;
 use crate::project::sql_type;
 
 /// What a file says, column by column.
@@ -71,7 +72,7 @@ pub(super) fn typed(cells: &StringArray, kind: &DataType) -> std::result::Result
     if cells.iter().flatten().any(str::is_empty) {
         return Err(format!(
             "`\"\"` is the empty text, which is no {}; a null is an empty cell",
-            type_words(kind)
+            words(kind)
         ));
     }
     parse_cells(cells, kind)

@@ -15,8 +15,8 @@ mod forms;
 mod json;
 mod json_records;
 mod json_strict;
-mod moment;
 mod members;
+mod moment;
 mod nulls;
 mod number;
 mod parquet;
@@ -38,7 +38,7 @@ use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::batch) use scan::rows_at_once;
-pub(in crate::batch) use strict::{joined, parse as parse_cells, words as type_words};
+pub(in crate::batch) use strict::{joined, parse as parse_cells};
 
 use crate::error::{Error, Result, io_error};
 use crate::project::{InputConfig, InputFormat, OnError, nearest};

@@ -9,8 +9,8 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-pub(super) use crate::exact::Unfit;
 use super::moment;
+pub(super) use crate::exact::Unfit;
 use crate::exact::{date, decimal, double, exact_double, timestamp, whole};
 
 /// Whether [`parsed`] knows the type.

@@ -81,6 +81,15 @@ pub(super) fn find_cell(columns: &Columns<'_>, cell: &str) -> Option<String> {
     None
 }
 
+impl BadRow {
+    /// What is kept of it.
+    pub(super) fn letter(self, path: &str) -> DeadLetter {
+        let BadRow { line, column, reason, payload } = self;
+        let error = column.map_or(reason.clone(), |column| format!("column {column}: {reason}"));
+        DeadLetter { path: path.to_owned(), line, payload, error }
+    }
+}
+
 /// Reads a file from its row `skip` on and gives the good rows to `send`; the others are dead letters. `rows` counts the
 /// good ones.
 ///
