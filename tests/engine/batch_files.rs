@@ -250,7 +250,12 @@ async fn a_bad_file_is_named_with_line_and_column_and_nothing_is_left() {
             typed,
             &["renamed.csv, line 1: there is no column `at`", "did you mean `att`?"],
         ),
-        ("twice.csv", good.replace("at,p", "at,at").into(), "", &["twice.csv: there are two columns `at`"]),
+        (
+            "twice.csv",
+            good.replace("at,p", "at,at").into(),
+            "",
+            &["twice.csv, line 1: there are two columns `at`"],
+        ),
         ("odd.txt", good.into(), typed, &["odd.txt does not say how it is written", "format ="]),
         ("a.csv", good.into(), "encoding = \"utf-9\"", &["there is no encoding `utf-9`"]),
         ("no.parquet", good.into(), "", &["no.parquet: not a whole Parquet file"]),

@@ -123,7 +123,8 @@ async fn files_whose_types_differ_give_every_table_the_same_rows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_where_takes_its_rows_whatever_the_statistics_of_a_file_say() {
     // A row number that is called as a column which only the second file has.
-    let shop = shop_of("row_number = \"nr\"", "in/1.parquet", parquet_of("v\na\nb\n", ""));
+    let shop =
+        shop_of("row_number = \"nr\"\ncolumns = \"first\"", "in/1.parquet", parquet_of("v\na\nb\n", ""));
     let second = parquet_of("v,nr\nc,100\nd,101\n", "types = { nr = \"BIGINT\" }");
     shop.write("in/2.parquet", second);
     shop.edit("jobs/shop.toml", "/in/1.parquet", "/in/*.parquet");

@@ -15,6 +15,8 @@ mod bad_input;
 mod batch;
 mod batch_audits;
 mod batch_changes;
+mod batch_columns;
+mod batch_csv;
 mod batch_files;
 mod batch_formats;
 mod batch_letters;

@@ -161,6 +161,7 @@ Examples:
   tidemill sql \"SELECT hour, count(*) AS n FROM crimes GROUP BY hour ORDER BY n\"
   tidemill sql --file report.sql --format csv > report.csv
   echo 'SELECT count(*) FROM chicago_arrests.crimes' | tidemill sql --format json
+  tidemill sql \"SELECT * FROM 'sales/*.csv.gz' LIMIT 10\"
   tidemill sql")]
     Sql(SqlArgs),
     /// Show the figures of a table's columns: count, nulls, distinct, mean, std, quartiles

@@ -99,7 +99,7 @@ async fn run_line(lake: &Lake, line: &str, format: Format) -> Done<bool> {
         None => {
             let room = Room { max_rows: Some(SHOWN_ROWS), ..Room::of_stdout() };
             for statement in statements::split(line) {
-                let session = sql::open_session(lake).await?;
+                let session = sql::open_session_with_files(lake, std::slice::from_ref(&statement)).await?;
                 tokio::select! {
                     done = execute(&session, lake, &statement, format, room) => done?,
                     _ = tokio::signal::ctrl_c() => {

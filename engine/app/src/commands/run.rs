@@ -188,7 +188,10 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
             steps.push(Step {
                 bytes: Some(input.bytes),
                 seconds: input.seconds.map(rounded),
-                reason: has_no_rows(input).then(|| NO_ROWS.to_owned()),
+                reason: match &input.found_types {
+                    _ if has_no_rows(input) => Some(NO_ROWS.to_owned()),
+                    found => found.as_ref().map(|types| format!("types found: {types}")),
+                },
                 mb_per_second: megabytes_a_second(input),
                 ..step(taken, input.rows_out)
             });

@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &SqlArgs) -> Done {
             .hint("tidemill sql \"SELECT * FROM system.metrics\", or without an argument for a prompt")
             .into());
     }
-    let session = sql::open_session(&lake).await?;
+    let session = sql::open_session_with_files(&lake, &statements).await?;
     for statement in &statements {
         execute(&session, &lake, statement, args.output.format, Room::of_stdout()).await?;
     }

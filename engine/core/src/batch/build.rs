@@ -186,10 +186,10 @@ impl Builder {
         let inputs = reads.inputs.iter().filter_map(|at| self.inputs[*at].as_ref());
         let close = inputs.filter_map(|input| {
             let columns = input.schema.fields().iter().map(|field| field.name().as_str());
-            Some((input.files.first()?.path.display(), nearest(name, columns)?))
+            Some((input.files.first()?.headed(), nearest(name, columns)?))
         });
         let headings: Vec<String> =
-            close.map(|(file, column)| format!("{file}, line 1, has a column {column}")).collect();
+            close.map(|(file, column)| format!("{file}, has a column {column}")).collect();
         if headings.is_empty() { error } else { error.hint(headings.join("; ")) }
     }
 

@@ -112,7 +112,12 @@ impl CleanFile {
             let (column, reason) =
                 found.map_or((None, error.clone()), |(column, reason)| (Some(column), reason));
             let reason = reason.trim_start_matches("Arrow error: ").to_owned();
-            bad.push(BadRow { line: line_of(&text, *at), column, reason, payload: joined(&text, *at, b',') });
+            bad.push(BadRow {
+                line: line_of(&text, *at),
+                column,
+                reason,
+                payload: joined(&text, *at, b',', Some(b'"')),
+            });
         }
         let mut rows = output.rows;
         let filtered = text.num_rows().saturating_sub(rows.num_rows() + output.failed.len());
@@ -121,8 +126,10 @@ impl CleanFile {
             let lines: Vec<u64> = (0..text.num_rows()).map(|at| line_of(&text, at)).collect();
             for (at, (column, reason)) in &others {
                 let line = line_of(&rows, *at);
-                let payload =
-                    lines.binary_search(&line).map(|at| joined(&text, at, b',')).unwrap_or_default();
+                let payload = lines
+                    .binary_search(&line)
+                    .map(|at| joined(&text, at, b',', Some(b'"')))
+                    .unwrap_or_default();
                 bad.push(BadRow { line, column: Some(column.clone()), reason: reason.clone(), payload });
             }
             let good: BooleanArray = (0..rows.num_rows()).map(|at| Some(!others.contains_key(&at))).collect();

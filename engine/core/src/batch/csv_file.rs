@@ -1,10 +1,10 @@
-//! A CSV, plain or gzip, read as text: every cell a string, empty ones null, each row with its line in the file.
+//! A CSV, plain or compressed, read as text: every cell a string, empty ones null, each row with its line in the file.
 //!
 //! Line numbers are those that an editor shows, also
 //! behind cells with line breaks, which is why this reads with the `csv` crate and not with Arrow's reader: that one
 //! counts records.
 
-use std::io::{BufRead, Cursor, Read};
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,32 +13,33 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use csv::ByteRecord;
 use encoding_rs::Encoding;
 
-use super::input::bytes::{self, Compression, Opened, broken};
+use super::csv_text::{CsvText, Header, Lines, Numbered};
+use super::input::bytes::{Compression, broken};
 use super::input::rows_at_once;
 use crate::error::{Error, Result};
+use crate::project::CsvOptions;
 
 /// Rows read at a time.
 pub(super) const BATCH_ROWS: usize = 8_192;
-/// A first line longer than this is no header.
-const LONGEST_HEADER: u64 = 1 << 16;
-/// The last line that the reader is given. A quote that is never closed swallows it, which tells that quote apart.
-pub(super) const END: &[u8] = b"\x01end of file\x01";
+/// What is between two bytes that the text has not, in the last line that the reader is given.
+const END: &[u8] = b"end of file";
 /// The column of a batch that has the line numbers.
 pub(super) const LINE: &str = "_line";
 
 /// A file, open at its next row.
 pub struct CsvFile {
     path: PathBuf,
-    header: Vec<String>,
-    reader: csv::Reader<Box<dyn Read + Send>>,
+    header: Header,
+    reader: csv::Reader<Numbered<Box<dyn Read + Send>>>,
     compression: Compression,
-    /// Lines end in CRLF.
-    crlf: bool,
+    /// The last line that the reader is given. A quote that is never closed swallows it, which tells that quote apart.
+    end: Vec<u8>,
     /// Line of the last row read; of the header before the first.
     line: u64,
     /// Rows read, bad ones too.
     records: i64,
     delimiter: [u8; 1],
+    null_values: Vec<String>,
 }
 
 /// Some rows of a file as text.
@@ -74,36 +75,52 @@ impl CsvFile {
     /// # Errors
     /// User: it is not there, is empty or has no header; Data: it cannot be read.
     pub fn open(path: &Path) -> Result<CsvFile> {
-        CsvFile::open_as(path, b',', encoding_rs::UTF_8)
+        CsvFile::open_as(path, &CsvOptions::default(), b',', encoding_rs::UTF_8)
     }
 
-    /// The same for another delimiter or encoding.
+    /// The same for a file that is written otherwise, or has another encoding. One without headings has columns `_1`, `_2`
+    /// and so on, as many as its first row has cells.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub(super) fn open_as(path: &Path, delimiter: u8, encoding: &'static Encoding) -> Result<CsvFile> {
-        let Opened { text: mut plain, compression } = bytes::open(path, encoding, Arc::default())?;
-        let (header, first) = read_header(&mut plain, path, compression, delimiter)?;
-        let crlf = first.ends_with(b"\r\n");
+    pub(super) fn open_as(
+        path: &Path,
+        options: &CsvOptions,
+        delimiter: u8,
+        encoding: &'static Encoding,
+    ) -> Result<CsvFile> {
+        let open = || CsvText::open(path, options, delimiter, encoding, Arc::default());
+        let mut opened = open()?;
+        let header = opened.header()?;
+        if !options.header {
+            opened = open()?;
+        }
+        let CsvText { text: plain, compression, lines, .. } = opened;
+        let mark = options.unused_byte(delimiter);
+        let end = [&[mark], END, &[mark]].concat();
         // Ends of lines around it, so that the last row is counted as the others are; blank lines are no rows.
-        let end = if crlf { [b"\r\n", END, b"\r\n"].concat() } else { [b"\n", END, b"\n"].concat() };
-        let whole: Box<dyn Read + Send> = Box::new(plain.chain(Cursor::new(end)));
+        let last = [b"\n", end.as_slice(), b"\n"].concat();
+        let whole: Box<dyn Read + Send> = Box::new(plain.chain(Cursor::new(last)));
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             // The number of cells is checked here, to name the line.
             .flexible(true)
             .delimiter(delimiter)
+            .quoting(options.quote.is_some())
+            .quote(options.quote.unwrap_or(b'"'))
+            .escape(options.escape)
             .buffer_capacity(1 << 16)
-            .from_reader(whole);
+            .from_reader(Numbered::new(whole, lines));
         Ok(CsvFile {
             path: path.to_owned(),
+            line: header.line,
             header,
             reader,
             compression,
-            crlf,
-            line: 1,
+            end,
             records: 0,
             delimiter: [delimiter],
+            null_values: options.null_values.clone(),
         })
     }
 
@@ -114,7 +131,12 @@ impl CsvFile {
 
     /// The headings, without blanks around them.
     pub fn header(&self) -> &[String] {
-        &self.header
+        &self.header.names
+    }
+
+    /// The line that the headings are in.
+    pub(super) fn header_line(&self) -> u64 {
+        self.header.line
     }
 
     /// The next rows with these columns as text, found by their headings (one that the file lacks is null), and `_line`
@@ -133,7 +155,7 @@ impl CsvFile {
         bad: Option<&mut Vec<BadRow>>,
     ) -> Result<Option<RecordBatch>> {
         let positions: Vec<Option<usize>> =
-            columns.iter().map(|name| self.header.iter().position(|heading| heading == name)).collect();
+            columns.iter().map(|name| self.header().iter().position(|heading| heading == name)).collect();
         let Some(rows) = self.next_at(&positions, bad)? else { return Ok(None) };
         Ok(Some(RecordBatch::try_new(text_schema(columns), rows.text.columns().to_vec())?))
     }
@@ -168,7 +190,8 @@ impl CsvFile {
             numbers.push(self.records);
             for (builder, position) in cells.iter_mut().zip(positions) {
                 let cell = position.and_then(|at| record.get(at)).filter(|cell| !cell.is_empty());
-                builder.append_option(cell.and_then(|cell| std::str::from_utf8(cell).ok()));
+                let cell = cell.and_then(|cell| std::str::from_utf8(cell).ok());
+                builder.append_option(cell.filter(|cell| !self.null_values.iter().any(|null| null == cell)));
             }
         }
         if read == 0 {
@@ -187,11 +210,11 @@ impl CsvFile {
         record: &ByteRecord,
         positions: &[Option<usize>],
     ) -> Option<(Option<String>, String, &'static str)> {
-        if record.len() != self.header.len() {
+        if record.len() != self.header().len() {
             let cells = if record.len() == 1 { "cell" } else { "cells" };
-            let missing = self.header.get(record.len());
+            let missing = self.header().get(record.len());
             let last = missing.map(|missing| format!(": column {missing} is missing")).unwrap_or_default();
-            let what = format!("{} {cells} where the header has {}{last}", record.len(), self.header.len());
+            let what = format!("{} {cells} where the header has {}{last}", record.len(), self.header().len());
             let hint =
                 "mend or remove the line; a cell that holds a comma or a line break needs double quotes";
             return Some((None, what, hint));
@@ -199,7 +222,7 @@ impl CsvFile {
         let mut bytes = positions.iter().flatten().filter_map(|at| Some((*at, record.get(*at)?)));
         let (at, _) = bytes.find(|(_, cell)| std::str::from_utf8(cell).is_err())?;
         let hint = "convert the file first (`iconv -f windows-1252 -t utf-8 FILE`, say), or give the input its encoding";
-        Some((Some(self.header[at].clone()), "the cell is not UTF-8".to_owned(), hint))
+        Some((Some(self.header()[at].clone()), "the cell is not UTF-8".to_owned(), hint))
     }
 
     fn next_record(&mut self, record: &mut ByteRecord) -> Result<bool> {
@@ -210,20 +233,20 @@ impl CsvFile {
             };
             broken(&self.path, self.compression, self.line, &reason)
         })?;
-        if !read || (record.len() == 1 && record.get(0) == Some(END)) {
+        if !read || (record.len() == 1 && record.get(0) == Some(&self.end)) {
             return Ok(false);
         }
-        // The reader counts from 1 behind the header, and counts the line feeds that it has consumed: that of a CRLF
-        // comes with the next row.
-        let inside = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        let unclosed = record.iter().next_back().is_some_and(|cell| cell.trim_ascii_end().ends_with(END));
-        let ahead = u64::from(self.crlf || unclosed);
-        self.line = (self.reader.position().line() + ahead).saturating_sub(inside);
+        let inside: u64 = record.iter().map(Lines::inside).sum();
+        let unclosed =
+            record.iter().next_back().is_some_and(|cell| cell.trim_ascii_end().ends_with(&self.end));
+        // The reader is behind the end of the row's last line, or at the end of all.
+        let place = self.reader.position().byte() - u64::from(!unclosed);
+        self.line = self.reader.get_mut().line_of(place).saturating_sub(inside);
         if unclosed {
-            let heading = self.header.get(record.len() - 1).map_or("", String::as_str);
+            let heading = self.header().get(record.len() - 1).map_or("", String::as_str);
             return Err(Error::data("a quote is not closed")
                 .context(format!("{}, column {heading}", self.place()))
-                .hint("close it, or double it if it belongs to the text"));
+                .hint("close it, or double it if it belongs to the text; quote = \"\" says that cells have no quotes"));
         }
         Ok(true)
     }
@@ -231,38 +254,6 @@ impl CsvFile {
     fn place(&self) -> String {
         format!("{}, line {}", self.path.display(), self.line)
     }
-}
-
-/// The headings of a file that is open at its first byte, and the line that they are from.
-///
-/// # Errors
-/// User: the file is empty or has no header; Data: it cannot be read.
-pub(super) fn read_header(
-    text: &mut (impl BufRead + ?Sized),
-    path: &Path,
-    compression: Compression,
-    delimiter: u8,
-) -> Result<(Vec<String>, Vec<u8>)> {
-    let hint = "a CSV file has a header line; it may be compressed";
-    let mut first = Vec::new();
-    text.take(LONGEST_HEADER).read_until(b'\n', &mut first).map_err(|e| broken(path, compression, 0, &e))?;
-    if first.iter().all(u8::is_ascii_whitespace) {
-        return Err(Error::user(format!("{} is empty", path.display())).hint(hint));
-    }
-    let header = split_header(&first, delimiter).ok_or_else(|| {
-        Error::user(format!("{} is not a CSV file: its first line is no header", path.display())).hint(hint)
-    })?;
-    Ok((header, first))
-}
-
-/// The cells of a header line; `None` if it is no text.
-pub(super) fn split_header(line: &[u8], delimiter: u8) -> Option<Vec<String>> {
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(line);
-    let mut record = csv::StringRecord::new();
-    let read = reader.read_record(&mut record).ok()?;
-    let text = record.iter().all(|name| !name.contains(|c: char| c.is_control()));
-    (read && text).then(|| record.iter().map(|name| name.trim().to_owned()).collect())
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 
 use crate::error::{Error, Result};
 
-use super::csv_file::{CsvFile, split_header};
+use super::csv_file::CsvFile;
+use super::csv_text::split_header;
 
 /// One form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Form {
             sql.lines().map_while(|line| line.trim_start().strip_prefix("--")).map(str::trim).collect();
         let list = |key: &str| {
             let line = comments.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-            line.map(|names| split_header(names.trim().as_bytes(), b',').unwrap_or_default())
+            line.map(|names| split_header(names.trim()))
         };
         let header = list("header").filter(|names| !names.is_empty()).ok_or_else(|| {
             Error::user(format!("{path} does not say which files it reads"))
@@ -83,7 +84,7 @@ impl Forms {
         if let Some(form) = fits.max_by_key(|form| form.header.len()) {
             return Ok(form);
         }
-        let place = format!("{}, line 1", file.path().display());
+        let place = format!("{}, line {}", file.path().display(), file.header_line());
         let near = self
             .list
             .iter()

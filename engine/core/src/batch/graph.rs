@@ -208,12 +208,10 @@ fn cycle(reads: &[Reads], done: &[usize]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::project::{InputConfig, OnError, TableConfig};
+    use crate::project::{InputConfig, TableConfig};
 
     fn job(tables: &[(&str, &str)]) -> BatchJob {
         let table = |(name, sql): &(&str, &str)| TableConfig {
@@ -222,18 +220,7 @@ mod tests {
             partition_by: Vec::new(),
             audits: Default::default(),
         };
-        let input = InputConfig {
-            name: "orders".into(),
-            path: None,
-            format: None,
-            types: BTreeMap::new(),
-            types_text: BTreeMap::new(),
-            encoding: None,
-            row_number: None,
-            file_name: None,
-            on_error: OnError::Fail,
-            forms: None,
-        };
+        let input = InputConfig { name: "orders".into(), ..InputConfig::default() };
         BatchJob {
             name: "my-job".into(),
             schema_name: "my_job".into(),

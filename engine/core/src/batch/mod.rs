@@ -16,8 +16,10 @@
 //! # A file, a glob, or a folder with `column=value` folders in it; relative to where the command runs.
 //! path = "${TIDEMILL_DATA:-data}/olist/olist_orders_dataset.csv*"     # `--input orders=FILE…` overrides it
 //! format = "csv"                   # without it the file's name says it: csv, tsv, json (an object a line), parquet
-//! types = { order_purchase_timestamp = "TIMESTAMP" }                  # cells are text where no type is given
+//! types = { order_purchase_timestamp = "TIMESTAMP" }                  # cells are text where no type is given; or "auto"
 //! encoding = "windows-1252"        # utf-8 without it
+//! delimiter = ";"                  # and quote, escape, header, skip_rows, comment, null_values, decimal_comma, thousands
+//! columns = "union"                # or "first", of files whose columns are not the same
 //! row_number = "_row"              # a column that counts the rows of a file, from 1
 //! file_name = "_file"              # a column that has the path of the row's file
 //! on_error = "fail"                # or "dead_letter": bad rows are left out, counted, and in system.dead_letters
@@ -44,6 +46,7 @@ mod audit;
 mod build;
 mod clean;
 mod csv_file;
+mod csv_text;
 mod fingerprint;
 mod form;
 pub mod graph;
@@ -66,8 +69,8 @@ pub use clean::{CleanBatch, CleanFile};
 pub use csv_file::CsvFile;
 pub use form::{Form, Forms};
 pub use graph::Graph;
-pub(crate) use input::version_table;
 pub use input::{Dropped, InputReport, Progress};
+pub(crate) use input::{path_table, version_table};
 pub use run::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport, plan, run};
 pub use sql_test::{SqlTestReport, test};
 pub use versions::{KEPT, committed_versions};

@@ -23,6 +23,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use serde::Serialize;
 
 use super::graph::Graph;
+use super::input::type_of;
 use super::test_csv::{Cells, typed};
 use super::test_rows::{Cell, cells, difference};
 use crate::columns::check_names;
@@ -172,7 +173,10 @@ fn given(job: &BatchJob, name: &str, text: &str) -> Result<RecordBatch> {
     let Cells { names, types, columns, rows } = Cells::read(text)?;
     let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for ((heading, kind), cells) in names.iter().zip(types).zip(&columns) {
-        let of_job = || input.and_then(|input| input.types.get(heading).cloned());
+        let of_job = || match input? {
+            input if input.auto_types => Some(type_of(cells)),
+            input => input.types.get(heading).cloned(),
+        };
         let kind = kind.or_else(of_job).unwrap_or(DataType::Utf8);
         let array =
             typed(cells, &kind).map_err(|reason| Error::user(reason).context(format!("column {heading}")))?;

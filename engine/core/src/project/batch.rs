@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+use super::input::{InputConfig, InputFile};
 use super::key_error::key_error;
-use super::{Project, Settings, is_plain_name, nearest, overlay, schema};
-use crate::batch::{Form, Forms};
+use super::{Project, Settings, is_plain_name, nearest, overlay};
+use crate::batch::Forms;
 use crate::error::{Error, Result};
 
 /// A job that makes tables of files.
@@ -40,63 +40,6 @@ pub struct SqlFile {
     pub description: String,
     /// The text.
     pub sql: String,
-}
-
-/// One `[inputs.NAME]`.
-#[derive(Debug, Clone)]
-pub struct InputConfig {
-    /// Name of the table that SELECTs read.
-    pub name: String,
-    /// File, glob or hive folder; without it, `--input` names the files.
-    pub path: Option<String>,
-    /// How the files are written; without it, their names say it.
-    pub format: Option<InputFormat>,
-    /// Types of cells by heading. What is not here is text.
-    pub types: BTreeMap<String, DataType>,
-    /// The types as they are written in the job, which decides whether a table is built again.
-    pub types_text: BTreeMap<String, String>,
-    /// Label of the text's encoding, as browsers know it; UTF-8 without it.
-    pub encoding: Option<String>,
-    /// Name of a column that counts the rows of a file from 1.
-    pub row_number: Option<String>,
-    /// Name of a column that has the path of the file that a row is from.
-    pub file_name: Option<String>,
-    /// What a bad row does.
-    pub on_error: OnError,
-    /// The forms that the files come in, each with a SELECT that makes rows of text cells.
-    pub forms: Option<Forms>,
-}
-
-impl InputConfig {
-    /// What a number counts that is a time of this column; `None` where its type does not say it.
-    pub(crate) fn number_unit(&self, column: &str) -> Option<TimeUnit> {
-        schema::number_unit_of(self.types_text.get(column)?)
-    }
-}
-
-/// How an input's files are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InputFormat {
-    /// Cells between commas.
-    Csv,
-    /// Cells between tabs.
-    Tsv,
-    /// One JSON object a line.
-    Json,
-    /// Parquet.
-    Parquet,
-}
-
-/// What a row that cannot be read does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnError {
-    /// The tables that read it are not built.
-    #[default]
-    Fail,
-    /// It is left out, counted, and kept in `system.dead_letters`.
-    DeadLetter,
 }
 
 /// One table: its SELECT and its settings.
@@ -171,23 +114,6 @@ struct BatchFile {
     inputs: BTreeMap<String, InputFile>,
     #[serde(default)]
     tables: Vec<TableFile>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InputFile {
-    path: Option<String>,
-    format: Option<InputFormat>,
-    #[serde(default)]
-    types: BTreeMap<String, String>,
-    encoding: Option<String>,
-    row_number: Option<String>,
-    file_name: Option<String>,
-    #[serde(default)]
-    on_error: OnError,
-    #[serde(default)]
-    forms: Vec<String>,
-    key: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -320,58 +246,10 @@ impl Project {
             .filter(|path| path.ends_with(".sql"));
         direct.map(|path| Ok(SqlFile::new(path, self.read(path)?))).collect()
     }
-
-    fn input(&self, name: &str, file: InputFile, first_table: &str) -> Result<InputConfig> {
-        if !is_sql_name(name) {
-            return Err(Error::user(format!("`{name}` is no name of a table"))
-                .hint("small letters, digits and `_`, the first a letter"));
-        }
-        let types =
-            file.types.iter().map(|(column, text)| Ok((column.clone(), schema::sql_type(column, text)?)));
-        let types = types.collect::<Result<_>>()?;
-        let forms = match (file.forms.is_empty(), file.key) {
-            (true, None) => None,
-            (true, Some(_)) => return Err(Error::user("`key` is for an input with `forms`")),
-            (false, None) => {
-                return Err(Error::user("`forms` needs `key`, the column that a row is known by"));
-            }
-            (false, Some(key)) => {
-                let list = file
-                    .forms
-                    .iter()
-                    .map(|path| Form::parse(path, &self.read(path)?))
-                    .collect::<Result<Vec<_>>>()?;
-                Some(Forms { table: first_table.to_owned(), key, list })
-            }
-        };
-        if forms.is_some()
-            && (file.format.is_some()
-                || !file.types.is_empty()
-                || file.encoding.is_some()
-                || file.row_number.is_some()
-                || file.file_name.is_some())
-        {
-            return Err(Error::user(
-                "an input with `forms` has no format, types, encoding, row_number or file_name: its SELECTs say it all",
-            ));
-        }
-        Ok(InputConfig {
-            name: name.to_owned(),
-            path: file.path,
-            format: file.format,
-            types,
-            types_text: file.types,
-            encoding: file.encoding,
-            row_number: file.row_number,
-            file_name: file.file_name,
-            on_error: file.on_error,
-            forms,
-        })
-    }
 }
 
 /// What SQL reads without quotes and a folder may be called.
-fn is_sql_name(text: &str) -> bool {
+pub(super) fn is_sql_name(text: &str) -> bool {
     is_plain_name(text)
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
@@ -380,6 +258,8 @@ fn is_sql_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use arrow::datatypes::DataType;
 
     use super::*;
 

@@ -6,11 +6,16 @@ use super::nearest;
 use crate::error::Error;
 
 /// How the keys are written whose form is not plain from their name.
-const EXAMPLES: [(&str, &str); 11] = [
+const EXAMPLES: [(&str, &str); 16] = [
     ("inputs", "[inputs.NAME], a heading for each input"),
     ("tables", "[[tables]], with two brackets, for each table"),
     ("models", "[[models]], with two brackets, for each model"),
-    ("types", "types = { column = \"INT\" }"),
+    ("types", "types = { column = \"INT\" }, or \"auto\""),
+    ("delimiter", "delimiter = \";\""),
+    ("header", "header = false"),
+    ("skip_rows", "skip_rows = 2"),
+    ("null_values", "null_values = [\"NA\"]"),
+    ("decimal_comma", "decimal_comma = true"),
     ("forms", "forms = [\"sql/JOB/form.sql\"]"),
     ("partition_by", "partition_by = [\"column\"]"),
     ("not_null", "not_null = [\"column\", \"other\"]"),

@@ -6,6 +6,8 @@
 mod batch;
 mod builtin;
 mod config;
+mod csv_options;
+mod input;
 mod key_error;
 mod model;
 mod overlay;
@@ -20,11 +22,10 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize;
 
-pub use batch::{
-    BatchJob, InputConfig, InputFormat, OnError, Relationship, RowCount, SqlFile, TableAudits, TableConfig,
-    TableFormat,
-};
+pub use batch::{BatchJob, Relationship, RowCount, SqlFile, TableAudits, TableConfig, TableFormat};
 pub use config::{FailOnDataLoss, StartingOffsets};
+pub use csv_options::{CsvOptions, NumberStyle};
+pub use input::{FileColumns, InputConfig, InputFormat, OnError};
 pub use model::{AlgorithmName, Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;

@@ -8,6 +8,7 @@ mod catalog;
 mod deep;
 mod derived;
 mod describe;
+mod files;
 pub mod functions;
 mod merged_columns;
 mod model_files;
@@ -54,6 +55,19 @@ pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
         ));
     }
     session(&Scope::new(lake.clone()))
+}
+
+/// A session for the one who sits at this machine: it also reads files by their paths, `SELECT * FROM 'sales.csv'`. No
+/// other session ever does. There need be no lake where the statements read files alone.
+///
+/// # Errors
+/// User: there is no such lake.
+pub async fn open_session_with_files(lake: &Lake, statements: &[String]) -> Result<SessionContext> {
+    let needs_no_lake = !lake.root().is_dir() && statements.iter().all(|text| files::are_all_of(text));
+    let scope = Scope::new(lake.clone());
+    let context = if needs_no_lake { session(&scope)? } else { open_session(lake).await? };
+    files::register(&context, scope)?;
+    Ok(context)
 }
 
 /// A session whose tables are those that `scope` shows.

@@ -1,8 +1,9 @@
 //! A CSV or TSV file to rows, by Arrow's reader.
 //!
 //! The thread that calls [`read`] decompresses and parses. What Arrow refuses, a number that its type does not hold
-//! ([`super::number`]), and a quote that may not be closed, is left to [`super::strict`], which reads the file again.
+//! ([`super::number`]), and a quote that is not closed, is left to [`super::strict`], which reads the file again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -13,28 +14,72 @@ use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::csv::ReaderBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use encoding_rs::Encoding;
-use memchr::memchr_iter;
+use memchr::memchr;
+use regex::Regex;
 
-use super::{DeadLetter, Input, InputFile, InputFormat, Progress, bytes, moment, number, strict};
-use crate::batch::csv_file::read_header;
+use super::number::Wanted;
+use super::{DeadLetter, Input, InputFile, Progress, moment, number, strict};
+use crate::batch::csv_text::{CsvText, Header, quote};
 use crate::batch::output::NULL_VALUE;
 use crate::error::{Error, Result};
-use crate::project::OnError;
+use crate::project::{CsvOptions, OnError};
 
 /// The headings of a file. One without a name is called by its place, `_1` the first.
-pub(super) fn header(file: &InputFile, encoding: &'static Encoding) -> Result<Vec<String>> {
-    let mut opened = bytes::open(&file.path, encoding, Arc::default())?;
-    let (names, _) = read_header(&mut opened.text, &file.path, opened.compression, delimiter(file.format))?;
-    Ok(names
-        .into_iter()
-        .enumerate()
-        .map(|(at, name)| if name.is_empty() { format!("_{}", at + 1) } else { name })
-        .collect())
+///
+/// # Errors
+/// User: there is none, or one twice, or the file has another delimiter; Data: it cannot be read.
+pub(super) fn header(file: &InputFile, options: &CsvOptions, encoding: &'static Encoding) -> Result<Header> {
+    let open =
+        || CsvText::open(&file.path, options, options.delimiter(file.format), encoding, Arc::default());
+    let mut header = open()?.header()?;
+    let place = |line| format!("{}, line {line}", file.path.display());
+    if options.delimiter.is_none()
+        && let Some(other) = open()?.other_delimiter()?
+    {
+        let (other, own) = (words(other), words(options.delimiter(file.format)));
+        let count = match header.names.len() {
+            1 => "one column".to_owned(),
+            count => format!("{count} columns"),
+        };
+        return Err(Error::user(format!("{count}, whose cells are full of {other}"))
+            .context(place(header.line))
+            .hint(format!(
+                "delimiter = {other} in the job, if that is between the cells; delimiter = {own}, if it is not"
+            )));
+    }
+    for (at, name) in header.names.iter_mut().enumerate() {
+        if name.is_empty() {
+            *name = format!("_{}", at + 1);
+        }
+    }
+    let mut seen = HashMap::new();
+    for (at, name) in header.names.iter().enumerate() {
+        if let Some(first) = seen.insert(name.as_str(), at) {
+            let (first, second) = (first + 1, at + 1);
+            return Err(Error::user(format!("there are two columns `{name}`, the {first}. and the {second}."))
+                .context(place(header.line))
+                .hint("rename one of them in the file; or header = false with skip_rows, which calls columns by their places"));
+        }
+    }
+    Ok(header)
 }
 
-/// What is between cells.
-pub(super) fn delimiter(format: InputFormat) -> u8 {
-    if format == InputFormat::Tsv { b'\t' } else { b',' }
+/// The delimiter that a file seems to have instead of its format's, where the job gives none.
+///
+/// # Errors
+/// As [`header`].
+pub(super) fn other_delimiter(
+    file: &InputFile,
+    options: &CsvOptions,
+    encoding: &'static Encoding,
+) -> Result<Option<u8>> {
+    let delimiter = options.delimiter(file.format);
+    CsvText::open(&file.path, options, delimiter, encoding, Arc::default())?.other_delimiter()
+}
+
+/// A delimiter as the job has it.
+fn words(delimiter: u8) -> String {
+    format!("{:?}", char::from(delimiter).to_string())
 }
 
 /// What a projection takes of a file: its own columns by their place in it, and how a row of the table is put together.
@@ -45,6 +90,8 @@ pub(super) struct Columns<'a> {
     schema: SchemaRef,
     /// Rows of a batch: those of the session, which has fewer where there is little memory.
     batch_rows: usize,
+    /// Of each own column of the input, its place in the file, where the file has headings.
+    places: Vec<Option<usize>>,
 }
 
 impl<'a> Columns<'a> {
@@ -55,7 +102,11 @@ impl<'a> Columns<'a> {
         schema: SchemaRef,
         batch_rows: usize,
     ) -> Self {
-        Columns { input, file, projection, schema, batch_rows }
+        let headings: HashMap<&str, usize> =
+            file.header.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
+        let own = input.schema.fields().iter().take(input.own_columns);
+        let places = own.map(|field| headings.get(field.name().as_str()).copied()).collect();
+        Columns { input, file, projection, schema, batch_rows, places }
     }
 
     pub(super) fn batch_rows(&self) -> usize {
@@ -85,39 +136,45 @@ impl<'a> Columns<'a> {
         self.file.is_checked
     }
 
-    pub(super) fn format(&self) -> InputFormat {
-        self.file.format
+    /// The types of cells that the job leaves to the files.
+    pub(super) fn found_types(&self) -> Option<String> {
+        self.input.found_types.clone()
+    }
+
+    /// How the file is written.
+    pub(super) fn csv(&self) -> &CsvOptions {
+        &self.input.config.csv
+    }
+
+    /// What is between its cells.
+    pub(super) fn delimiter(&self) -> u8 {
+        self.csv().delimiter(self.file.format)
+    }
+
+    /// Whether the file has this column of the input. Of JSON nobody knows: what an object lacks is null.
+    fn has(&self, at: usize) -> bool {
+        at < self.input.own_columns && (self.file.header.is_empty() || self.places[at].is_some())
     }
 
     /// Places in the file of the columns that it gives itself, in the order of the projection.
-    pub(super) fn of_file(&self) -> Result<Vec<usize>> {
-        self.projection
-            .iter()
-            .filter(|at| **at < self.input.own_columns)
-            .map(|at| {
-                let name = self.input.schema.field(*at).name();
-                let place = self.file.header.iter().position(|heading| heading == name);
-                place.ok_or_else(|| {
-                    Error::internal(format!("no column {name} in {}", self.file.path.display()))
-                })
-            })
-            .collect()
+    pub(super) fn of_file(&self) -> Vec<usize> {
+        self.projection.iter().filter_map(|at| self.places.get(*at).copied().flatten()).collect()
     }
 
     /// Places in the file of the typed columns that are to be good: those of the projection; where bad rows are set
     /// aside all, so that every table has the same rows.
-    pub(super) fn typed(&self) -> Result<Vec<usize>> {
+    pub(super) fn typed(&self) -> Vec<usize> {
         let schema = self.file_schema();
         let is_typed = |at: &usize| *schema.field(*at).data_type() != DataType::Utf8;
         match self.input.config.on_error {
-            OnError::Fail => Ok(self.of_file()?.into_iter().filter(is_typed).collect()),
-            OnError::DeadLetter => Ok((0..schema.fields().len()).filter(is_typed).collect()),
+            OnError::Fail => self.of_file().into_iter().filter(is_typed).collect(),
+            OnError::DeadLetter => (0..schema.fields().len()).filter(is_typed).collect(),
         }
     }
 
     /// The file's own columns that the projection takes.
     pub(super) fn own_schema(&self) -> SchemaRef {
-        let own = self.projection.iter().filter(|at| **at < self.input.own_columns);
+        let own = self.projection.iter().filter(|at| self.has(**at));
         Arc::new(Schema::new(own.map(|at| self.input.schema.field(*at).clone()).collect::<Vec<_>>()))
     }
 
@@ -128,18 +185,23 @@ impl<'a> Columns<'a> {
         if self.input.config.on_error == OnError::Fail {
             return own;
         }
-        let all = self.input.schema.fields().iter().take(self.input.own_columns);
-        let others = all.filter(|field| own.field_with_name(field.name()).is_err() && is_checked(field));
+        let all = self.input.schema.fields().iter().enumerate().filter(|(at, _)| self.has(*at));
+        let others = all
+            .map(|(_, field)| field)
+            .filter(|field| own.field_with_name(field.name()).is_err() && is_checked(field));
         Arc::new(Schema::new(own.fields().iter().chain(others).cloned().collect::<Vec<_>>()))
     }
 
     /// All columns of the file, typed.
     pub(super) fn file_schema(&self) -> SchemaRef {
-        let field = |name: &String| {
-            let known = self.input.schema.field_with_name(name);
-            Field::new(name, known.map_or(DataType::Utf8, |f| f.data_type().clone()), true)
-        };
-        Arc::new(Schema::new(self.file.header.iter().map(field).collect::<Vec<_>>()))
+        let mut kinds = vec![DataType::Utf8; self.file.header.len()];
+        for (at, place) in self.places.iter().enumerate() {
+            if let Some(place) = place {
+                kinds[*place] = self.input.schema.field(at).data_type().clone();
+            }
+        }
+        let fields = self.file.header.iter().zip(kinds).map(|(name, kind)| Field::new(name, kind, true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
     /// The same, but text is what Arrow does not read as it is meant: decimals, of which it would cut off digits that their
@@ -159,6 +221,7 @@ impl<'a> Columns<'a> {
             kind: field.data_type().clone(),
             unit: config.number_unit(field.name()),
             is_found: !config.types.contains_key(field.name()),
+            style: config.csv.numbers,
         }
     }
 
@@ -172,6 +235,9 @@ impl<'a> Columns<'a> {
         let mut own = own.iter();
         let folders_from = self.input.own_columns + usize::from(self.input.config.row_number.is_some());
         let columns = self.projection.iter().map(|at| -> Result<ArrayRef> {
+            if *at < self.input.own_columns && !self.has(*at) {
+                return Ok(new_null_array(self.input.schema.field(*at).data_type(), rows));
+            }
             if *at < self.input.own_columns {
                 return own.next().cloned().ok_or_else(|| Error::internal("a column too few"));
             }
@@ -247,6 +313,16 @@ fn held(cells: &ArrayRef, wanted: &number::Wanted) -> Result<ArrayRef, Refused> 
     }
 }
 
+/// What stands for a null; without one, the empty cell.
+fn nulls(options: &CsvOptions) -> Result<Option<Regex>, Refused> {
+    if options.null_values.is_empty() {
+        return Ok(None);
+    }
+    let words: Vec<String> = options.null_values.iter().map(|word| regex::escape(word)).collect();
+    let pattern = format!(r"\A(?:{})?\z", words.join("|"));
+    Regex::new(&pattern).map(Some).map_err(|e| Refused::Other(Error::internal(e.to_string())))
+}
+
 /// Whether the end was reached. `rows` counts what was given to `send`.
 fn fast(
     columns: &Columns<'_>,
@@ -254,33 +330,46 @@ fn fast(
     rows: &mut u64,
     send: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> std::result::Result<bool, Refused> {
-    let file = columns.file;
+    let (file, options) = (columns.file, columns.csv());
     let bytes: Arc<AtomicU64> = progress.bytes.clone();
-    let mut opened = bytes::open(&file.path, columns.input.encoding, bytes).map_err(Refused::Other)?;
-    let delimiter = delimiter(file.format);
-    read_header(&mut opened.text, &file.path, opened.compression, delimiter).map_err(Refused::Other)?;
-    let wanted = columns.of_file().map_err(Refused::Other)?;
+    let mut opened = CsvText::open(&file.path, options, columns.delimiter(), columns.encoding(), bytes)
+        .map_err(Refused::Other)?;
+    if options.header {
+        opened.header().map_err(Refused::Other)?;
+    }
+    let wanted = columns.of_file();
     // What is only looked at comes behind, and goes no further.
     let mut parsed = wanted.clone();
-    let typed = columns.typed().map_err(Refused::Other)?;
-    parsed.extend(typed.into_iter().filter(|at| !wanted.contains(at)));
+    parsed.extend(columns.typed().into_iter().filter(|at| !wanted.contains(at)));
     let schema = columns.file_schema();
-    let kinds: Vec<number::Wanted> = parsed.iter().map(|at| columns.wanted(schema.field(*at))).collect();
-    let mut decoder = ReaderBuilder::new(columns.arrow_schema())
+    let kinds: Vec<Wanted> = parsed.iter().map(|at| columns.wanted(schema.field(*at))).collect();
+    let mut builder = ReaderBuilder::new(columns.arrow_schema())
         .with_batch_size(columns.batch_rows)
-        .with_delimiter(delimiter)
-        .with_projection(parsed.clone())
-        .build_decoder();
-    let mut quotes = 0;
+        .with_delimiter(columns.delimiter())
+        .with_quote(quote(options))
+        .with_projection(parsed.clone());
+    if let Some(escape) = options.escape {
+        builder = builder.with_escape(escape);
+    }
+    if let Some(nulls) = nulls(options)? {
+        builder = builder.with_null_regex(nulls);
+    }
+    let mut decoder = builder.build_decoder();
     let mut infinite_is_written = false;
     loop {
         let text = opened.text.fill_buf().map_err(|e| Refused::Row(e.to_string()))?;
-        let read = decoder.decode(text).map_err(|e| Refused::Row(e.to_string()))?;
-        quotes += memchr_iter(b'"', &text[..read]).count();
         let at_end = text.is_empty();
-        opened.text.consume(read);
-        if !at_end && decoder.capacity() > 0 {
-            continue;
+        if options.quote.is_none() && memchr(quote(options), text).is_some() {
+            return Err(Refused::Row("a byte that UTF-8 does not have".to_owned()));
+        }
+        // The last line may have no end of its own.
+        let text = if at_end { b"\n" } else { text };
+        let read = decoder.decode(text).map_err(|e| Refused::Row(e.to_string()))?;
+        if !at_end {
+            opened.text.consume(read);
+            if decoder.capacity() > 0 {
+                continue;
+            }
         }
         if let Some(batch) = decoder.flush().map_err(|e| Refused::Row(e.to_string()))? {
             let from = *rows as i64 + 1;
@@ -306,9 +395,13 @@ fn fast(
             break;
         }
     }
-    if quotes % 2 == 1 {
+    // Another row behind the last: a quote that is open takes it in.
+    let mark = vec![char::from(options.unused_byte(columns.delimiter())).to_string(); file.header.len()];
+    let row = mark.join(&char::from(columns.delimiter()).to_string()) + "\n";
+    let room = decoder.capacity();
+    match decoder.decode(row.as_bytes()) {
+        Ok(_) if decoder.capacity() < room => Ok(true),
         // Rows are given out already: an error still keeps the table from being published.
-        return strict::first_error(columns).map_or(Ok(true), |error| Err(Refused::Other(error)));
+        _ => Err(Refused::Row("a quote is not closed".to_owned())),
     }
-    Ok(true)
 }

@@ -1,6 +1,9 @@
 //! Which files an input's path stands for: one file, a glob's, or those of a folder with `column=value` folders in it.
+//!
+//! Of a glob or folder, names that begin with `.` or `_` are passed over, as what writes tables calls so what is not rows
+//! (`_SUCCESS`, `.part-0.crc`, `_temporary`); but folders `_column=value` are read. A name that is written out is meant.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result, io_error};
 use crate::project::nearest;
@@ -34,8 +37,10 @@ pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
         return Err(missing(&only.path));
     }
     if files.is_empty() {
-        return Err(Error::user(format!("there is no file in {text}"))
-            .hint("--input names another (of a job of several inputs: --input NAME=FILE)"));
+        return Err(Error::user(format!(
+            "there is no file in {text}, but for names that begin with `.` or `_`"
+        ))
+        .hint("--input names another (of a job of several inputs: --input NAME=FILE)"));
     }
     let same = |a: &Found, b: &Found| {
         let (a, b) = (a.path.to_string_lossy(), b.path.to_string_lossy());
@@ -75,20 +80,52 @@ fn globbed(text: &str) -> Result<Vec<Found>> {
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(|e| Error::storage(format!("cannot list {text}: {e}")))?;
     let mut files: Vec<Found> = Vec::new();
-    for path in paths {
+    let seen = paths.len();
+    for path in paths.into_iter().filter(|path| !is_hidden(path, text)) {
         if path.is_dir() {
             files.extend(walk(&path)?);
         } else {
             files.push(Found { path, partition: Vec::new() });
         }
     }
-    if files.is_empty() {
+    if files.is_empty() && seen == 0 {
         return Err(missing(Path::new(text)));
     }
     Ok(files)
 }
 
-/// Files under a folder, but hidden ones and those that begin with `_`.
+/// Whether a name on the way to a file that a pattern found is hidden, and not written out in the pattern.
+fn is_hidden(path: &Path, pattern: &str) -> bool {
+    let names = |path: &Path| -> Vec<String> {
+        let named = path.components().filter(|part| *part != Component::CurDir);
+        named.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+    };
+    let (names, parts) = (names(path), names(Path::new(pattern)));
+    // `**` stands for any number of names: those before it are counted from the front, those behind it from the end.
+    let many = parts.iter().position(|part| part == "**").unwrap_or(parts.len());
+    let last = parts.iter().rposition(|part| part == "**").unwrap_or(many);
+    let is_hidden_name = |part: &String| part.starts_with(['.', '_']);
+    names.iter().enumerate().any(|(at, name)| {
+        let behind = names.len() - at;
+        let is_written = match parts.len().checked_sub(behind) {
+            _ if at < many => parts.get(at).is_some_and(is_hidden_name),
+            Some(part) if part > last => parts.get(part).is_some_and(is_hidden_name),
+            // Between two of them it may be any part.
+            _ => parts.get(many..last).unwrap_or_default().iter().any(|part| {
+                is_hidden_name(part) && glob::Pattern::new(part).is_ok_and(|part| part.matches(name))
+            }),
+        };
+        let is_folder = behind > 1 || path.is_dir();
+        !is_written && is_passed_over(name, is_folder)
+    })
+}
+
+/// Whether a name that was not written out is none of the input's.
+fn is_passed_over(name: &str, is_folder: bool) -> bool {
+    name.starts_with('.') || (name.starts_with('_') && !(is_folder && name.contains('=')))
+}
+
+/// Files under a folder.
 fn walk(folder: &Path) -> Result<Vec<Found>> {
     let mut files = Vec::new();
     let mut todo = vec![(folder.to_owned(), Vec::new())];
@@ -96,11 +133,12 @@ fn walk(folder: &Path) -> Result<Vec<Found>> {
         for entry in std::fs::read_dir(&place).map_err(|e| io_error("list", &place, &e))? {
             let entry = entry.map_err(|e| io_error("list", &place, &e))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(['.', '_']) {
+            let is_folder = entry.path().is_dir();
+            if is_passed_over(&name, is_folder) {
                 continue;
             }
             let mut partition = partition.clone();
-            if entry.path().is_dir() {
+            if is_folder {
                 partition.extend(folder_value(&name));
                 todo.push((entry.path(), partition));
             } else {
@@ -149,17 +187,21 @@ fn names(file: &Found) -> impl Iterator<Item = &String> {
     file.partition.iter().map(|(column, _)| column)
 }
 
-/// There is no such file: the nearest name in its folder is offered.
-fn missing(path: &Path) -> Error {
+/// The file of its folder that is called most like a path that is none.
+pub(super) fn nearest_file(path: &Path) -> Option<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let wanted = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names: Vec<String> = std::fs::read_dir(folder)
         .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
         .unwrap_or_default();
+    nearest(&wanted, names.iter().map(String::as_str)).map(|near| folder.join(near))
+}
+
+fn missing(path: &Path) -> Error {
     let advice = "--input names another (of a job of several inputs: --input NAME=FILE); data/README.md says where the real sets are had";
     let error = Error::user(format!("there is no file {}", path.display()));
-    match nearest(&wanted, names.iter().map(String::as_str)) {
-        Some(near) => error.hint(format!("did you mean `{}`? {advice}", folder.join(near).display())),
+    match nearest_file(path) {
+        Some(near) => error.hint(format!("did you mean `{}`? {advice}", near.display())),
         None => error.hint(advice),
     }
 }
@@ -204,6 +246,33 @@ mod tests {
         assert!(distinct(&[file("a.csv"), file("b.csv"), file("h/a.csv")]).is_ok());
         let error = distinct(&[file("a.csv"), file("b.csv"), file("h/../a.csv")]).unwrap_err();
         assert!(error.to_string().contains("a.csv is given twice"), "{error}");
+    }
+
+    #[test]
+    fn hidden_names_are_read_where_they_are_written_out() {
+        let folder = folder(&[
+            "d/part-0.csv",
+            "d/.part-0.csv.crc",
+            "d/_SUCCESS",
+            "d/_temporary/0/part-1.csv",
+            "h/_batch=1/x.csv",
+            "h/_batch=2/_x.csv",
+            "_old/a.csv",
+            "_old/_b.csv",
+        ]);
+        for pattern in ["d", "d/*", "d/**/*", "d*"] {
+            assert_eq!(found(&folder, pattern).unwrap(), ["d/part-0.csv[]"], "{pattern}");
+        }
+        assert_eq!(found(&folder, "d/.part*").unwrap(), ["d/.part-0.csv.crc[]"]);
+        assert_eq!(found(&folder, "d/_temporary/*/*").unwrap(), ["d/_temporary/0/part-1.csv[]"]);
+        assert_eq!(found(&folder, "d/_SUCCESS").unwrap(), ["d/_SUCCESS[]"]);
+        assert_eq!(found(&folder, "h").unwrap(), [r#"h/_batch=1/x.csv[("_batch", "1")]"#]);
+        assert_eq!(found(&folder, "h/*/*.csv").unwrap(), ["h/_batch=1/x.csv[]"]);
+        assert_eq!(found(&folder, "_old/*").unwrap(), ["_old/a.csv[]"]);
+        assert_eq!(found(&folder, "_old/_*").unwrap(), ["_old/_b.csv[]"]);
+        assert_eq!(found(&folder, "**/_old/**/a*").unwrap(), ["_old/a.csv[]"]);
+        assert!(found(&folder, "d/_S*x").unwrap_err().to_string().contains("no file"));
+        assert!(found(&folder, "d/[._]*S").unwrap_err().to_string().contains("begin with `.` or `_`"));
     }
 
     #[test]

@@ -12,13 +12,17 @@ pub(in crate::batch) mod bytes;
 mod csv;
 mod find;
 mod forms;
+mod infer;
 mod json;
+mod json_names;
 mod json_records;
 mod json_strict;
 mod members;
 mod moment;
 mod nulls;
 mod number;
+mod number_style;
+mod open;
 mod parquet;
 mod row_groups;
 mod scan;
@@ -37,11 +41,12 @@ use datafusion::physical_optimizer::pruning::PruningPredicate;
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 
+pub(in crate::batch) use infer::type_of;
 pub(in crate::batch) use scan::rows_at_once;
 pub(in crate::batch) use strict::{joined, parse as parse_cells};
 
 use crate::error::{Error, Result, io_error};
-use crate::project::{InputConfig, InputFormat, OnError, nearest};
+use crate::project::{InputConfig, InputFormat, OnError};
 use crate::table::scan::parquet_table;
 
 /// What a byte of a compressed file becomes, about.
@@ -63,6 +68,8 @@ pub(super) struct Input {
     encoding: &'static Encoding,
     /// How many of the columns are the files' own.
     own_columns: usize,
+    /// The types of cells that the job leaves to the files, `column TYPE`.
+    found_types: Option<String>,
 }
 
 /// One file of an input.
@@ -77,10 +84,12 @@ pub(super) struct InputFile {
     format: InputFormat,
     /// `(column, value)` of its folders.
     partition: Vec<(String, String)>,
-    /// Its headings.
+    /// Its headings; of JSON none.
     header: Vec<String>,
     /// Something in it was refused when the columns were found (JSON), which a reader might take.
     is_checked: bool,
+    /// The line that they are in.
+    header_line: u64,
 }
 
 impl InputFile {
@@ -132,6 +141,7 @@ impl InputFile {
             rows_out: rows,
             rows_skipped: skipped,
             dropped: dropped.into_iter().collect(),
+            found_types: columns.found_types(),
             keeps_letters: false,
         };
         progress.report(report, letters);
@@ -166,6 +176,9 @@ pub struct InputReport {
     /// The others, by reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<Dropped>,
+    /// The types that `types = "auto"` found in the cells of the input's files, `id BIGINT, name TEXT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_types: Option<String>,
     /// Whether the dead letters of the file are kept with this version: of the tables that read it, with one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keeps_letters: bool,
@@ -260,147 +273,6 @@ impl Progress {
 }
 
 impl Input {
-    /// Finds the files and reads their headers. `given` are the files of `--input`, instead of the job's path.
-    ///
-    /// # Errors
-    /// User: no file, no header, a typed column that the file lacks (the nearest is named); Data: unreadable.
-    pub(super) async fn open(config: &InputConfig, given: Option<&[PathBuf]>, job: &str) -> Result<Input> {
-        let encoding = bytes::encoding(config.encoding.as_deref())?;
-        let found = match (given, &config.path) {
-            (Some(paths), _) => {
-                let mut all = Vec::new();
-                for path in paths {
-                    all.extend(find::find(&path.to_string_lossy())?);
-                }
-                find::distinct(&all)?;
-                all
-            }
-            (None, Some(path)) => find::find(path)?,
-            (None, None) => {
-                return Err(Error::user(format!(
-                    "`{job}` has no file to read for its input `{}`",
-                    config.name
-                ))
-                .hint(format!("tidemill run {job} --input {}=FILE…", config.name)));
-            }
-        };
-        let mut files = Vec::with_capacity(found.len());
-        for found in found {
-            let size = std::fs::metadata(&found.path).map_err(|e| io_error("read", &found.path, &e))?.len();
-            let format = match config.format {
-                Some(format) => format,
-                None if config.forms.is_some() => InputFormat::Csv,
-                None => format_of(&found.path, &found.path).or_else(|error| {
-                    match bytes::zipped_name(&found.path)? {
-                        Some(inside) => format_of(&PathBuf::from(inside), &found.path),
-                        None => Err(error),
-                    }
-                })?,
-            };
-            let is_packed = format == InputFormat::Parquet || bytes::is_compressed(&found.path);
-            // As if the file was in a folder of its name: that is how its rows are told from those of others.
-            let named = config.file_name.iter().map(|name| (name.clone(), found.path.display().to_string()));
-            let partition = found.partition.into_iter().chain(named).collect();
-            files.push(InputFile {
-                path: found.path,
-                bytes: size,
-                text_bytes: if is_packed { size * EXPANSION } else { size },
-                format,
-                partition,
-                header: Vec::new(),
-                is_checked: false,
-            });
-        }
-        if let Some(forms) = &config.forms {
-            let schema = forms::schema(forms, &files).await?;
-            let own_columns = schema.fields().len();
-            return Ok(Input { config: config.clone(), files, schema, encoding, own_columns });
-        }
-        let own = Input::own_fields(config, encoding, &mut files)?;
-        let own_columns = own.len();
-        let mut fields = own;
-        fields.extend(config.row_number.iter().map(|name| Field::new(name, DataType::Int64, false)));
-        let folders = files.first().map(|file| file.partition.clone()).unwrap_or_default();
-        for (column, _) in folders {
-            let kind = config.types.get(&column).cloned().unwrap_or(DataType::Utf8);
-            fields.push(Field::new(column, kind, true));
-        }
-        for (at, field) in fields.iter().enumerate() {
-            if fields[..at].iter().any(|other| other.name() == field.name()) {
-                return Err(Error::user(format!("there are two columns `{}`", field.name()))
-                    .context(files.first().map(|file| file.path.display().to_string()).unwrap_or_default())
-                    .hint("rename one of them in the file, or the job's row_number or file_name"));
-            }
-        }
-        if let Some(typed) = config.types.keys().find(|typed| !fields.iter().any(|f| f.name() == *typed)) {
-            let near = nearest(typed, fields.iter().map(|field| field.name().as_str()));
-            let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-            return Err(Error::user(format!("there is no column `{typed}`, which the job gives a type"))
-                .context(
-                    files.first().map(|file| format!("{}, line 1", file.path.display())).unwrap_or_default(),
-                )
-                .hint(match near {
-                    Some(near) => format!("did you mean `{near}`? The columns are: {}", names.join(", ")),
-                    None => format!("the columns are: {}", names.join(", ")),
-                }));
-        }
-        Ok(Input {
-            config: config.clone(),
-            files,
-            schema: Arc::new(Schema::new(fields)),
-            encoding,
-            own_columns,
-        })
-    }
-
-    /// The columns of the first file. The others have them too, in any order.
-    fn own_fields(
-        config: &InputConfig,
-        encoding: &'static Encoding,
-        files: &mut [InputFile],
-    ) -> Result<Vec<Field>> {
-        let mut own: Vec<Field> = Vec::new();
-        for (at, file) in files.iter_mut().enumerate() {
-            let fields = match file.format {
-                InputFormat::Csv | InputFormat::Tsv => {
-                    file.header = csv::header(file, encoding)?;
-                    let kind = |name: &String| config.types.get(name).cloned().unwrap_or(DataType::Utf8);
-                    file.header.iter().map(|name| Field::new(name, kind(name), true)).collect()
-                }
-                // An object may leave out a field.
-                InputFormat::Json if at > 0 => continue,
-                InputFormat::Json => json::fields(config, file, encoding)?,
-                InputFormat::Parquet => parquet::fields(config, file)?,
-            };
-            if at == 0 {
-                own = fields;
-            } else if file.format == InputFormat::Parquet {
-                nulls::fill(&mut own, &fields);
-            }
-        }
-        nulls::settle(&mut own, files)?;
-        let Some((first, others)) = files.split_first() else { return Ok(own) };
-        if let Some(other) = others.iter().find(|other| other.format != first.format) {
-            return Err(Error::user("the files of an input are all written alike")
-                .context(other.path.display().to_string()));
-        }
-        for other in others.iter().filter(|other| !other.header.is_empty()) {
-            if let Some(missing) = first.header.iter().find(|name| !other.header.contains(name)) {
-                let near = nearest(missing, other.header.iter().map(String::as_str));
-                return Err(Error::user(format!(
-                    "there is no column `{missing}`, which {} has",
-                    first.path.display()
-                ))
-                .context(format!("{}, line 1", other.path.display()))
-                .hint(match near {
-                    Some(near) => format!("is it `{near}`? All files of an input have the same columns"),
-                    None => "all files of an input have the same columns".to_owned(),
-                }));
-            }
-        }
-        Ok(own)
-    }
-
     /// The input as a table; `progress` is told what is read.
     pub(super) fn table(self: &Arc<Input>, progress: &Arc<Progress>) -> Arc<dyn TableProvider> {
         Arc::new(scan::InputTable::new(self.clone(), progress.clone()))
@@ -424,6 +296,14 @@ impl Input {
     pub(super) fn text_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.text_bytes).sum()
     }
+}
+
+/// The files of a path as a table, for a statement that names them itself: see [`Input::look`].
+///
+/// # Errors
+/// User: no such file, one that does not say how it is written; Data: it cannot be read.
+pub(crate) async fn path_table(path: &str) -> Result<Arc<dyn TableProvider>> {
+    Ok(Arc::new(Input::look(path).await?).table(&Arc::default()))
 }
 
 /// The files of a table's version as a table again. Columns that are in the names of their folders come last.
@@ -458,25 +338,15 @@ pub(crate) async fn version_table(
             format,
             partition: named,
             header: Vec::new(),
+            header_line: 0,
             is_checked: false,
         })
     });
     let mut files = files.collect::<Result<Vec<_>>>()?;
-    let config = InputConfig {
-        name: String::new(),
-        path: None,
-        format: Some(InputFormat::Parquet),
-        types,
-        types_text: Default::default(),
-        encoding: None,
-        row_number: None,
-        file_name: None,
-        on_error: OnError::Fail,
-        forms: None,
-    };
+    let config = InputConfig { format: Some(InputFormat::Parquet), types, ..InputConfig::default() };
     let encoding = bytes::encoding(None)?;
     // All are written with the same columns.
-    let mut fields = Input::own_fields(&config, encoding, &mut files[..1.min(paths.len())])?;
+    let mut fields = open::own_fields(&config, encoding, &mut files[..1.min(paths.len())])?;
     let header = files.first().map(|file| file.header.clone()).unwrap_or_default();
     files.iter_mut().for_each(|file| file.header.clone_from(&header));
     let own_columns = fields.len();
@@ -484,25 +354,8 @@ pub(crate) async fn version_table(
         fields.push(Field::new(column, config.types.get(column).cloned().unwrap_or(DataType::Utf8), true));
     }
     let schema = Arc::new(Schema::new(fields));
-    let input = Input { config, files, schema, encoding, own_columns };
+    let input = Input { config, files, schema, encoding, own_columns, found_types: None };
     Ok(Arc::new(input).table(&Arc::default()))
-}
-
-/// The format that a file's name says, before the ending of a compression, or that of the one file in the archive `file`.
-fn format_of(named: &Path, file: &Path) -> Result<InputFormat> {
-    let name = named.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let plain = [".gz", ".zst", ".bz2", ".xz", ".zip"]
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .unwrap_or(&name);
-    match plain.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("csv") => Ok(InputFormat::Csv),
-        Some("tsv" | "tab") => Ok(InputFormat::Tsv),
-        Some("json" | "jsonl" | "ndjson") => Ok(InputFormat::Json),
-        Some("parquet") => Ok(InputFormat::Parquet),
-        _ => Err(Error::user(format!("the name of {} does not say how it is written", file.display()))
-            .hint("say it in the job: format = \"csv\", \"tsv\", \"json\" or \"parquet\"")),
-    }
 }
 
 /// An error of ours on its way through DataFusion. `Error::from` takes it out again.

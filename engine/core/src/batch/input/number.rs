@@ -9,9 +9,10 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use super::moment;
+use super::{moment, number_style};
 pub(super) use crate::exact::Unfit;
 use crate::exact::{date, decimal, double, exact_double, timestamp, whole};
+use crate::project::NumberStyle;
 
 /// Whether [`parsed`] knows the type.
 pub(super) fn is_number(kind: &DataType) -> bool {
@@ -27,12 +28,14 @@ pub(super) struct Wanted {
     pub unit: Option<TimeUnit>,
     /// The type was not given but found: that a number is a DOUBLE is then no wish of anybody.
     pub is_found: bool,
+    /// How numbers are written.
+    pub style: NumberStyle,
 }
 
 impl Wanted {
     /// A type that somebody gave.
     pub(super) fn given(kind: &DataType) -> Wanted {
-        Wanted { kind: kind.clone(), unit: None, is_found: false }
+        Wanted { kind: kind.clone(), unit: None, is_found: false, style: NumberStyle::default() }
     }
 
     /// Whether [`Self::parsed`] knows the type.
@@ -42,7 +45,9 @@ impl Wanted {
 
     /// Whether a reader of CSV is to give the text: it would read another value, or none.
     pub(super) fn is_text_first(&self) -> bool {
-        self.kind.is_decimal() || moment::is_moment(&self.kind)
+        self.kind.is_decimal()
+            || moment::is_moment(&self.kind)
+            || (!self.style.is_plain() && is_number(&self.kind))
     }
 
     /// The same for what is in a list or an object, which the job cannot give a type.
@@ -55,6 +60,10 @@ impl Wanted {
     /// # Errors
     /// The type is none that [`Self::is_known`].
     pub(super) fn parsed(&self, cells: &StringArray) -> Result<(ArrayRef, Vec<(usize, Unfit)>), ArrowError> {
+        if !self.style.is_plain() && is_number(&self.kind) {
+            let plain = Wanted { style: NumberStyle::default(), ..self.clone() };
+            return plain.parsed(&number_style::made_plain(cells, self.style));
+        }
         match &self.kind {
             DataType::Int32 => Ok(numbers::<Int32Type>(cells, |text| {
                 whole(text).and_then(|value| i32::try_from(value).map_err(|_| Unfit::TooGreat))

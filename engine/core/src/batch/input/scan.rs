@@ -235,18 +235,8 @@ mod tests {
     use crate::project::InputConfig;
 
     async fn open(name: &str, path: &str) -> Arc<Input> {
-        let config = InputConfig {
-            name: name.to_owned(),
-            path: Some(path.to_owned()),
-            format: None,
-            types: Default::default(),
-            types_text: Default::default(),
-            encoding: None,
-            row_number: None,
-            file_name: None,
-            on_error: OnError::Fail,
-            forms: None,
-        };
+        let config =
+            InputConfig { name: name.to_owned(), path: Some(path.to_owned()), ..InputConfig::default() };
         Arc::new(Input::open(&config, None, "job").await.unwrap())
     }
 

@@ -9,9 +9,9 @@ use arrow::array::{
 use arrow::compute::filter;
 use arrow::compute::kernels::cast_utils::Parser;
 use arrow::csv::ReaderBuilder;
-use arrow::datatypes::{DataType, Date32Type, Field, Int32Type, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 
-use super::csv::{Columns, Refused, delimiter};
+use super::csv::{Columns, Refused};
 use super::number::{self, Unfit, Wanted};
 use super::{DeadLetter, Progress, moment};
 use crate::batch::csv_file::{BadRow, CsvFile, LINE};
@@ -33,7 +33,7 @@ pub(super) fn first_error(columns: &Columns<'_>) -> Option<Error> {
 }
 
 fn open(columns: &Columns<'_>) -> Result<(CsvFile, Vec<Option<usize>>)> {
-    let file = CsvFile::open_as(columns.path(), delimiter(columns.format()), columns.encoding())?;
+    let file = CsvFile::open_as(columns.path(), columns.csv(), columns.delimiter(), columns.encoding())?;
     let places = (0..file.header().len()).map(Some).collect();
     Ok((file, places))
 }
@@ -41,7 +41,7 @@ fn open(columns: &Columns<'_>) -> Result<(CsvFile, Vec<Option<usize>>)> {
 fn look(columns: &Columns<'_>) -> Result<()> {
     let (mut file, places) = open(columns)?;
     let schema = columns.file_schema();
-    let typed = columns.typed()?;
+    let typed = columns.typed();
     while let Some(rows) = file.next_at(&places, None)? {
         let mut first: Option<(usize, usize, String)> = None;
         for at in &typed {
@@ -57,7 +57,7 @@ fn look(columns: &Columns<'_>) -> Result<()> {
             let place =
                 format!("{}, line {line}, column {}", columns.path().display(), schema.field(at).name());
             return Err(Error::data(reason).context(place).hint(
-                "mend the cell, or empty it: an empty cell is a null; or leave the column as text in the job; or on_error = \"dead_letter\"",
+                "mend the cell, or empty it: an empty cell is a null, as are those of null_values = [\"NA\"] in the job; or leave the column as text in the job; or on_error = \"dead_letter\"",
             ));
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn read_rest(
 ) -> Result<bool> {
     let (mut file, places) = open(columns)?;
     let schema = columns.file_schema();
-    let (wanted, typed) = (columns.of_file()?, columns.typed()?);
+    let (wanted, typed) = (columns.of_file(), columns.typed());
     // The rows that the fast way gave out are the first good ones.
     let mut skip = usize::try_from(*rows).unwrap_or(usize::MAX);
     let path = columns.path().display().to_string();
@@ -132,7 +132,7 @@ pub(super) fn read_rest(
             letters.push(DeadLetter {
                 path: path.clone(),
                 line: lines.map_or(0, |lines| u64::try_from(lines.value(at)).unwrap_or(0)),
-                payload: joined(&text, at, delimiter(columns.format())),
+                payload: joined(&text, at, columns.delimiter(), columns.csv().quote),
                 error: reason.clone(),
             });
         }
@@ -174,14 +174,12 @@ fn values(cells: &StringArray, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize,
     let mut bad = Vec::new();
     let found: ArrayRef = match &wanted.kind {
         DataType::Utf8 => Arc::new(cells.clone()),
+        _ if wanted.is_text_first() => return Ok(wanted.parsed(cells)?),
         DataType::Int32 => {
             Arc::new(each(cells, &mut bad, Int32Type::parse).collect::<PrimitiveArray<Int32Type>>())
         }
         DataType::Int64 => {
             Arc::new(each(cells, &mut bad, Int64Type::parse).collect::<PrimitiveArray<Int64Type>>())
-        }
-        DataType::Date32 => {
-            Arc::new(each(cells, &mut bad, Date32Type::parse).collect::<PrimitiveArray<Date32Type>>())
         }
         DataType::Boolean => {
             let truth = |cell: &str| match cell {
@@ -211,8 +209,14 @@ fn each<T>(
 }
 
 /// A row as its file has it, but for quotes that it did not need.
-pub(in crate::batch) fn joined(text: &RecordBatch, row: usize, delimiter: u8) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+pub(in crate::batch) fn joined(text: &RecordBatch, row: usize, delimiter: u8, quote: Option<u8>) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new();
+    writer.delimiter(delimiter);
+    match quote {
+        Some(quote) => writer.quote(quote),
+        None => writer.quote_style(csv::QuoteStyle::Never),
+    };
+    let mut writer = writer.from_writer(Vec::new());
     let cells = text.columns().iter().filter_map(|column| column.as_string_opt::<i32>());
     let cells = cells.map(|cells| if cells.is_null(row) { "" } else { cells.value(row) });
     // Writing into memory does not fail.

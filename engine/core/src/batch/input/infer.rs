@@ -1,0 +1,233 @@
+//! `types = "auto"`: the types of cells, found in all of them.
+//!
+//! A column has the first of BOOLEAN, BIGINT, DOUBLE, DATE and TIMESTAMP that each of its cells is written as, else it is
+//! TEXT; so is one without a cell. A number that would lose something is none: a zero before other digits (`007`), a `+` (of
+//! telephones), a whole number that neither BIGINT nor DOUBLE holds. All rows are looked at, so none comes later that does
+//! not fit.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{AsArray, StringArray};
+use arrow::datatypes::{DataType, TimeUnit};
+use chrono::{NaiveDate, NaiveDateTime};
+use encoding_rs::Encoding;
+
+use super::InputFile;
+use super::number_style::plain;
+use crate::batch::csv_file::CsvFile;
+use crate::error::Result;
+use crate::project::{InputConfig, NumberStyle};
+
+/// What the cells of a column may be, by the places in [`KINDS`].
+#[derive(Debug, Clone, Copy)]
+struct Guess {
+    fits: [bool; KINDS.len()],
+    has_cells: bool,
+    /// Of words alone, `nan` and `inf` are none but words.
+    has_digits: bool,
+}
+
+/// The types, each before those that hold its cells too.
+const KINDS: [DataType; 5] = [
+    DataType::Boolean,
+    DataType::Int64,
+    DataType::Float64,
+    DataType::Date32,
+    DataType::Timestamp(TimeUnit::Microsecond, None),
+];
+
+impl Guess {
+    fn new() -> Guess {
+        Guess { fits: [true; KINDS.len()], has_cells: false, has_digits: false }
+    }
+
+    fn is_text(&self) -> bool {
+        self.fits == [false; KINDS.len()]
+    }
+
+    fn see(&mut self, cells: &StringArray, style: NumberStyle) {
+        for cell in cells.iter().flatten() {
+            if self.is_text() {
+                return;
+            }
+            self.has_cells = true;
+            self.has_digits = self.has_digits || cell.bytes().any(|byte| byte.is_ascii_digit());
+            for (fits, kind) in self.fits.iter_mut().zip(&KINDS) {
+                *fits = *fits && is_written_as(cell, kind, style);
+            }
+        }
+    }
+
+    fn kind(&self) -> DataType {
+        let first = self.fits.iter().zip(&KINDS).find(|(fits, _)| **fits);
+        let kind = first.filter(|_| self.has_cells).map_or(DataType::Utf8, |(_, kind)| kind.clone());
+        if kind == DataType::Float64 && !self.has_digits { DataType::Utf8 } else { kind }
+    }
+}
+
+/// The types of the columns of CSV files that the job gives none, by name. Rows that cannot be read have no say where the
+/// job sets them aside.
+///
+/// # Errors
+/// Data: a row that cannot be read.
+pub(super) fn types(
+    config: &InputConfig,
+    files: &[InputFile],
+    encoding: &'static Encoding,
+) -> Result<BTreeMap<String, DataType>> {
+    let mut guesses: BTreeMap<&str, Guess> = BTreeMap::new();
+    for file in files {
+        let names = file.header.iter().map(String::as_str);
+        names.for_each(|name| _ = guesses.entry(name).or_insert_with(Guess::new));
+    }
+    for file in files {
+        let mut reader =
+            CsvFile::open_as(&file.path, &config.csv, config.csv.delimiter(file.format), encoding)?;
+        loop {
+            // Columns that are known to be text are not looked at any more.
+            let open: Vec<usize> =
+                (0..file.header.len()).filter(|at| !guesses[file.header[*at].as_str()].is_text()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let places: Vec<Option<usize>> = open.iter().copied().map(Some).collect();
+            // That a row is bad is told when it is read, with what the job says of such rows.
+            let Some(rows) = reader.next_at(&places, Some(&mut Vec::new()))? else { break };
+            for (column, at) in open.iter().enumerate() {
+                if let Some(guess) = guesses.get_mut(file.header[*at].as_str()) {
+                    guess.see(rows.text.column(column).as_string::<i32>(), config.csv.numbers);
+                }
+            }
+        }
+    }
+    Ok(guesses.into_iter().map(|(name, guess)| (name.to_owned(), guess.kind())).collect())
+}
+
+/// The type of a column of these cells alone.
+pub(in crate::batch) fn type_of(cells: &StringArray) -> DataType {
+    let mut guess = Guess::new();
+    guess.see(cells, NumberStyle::default());
+    guess.kind()
+}
+
+/// Whether a cell is written as a value of this type.
+fn is_written_as(cell: &str, kind: &DataType, style: NumberStyle) -> bool {
+    let number = |cell: &str| {
+        if style.is_plain() { Some(cell.to_owned()) } else { plain(cell, style) }
+    };
+    match kind {
+        DataType::Boolean => cell.eq_ignore_ascii_case("true") || cell.eq_ignore_ascii_case("false"),
+        DataType::Int64 => number(cell).is_some_and(|cell| is_whole(&cell) && cell.parse::<i64>().is_ok()),
+        DataType::Float64 => number(cell).is_some_and(|cell| is_double(&cell)),
+        DataType::Date32 => is_date(cell),
+        _ => is_timestamp(cell),
+    }
+}
+
+/// Digits with or without a `-`, the first no zero that stands before others.
+fn is_whole(cell: &str) -> bool {
+    let digits = cell.strip_prefix('-').unwrap_or(cell);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && !is_padded(digits)
+}
+
+fn is_padded(digits: &str) -> bool {
+    digits.strip_prefix('0').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn is_double(cell: &str) -> bool {
+    let digits = cell.strip_prefix('-').unwrap_or(cell);
+    let is_word = ["nan", "inf", "infinity"].iter().any(|word| digits.eq_ignore_ascii_case(word));
+    if is_word {
+        return true;
+    }
+    let begins = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let Ok(value) = cell.parse::<f64>() else { return false };
+    // 2^53: from there on not every whole number is a double.
+    let is_exact = || {
+        let whole = cell.parse::<i128>();
+        whole.map_or(digits.len() < 20, |whole| whole.abs() <= 1 << 53 || (value as i128) == whole)
+    };
+    let is_short = !digits.bytes().all(|byte| byte.is_ascii_digit()) || is_exact();
+    begins && value.is_finite() && !is_padded(digits) && is_short
+}
+
+fn is_date(cell: &str) -> bool {
+    cell.len() == 10 && cell.is_ascii() && NaiveDate::parse_from_str(cell, "%Y-%m-%d").is_ok()
+}
+
+/// A day, or a day and a time to microseconds, without an offset or in UTC.
+fn is_timestamp(cell: &str) -> bool {
+    if !cell.is_ascii() {
+        return false;
+    }
+    let Some((day, time)) = cell.split_at_checked(10) else { return false };
+    let Some(time) = time.strip_prefix(['T', ' ']) else { return is_date(cell) };
+    let time = time.strip_suffix('Z').unwrap_or(time);
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let is_fraction = (1..=6).contains(&fraction.len()) && fraction.bytes().all(|b| b.is_ascii_digit());
+    is_date(day)
+        && seconds.len() == 8
+        && is_fraction
+        && NaiveDateTime::parse_from_str(&format!("{day} {seconds}"), "%Y-%m-%d %H:%M:%S").is_ok()
+        && !seconds.ends_with("60")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(cells: &[&str]) -> String {
+        let cells = cells.iter().map(|cell| (!cell.is_empty()).then_some(*cell)).collect();
+        super::super::strict::words(&type_of(&cells)).split(' ').next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_column_is_the_first_type_that_all_its_cells_are() {
+        for (cells, expected) in [
+            (&["true", "FALSE", ""][..], "BOOLEAN"),
+            (&["true", "1"], "Utf8"),
+            (&["1", "-20", "", "0"], "BIGINT"),
+            (&["9223372036854775807"], "BIGINT"),
+            (&["1", "2.5", ".5", "5.", "-1e3", "NaN", "inf", "0.5"], "DOUBLE"),
+            (&["2026-02-28"], "DATE"),
+            (&["2026-02-28", "2026-03-01 23:59:59"], "TIMESTAMP"),
+            (&["2026-03-01T23:59:59.123456Z"], "TIMESTAMP"),
+            (&["", ""], "Utf8"),
+            (&["nan", "Inf"], "Utf8"),
+            (&["1", "x"], "Utf8"),
+            (&["1", "2026-02-28"], "Utf8"),
+            // What another type would change.
+            (&["007"], "Utf8"),
+            (&["-01.5"], "Utf8"),
+            (&["+43123"], "Utf8"),
+            (&["9223372036854775809"], "Utf8"),
+            (&["9007199254740993", "1.5"], "Utf8"),
+            (&["9007199254740992", "1.5"], "DOUBLE"),
+            (&["12345678901234567890123456789012345678901234567890"], "Utf8"),
+            (&["1e400"], "Utf8"),
+            (&[" 1"], "Utf8"),
+            (&["2026-02-29"], "Utf8"),
+            (&["2026-2-28"], "Utf8"),
+            (&["2026-02-28 24:00:00"], "Utf8"),
+            (&["2026-02-28 23:59:60"], "Utf8"),
+            (&["2026-02-28 23:59:59.1234567"], "Utf8"),
+            (&["2026-02-28 23:59:59+02:00"], "Utf8"),
+            (&["12:30"], "Utf8"),
+        ] {
+            assert_eq!(kind(cells), expected, "{cells:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_another_style_are_numbers() {
+        let style = NumberStyle { decimal_comma: true, thousands: Some('.') };
+        let kind = |cell: &str| {
+            let mut guess = Guess::new();
+            guess.see(&StringArray::from(vec![cell]), style);
+            guess.kind()
+        };
+        assert_eq!(kind("1.234"), DataType::Int64);
+        assert_eq!(kind("1.234,5"), DataType::Float64);
+        assert_eq!(kind("1.5"), DataType::Utf8);
+    }
+}

@@ -1,0 +1,76 @@
+//! Files as tables, by their paths, in a session of the command line: `SELECT * FROM 'sales/*.csv.gz'`.
+//!
+//! They are read as the inputs of batch jobs are, with `types = "auto"`. A name that a table of the lake has is that table.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::common::{DataFusionError, Result, TableReference};
+use datafusion::execution::context::SessionContext;
+use datafusion::sql::parser::DFParser;
+use datafusion::sql::resolve::resolve_table_references;
+
+use super::catalog::{BareNames, Scope};
+use crate::batch::path_table;
+
+/// Bare names of tables, then paths.
+#[derive(Debug)]
+struct NamesAndPaths(BareNames);
+
+/// Lets a session read files by their paths.
+pub(super) fn register(context: &SessionContext, scope: Scope) -> Result<()> {
+    let catalog = context
+        .catalog("tidemill")
+        .ok_or_else(|| DataFusionError::Internal("a session without its catalog".to_owned()))?;
+    catalog.register_schema("public", Arc::new(NamesAndPaths(BareNames::new(scope))))?;
+    Ok(())
+}
+
+/// Whether a statement reads files, and nothing else.
+pub(super) fn are_all_of(statement: &str) -> bool {
+    let Ok(statements) = DFParser::parse_sql(statement) else { return false };
+    let read = statements.iter().map(|statement| resolve_table_references(statement, true));
+    let read = read.collect::<Result<Vec<_>>>().unwrap_or_default();
+    let is_path = |name: &TableReference| matches!(name, TableReference::Bare { table } if is_path(table));
+    !read.is_empty() && read.iter().all(|(tables, _)| !tables.is_empty() && tables.iter().all(is_path))
+}
+
+/// Whether a name is none of a table, but one of files.
+fn is_path(name: &str) -> bool {
+    name.contains(['.', '/', '*'])
+}
+
+#[async_trait]
+impl SchemaProvider for NamesAndPaths {
+    fn table_names(&self) -> Vec<String> {
+        self.0.table_names()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.0.table(name).await? {
+            None if is_path(name) => {
+                let table = path_table(name).await;
+                table.map(Some).map_err(|error| DataFusionError::External(Box::new(error)))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.table_exist(name) || is_path(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_of_files_alone_is_known() {
+        assert!(are_all_of("WITH a AS (SELECT * FROM 'x.csv') SELECT * FROM a JOIN 'd/y.parquet' USING (k)"));
+        for statement in ["SELECT 1", "SELECT * FROM 'x.csv', t", "SELECT * FROM t.x", "SELEC", ""] {
+            assert!(!are_all_of(statement), "{statement}");
+        }
+    }
+}
