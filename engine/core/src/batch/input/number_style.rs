@@ -45,6 +45,9 @@ pub(super) fn plain(text: &str, style: NumberStyle) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use arrow::array::AsArray;
+    use arrow::datatypes::DataType;
+
+    use super::super::number::{Unfit, Wanted};
 
     use super::*;
 
@@ -73,7 +76,8 @@ mod tests {
         let space = NumberStyle { decimal_comma: false, thousands: Some('\u{a0}') };
         assert_eq!(plain("12\u{a0}345.5", space).as_deref(), Some("12345.5"));
         let cells = StringArray::from(vec![Some("1.234,50"), None, Some("1.5"), Some("2,005")]);
-        let (found, bad) = parsed_as(&cells, &DataType::Decimal128(10, 2), german).unwrap();
+        let wanted = Wanted { style: german, ..Wanted::given(&DataType::Decimal128(10, 2)) };
+        let (found, bad) = wanted.parsed(&cells).unwrap();
         assert_eq!(found.as_primitive::<arrow::datatypes::Decimal128Type>().value(0), 123_450);
         assert_eq!(bad, [(2, Unfit::NoNumber), (3, Unfit::TooFine)]);
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -23,6 +24,7 @@ use datafusion::physical_plan::{
 
 use super::csv::Columns;
 use super::{Input, InputFormat, OnError, Progress, external, forms};
+use crate::sql::one_nan;
 
 /// Bytes that the reading threads of an input may be ahead, about; it is 4 to 16 batches a file. Joins take in one hashed
 /// file after the other: the others are read meanwhile.
@@ -193,7 +195,7 @@ impl ExecutionPlan for InputScan {
                     break;
                 }
                 let columns = Columns::new(&input, file, &projection, schema.clone(), batch_rows);
-                let mut send = |batch| sender.blocking_send(Ok(batch)).is_ok();
+                let mut send = |batch| sender.blocking_send(Ok(with_one_nan(batch))).is_ok();
                 file.read(&input.config, predicate.as_deref(), &columns, &progress, &mut send)
                     .map_err(external)?;
             }
@@ -224,6 +226,18 @@ impl ExecutionPlan for InputScan {
         statistics.total_byte_size = Precision::Inexact(bytes * self.projection.len() / cells);
         Ok(Arc::new(statistics))
     }
+}
+
+/// Rows whose floating point numbers have one NaN and one zero.
+fn with_one_nan(batch: RecordBatch) -> RecordBatch {
+    let schema = batch.schema();
+    if !schema.fields().iter().any(|field| field.data_type().is_floating()) {
+        return batch;
+    }
+    let rows = batch.clone();
+    let columns = batch.columns().iter().cloned().map(one_nan).collect();
+    // The same columns: this does not fail.
+    RecordBatch::try_new(schema, columns).unwrap_or(rows)
 }
 
 #[cfg(test)]
