@@ -5,7 +5,7 @@ use crate::batch_files::shop_of;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cell_that_its_type_would_cut_is_bad() {
     for (kind, cell, reason) in [
-        ("DATE", "2026-03-01 23:59:59", "`2026-03-01 23:59:59` is no DATE"),
+        ("DATE", "2026-03-01 23:59:59", "`2026-03-01 23:59:59` has a time of day, which DATE does not hold"),
         ("DATE", "0000-01-01", "`0000-01-01` is no DATE"),
         ("TIMESTAMP", "2026-03-01 23:59:60", "`2026-03-01 23:59:60` is no TIMESTAMP"),
         ("TIMESTAMP", "2026-03-01 24:00:00", "is no TIMESTAMP"),

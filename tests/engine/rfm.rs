@@ -433,7 +433,7 @@ async fn clusters_learn_from_every_batch_and_are_scored_and_named() {
     assert_eq!(segments[0], [&customers, &customers, "5", &customers, &orders]);
     let names = query(
         &lake,
-        "SELECT count(*) FROM segments WHERE segment NOT SIMILAR TO
+        "SELECT count(*) FROM segments WHERE segment !~
          '(recent|some time ago|lapsed), (low|middling|high) spend'",
     )
     .await;
