@@ -17,6 +17,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
 
+use crate::sql::one_nan;
+use crate::table::scan::ONE_NAN;
+
 /// Rows of a row group, but for those of its last batch: what the parquet crate takes by default.
 const GROUP_ROWS: usize = 1 << 20;
 /// A column whose distinct values take more than these bytes has no dictionary. With the crate's megabyte, columns of ids
@@ -40,8 +43,9 @@ impl<W: Write + Send> ParquetFile<W> {
     /// # Errors
     /// A type that Parquet does not have; the disk.
     pub(super) fn create(out: W, schema: &SchemaRef, beside: Option<KeyValue>) -> Result<ParquetFile<W>> {
+        let one_nan = KeyValue::new(ONE_NAN.to_owned(), "true".to_owned());
         let properties = WriterProperties::builder()
-            .set_key_value_metadata(beside.map(|entry| vec![entry]))
+            .set_key_value_metadata(Some(beside.into_iter().chain([one_nan]).collect()))
             .set_created_by("tidemill".to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_dictionary_page_size_limit(DICTIONARY_BYTES)
@@ -53,7 +57,7 @@ impl<W: Write + Send> ParquetFile<W> {
         Ok(ParquetFile { schema: schema.clone(), file, factory, columns: Vec::new(), rows: 0 })
     }
 
-    /// Writes some rows.
+    /// Writes some rows, with one NaN and one zero.
     ///
     /// # Errors
     /// The disk.
@@ -66,7 +70,7 @@ impl<W: Write + Send> ParquetFile<W> {
         }
         let mut leaves = Vec::with_capacity(self.columns.len());
         for (field, column) in self.schema.fields().iter().zip(rows.columns()) {
-            leaves.extend(compute_leaves(field, column)?);
+            leaves.extend(compute_leaves(field, &one_nan(column.clone()))?);
         }
         self.columns.par_iter_mut().zip(&leaves).try_for_each(|(column, leaf)| column.write(leaf))?;
         self.rows += rows.num_rows();

@@ -5,6 +5,7 @@
 //! (apache/datafusion#24804 mends pruning), answers `max` without reading, and leaves row groups out for `x > 2`. The files may also be of
 //! a version that wrote a NaN or a zero with a sign: see [`one_nan`](crate::sql::one_nan).
 
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DataFusionError, Result, Statistics, internal_datafusion_err};
+use datafusion::common::{DataFusionError, Result, Statistics as FileStatistics, internal_datafusion_err};
 use datafusion::datasource::MemTable;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -40,11 +41,19 @@ use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::{LogicalType, Type};
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::statistics::Statistics;
 
 use super::evolve::nullable;
 use crate::sql::OneNan;
+
+/// What the footer of a file says of whose columns of floating point numbers each NaN and each zero is the one of SQL.
+pub(crate) const ONE_NAN: &str = "tidemill.one_nan";
+
+/// Of so many files it is looked whether they say so.
+const FEW_FILES: usize = 16;
 
 /// A table over these Parquet files; without a schema, the last one's holds.
 ///
@@ -61,13 +70,12 @@ pub(crate) async fn parquet_table(
     let schema = match schema {
         Some(schema) => schema,
         // Files of a stream are of several schemas where its transform has got columns since, which older ones lack.
-        None => match (
-            ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(newest)?)?.schema(),
-            paths.len(),
-        ) {
-            (only, 1) => only.clone(),
-            (newest, _) => nullable(newest),
-        },
+        None => {
+            match (ParquetRecordBatchReaderBuilder::try_new(File::open(newest)?)?.schema(), paths.len()) {
+                (only, 1) => only.clone(),
+                (newest, _) => nullable(newest),
+            }
+        }
     };
     let urls = paths
         .iter()
@@ -80,7 +88,9 @@ pub(crate) async fn parquet_table(
             ListingTableUrl::try_new(url, None)
         })
         .collect::<Result<Vec<_>>>()?;
-    let options = ListingOptions::new(Arc::new(LakeParquet::default())).with_file_extension(".parquet");
+    let has_one_nan = paths.len() <= FEW_FILES && paths.iter().all(|path| says_one_nan(path));
+    let format = LakeParquet { parquet: ParquetFormat::default(), has_one_nan };
+    let options = ListingOptions::new(Arc::new(format)).with_file_extension(".parquet");
     let config =
         ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
@@ -97,22 +107,37 @@ pub(crate) fn whole(path: impl AsRef<Path>) -> std::io::Result<PathBuf> {
     })
 }
 
+fn says_one_nan(path: &Path) -> bool {
+    let metadata = File::open(path).map_err(ParquetError::from).and_then(|file| {
+        ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip).parse_and_finish(&file)
+    });
+    // Whoever reads the file finds out what is wrong with it.
+    metadata.is_ok_and(|metadata| {
+        let entries = metadata.file_metadata().key_value_metadata();
+        entries.into_iter().flatten().any(|entry| entry.key == ONE_NAN)
+    })
+}
+
 /// DataFusion's Parquet, but for what it concludes about floating point numbers.
-#[derive(Debug, Default)]
-struct LakeParquet(ParquetFormat);
+#[derive(Debug)]
+struct LakeParquet {
+    parquet: ParquetFormat,
+    /// No file has another NaN or zero.
+    has_one_nan: bool,
+}
 
 #[async_trait]
 impl FileFormat for LakeParquet {
     fn get_ext(&self) -> String {
-        self.0.get_ext()
+        self.parquet.get_ext()
     }
 
     fn get_ext_with_compression(&self, compression: &FileCompressionType) -> Result<String> {
-        self.0.get_ext_with_compression(compression)
+        self.parquet.get_ext_with_compression(compression)
     }
 
     fn compression_type(&self) -> Option<FileCompressionType> {
-        self.0.compression_type()
+        self.parquet.compression_type()
     }
 
     async fn infer_schema(
@@ -121,7 +146,7 @@ impl FileFormat for LakeParquet {
         store: &Arc<dyn ObjectStore>,
         objects: &[ObjectMeta],
     ) -> Result<SchemaRef> {
-        self.0.infer_schema(state, store, objects).await
+        self.parquet.infer_schema(state, store, objects).await
     }
 
     async fn infer_stats(
@@ -130,8 +155,8 @@ impl FileFormat for LakeParquet {
         store: &Arc<dyn ObjectStore>,
         table_schema: SchemaRef,
         object: &ObjectMeta,
-    ) -> Result<Statistics> {
-        let statistics = self.0.infer_stats(state, store, table_schema.clone(), object).await?;
+    ) -> Result<FileStatistics> {
+        let statistics = self.parquet.infer_stats(state, store, table_schema.clone(), object).await?;
         Ok(without_floats(statistics, &table_schema))
     }
 
@@ -168,11 +193,12 @@ impl FileFormat for LakeParquet {
             CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
         let source = source.with_parquet_file_reader_factory(Arc::new(FloatBlind(cached)));
         let conf = FileScanConfigBuilder::from(conf).with_source(Arc::new(source)).build();
-        one_nan_each(DataSourceExec::from_data_source(conf), state)
+        let plan = DataSourceExec::from_data_source(conf);
+        if self.has_one_nan { Ok(plan) } else { one_nan_each(plan, state) }
     }
 
     fn file_source(&self, table_schema: TableSchema) -> Arc<dyn FileSource> {
-        self.0.file_source(table_schema)
+        self.parquet.file_source(table_schema)
     }
 }
 
@@ -196,7 +222,7 @@ fn one_nan_each(plan: Arc<dyn ExecutionPlan>, state: &dyn Session) -> Result<Arc
 }
 
 /// Statistics of a file without those that a NaN would not be in.
-fn without_floats(mut statistics: Statistics, schema: &Schema) -> Statistics {
+fn without_floats(mut statistics: FileStatistics, schema: &Schema) -> FileStatistics {
     for (column, field) in statistics.column_statistics.iter_mut().zip(schema.fields()) {
         if has_floats(field.data_type()) {
             column.min_value = Precision::Absent;
@@ -254,6 +280,18 @@ impl AsyncFileReader for FloatBlindReader {
     }
 }
 
+/// A column of which no more is known than how many nulls it has, which is right.
+fn without_bounds(column: &ColumnChunkMetaData) -> parquet::errors::Result<ColumnChunkMetaData> {
+    let nulls = column.statistics().and_then(Statistics::null_count_opt);
+    let builder = column.clone().into_builder();
+    match column.column_type() {
+        Type::DOUBLE => builder.set_statistics(Statistics::double(None, None, None, nulls, false)),
+        Type::FLOAT => builder.set_statistics(Statistics::float(None, None, None, nulls, false)),
+        _ => builder.clear_statistics(),
+    }
+    .build()
+}
+
 /// The footer without statistics of floating point numbers.
 fn float_blind(metadata: Arc<ParquetMetaData>) -> parquet::errors::Result<Arc<ParquetMetaData>> {
     let columns = metadata.file_metadata().schema_descr().columns();
@@ -271,7 +309,7 @@ fn float_blind(metadata: Arc<ParquetMetaData>) -> parquet::errors::Result<Arc<Pa
     let mut groups = builder.take_row_groups();
     for group in &mut groups {
         let columns = group.columns().iter().zip(&floats).map(|(column, is_float)| match is_float {
-            true => ColumnChunkMetaData::clone(column).into_builder().clear_statistics().build(),
+            true => without_bounds(column),
             false => Ok(column.clone()),
         });
         let columns = columns.collect::<parquet::errors::Result<Vec<_>>>()?;

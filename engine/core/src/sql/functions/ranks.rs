@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::functions_window::ntile::ntile_udwf;
 use datafusion::functions_window::rank::{dense_rank_udwf, rank_udwf};
 use datafusion::functions_window::row_number::row_number_udwf;
@@ -80,7 +80,14 @@ impl PartitionEvaluator for SignedEvaluator {
     }
 
     fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        self.0.evaluate(values, range)?.cast_to(&DataType::Int64)
+        match self.0.evaluate(values, range)? {
+            // Once a row: a cast would make arrays of it.
+            ScalarValue::UInt64(Some(rank)) => match i64::try_from(rank) {
+                Ok(rank) => Ok(ScalarValue::Int64(Some(rank))),
+                Err(_) => exec_err!("a rank of {rank}"),
+            },
+            other => other.cast_to(&DataType::Int64),
+        }
     }
 
     fn evaluate_all_with_rank(&self, rows: usize, ranks: &[Range<usize>]) -> Result<ArrayRef> {

@@ -35,7 +35,7 @@ impl AnalyzerRule for ExactArithmetic {
 
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     // The number of a LIMIT has to stay one that can be read off.
-    if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::TableScan(_) | LogicalPlan::Values(_)) {
+    if matches!(plan, LogicalPlan::Limit(_) | LogicalPlan::TableScan(_)) {
         return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());

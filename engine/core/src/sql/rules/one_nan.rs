@@ -64,16 +64,35 @@ impl ScalarUDFImpl for OneNan {
 /// A column of floating point numbers with one NaN and one zero; any other as it is.
 pub(crate) fn one_nan(values: ArrayRef) -> ArrayRef {
     match values.data_type() {
-        DataType::Float64 => changed::<Float64Type>(values, |x| if x.is_nan() { f64::NAN } else { x + 0.0 }),
-        DataType::Float32 => changed::<Float32Type>(values, |x| if x.is_nan() { f32::NAN } else { x + 0.0 }),
-        DataType::Float16 => {
-            changed::<Float16Type>(values, |x| if x.is_nan() { F16::NAN } else { x + F16::ZERO })
-        }
+        DataType::Float64 => changed::<Float64Type>(
+            values,
+            |x| x.is_nan() || x.to_bits() == (-0.0f64).to_bits(),
+            |x| if x.is_nan() { f64::NAN } else { x + 0.0 },
+        ),
+        DataType::Float32 => changed::<Float32Type>(
+            values,
+            |x| x.is_nan() || x.to_bits() == (-0.0f32).to_bits(),
+            |x| if x.is_nan() { f32::NAN } else { x + 0.0 },
+        ),
+        DataType::Float16 => changed::<Float16Type>(
+            values,
+            |x| x.is_nan() || x.to_bits() == F16::NEG_ZERO.to_bits(),
+            |x| if x.is_nan() { F16::NAN } else { x + F16::ZERO },
+        ),
         _ => values,
     }
 }
 
-fn changed<T: ArrowPrimitiveType>(values: ArrayRef, change: impl Fn(T::Native) -> T::Native) -> ArrayRef {
+fn changed<T: ArrowPrimitiveType>(
+    values: ArrayRef,
+    is_odd: impl Fn(T::Native) -> bool,
+    change: impl Fn(T::Native) -> T::Native,
+) -> ArrayRef {
+    // Hardly any column has one: looking is cheaper than a copy.
+    let all = values.as_primitive::<T>().values();
+    if !all.iter().fold(false, |found, value| found | is_odd(*value)) {
+        return values;
+    }
     let array: PrimitiveArray<T> = values.as_primitive::<T>().clone();
     drop(values);
     Arc::new(match array.unary_mut(&change) {
