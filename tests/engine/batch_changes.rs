@@ -148,7 +148,7 @@ async fn files_of_a_version_that_are_gone_are_missed() {
     shop.run(&[]);
     for damage in [
         (|path: &Path| std::fs::remove_file(path).unwrap()) as fn(&Path),
-        |path| std::fs::write(path, std::fs::read(path).unwrap()[1..].to_vec()).unwrap(),
+        |path| std::fs::write(path, &std::fs::read(path).unwrap()[1..]).unwrap(),
         |path| std::fs::remove_dir_all(path.parent().unwrap().canonicalize().unwrap()).unwrap(),
     ] {
         assert_eq!(shop.run(&[]), UNCHANGED);

@@ -32,7 +32,7 @@ fn job(folder: &Path, broker: &TestBroker, transform: &str, features: &str) -> J
 }
 
 fn send(broker: &TestBroker, numbers: std::ops::Range<u32>) {
-    let message = |n: u32| format!(r#"{{"n":{n},"y":{},"s":"v{}"}}"#, n % 3 == 0, n % 5);
+    let message = |n: u32| format!(r#"{{"n":{n},"y":{},"s":"v{}"}}"#, n.is_multiple_of(3), n % 5);
     let messages: Vec<_> = numbers.map(|n| Some(message(n).into_bytes())).collect();
     broker.send("t", 1, &messages);
 }

@@ -39,7 +39,7 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
 /// One reading statement, ready to run.
 ///
 /// # Errors
-/// As [`plan`]; Plan: it writes.
+/// Plan: not a statement, one that DataFusion would get wrong, or one that writes; from the tables that it reads.
 pub async fn frame(context: &SessionContext, sql: &str) -> Result<DataFrame> {
     let state = context.state();
     let plan = deep(plan(&state, sql)).await?;

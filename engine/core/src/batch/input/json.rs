@@ -163,6 +163,9 @@ pub(super) fn plain(error: &ArrowError) -> String {
     text.strip_prefix("Json error: ").map(String::from).unwrap_or(text)
 }
 
+/// Rows of a batch with what is wrong with each.
+type Faults = Vec<(usize, Fault)>;
+
 /// What is wrong with a row.
 #[derive(Debug, Clone)]
 pub(super) struct Fault {
@@ -198,7 +201,7 @@ impl Row {
     ///
     /// # Errors
     /// Internal: none that is the file's.
-    pub(super) fn typed(&self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Vec<(usize, Fault)>)> {
+    pub(super) fn typed(&self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Faults)> {
         let mut faults = Vec::new();
         let mut typed = Vec::with_capacity(batch.num_columns());
         for ((cells, field), wanted) in batch.columns().iter().zip(self.schema.fields()).zip(&self.wanted) {

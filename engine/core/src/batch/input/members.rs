@@ -10,7 +10,7 @@ use flate2::bufread::GzDecoder;
 
 /// The decoder of one member.
 enum Member<R> {
-    Gzip(GzDecoder<R>),
+    Gzip(Box<GzDecoder<R>>),
     Bzip2(BzDecoder<R>),
 }
 
@@ -39,7 +39,7 @@ impl<R: BufRead> Member<R> {
             source.consume(zeros);
         }
         match (is_gzip, source.fill_buf()?.first()) {
-            (true, Some(0x1f)) => Ok(Some(Member::Gzip(GzDecoder::new(source)))),
+            (true, Some(0x1f)) => Ok(Some(Member::Gzip(Box::new(GzDecoder::new(source))))),
             (false, Some(b'B')) => Ok(Some(Member::Bzip2(BzDecoder::new(source)))),
             _ => Err(Error::new(ErrorKind::InvalidData, "bytes that are none of it are behind its end")),
         }
@@ -54,7 +54,7 @@ pub(super) struct Members<R> {
 
 impl<R: BufRead> Members<R> {
     pub(super) fn gzip(source: R) -> Members<R> {
-        Members { member: Some(Member::Gzip(GzDecoder::new(source))) }
+        Members { member: Some(Member::Gzip(Box::new(GzDecoder::new(source)))) }
     }
 
     pub(super) fn bzip2(source: R) -> Members<R> {

@@ -99,7 +99,7 @@ impl<F: Figure> Held<F> {
         let emitted: usize = groups.iter().map(|list| list.capacity() * size_of::<Native<F>>()).sum();
         self.bytes = self.bytes.saturating_sub(emitted);
         if self.distinct {
-            groups.iter_mut().for_each(|list| once(list));
+            groups.iter_mut().for_each(once);
         }
         groups
     }
