@@ -51,7 +51,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 Ok(Transformed::yes(lit(!negated)))
             }
             // One row: x IN (S) is x = S, whose null DataFusion has right.
-            Expr::InSubquery(InSubquery { expr, subquery, negated }) if always_has_row(&subquery.subquery) => {
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) if is_one_row(&subquery.subquery) => {
                 let op = if negated { Operator::NotEq } else { Operator::Eq };
                 let value = Box::new(Expr::ScalarSubquery(subquery));
                 Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(expr, op, value))))
@@ -66,7 +66,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             Expr::Exists(Exists { subquery, .. }) if skips_rows(&subquery) => {
                 not_impl_err!("EXISTS with OFFSET over rows that meet the outer one: compare count(*) with the offset")
             }
-            Expr::ScalarSubquery(subquery) if !may_be_null(&subquery) => {
+            Expr::ScalarSubquery(subquery) if !always_has_row(&subquery.subquery) => {
                 Ok(Transformed::yes(Expr::ScalarSubquery(nullable(subquery)?)))
             }
             other => Ok(Transformed::no(other)),
@@ -112,6 +112,18 @@ fn always_has_row(plan: &LogicalPlan) -> bool {
     }
 }
 
+/// Whether there is one row and no other.
+fn is_one_row(plan: &LogicalPlan) -> bool {
+    let mut sets = false;
+    let searched = plan.apply(|node| {
+        sets |= matches!(node, LogicalPlan::Aggregate(aggregate) if !aggregate.group_expr.is_empty());
+        // What the aggregate reads has groups of its own.
+        let is_end = matches!(node, LogicalPlan::Aggregate(_));
+        Ok(if is_end { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    searched.is_ok() && always_has_row(plan) && !sets
+}
+
 /// Whether there is an aggregate without groups in a subquery, over rows that meet the outer one: DataFusion makes a join
 /// of it that has no row where nothing meets that.
 fn loses_row(plan: &LogicalPlan) -> Result<bool> {
@@ -133,11 +145,6 @@ fn skips_rows(subquery: &Subquery) -> bool {
         Ok(TreeNodeRecursion::Continue)
     });
     searched.is_ok() && skips && !subquery.outer_ref_columns.is_empty()
-}
-
-fn may_be_null(subquery: &Subquery) -> bool {
-    always_has_row(&subquery.subquery)
-        || subquery.subquery.schema().fields().first().is_none_or(|field| field.is_nullable())
 }
 
 /// The subquery with a column that may be null.
