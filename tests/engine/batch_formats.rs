@@ -290,3 +290,27 @@ fn wide_files_take_what_is_in_them() {
     // It was 250 MB more.
     assert!(wide < narrow + 100_000_000, "{narrow} and {wide}");
 }
+
+#[test]
+fn a_later_parquet_file_of_a_type_that_the_first_does_not_hold_is_refused() {
+    use arrow::array::{Float32Array, Float64Array, TimestampMicrosecondArray, TimestampMillisecondArray};
+    let files: [(ArrayRef, ArrayRef, &str); 2] = [
+        (
+            Arc::new(Float32Array::from(vec![1.5])),
+            Arc::new(Float64Array::from(vec![1e300])),
+            "is Float64 here",
+        ),
+        (
+            Arc::new(TimestampMillisecondArray::from(vec![1])),
+            Arc::new(TimestampMicrosecondArray::from(vec![1])),
+            "is Timestamp(µs) here, Timestamp(ms) in",
+        ),
+    ];
+    for (first, later, says) in files {
+        let shop = shop_of("", "d/a.parquet", parquet(&[("x", first)]));
+        shop.write("d/b.parquet", parquet(&[("x", later)]));
+        shop.edit("jobs/shop.toml", "a.parquet", "*.parquet");
+        let (code, error) = shop.refused(&[]);
+        assert!(code == 2 && error.contains(says), "{code} {error}");
+    }
+}

@@ -62,6 +62,11 @@ async fn nan_is_one_value_greater_than_all_and_in_no_statistics() {
         ("SELECT rate, count(*) FROM shop.rates GROUP BY 1 ORDER BY 1", &["1.0|2", "NaN|2", "|1"]),
         ("SELECT count(*) FROM shop.rates a JOIN shop.rates b ON a.rate = b.rate", &["8"]),
         ("SELECT max(x / x) > 1, least(1.0, max(x / x)) FROM ta", &["true|1.0"]),
+        (
+            "SELECT g, max(x), min(x) FROM (VALUES ('a', CAST('NaN' AS DOUBLE)), ('a', 1.0), ('b', 1.0), \
+             ('b', CAST('NaN' AS DOUBLE)), ('c', -2.5), ('c', -1e300)) AS v (g, x) GROUP BY g ORDER BY g",
+            &["a|NaN|1.0", "b|NaN|1.0", "c|-2.5|-1e300"],
+        ),
         ("SELECT 0e0 / 0e0 > 1e0, 1e308 * 10 - 1e308 * 10 = CAST('NaN' AS DOUBLE)", &["true|true"]),
     ])
     .await;
@@ -96,6 +101,10 @@ async fn nulls_count_in_membership() {
         ),
         ("SELECT i FROM ta WHERE k IN (SELECT count(*) FROM tb WHERE tb.k = ta.i) ORDER BY i", &["1", "5"]),
         ("SELECT k FROM tb WHERE (s NOT IN (SELECT s FROM ta)) IS NULL", &["0"]),
+        ("SELECT k FROM tb WHERE k <= ALL (SELECT k FROM tb WHERE k > 0) ORDER BY k", &["0", "1"]),
+        ("SELECT k FROM tb WHERE k > ANY (SELECT k FROM tb WHERE k > 0)", &["7"]),
+        ("SELECT k FROM tb WHERE k <> ALL (SELECT k FROM tb WHERE k = 1) ORDER BY k", &["0", "7"]),
+        ("SELECT k FROM tb WHERE (k IN (SELECT k FROM tb WHERE k > 0)) IS NOT TRUE", &["0"]),
         ("SELECT k FROM tb WHERE (k IN (SELECT NULLIF(k, 7) FROM tb)) IS NULL", &["7"]),
         ("SELECT k FROM tb WHERE NOT (k IN (SELECT NULLIF(k, 7) FROM tb)) OR k = 0", &["0"]),
     ])
@@ -227,6 +236,7 @@ async fn long_statements_run_or_are_refused() {
         (format!("SELECT length({})", many(3000, "'a'", " || ")), "3000"),
         (format!("SELECT count(*) FROM ({})", many(1000, "SELECT 1 AS a", " UNION ALL ")), "1000"),
         (format!("SELECT {}", many(400, "1", " + ")), "400"),
+        (format!("SELECT {}k{} FROM ta WHERE i = 5", "coalesce(".repeat(40), ", 1)".repeat(40)), "0"),
     ] {
         assert_eq!(shop.rows(&sql).await, [right], "{}", &sql[..60]);
     }
@@ -234,7 +244,12 @@ async fn long_statements_run_or_are_refused() {
         &shop,
         &[
             (&format!("SELECT {}", many(5000, "1", " + ")), "operators stand side by side"),
-            (&format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), "recursion limit"),
+            (&format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), "brackets stand in each other"),
+            (
+                &format!("SELECT {}k{} FROM ta", "CAST(".repeat(60), " AS INT)".repeat(60)),
+                "brackets stand in each other",
+            ),
+            ("SELECT 2 ^ 10", "power(a, b)"),
         ],
     );
 }

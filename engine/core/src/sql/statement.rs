@@ -16,9 +16,11 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as Sql,
-    UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SetExpr,
+    SetOperator, SetQuantifier, Statement as Sql, UnaryOperator, Value, VisitMut, VisitorMut,
 };
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::deep::deep;
 use super::merged_columns;
@@ -26,11 +28,15 @@ use super::merged_columns;
 /// How many operators other than AND, OR, `||` and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;
 
+/// How many brackets may stand in each other.
+const MOST_NESTED: usize = 45;
+
 /// The plan of one statement.
 ///
 /// # Errors
 /// Plan: not a statement, or one that DataFusion would get wrong; from the tables that it reads.
 pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+    check_nesting(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
     let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
     state.statement_to_plan(statement).await
@@ -76,7 +82,28 @@ pub(crate) async fn execute(frame: DataFrame) -> Result<SendableRecordBatchStrea
 /// # Errors
 /// SQL: not SQL; Plan: too much of something side by side.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
+    check_nesting(sql)?;
     DFParser::parse_sql(sql)?.into_iter().map(settled).collect()
+}
+
+/// Refuses brackets in brackets beyond what the parser takes: near its limit it tries each level twice.
+fn check_nesting(sql: &str) -> Result<()> {
+    // What is no token is told by the parser.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
+    let mut depth = 0usize;
+    for token in tokens {
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MOST_NESTED {
+            return Err(plan_datafusion_err!(
+                "more than {MOST_NESTED} brackets stand in each other: compute parts of it in a WITH before"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The statement in a form that can be planned.
@@ -131,11 +158,39 @@ impl VisitorMut for Settle {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
         not_last(expr);
+        one_coalesce(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
     }
+}
+
+/// Makes `coalesce(coalesce(a, b), c)` `coalesce(a, b, c)`: DataFusion doubles the work at each level.
+fn one_coalesce(expr: &mut Expr) {
+    let Expr::Function(function) = expr else { return };
+    if !is_coalesce(function) {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let mut todo: Vec<FunctionArg> = std::mem::take(&mut list.args).into_iter().rev().collect();
+    while let Some(next) = todo.pop() {
+        match next {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(mut inner))) if is_coalesce(&inner) => {
+                if let FunctionArguments::List(inner) = &mut inner.args {
+                    todo.extend(std::mem::take(&mut inner.args).into_iter().rev());
+                }
+            }
+            other => list.args.push(other),
+        }
+    }
+}
+
+fn is_coalesce(function: &Function) -> bool {
+    let plain = function.over.is_none() && function.filter.is_none() && function.within_group.is_empty();
+    plain
+        && function.name.to_string().eq_ignore_ascii_case("coalesce")
+        && matches!(&function.args, FunctionArguments::List(list) if list.clauses.is_empty() && list.duplicate_treatment.is_none())
 }
 
 /// Reads `NOT EXISTS (…) IS NULL` as NOT (EXISTS (…) IS NULL): sqlparser takes NOT EXISTS for one word.
@@ -168,6 +223,9 @@ fn not_last(expr: &mut Expr) {
 /// Refuses `a IS DISTINCT FROM b AND c`, which sqlparser 0.62 reads as `a IS DISTINCT FROM (b AND c)`, and SIMILAR TO, which
 /// DataFusion 55 takes for a search by a regular expression.
 fn whole_operand(expr: &Expr) -> Result<()> {
+    if matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor, .. }) {
+        return Err(plan_datafusion_err!("`^` is a power to some and XOR to others: write power(a, b)"));
+    }
     if matches!(expr, Expr::SimilarTo { .. }) {
         return Err(plan_datafusion_err!(
             "SIMILAR TO is no pattern of SQL here: write LIKE, or a regular expression, s ~ '^(a|b).*$'"

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use encoding_rs::Encoding;
 
 use super::strict::words;
@@ -230,6 +230,7 @@ pub(super) fn own_fields(
             continue;
         }
         if file.format == InputFormat::Parquet {
+            same_types(config, &own, &fields, first_path, file)?;
             nulls::fill(&mut own, &fields);
         }
         if config.columns == Some(FileColumns::Union) {
@@ -303,6 +304,65 @@ fn same_columns(
         Some(added) => Err(added_column(added, first, file)),
         None => Ok(()),
     }
+}
+
+/// Whether the columns of a later Parquet file are of types whose values those of the first hold, where the job gives none:
+/// what is in lists and objects, parts of a second and of a float are not looked at again.
+fn same_types(
+    config: &InputConfig,
+    own: &[Field],
+    fields: &[Field],
+    first: &Path,
+    file: &InputFile,
+) -> Result<()> {
+    for field in fields.iter().filter(|field| !config.types.contains_key(field.name())) {
+        let Some(known) = own.iter().find(|known| known.name() == field.name()) else { continue };
+        let (ours, theirs) = (known.data_type(), field.data_type());
+        if !may_hold(ours, theirs) {
+            return Err(Error::user(format!(
+                "the column `{}` is {theirs} here, {ours} in {}",
+                field.name(),
+                first.display()
+            ))
+            .context(file.headed())
+            .hint("write the files alike, give the column a type in the job, or read them as two inputs"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether values of another type can be read as a type, or are found out one by one where they cannot.
+fn may_hold(ours: &DataType, theirs: &DataType) -> bool {
+    use DataType::{Dictionary, Duration, Float16, Float32, Null, Struct, Time32, Time64, Timestamp};
+    let finer = |a: &TimeUnit, b: &TimeUnit| a >= b;
+    match (ours, theirs) {
+        (Null, _) | (_, Null) => true,
+        (a, b) if a == b => true,
+        (Dictionary(_, a), b) => may_hold(a, b),
+        (a, Dictionary(_, b)) => may_hold(a, b),
+        // More fields are those of `columns`.
+        (Struct(a), Struct(b)) => a.iter().all(|field| {
+            b.iter()
+                .find(|other| other.name() == field.name())
+                .is_none_or(|other| is_alike(field.data_type(), other.data_type()))
+        }),
+        (a, b) if a.is_nested() || b.is_nested() => is_alike(a, b),
+        (
+            Timestamp(a, _) | Time32(a) | Time64(a) | Duration(a),
+            Timestamp(b, _) | Time32(b) | Time64(b) | Duration(b),
+        ) => finer(a, b),
+        (Float16, _) => false,
+        (Float32, b) => {
+            matches!(b, Float16)
+                || matches!(b, DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16)
+        }
+        _ => true,
+    }
+}
+
+/// The same type, whatever may be null in it and however its parts are called.
+fn is_alike(ours: &DataType, theirs: &DataType) -> bool {
+    ours.is_null() || theirs.is_null() || ours.equals_datatype(theirs)
 }
 
 fn added_column(added: &str, first: &Path, file: &InputFile) -> Error {

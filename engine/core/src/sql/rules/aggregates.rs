@@ -3,7 +3,7 @@
 //! DataFusion 55 adds whole numbers up in 64 bits and wraps around, adds decimals up without looking at their digits, and
 //! cuts a mean of decimals off after its last one. So `sum` of whole numbers is added up as DECIMAL(30,0), which holds any
 //! number of them, and then has to fit its type; `avg` of decimals is computed with a digit more and then rounded half
-//! away from zero, as PostgreSQL and Spark do. What aggregates make of floating point numbers has one NaN and one zero.
+//! away from zero, as PostgreSQL and Spark do. `min` and `max` of doubles are those of [`ordered`](super::ordered) numbers. What aggregates make of floating point numbers has one NaN and one zero.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
 use super::one_nan::OneNan;
+use super::ordered::{Ordered, Way};
 
 /// The most digits of decimals that a sum of 10^10 of them holds.
 const SUMMED_DIGITS: u8 = 28;
@@ -66,6 +67,8 @@ enum After {
     Nothing,
     Narrow(DataType, String),
     OneNan,
+    /// A double of its place in the order of all, and of that the type.
+    FromOrdered(DataType),
     /// An array put in order, descending or not, with the nulls first or last.
     Sorted {
         descending: bool,
@@ -123,6 +126,11 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
     if let Some((name, arguments)) = of_aggregate
         && let [argument] = arguments.as_mut_slice()
     {
+        if matches!(name.as_str(), "min" | "max") && result.is_floating() {
+            let double = cast(std::mem::take(argument), DataType::Float64);
+            *argument = ScalarUDF::from(Ordered::new(Way::There)).call(vec![double]);
+            return Ok((bare, After::FromOrdered(result)));
+        }
         if let Some(wide) = wide(&name, &argument.get_type(input)?, &result) {
             *argument = cast(std::mem::take(argument), wide);
             return Ok((bare, After::Narrow(result, text)));
@@ -175,6 +183,11 @@ fn finish(
             }
             After::Narrow(kind, text) => ScalarUDF::from(Checked::new(Operation::Narrow, kind, text)),
             After::OneNan => ScalarUDF::from(OneNan::new()),
+            After::FromOrdered(kind) => {
+                let double = ScalarUDF::from(Ordered::new(Way::Back)).call(vec![column]);
+                columns.push(cast(double, kind).alias_qualified(qualifier.cloned(), field.name()));
+                continue;
+            }
             After::Sorted { descending, nulls_first } => {
                 let order = lit(if descending { "DESC" } else { "ASC" });
                 let nulls = lit(if nulls_first { "NULLS FIRST" } else { "NULLS LAST" });

@@ -3,7 +3,7 @@
 //! | rule | what it mends |
 //! | --- | --- |
 //! | [`arithmetic`] | whole numbers and decimals that wrap, quotients of decimals that are cut off, NaN and zero with a sign |
-//! | [`aggregates`] | `sum` that wraps, `avg` of decimals that is cut off |
+//! | [`aggregates`] | `sum` that wraps, `avg` of decimals that is cut off, `min` and `max` of a group with a NaN |
 //! | [`null_membership`] | `IN` and `NOT IN` over a subquery with nulls |
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
@@ -27,6 +27,7 @@ mod many_conditions;
 mod null_membership;
 mod one_nan;
 mod one_row;
+mod ordered;
 mod sort_keys;
 mod unordered_casts;
 

@@ -17,7 +17,7 @@ use datafusion::common::{Column, DFSchema, Result, ScalarValue, Spans, not_impl_
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Subquery, lit, not, when,
+    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Subquery, SubqueryAlias, lit, not, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -56,6 +56,11 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let condition = if negations { not(condition) } else { condition };
         let made = condition.transform_up(|part| match part {
             Expr::InSubquery(membership) => three_valued(membership, &schema).map(Transformed::yes),
+            // Each value is compared: without a name of its own, `id` is taken for the outer one.
+            Expr::SetComparison(mut comparison) => {
+                comparison.subquery = named(comparison.subquery)?;
+                Ok(Transformed::yes(Expr::SetComparison(comparison)))
+            }
             other => Ok(Transformed::no(other)),
         })?;
         changed |= made.transformed;
@@ -86,6 +91,18 @@ fn knows_nulls(membership: &InSubquery, schema: &DFSchema) -> Result<bool> {
     Ok(stands_alone && (!may_be_null || !membership.expr.column_refs().is_empty()))
 }
 
+/// What the column of a subquery is of, where it is compared with one that may be called as it is.
+const MEMBERS: &str = "__members";
+
+/// One of the outer row cannot be called as that is, and its columns do not pass a name.
+fn named(subquery: Subquery) -> Result<Subquery> {
+    if !subquery.outer_ref_columns.is_empty() {
+        return Ok(subquery);
+    }
+    let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(subquery.subquery, MEMBERS)?);
+    Ok(Subquery { subquery: Arc::new(plan), ..subquery })
+}
+
 /// The subquery's only column.
 fn member(subquery: &Subquery) -> Expr {
     Expr::Column(Column::from(subquery.subquery.schema().qualified_field(0)))
@@ -94,6 +111,7 @@ fn member(subquery: &Subquery) -> Expr {
 /// `x NOT IN (S)` where null is as good as false.
 fn no_member(membership: InSubquery, outer: &DFSchema) -> Result<Vec<Expr>> {
     let InSubquery { expr, subquery, .. } = membership;
+    let subquery = named(subquery)?;
     let is_null = member(&subquery).is_null();
     let mut conditions = vec![
         exists(&subquery, Some(equals(&expr, &subquery, outer)?), true)?,
@@ -107,6 +125,7 @@ fn no_member(membership: InSubquery, outer: &DFSchema) -> Result<Vec<Expr>> {
 
 fn three_valued(membership: InSubquery, outer: &DFSchema) -> Result<Expr> {
     let InSubquery { expr, subquery, negated } = membership;
+    let subquery = named(subquery)?;
     let is_null = member(&subquery).is_null();
     let unknown = exists(&subquery, Some(is_null), false)?
         .or(expr.clone().is_null().and(exists(&subquery, None, false)?));
