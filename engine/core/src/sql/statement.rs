@@ -383,7 +383,7 @@ fn no_rows() -> SetExpr {
 }
 
 /// A tree over the operands in their order; `None` of none.
-fn balanced<T>(mut level: Vec<T>, join: &impl Fn(T, T) -> T) -> Option<T> {
+pub(super) fn balanced<T>(mut level: Vec<T>, join: &impl Fn(T, T) -> T) -> Option<T> {
     while level.len() > 1 {
         let mut next = Vec::with_capacity(level.len().div_ceil(2));
         let mut operands = level.into_iter();

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUD
 use datafusion::optimizer::AnalyzerRule;
 
 use super::as_it_is::AsItIs;
+use crate::sql::statement::balanced;
 
 /// So many conditions may stand side by side.
 const FEW: usize = 100;
@@ -106,17 +107,8 @@ fn conditions(expression: Expr, operator: Operator) -> Vec<Expr> {
 }
 
 /// The conditions as a tree of little depth; `None` of none.
-fn joined(mut level: Vec<Expr>, operator: Operator) -> Option<Expr> {
-    while level.len() > 1 {
-        let mut next = Vec::with_capacity(level.len().div_ceil(2));
-        let mut operands = level.into_iter();
-        while let Some(left) = operands.next() {
-            next.push(match operands.next() {
-                Some(right) => Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))),
-                None => left,
-            });
-        }
-        level = next;
-    }
-    level.pop()
+fn joined(conditions: Vec<Expr>, operator: Operator) -> Option<Expr> {
+    balanced(conditions, &|left, right| {
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
+    })
 }
