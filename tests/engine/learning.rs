@@ -247,6 +247,28 @@ async fn a_label_of_three_values_trains_nothing_until_the_select_says_which_is_m
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_no_message_has_is_named_after_the_first_batch() {
+    let renamed = |message: Option<Vec<u8>>| {
+        let text = String::from_utf8(message.unwrap()).unwrap();
+        Some(text.replace("\"iucr\"", "\"IUCR\"").into_bytes())
+    };
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 1).await;
+    broker.send("crimes", 1, &crimes(60, 3).into_iter().map(renamed).collect::<Vec<_>>());
+    let folder = tempfile::tempdir().unwrap();
+    let output = streamed(folder.path(), &broker, &["--set", "source.max_offsets_per_trigger=30"]);
+    let (_, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let said = "no message of the batch has the field `iucr` of the schema; they have `IUCR`";
+    assert_eq!(stderr.matches(said).count(), 1, "{stderr}");
+    // What the messages have is not named, and what they lack is without a guess where nothing is like it.
+    assert!(
+        !stderr.contains("`beat` of") && stderr.contains("the field `minute` of the schema batch"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_dead_letters_is_warned_of_and_trains_nothing() {
     let bad: Vec<_> = (0..40).map(|i| Some(format!("no JSON {i}").into_bytes())).collect();
     let broker = TestBroker::start().await;

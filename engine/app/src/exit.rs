@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use tidemill_core::{Error, ErrorKind};
 
 use crate::style;
+use crate::visible::visible;
 
 /// How a command that did not fail has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,10 +77,12 @@ pub(crate) fn code_of(kind: ErrorKind) -> u8 {
 
 /// The error as it is printed: two lines, the second only where a next step is known.
 pub(crate) fn describe(error: &Error, color: bool) -> String {
-    let mut text = format!("{} {error}", style::red("error:", color));
+    // Errors quote data, which is not to move the cursor.
+    let message = error.to_string();
+    let mut text = format!("{} {}", style::red("error:", color), visible(&message));
     if let Some(step) = error.next_step() {
         // A hint of several lines stays under its first.
-        let step = step.replace('\n', "\n        ");
+        let step = visible(step).replace('\n', "\n        ");
         text.push_str(&format!("\n  {} {step}", style::bold("help:", color)));
     }
     text
@@ -124,6 +127,7 @@ mod tests {
         let error = Error::user("no such job").hint("try one of these:\ndemo");
         assert_eq!(describe(&error, false), "error: no such job\n  help: try one of these:\n        demo");
         assert_eq!(describe(&Error::data("bad"), false), "error: bad");
+        assert_eq!(describe(&Error::data("'\x1b[2J'"), false), "error: '\\u001b[2J'");
     }
 
     #[test]

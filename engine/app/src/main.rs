@@ -24,6 +24,7 @@ mod signals;
 mod statements;
 mod style;
 mod table;
+mod visible;
 
 use std::process::ExitCode;
 

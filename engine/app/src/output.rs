@@ -4,7 +4,7 @@
 //! in CSV, `null` in JSON). `table` and `markdown` are for people. A result without rows still is a valid answer:
 //! the header alone, or `[]`.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -17,6 +17,7 @@ use tidemill_core::Error;
 
 use crate::exit::{Done, Failure, output_failure};
 use crate::table;
+use crate::visible::visible;
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,19 +41,22 @@ impl Format {
     }
 }
 
-/// The room that a table has. The other formats have no bounds.
+/// The room that a table has, and whether a terminal shows the rows. The other formats have no bounds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Room {
     /// Columns of the terminal; `None` where the output is no terminal.
     pub(crate) width: Option<u16>,
     /// Rows shown before `… n more rows`.
     pub(crate) max_rows: Option<usize>,
+    /// Whether control characters of the data are shown, not sent.
+    pub(crate) terminal: bool,
 }
 
 impl Room {
     /// As wide as the terminal on stdout, all rows.
     pub(crate) fn of_stdout() -> Room {
-        Room { width: comfy_table::Table::new().width(), max_rows: None }
+        let terminal = std::io::stdout().is_terminal();
+        Room { width: comfy_table::Table::new().width(), max_rows: None, terminal }
     }
 }
 
@@ -70,17 +74,26 @@ pub(crate) fn write_rows(
             write_text(out, text.as_bytes())
         }
         Format::Markdown => {
-            write_text(out, table::markdown(schema, batches).map_err(unprintable)?.as_bytes())
+            let text = table::markdown(schema, batches, room).map_err(unprintable)?;
+            write_text(out, text.as_bytes())
         }
-        Format::Csv => write_csv(out, schema, batches),
-        Format::Json => write_json::<JsonArray>(out, batches, "\n"),
-        Format::NdJson => write_json::<LineDelimited>(out, batches, ""),
+        Format::Csv => write_csv(out, schema, batches, room),
+        Format::Json => write_json::<JsonArray>(out, batches, "\n", room),
+        Format::NdJson => write_json::<LineDelimited>(out, batches, "", room),
     }
 }
 
 /// Writes and flushes.
 fn write_text(out: &mut impl Write, bytes: &[u8]) -> Done<()> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| output_failure(&e))
+}
+
+/// As [`write_text`]; a terminal gets control characters shown. (JSON escapes the first 32 itself, not the others.)
+fn write_shown(out: &mut impl Write, bytes: &[u8], room: Room) -> Done<()> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if room.terminal => write_text(out, visible(text).as_bytes()),
+        _ => write_text(out, bytes),
+    }
 }
 
 fn unprintable(error: ArrowError) -> Failure {
@@ -91,7 +104,7 @@ fn unprintable(error: ArrowError) -> Failure {
 }
 
 /// Each batch goes through a buffer, so that what fails on `out` keeps its kind (a closed pipe is no error).
-fn write_csv(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch]) -> Done<()> {
+fn write_csv(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch], room: Room) -> Done<()> {
     let header = RecordBatch::new_empty(schema.clone());
     let mut first = true;
     for batch in [&header].into_iter().chain(batches) {
@@ -99,7 +112,7 @@ fn write_csv(out: &mut impl Write, schema: &SchemaRef, batches: &[RecordBatch]) 
         let mut writer = arrow::csv::WriterBuilder::new().with_header(first).build(&mut buffer);
         writer.write(&without_nesting(batch).map_err(unprintable)?).map_err(unprintable)?;
         drop(writer);
-        write_text(out, &buffer)?;
+        write_shown(out, &buffer, room)?;
         first = false;
     }
     Ok(())
@@ -137,11 +150,16 @@ fn without_nesting(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 }
 
 /// As [`write_csv`]: through a buffer, batch by batch. `end` follows the last byte that the format writes.
-fn write_json<F: JsonFormat>(out: &mut impl Write, batches: &[RecordBatch], end: &str) -> Done<()> {
+fn write_json<F: JsonFormat>(
+    out: &mut impl Write,
+    batches: &[RecordBatch],
+    end: &str,
+    room: Room,
+) -> Done<()> {
     let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, F>(Vec::new());
     for batch in batches {
         writer.write(batch).map_err(unprintable)?;
-        write_text(out, &std::mem::take(writer.get_mut()))?;
+        write_shown(out, &std::mem::take(writer.get_mut()), room)?;
     }
     writer.finish().map_err(unprintable)?;
     write_text(out, writer.get_ref())?;
@@ -248,6 +266,25 @@ pub(crate) mod tests {
         write_rows(&mut out, &batch.schema(), std::slice::from_ref(&batch), Format::Csv, Room::default())
             .unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "l\n\"[1, 2]\"\n\"\"\n");
+    }
+
+    #[test]
+    fn a_terminal_gets_no_escape_sequence_and_a_pipe_the_data_as_they_are() {
+        let evil = "\u{1b}]0;owned\u{7}\r\u{9b}2J";
+        let cells: ArrayRef = Arc::new(StringArray::from(vec![evil]));
+        let batch = RecordBatch::try_from_iter([(evil, cells)]).unwrap();
+        let printed = |format, terminal| {
+            let mut out = Vec::new();
+            let room = Room { terminal, ..Room::default() };
+            write_rows(&mut out, &batch.schema(), std::slice::from_ref(&batch), format, room).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for format in [Format::Table, Format::Csv, Format::Json, Format::NdJson, Format::Markdown] {
+            let shown = printed(format, true);
+            assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{format:?}: {shown:?}");
+            assert_eq!(shown.matches("u001b]0;owned").count(), 2, "{format:?}: {shown:?}");
+        }
+        assert_eq!(printed(Format::Csv, false), format!("\"{evil}\"\n\"{evil}\"\n"));
     }
 
     #[test]

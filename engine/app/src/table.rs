@@ -2,7 +2,10 @@
 //!
 //! Numbers are right-aligned and never broken over lines: where a table is too wide for the terminal, text wraps
 //! first, and where that is not enough each row becomes a list of `column  value`. Floats are shown with six
-//! significant digits and one number of decimals a column; `--format csv` and `json` have them in full.
+//! significant digits and one number of decimals a column, and of a long text its beginning; `--format csv` and `json`
+//! have them in full.
+
+use std::borrow::Cow;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -13,9 +16,13 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Tab
 
 use crate::output::Room;
 use crate::style;
+use crate::visible::visible;
 
 /// The least width that a column of text is squeezed to before rows become lists.
 const LEAST_TEXT_WIDTH: usize = 12;
+
+/// Characters of a cell that a table for the eye shows.
+const SHOWN_CHARACTERS: usize = 1_000;
 
 /// One column as text, nulls as `null_text`.
 struct Column {
@@ -35,7 +42,8 @@ impl Column {
 pub(crate) fn render(schema: &SchemaRef, batches: &[RecordBatch], room: Room) -> Result<String, ArrowError> {
     let total: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let shown = room.max_rows.map_or(total, |most| most.min(total));
-    let columns = columns(schema, batches, shown, "NULL")?;
+    let mut columns = columns(schema, batches, shown, "NULL", room.terminal)?;
+    columns.iter_mut().flat_map(|column| &mut column.cells).for_each(cut);
     let mut text = match layout(&columns, room.width) {
         Layout::Natural => bordered(&columns, shown, None),
         Layout::Wrapped(width) => bordered(&columns, shown, Some(width)),
@@ -50,15 +58,22 @@ pub(crate) fn render(schema: &SchemaRef, batches: &[RecordBatch], room: Room) ->
 
 /// Columns of the terminal that the rows take as a table without any line being wrapped.
 pub(crate) fn natural_width(rows: &RecordBatch) -> Result<usize, ArrowError> {
-    let columns = columns(&rows.schema(), std::slice::from_ref(rows), rows.num_rows(), "NULL")?;
+    let columns = columns(&rows.schema(), std::slice::from_ref(rows), rows.num_rows(), "NULL", true)?;
     Ok(frame(columns.len()) + columns.iter().map(Column::width).sum::<usize>())
 }
 
 /// A GitHub table; nulls are empty, line breaks `<br>`.
-pub(crate) fn markdown(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<String, ArrowError> {
+pub(crate) fn markdown(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    room: Room,
+) -> Result<String, ArrowError> {
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    let columns = columns(schema, batches, rows, "")?;
-    let escaped = |text: &str| text.replace('|', "\\|").replace("\r\n", "<br>").replace(['\n', '\r'], "<br>");
+    let columns = columns(schema, batches, rows, "", false)?;
+    let escaped = |text: &str| {
+        let text = text.replace('|', "\\|").replace("\r\n", "<br>").replace(['\n', '\r'], "<br>");
+        if room.terminal { visible(&text).into_owned() } else { text }
+    };
     let line = |cells: &mut dyn Iterator<Item = String>| {
         let mut line = String::from("|");
         for cell in cells {
@@ -157,12 +172,19 @@ fn columns(
     batches: &[RecordBatch],
     rows: usize,
     null_text: &str,
+    terminal: bool,
 ) -> Result<Vec<Column>, ArrowError> {
     schema
         .fields()
         .iter()
         .enumerate()
-        .map(|(index, field)| column(index, field, batches, rows, null_text))
+        .map(|(index, field)| {
+            let mut column = column(index, field, batches, rows, null_text)?;
+            if terminal {
+                column.cells.iter_mut().chain([&mut column.name]).for_each(show);
+            }
+            Ok(column)
+        })
         .collect()
 }
 
@@ -193,6 +215,22 @@ fn column(
         cells = float_cells(&floats, null_text);
     }
     Ok(Column { name: field.name().clone(), numeric: field.data_type().is_numeric(), cells })
+}
+
+/// The text as a terminal may have it.
+fn show(text: &mut String) {
+    if let Cow::Owned(shown) = visible(text) {
+        *text = shown;
+    }
+}
+
+/// The beginning of a text that nobody reads whole, with its length.
+fn cut(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(SHOWN_CHARACTERS) {
+        let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
+        text.truncate(end);
+        text.push_str(&format!("… ({} characters)", style::count(length)));
+    }
 }
 
 /// Floats with the decimals that six significant digits need, the same number in the whole column, at least one.
@@ -248,7 +286,7 @@ mod tests {
     #[test]
     fn markdown_escapes_pipes_and_line_breaks() {
         let batch = awkward();
-        let text = markdown(&batch.schema(), &[batch]).unwrap();
+        let text = markdown(&batch.schema(), &[batch], Room::default()).unwrap();
         assert_eq!(
             text.lines().nth(2),
             Some("| a,\"b\"\\|c<br>d | 18446744073709551615 | 2024-03-01T10:30:00 | true | 0.25 |")
@@ -259,7 +297,7 @@ mod tests {
     #[test]
     fn a_cut_says_how_many_rows_are_left() {
         let batch = awkward();
-        let room = Room { width: None, max_rows: Some(1) };
+        let room = Room { max_rows: Some(1), ..Room::default() };
         let text = render(&batch.schema(), &[batch.clone(), batch], room).unwrap();
         assert!(text.ends_with("… 3 more rows\n"), "{text}");
         assert!(!text.contains("NULL"), "{text}");
@@ -281,7 +319,7 @@ mod tests {
         ])
         .unwrap();
         for width in [60, 40, 30] {
-            let text = rendered(&batch, Room { width: Some(width), max_rows: None });
+            let text = rendered(&batch, Room { width: Some(width), ..Room::default() });
             assert!(text.contains("18446744073709551615"), "{width}: {text}");
             if width > 39 {
                 let widest = text.lines().map(|line| line.chars().count()).max();
@@ -290,6 +328,19 @@ mod tests {
                 assert!(text.starts_with("─ row 1 ─\ntext  long"), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_long_cell_is_cut_and_says_how_long_it_is() {
+        let cells: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec![
+            "ü".repeat(8_000_000),
+            "ü".repeat(1_000),
+        ]));
+        let batch = RecordBatch::try_from_iter([("t", cells)]).unwrap();
+        let text = rendered(&batch, Room { width: Some(80), ..Room::default() });
+        assert!(text.len() < 20_000, "{}", text.len());
+        assert_eq!(text.matches('ü').count(), 2_000);
+        assert!(text.contains("(8,000,000 characters)"), "{text}");
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! responses come in the order of requests, as the protocol wants, a client that does not read
 //! holds up only itself, and a connection needs memory for one request and one response. A frame
 //! that is too long or makes no sense ends its connection and no other.
+//!
+//! All connections together have [`LARGE_FRAMES_BYTES`] for frames past [`READ_BYTES`]. Such a frame is
+//! read once its whole length is reserved there, so frames never wait for each other half read, and
+//! one that does not arrive within [`FRAME_TIME`] gives its space back.
 
 use std::io;
 use std::sync::Arc;
@@ -11,8 +15,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
@@ -25,6 +30,10 @@ const MAX_PRODUCE_FRAME_BYTES: usize = 64 * 1024 * 1024;
 const MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// Space reserved before the bytes are there; a frame grows as its bytes arrive.
 const READ_BYTES: usize = 64 * 1024;
+/// For the large frames of all connections, from their first byte until they are answered.
+const LARGE_FRAMES_BYTES: usize = 256 * 1024 * 1024;
+/// In which a large frame has to arrive, from when its space was reserved.
+const FRAME_TIME: Duration = Duration::from_secs(30);
 /// How long connections may finish what they are writing when the broker stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -32,6 +41,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     let mut stopping = shared.stopping.subscribe();
     let mut connections = JoinSet::new();
+    let large = LargeFrames::new(LARGE_FRAMES_BYTES, FRAME_TIME);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -40,9 +50,9 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let shared = Arc::clone(&shared);
+                let (shared, large) = (Arc::clone(&shared), large.clone());
                 connections.spawn(async move {
-                    match serve(stream, &shared).await {
+                    match serve(stream, &shared, &large).await {
                         Ok(()) => debug!(%peer, "connection closed"),
                         Err(e) => debug!(%peer, "connection ended: {e}"),
                     }
@@ -62,16 +72,38 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(mut stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+/// What all connections together may hold of frames past [`READ_BYTES`].
+#[derive(Clone)]
+struct LargeFrames {
+    /// A permit a byte.
+    space: Arc<Semaphore>,
+    /// In which a frame has to arrive once it has its space.
+    time: Duration,
+}
+
+impl LargeFrames {
+    fn new(bytes: usize, time: Duration) -> LargeFrames {
+        LargeFrames { space: Arc::new(Semaphore::new(bytes)), time }
+    }
+
+    /// Waits until the large frames of all connections leave room for one more.
+    async fn reserve(&self, length: usize) -> io::Result<OwnedSemaphorePermit> {
+        let permits = u32::try_from(length).map_err(io::Error::other)?;
+        Arc::clone(&self.space).acquire_many_owned(permits).await.map_err(io::Error::other)
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: &Arc<Shared>, large: &LargeFrames) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stopping = shared.stopping.subscribe();
     let mut buffer = BytesMut::new();
     loop {
         let frame = tokio::select! {
-            frame = read_frame(&mut stream, &mut buffer) => frame?,
+            frame = read_frame(&mut stream, &mut buffer, large) => frame?,
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Some(frame) = frame else {
+        // The space is held until the frame is answered.
+        let Some((frame, _reserved)) = frame else {
             return Ok(());
         };
         match request::answer(shared, frame).await {
@@ -85,22 +117,51 @@ async fn serve(mut stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     }
 }
 
-/// The next frame without its length; `None` if the client closed the connection between frames.
-async fn read_frame(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
-    loop {
-        if let Some(length) = frame_length(buffer)?
-            && buffer.len() >= 4 + length
-        {
-            buffer.advance(4);
-            return Ok(Some(buffer.split_to(length).freeze()));
+/// The next frame without its length, with the space that a large one has; `None` if the client closed the
+/// connection between frames.
+async fn read_frame(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    large: &LargeFrames,
+) -> io::Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>> {
+    let length = loop {
+        match frame_length(buffer)? {
+            // The key is there, or the frame is too short to have one.
+            Some(length) if buffer.len() >= 4 + length.min(2) => break length,
+            _ if read_more(stream, buffer).await? => {}
+            _ if buffer.is_empty() => return Ok(None),
+            _ => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
-        // Never by the claimed length alone: at most twice what has come, so that a lie costs
-        // nothing and a true large frame is copied few times.
-        buffer.reserve(READ_BYTES.max(buffer.len()));
-        if stream.read_buf(buffer).await? == 0 {
-            return if buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+    };
+    let reserved = if length > READ_BYTES { Some(large.reserve(length).await?) } else { None };
+    let whole = async {
+        while buffer.len() < 4 + length {
+            if !read_more(stream, buffer).await? {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
         }
+        Ok(())
+    };
+    if reserved.is_some() {
+        tokio::time::timeout(large.time, whole).await.map_err(|_| too_slow(length))??;
+    } else {
+        whole.await?;
     }
+    buffer.advance(4);
+    Ok(Some((buffer.split_to(length).freeze(), reserved)))
+}
+
+fn too_slow(length: usize) -> io::Error {
+    warn!("connection closed: a frame of {length} bytes did not arrive in time");
+    io::ErrorKind::TimedOut.into()
+}
+
+/// Whether bytes came; otherwise the client has closed its side.
+async fn read_more(stream: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> io::Result<bool> {
+    // Never by the claimed length alone: at most twice what has come, so that a lie costs nothing and a
+    // true large frame is copied few times.
+    buffer.reserve(READ_BYTES.max(buffer.len()));
+    Ok(stream.read_buf(buffer).await? > 0)
 }
 
 /// The length of the frame at the head of the buffer, once it and the API key are there.
@@ -124,6 +185,39 @@ fn frame_length(buffer: &[u8]) -> io::Result<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A connection whose client has sent `length` as the length of a Produce request and `sent` bytes of it.
+    async fn sent(length: usize, sent: usize) -> (tokio::io::DuplexStream, tokio::io::DuplexStream) {
+        let (mut client, server) = tokio::io::duplex(1024 * 1024);
+        client.write_all(&(length as u32).to_be_bytes()).await.unwrap();
+        client.write_all(&vec![0; sent]).await.unwrap();
+        (client, server)
+    }
+
+    #[tokio::test]
+    async fn large_frames_share_their_space_and_a_slow_one_gives_it_back() {
+        let large = LargeFrames::new(300_000, Duration::from_millis(300));
+        let (_stalled, mut server) = sent(200_000, 100_000).await;
+        let stalled = tokio::spawn({
+            let large = large.clone();
+            async move { read_frame(&mut server, &mut BytesMut::new(), &large).await.map(|_| ()) }
+        });
+        while large.space.available_permits() == 300_000 {
+            tokio::task::yield_now().await;
+        }
+        // A small frame needs none of it.
+        let (_client, mut server) = sent(1_000, 1_000).await;
+        let small = read_frame(&mut server, &mut BytesMut::new(), &large).await.unwrap();
+        assert!(small.is_some_and(|(frame, reserved)| frame.len() == 1_000 && reserved.is_none()));
+        // A second large one is read when the first has been given up.
+        let (_client, mut server) = sent(150_000, 150_000).await;
+        let second = read_frame(&mut server, &mut BytesMut::new(), &large).await.unwrap().unwrap();
+        assert_eq!(second.0.len(), 150_000);
+        assert_eq!(stalled.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(large.space.available_permits(), 150_000);
+        drop(second);
+        assert_eq!(large.space.available_permits(), 300_000);
+    }
 
     #[test]
     fn frame_lengths_are_checked_as_soon_as_they_are_known() {

@@ -11,6 +11,7 @@ use super::{environment, project};
 use crate::cli::{GlobalArgs, TestArgs};
 use crate::exit::{Done, Outcome};
 use crate::output::{Room, write_rows};
+use crate::visible::visible;
 
 /// Runs the tests; what differs is said on stderr.
 pub(crate) async fn run(global: &GlobalArgs, args: &TestArgs) -> Done {
@@ -19,7 +20,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &TestArgs) -> Done {
     let reports = batch::test(&project, &job, &args.select).await?;
     for report in reports.iter().filter(|report| !report.diff.is_empty()) {
         eprintln!("{}: {} differs (- expected, + came)", report.test, report.table);
-        report.diff.iter().for_each(|line| eprintln!("  {line}"));
+        report.diff.iter().for_each(|line| eprintln!("  {}", visible(line)));
     }
     let rows = rows(&reports)?;
     write_rows(

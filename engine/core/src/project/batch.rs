@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::input::{InputConfig, InputFile};
-use super::key_error::key_error;
+use super::key_error;
 use super::{Project, Settings, is_plain_name, nearest, overlay};
 use crate::batch::Forms;
 use crate::error::{Error, Result};
@@ -173,8 +173,7 @@ impl Project {
                 format!("tidemill stream {name}, and tidemill produce {name} --input FILE to fill its topic"),
             ));
         }
-        let file = BatchFile::deserialize(toml::Value::Table(table))
-            .map_err(|e| key_error::<BatchFile>(text, &e))?;
+        let file: BatchFile = key_error::read(text, table)?;
         let sql_folder = file.sql.trim_end_matches('/').to_owned();
         let mut sql_files = self.list(&sql_folder)?;
         // A form is no table.

@@ -1,9 +1,10 @@
 //! What serde says of a job file, told as its writer needs it: the line, the key, and what is expected there.
+//! Values that may be secrets are never quoted.
 
 use serde::de::DeserializeOwned;
 
 use super::nearest;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// How the keys are written whose form is not plain from their name.
 const EXAMPLES: [(&str, &str); 16] = [
@@ -25,8 +26,28 @@ const EXAMPLES: [(&str, &str); 16] = [
     ("row_count", "row_count = { min = 1, max = 9 }"),
 ];
 
-/// The error of a file's text whose values, with what is laid over them, are no `T`.
-pub(super) fn key_error<T: DeserializeOwned>(text: &str, error: &toml::de::Error) -> Error {
+/// Whatever stands beside a key with one of these in its name is a secret.
+const SECRET: [&str; 10] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "jaas",
+    "api_key",
+    "private",
+    "ssl.key",
+];
+
+/// The values of a file as a `T`, from its text with what is laid over it.
+pub(super) fn read<T: DeserializeOwned>(text: &str, values: toml::Table) -> Result<T> {
+    serde_path_to_error::deserialize(toml::Value::Table(values))
+        .map_err(|e| key_error::<T>(text, &e.path().to_string(), e.inner()))
+}
+
+/// The error of a file's text whose values, with what is laid over them, are no `T`. `path` is the whole key.
+fn key_error<T: DeserializeOwned>(text: &str, path: &str, error: &toml::de::Error) -> Error {
     let message = error.message();
     let mut quoted = message.split('`').skip(1).step_by(2);
     if message.starts_with("unknown field")
@@ -44,11 +65,18 @@ pub(super) fn key_error<T: DeserializeOwned>(text: &str, error: &toml::de::Error
     let written = toml::from_str::<T>(text).err();
     let written = written.filter(|e| e.message() == message && !message.starts_with("missing field"));
     let Some(start) = written.and_then(|e| e.span()).map(|span| span.start) else {
-        return Error::user(message);
+        // An unknown path is a dot.
+        return match path.trim_matches('.') {
+            "" => Error::user(in_words(message, true)),
+            path => Error::user(format!("`{path}`: {}", in_words(message, is_secret(path)))),
+        };
     };
     let line = text[..start].matches('\n').count() + 1;
-    let Some(key) = key_at(text, start) else { return Error::user(message).context(format!("line {line}")) };
-    let error = Error::user(format!("line {line}: `{key}`: {}", in_words(message)));
+    let Some(key) = key_at(text, start) else {
+        return Error::user(in_words(message, true)).context(format!("line {line}"));
+    };
+    let hidden = is_secret(path) || is_secret(key);
+    let error = Error::user(format!("line {line}: `{key}`: {}", in_words(message, hidden)));
     let line_start = text[..start].rfind('\n').map_or(0, |end| end + 1);
     let above = EXAMPLES.iter().filter_map(|(known, example)| {
         let at = text[line_start..start].rfind(&format!("{known} ="));
@@ -82,8 +110,15 @@ fn key_at(text: &str, start: usize) -> Option<&str> {
     before.rsplit(|c| !is_name(c)).next().filter(|name| !name.is_empty())
 }
 
-/// serde's names of types in TOML's.
-fn in_words(message: &str) -> String {
+/// Whether what stands at the key is not to be printed: all options of a client, and whatever looks like a secret.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key.split('.').any(|part| part == "options") || SECRET.iter().any(|word| key.contains(word))
+}
+
+/// serde's names of types in TOML's. A text is never quoted, as it may hold more than its key says; other values
+/// not where they are hidden.
+fn in_words(message: &str, hidden: bool) -> String {
     let found = message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "));
     let Some((found, expected)) = found else { return message.to_owned() };
     let expected = match expected {
@@ -96,6 +131,9 @@ fn in_words(message: &str) -> String {
         other => other,
     };
     let found = match found {
+        text if text.starts_with("string ") => "a text".to_owned(),
+        value if hidden && value.starts_with("integer ") => "a whole number".to_owned(),
+        value if hidden && value.contains('`') => "a value of another kind".to_owned(),
         "sequence" => "an array".to_owned(),
         "map" => "a table".to_owned(),
         other => other.replace("integer `", "`").replace("floating point `", "`").replace("boolean `", "`"),

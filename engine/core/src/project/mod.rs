@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use serde::Deserialize;
 
 pub use batch::{BatchJob, Relationship, RowCount, SqlFile, TableAudits, TableConfig, TableFormat};
 pub use config::{FailOnDataLoss, StartingOffsets};
@@ -35,7 +34,7 @@ pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 pub use state_model::{StateTraining, Turn};
 
 use crate::error::{Error, Result, io_error};
-use key_error::{key_error, line_of};
+use key_error::line_of;
 
 /// A project folder.
 #[derive(Debug, Clone)]
@@ -230,8 +229,7 @@ impl Project {
             return Err(Error::user(format!("`{name}` is a batch job: it reads files, not a stream"))
                 .hint(format!("tidemill run {name} --input FILE…")));
         }
-        let file = config::JobFile::deserialize(toml::Value::Table(table))
-            .map_err(|e| key_error::<config::JobFile>(text, &e))?;
+        let file: config::JobFile = key_error::read(text, table)?;
         let source = self.source(file.source)?;
         let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
         let table_path = table_path(&file.table.path)?;
@@ -319,6 +317,12 @@ impl Project {
         }
         if file.kafka.subscribe.is_empty() || file.kafka.subscribe.contains(',') {
             return Err(Error::user("source.kafka.subscribe is the name of one topic"));
+        }
+        if file.kafka.bootstrap_servers.contains('@') {
+            return Err(Error::user("source.kafka.bootstrap_servers holds a user name or a password (`…@host`)").hint(
+                "it is host:port,host:port; who connects stands under source.kafka.options: \"sasl.username\" and \
+                 \"sasl.password\" = \"${NAME_OF_A_VARIABLE}\"",
+            ));
         }
         Ok(SourceConfig {
             bootstrap_servers: file.kafka.bootstrap_servers,

@@ -32,7 +32,28 @@ pub(super) fn resolve(text: &str, settings: &Settings) -> Result<Table> {
 }
 
 fn parse(text: &str) -> Result<Table> {
-    text.parse().map_err(|e: toml::de::Error| Error::user(e.to_string().trim_end()))
+    text.parse().map_err(|error: toml::de::Error| {
+        let message = error.message();
+        match error.span() {
+            Some(span) => Error::user(format!("{}: {message}", place(text, span.start))),
+            None => Error::user(message),
+        }
+    })
+}
+
+/// Line and column of a byte of the text, with the key that its line sets. What the key is set to may be a
+/// secret and is not quoted.
+fn place(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let (line, column) = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
+    let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'' | ' ');
+    let key =
+        text[line_start..].lines().next().and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+    match key.filter(|key| !key.is_empty() && key.chars().all(is_key)) {
+        Some(key) => format!("line {line}, column {column} (`{key} = …`)"),
+        None => format!("line {line}, column {column}"),
+    }
 }
 
 /// Names of the models whose hold-out key is the file's own: no flag or variable says another.
@@ -55,8 +76,8 @@ pub(super) fn own_holdout_keys(text: &str, settings: &Settings) -> Result<BTreeS
 }
 
 fn lay_over(mut table: Table, settings: &Settings) -> Result<Table> {
-    for value in table.iter_mut().map(|(_, value)| value) {
-        fill(value, &settings.environment)?;
+    for (key, value) in table.iter_mut() {
+        fill(value, key, &settings.environment)?;
     }
     for (name, text) in &settings.environment {
         if let Some(key) = name.strip_prefix(PREFIX) {
@@ -72,12 +93,17 @@ fn lay_over(mut table: Table, settings: &Settings) -> Result<Table> {
     Ok(table)
 }
 
-fn fill(value: &mut Value, environment: &BTreeMap<String, String>) -> Result<()> {
+/// Fills in what stands at `key`, which errors name in place of the text: that may be a secret.
+fn fill(value: &mut Value, key: &str, environment: &BTreeMap<String, String>) -> Result<()> {
     match value {
-        Value::String(text) => *text = interpolate(text, environment)?,
-        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(item, environment))?,
+        Value::String(text) => {
+            *text = interpolate(text, environment).map_err(|e| e.context(format!("`{key}`")))?;
+        }
+        Value::Array(items) => items.iter_mut().try_for_each(|item| fill(item, key, environment))?,
         Value::Table(table) => {
-            table.iter_mut().map(|(_, v)| v).try_for_each(|item| fill(item, environment))?;
+            table
+                .iter_mut()
+                .try_for_each(|(inner, item)| fill(item, &format!("{key}.{inner}"), environment))?;
         }
         _ => {}
     }
@@ -91,7 +117,7 @@ fn interpolate(text: &str, environment: &BTreeMap<String, String>) -> Result<Str
     while let Some(start) = rest.find("${") {
         out.push_str(&rest[..start]);
         let after = &rest[start + 2..];
-        let end = after.find('}').ok_or_else(|| Error::user(format!("`{text}`: `${{` without its `}}`")))?;
+        let end = after.find('}').ok_or_else(|| Error::user("`${` without its `}`"))?;
         let (name, default) = match after[..end].split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (&after[..end], None),
@@ -206,6 +232,18 @@ mod tests {
     fn a_missing_variable_without_default_is_named() {
         let error = interpolate("x ${NOPE} y", &BTreeMap::new()).unwrap_err();
         assert!(error.to_string().contains("NOPE"), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_does_not_parse_is_named_without_its_value() {
+        for (text, said) in [
+            ("a = 1\npassword = \"hunter2\n", "line 2, column 20 (`password = …`): "),
+            ("a = [\n  \"hunter2\",\n  hunter2\n]\n", "line 3, column 3: "),
+            ("\"a.b\" = hunter2", "line 1, column 9 (`\"a.b\" = …`): "),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(said) && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
 use super::stateful::forget_state_files;
+use super::unread::unread_fields;
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, PartitionRange, Plan};
 use crate::decode::{DeadLetters, Decoded, Decoder};
@@ -40,6 +41,7 @@ impl<'a> Batch<'a> {
     pub(super) async fn run(mut self) -> Result<(Commit, Durations)> {
         let raw = self.read()?;
         let decoded = self.decode(&raw)?;
+        self.warn_of_unread_fields(&raw, &decoded.rows);
         let (rows, dead) = self.transform(&raw, decoded).await?;
         let commit = self.stage(&raw, &rows, dead)?;
         self.commit(&commit)?;
@@ -57,6 +59,18 @@ impl<'a> Batch<'a> {
                 messages = rows_read,
                 "all messages of the batch are dead letters: `tidemill dlq show {job}` says why"
             );
+        }
+    }
+
+    /// Once a run, as a schema does not change in it.
+    fn warn_of_unread_fields(&self, raw: &[RawRows], rows: &RecordBatch) {
+        if self.driver.last_planned.is_some() {
+            return;
+        }
+        for field in unread_fields(raw, rows, self.plan.double_encoded) {
+            let near = field.near.map(|near| format!("; they have `{near}`")).unwrap_or_default();
+            let (batch_id, name) = (self.plan.batch_id, &field.name);
+            tracing::warn!(batch_id, "no message of the batch has the field `{name}` of the schema{near}");
         }
     }
 

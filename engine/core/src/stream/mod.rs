@@ -16,6 +16,7 @@ mod driver;
 pub mod replay;
 mod split;
 mod stateful;
+mod unread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
