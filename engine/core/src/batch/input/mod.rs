@@ -14,7 +14,7 @@ mod find;
 mod forms;
 mod infer;
 mod json;
-mod json_names;
+mod json_kinds;
 mod json_records;
 mod json_strict;
 mod members;
