@@ -8,7 +8,9 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use encoding_rs::Encoding;
 
 use super::strict::words;
-use super::{EXPANSION, Input, InputFile, bytes, csv, find, forms, infer, json_kinds, nulls, parquet};
+use super::{
+    EXPANSION, Input, InputFile, archive, bytes, csv, find, forms, infer, json_kinds, nulls, parquet,
+};
 use crate::error::{Error, Result, io_error};
 use crate::project::{CsvOptions, FileColumns, InputConfig, InputFormat, nearest};
 
@@ -147,7 +149,7 @@ fn file(config: &InputConfig, found: find::Found) -> Result<InputFile> {
         Some(format) => format,
         None if config.forms.is_some() => InputFormat::Csv,
         None => {
-            format_of(&found.path, &found.path).or_else(|error| match bytes::zipped_name(&found.path)? {
+            format_of(&found.path, &found.path).or_else(|error| match archive::zipped_name(&found.path)? {
                 Some(inside) => format_of(&PathBuf::from(inside), &found.path),
                 None => Err(error),
             })?

@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::kernels::numeric::add;
 use arrow::compute::{cast, filter};
-use arrow::datatypes::{ArrowNativeType, DataType, Field, SchemaRef};
+use arrow::datatypes::{ArrowNativeType, DataType, Field, SchemaRef, TimeUnit, TimestampNanosecondType};
 use arrow::json::LineDelimitedWriter;
 use arrow::util::display::array_value_to_string;
 use datafusion::physical_optimizer::pruning::PruningPredicate;
@@ -161,6 +161,12 @@ fn typed(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Un
         return Ok(wanted.parsed(texts.as_string::<i32>())?);
     }
     let found = cast(column, kind)?;
+    if let Some(times) = column.as_primitive_opt::<TimestampNanosecondType>()
+        && matches!(kind, DataType::Timestamp(TimeUnit::Microsecond, _))
+    {
+        let is_finer = |row: &usize| times.is_valid(*row) && times.value(*row) % 1_000 != 0;
+        return Ok((found, (0..times.len()).filter(is_finer).map(|row| (row, Unfit::TooFine)).collect()));
+    }
     let mut bad: Vec<(usize, Unfit)> = (0..column.len())
         .filter(|&row| found.is_null(row) && column.is_valid(row))
         .map(|row| (row, Unfit::NoNumber))
