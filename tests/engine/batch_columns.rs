@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, Int32Array, Int64Array, ListArray, NullArray, RecordBatch, StringArray, StructArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::Field;
 use parquet::arrow::ArrowWriter;
 
 use crate::batch::Shop;
@@ -105,6 +109,7 @@ async fn a_column_that_a_later_file_lacks_is_refused_but_of_json() {
             let (code, error) = shop.refused(&[]);
             assert!(code == 2 && error.contains(&format!("in/{later}")), "{error}");
             assert!(error.contains("there is no column `b`") && error.contains("\"union\""), "{error}");
+            assert!(!error.contains("\"first\""), "{error}");
         }
     }
 }
@@ -156,4 +161,134 @@ async fn hidden_files_are_read_where_they_are_named() {
         shop.run(given);
         assert_eq!(shop.rows("SELECT a FROM all_rows").await, [expected], "{input}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_json_column_that_is_null_in_the_first_file_has_the_type_of_the_others() {
+    // As DuckDB's read_json types them.
+    let files = |first: &str| {
+        [
+            ("a.json", first.as_bytes().to_vec()),
+            ("b.json", b"{\"id\":2,\"n\":5,\"o\":{\"x\":[1]}}\n{\"id\":3,\"n\":null}\n".to_vec()),
+            ("c.json", b"{\"id\":4,\"n\":2.5,\"o\":{\"x\":[2,3]}}\n".to_vec()),
+        ]
+    };
+    let sql = "SELECT id, arrow_typeof(n), n, o['x'][1] FROM all_rows ORDER BY id";
+    let expected = ["1|Float64||", "2|Float64|5.0|1", "3|Float64||", "4|Float64|2.5|2"];
+    for first in ["{\"id\":1,\"n\":null,\"o\":null}\n", "{\"id\":1,\"n\":null,\"o\":{\"x\":[]}}\n"] {
+        for settings in ["", "columns = \"first\"", "columns = \"union\"", "on_error = \"dead_letter\""] {
+            let shop = shop(settings, &files(first));
+            shop.run(&[]);
+            assert_eq!(shop.rows(sql).await, expected, "{settings} {first}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_of_values_that_mix_in_a_json_column_are_told_with_both_places() {
+    for (first, later, place, says) in [
+        (
+            "{\"a\":{\"x\":1}}\n{\"a\":5}\n",
+            "{}\n",
+            "a.json, line 2",
+            "`a` is a number here, an object in line 1",
+        ),
+        (
+            "{\"a\":[1]}\n{}\n{\"a\":\"t\"}\n",
+            "{}\n",
+            "a.json, line 3",
+            "`a` is a text here, a list in line 1",
+        ),
+        (
+            "{\"a\":1}\n{\"a\":[{\"x\":2}]}\n",
+            "{}\n",
+            "a.json, line 2",
+            "`a` is a list here, a number in line 1",
+        ),
+        (
+            "{\"a\":[{\"x\":1}]}\n",
+            "{}\n{\"a\":[true]}\n",
+            "b.json, line 2",
+            "`a[]` is a boolean here, an object in ",
+        ),
+        (
+            "{\"a\":{\"x\":1}}\n",
+            "{\"a\":{\"x\":{\"y\":1}}}\n",
+            "b.json, line 1",
+            "`a.x` is an object here, a number in ",
+        ),
+    ] {
+        let files = [("a.json", first.as_bytes().to_vec()), ("b.json", later.as_bytes().to_vec())];
+        let (code, error) = shop("", &files).refused(&[]);
+        assert!(code == 1 && error.contains(place) && error.contains(says), "{error}");
+        assert!(error.contains("on_error = \"dead_letter\"") && !error.contains("Scalar"), "{error}");
+        let aside = shop("on_error = \"dead_letter\"", &files);
+        aside.run(&[]);
+        let letters = aside.rows("SELECT error FROM dead_letters").await;
+        assert!(letters.len() == 1 && letters[0].starts_with("column a: `a"), "{letters:?}");
+    }
+    let typed =
+        shop("types = { a = \"TEXT\" }", &[("a.json", b"{\"a\":\"t\"}\n{\"a\":{\"x\":1}}\n".to_vec())]);
+    let (code, error) = typed.refused(&[]);
+    assert!(
+        code == 1 && error.contains("a.json, line 2, column a: `a` is an object, and no TEXT"),
+        "{error}"
+    );
+    let huge = shop("", &[("a.json", b"{\"b\":1}\n{\"a\":1e400}\n".to_vec())]);
+    let (code, error) = huge.refused(&[]);
+    assert!(code == 1 && error.contains("line 2, column a: `1e400` is too great for DOUBLE"), "{error}");
+}
+
+/// A column of objects `{a, b…}`, and one of lists of them.
+fn objects(fields: Vec<(&str, ArrayRef)>) -> [ArrayRef; 2] {
+    let objects = StructArray::from(
+        fields
+            .into_iter()
+            .map(|(name, cells)| (Arc::new(Field::new(name, cells.data_type().clone(), false)), cells))
+            .collect::<Vec<_>>(),
+    );
+    let item = Arc::new(Field::new("item", objects.data_type().clone(), false));
+    let offsets = OffsetBuffer::from_lengths(vec![1; objects.len()]);
+    let list = ListArray::new(item, offsets, Arc::new(objects.clone()), None);
+    [Arc::new(objects), Arc::new(list)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_parquet_files_are_put_together_by_their_names() {
+    let file = |id: i64, [object, list]: [ArrayRef; 2]| {
+        parquet(vec![("id", numbers(vec![id])), ("o", object), ("l", list)])
+    };
+    let first = file(1, objects(vec![("x", numbers(vec![1])), ("y", numbers(vec![10]))]));
+    let second = file(
+        2,
+        objects(vec![
+            ("z", words(vec!["new"])),
+            ("y", numbers(vec![20])),
+            ("x", Arc::new(Int32Array::from(vec![2]))),
+        ]),
+    );
+    let none: ArrayRef = Arc::new(NullArray::new(1));
+    let third = file(3, [none.clone(), none]);
+    let sql = "SELECT id, o['x'], o['y'], o['z'], l[1]['x'], l[1]['z'] FROM all_rows ORDER BY id";
+    let expected = ["1|1|10||1|", "2|2|20|new|2|new", "3|||||"];
+    for order in [[&first, &second, &third], [&second, &first, &third], [&third, &first, &second]] {
+        let names = ["a.parquet", "b.parquet", "c.parquet"];
+        let files: Vec<_> = names.into_iter().zip(order.map(Clone::clone)).collect();
+        let all = shop("columns = \"union\"", &files);
+        all.run(&[]);
+        assert_eq!(all.rows(sql).await, expected);
+    }
+    // What is null in the first file is read as the second has it, whatever it is.
+    let two = [("a.parquet", third.clone()), ("b.parquet", second.clone())];
+    for settings in ["", "columns = \"first\""] {
+        let shop = shop(settings, &two);
+        shop.run(&[]);
+        assert_eq!(shop.rows(sql).await, [expected[1], expected[2]]);
+    }
+    let dropped = shop("columns = \"first\"", &[("a.parquet", first.clone()), ("b.parquet", second.clone())]);
+    dropped.run(&[]);
+    let sql = "SELECT id, o['x'], o['y'], l[1]['y'], arrow_typeof(o) LIKE '%z%' FROM all_rows ORDER BY id";
+    assert_eq!(dropped.rows(sql).await, ["1|1|10|10|false", "2|2|20|20|false"]);
+    let (code, error) = shop("", &[("a.parquet", first), ("b.parquet", second)]).refused(&[]);
+    assert!(code == 2 && error.contains("there is a column `l.z`"), "{error}");
 }

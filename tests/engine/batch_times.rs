@@ -91,3 +91,86 @@ async fn a_date_in_no_known_format_is_told_with_its_line() {
         "{errors}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_a_microsecond_are_no_time_of_any_file() {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, TimeUnit};
+    let nanoseconds = |last: i64| -> Vec<u8> {
+        let times = Int64Array::from(vec![Some(1_767_225_600_123_456_000), None, Some(last)]);
+        let times = arrow::compute::cast(&times, &DataType::Timestamp(TimeUnit::Nanosecond, None)).unwrap();
+        let batch = RecordBatch::try_from_iter([("t", times as ArrayRef)]).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        bytes
+    };
+    for (kind, name, bytes, place) in [
+        ("TIMESTAMP", "a.parquet", nanoseconds(1_767_225_600_123_456_001), "row 3"),
+        (
+            "TIMESTAMP(s)",
+            "a.json",
+            b"{\"t\":1767225600.123456}\n{\"t\":1767225600.1234567}\n".to_vec(),
+            "line 2",
+        ),
+        (
+            "TIMESTAMP(ns)",
+            "a.json",
+            b"{\"t\":1767225600123456000}\n{\"t\":1767225600123456001}\n".to_vec(),
+            "line 2",
+        ),
+        ("TIMESTAMP(ns)", "a.csv", b"t\n1767225600123456000\n1767225600123456001\n".to_vec(), "line 3"),
+        (
+            "TIMESTAMP",
+            "a.json",
+            b"{\"t\":\"2026-01-01T00:00:00.123456\"}\n{\"t\":\"2026-01-01T00:00:00.1234567Z\"}\n".to_vec(),
+            "line 2",
+        ),
+    ] {
+        let types = format!("types = {{ t = \"{kind}\" }}");
+        let (code, error) = shop_of(&types, name, bytes.clone()).refused(&[]);
+        let says = format!("{name}, {place}, column t: ");
+        assert!(
+            code == 1 && error.contains(&says) && error.contains("more decimals than TIMESTAMP"),
+            "{error}"
+        );
+        let shop = shop_of(&format!("{types}\non_error = \"dead_letter\""), name, bytes);
+        shop.run(&[]);
+        let found = shop.rows("SELECT t FROM all_rows WHERE t IS NOT NULL").await;
+        assert_eq!(found, ["2026-01-01T00:00:00.123456"], "{name}");
+    }
+    let shop = shop_of("types = { t = \"TIMESTAMP\" }", "a.parquet", nanoseconds(1_767_225_601_000_000_000));
+    shop.run(&[]);
+    assert_eq!(shop.rows("SELECT max(t), count(t) FROM all_rows").await, ["2026-01-01T00:00:01|2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_with_an_offset_are_found_as_moments() {
+    // As DuckDB 1.5 reads them with its time zone at UTC.
+    let text = "t\n2026-01-01 10:00:00+02:00\n2026-01-01 10:00:00\n2026-01-01T10:00:00.5Z\n";
+    let shop = shop_of("types = \"auto\"", "a.csv", text);
+    shop.run(&[]);
+    let found = shop.rows("SELECT arrow_typeof(t), CAST(t AS TEXT) AS at FROM all_rows ORDER BY at").await;
+    let kind = "Timestamp(µs, \"UTC\")";
+    assert_eq!(
+        found,
+        [
+            format!("{kind}|2026-01-01T08:00:00Z"),
+            format!("{kind}|2026-01-01T10:00:00.500Z"),
+            format!("{kind}|2026-01-01T10:00:00Z")
+        ]
+    );
+}
+
+#[test]
+fn a_sql_test_is_written_as_its_input() {
+    let settings =
+        "delimiter = \";\"\nnull_values = [\"NA\"]\ndecimal_comma = true\ntypes = { n = \"DOUBLE\" }";
+    let shop = shop_of(settings, "a.csv", "id;n\n1;1,5\n");
+    shop.write("sql/shop/sums.sql", "SELECT count(*) AS rows, count(n) AS numbers, sum(n) AS n FROM rows_in");
+    shop.write("sql/shop/tests/na/rows_in.csv", "id;n\n1;1,5\n\"2;\";NA\n3;2\n");
+    shop.write("sql/shop/tests/na/expected_sums.csv", "rows,numbers,n\n3,2,3.5\n");
+    let output = crate::support::run(&mut shop.command(&["test", "shop"]));
+    assert!(output.status.success(), "{:?}", crate::support::texts(&output));
+}

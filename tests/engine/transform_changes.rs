@@ -86,10 +86,10 @@ async fn a_column_may_be_added_and_nothing_else_may_change() {
     stream_all(&first, &lake).await.unwrap();
     send(&broker, 100..150);
     for (transform, says) in [
-        ("SELECT CAST(n AS TEXT) AS n, y, s FROM batch", ["`n` as TEXT (Utf8)", "INT (Int32)"]),
-        ("SELECT CAST(n AS BIGINT) AS n, y, s FROM batch", ["`n` as BIGINT (Int64)", "INT (Int32)"]),
-        ("SELECT n, y FROM batch", ["no longer gives the column `s`", "TEXT (Utf8)"]),
-        ("SELECT n, y, s AS t FROM batch", ["no longer gives the column `s`", "TEXT (Utf8)"]),
+        ("SELECT CAST(n AS TEXT) AS n, y, s FROM batch", ["`n` as TEXT, s.seen has it as INT", ""]),
+        ("SELECT CAST(n AS BIGINT) AS n, y, s FROM batch", ["`n` as BIGINT, s.seen has it as INT", ""]),
+        ("SELECT n, y FROM batch", ["no longer gives the column `s`", "which s.seen has as TEXT"]),
+        ("SELECT n, y, s AS t FROM batch", ["no longer gives the column `s`", "which s.seen has as TEXT"]),
     ] {
         let error = stream_all(&job(folder.path(), &broker, transform, FEATURES), &lake).await.unwrap_err();
         let text = error.to_string();
@@ -158,12 +158,72 @@ async fn a_view_of_two_columns_of_one_name_says_so() {
     let lake = Lake::new(folder.path().join("lake"));
     let mut job = job(folder.path(), &broker, "SELECT n, y FROM batch", FEATURES);
     job.views.insert("both".into(), "SELECT a.n, b.n FROM seen a JOIN seen b ON a.n = b.n".into());
-    stream_all(&job, &lake).await.unwrap();
-    let session = tidemill_core::sql::open_session(&lake).await.unwrap();
-    let error =
-        tidemill_core::sql::query(&session, &lake, "SELECT * FROM s.both").await.unwrap_err().to_string();
+    // Before anything is written, also where a view reads it that comes before.
+    job.views.insert("a_half".into(), "SELECT n FROM both".into());
+    let error = stream_all(&job, &lake).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::User, "{error:?}");
+    let error = error.to_string();
+    assert!(visible_plans(&lake).is_empty());
     assert!(
         error.contains("`a.n`, the 1st column, and `b.n`, the 2nd") && error.contains("view s.both"),
         "{error}"
     );
+}
+
+/// The plans that a job has written.
+fn visible_plans(lake: &Lake) -> Vec<std::path::PathBuf> {
+    let folder = lake.checkpoint("s").join("offsets");
+    if folder.exists() { crate::support::visible_files(&folder) } else { Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_no_table_keeps_is_refused_before_anything_is_planned() {
+    let broker = broker().await;
+    for (expression, says, instead) in [
+        ("INTERVAL '1 day'", "`x` is an INTERVAL", "EXTRACT(EPOCH FROM …) AS x"),
+        ("[INTERVAL '1 day']", "`x` holds an INTERVAL", "EXTRACT(EPOCH FROM …) AS x"),
+        (
+            "TIMESTAMP '2026-01-02' - TIMESTAMP '2026-01-01'",
+            "`x` is a difference of times",
+            "EXTRACT(EPOCH FROM …) AS x",
+        ),
+        ("NULL", "`x` is null in every row", "CAST(NULL AS TEXT) AS x"),
+        ("TIME '10:00:00'", "`x` is a TIME", "CAST(… AS TEXT) AS x"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path().join("lake"));
+        let made =
+            job(folder.path(), &broker, &format!("SELECT n, y, {expression} AS x FROM batch"), FEATURES);
+        let error = stream_all(&made, &lake).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::User && error.to_string().contains(says), "{error:?}");
+        assert!(error.next_step().unwrap().contains(instead), "{error:?}");
+        assert!(visible_plans(&lake).is_empty(), "{expression}");
+        // So it goes on with a transform that is mended.
+        stream_all(&job(folder.path(), &broker, "SELECT n, y, 1 AS x FROM batch", FEATURES), &lake)
+            .await
+            .unwrap();
+        assert_eq!(rows(&lake, "SELECT count(x) FROM seen").await, ["100"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_has_no_row_yet_says_so() {
+    let broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    stream_all(&job(folder.path(), &broker, "SELECT CAST(s AS INT) AS n, y FROM batch", FEATURES), &lake)
+        .await
+        .unwrap();
+    let session = tidemill_core::sql::open_session(&lake).await.unwrap();
+    for table in ["seen", "s.seen"] {
+        let sql = format!("SELECT * FROM {table}");
+        let error = tidemill_core::sql::query(&session, &lake, &sql).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("there is no table `{table}`")), "{error}");
+        let hint = error.next_step().unwrap();
+        assert!(
+            hint.contains("the stream `s` has no row yet: of 100 messages 100 are dead letters"),
+            "{hint}"
+        );
+        assert!(hint.contains("SELECT error FROM system.dead_letters"), "{hint}");
+    }
 }

@@ -37,6 +37,9 @@ impl Unfit {
         let kind = words(kind);
         match self {
             Unfit::NoNumber => format!("`{cell}` is no {kind}"),
+            Unfit::TooFine if kind.starts_with("TIMESTAMP") => {
+                format!("`{cell}` has more decimals than TIMESTAMP holds: a microsecond has no parts")
+            }
             Unfit::TooFine => format!("`{cell}` has more decimals than {kind} holds"),
             Unfit::TooGreat => format!("`{cell}` is too great for {kind}"),
             Unfit::Inexact => format!(
@@ -66,6 +69,7 @@ pub(crate) fn words(kind: &DataType) -> String {
         DataType::Boolean => "BOOLEAN".into(),
         DataType::Utf8 => "TEXT".into(),
         DataType::Date32 => "DATE (YYYY-MM-DD)".into(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ (YYYY-MM-DD hh:mm:ss+hh:mm)".into(),
         DataType::Timestamp(..) => "TIMESTAMP (YYYY-MM-DD hh:mm:ss)".into(),
         DataType::Decimal128(precision, scale) => format!("DECIMAL({precision},{scale})"),
         other => other.to_string(),
@@ -227,30 +231,39 @@ fn digits_of(unit: TimeUnit) -> usize {
 const YEARS: std::ops::Range<i128> = -62_135_596_800_000_000..253_402_300_800_000_000;
 
 /// A time in microseconds since 1970, of a text like `2026-01-31 12:00:00` or, where the unit of numbers is known, of a
-/// number. Parts of a microsecond are cut off.
+/// number. One that has parts of a microsecond is none.
 pub(crate) fn timestamp(text: &str, unit: Option<TimeUnit>) -> Result<i64, Unfit> {
     // Decimals of a second that a number may have.
     const FINEST: i8 = 18;
     let time = || string_to_datetime(&Utc, text).map(|time| time.timestamp_micros());
+    let time = || if is_too_fine(text) { Err(Unfit::TooFine) } else { time().map_err(|_| Unfit::NoNumber) };
     let Some(unit) = unit else {
-        return time().map_err(|_| match decimal(text, MOST_DIGITS, FINEST) {
-            Err(Unfit::NoNumber) => Unfit::NoNumber,
+        return time().map_err(|unfit| match decimal(text, MOST_DIGITS, FINEST) {
+            Err(Unfit::NoNumber) => unfit,
             _ => Unfit::NoUnit,
         });
     };
     match decimal(text, MOST_DIGITS, FINEST) {
         Ok(value) => {
-            let micros = value.div_euclid(POWERS[usize::from(FINEST.unsigned_abs()) - 6 + digits_of(unit)]);
-            if YEARS.contains(&micros) {
-                i64::try_from(micros).map_err(|_| Unfit::BeyondYears)
-            } else {
-                Err(Unfit::BeyondYears)
+            let micro = POWERS[usize::from(FINEST.unsigned_abs()) - 6 + digits_of(unit)];
+            let micros = value.div_euclid(micro);
+            match YEARS.contains(&micros) {
+                false => Err(Unfit::BeyondYears),
+                true if value.rem_euclid(micro) != 0 => Err(Unfit::TooFine),
+                true => i64::try_from(micros).map_err(|_| Unfit::BeyondYears),
             }
         }
         Err(Unfit::TooGreat) => Err(Unfit::BeyondYears),
-        Err(Unfit::NoNumber) => time().map_err(|_| Unfit::NoNumber),
+        Err(Unfit::NoNumber) => time(),
         Err(unfit) => Err(unfit),
     }
+}
+
+/// Whether a time has parts of a microsecond.
+pub(crate) fn is_too_fine(text: &str) -> bool {
+    let fraction = text.split_once('.').map_or("", |(_, behind)| behind);
+    let mut digits = fraction.bytes().take_while(u8::is_ascii_digit);
+    digits.by_ref().nth(5).is_some() && digits.any(|digit| digit != b'0')
 }
 
 /// A date in days since 1970.
@@ -353,22 +366,33 @@ mod tests {
         // `date -u -d 2026-01-01T00:00:00.123456 +%s%6N`
         let at = 1_767_225_600_123_456;
         for text in
-            ["2026-01-01 00:00:00.123456", "2026-01-01T00:00:00.1234567Z", "2026-01-01T02:00:00.123456+02:00"]
+            ["2026-01-01 00:00:00.123456", "2026-01-01T00:00:00.1234560Z", "2026-01-01T02:00:00.123456+02:00"]
         {
             assert_eq!([timestamp(text, None), timestamp(text, Some(Second))], [Ok(at), Ok(at)], "{text}");
         }
         for (text, unit) in [
             ("1767225600.123456", Second),
-            ("1767225600.1234567", Second),
+            ("1767225600.1234560", Second),
             ("1.767225600123456e9", Second),
             ("1767225600123.456", Millisecond),
             ("1767225600123456", Microsecond),
-            ("1767225600123456789", Nanosecond),
+            ("1767225600123456000", Nanosecond),
         ] {
             assert_eq!(timestamp(text, Some(unit)), Ok(at), "{text}");
             assert_eq!(timestamp(text, None), Err(Unfit::NoUnit), "{text}");
         }
-        assert_eq!([timestamp("-0.0000005", Some(Second)), timestamp("0", Some(Second))], [Ok(-1), Ok(0)]);
+        assert_eq!([timestamp("-0.000001", Some(Second)), timestamp("0", Some(Second))], [Ok(-1), Ok(0)]);
+        for (text, unit) in [
+            ("1767225600.1234567", Second),
+            ("-0.0000005", Second),
+            ("1767225600123.4567", Millisecond),
+            ("1767225600123456.5", Microsecond),
+            ("1767225600123456001", Nanosecond),
+            ("2026-01-01T00:00:00.1234567Z", Second),
+        ] {
+            assert_eq!(timestamp(text, Some(unit)), Err(Unfit::TooFine), "{text}");
+        }
+        assert_eq!(timestamp("2026-01-01 00:00:00.1234567+02:00", None), Err(Unfit::TooFine));
         for text in ["1767225600000", "-99999999999999", "1e60"] {
             assert_eq!(timestamp(text, Some(Second)), Err(Unfit::BeyondYears), "{text}");
         }

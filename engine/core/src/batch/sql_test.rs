@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A table that is neither given nor expected is made by its SELECT, if it is read. Cells of inputs have the types of the
-//! job; `heading::TYPE` in the header gives another, and gives a table's columns theirs (text without). What is expected
+//! job, and are written as it says (`delimiter`, `null_values`, how numbers are); `heading::TYPE` in the header gives another, and gives a table's columns theirs (text without). What is expected
 //! is compared cell by cell as far as it has columns, rows in any order, floats to nine digits and 1e-12 (`test_rows.rs`). An
 //! empty cell is a null, `""` is the empty text.
 
@@ -23,7 +23,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use serde::Serialize;
 
 use super::graph::Graph;
-use super::input::type_of;
+use super::input::{made_plain, type_of};
 use super::test_csv::{Cells, typed};
 use super::test_rows::{Cell, cells, difference};
 use crate::columns::check_names;
@@ -170,16 +170,23 @@ fn needed(
 /// The rows that a file gives.
 fn given(job: &BatchJob, name: &str, text: &str) -> Result<RecordBatch> {
     let input = job.inputs.iter().find(|input| input.name == name);
-    let Cells { names, types, columns, rows } = Cells::read(text)?;
+    let options = input.map(|input| input.csv.clone()).unwrap_or_default();
+    let delimiter = char::from(options.delimiter.unwrap_or(b','));
+    let Cells { names, types, columns, rows } = Cells::read_as(text, delimiter)?;
+    let is_null = |cell: &&str| options.null_values.iter().any(|null| null == cell);
+    let without = |cells: &StringArray| cells.iter().map(|cell| cell.filter(|cell| !is_null(cell))).collect();
+    let columns: Vec<StringArray> = columns.iter().map(without).collect();
     let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for ((heading, kind), cells) in names.iter().zip(types).zip(&columns) {
         let of_job = || match input? {
-            input if input.auto_types => Some(type_of(cells)),
+            input if input.auto_types => Some(type_of(cells, options.numbers)),
             input => input.types.get(heading).cloned(),
         };
         let kind = kind.or_else(of_job).unwrap_or(DataType::Utf8);
-        let array =
-            typed(cells, &kind).map_err(|reason| Error::user(reason).context(format!("column {heading}")))?;
+        let plain =
+            (kind.is_numeric() && !options.numbers.is_plain()).then(|| made_plain(cells, options.numbers));
+        let array = typed(plain.as_ref().unwrap_or(cells), &kind)
+            .map_err(|reason| Error::user(reason).context(format!("column {heading}")))?;
         fields.push(Field::new(heading, kind, true));
         arrays.push(array);
     }

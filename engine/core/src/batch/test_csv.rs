@@ -33,8 +33,16 @@ impl Cells {
     /// # Errors
     /// User, with the line: no header, a row of more or fewer cells, a quote that is not closed, a type that is none.
     pub(super) fn read(text: &str) -> Result<Cells> {
+        Cells::read_as(text, ',')
+    }
+
+    /// The same of a file with another character between cells.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn read_as(text: &str, delimiter: char) -> Result<Cells> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut records = records(text)?.into_iter();
+        let mut records = records(text, delimiter)?.into_iter();
         let header = records.find(|(_, cells)| !is_blank(cells));
         let (_, header) = header.ok_or_else(|| Error::user("there is no header line"))?;
         let (mut names, mut types) = (Vec::new(), Vec::new());
@@ -83,7 +91,7 @@ fn is_blank(cells: &[Option<String>]) -> bool {
 }
 
 /// All lines, blank ones too.
-fn records(text: &str) -> Result<Vec<Record>> {
+fn records(text: &str, delimiter: char) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     let mut rest = text;
     let mut line = 1;
@@ -92,9 +100,10 @@ fn records(text: &str) -> Result<Vec<Record>> {
         let mut cells = Vec::new();
         loop {
             let cell;
-            (cell, rest) = next_cell(rest, &mut line).map_err(|e| e.context(format!("line {begin}")))?;
+            (cell, rest) =
+                next_cell(rest, delimiter, &mut line).map_err(|e| e.context(format!("line {begin}")))?;
             cells.push(cell);
-            match rest.strip_prefix(',') {
+            match rest.strip_prefix(delimiter) {
                 Some(behind) => rest = behind,
                 None => break,
             }
@@ -108,9 +117,9 @@ fn records(text: &str) -> Result<Vec<Record>> {
 }
 
 /// A cell and what is behind it.
-fn next_cell<'a>(text: &'a str, line: &mut usize) -> Result<(Option<String>, &'a str)> {
+fn next_cell<'a>(text: &'a str, delimiter: char, line: &mut usize) -> Result<(Option<String>, &'a str)> {
     let Some(mut rest) = text.strip_prefix('"') else {
-        let end = text.find([',', '\n', '\r']).unwrap_or(text.len());
+        let end = text.find([delimiter, '\n', '\r']).unwrap_or(text.len());
         let (cell, rest) = text.split_at(end);
         return Ok(((!cell.is_empty()).then(|| cell.to_owned()), rest));
     };
@@ -129,7 +138,9 @@ fn next_cell<'a>(text: &'a str, line: &mut usize) -> Result<(Option<String>, &'a
                 cell.push('"');
                 rest = behind;
             }
-            None if rest.is_empty() || rest.starts_with([',', '\n', '\r']) => return Ok((Some(cell), rest)),
+            None if rest.is_empty() || rest.starts_with([delimiter, '\n', '\r']) => {
+                return Ok((Some(cell), rest));
+            }
             None => {
                 let what = "there is text behind the closing quote of a cell";
                 return Err(Error::user(what).hint("a quote that is of the text is doubled"));

@@ -23,7 +23,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, TimeUnit};
 
 use super::input::DeadLetter;
-use super::output::Written;
+use super::output_file::Written;
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::{BatchCounts, Build, Commit, FileEntry, RecordList, query_id, take_lock};
 use crate::decode::dead_letters_schema;

@@ -30,6 +30,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::nearest;
+use crate::table::rowless::rowless;
 use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
 pub(crate) use deep::deep;
 pub(crate) use derived::{Derived, derived};
@@ -216,7 +217,11 @@ pub(crate) fn explain(error: DataFusionError, lake: &Lake) -> Error {
         };
     };
     let name = missing.trim_start_matches("tidemill.").trim_start_matches("public.");
-    missing_table(name, &table_names(lake).unwrap_or_default())
+    let error = missing_table(name, &table_names(lake).unwrap_or_default());
+    match rowless(lake, name) {
+        Some(why) => error.hint(why),
+        None => error,
+    }
 }
 
 /// There is no such table among `tables`, or several of a bare name.

@@ -13,6 +13,7 @@
 
 mod batch;
 mod driver;
+mod fits;
 pub mod replay;
 mod split;
 mod stateful;
@@ -97,6 +98,7 @@ pub async fn run(
         return Ok(summary);
     }
     let mut driver = Driver::open(job, lake).await?;
+    fits::check(&driver).await?;
     if let Some(progress) = driver.recover(on_event).await? {
         count(&mut summary, &progress);
         on_event(StreamEvent::Batch(&progress));

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::publish::readable_path;
@@ -52,22 +52,21 @@ pub(crate) fn check(table: &str, has: &Schema, gives: &Schema) -> Result<()> {
             Err(_) => {
                 return Err(Error::user(format!(
                     "the transform no longer gives the column `{name}`, which {table} has as {}",
-                    type_name(kind)
+                    type_names(kind, &DataType::Null).0
                 ))
                 .hint(format!(
-                    "give it again, if only as CAST(NULL AS {}) AS {name}, {elsewhere}",
-                    sql_type(kind)
+                    "give it again, if only as {} AS {name}, {elsewhere}",
+                    cast_of("NULL", kind)
                 )));
             }
             Ok(given) if !given.data_type().equals_datatype(kind) => {
+                let (gives, has) = type_names(given.data_type(), kind);
                 return Err(Error::user(format!(
-                    "the transform gives the column `{name}` as {}, {table} has it as {}",
-                    type_name(given.data_type()),
-                    type_name(kind)
+                    "the transform gives the column `{name}` as {gives}, {table} has it as {has}"
                 ))
                 .hint(format!(
-                    "keep its type (CAST(… AS {}) AS {name}), give the new one another name, {elsewhere}",
-                    sql_type(kind)
+                    "keep its type ({} AS {name}), give the new one another name, {elsewhere}",
+                    cast_of("…", kind)
                 )));
             }
             Ok(_) => {}
@@ -82,33 +81,115 @@ pub(crate) fn nullable(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<Field>>(), schema.metadata().clone()))
 }
 
-/// A type in SQL and, where that is another word, as files have it.
-fn type_name(kind: &DataType) -> String {
-    let (sql, own) = (sql_type(kind), kind.to_string());
-    if sql == own { own } else { format!("{sql} ({own})") }
+/// Refuses columns of types that no file of a table keeps, but those that the table has already.
+///
+/// # Errors
+/// User: such a column, with what to write instead.
+pub(crate) fn check_types(has: Option<&Schema>, gives: &Schema) -> Result<()> {
+    for field in gives.fields() {
+        let name = field.name();
+        if has.is_some_and(|has| has.field_with_name(name).is_ok()) {
+            continue;
+        }
+        let Some(kind) = unkept(field.data_type()) else { continue };
+        let instead = match kind {
+            DataType::Null => format!("say which type it is to be, CAST(NULL AS TEXT) AS {name}"),
+            DataType::Interval(_) | DataType::Duration(_) => {
+                format!(
+                    "make seconds of it, EXTRACT(EPOCH FROM …) AS {name}, or text, CAST(… AS TEXT) AS {name}"
+                )
+            }
+            _ => format!("make text of it, CAST(… AS TEXT) AS {name}"),
+        };
+        let what = match kind {
+            DataType::Null => "is null in every row, of no type".to_owned(),
+            kind if kind == field.data_type() => format!("is {}, which no table keeps", with_article(kind)),
+            kind => format!("holds {}, which no table keeps", with_article(kind)),
+        };
+        return Err(Error::user(format!("the transform's column `{name}` {what}")).hint(instead));
+    }
+    Ok(())
 }
 
-fn sql_type(kind: &DataType) -> String {
+fn with_article(kind: &DataType) -> String {
     match kind {
+        DataType::Interval(_) => "an INTERVAL".into(),
+        DataType::Duration(_) => "a difference of times".into(),
+        DataType::Time32(_) | DataType::Time64(_) => "a TIME".into(),
+        other => format!("a {}", sql_type(other).unwrap_or_else(|| other.to_string())),
+    }
+}
+
+/// The part of a type that a file would not keep, or give back as another.
+fn unkept(kind: &DataType) -> Option<&DataType> {
+    match kind {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => unkept(item.data_type()),
+        DataType::Struct(fields) => fields.iter().find_map(|field| unkept(field.data_type())),
+        DataType::Dictionary(_, value) => unkept(value),
+        DataType::Boolean | DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => None,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            None
+        }
+        DataType::Float16 => Some(kind),
+        kind if kind.is_integer() || kind.is_floating() || kind.is_string() => None,
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => None,
+        kind => Some(kind),
+    }
+}
+
+/// Two types in SQL; where they are one word there, as files have them.
+fn type_names(one: &DataType, other: &DataType) -> (String, String) {
+    let name = |kind: &DataType| sql_type(kind).unwrap_or_else(|| kind.to_string());
+    match (name(one), name(other)) {
+        (a, b) if a == b => (one.to_string(), other.to_string()),
+        names => names,
+    }
+}
+
+/// SQL that makes a value of a type.
+fn cast_of(value: &str, kind: &DataType) -> String {
+    match sql_type(kind) {
+        Some(sql) => format!("CAST({value} AS {sql})"),
+        None => format!("arrow_cast({value}, '{}')", kind.to_string().replace('\'', "''")),
+    }
+}
+
+/// A type as SQL writes it; `None` for one that it has no word for.
+fn sql_type(kind: &DataType) -> Option<String> {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    Some(match kind {
         DataType::Boolean => "BOOLEAN".into(),
         DataType::Int8 => "TINYINT".into(),
         DataType::Int16 => "SMALLINT".into(),
         DataType::Int32 => "INT".into(),
         DataType::Int64 => "BIGINT".into(),
+        DataType::UInt8 => "TINYINT UNSIGNED".into(),
+        DataType::UInt16 => "SMALLINT UNSIGNED".into(),
+        DataType::UInt32 => "INT UNSIGNED".into(),
+        DataType::UInt64 => "BIGINT UNSIGNED".into(),
         DataType::Float32 => "REAL".into(),
         DataType::Float64 => "DOUBLE".into(),
-        DataType::Utf8 => "TEXT".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "TEXT".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BYTEA".into(),
         DataType::Date32 => "DATE".into(),
-        DataType::Timestamp(_, None) => "TIMESTAMP".into(),
+        DataType::Timestamp(Microsecond, None) => "TIMESTAMP".into(),
+        DataType::Timestamp(Second, None) => "TIMESTAMP(0)".into(),
+        DataType::Timestamp(Millisecond, None) => "TIMESTAMP(3)".into(),
+        DataType::Timestamp(Nanosecond, None) => "TIMESTAMP(9)".into(),
+        DataType::Timestamp(Microsecond, Some(zone)) if zone.as_ref() == "UTC" => {
+            "TIMESTAMP WITH TIME ZONE".into()
+        }
         DataType::Decimal128(digits, scale) => format!("DECIMAL({digits},{scale})"),
-        other => other.to_string(),
-    }
+        DataType::List(item) => format!("{}[]", sql_type(item.data_type())?),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::TimeUnit;
-
     use super::*;
 
     #[test]
@@ -129,10 +210,54 @@ mod tests {
         assert!(check("j.t", &has, &more).is_ok());
         let error = check("j.t", &more, &has).unwrap_err();
         assert!(error.to_string().contains("no longer gives the column `c`"), "{error}");
-        assert!(error.next_step().unwrap().contains("CAST(NULL AS TIMESTAMP) AS c"), "{error}");
+        assert!(error.next_step().unwrap().contains("CAST(NULL AS TIMESTAMP(3)) AS c"), "{error}");
         let other = schema(&[("a", DataType::Utf8, false), ("b", DataType::Utf8, true)]);
         let error = check("j.t", &has, &other).unwrap_err();
-        assert!(error.to_string().contains("`a` as TEXT (Utf8), j.t has it as BIGINT (Int64)"), "{error}");
+        assert!(error.to_string().contains("`a` as TEXT, j.t has it as BIGINT"), "{error}");
+        assert!(error.next_step().unwrap().contains("CAST(… AS BIGINT) AS a"), "{error:?}");
         assert!(nullable(&has).fields().iter().all(|field| field.is_nullable()));
+    }
+    #[test]
+    fn types_are_told_in_words_of_sql() {
+        let list = DataType::List(Arc::new(Field::new("item", DataType::Int64, true)));
+        let object = DataType::Struct(vec![Field::new("x", DataType::Float64, true)].into());
+        for (kind, cast) in [
+            (DataType::UInt64, "CAST(x AS BIGINT UNSIGNED)"),
+            (DataType::Utf8View, "CAST(x AS TEXT)"),
+            (list, "CAST(x AS BIGINT[])"),
+            (
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                "CAST(x AS TIMESTAMP WITH TIME ZONE)",
+            ),
+            (object, "arrow_cast(x, 'Struct(\"x\": Float64)')"),
+        ] {
+            assert_eq!(cast_of("x", &kind), cast);
+        }
+        assert_eq!(type_names(&DataType::Utf8, &DataType::Utf8View), ("Utf8".into(), "Utf8View".into()));
+    }
+
+    #[test]
+    fn types_that_no_file_keeps_are_refused_but_where_they_are_kept_already() {
+        let of = |kind: DataType| Schema::new(vec![Field::new("x", kind, true)]);
+        let span = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+        let spans = DataType::List(Arc::new(Field::new("item", span.clone(), true)));
+        for (kind, says) in [
+            (span, "`x` is an INTERVAL"),
+            (spans, "`x` holds an INTERVAL"),
+            (DataType::Duration(TimeUnit::Microsecond), "`x` is a difference of times"),
+            (DataType::Time64(TimeUnit::Nanosecond), "`x` is a TIME"),
+            (DataType::Null, "`x` is null in every row"),
+            (DataType::Decimal256(50, 2), "`x` is a Decimal256(50, 2)"),
+        ] {
+            let error = check_types(None, &of(kind.clone())).unwrap_err();
+            assert!(
+                error.to_string().contains(says) && error.next_step().unwrap().contains("CAST("),
+                "{error:?}"
+            );
+            assert!(check_types(Some(&of(kind.clone())), &of(kind)).is_ok());
+        }
+        for kind in [DataType::UInt8, DataType::Decimal128(38, 2), DataType::Date32, DataType::Utf8View] {
+            assert!(check_types(None, &of(kind)).is_ok());
+        }
     }
 }

@@ -3,5 +3,6 @@
 pub(crate) mod evolve;
 pub mod publish;
 pub mod read;
+pub(crate) mod rowless;
 pub(crate) mod scan;
 pub mod write;

@@ -1,7 +1,7 @@
 //! `types = "auto"`: the types of cells, found in all of them.
 //!
-//! A column has the first of BOOLEAN, BIGINT, DOUBLE, DATE and TIMESTAMP that each of its cells is written as, else it is
-//! TEXT; so is one without a cell. A number that would lose something is none: a zero before other digits (`007`), a `+` (of
+//! A column has the first of BOOLEAN, BIGINT, DOUBLE, DATE, TIMESTAMP and TIMESTAMPTZ that each of its cells is written as,
+//! else it is TEXT; so is one without a cell. A number that would lose something is none: a zero before other digits (`007`), a `+` (of
 //! telephones), a whole number that neither BIGINT nor DOUBLE holds. All rows are looked at, so none comes later that does
 //! not fit.
 
@@ -12,8 +12,8 @@ use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{NaiveDate, NaiveDateTime};
 use encoding_rs::Encoding;
 
-use super::InputFile;
 use super::number_style::plain;
+use super::{InputFile, moment};
 use crate::batch::csv_file::CsvFile;
 use crate::error::Result;
 use crate::project::{InputConfig, NumberStyle};
@@ -28,13 +28,33 @@ struct Guess {
 }
 
 /// The types, each before those that hold its cells too.
-const KINDS: [DataType; 5] = [
-    DataType::Boolean,
-    DataType::Int64,
-    DataType::Float64,
-    DataType::Date32,
-    DataType::Timestamp(TimeUnit::Microsecond, None),
-];
+const KINDS: [Kind; 6] =
+    [Kind::Boolean, Kind::Whole, Kind::Double, Kind::Date, Kind::Timestamp, Kind::ZonedTimestamp];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Boolean,
+    Whole,
+    Double,
+    Date,
+    /// Without an offset.
+    Timestamp,
+    /// With one, or `Z`; a cell without is a time in UTC, as in DuckDB.
+    ZonedTimestamp,
+}
+
+impl Kind {
+    fn data_type(self) -> DataType {
+        match self {
+            Kind::Boolean => DataType::Boolean,
+            Kind::Whole => DataType::Int64,
+            Kind::Double => DataType::Float64,
+            Kind::Date => DataType::Date32,
+            Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Kind::ZonedTimestamp => DataType::Timestamp(TimeUnit::Microsecond, Some(moment::UTC.into())),
+        }
+    }
+}
 
 impl Guess {
     fn new() -> Guess {
@@ -53,14 +73,14 @@ impl Guess {
             self.has_cells = true;
             self.has_digits = self.has_digits || cell.bytes().any(|byte| byte.is_ascii_digit());
             for (fits, kind) in self.fits.iter_mut().zip(&KINDS) {
-                *fits = *fits && is_written_as(cell, kind, style);
+                *fits = *fits && is_written_as(cell, *kind, style);
             }
         }
     }
 
     fn kind(&self) -> DataType {
         let first = self.fits.iter().zip(&KINDS).find(|(fits, _)| **fits);
-        let kind = first.filter(|_| self.has_cells).map_or(DataType::Utf8, |(_, kind)| kind.clone());
+        let kind = first.filter(|_| self.has_cells).map_or(DataType::Utf8, |(_, kind)| kind.data_type());
         if kind == DataType::Float64 && !self.has_digits { DataType::Utf8 } else { kind }
     }
 }
@@ -104,23 +124,24 @@ pub(super) fn types(
 }
 
 /// The type of a column of these cells alone.
-pub(in crate::batch) fn type_of(cells: &StringArray) -> DataType {
+pub(in crate::batch) fn type_of(cells: &StringArray, style: NumberStyle) -> DataType {
     let mut guess = Guess::new();
-    guess.see(cells, NumberStyle::default());
+    guess.see(cells, style);
     guess.kind()
 }
 
 /// Whether a cell is written as a value of this type.
-fn is_written_as(cell: &str, kind: &DataType, style: NumberStyle) -> bool {
+fn is_written_as(cell: &str, kind: Kind, style: NumberStyle) -> bool {
     let number = |cell: &str| {
         if style.is_plain() { Some(cell.to_owned()) } else { plain(cell, style) }
     };
     match kind {
-        DataType::Boolean => cell.eq_ignore_ascii_case("true") || cell.eq_ignore_ascii_case("false"),
-        DataType::Int64 => number(cell).is_some_and(|cell| is_whole(&cell) && cell.parse::<i64>().is_ok()),
-        DataType::Float64 => number(cell).is_some_and(|cell| is_double(&cell)),
-        DataType::Date32 => is_date(cell),
-        _ => is_timestamp(cell),
+        Kind::Boolean => cell.eq_ignore_ascii_case("true") || cell.eq_ignore_ascii_case("false"),
+        Kind::Whole => number(cell).is_some_and(|cell| is_whole(&cell) && cell.parse::<i64>().is_ok()),
+        Kind::Double => number(cell).is_some_and(|cell| is_double(&cell)),
+        Kind::Date => is_date(cell),
+        Kind::Timestamp => is_date(cell) || is_time(cell),
+        Kind::ZonedTimestamp => is_time(without_offset(cell)) && moment::timestamp(cell).is_ok(),
     }
 }
 
@@ -155,14 +176,29 @@ fn is_date(cell: &str) -> bool {
     cell.len() == 10 && cell.is_ascii() && NaiveDate::parse_from_str(cell, "%Y-%m-%d").is_ok()
 }
 
-/// A day, or a day and a time to microseconds, without an offset or in UTC.
-fn is_timestamp(cell: &str) -> bool {
+/// The cell without `Z` or an offset of hours and minutes behind its time.
+fn without_offset(cell: &str) -> &str {
+    let is_offset = |offset: &str| {
+        let hours = offset.replace(':', "");
+        matches!(offset.len(), 3 | 5 | 6)
+            && matches!(hours.len(), 3 | 5)
+            && hours[1..].bytes().all(|b| b.is_ascii_digit())
+    };
+    match cell.rfind(['+', '-', 'Z']) {
+        Some(at) if at > 10 && cell.is_ascii() && (&cell[at..] == "Z" || is_offset(&cell[at..])) => {
+            &cell[..at]
+        }
+        _ => cell,
+    }
+}
+
+/// A day and a time to microseconds, without an offset.
+fn is_time(cell: &str) -> bool {
     if !cell.is_ascii() {
         return false;
     }
     let Some((day, time)) = cell.split_at_checked(10) else { return false };
-    let Some(time) = time.strip_prefix(['T', ' ']) else { return is_date(cell) };
-    let time = time.strip_suffix('Z').unwrap_or(time);
+    let Some(time) = time.strip_prefix(['T', ' ']) else { return false };
     let (seconds, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let is_fraction = (1..=6).contains(&fraction.len()) && fraction.bytes().all(|b| b.is_ascii_digit());
     is_date(day)
@@ -178,7 +214,11 @@ mod tests {
 
     fn kind(cells: &[&str]) -> String {
         let cells = cells.iter().map(|cell| (!cell.is_empty()).then_some(*cell)).collect();
-        super::super::strict::words(&type_of(&cells)).split(' ').next().unwrap().to_owned()
+        super::super::strict::words(&type_of(&cells, NumberStyle::default()))
+            .split(' ')
+            .next()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
@@ -191,7 +231,15 @@ mod tests {
             (&["1", "2.5", ".5", "5.", "-1e3", "NaN", "inf", "0.5"], "DOUBLE"),
             (&["2026-02-28"], "DATE"),
             (&["2026-02-28", "2026-03-01 23:59:59"], "TIMESTAMP"),
-            (&["2026-03-01T23:59:59.123456Z"], "TIMESTAMP"),
+            (&["2026-03-01T23:59:59.123456"], "TIMESTAMP"),
+            // As DuckDB 1.5 finds them.
+            (&["2026-03-01T23:59:59.123456Z"], "TIMESTAMPTZ"),
+            (&["2026-02-28 23:59:59+02:00", "2026-02-28T23:59:59-0530", ""], "TIMESTAMPTZ"),
+            (&["2026-02-28 23:59:59+02"], "TIMESTAMPTZ"),
+            (&["2026-02-28 23:59:59", "2026-02-28 23:59:59.5+02:00"], "TIMESTAMPTZ"),
+            (&["2026-02-28", "2026-02-28 23:59:59+02:00"], "TEXT"),
+            (&["2026-02-28 23:59:59 +02:00"], "TEXT"),
+            (&["2026-02-28 23:59:59+2"], "TEXT"),
             (&["", ""], "TEXT"),
             (&["nan", "Inf"], "TEXT"),
             (&["1", "x"], "TEXT"),
@@ -211,7 +259,7 @@ mod tests {
             (&["2026-02-28 24:00:00"], "TEXT"),
             (&["2026-02-28 23:59:60"], "TEXT"),
             (&["2026-02-28 23:59:59.1234567"], "TEXT"),
-            (&["2026-02-28 23:59:59+02:00"], "TEXT"),
+            (&["2026-02-28 23:59:59.1234567+02:00"], "TEXT"),
             (&["12:30"], "TEXT"),
         ] {
             assert_eq!(kind(cells), expected, "{cells:?}");

@@ -1,6 +1,6 @@
 //! A file of JSON objects to rows, by Arrow's reader.
 //!
-//! Columns are found in the first file, over all of its rows; a type of the job overrides what is found. Numbers, those in
+//! Columns are found by [`super::json_kinds`]; a type of the job overrides what is found. Numbers, those in
 //! lists and objects too, and times go by way of their text, for Arrow would cut off what their type does not hold
 //! ([`super::number`]); a number or boolean where the type is TEXT is its text too. Of a field that an object has twice the
 //! last counts.
@@ -8,7 +8,6 @@
 //! Objects that are refused are looked for by reading the file again ([`super::json_strict`]), behind as many as were given
 //! out. So the fast way refuses what Arrow would take, several objects in the place of one: no row goes uncounted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -18,77 +17,14 @@ use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
-use arrow::json::reader::{Decoder, infer_json_schema_from_iterator};
-use encoding_rs::Encoding;
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use arrow::json::reader::Decoder;
 
 use super::csv::Columns;
-use super::json_records::{FORM, Records};
+use super::json_records::Records;
 use super::number::{Unfit, Wanted};
-use super::{DeadLetter, InputFile, Progress, json_strict};
-use crate::depth::{MOST_TYPE_LEVELS, TOO_DEEP, is_deeper, is_too_deep};
-use crate::error::{Context, Error, Result};
-use crate::project::{InputConfig, OnError};
-
-/// The columns of a file: of its objects that can be read. The others are for [`read`] to set aside where the job says so.
-///
-/// # Errors
-/// Data: it holds something else; User: it holds nothing.
-pub(super) fn fields(
-    config: &InputConfig,
-    file: &mut InputFile,
-    encoding: &'static Encoding,
-) -> Result<Vec<Field>> {
-    let mut has_refused = false;
-    let mut records = Records::open(&file.path, encoding, Arc::default())?;
-    let (mut rows, mut failed, mut record) = (0_u64, None, Vec::new());
-    let objects = std::iter::from_fn(|| {
-        loop {
-            let line = match records.next(&mut record) {
-                Ok(Some(line)) => line,
-                Ok(None) => return None,
-                Err(error) => {
-                    failed = Some(error);
-                    return None;
-                }
-            };
-            let error = match serde_json::from_slice::<Map<String, Value>>(&record) {
-                Ok(object) if !is_deeper(&record, MOST_TYPE_LEVELS) => {
-                    rows += 1;
-                    return Some(Ok::<_, ArrowError>(Value::Object(object)));
-                }
-                Ok(_) => TOO_DEEP.to_owned(),
-                Err(error) => error.to_string(),
-            };
-            // A number beyond every double, or lists in lists without end: which columns there are is known, and the values
-            // are for who reads them to tell.
-            if let Ok(keys) = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&record) {
-                rows += 1;
-                return Some(Ok(Value::Object(keys.into_keys().map(|key| (key, Value::Null)).collect())));
-            }
-            if config.on_error == OnError::Fail {
-                let place = format!("{}, line {line}", file.path.display());
-                let hint = format!("{FORM}; mend or remove the line, or on_error = \"dead_letter\"");
-                failed = Some(Error::data(format!("no JSON object: {error}")).context(place).hint(hint));
-                return None;
-            }
-            has_refused = true;
-        }
-    });
-    let found = infer_json_schema_from_iterator(objects);
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    file.is_checked = has_refused;
-    let place = || file.path.display().to_string();
-    let schema = found.context_with(place)?;
-    if rows == 0 {
-        return Err(Error::user(format!("{} is empty", place())).hint(FORM));
-    }
-    let kind = |field: &Field| config.types.get(field.name()).unwrap_or(field.data_type()).clone();
-    Ok(schema.fields().iter().map(|field| Field::new(field.name(), kind(field), true)).collect())
-}
+use super::{DeadLetter, Progress, json_strict};
+use crate::depth::{TOO_DEEP, is_too_deep};
+use crate::error::Result;
 
 /// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them.
 ///

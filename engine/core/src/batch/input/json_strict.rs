@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 
 use super::csv::Columns;
 use super::json::{Fault, Row, give, plain, take_one};
+use super::json_kinds::misfit;
 use super::json_records::{FORM, Records};
 use super::{DeadLetter, Progress};
 use crate::error::{Error, Result};
@@ -164,7 +165,13 @@ fn halve(
     match decoder.flush() {
         Ok(Some(batch)) => parts.push((at.to_vec(), batch)),
         Ok(None) => {}
-        Err(e) if at.len() == 1 => faults[at[0]] = Some(Fault { column: None, reason: plain(&e) }),
+        Err(e) if at.len() == 1 => {
+            let (column, reason) = match misfit(&records[at[0]].bytes, &row.schema) {
+                Some((column, reason)) => (Some(column), reason),
+                None => (None, plain(&e)),
+            };
+            faults[at[0]] = Some(Fault { column, reason });
+        }
         Err(_) => {
             let (before, behind) = at.split_at(at.len() / 2);
             halve(row, records, before, parts, faults)?;

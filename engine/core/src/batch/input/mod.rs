@@ -8,14 +8,16 @@
 //! The way of the good rows is Arrow's CSV reader, which names neither line nor cell. Only when it refuses something is
 //! the file read a second time by [`strict`], which finds the place, or sets the bad rows aside.
 
+mod archive;
 pub(in crate::batch) mod bytes;
 mod csv;
 mod find;
 mod forms;
 mod infer;
 mod json;
-mod json_names;
+mod json_kinds;
 mod json_records;
+mod json_scan;
 mod json_strict;
 mod members;
 mod moment;
@@ -42,6 +44,7 @@ use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::batch) use infer::type_of;
+pub(in crate::batch) use number_style::made_plain;
 pub(in crate::batch) use scan::rows_at_once;
 pub(in crate::batch) use strict::{joined, parse as parse_cells};
 

@@ -8,13 +8,20 @@ use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
 use arrow::datatypes::{DataType, Date32Type, TimeUnit};
 use chrono::Utc;
 
-use crate::exact::Unfit;
+use crate::exact::{Unfit, is_too_fine};
+
+/// The zone of TIMESTAMP WITH TIME ZONE.
+pub(super) const UTC: &str = "UTC";
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Whether a type is one of these.
 pub(super) fn is_moment(kind: &DataType) -> bool {
-    matches!(kind, DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, None))
+    match kind {
+        DataType::Date32 => true,
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => zone.as_deref().is_none_or(|zone| zone == UTC),
+        _ => false,
+    }
 }
 
 /// Days since 1970 of `2026-03-01`, also where a midnight follows.
@@ -39,9 +46,7 @@ pub(super) fn timestamp(text: &str) -> Result<i64, Unfit> {
     if let Some(micros) = short_timestamp(text.as_bytes()) {
         return Ok(micros);
     }
-    let fraction = text.split_once('.').map_or("", |(_, behind)| behind);
-    let mut digits = fraction.bytes().take_while(u8::is_ascii_digit);
-    if digits.by_ref().nth(5).is_some() && digits.any(|digit| digit != b'0') {
+    if is_too_fine(text) {
         return Err(Unfit::TooFine);
     }
     // A second 60 is no time of a day.

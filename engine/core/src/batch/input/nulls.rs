@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
 use super::InputFile;
 use crate::depth::{MOST_TYPE_LEVELS, levels};
@@ -44,6 +44,40 @@ fn filled(kind: &DataType, other: &DataType) -> Option<DataType> {
             found.iter().any(Option::is_some).then(|| DataType::Struct(all().collect()))
         }
         _ => None,
+    }
+}
+
+/// The types with every field of their objects nullable: in another file there may be none.
+pub(super) fn open_fields(columns: &mut [Field]) {
+    fn opened(kind: &DataType) -> DataType {
+        let inner = |field: &FieldRef| Arc::new(Field::new(field.name(), opened(field.data_type()), true));
+        match kind {
+            DataType::List(item) => DataType::List(inner(item)),
+            DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+            kind => kind.clone(),
+        }
+    }
+    for column in columns {
+        column.set_data_type(opened(column.data_type()));
+    }
+}
+
+/// Adds to a type the fields of objects that only another file has.
+pub(super) fn widened(kind: &DataType, other: &DataType) -> DataType {
+    let inner = |own: &FieldRef, other: &FieldRef| {
+        Arc::new(own.as_ref().clone().with_data_type(widened(own.data_type(), other.data_type())))
+    };
+    match (kind, other) {
+        (DataType::List(own), DataType::List(other)) => DataType::List(inner(own, other)),
+        (DataType::Struct(own), DataType::Struct(others)) => {
+            let same =
+                |field: &FieldRef, all: &Fields| all.iter().find(|one| one.name() == field.name()).cloned();
+            let known =
+                own.iter().map(|own| same(own, others).map_or(own.clone(), |other| inner(own, &other)));
+            let added = others.iter().filter(|other| same(other, own).is_none()).cloned();
+            DataType::Struct(known.chain(added).collect())
+        }
+        (kind, _) => kind.clone(),
     }
 }
 

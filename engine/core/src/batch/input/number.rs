@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, PrimitiveArray, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, PrimitiveArray, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Float64Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 
@@ -72,8 +73,10 @@ impl Wanted {
             DataType::Float64 if self.is_found => Ok(numbers::<Float64Type>(cells, exact_double)),
             DataType::Float64 => Ok(numbers::<Float64Type>(cells, double)),
             DataType::Date32 => Ok(numbers::<Date32Type>(cells, day)),
-            DataType::Timestamp(TimeUnit::Microsecond, None) => {
-                Ok(numbers::<TimestampMicrosecondType>(cells, |text| time(text, self.unit)))
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+                let (found, bad) = values(cells, |text| time(text, self.unit));
+                let found = TimestampMicrosecondArray::try_new(found.into(), cells.nulls().cloned())?;
+                Ok((Arc::new(found.with_timezone_opt(zone.clone())), bad))
             }
             DataType::Decimal128(precision, scale) => {
                 let (found, bad) = values(cells, |text| decimal(text, *precision, *scale));

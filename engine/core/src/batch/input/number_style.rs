@@ -5,7 +5,7 @@ use arrow::array::StringArray;
 use crate::project::NumberStyle;
 
 /// The cells with numbers as SQL writes them. What is no number in this style is none in any.
-pub(super) fn made_plain(cells: &StringArray, style: NumberStyle) -> StringArray {
+pub(in crate::batch) fn made_plain(cells: &StringArray, style: NumberStyle) -> StringArray {
     cells.iter().map(|cell| Some(plain(cell?, style).unwrap_or_else(|| "?".to_owned()))).collect()
 }
 

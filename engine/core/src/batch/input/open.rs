@@ -1,6 +1,6 @@
 //! An input before it is read: its files, and the columns that they have.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,12 +8,17 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use encoding_rs::Encoding;
 
 use super::strict::words;
-use super::{EXPANSION, Input, InputFile, bytes, csv, find, forms, infer, json, json_names, nulls, parquet};
+use super::{
+    EXPANSION, Input, InputFile, archive, bytes, csv, find, forms, infer, json_kinds, nulls, parquet,
+};
 use crate::error::{Error, Result, io_error};
 use crate::project::{CsvOptions, FileColumns, InputConfig, InputFormat, nearest};
 
 /// What an input says of files whose columns differ.
 const WHICH_COLUMNS: &str = "files of an input have the same columns, in any order; columns = \"first\" drops those that the first file has not, columns = \"union\" takes all of them, null where a file has none";
+
+/// What it says of a file that lacks one: columns = "first" drops, but adds none.
+const UNION: &str = "files of an input have the columns of the first, in any order; columns = \"union\" takes those of all, null where a file has none";
 
 impl Input {
     /// Finds the files and reads their headers. `given` are the files of `--input`, instead of the job's path.
@@ -129,7 +134,7 @@ impl Input {
             config.csv.delimiter = csv::other_delimiter(&first, &config.csv, bytes::encoding(None)?)?;
         }
         Input::open(&config, None, "").await.map_err(|error| match error.next_step() {
-            Some(step) if step.contains("columns = \"first\"") => {
+            Some(step) if step.contains("columns = \"union\"") => {
                 error.hint("name one of them, or read them as the input of a job: jobs/README.md")
             }
             _ => error,
@@ -144,7 +149,7 @@ fn file(config: &InputConfig, found: find::Found) -> Result<InputFile> {
         Some(format) => format,
         None if config.forms.is_some() => InputFormat::Csv,
         None => {
-            format_of(&found.path, &found.path).or_else(|error| match bytes::zipped_name(&found.path)? {
+            format_of(&found.path, &found.path).or_else(|error| match archive::zipped_name(&found.path)? {
                 Some(inside) => format_of(&PathBuf::from(inside), &found.path),
                 None => Err(error),
             })?
@@ -184,7 +189,9 @@ pub(super) fn own_fields(
     files: &mut [InputFile],
 ) -> Result<Vec<Field>> {
     let mut own: Vec<Field> = Vec::new();
+    let mut kinds = json_kinds::Kinds::default();
     let first = files.first().map(|file| (file.format, file.path.clone()));
+    let is_of_many = files.len() > 1;
     let first_path = first.as_ref().map_or(Path::new(""), |(_, path)| path);
     for (at, file) in files.iter_mut().enumerate() {
         if let Some((_, first)) = first.as_ref().filter(|(format, _)| *format != file.format) {
@@ -194,26 +201,17 @@ pub(super) fn own_fields(
             ))
             .context(file.path.display().to_string()));
         }
-        let fields = match file.format {
+        let mut fields: Vec<Field> = match file.format {
             InputFormat::Csv | InputFormat::Tsv => {
                 let header = csv::header(file, &config.csv, encoding)?;
                 (file.header, file.header_line) = (header.names, header.line);
                 let kind = |name: &String| config.types.get(name).cloned().unwrap_or(DataType::Utf8);
                 file.header.iter().map(|name| Field::new(name, kind(name), true)).collect()
             }
-            InputFormat::Json if at > 0 && config.columns == Some(FileColumns::First) => continue,
-            InputFormat::Json if at > 0 => {
-                let found = json_names::names(file, encoding)?;
-                let ours = names(&own);
-                match found.iter().find(|name| !ours.contains(*name)) {
-                    None => continue,
-                    Some(added) if config.columns.is_none() => {
-                        return Err(added_column(added, first_path, file));
-                    }
-                    Some(_) => json::fields(config, file, encoding)?,
-                }
+            InputFormat::Json => {
+                kinds.add(config, file, encoding)?;
+                continue;
             }
-            InputFormat::Json => json::fields(config, file, encoding)?,
             InputFormat::Parquet => parquet::fields(config, file)?,
         };
         if at > 0 && config.columns != Some(FileColumns::Union) {
@@ -224,6 +222,9 @@ pub(super) fn own_fields(
             return Err(Error::user(format!("there are two columns `{}`", twice.name()))
                 .context(file.headed())
                 .hint("rename one of them in the file"));
+        }
+        if is_of_many {
+            nulls::open_fields(&mut fields);
         }
         if at == 0 {
             own = fields;
@@ -243,45 +244,49 @@ pub(super) fn own_fields(
                         own.push(field);
                     }
                     // A column of objects may have more fields.
-                    Some(known) if field.data_type().is_nested() => {
-                        own[*known].try_merge(&field).map_err(|e| {
-                            Error::user(format!("the column `{}` is another here: {e}", field.name()))
-                                .context(file.headed())
-                                .hint("write the files alike, or read them as two inputs")
-                        })?;
+                    Some(known) => {
+                        let kind = nulls::widened(own[*known].data_type(), field.data_type());
+                        own[*known].set_data_type(kind);
                     }
-                    Some(_) => {}
                 }
             }
         }
     }
+    let mut own = kinds.fields(config).unwrap_or(own);
     nulls::settle(&mut own, files)?;
     Ok(own)
 }
 
-/// The names of columns, and of the fields of objects in them, `a.b`.
-fn names(fields: &[Field]) -> BTreeSet<String> {
-    fn add(prefix: &str, kind: &DataType, names: &mut BTreeSet<String>) {
-        match kind {
-            DataType::Struct(fields) => {
-                for field in fields {
-                    let name = format!("{prefix}.{}", field.name());
-                    add(&name, field.data_type(), names);
-                    names.insert(name);
-                }
-            }
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                add(prefix, item.data_type(), names);
-            }
-            _ => {}
+/// The first of some columns, or of the fields of objects in them (`a.b`), that others lack. What is null everywhere may have
+/// any fields.
+pub(super) fn lacking(columns: &[Field], others: &[Field]) -> Option<String> {
+    let known: HashMap<&str, &Field> = columns.iter().map(|field| (field.name().as_str(), field)).collect();
+    let mut lacked: Vec<String> = others.iter().filter_map(|field| lacks(&known, field)).collect();
+    lacked.sort_unstable();
+    lacked.into_iter().next()
+}
+
+fn lacks(known: &HashMap<&str, &Field>, other: &Field) -> Option<String> {
+    let Some(own) = known.get(other.name().as_str()) else { return Some(other.name().clone()) };
+    let (mut own, mut other_kind) = (own.data_type(), other.data_type());
+    while let (Some(item), Some(other_item)) = (item_of(own), item_of(other_kind)) {
+        (own, other_kind) = (item, other_item);
+    }
+    let (DataType::Struct(own), DataType::Struct(others)) = (own, other_kind) else { return None };
+    let known: HashMap<&str, &Field> =
+        own.iter().map(|field| (field.name().as_str(), field.as_ref())).collect();
+    let lacked = others.iter().filter_map(|field| lacks(&known, field)).min();
+    lacked.map(|inner| format!("{}.{inner}", other.name()))
+}
+
+/// The type of the items of a list.
+fn item_of(kind: &DataType) -> Option<&DataType> {
+    match kind {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            Some(item.data_type())
         }
+        _ => None,
     }
-    let mut names = BTreeSet::new();
-    for field in fields {
-        add(field.name(), field.data_type(), &mut names);
-        names.insert(field.name().clone());
-    }
-    names
 }
 
 /// Whether a later file has the columns of the first; others are dropped where the job says so.
@@ -292,22 +297,23 @@ fn same_columns(
     file: &InputFile,
     columns: Option<FileColumns>,
 ) -> Result<()> {
-    let (ours, theirs) = (names(own), names(fields));
-    if let Some(missing) = ours.difference(&theirs).next() {
-        let near = nearest(missing, theirs.difference(&ours).map(String::as_str));
+    let added = lacking(own, fields);
+    if let Some(missing) = lacking(fields, own) {
+        let others = fields.iter().map(|field| field.name().as_str());
+        let near = nearest(&missing, others.filter(|name| own.iter().all(|field| field.name() != name)));
         let near = near.map(|near| format!("is it `{near}`? ")).unwrap_or_default();
         return Err(Error::user(format!("there is no column `{missing}`, which {} has", first.display()))
             .context(file.headed())
-            .hint(format!("{near}{WHICH_COLUMNS}")));
+            .hint(format!("{near}{UNION}")));
     }
-    match theirs.difference(&ours).next().filter(|_| columns.is_none()) {
-        Some(added) => Err(added_column(added, first, file)),
+    match added.filter(|_| columns.is_none()) {
+        Some(added) => Err(added_column(&added, first, file)),
         None => Ok(()),
     }
 }
 
 /// Whether the columns of a later Parquet file are of types whose values those of the first hold, where the job gives none:
-/// what is in lists and objects, parts of a second and of a float are not looked at again.
+/// parts of a second and of a float are not looked at again.
 fn same_types(
     config: &InputConfig,
     own: &[Field],
@@ -333,7 +339,7 @@ fn same_types(
 
 /// Whether values of another type can be read as a type, or are found out one by one where they cannot.
 fn may_hold(ours: &DataType, theirs: &DataType) -> bool {
-    use DataType::{Dictionary, Duration, Float16, Float32, Null, Struct, Time32, Time64, Timestamp};
+    use DataType::{Dictionary, Duration, Float16, Float32, List, Null, Struct, Time32, Time64, Timestamp};
     let finer = |a: &TimeUnit, b: &TimeUnit| a >= b;
     match (ours, theirs) {
         (Null, _) | (_, Null) => true,
@@ -344,8 +350,9 @@ fn may_hold(ours: &DataType, theirs: &DataType) -> bool {
         (Struct(a), Struct(b)) => a.iter().all(|field| {
             b.iter()
                 .find(|other| other.name() == field.name())
-                .is_none_or(|other| is_alike(field.data_type(), other.data_type()))
+                .is_none_or(|other| may_hold(field.data_type(), other.data_type()))
         }),
+        (List(a), List(b)) => may_hold(a.data_type(), b.data_type()),
         (a, b) if a.is_nested() || b.is_nested() => is_alike(a, b),
         (
             Timestamp(a, _) | Time32(a) | Time64(a) | Duration(a),
@@ -365,7 +372,7 @@ fn is_alike(ours: &DataType, theirs: &DataType) -> bool {
     ours.is_null() || theirs.is_null() || ours.equals_datatype(theirs)
 }
 
-fn added_column(added: &str, first: &Path, file: &InputFile) -> Error {
+pub(super) fn added_column(added: &str, first: &Path, file: &InputFile) -> Error {
     Error::user(format!("there is a column `{added}`, which {} has not", first.display()))
         .context(file.headed())
         .hint(WHICH_COLUMNS)

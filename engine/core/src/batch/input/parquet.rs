@@ -1,15 +1,17 @@
 //! A Parquet file to rows: the projected columns alone, and of its row groups those that may have rows for the WHERE.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StructArray,
+    new_null_array,
 };
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::kernels::numeric::add;
 use arrow::compute::{cast, filter};
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{ArrowNativeType, DataType, Field, SchemaRef, TimeUnit, TimestampNanosecondType};
 use arrow::json::LineDelimitedWriter;
 use arrow::util::display::array_value_to_string;
 use datafusion::physical_optimizer::pruning::PruningPredicate;
@@ -148,6 +150,8 @@ fn typed(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Un
     match given {
         DataType::Null => return Ok((new_null_array(kind, column.len()), Vec::new())),
         DataType::Dictionary(_, value) => return typed(&cast(column, value)?, wanted),
+        DataType::Struct(_) if matches!(kind, DataType::Struct(_)) => return object(column, wanted),
+        DataType::List(_) if matches!(kind, DataType::List(_)) => return list(column, wanted),
         _ => {}
     }
     let is_time = kind.is_temporal() && wanted.is_known();
@@ -157,6 +161,12 @@ fn typed(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Un
         return Ok(wanted.parsed(texts.as_string::<i32>())?);
     }
     let found = cast(column, kind)?;
+    if let Some(times) = column.as_primitive_opt::<TimestampNanosecondType>()
+        && matches!(kind, DataType::Timestamp(TimeUnit::Microsecond, _))
+    {
+        let is_finer = |row: &usize| times.is_valid(*row) && times.value(*row) % 1_000 != 0;
+        return Ok((found, (0..times.len()).filter(is_finer).map(|row| (row, Unfit::TooFine)).collect()));
+    }
     let mut bad: Vec<(usize, Unfit)> = (0..column.len())
         .filter(|&row| found.is_null(row) && column.is_valid(row))
         .map(|row| (row, Unfit::NoNumber))
@@ -186,6 +196,47 @@ fn typed(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Un
         bad.sort_unstable_by_key(|(row, _)| *row);
     }
     Ok((found, bad))
+}
+
+/// Objects of other fields: each is taken by its name, and null where the file has none. Arrow would take them by their
+/// places.
+fn object(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Unfit)>)> {
+    let DataType::Struct(fields) = &wanted.kind else {
+        return Err(Error::internal(format!("an object as {}", wanted.kind)));
+    };
+    let given = column.as_struct();
+    let (mut cells, mut bad) = (Vec::with_capacity(fields.len()), Vec::new());
+    for field in fields {
+        let Some(column) = given.column_by_name(field.name()) else {
+            cells.push(new_null_array(field.data_type(), given.len()));
+            continue;
+        };
+        let (typed, unfit) = typed(column, &wanted.inner(field.data_type()))?;
+        cells.push(typed);
+        bad.extend(unfit.into_iter().filter(|(row, _)| given.is_valid(*row)));
+    }
+    bad.sort_by_key(|(row, _)| *row);
+    let object =
+        StructArray::try_new_with_length(fields.clone(), cells, given.nulls().cloned(), given.len())?;
+    Ok((Arc::new(object), bad))
+}
+
+/// Lists of other items.
+fn list(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Unfit)>)> {
+    let DataType::List(item) = &wanted.kind else {
+        return Err(Error::internal(format!("a list as {}", wanted.kind)));
+    };
+    let given = column.as_list::<i32>();
+    let (items, unfit) = typed(given.values(), &wanted.inner(item.data_type()))?;
+    let ends = given.offsets().iter().skip(1).map(|end| end.as_usize()).collect::<Vec<_>>();
+    // The list that the item is in; none where that is null, or before the first.
+    let list_of = |at: usize| {
+        let row = ends.partition_point(|end| *end <= at);
+        (row < given.len() && given.is_valid(row) && at >= given.offsets()[row].as_usize()).then_some(row)
+    };
+    let bad = unfit.into_iter().filter_map(|(at, unfit)| Some((list_of(at)?, unfit))).collect();
+    let list = ListArray::try_new(item.clone(), given.offsets().clone(), items, given.nulls().cloned())?;
+    Ok((Arc::new(list), bad))
 }
 
 /// A row as JSON.

@@ -1,0 +1,57 @@
+//! What a stream gives and shows is looked at before its first batch is planned: a plan that is written is run again by what
+//! it says, and a column that no file keeps would stop it there for good.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::execution::context::SessionConfig;
+
+use super::driver::Driver;
+use crate::columns::check_names;
+use crate::error::Result;
+use crate::lake::Lake;
+use crate::project::Job;
+use crate::sql;
+use crate::table::evolve::{check_types, newest_schema};
+
+/// Checks the types of the table that the transform makes, and the columns of the views over it.
+///
+/// # Errors
+/// User: a column of a type that the table cannot keep, a view of which two columns have one name.
+pub(super) async fn check(driver: &Driver) -> Result<()> {
+    let Some((_, transform)) = &driver.transform else { return Ok(()) };
+    let job = &driver.job;
+    let table = format!("{}.{}", job.schema_name, job.table_name);
+    let has = newest_schema(&driver.lake, &driver.checkpoint.commits, &table)?;
+    check_types(has.as_deref(), transform.schema())?;
+    check_views(job, &driver.lake, transform.schema()).await
+}
+
+/// A view that reads what is not there yet, the state say, is told of when it is read.
+async fn check_views(job: &Job, lake: &Lake, table: &SchemaRef) -> Result<()> {
+    let rows: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(table.clone(), vec![vec![]])?);
+    let mut known = vec![(job.table_name.clone(), rows)];
+    let mut waiting: Vec<_> = job.views.iter().collect();
+    // A view may read another, whatever its name.
+    loop {
+        let (config, runtime) = (SessionConfig::new().with_target_partitions(1), Arc::default());
+        let session = sql::job_session(lake, &job.schema_name, known.clone(), config, runtime)?;
+        let before = waiting.len();
+        let mut left = Vec::new();
+        for (name, text) in waiting {
+            let Ok(frame) = sql::frame(&session, text).await else {
+                left.push((name, text));
+                continue;
+            };
+            check_names(frame.schema()).map_err(|e| e.context(format!("view {}.{name}", job.schema_name)))?;
+            let view = ViewTable::new(frame.logical_plan().clone(), Some(text.clone()));
+            known.push((name.clone(), Arc::new(view)));
+        }
+        if left.len() == before || left.is_empty() {
+            return Ok(());
+        }
+        waiting = left;
+    }
+}
