@@ -192,6 +192,16 @@ async fn numbers_are_right_or_an_error() {
         ),
         ("SELECT row_number() OVER (ORDER BY i, s) / 2 FROM ta", &["0", "1", "1", "2"]),
         ("SELECT -7 / 2, -7 % 3, 7 - 9, -i FROM ta WHERE i = 5", &["-3|-1|-2|-5"]),
+        ("SELECT 1 << 62, -8 >> 1, -1 << 2, 7 >> 63", &["4611686018427387904|-4|-4|0"]),
+        (
+            "SELECT CAST(1.5 AS REAL), TRY_CAST(1e39 AS REAL) IS NULL, CAST('inf' AS REAL) > 1",
+            &["1.5|true|true"],
+        ),
+        (
+            "SELECT 18446744073709551616, -99999999999999999999, -9223372036854775808",
+            &["18446744073709551616|-99999999999999999999|-9223372036854775808"],
+        ),
+        ("SELECT abs(-i), round(1.25e0, 1), ceil(d) FROM ta, tb WHERE i = 5 AND d = 3", &["5|1.3|3.00"]),
     ])
     .await;
     let more = "is more than BIGINT holds";
@@ -212,9 +222,65 @@ async fn numbers_are_right_or_an_error() {
                 "SELECT sum(d) FROM (VALUES (CAST(9e37 AS DECIMAL(38,0))), (CAST(9e37 AS DECIMAL(38,0)))) AS t (d)",
                 "DECIMAL(38,0)",
             ),
+            ("SELECT i / (i - 5) FROM ta", "`ta.i / (ta.i - 5)` is a division by zero"),
+            ("SELECT i % (i - 5) FROM ta", "is a division by zero"),
+            ("SELECT d / (d - d) FROM tb", "is a division by zero"),
+            ("SELECT 1 << 64", "is more than BIGINT holds (1 << 64)"),
+            ("SELECT i << 63 FROM ta", more),
+            ("SELECT i >> -1 FROM ta", more),
+            ("SELECT CAST(1e39 AS REAL)", "is more than REAL holds"),
+            ("SELECT CAST(x * 1e300 AS REAL) FROM ta", "is more than REAL holds"),
+            ("SELECT abs(k - 9223372036854775807 - 1) FROM ta", "`abs(ta.k - 9223372036854775807 - 1)`"),
+            ("SELECT ceil(CAST('9.99' AS DECIMAL(3,2)))", "`ceil("),
+            ("SELECT 123456789012345678901234567890123456789", "38 digits"),
             ("SELECT TRUE IS DISTINCT FROM FALSE AND FALSE", "write parentheses"),
             ("SELECT 'abc' SIMILAR TO '%b%'", "write LIKE"),
             ("SELECT k FROM ta WHERE EXISTS (SELECT 1 FROM tb WHERE tb.k = ta.k OFFSET 5)", "OFFSET"),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_left_a_frame_is_gone() {
+    let frame = |function: &str| {
+        format!(
+            "SELECT {function} OVER (ORDER BY k ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1, 1e20), (2, 1e0), \
+             (3, 1e0), (4, CAST('NaN' AS DOUBLE)), (5, 2e0), (6, NULL), (7, 4e0)) AS t (k, x) ORDER BY k"
+        )
+    };
+    let (sum, avg, spread) = (frame("sum(x)"), frame("avg(x)"), frame("var_pop(x)"));
+    expect(&[
+        (&sum, &["1e20", "1e20", "2.0", "NaN", "NaN", "2.0", "4.0"]),
+        (&avg, &["1e20", "5e19", "1.0", "NaN", "NaN", "2.0", "4.0"]),
+        (&spread, &["0.0", "2.5e39", "0.0", "NaN", "NaN", "0.0", "0.0"]),
+        (
+            "SELECT sum(x) FILTER (WHERE k <> 2) OVER (ORDER BY k ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING) \
+             FROM (VALUES (1, 1e0), (2, 1e20), (3, 3e0), (4, 5e0)) AS t (k, x) ORDER BY k",
+            &["", "1.0", "1.0", "3.0"],
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_is_a_column_or_told_with_a_join() {
+    expect(&[
+        ("SELECT k, k IN (SELECT k FROM ta) FROM tb ORDER BY k", &["0|true", "1|true", "7|false"]),
+        ("SELECT k, s IN (SELECT s FROM ta) FROM tb ORDER BY k", &["0|", "1|false", "7|false"]),
+        ("SELECT k, 'x' NOT IN (SELECT s FROM tb) AS a, 'q' IN (SELECT s FROM tb) AS b FROM tb WHERE k = 1", &["1|false|"]),
+        ("SELECT k, EXISTS (SELECT 1 FROM ta WHERE ta.k = tb.k) AS a FROM tb ORDER BY k", &["0|true", "1|true", "7|false"]),
+        ("SELECT k, NOT EXISTS (SELECT 1 FROM ta WHERE ta.i = tb.k) AND k > 0 AS a FROM tb ORDER BY k", &["0|false", "1|false", "7|true"]),
+        ("SELECT EXISTS (SELECT 1 FROM ta WHERE k = 9), EXISTS (SELECT 1 FROM ta) AS b", &["false|true"]),
+        ("SELECT k, (SELECT v.a FROM (SELECT 1 AS a) AS v WHERE v.a = tb.k) FROM tb ORDER BY k", &["0|", "1|1", "7|"]),
+    ])
+    .await;
+    refuse(
+        &shop(),
+        &[
+            ("SELECT sum(CASE WHEN k IN (SELECT k FROM tb) THEN 1 END) FROM ta", "LEFT JOIN"),
+            ("SELECT EXISTS (SELECT 1 FROM tb WHERE tb.k < ta.k) FROM ta", "LEFT JOIN"),
+            ("SELECT max(k) AS a, max(CAST(k AS DOUBLE)) AS b FROM ta", "CAST(x AS REAL) AS y"),
+            ("SELECT (SELECT max(d) FROM tb WHERE tb.k < ta.k) FROM ta", "LEFT JOIN"),
         ],
     );
 }
@@ -228,6 +294,9 @@ async fn lists_are_compared_row_by_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn long_statements_run_or_are_refused() {
     let shop = shop();
+    let doubled = |levels: usize| -> String {
+        (1..=levels).map(|at| format!(", a{at} AS (SELECT p.x FROM a{0} p, a{0} q)", at - 1)).collect()
+    };
     let many = |count: usize, part: &str, between: &str| vec![part; count].join(between);
     for (sql, right) in [
         (format!("SELECT count(*) FROM ta WHERE {}", many(3000, "k <> 9", " AND ")), "4"),
@@ -237,6 +306,16 @@ async fn long_statements_run_or_are_refused() {
         (format!("SELECT count(*) FROM ({})", many(1000, "SELECT 1 AS a", " UNION ALL ")), "1000"),
         (format!("SELECT {}", many(400, "1", " + ")), "400"),
         (format!("SELECT {}k{} FROM ta WHERE i = 5", "coalesce(".repeat(40), ", 1)".repeat(40)), "0"),
+        (format!("SELECT {}k = 1{} FROM ta WHERE i = 5", "NOT (".repeat(22), ")".repeat(22)), "false"),
+        (
+            format!(
+                "SELECT {}k{} FROM ta WHERE i = 5",
+                "CASE WHEN k = 1 THEN 2 ELSE ".repeat(45),
+                " END".repeat(45)
+            ),
+            "0",
+        ),
+        (format!("WITH a0 AS (SELECT 1 AS x){} SELECT count(*) FROM a5", doubled(5)), "1"),
     ] {
         assert_eq!(shop.rows(&sql).await, [right], "{}", &sql[..60]);
     }
@@ -244,12 +323,25 @@ async fn long_statements_run_or_are_refused() {
         &shop,
         &[
             (&format!("SELECT {}", many(5000, "1", " + ")), "operators stand side by side"),
-            (&format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), "brackets stand in each other"),
+            (&format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)), "stand in each other"),
             (
                 &format!("SELECT {}k{} FROM ta", "CAST(".repeat(60), " AS INT)".repeat(60)),
-                "brackets stand in each other",
+                "stand in each other",
             ),
             ("SELECT 2 ^ 10", "power(a, b)"),
+            (&format!("SELECT {}k = 1{} FROM ta", "NOT (".repeat(25), ")".repeat(25)), "stand in each other"),
+            (
+                &format!(
+                    "SELECT {}k{} FROM ta",
+                    "CASE WHEN k = 1 THEN 2 ELSE ".repeat(60),
+                    " END".repeat(60)
+                ),
+                "stand in each other",
+            ),
+            (
+                &format!("WITH a0 AS (SELECT 1 AS x){} SELECT count(*) FROM a24", doubled(24)),
+                "more than 1000 tables",
+            ),
         ],
     );
 }

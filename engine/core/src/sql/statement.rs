@@ -13,22 +13,24 @@ use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionContext, SessionState};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan;
+use datafusion::physical_plan::{self, ExecutionPlan};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SetExpr,
     SetOperator, SetQuantifier, Statement as Sql, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::deep::deep;
-use super::merged_columns;
+use super::{literals, merged_columns, relations};
+use crate::error::Error;
 
 /// How many operators other than AND, OR, `||` and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;
 
-/// How many brackets may stand in each other.
+/// How many brackets and CASEs may stand in each other.
 const MOST_NESTED: usize = 45;
 
 /// The plan of one statement.
@@ -39,7 +41,15 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     check_nesting(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
     let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
-    state.statement_to_plan(statement).await
+    let planned = state.statement_to_plan(statement).await;
+    planned.map_err(|error| match error.strip_backtrace() {
+        text if text.contains("duplicate unqualified field name") => {
+            let made = Error::user(format!("{text}: a CAST is not part of the name of what is computed of it"));
+            let hint = "give the cast a name of its own: SELECT max(x), max(y) FROM (SELECT x, CAST(x AS REAL) AS y FROM t)";
+            DataFusionError::External(Box::new(made.hint(hint)))
+        }
+        _ => error,
+    })
 }
 
 /// One reading statement, ready to run.
@@ -63,7 +73,7 @@ pub async fn frame(context: &SessionContext, sql: &str) -> Result<DataFrame> {
 /// From planning and running it.
 pub async fn collect(frame: DataFrame) -> Result<Vec<RecordBatch>> {
     let context = Arc::new(frame.task_ctx());
-    let plan = deep(frame.create_physical_plan()).await?;
+    let plan = physical(frame).await?;
     physical_plan::collect(plan, context).await
 }
 
@@ -73,8 +83,30 @@ pub async fn collect(frame: DataFrame) -> Result<Vec<RecordBatch>> {
 /// From planning it.
 pub(crate) async fn execute(frame: DataFrame) -> Result<SendableRecordBatchStream> {
     let context = Arc::new(frame.task_ctx());
-    let plan = deep(frame.create_physical_plan()).await?;
+    let plan = physical(frame).await?;
     physical_plan::execute_stream(plan, context)
+}
+
+/// The plan as it is run. DataFusion 55 finds out here which subqueries it has no join for.
+async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
+    let made = deep(frame.create_physical_plan()).await;
+    made.map_err(|error| match &error {
+        DataFusionError::NotImplemented(text) if text.contains("Physical plan does not support") => {
+            let is_membership = ["InSubquery", "Exists", "SetComparison"].iter().any(|kind| text.contains(kind));
+            let (what, instead) = match is_membership {
+                true => (
+                    "IN (SELECT …) and EXISTS stand in WHERE and as columns of SELECT, not in aggregates, windows and ORDER BY",
+                    "LEFT JOIN (SELECT DISTINCT k, TRUE AS found FROM b) AS b ON b.k = a.k, and COALESCE(b.found, FALSE) for the column",
+                ),
+                false => (
+                    "a subquery as a value, IN and EXISTS as a column meet the outer row by `=` alone",
+                    "LEFT JOIN what it reads on that condition, and GROUP BY the outer row",
+                ),
+            };
+            DataFusionError::External(Box::new(Error::user(what).hint(format!("write instead: {instead}"))))
+        }
+        _ => error,
+    })
 }
 
 /// The statements of a text, of little depth.
@@ -86,20 +118,42 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
     DFParser::parse_sql(sql)?.into_iter().map(settled).collect()
 }
 
-/// Refuses brackets in brackets beyond what the parser takes: near its limit it tries each level twice.
+/// Refuses brackets in brackets, and CASE in CASE, beyond what the parser takes: near its limit it tries each level twice. A
+/// NOT before a bracket is another level of it.
 fn check_nesting(sql: &str) -> Result<()> {
     // What is no token is told by the parser.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
-    let mut depth = 0usize;
+    // What is open, with its levels.
+    let mut open: Vec<(bool, usize)> = Vec::new();
+    let (mut depth, mut after_not) = (0usize, false);
     for token in tokens {
-        match token {
-            Token::LParen => depth += 1,
-            Token::RParen => depth = depth.saturating_sub(1),
-            _ => {}
+        let keyword = match &token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) => word.keyword,
+            _ => Keyword::NoKeyword,
+        };
+        let closed = match (&token, keyword) {
+            (Token::LParen, _) => {
+                open.push((false, if after_not { 2 } else { 1 }));
+                depth += if after_not { 2 } else { 1 };
+                false
+            }
+            (_, Keyword::CASE) => {
+                open.push((true, 1));
+                depth += 1;
+                false
+            }
+            (Token::RParen, _) => matches!(open.last(), Some((false, _))),
+            (_, Keyword::END) => matches!(open.last(), Some((true, _))),
+            _ => false,
+        };
+        if closed && let Some((_, levels)) = open.pop() {
+            depth -= levels;
         }
+        after_not = keyword == Keyword::NOT;
         if depth > MOST_NESTED {
             return Err(plan_datafusion_err!(
-                "more than {MOST_NESTED} brackets stand in each other: compute parts of it in a WITH before"
+                "more than {MOST_NESTED} brackets and CASEs stand in each other (a NOT before a bracket counts as one): compute parts of it in a WITH before"
             ));
         }
     }
@@ -116,7 +170,7 @@ fn settled(mut statement: Statement) -> Result<Statement> {
         },
         _ => return Ok(statement),
     };
-    match settle(inner) {
+    match settle(inner).and_then(|()| relations::check(inner)) {
         Ok(()) => Ok(statement),
         Err(error) => {
             // Taking a tree of such depth apart would need as deep a recursion.
@@ -158,6 +212,9 @@ impl VisitorMut for Settle {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
         not_last(expr);
+        if let Err(error) = literals::exact(expr) {
+            return ControlFlow::Break(error);
+        }
         one_coalesce(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),

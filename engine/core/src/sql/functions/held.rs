@@ -43,6 +43,16 @@ impl Ordered for f64 {
     }
 }
 
+impl Ordered for i64 {
+    fn order(&self, other: &i64) -> std::cmp::Ordering {
+        self.cmp(other)
+    }
+
+    fn bits(&self) -> i128 {
+        i128::from(*self)
+    }
+}
+
 impl Ordered for i128 {
     fn order(&self, other: &i128) -> std::cmp::Ordering {
         self.cmp(other)

@@ -9,9 +9,11 @@
 //! | `quantile(x, q)` | `percentile_cont`: exact, interpolated, as numpy does by default |
 //! | `median(x)` | the middle value, not cut where it is a half |
 //! | `slope(y, x)` | `regr_slope`: of the least-squares line through the points |
+//! | `array_sum(list)` | of whole numbers a BIGINT |
 //!
 //! `regr_slope` is DataFusion's own. Its `median` and `percentile_cont` are replaced: they cut results off.
 
+mod array_sum;
 mod haversine;
 mod held;
 mod parse_date;
@@ -27,6 +29,7 @@ pub fn register(context: &SessionContext) {
     ranks::ranks().into_iter().for_each(|function| context.register_udwf(function));
     context.register_udf(ScalarUDF::from(parse_date::ParseDate::new()));
     context.register_udf(ScalarUDF::from(haversine::HaversineKm::new()));
+    context.register_udf(ScalarUDF::from(array_sum::ArraySum::new()));
     context.register_udaf(quantile::iqr_bounds());
     context.register_udaf(quantile::quantile());
     context.register_udaf(quantile::median());

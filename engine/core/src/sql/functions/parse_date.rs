@@ -101,7 +101,7 @@ impl Format {
             Ok(items) if items.contains(&Item::Fixed(Fixed::TimezoneName)) => exec_err!(
                 "`%Z` in `{text}` would be read over: the name of a zone says no offset; %z reads one, such as +0200"
             ),
-            Ok(items) => Ok(Format { text: text.clone(), items }),
+            Ok(items) => Ok(Format { text: text.clone(), items: items.into_iter().map(with_zulu).collect() }),
             Err(_) => exec_err!(
                 "`{text}` is no date format: it is made of %Y (year), %m (month), %d (day), %H (hour), %M (minute), %S (second) and what stands between them"
             ),
@@ -136,6 +136,16 @@ impl Format {
     }
 }
 
+/// `%z` reads the Z of ISO 8601 too, as Python's does.
+fn with_zulu(item: Item<'static>) -> Item<'static> {
+    match item {
+        Item::Fixed(Fixed::TimezoneOffset | Fixed::TimezoneOffsetColon) => {
+            Item::Fixed(Fixed::TimezoneOffsetZ)
+        }
+        other => other,
+    }
+}
+
 /// The digits of a fraction of a second.
 fn fraction<'a>(parsed: &mut Parsed, text: &'a str) -> Option<&'a str> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -163,7 +173,8 @@ fn time(parsed: &Parsed) -> Option<NaiveDateTime> {
         }
     };
     let moment = local.checked_sub_signed(chrono::TimeDelta::seconds(i64::from(offset)))?;
-    (local.year() > 0).then_some(moment)
+    let is_of_a_year = |time: NaiveDateTime| (1..=9999).contains(&time.year());
+    (is_of_a_year(local) && is_of_a_year(moment)).then_some(moment)
 }
 
 /// Microseconds since 1970 of the first format that fits.

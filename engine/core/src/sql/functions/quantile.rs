@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Float64Array, RecordBatch, StructArray};
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Fields, Float64Type, Schema,
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Fields, Float64Type, Int64Type,
+    Schema,
 };
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -70,6 +71,9 @@ impl OfAll {
                 let result = args.return_field.data_type().clone();
                 HeldOf::decimals(DecimalMedian { scale: *scale, result }, value_type, distinct, single)
             }
+            (Kind::Median, DataType::Int64) => {
+                HeldOf::Wholes(Held::new(WholeMedian, value_type, distinct, single))
+            }
             (Kind::Median, _) => HeldOf::doubles(Doubles::Median, value_type, distinct, single),
             (Kind::Bounds, _) => HeldOf::doubles(Doubles::Bounds, value_type, distinct, single),
             (Kind::Quantile, _) => {
@@ -79,10 +83,11 @@ impl OfAll {
     }
 }
 
-/// Held values of one of the two kinds.
+/// Held values of one of the kinds.
 enum HeldOf {
     Doubles(Held<Doubles>),
     Decimals(Held<DecimalMedian>),
+    Wholes(Held<WholeMedian>),
 }
 
 impl HeldOf {
@@ -100,10 +105,10 @@ fn share(args: &AccumulatorArgs<'_>) -> Result<f64> {
     let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
     let value = args.exprs.get(1).and_then(|share| share.evaluate(&nothing).ok());
     let Some(ColumnarValue::Scalar(ScalarValue::Float64(Some(share)))) = value else {
-        return plan_err!("the share of {} is one number for all rows, such as 0.9", args.name);
+        return plan_err!("the share of a quantile is one number for all rows, such as 0.9");
     };
     if !(0.0..=1.0).contains(&share) {
-        return plan_err!("the share of {} is between 0 and 1, not {share}", args.name);
+        return plan_err!("the share of a quantile is between 0 and 1, not {share}");
     }
     let descending = args.order_bys.first().is_some_and(|order| order.options.descending);
     Ok(if descending { 1.0 - share } else { share })
@@ -138,6 +143,8 @@ impl AggregateUDFImpl for OfAll {
                 }
                 other => Ok(vec![other.clone()]),
             },
+            (Kind::Median, [DataType::UInt64]) => Ok(vec![DataType::Decimal128(20, 0)]),
+            (Kind::Median, [whole]) if whole.is_integer() => Ok(vec![DataType::Int64]),
             (Kind::Median | Kind::Bounds, [value]) if number(value) => Ok(vec![DataType::Float64]),
             (Kind::Quantile, [value, share]) if number(value) && number(share) => {
                 Ok(vec![DataType::Float64; 2])
@@ -171,6 +178,7 @@ impl AggregateUDFImpl for OfAll {
         Ok(match self.held(&args, true)? {
             HeldOf::Doubles(held) => Box::new(held),
             HeldOf::Decimals(held) => Box::new(held),
+            HeldOf::Wholes(held) => Box::new(held),
         })
     }
 
@@ -182,6 +190,7 @@ impl AggregateUDFImpl for OfAll {
         Ok(match self.held(&args, false)? {
             HeldOf::Doubles(held) => Box::new(held),
             HeldOf::Decimals(held) => Box::new(held),
+            HeldOf::Wholes(held) => Box::new(held),
         })
     }
 
@@ -285,6 +294,29 @@ fn middle<T: Copy>(values: &mut [T], order: fn(&T, &T) -> std::cmp::Ordering) ->
     let high = *high;
     let below = if odd { None } else { low.iter().copied().max_by(order) };
     Some((below.unwrap_or(high), high))
+}
+
+/// The median of whole numbers, as a double that is it.
+#[derive(Debug, Clone)]
+struct WholeMedian;
+
+impl Figure for WholeMedian {
+    type Value = Int64Type;
+
+    fn of(&self, groups: &mut [Vec<i64>]) -> Result<ArrayRef> {
+        let medians = groups.iter_mut().map(|values| {
+            let Some((low, high)) = middle(values, i64::cmp) else { return Ok(None) };
+            let sum = i128::from(low) + i128::from(high);
+            let double = sum as f64;
+            match double as i128 == sum {
+                true => Ok(Some(double / 2.0)),
+                false => exec_err!(
+                    "the median, half of {sum}, is more than DOUBLE holds exactly: cast to DECIMAL(20,0) before"
+                ),
+            }
+        });
+        Ok(Arc::new(medians.collect::<Result<Float64Array>>()?))
+    }
 }
 
 /// The median of decimals.

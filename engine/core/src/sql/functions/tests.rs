@@ -36,6 +36,7 @@ async fn parse_date_takes_the_first_format_that_fits() {
         ("'2018-10-17 17:30:18', '%Y-%m-%d', '%Y-%m-%d %H:%M:%S'", "2018-10-17T17:30:18"),
         ("'02/10/2018 03:50:00 PM', '%m/%d/%Y %I:%M:%S %p'", "2018-02-10T15:50:00"),
         ("NULL, '%Y'", ""),
+        ("'2024-06-01T12:00:00Z', '%Y-%m-%dT%H:%M:%S%z'", "2024-06-01T12:00:00"),
         // An offset: the moment in UTC, as DuckDB's strptime and the cast have it.
         ("'2024-06-01T12:00:00+02:00', '%Y-%m-%dT%H:%M:%S%z'", "2024-06-01T10:00:00"),
         ("'2024-06-01 -0130', '%Y-%m-%d %z'", "2024-06-01T01:30:00"),
@@ -245,5 +246,31 @@ async fn bounds_of_what_is_no_number_follow_the_quartiles() {
         for (at, found) in of_rows("iqr_bounds(x)", rows).await.into_iter().enumerate() {
             assert_eq!(found, expected, "{rows}, way {at}");
         }
+    }
+}
+
+#[tokio::test]
+async fn whole_numbers_beyond_a_double_are_exact_or_an_error() {
+    for (sql, expected) in [
+        ("array_sum([9007199254740993, 1])", "9007199254740994"),
+        ("array_sum([1, NULL])", "1"),
+        ("array_sum([1.5, 2.0])", "3.5"),
+        ("median(x) FROM (VALUES (1), (2)) AS t (x)", "1.5"),
+        ("median(x) FROM (VALUES (9007199254740992), (9007199254740992)) AS t (x)", "9007199254740992.0"),
+        (
+            "median(CAST(x AS DECIMAL(20,0))) FROM (VALUES (9007199254740993), (9007199254740993)) AS t (x)",
+            "9007199254740993.0",
+        ),
+    ] {
+        assert_eq!(cell(&format!("SELECT {sql}")).await, expected, "{sql}");
+    }
+    for (sql, part) in [
+        ("array_sum([9223372036854775807, 1])", "more than BIGINT holds"),
+        ("array_sum([CAST(1 AS DECIMAL(10,2))])", "would be a DOUBLE"),
+        ("median(x) FROM (VALUES (9007199254740993), (9007199254740993)) AS t (x)", "DECIMAL(20,0)"),
+        ("quantile(x, 1.5) FROM (VALUES (1)) AS t (x)", "the share of a quantile is between 0 and 1"),
+    ] {
+        let error = cell(&format!("SELECT {sql}")).await;
+        assert!(error.contains(part), "{sql}: {error}");
     }
 }

@@ -14,12 +14,13 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
 use datafusion::functions_nested::expr_fn::array_sort;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, LogicalPlan, Projection, ScalarUDF, Window, WindowFunctionDefinition,
-    cast, lit,
+    Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, Projection, ScalarUDF, Window,
+    WindowFunctionDefinition, cast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
+use super::moving::Moving;
 use super::one_nan::OneNan;
 use super::ordered::{Ordered, Way};
 
@@ -139,6 +140,15 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
         if name == "sum" && result.is_decimal() && has_distinct {
             return Ok((bare, After::Narrow(result, text)));
         }
+    }
+    if let Expr::WindowFunction(window) = &mut bare
+        && let WindowFunctionDefinition::AggregateUDF(func) = &window.fun
+        && result.is_floating()
+        && !window.params.distinct
+        && !window.params.window_frame.start_bound.is_unbounded()
+        && let Some(moving) = Moving::of(func)
+    {
+        window.fun = WindowFunctionDefinition::AggregateUDF(Arc::new(AggregateUDF::from(moving)));
     }
     Ok(match result.is_floating() {
         true => (bare, After::OneNan),

@@ -13,11 +13,14 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, TryCast,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
 use super::one_nan::{OneNan, one_nan_scalar};
+use super::told::Told;
 
 /// Checks arithmetic of whole numbers and decimals, and gives that of floating point numbers one NaN and one zero.
 #[derive(Debug)]
@@ -63,6 +66,18 @@ impl Rewriter<'_> {
         })
     }
 
+    /// Whether a number, or a text, becomes a REAL that it may be too large for.
+    fn is_cast_to_real(&self, expression: &Expr) -> Result<bool> {
+        let (given, to) = match expression {
+            Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => (expr, field),
+            _ => return Ok(false),
+        };
+        let from = given.get_type(self.schema)?;
+        Ok(to.data_type() == &DataType::Float32
+            && from != DataType::Float32
+            && (from.is_numeric() || from.is_string()))
+    }
+
     /// An expression made right; `inside`: what it is part of gives its result one NaN and one zero.
     fn exact(&self, expression: Expr, inside: bool) -> Result<Transformed<Expr>> {
         if let Expr::Literal(value, metadata) = expression {
@@ -72,7 +87,8 @@ impl Rewriter<'_> {
         }
         if let Expr::ScalarFunction(ScalarFunction { func, .. }) = &expression
             && (func.inner().downcast_ref::<OneNan>().is_some()
-                || func.inner().downcast_ref::<Checked>().is_some())
+                || func.inner().downcast_ref::<Checked>().is_some()
+                || func.inner().downcast_ref::<Told>().is_some())
         {
             return Ok(Transformed::no(expression));
         }
@@ -82,12 +98,14 @@ impl Rewriter<'_> {
         };
         let is_floating = kind.as_ref().is_some_and(DataType::is_floating);
         let passes = is_floating && passes_on(&expression);
+        let is_real = self.is_cast_to_real(&expression)?;
         let text = match &kind {
-            Some(kind) if is_checked(kind) => expression.human_display().to_string(),
+            Some(kind) if is_checked(kind) || is_real => expression.human_display().to_string(),
             _ => String::new(),
         };
         let made = expression.map_children(|child| self.exact(child, passes))?;
         Ok(match kind {
+            Some(kind) if is_real => real(made.data, kind, text),
             Some(_) if is_floating && !inside => Transformed::yes(self.one_nan.call(vec![made.data])),
             Some(kind) if is_checked(&kind) => checked(made, kind, text),
             _ => made,
@@ -97,6 +115,12 @@ impl Rewriter<'_> {
 
 /// The operation in its checked form, if it is one.
 fn checked(made: Transformed<Expr>, kind: DataType, text: String) -> Transformed<Expr> {
+    if let Expr::ScalarFunction(ScalarFunction { func, args }) = &made.data {
+        return match Told::of(func, text) {
+            Some(told) => Transformed::yes(ScalarUDF::from(told).call(args.clone())),
+            None => made,
+        };
+    }
     let call = |operation, arguments| {
         Expr::ScalarFunction(ScalarFunction::new_udf(
             Arc::new(ScalarUDF::from(Checked::new(operation, kind, text))),
@@ -112,10 +136,26 @@ fn checked(made: Transformed<Expr>, kind: DataType, text: String) -> Transformed
     }
 }
 
+/// A cast to REAL in its checked form.
+fn real(cast: Expr, kind: DataType, text: String) -> Transformed<Expr> {
+    let (operation, given) = match cast {
+        Expr::Cast(Cast { expr, .. }) => (Operation::Narrow, expr),
+        Expr::TryCast(TryCast { expr, .. }) => (Operation::TryNarrow, expr),
+        other => return Transformed::no(other),
+    };
+    Transformed::yes(ScalarUDF::from(Checked::new(operation, kind, text)).call(vec![*given]))
+}
+
 fn is_arithmetic(operator: Operator) -> bool {
     matches!(
         operator,
-        Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo
+        Operator::Plus
+            | Operator::Minus
+            | Operator::Multiply
+            | Operator::Divide
+            | Operator::Modulo
+            | Operator::BitwiseShiftLeft
+            | Operator::BitwiseShiftRight
     )
 }
 

@@ -7,16 +7,20 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Datum, Decimal128Array, Scalar};
+use arrow::array::{Array, ArrayRef, AsArray, Datum, Decimal128Array, Float32Array, Scalar};
 use arrow::compute::kernels::numeric::{add, div, mul, neg, rem, sub};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type, Field, FieldRef, i256,
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type, Field, FieldRef, Float32Type,
+    Float64Type, i256,
 };
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
+
+use super::one_nan::one_nan;
 
 /// What is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +31,8 @@ pub(super) enum Operation {
     Negative,
     /// One operand as the type of the result, which it may be too large for.
     Narrow,
+    /// The same, with null for what is too large.
+    TryNarrow,
 }
 
 /// A checked operation, with the expression that it is as the user has written it.
@@ -49,12 +55,23 @@ impl Checked {
             ArrowError::ArithmeticOverflow(text) => {
                 text.trim_start_matches("Overflow happened on: ").to_owned()
             }
+            // No number at all.
+            ArrowError::CastError(text) if text.starts_with("Cannot cast string") => {
+                return DataFusionError::ArrowError(Box::new(ArrowError::CastError(text)), None);
+            }
+            ArrowError::DivideByZero => {
+                return DataFusionError::Execution(format!(
+                    "`{}` is a division by zero: NULLIF(divisor, 0) in its place makes it null",
+                    self.text
+                ));
+            }
             ArrowError::CastError(text) | ArrowError::InvalidArgumentError(text) => text,
             other => return DataFusionError::ArrowError(Box::new(other), None),
         };
         let hint = match &self.result {
             DataType::Decimal128(..) | DataType::Decimal256(..) => "DECIMAL of fewer digits or to DOUBLE",
             DataType::Int64 | DataType::UInt64 => "DECIMAL(38,0) or to DOUBLE",
+            DataType::Float32 => "DOUBLE",
             _ => "BIGINT",
         };
         DataFusionError::Execution(format!(
@@ -69,6 +86,12 @@ impl Checked {
             (Operation::Binary(Operator::Divide), [left, right]) if self.result.is_decimal() => {
                 return quotient(*left, *right, &self.result);
             }
+            (Operation::Binary(Operator::BitwiseShiftLeft | Operator::BitwiseShiftRight), _) => {
+                return super::shifts::shifted(self.operation == LEFT, args, &self.result);
+            }
+            (Operation::Narrow | Operation::TryNarrow, [value]) if self.result == DataType::Float32 => {
+                return real(value.get().0, self.operation == Operation::TryNarrow);
+            }
             (Operation::Binary(operator), [left, right]) => match operator {
                 Operator::Plus => add(*left, *right),
                 Operator::Minus => sub(*left, *right),
@@ -78,8 +101,8 @@ impl Checked {
             },
             (Operation::Negative, [value]) => neg(value.get().0),
             (Operation::Narrow, [value]) => {
-                let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
-                arrow::compute::cast_with_options(value.get().0, &self.result, &options)
+                let options = CastOptions { safe: false, ..Default::default() };
+                cast_with_options(value.get().0, &self.result, &options)
             }
             _ => Err(ArrowError::InvalidArgumentError(format!("{} operands", args.len()))),
         }?;
@@ -109,9 +132,12 @@ impl ScalarUDFImpl for Checked {
             Operation::Binary(Operator::Minus) => "checked_subtract",
             Operation::Binary(Operator::Multiply) => "checked_multiply",
             Operation::Binary(Operator::Divide) => "checked_divide",
+            Operation::Binary(Operator::BitwiseShiftLeft) => "checked_shift_left",
+            Operation::Binary(Operator::BitwiseShiftRight) => "checked_shift_right",
             Operation::Binary(_) => "checked_remainder",
             Operation::Negative => "checked_negative",
             Operation::Narrow => "checked_cast",
+            Operation::TryNarrow => "checked_try_cast",
         }
     }
 
@@ -141,6 +167,25 @@ impl ScalarUDFImpl for Checked {
             false => ColumnarValue::Array(made),
         })
     }
+}
+
+const LEFT: Operation = Operation::Binary(Operator::BitwiseShiftLeft);
+
+/// Numbers, or texts of some, as REAL: a finite one is no infinity there.
+fn real(given: &dyn Array, lenient: bool) -> Result<ArrayRef, ArrowError> {
+    let options = CastOptions { safe: lenient, ..Default::default() };
+    let doubles = cast_with_options(given, &DataType::Float64, &options)?;
+    let reals = cast_with_options(given, &DataType::Float32, &options)?;
+    let pairs = doubles.as_primitive::<Float64Type>().iter().zip(reals.as_primitive::<Float32Type>());
+    let made = pairs.map(|(double, real)| match (double, real) {
+        (Some(double), Some(real)) if double.is_finite() && real.is_infinite() => match lenient {
+            true => Ok(None),
+            false => Err(ArrowError::ArithmeticOverflow(double.to_string())),
+        },
+        (_, real) => Ok(real),
+    });
+    let made: ArrayRef = Arc::new(made.collect::<Result<Float32Array, ArrowError>>()?);
+    Ok(one_nan(made))
 }
 
 fn operand(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
@@ -233,6 +278,7 @@ fn sql_name(data_type: &DataType) -> String {
         DataType::UInt16 => "SMALLINT UNSIGNED".to_owned(),
         DataType::UInt32 => "INT UNSIGNED".to_owned(),
         DataType::UInt64 => "BIGINT UNSIGNED".to_owned(),
+        DataType::Float32 => "REAL".to_owned(),
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
             format!("DECIMAL({precision},{scale})")
         }

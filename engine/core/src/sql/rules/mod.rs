@@ -5,6 +5,7 @@
 //! | [`arithmetic`] | whole numbers and decimals that wrap, quotients of decimals that are cut off, NaN and zero with a sign |
 //! | [`aggregates`] | `sum` that wraps, `avg` of decimals that is cut off, `min` and `max` of a group with a NaN |
 //! | [`null_membership`] | `IN` and `NOT IN` over a subquery with nulls |
+//! | [`subquery_columns`] | `IN` and `EXISTS` as columns, which have no plan |
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
 //! | [`sort_keys`] | a key that is twice in the ORDER BY of an aggregate |
@@ -24,11 +25,15 @@ mod counted_sets;
 mod filter_pushdown;
 mod in_list;
 mod many_conditions;
+mod moving;
 mod null_membership;
 mod one_nan;
 mod one_row;
 mod ordered;
+mod shifts;
 mod sort_keys;
+mod subquery_columns;
+mod told;
 mod unordered_casts;
 
 use std::sync::Arc;
@@ -46,6 +51,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(sort_keys::SortKeysOnce));
     context.add_analyzer_rule(Arc::new(one_row::OneRow));
     context.add_analyzer_rule(Arc::new(null_membership::NullMembership));
+    context.add_analyzer_rule(Arc::new(subquery_columns::SubqueryColumns));
     context.add_analyzer_rule(Arc::new(counted_sets::CountedSets));
     context.add_analyzer_rule(Arc::new(in_list::ComputedLists));
     // Last, as it hides conditions from the others.

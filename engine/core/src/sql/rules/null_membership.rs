@@ -123,7 +123,7 @@ fn no_member(membership: InSubquery, outer: &DFSchema) -> Result<Vec<Expr>> {
     Ok(conditions)
 }
 
-fn three_valued(membership: InSubquery, outer: &DFSchema) -> Result<Expr> {
+pub(super) fn three_valued(membership: InSubquery, outer: &DFSchema) -> Result<Expr> {
     let InSubquery { expr, subquery, negated } = membership;
     let subquery = named(subquery)?;
     let is_null = member(&subquery).is_null();

@@ -152,7 +152,8 @@ fn nullable(subquery: Subquery) -> Result<Subquery> {
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
     let column = Expr::Column(Column::from((qualifier, field)));
     let function = ScalarUDF::from(MaybeNull { signature: Signature::any(1, Volatility::Volatile) });
-    let made = function.call(vec![column]).alias_qualified(qualifier.cloned(), field.name());
+    // A join adds the columns that meet the outer row, and this one may be among them.
+    let made = function.call(vec![column]).alias("__value");
     let plan = LogicalPlan::Projection(Projection::try_new(vec![made], subquery.subquery)?);
     Ok(Subquery { subquery: Arc::new(plan), ..subquery })
 }

@@ -7,8 +7,12 @@
 //!   zone, and takes it from one that has it. An hour that a clock shows twice is the later of the two, of one that it
 //!   leaves out it is what the clock shows after ([`zones`]).
 //! - Intervals and differences of times are compared by their length ([`spans`]).
+//! - Dates and times are of the years 1 to 9999; what would be beyond is an error ([`calendar`]).
 //! - A DATE and an interval make a DATE where the interval is written out in whole days or months; else a TIMESTAMP.
 
+mod beside;
+mod calendar;
+mod multiples;
 mod now;
 mod parts;
 mod planner;
@@ -33,8 +37,10 @@ pub(super) fn prepare(context: &SessionContext) {
     let mut rules = state.analyzer().rules.clone();
     // Before types are made equal, for they would be made so wrongly.
     rules.insert(0, Arc::new(spans::ByLength::new()));
+    rules.insert(0, Arc::new(beside::DatesBesideTimes));
     rules.insert(0, Arc::new(zones::AtTimeZone::new()));
     rules.push(Arc::new(zones::ZonedCasts::new()));
+    rules.push(Arc::new(calendar::Calendar));
     let session_id = state.session_id().to_owned();
     let mut planners = state.expr_planners().to_vec();
     planners.insert(0, Arc::new(planner::Times::new()));

@@ -9,6 +9,7 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType as Sql, TimezoneInfo};
 
+use super::multiples;
 use super::now::UTC;
 use super::parts::DatePart;
 
@@ -67,13 +68,18 @@ impl ExprPlanner for Times {
         let arithmetic = matches!(raw.op, Op::Plus | Op::Minus);
         let comparison =
             matches!(raw.op, Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::Eq | Op::NotEq | Op::Spaceship);
-        if !arithmetic && !comparison {
+        let product = matches!(raw.op, Op::Multiply | Op::Divide);
+        if !arithmetic && !comparison && !product {
             return Ok(PlannerResult::Original(raw));
         }
         // What has no type yet, such as a placeholder, is for DataFusion to say.
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
+        if product {
+            let made = multiples::product(&raw.op, (&raw.left, &left), (&raw.right, &right))?;
+            return Ok(made.map_or(PlannerResult::Original(raw), PlannerResult::Planned));
+        }
         if meets_a_time(&left, &right, &raw.right, arithmetic) {
             raw.left = as_time(raw.left);
         } else if meets_a_time(&right, &left, &raw.left, arithmetic) {

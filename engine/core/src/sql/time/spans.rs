@@ -176,12 +176,12 @@ impl AnalyzerRule for ByLength {
     }
 }
 
-fn is_date(kind: &DataType) -> bool {
+pub(super) fn is_date(kind: &DataType) -> bool {
     matches!(kind, DataType::Date32 | DataType::Date64)
 }
 
 /// Dates beside times are their midnights. DataFusion would take both for nanoseconds, which end in 2262.
-fn dates_as_times(kinds: &[DataType]) -> bool {
+pub(super) fn dates_as_times(kinds: &[DataType]) -> bool {
     let is_time =
         |kind: &DataType| matches!(kind, DataType::Timestamp(unit, _) if *unit != TimeUnit::Nanosecond);
     kinds.iter().any(is_date)

@@ -99,6 +99,11 @@ async fn timestamps_reach_the_year_9999() {
     .await;
     refused(&[
         ("CAST(1767225600 AS TIMESTAMP)", "to_timestamp_seconds(x)"),
+        ("CAST(5 AS DATE)", "DATE '1970-01-01' + x"),
+        ("TRY_CAST(5 AS DATE)", "a number does not say its unit"),
+        ("TRY_CAST(1.5 AS TIMESTAMP)", "a number does not say its unit"),
+        ("DATE '2026-01-01' > 5", "is a number beside a DATE"),
+        ("DATE '2026-01-01' UNION ALL SELECT 5", "is a number beside a DATE"),
         ("CAST('2026-01-01' AS TIMESTAMP(4))", "0, 3 or 6 digits"),
         ("TIMESTAMP '9999-12-31' + INTERVAL '300000 years'", "out of range"),
         ("date_bin(INTERVAL '15 minutes', TIMESTAMP '9999-12-31')", "date_trunc reaches further"),
@@ -242,4 +247,101 @@ async fn zones_are_postgresqls() {
         ("now() AT TIME ZONE 'New York'", "there is no such zone"),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn dates_are_of_the_years_1_to_9999() {
+    check(&[
+        ("make_date(9999, 12, 31)", "9999-12-31"),
+        ("DATE '0001-01-02' - INTERVAL '1 day'", "0001-01-01"),
+        ("DATE '2026-01-01' + 5", "2026-01-06"),
+        ("TRY_CAST(x AS DATE) FROM (VALUES ('0000-01-01'), ('2026-01-01'), (NULL)) AS t (x)", "|2026-01-01|"),
+        ("TRY_CAST('0000-12-31 23:59:59' AS TIMESTAMP)", ""),
+    ])
+    .await;
+    let beyond = "is of the years 1 to 9999";
+    refused(&[
+        ("make_date(10000, 1, 1)", beyond),
+        ("make_date(0, 1, 1)", beyond),
+        ("CAST('0000-01-01' AS DATE)", beyond),
+        ("CAST('+10000-01-01' AS DATE)", beyond),
+        ("CAST('0001-01-01 00:00:00+05:00' AS TIMESTAMP)", beyond),
+        ("d + INTERVAL '1 day' FROM (VALUES (DATE '9999-12-31')) AS t (d)", "`t.d + "),
+        ("DATE '9999-12-31' + 1", beyond),
+        ("DATE '0001-01-01' - INTERVAL '1 month'", beyond),
+        ("TIMESTAMP '9999-12-31 23:59:59.999999' + INTERVAL '1 microsecond'", beyond),
+        ("t - INTERVAL '1 second' FROM (VALUES (TIMESTAMP '0001-01-01'), (NULL)) AS v (t)", "`v.t - "),
+        ("to_timestamp_seconds(253402300800)", beyond),
+        ("to_timestamp(253402300800)", beyond),
+        ("TIMESTAMP '9999-12-31 23:00:00' AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Tokyo'", beyond),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_text_is_a_time_as_it_is_written() {
+    check(&[
+        ("TIMESTAMP '2026-06-01 12:00'", "2026-06-01T12:00:00"),
+        ("CAST('2026-06-01T12:00+02:00' AS TIMESTAMP)", "2026-06-01T10:00:00"),
+        (
+            "CAST(x AS TIMESTAMP) FROM (VALUES ('2026-06-01 9:05'), ('2026-06-01'), (NULL)) AS t (x)",
+            "2026-06-01T09:05:00|2026-06-01T00:00:00|",
+        ),
+        (
+            "count(*) FROM (VALUES (TIMESTAMP '2026-06-01 12:30:00')) AS t (x) WHERE x > '2026-06-01 12:00'",
+            "1",
+        ),
+        // As in PostgreSQL and DuckDB, a cast to a date leaves the time of day out.
+        ("CAST('2026-01-01 23:59:59' AS DATE)", "2026-01-01"),
+        ("CAST('2026-01-01 12:00' AS DATE)", "2026-01-01"),
+        ("TRY_CAST('2026-01-01 23:59:60' AS TIMESTAMP)", ""),
+    ])
+    .await;
+    refused(&[
+        ("TIMESTAMP '2026-01-01 23:59:60'", "a second 60"),
+        ("CAST('23:59:60' AS TIME)", "a second 60"),
+        ("CAST('2026-01-01 23:59:60' AS DATE)", "a second 60"),
+        ("to_timestamp('2026-01-01 23:59:60')", "a second 60"),
+        ("to_timestamp('2026-01-01 23:59:60', '%Y-%m-%d %H:%M:%S')", "a second 60"),
+        ("to_timestamp_millis('2026-01-01 23:59:60')", "a second 60"),
+        ("to_timestamp('9999-12-31', '%Y-%m-%d')", "nanoseconds"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn spans_are_multiplied_by_whole_numbers() {
+    check(&[
+        ("INTERVAL '1 day' * 2", "2 days"),
+        ("3 * INTERVAL '1 month 2 hours'", "3 mons 6 hours"),
+        ("DATE '2026-01-01' + INTERVAL '1 day' * 2", "2026-01-03"),
+        (
+            "TIMESTAMP '2026-01-01' - k * INTERVAL '1 hour' FROM (VALUES (36), (NULL)) AS t (k)",
+            "2025-12-30T12:00:00|",
+        ),
+        ("(TIMESTAMP '2026-01-02' - TIMESTAMP '2026-01-01') * 2", "PT172800S"),
+    ])
+    .await;
+    refused(&[
+        ("INTERVAL '1 day' / 2", "EXTRACT(EPOCH FROM x)"),
+        ("INTERVAL '1 month' * 1.5", "by whole numbers alone"),
+        ("INTERVAL '1 day' * 3000000000", "more than an interval holds"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_date_beside_a_time_is_its_midnight() {
+    let (date, time) = ("DATE '9999-12-31'", "TIMESTAMP '9999-12-30 12:00:00'");
+    let midnight = "9999-12-31T00:00:00";
+    for sql in [
+        format!("CASE WHEN true THEN {date} ELSE {time} END"),
+        format!("COALESCE(NULL, {date}, {time})"),
+        format!("greatest({date}, {time})"),
+        format!("max(x) FROM (SELECT {date} AS x UNION ALL SELECT {time})"),
+        format!("x FROM (SELECT {time} AS x UNION SELECT {date}) ORDER BY 1 DESC LIMIT 1"),
+    ] {
+        assert_eq!(cells(&format!("SELECT {sql}")).await, midnight, "{sql}");
+    }
+    check(&[(&format!("[{date}, {time}]"), "[9999-12-31T00:00:00, 9999-12-30T12:00:00]")]).await;
 }

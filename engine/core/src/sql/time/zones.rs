@@ -41,17 +41,15 @@ impl AtTimeZone {
     }
 
     fn rewrite(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        if let Expr::TryCast(TryCast { expr, field }) = &expression {
+            refuse_number(expr, field.data_type(), schema)?;
+        }
         let Expr::Cast(call) = expression else { return Ok(Transformed::no(expression)) };
+        refuse_number(&call.expr, call.field.data_type(), schema)?;
         let DataType::Timestamp(unit, zone) = call.field.data_type() else {
             return Ok(Transformed::no(Expr::Cast(call)));
         };
         let from = call.expr.get_type(schema)?;
-        if from.is_numeric() {
-            return refused(
-                format!("CAST({} AS TIMESTAMP): a number does not say its unit", call.expr),
-                "write to_timestamp_seconds(x), to_timestamp_millis(x), to_timestamp_micros(x) or to_timestamp_nanos(x)",
-            );
-        }
         let (TimeUnit::Nanosecond, Some(zone)) = (unit, zone) else {
             return Ok(Transformed::no(Expr::Cast(call)));
         };
@@ -79,6 +77,27 @@ impl AtTimeZone {
                 );
             }
         }))
+    }
+}
+
+/// Refuses a cast of a number to a date or time.
+fn refuse_number(expression: &Expr, to: &DataType, schema: &DFSchema) -> Result<()> {
+    let (kind, instead) = match to {
+        DataType::Timestamp(..) => (
+            "TIMESTAMP",
+            "write to_timestamp_seconds(x), to_timestamp_millis(x), to_timestamp_micros(x) or to_timestamp_nanos(x)",
+        ),
+        DataType::Date32 | DataType::Date64 => {
+            ("DATE", "write DATE '1970-01-01' + x for days since 1970, or make_date(year, month, day)")
+        }
+        _ => return Ok(()),
+    };
+    match expression.get_type(schema)?.is_numeric() {
+        true => refused(
+            format!("CAST({} AS {kind}): a number does not say its unit", expression.human_display()),
+            instead,
+        ),
+        false => Ok(()),
     }
 }
 
@@ -151,7 +170,7 @@ impl AnalyzerRule for ZonedCasts {
 }
 
 /// Rewrites every part of every expression, from within, with the columns that it may name.
-fn each_expression(
+pub(super) fn each_expression(
     plan: LogicalPlan,
     rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {
