@@ -30,6 +30,7 @@ mod crash;
 mod dead_letters;
 mod figures;
 mod full_disk;
+mod job_names;
 mod jobs;
 mod kafka;
 mod kill;
