@@ -350,7 +350,7 @@ impl Claim<'_> {
 const GONE: &str = "the checkpoint of this table is gone; a new one would append every row a second time";
 
 /// Of which kind the job is that has made the records there are; `None` where there is none.
-fn kind_of_records(lake: &Lake, schema_name: &str) -> Result<Option<JobKind>> {
+pub(crate) fn kind_of_records(lake: &Lake, schema_name: &str) -> Result<Option<JobKind>> {
     let checkpoint = lake.checkpoint(schema_name);
     if RecordList::<Plan>::read_only(checkpoint.join("offsets")).latest()?.is_some() {
         return Ok(Some(JobKind::Stream));

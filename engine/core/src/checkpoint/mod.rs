@@ -27,7 +27,7 @@ pub use records::{
 };
 pub use store::RecordList;
 
-pub(crate) use identity::{Claim, JobKind};
+pub(crate) use identity::{Claim, JobKind, kind_of_records};
 
 use crate::error::{Error, ErrorKind, Result, io_error};
 use crate::lake::Lake;

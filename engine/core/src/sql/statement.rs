@@ -5,6 +5,7 @@
 //! are made trees of little depth; of anything else only so much may stand side by side.
 
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -14,6 +15,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionContext, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SetExpr,
@@ -21,9 +23,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use futures::StreamExt;
 
 use super::deep::deep;
 use super::merged_columns;
+use crate::panics::{self, Guard, caught_in};
 
 /// How many operators other than AND, OR, `||` and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;
@@ -39,7 +43,8 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     check_nesting(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
     let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
-    state.statement_to_plan(statement).await
+    // Tables are found here, by the footers of their files.
+    caught_in(state.statement_to_plan(statement)).await.map_err(external)?
 }
 
 /// One reading statement, ready to run.
@@ -63,8 +68,11 @@ pub async fn frame(context: &SessionContext, sql: &str) -> Result<DataFrame> {
 /// From planning and running it.
 pub async fn collect(frame: DataFrame) -> Result<Vec<RecordBatch>> {
     let context = Arc::new(frame.task_ctx());
-    let plan = deep(frame.create_physical_plan()).await?;
-    physical_plan::collect(plan, context).await
+    let rows = async {
+        let plan = deep(frame.create_physical_plan()).await?;
+        physical_plan::collect(plan, context).await
+    };
+    caught_in(rows).await.map_err(external)?
 }
 
 /// The rows of a statement as they come.
@@ -73,8 +81,22 @@ pub async fn collect(frame: DataFrame) -> Result<Vec<RecordBatch>> {
 /// From planning it.
 pub(crate) async fn execute(frame: DataFrame) -> Result<SendableRecordBatchStream> {
     let context = Arc::new(frame.task_ctx());
-    let plan = deep(frame.create_physical_plan()).await?;
-    physical_plan::execute_stream(plan, context)
+    let guard = Guard::new();
+    let stream = async {
+        let plan = deep(frame.create_physical_plan()).await?;
+        physical_plan::execute_stream(plan, context)
+    };
+    let stream = caught_in(stream).await.map_err(external)??;
+    let schema = stream.schema();
+    let rows = AssertUnwindSafe(stream).catch_unwind().map(move |rows| {
+        let _held = &guard;
+        rows.unwrap_or_else(|panic| Err(external(panics::error(&*panic))))
+    });
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+}
+
+fn external(error: crate::error::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// The statements of a text, of little depth.
