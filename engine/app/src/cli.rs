@@ -3,6 +3,7 @@
 mod batch;
 mod data;
 mod dlq;
+mod doctor;
 pub(crate) mod metrics;
 mod plot;
 
@@ -16,6 +17,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser,
 pub(crate) use batch::{DescribeArgs, RunArgs, TestArgs};
 pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolderArgs};
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use metrics::{BestBy, Evaluation, MetricsArgs};
 pub(crate) use plot::{PlotArgs, PlotWhat};
 
@@ -218,6 +220,17 @@ Examples:
   tidemill plot olist-rfm elbow --k 2..12
   tidemill plot olist-rfm centres --metric monetary --out centres.svg")]
     Plot(PlotArgs),
+    /// Look whether the lake is what its records say: each record, the size and checksum of each file
+    #[command(after_help = "\
+A row for each thing that is wrong: a record that is gone or cannot be read, a
+file that is gone or of another size or content than its record says, a file
+that lies beside a table's and is in no record. Nothing is changed.
+Exits with 1 if anything is wrong.
+
+Examples:
+  tidemill doctor
+  tidemill doctor chicago-arrests --format json")]
+    Doctor(DoctorArgs),
     /// Show the messages that failed, and feed them through again after a fix
     #[command(subcommand)]
     Dlq(DlqCommand),
@@ -303,6 +316,9 @@ pub(crate) struct SqlArgs {
     /// Read the statements from a file
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// Read a file of the lake only if all its bytes are those that were committed, not its size alone
+    #[arg(long)]
+    pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -39,7 +39,7 @@ const KEYWORDS: &str = "ALL AND AS ASC AVG BETWEEN BY CASE CAST COUNT CROSS DESC
      PARTITION RIGHT SELECT SUM THEN TRUE UNION USING VALUES WHEN WHERE WITH";
 
 /// Reads and runs until the end of input.
-pub(crate) async fn run(lake: &Lake, format: Format) -> Done {
+pub(crate) async fn run(lake: &Lake, format: Format, verify: bool) -> Done {
     // Says at once where there is no lake.
     let _ = sql::open_session(lake).await?;
     let mut editor: Editor<SqlHelper, FileHistory> =
@@ -60,7 +60,7 @@ pub(crate) async fn run(lake: &Lake, format: Format) -> Done {
     );
     let end = loop {
         match editor.readline("tidemill> ") {
-            Ok(line) => match run_line(lake, &line, format).await {
+            Ok(line) => match run_line(lake, &line, format, verify).await {
                 Ok(true) => {}
                 Ok(false) => break Ok(Outcome::Done),
                 Err(Failure::Engine(error)) => eprintln!("{}", describe(&error, style::stderr_color())),
@@ -93,13 +93,16 @@ fn history_file() -> Option<PathBuf> {
 }
 
 /// Runs what was entered; `false` means leave.
-async fn run_line(lake: &Lake, line: &str, format: Format) -> Done<bool> {
+async fn run_line(lake: &Lake, line: &str, format: Format, verify: bool) -> Done<bool> {
     match line.trim().strip_prefix('.') {
         Some(command) => dot_command(lake, command, format).await,
         None => {
             let room = Room { max_rows: Some(SHOWN_ROWS), ..Room::of_stdout() };
             for statement in statements::split(line) {
                 let session = sql::open_session_with_files(lake, std::slice::from_ref(&statement)).await?;
+                if verify {
+                    sql::verify_files(&session);
+                }
                 tokio::select! {
                     done = execute(&session, lake, &statement, format, room) => done?,
                     _ = tokio::signal::ctrl_c() => {

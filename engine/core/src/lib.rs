@@ -29,13 +29,16 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub mod clock;
 mod columns;
 pub mod decode;
 mod depth;
+pub mod doctor;
 mod error;
 mod exact;
 pub mod lake;
 pub mod learn;
+mod panics;
 pub mod progress;
 pub mod project;
 pub mod rowwise;

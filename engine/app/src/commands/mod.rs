@@ -5,6 +5,7 @@ mod data;
 mod demo;
 mod describe;
 mod dlq;
+mod doctor;
 pub(crate) mod metrics;
 mod plot;
 mod produce;
@@ -14,10 +15,11 @@ mod stream;
 mod test;
 
 use std::future::Future;
+use std::time::SystemTime;
 
-use tidemill_core::Error;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::{Error, clock};
 
 use crate::cli::{Cli, Command, DataCommand, DlqCommand, GenerateCommand, GlobalArgs};
 use crate::exit::Done;
@@ -25,6 +27,7 @@ use crate::exit::Done;
 /// Does what the command line asks.
 pub(crate) fn run(cli: &Cli) -> Done {
     let global = &cli.global;
+    clock::check(SystemTime::now())?;
     match &cli.command {
         Command::Demo(args) => block_on(demo::run(global, args)),
         Command::Stream(args) => block_on(stream::run(global, args)),
@@ -34,6 +37,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
         Command::Plot(args) => block_on(plot::run(global, args)),
+        Command::Doctor(args) => doctor::run(global, args),
         Command::Dlq(DlqCommand::Show(args)) => block_on(dlq::show(global, args)),
         Command::Dlq(DlqCommand::Replay(args)) => block_on(dlq::replay(global, args)),
         Command::Produce(args) => block_on(produce::run(global, args)),

@@ -22,7 +22,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &SqlArgs) -> Done {
         (None, Some(file)) => std::fs::read_to_string(file)
             .map_err(|e| Error::user(format!("cannot read {}: {e}", file.display())))?,
         (None, None) if std::io::stdin().is_terminal() => {
-            return prompt::run(&lake, args.output.format).await;
+            return prompt::run(&lake, args.output.format, args.verify).await;
         }
         (None, None) => {
             let mut text = String::new();
@@ -39,6 +39,9 @@ pub(crate) async fn run(global: &GlobalArgs, args: &SqlArgs) -> Done {
             .into());
     }
     let session = sql::open_session_with_files(&lake, &statements).await?;
+    if args.verify {
+        sql::verify_files(&session);
+    }
     for statement in &statements {
         execute(&session, &lake, statement, args.output.format, Room::of_stdout()).await?;
     }

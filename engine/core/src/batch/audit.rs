@@ -251,6 +251,9 @@ impl Audit {
                     "text beside a number is compared as a number: give the column a type in the job, or let the SELECT \
                      make a null of such text (TRY_CAST)",
                 ),
+                ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Internal => {
+                    builder.damaged(e, &self.reads)
+                }
                 _ => memory::explain(e, builder.memory_limit_bytes),
             })
             .context_with(|| path.clone())

@@ -24,7 +24,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, TableConfig, nearest};
 use crate::sql::{self, check_files, committed_table, explain, job_session};
-use crate::table::read::committed_files;
+use crate::table::read::{committed_files, damage};
 
 /// Batches that the SELECT may be ahead of the writer.
 const AHEAD: usize = 4;
@@ -171,11 +171,23 @@ impl Builder {
             .map_err(|e| match e.kind() {
                 ErrorKind::Memory => memory::explain(e, self.memory_limit_bytes),
                 // Of a cast in the SELECT: a file's own errors have a place and a hint.
-                ErrorKind::Data if e.next_step().is_none() => self.located(e, reads),
+                ErrorKind::Data if e.next_step().is_none() => self.damaged(self.located(e, reads), reads),
                 ErrorKind::User => self.headed(e, reads),
+                ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Internal => self.damaged(e, reads),
                 _ => e,
             })
             .context_with(|| place.clone())
+    }
+
+    /// Where a file of the lake that it read is not what its record says, that is what is wrong.
+    pub(super) fn damaged(&self, error: Error, reads: &Reads) -> Error {
+        let own = reads.tables.iter().map(|at| &self.job.tables[*at].file.name);
+        let own = own.map(|name| format!("{}.{name}", self.job.schema_name));
+        let damage = own.chain(reads.others.iter().cloned()).find_map(|table| {
+            let files = committed_files(&self.lake, table.split('.').next()?, &table).ok()?;
+            damage(&self.lake, &files)
+        });
+        damage.unwrap_or(error)
     }
 
     /// A column that the SELECT does not find may be called otherwise in an input's heading: then with file and line.

@@ -1,7 +1,7 @@
 //! Rows to the files of a table's new version: Parquet, CSV or JSON, in `column=value` folders where the job says so.
 //!
-//! A table that is written as CSV or JSON is kept as Parquet too, in a hidden folder beside: what reads it in SQL meets
-//! its types again.
+//! A table that is written as CSV or JSON is kept as Parquet too, in a folder that is taken out of the table's when it
+//! becomes a version: what reads it in SQL meets its types again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::project::TableFormat;
 use crate::table::publish::sync_folder;
 
 /// The folder of the Parquet files of a table that is written in another format.
-const HIDDEN: &str = ".parquet";
+pub(super) const HIDDEN: &str = ".parquet";
 /// The value of a folder whose rows have a null, as Hive writes it.
 pub(crate) const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lake/olist/_versions/wide/.building/        written and fsynced           nobody sees it
-//! lake/olist/_versions/wide/00000007/         renamed
+//! lake/olist/_versions/wide/00000007/         renamed; of CSV or JSON what SQL reads is in 00000007.sql/
 //! lake/olist/_checkpoint/commits/12.json      created                       from here on `tidemill sql` reads version 7
 //! lake/olist/wide -> _versions/wide/00000007  the link replaced by a rename: so does a plain glob
 //! ```
@@ -23,14 +23,17 @@ use arrow::array::{
 use arrow::datatypes::{DataType, TimeUnit};
 
 use super::input::DeadLetter;
+use super::output::HIDDEN;
 use super::output_file::Written;
 use crate::checkpoint::records::FORMAT;
-use crate::checkpoint::{BatchCounts, Build, Commit, FileEntry, RecordList, query_id, take_lock};
+use crate::checkpoint::{BatchCounts, Build, Claim, Commit, FileEntry, JobKind, RecordList, take_lock};
 use crate::decode::dead_letters_schema;
 use crate::error::{Result, io_error};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::BatchJob;
-use crate::table::publish::{retire, roll_forward, stage, sync_folder};
+use crate::table::publish::{
+    clear_leftovers, create_folders, entries as list, retire, roll_forward, stage, sync_folder,
+};
 use crate::table::read::checked_path;
 use crate::table::write::parquet_bytes;
 
@@ -38,6 +41,8 @@ use crate::table::write::parquet_bytes;
 pub const KEPT: usize = 10;
 const VERSIONS: &str = "_versions";
 const BUILDING: &str = ".building";
+/// Beside the folder of a version: the Parquet files of a table that is written in another format.
+const OF_SQL: &str = ".sql";
 
 /// The tables of one job, held by this run until dropped.
 #[derive(Debug)]
@@ -46,6 +51,7 @@ pub(super) struct Versions {
     job: String,
     schema_name: String,
     commits: RecordList<Commit>,
+    query_id: String,
     /// The newest commit of each table, by its name in SQL; and the number of the next.
     state: Mutex<State>,
     _lock: File,
@@ -78,8 +84,13 @@ impl Versions {
     pub(super) fn open(lake: &Lake, job: &BatchJob) -> Result<Versions> {
         let schema_name = job.schema_name.as_str();
         let checkpoint = lake.checkpoint(schema_name);
-        fs::create_dir_all(&checkpoint).map_err(|e| io_error("create", &checkpoint, &e))?;
+        let tables: Vec<String> =
+            job.tables.iter().map(|table| format!("{schema_name}/{}", table.file.name)).collect();
+        let claim = Claim { job: &job.name, schema_name, kind: JobKind::Batch, tables: &tables };
+        claim.check_new(lake)?;
+        create_folders(&checkpoint)?;
         let lock = take_lock(&checkpoint)?;
+        let query_id = claim.query_id(lake)?;
         let commits = RecordList::<Commit>::open(checkpoint.join("commits"))?;
         let numbers = commits.numbers()?;
         let mut newest = BTreeMap::new();
@@ -96,6 +107,7 @@ impl Versions {
             job: job.name.clone(),
             schema_name: schema_name.to_owned(),
             commits,
+            query_id,
             state: Mutex::new(State { newest, next: numbers.end }),
             _lock: lock,
         };
@@ -112,7 +124,7 @@ impl Versions {
             for version in list(&table)? {
                 let name = name(&version);
                 let uncommitted =
-                    name.parse::<u64>().is_ok_and(|number| !known.contains(&(full.clone(), number)));
+                    number_of(&version).is_some_and(|number| !known.contains(&(full.clone(), number)));
                 if version.is_dir() && (name == BUILDING || uncommitted) {
                     fs::remove_dir_all(&version).map_err(|e| io_error("remove", &version, &e))?;
                 }
@@ -125,7 +137,8 @@ impl Versions {
                 self.show(name, commit.version())
             }
             None => Ok(()),
-        })
+        })?;
+        clear_leftovers(&self.lake, &self.schema_name, &[])
     }
 
     /// The dead letters of a version, as a file of `system.dead_letters` that is not visible yet.
@@ -213,8 +226,6 @@ impl Versions {
         let folder = self.folder(table);
         let former = state.newest.get(&full);
         let count = former.map_or(0, |commit| commit.version() + 1);
-        let known = former.is_some_and(|commit| commit.added.iter().any(|f| f.path.contains(VERSIONS)));
-        let query_id = query_id(&self.lake.checkpoint(&self.schema_name).join("query.json"), &folder, known)?;
 
         let version = format!("{count:08}");
         let building = folder.join(BUILDING);
@@ -225,10 +236,14 @@ impl Versions {
             let (from, to) = (place.join(file.staged_name()), place.join(&name));
             fs::rename(&from, &to).map_err(|e| io_error("rename", &from, &e))?;
             sync_folder(&place)?;
-            let inner = if file.folder.is_empty() { name } else { format!("{}/{name}", file.folder) };
+            let (of, inner) = match file.folder.strip_prefix(HIDDEN) {
+                Some(inner) => (OF_SQL, inner.trim_start_matches('/')),
+                None => ("", file.folder.as_str()),
+            };
+            let inner = if inner.is_empty() { name } else { format!("{inner}/{name}") };
             added.push(FileEntry {
                 table: if file.is_export { format!("export:{full}") } else { full.clone() },
-                path: format!("{}/{VERSIONS}/{table}/{version}/{inner}", self.schema_name),
+                path: format!("{}/{VERSIONS}/{table}/{version}{of}/{inner}", self.schema_name),
                 rows: file.rows,
                 bytes: file.bytes,
                 xxh3: file.xxh3,
@@ -236,13 +251,18 @@ impl Versions {
         }
         let letters = self.stage_letters(number, &new.letters)?;
         sync_folder(&building)?;
-        let place = folder.join(&version);
-        fs::rename(&building, &place).map_err(|e| io_error("rename", &building, &e))?;
+        // Under a table's folder lies what it is, and nothing else.
+        let hidden = building.join(HIDDEN);
+        let moves =
+            [(&hidden, folder.join(format!("{version}{OF_SQL}"))), (&building, folder.join(&version))];
+        for (from, to) in moves.iter().filter(|(from, _)| from.is_dir()) {
+            fs::rename(from, to).map_err(|e| io_error("rename", from, &e))?;
+        }
         sync_folder(&folder)?;
         let commit = Commit {
             format: FORMAT,
             batch_id: number,
-            query_id,
+            query_id: self.query_id.clone(),
             removed: former.map(|commit| commit.added.clone()).unwrap_or_default(),
             added: added.into_iter().chain(letters).collect(),
             counts: new.counts,
@@ -282,16 +302,23 @@ impl Versions {
 
     /// Removes all but the last versions of a table.
     fn forget(&self, table: &str) -> Result<()> {
-        let mut numbered: Vec<(u64, PathBuf)> = list(&self.folder(table))?
+        let numbered: Vec<(u64, PathBuf)> = list(&self.folder(table))?
             .into_iter()
-            .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)))
+            .filter_map(|path| Some((number_of(&path)?, path)))
             .collect();
-        numbered.sort();
-        for (_, old) in numbered.iter().rev().skip(KEPT) {
+        let numbers: BTreeSet<u64> = numbered.iter().map(|(number, _)| *number).collect();
+        let Some(oldest) = numbers.iter().rev().take(KEPT).last() else { return Ok(()) };
+        for (_, old) in numbered.iter().filter(|(number, _)| number < oldest) {
             fs::remove_dir_all(old).map_err(|e| io_error("remove", old, &e))?;
         }
         Ok(())
     }
+}
+
+/// The version that a folder is of.
+fn number_of(folder: &Path) -> Option<u64> {
+    let name = folder.file_name()?.to_str()?;
+    name.strip_suffix(OF_SQL).unwrap_or(name).parse().ok()
 }
 
 /// The table and its version that each commit of a batch job made, by the number of the commit.
@@ -321,15 +348,4 @@ fn show_letters(lake: &Lake, commit: &Commit) -> Result<()> {
 fn table_of(commit: &Commit) -> Option<String> {
     let built = commit.build.as_ref().map(|build| build.table.clone());
     built.or_else(|| commit.added.first().map(|file| file.table.clone()))
-}
-
-/// What is in a folder; nothing where there is none.
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => {
-            entries.map(|entry| Ok(entry.map_err(|e| io_error("list", folder, &e))?.path())).collect()
-        }
-        Err(e) if e.kind() == IoKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(io_error("list", folder, &e)),
-    }
 }

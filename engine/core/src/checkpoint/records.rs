@@ -112,7 +112,7 @@ impl DataLoss {
 pub struct FileEntry {
     /// Table as in SQL: `chicago_arrests.crimes`, `system.metrics`; `model:forest` for a model file.
     pub table: String,
-    /// Final path relative to the lake; its staged place is `.staged/` beside it.
+    /// Final path relative to the lake; until it is renamed there it is staged in the job's checkpoint.
     pub path: String,
     /// Rows; 0 for a model.
     pub rows: u64,
@@ -120,6 +120,21 @@ pub struct FileEntry {
     pub bytes: u64,
     /// XXH3 (64 bits) of the content, hexadecimal.
     pub xxh3: String,
+}
+
+impl FileEntry {
+    /// The job whose record lists the file, as its folder in the lake is called.
+    pub fn schema_name(&self) -> &str {
+        let folder = |nth: usize| self.path.split('/').nth(nth).unwrap_or_default();
+        let table = self.table.strip_prefix("export:").unwrap_or(&self.table);
+        match table.split_once('.') {
+            // system/TABLE/JOB/…
+            Some(("system", _)) => folder(2),
+            Some((job, _)) => job,
+            // `model:NAME`, `state:NAME`: JOB/_models/…, JOB/_checkpoint/state/…
+            None => folder(0),
+        }
+    }
 }
 
 /// `commits/N.json`: batch N is in the table. Its creation publishes the data and the progress at once.

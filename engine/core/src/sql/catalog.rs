@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -13,35 +14,66 @@ use super::{derived, model_files};
 use crate::batch::version_table;
 use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::decode::dead_letters_schema;
+use crate::error::io_error;
 use crate::lake::Lake;
 use crate::learn::tables;
-use crate::table::read::{checked_path, committed_files};
+use crate::table::read::{checked_path, committed_files, damage, verified_path};
 use crate::table::scan::{parquet_table, whole};
 
 /// Names of the system tables.
 pub(super) const SYSTEM_TABLES: [&str; 7] =
     ["batches", "centres", "data_loss", "dead_letters", "importances", "metrics", "models"];
 
-/// Files that the tables of a statement were resolved to. DataFusion takes a file that was renamed since for an empty
-/// folder: whoever runs a statement has to look here afterwards.
+/// Files that the tables of a statement were resolved to. DataFusion takes a file that was renamed since, or has been
+/// emptied, for an empty folder: whoever runs a statement has to look here afterwards.
 #[derive(Debug, Default)]
 pub(super) struct ResolvedFiles {
-    paths: Mutex<Vec<PathBuf>>,
+    files: Mutex<Vec<(FileEntry, PathBuf)>>,
+    /// Whether all bytes of a file are checked, not its size alone.
+    verify: AtomicBool,
 }
 
 impl ResolvedFiles {
-    fn add(&self, path: PathBuf) {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+    /// Where a file of a table is.
+    ///
+    /// # Errors
+    /// Corrupt: it is not what its record says; Storage.
+    fn resolve(&self, lake: &Lake, file: &FileEntry) -> crate::error::Result<PathBuf> {
+        let path = match self.verify.load(Ordering::Relaxed) {
+            true => verified_path(lake, file)?,
+            false => checked_path(lake, file)?,
+        };
+        let path = whole(&path).map_err(|e| io_error("find", &path, &e))?;
+        self.files().push((file.clone(), path.clone()));
+        Ok(path)
+    }
+
+    /// From now on all bytes are checked.
+    pub(super) fn verify(&self) {
+        self.verify.store(true, Ordering::Relaxed);
     }
 
     /// Forgets the files of the statement before.
     pub(super) fn clear(&self) {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.files().clear();
     }
 
-    /// Whether all are still where they were.
+    /// Whether all are still where they were, and as large.
     pub(super) fn all_there(&self) -> bool {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|path| path.is_file())
+        let is_there = |(file, path): &(FileEntry, PathBuf)| {
+            std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == file.bytes)
+        };
+        self.files().iter().all(is_there)
+    }
+
+    /// The first that is not what its record says, as an error that names it.
+    pub(super) fn damage(&self, lake: &Lake) -> Option<crate::error::Error> {
+        let files: Vec<FileEntry> = self.files().iter().map(|(file, _)| file.clone()).collect();
+        damage(lake, &files)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Vec<(FileEntry, PathBuf)>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -149,12 +181,8 @@ impl SchemaProvider for JobSchema {
         }
         let columns = partition_columns(lake, &self.name, &full).map_err(external)?;
         if !columns.is_empty() {
-            let mut paths = Vec::new();
-            for file in &files {
-                let path = whole(checked_path(lake, file).map_err(external)?)?;
-                resolved.add(path.clone());
-                paths.push(path);
-            }
+            let paths = files.iter().map(|file| resolved.resolve(lake, file));
+            let paths = paths.collect::<crate::error::Result<Vec<_>>>().map_err(external)?;
             return version_table(&paths, &columns).await.map(Some).map_err(external);
         }
         provider(lake, resolved, &files, None).await.map(Some)
@@ -242,12 +270,8 @@ async fn provider(
     files: &[FileEntry],
     schema: Option<SchemaRef>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let mut paths = Vec::with_capacity(files.len());
-    for file in files {
-        let path = whole(checked_path(lake, file).map_err(external)?)?;
-        resolved.add(path.clone());
-        paths.push(path);
-    }
+    let paths = files.iter().map(|file| resolved.resolve(lake, file));
+    let paths = paths.collect::<crate::error::Result<Vec<_>>>().map_err(external)?;
     parquet_table(&paths, schema).await
 }
 
@@ -258,18 +282,28 @@ fn external(error: crate::error::Error) -> DataFusionError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::publish::{roll_forward, stage};
 
     #[test]
-    fn a_file_that_was_renamed_since_is_missed() {
+    fn a_file_that_was_renamed_or_emptied_since_is_missed() {
         let folder = tempfile::tempdir().unwrap();
-        let (staged, last) = (folder.path().join("a"), folder.path().join("b"));
-        std::fs::write(&staged, b"").unwrap();
+        let lake = Lake::new(folder.path());
+        let file = stage(&lake, "j.t", "j/t/batch-0.parquet", b"abc", 1).unwrap();
         let resolved = ResolvedFiles::default();
-        resolved.add(staged.clone());
+        resolved.resolve(&lake, &file).unwrap();
         assert!(resolved.all_there());
-        std::fs::rename(&staged, &last).unwrap();
+        roll_forward(&lake, std::slice::from_ref(&file)).unwrap();
         assert!(!resolved.all_there());
         resolved.clear();
         assert!(resolved.all_there());
+        let path = resolved.resolve(&lake, &file).unwrap();
+        assert!(resolved.all_there());
+        std::fs::write(&path, b"").unwrap();
+        assert!(!resolved.all_there());
+        std::fs::write(&path, b"abd").unwrap();
+        assert!(resolved.all_there(), "as large");
+        assert!(resolved.damage(&lake).unwrap().to_string().contains("batch-0.parquet"));
+        resolved.verify();
+        assert!(resolved.resolve(&lake, &file).is_err());
     }
 }

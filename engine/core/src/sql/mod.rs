@@ -52,12 +52,17 @@ const ATTEMPTS: usize = 5;
 /// # Errors
 /// User: there is no such lake.
 pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
-    if !lake.root().is_dir() {
-        return Err(Error::user(format!("there is no lake at {}", lake.root().display())).hint(
-            "name another one with --lake DIR, or make one: `tidemill demo` makes ./demo, `tidemill stream JOB` makes ./lake",
-        ));
-    }
+    check_lake(lake)?;
     session(&Scope::new(lake.clone()))
+}
+
+fn check_lake(lake: &Lake) -> Result<()> {
+    if lake.root().is_dir() {
+        return Ok(());
+    }
+    Err(Error::user(format!("there is no lake at {}", lake.root().display())).hint(
+        "name another one with --lake DIR, or make one: `tidemill demo` makes ./demo, `tidemill stream JOB` makes ./lake",
+    ))
 }
 
 /// A session for the one who sits at this machine: it also reads files by their paths, `SELECT * FROM 'sales.csv'`. No
@@ -67,8 +72,12 @@ pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
 /// User: there is no such lake.
 pub async fn open_session_with_files(lake: &Lake, statements: &[String]) -> Result<SessionContext> {
     let needs_no_lake = !lake.root().is_dir() && statements.iter().all(|text| files::are_all_of(text));
+    if !needs_no_lake {
+        check_lake(lake)?;
+    }
+    // One scope: whoever runs a statement looks at the files of all its tables, also of those with bare names.
     let scope = Scope::new(lake.clone());
-    let context = if needs_no_lake { session(&scope)? } else { open_session(lake).await? };
+    let context = session(&scope)?;
     files::register(&context, scope)?;
     Ok(context)
 }
@@ -153,7 +162,7 @@ pub(crate) async fn committed_table(
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let name = full.rsplit('.').next().unwrap_or(full);
     let schema = JobSchema::new(Scope::new(lake.clone()), schema_name.to_owned());
-    Ok(schema.table(name).await?)
+    Ok(crate::panics::caught_in(schema.table(name)).await??)
 }
 
 /// Runs one reading statement. A table that is not there is answered with the nearest, an ambiguous bare name
@@ -167,16 +176,34 @@ pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<V
         if let Some(resolved) = &resolved {
             resolved.clear();
         }
-        let frame = frame(context, sql).await.map_err(|e| explain(e, lake))?;
+        let frame =
+            frame(context, sql).await.map_err(|e| damaged(explain(e, lake), lake, resolved.as_deref()))?;
         let schema = frame.schema().inner().clone();
         let batches = collect(frame).await;
         if resolved.as_ref().is_none_or(|resolved| resolved.all_there()) {
-            let batches = batches.map_err(|e| explain(e, lake))?;
+            let batches = batches.map_err(|e| damaged(explain(e, lake), lake, resolved.as_deref()))?;
             return Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches });
         }
     }
     Err(Error::storage("the files of a table kept moving while they were read")
         .hint("run the statement again"))
+}
+
+/// The error of a statement: where a file that it read is not what its record says, that is what is wrong.
+fn damaged(error: Error, lake: &Lake, resolved: Option<&ResolvedFiles>) -> Error {
+    let of_files = matches!(
+        error.kind(),
+        ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Data | ErrorKind::Internal
+    );
+    resolved.filter(|_| of_files).and_then(|resolved| resolved.damage(lake)).unwrap_or(error)
+}
+
+/// From now on a session reads a file of the lake only if all its bytes are those that its record was written with; without
+/// it, if its size is.
+pub fn verify_files(context: &SessionContext) {
+    if let Some(resolved) = context.copied_config().get_extension::<ResolvedFiles>() {
+        resolved.verify();
+    }
 }
 
 /// Whether the files that a session has read are where they were: DataFusion takes one that is gone for no rows.

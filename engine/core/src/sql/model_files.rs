@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, in_list, when};
 use datafusion::prelude::{ident, lit};
 
 use crate::lake::Lake;
+use crate::table::publish::staged_names;
 
 /// The column that names a file, relative to the lake.
 const PATH: &str = "path";
@@ -26,10 +27,9 @@ pub(super) fn only_what_is_there(
         for model in names(&lake.resolve(&models)) {
             let folder = format!("{models}/{model}");
             // A file is staged until its record is written and it is renamed.
-            for place in [folder.clone(), format!("{folder}/.staged")] {
-                let files = names(&lake.resolve(&place));
-                there.extend(files.iter().map(|file| lit(format!("{folder}/{file}"))));
-            }
+            let staged = staged_names(lake, &schema_name, &folder);
+            let files = names(&lake.resolve(&folder)).into_iter().chain(staged);
+            there.extend(files.map(|file| lit(format!("{folder}/{file}"))));
         }
     }
     let columns: Vec<Expr> = models

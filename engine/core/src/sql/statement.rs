@@ -5,6 +5,7 @@
 //! are made trees of little depth; of anything else only so much may stand side by side.
 
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -13,6 +14,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionContext, SessionState};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{self, ExecutionPlan};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
@@ -22,10 +24,12 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use futures::StreamExt;
 
 use super::deep::deep;
 use super::{literals, merged_columns, relations};
 use crate::error::Error;
+use crate::panics::{self, Guard, caught_in};
 
 /// How many operators other than AND, OR, `||` and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;
@@ -41,12 +45,13 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     check_nesting(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
     let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
-    let planned = state.statement_to_plan(statement).await;
+    // Tables are found here, by the footers of their files.
+    let planned = caught_in(state.statement_to_plan(statement)).await.map_err(external)?;
     planned.map_err(|error| match error.strip_backtrace() {
         text if text.contains("duplicate unqualified field name") => {
             let made = Error::user(format!("{text}: a CAST is not part of the name of what is computed of it"));
             let hint = "give the cast a name of its own: SELECT max(x), max(y) FROM (SELECT x, CAST(x AS REAL) AS y FROM t)";
-            DataFusionError::External(Box::new(made.hint(hint)))
+            external(made.hint(hint))
         }
         _ => error,
     })
@@ -73,8 +78,11 @@ pub async fn frame(context: &SessionContext, sql: &str) -> Result<DataFrame> {
 /// From planning and running it.
 pub async fn collect(frame: DataFrame) -> Result<Vec<RecordBatch>> {
     let context = Arc::new(frame.task_ctx());
-    let plan = physical(frame).await?;
-    physical_plan::collect(plan, context).await
+    let rows = async {
+        let plan = physical(frame).await?;
+        physical_plan::collect(plan, context).await
+    };
+    caught_in(rows).await.map_err(external)?
 }
 
 /// The rows of a statement as they come.
@@ -83,8 +91,22 @@ pub async fn collect(frame: DataFrame) -> Result<Vec<RecordBatch>> {
 /// From planning it.
 pub(crate) async fn execute(frame: DataFrame) -> Result<SendableRecordBatchStream> {
     let context = Arc::new(frame.task_ctx());
-    let plan = physical(frame).await?;
-    physical_plan::execute_stream(plan, context)
+    let guard = Guard::new();
+    let stream = async {
+        let plan = physical(frame).await?;
+        physical_plan::execute_stream(plan, context)
+    };
+    let stream = caught_in(stream).await.map_err(external)??;
+    let schema = stream.schema();
+    let rows = AssertUnwindSafe(stream).catch_unwind().map(move |rows| {
+        let _held = &guard;
+        rows.unwrap_or_else(|panic| Err(external(panics::error(&*panic))))
+    });
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// The plan as it is run. DataFusion 55 finds out here which subqueries it has no join for.
@@ -103,7 +125,7 @@ async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
                     "LEFT JOIN what it reads on that condition, and GROUP BY the outer row",
                 ),
             };
-            DataFusionError::External(Box::new(Error::user(what).hint(format!("write instead: {instead}"))))
+            external(Error::user(what).hint(format!("write instead: {instead}")))
         }
         _ => error,
     })

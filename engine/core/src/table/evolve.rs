@@ -7,15 +7,13 @@
 //! | column of type T | column of type U | refused |
 //! | a column | nothing | refused: it would be gone for the rows before, too |
 
-use std::fs::File;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::publish::readable_path;
+use super::read::read_schema;
 use crate::checkpoint::{Commit, RecordList};
-use crate::error::{Context, Error, Result, io_error};
+use crate::error::{Error, Result};
 use crate::lake::Lake;
 
 /// The columns of a stream's table: those of its newest file; `None` where it has no file yet.
@@ -30,11 +28,7 @@ pub(crate) fn newest_schema(
     for number in commits.numbers()?.rev() {
         let commit = commits.read(number)?;
         let Some(file) = commit.added.iter().find(|file| file.table == table) else { continue };
-        let path = readable_path(lake, file);
-        let handle = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
-        let file =
-            ParquetRecordBatchReaderBuilder::try_new(handle).context_with(|| path.display().to_string())?;
-        return Ok(Some(file.schema().clone()));
+        return read_schema(lake, file).map(Some);
     }
     Ok(None)
 }

@@ -1,16 +1,18 @@
 //! Stage, record, rename: how a file becomes visible at once or not at all.
 //!
 //! ```text
-//! <folder>/.staged/<name>   written and fsynced        nobody sees it
-//! record N.json             created                     from here on it counts
-//! <folder>/<name>           renamed                     a plain glob sees it too
+//! JOB/_checkpoint/staged/<name>   written and fsynced        no glob over a table finds it
+//! record N.json                   created                    from here on it counts
+//! <folder>/<name>                 renamed                    a plain glob sees it too
 //! ```
 //!
-//! A crash before the record leaves a staged file, which the next run of the same batch overwrites with the same
-//! bytes; a crash after it leaves a staged file that [`roll_forward`] renames and that readers find meanwhile.
+//! A crash before the record leaves a staged file, which the next start removes; a crash after it leaves a staged file
+//! that [`roll_forward`] renames and that readers find meanwhile. Nothing but data lies under a table's folder: globs of
+//! other engines (`**` in DuckDB and Polars) look into hidden folders too. Lakes of before have staged files in
+//! `.staged/` beside the table's: those are found and renamed as well.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -19,8 +21,12 @@ use crate::checkpoint::FileEntry;
 use crate::error::{Error, Result, io_error};
 use crate::lake::Lake;
 
-const STAGED: &str = ".staged";
-const FORMER: &str = ".former";
+/// Folders of a job's checkpoint: files that are not visible yet, and no more.
+const STAGED: &str = "staged";
+const FORMER: &str = "former";
+/// The same beside the files of a table, in lakes of before.
+const OLD_STAGED: &str = ".staged";
+const OLD_FORMER: &str = ".former";
 /// Files taken out of a table that stay for readers that have just planned on them.
 const FORMER_KEPT: usize = 3;
 
@@ -29,19 +35,26 @@ const FORMER_KEPT: usize = 3;
 /// # Errors
 /// Storage.
 pub fn stage(lake: &Lake, table: &str, path: &str, content: &[u8], rows: u64) -> Result<FileEntry> {
-    let staged = staged_path(&lake.resolve(path));
-    let folder = staged.parent().ok_or_else(|| Error::internal("a staged file without a folder"))?;
-    create_folders(folder)?;
-    write_synced(&staged, content)?;
-    // The record that lists the file is on disk after it: so must its name be before.
-    sync_folder(folder)?;
-    Ok(FileEntry {
+    let file = FileEntry {
         table: table.to_owned(),
         path: path.to_owned(),
         rows,
         bytes: content.len() as u64,
-        xxh3: format!("{:016x}", xxh3_64(content)),
-    })
+        xxh3: checksum(content),
+    };
+    let staged = aside(lake, &file, STAGED);
+    let folder = staged.parent().ok_or_else(|| Error::internal("a staged file without a folder"))?;
+    create_folders(folder)?;
+    lake.resolve(path).parent().map_or(Ok(()), create_folders)?;
+    write_synced(&staged, content)?;
+    // The record that lists the file is on disk after it: so must its name be before.
+    sync_folder(folder)?;
+    Ok(file)
+}
+
+/// XXH3 (64 bits) of a file's content, as records have it.
+pub(crate) fn checksum(content: &[u8]) -> String {
+    format!("{:016x}", xxh3_64(content))
 }
 
 /// Renames what a record lists to its final place. Files that are there already stay as they are.
@@ -52,21 +65,37 @@ pub fn roll_forward(lake: &Lake, files: &[FileEntry]) -> Result<()> {
     let mut folders: Vec<PathBuf> = Vec::new();
     for file in files {
         let path = lake.resolve(&file.path);
-        let staged = staged_path(&path);
-        match fs::rename(&staged, &path) {
-            Ok(()) => folders.extend(path.parent().map(Path::to_owned)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                if !path.is_file() {
-                    return Err(Error::corrupt(format!("{} is listed but is not there", path.display()))
-                        .hint("restore the file, or the whole lake, from a copy"));
-                }
-            }
-            Err(e) => return Err(io_error("rename", &staged, &e)),
+        if move_to(&aside(lake, file, STAGED), &path)? || move_to(&beside(&path, OLD_STAGED), &path)? {
+            folders.extend(path.parent().map(Path::to_owned));
+        } else if !path.is_file() {
+            return Err(Error::corrupt(format!("{} is listed but is not there", path.display()))
+                .hint("restore the file, or the whole lake, from a copy"));
         }
     }
     folders.sort();
     folders.dedup();
     at_once(&folders, |folder| sync_folder(folder)).into_iter().collect()
+}
+
+/// Renames a file, if it is there. Where the table lies on another file system than the checkpoint (its folder may be a
+/// link, or a disk of its own), the file is copied under a name that no `*.parquet` finds, and renamed there.
+fn move_to(from: &Path, to: &Path) -> Result<bool> {
+    match fs::rename(from, to) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == IoKind::NotFound && !from.is_file() => Ok(false),
+        Err(e) if e.kind() == IoKind::CrossesDevices => copy_to(from, to).map(|()| true),
+        Err(e) => Err(io_error("rename", from, &e)),
+    }
+}
+
+fn copy_to(from: &Path, to: &Path) -> Result<()> {
+    let name = to.file_name().and_then(|name| name.to_str()).unwrap_or("file");
+    let copy = to.with_file_name(format!(".{name}.tmp"));
+    fs::copy(from, &copy)
+        .and_then(|_| File::open(&copy)?.sync_all())
+        .map_err(|e| io_error("write", &copy, &e))?;
+    fs::rename(&copy, to).map_err(|e| io_error("rename", &copy, &e))?;
+    fs::remove_file(from).map_err(|e| io_error("remove", from, &e))
 }
 
 /// Does something with each on a thread of its own: flushing waits for the disk, which takes several at once.
@@ -82,21 +111,18 @@ pub(crate) fn at_once<T: Sync, R: Send>(
     })
 }
 
-/// Hides what a record takes out of a table, so that a plain glob finds the files that count and no others. The last few
-/// stay in `.former/`. Files that are hidden already stay as they are.
+/// Takes out of sight what a record takes out of a table, so that a plain glob finds the files that count and no others.
+/// The last few stay in the checkpoint. Files that are gone already stay as they are.
 ///
 /// # Errors
 /// Storage.
 pub fn retire(lake: &Lake, files: &[FileEntry]) -> Result<()> {
     for file in files {
-        let path = lake.resolve(&file.path);
-        let former = hidden_path(&path, FORMER);
+        let former = aside(lake, file, FORMER);
         let Some(folder) = former.parent() else { continue };
         create_folders(folder)?;
-        match fs::rename(&path, &former) {
-            Ok(()) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(io_error("rename", &path, &e)),
+        if !move_to(&lake.resolve(&file.path), &former)? {
+            continue;
         }
         let mut kept: Vec<PathBuf> = fs::read_dir(folder)
             .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
@@ -117,12 +143,69 @@ pub fn readable_path(lake: &Lake, file: &FileEntry) -> PathBuf {
     if path.is_file() {
         return path;
     }
+    let elsewhere = [
+        aside(lake, file, STAGED),
+        beside(&path, OLD_STAGED),
+        aside(lake, file, FORMER),
+        beside(&path, OLD_FORMER),
+    ];
     // The rename may have happened between two looks.
-    [STAGED, FORMER]
-        .map(|folder| hidden_path(&path, folder))
-        .into_iter()
-        .find(|p| p.is_file())
-        .unwrap_or(path)
+    elsewhere.into_iter().find(|p| p.is_file()).unwrap_or(path)
+}
+
+/// Names of the files of a folder (relative to the lake) that a job has staged.
+pub(crate) fn staged_names(lake: &Lake, schema_name: &str, folder: &str) -> Vec<String> {
+    let prefix = format!("{}+", folder.replace('/', "+"));
+    let entries = fs::read_dir(lake.checkpoint(schema_name).join(STAGED)).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(&prefix)?.to_owned())).collect()
+}
+
+/// Removes what a driver or a run that was killed has left: files that were staged and never recorded, halves of records,
+/// and the hidden folders that earlier versions had beside the files. To be called once all that is recorded has been
+/// rolled forward, by whoever holds the checkpoint's lock. `folders` are those of the job's files.
+///
+/// # Errors
+/// Storage.
+pub(crate) fn clear_leftovers(lake: &Lake, schema_name: &str, folders: &[PathBuf]) -> Result<()> {
+    let checkpoint = lake.checkpoint(schema_name);
+    remove_folder(&checkpoint.join(STAGED))?;
+    for list in ["", "offsets", "commits", "learn"] {
+        for path in entries(&checkpoint.join(list))? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') && name.ends_with(".tmp") {
+                fs::remove_file(&path).map_err(|e| io_error("remove", &path, &e))?;
+            }
+        }
+    }
+    let mut places = folders.to_vec();
+    places.push(checkpoint.join("state"));
+    places.extend(entries(&lake.root().join(schema_name).join("_models"))?);
+    places.extend(entries(&lake.root().join("system"))?.into_iter().map(|table| table.join(schema_name)));
+    for place in places {
+        remove_folder(&place.join(OLD_STAGED))?;
+        remove_folder(&place.join(OLD_FORMER))?;
+    }
+    Ok(())
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if !matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory) => {
+            Err(io_error("remove", folder, &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is in a folder; nothing where there is none.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => {
+            entries.map(|entry| Ok(entry.map_err(|e| io_error("list", folder, &e))?.path())).collect()
+        }
+        Err(e) if matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory) => Ok(Vec::new()),
+        Err(e) => Err(io_error("list", folder, &e)),
+    }
 }
 
 /// Replaces a small file as a whole.
@@ -167,12 +250,13 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn staged_path(path: &Path) -> PathBuf {
-    hidden_path(path, STAGED)
+/// The place of a listed file in a folder of its job's checkpoint. No name in a path has a `+`.
+fn aside(lake: &Lake, file: &FileEntry, folder: &str) -> PathBuf {
+    lake.checkpoint(file.schema_name()).join(folder).join(file.path.replace('/', "+"))
 }
 
 /// The place of a file's name in a hidden folder beside it.
-fn hidden_path(path: &Path, hidden: &str) -> PathBuf {
+fn beside(path: &Path, hidden: &str) -> PathBuf {
     match (path.parent(), path.file_name()) {
         (Some(folder), Some(name)) => folder.join(hidden).join(name),
         _ => path.to_owned(),
@@ -183,13 +267,25 @@ fn hidden_path(path: &Path, hidden: &str) -> PathBuf {
 mod tests {
     use super::*;
 
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = entries(folder)
+            .unwrap()
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
     #[test]
-    fn nothing_is_visible_before_the_rename_and_the_rename_can_be_repeated() {
+    fn nothing_is_under_the_table_before_the_rename_and_the_rename_can_be_repeated() {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::new(folder.path());
         let file = stage(&lake, "j.t", "j/t/batch-0.parquet", b"abc", 1).unwrap();
         let visible = folder.path().join("j/t/batch-0.parquet");
-        assert!(!visible.exists());
+        assert_eq!(names(&folder.path().join("j/t")), [""; 0]);
+        assert_eq!(names(&folder.path().join("j/_checkpoint/staged")), ["j+t+batch-0.parquet"]);
+        assert_eq!(staged_names(&lake, "j", "j/t"), ["batch-0.parquet"]);
         assert_eq!(fs::read(readable_path(&lake, &file)).unwrap(), b"abc");
         roll_forward(&lake, std::slice::from_ref(&file)).unwrap();
         assert_eq!(fs::read(&visible).unwrap(), b"abc");
@@ -200,7 +296,55 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_is_hidden_and_the_last_few_stay() {
+    fn what_is_staged_in_the_old_place_is_read_and_renamed() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path());
+        let file = stage(&lake, "j.t", "j/t/batch-0.parquet", b"abc", 1).unwrap();
+        let old = folder.path().join("j/t/.staged");
+        fs::create_dir(&old).unwrap();
+        fs::rename(aside(&lake, &file, STAGED), old.join("batch-0.parquet")).unwrap();
+        assert_eq!(fs::read(readable_path(&lake, &file)).unwrap(), b"abc");
+        roll_forward(&lake, &[file]).unwrap();
+        assert_eq!(names(&folder.path().join("j/t")), [".staged", "batch-0.parquet"]);
+        clear_leftovers(&lake, "j", &[folder.path().join("j/t")]).unwrap();
+        assert_eq!(names(&folder.path().join("j/t")), ["batch-0.parquet"]);
+    }
+
+    #[test]
+    fn what_was_never_recorded_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path());
+        for path in ["j/t/batch-0.parquet", "system/metrics/j/batch-0.parquet"] {
+            let table = if path.starts_with("system") { "system.metrics" } else { "j.t" };
+            stage(&lake, table, path, b"abc", 1).unwrap();
+        }
+        let checkpoint = folder.path().join("j/_checkpoint");
+        fs::create_dir(checkpoint.join("commits")).unwrap();
+        for kept in ["query.json", "commits/0.json"] {
+            fs::write(checkpoint.join(kept), b"{}").unwrap();
+        }
+        for left in [".query.json.7.tmp", "commits/.1.7.tmp"] {
+            fs::write(checkpoint.join(left), b"{").unwrap();
+        }
+        clear_leftovers(&lake, "j", &[folder.path().join("j/t")]).unwrap();
+        assert_eq!(names(&checkpoint), ["commits", "query.json"]);
+        assert_eq!(names(&checkpoint.join("commits")), ["0.json"]);
+    }
+
+    #[test]
+    fn a_file_is_copied_where_it_cannot_be_renamed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("a"), folder.path().join("t/batch-0.parquet"));
+        fs::create_dir(folder.path().join("t")).unwrap();
+        fs::write(&from, b"abc").unwrap();
+        copy_to(&from, &to).unwrap();
+        assert_eq!(names(folder.path()), ["t"]);
+        assert_eq!(names(&folder.path().join("t")), ["batch-0.parquet"]);
+        assert_eq!(fs::read(&to).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn what_is_taken_out_is_out_of_the_table_and_the_last_few_stay() {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::new(folder.path());
         let files: Vec<FileEntry> = (0..6)
@@ -210,12 +354,7 @@ mod tests {
         for _ in 0..2 {
             retire(&lake, &files[..5]).unwrap();
         }
-        let visible: Vec<_> = fs::read_dir(folder.path().join("j/t"))
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .filter(|name| !name.starts_with('.'))
-            .collect();
-        assert_eq!(visible, ["batch-5.parquet"]);
+        assert_eq!(names(&folder.path().join("j/t")), ["batch-5.parquet"]);
         let readable: Vec<bool> = files.iter().map(|f| readable_path(&lake, f).is_file()).collect();
         assert_eq!(readable, [false, false, true, true, true, true]);
     }

@@ -2,15 +2,17 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::ErrorKind as IoKind;
-use std::path::PathBuf;
+use std::io::{ErrorKind as IoKind, Read};
+use std::path::{Path, PathBuf};
 
 use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3Default;
 
-use super::publish::readable_path;
+use super::publish::{checksum, readable_path};
 use crate::checkpoint::{Commit, FileEntry, Learn, RecordList};
 use crate::error::{Context, Error, Result, io_error};
 use crate::lake::Lake;
@@ -39,44 +41,85 @@ pub fn committed_files(lake: &Lake, schema_name: &str, table: &str) -> Result<Ve
     Ok(files)
 }
 
+/// What to do about a file that is not what its record says.
+pub(crate) const RESTORE: &str = "the lake was changed by hand, or the disk has damaged it: restore the file from a copy; \
+     `tidemill run` makes a table of files anew, `tidemill doctor` looks at all of the lake";
+
 /// Where a committed file is, if it is what its record says, as far as its size tells.
 ///
 /// # Errors
 /// Corrupt: it is gone, or of another size; Storage.
 pub(crate) fn checked_path(lake: &Lake, file: &FileEntry) -> Result<PathBuf> {
-    let hint = "the lake was changed by hand: restore the file from a copy; `tidemill run` makes a table of files anew";
     // It may be renamed between two looks.
     for _ in 0..3 {
         let path = readable_path(lake, file);
         match std::fs::metadata(&path) {
-            Ok(found) if found.len() == file.bytes => return Ok(path),
-            Ok(found) => {
-                let what =
-                    format!("{} has {} bytes, its record says {}", path.display(), found.len(), file.bytes);
-                return Err(Error::corrupt(what).hint(hint));
-            }
+            Ok(found) => return check_size(&path, found.len(), file).map(|()| path),
             Err(e) if e.kind() == IoKind::NotFound => {}
             Err(e) => return Err(io_error("read", &path, &e)),
         }
     }
     let path = lake.resolve(&file.path);
-    Err(Error::corrupt(format!("{} is listed but is not there", path.display())).hint(hint))
+    Err(Error::corrupt(format!("{} is listed but is not there", path.display())).hint(RESTORE))
+}
+
+fn check_size(path: &Path, size: u64, file: &FileEntry) -> Result<()> {
+    if size == file.bytes {
+        return Ok(());
+    }
+    let what = format!("{} has {size} bytes, its record says {}", path.display(), file.bytes);
+    Err(Error::corrupt(what).hint(RESTORE))
+}
+
+fn check_sum(path: &Path, sum: &str, file: &FileEntry) -> Result<()> {
+    if sum == file.xxh3 {
+        return Ok(());
+    }
+    let what = format!("{} is not what its record says: its checksum differs", path.display());
+    Err(Error::corrupt(what).hint(RESTORE))
+}
+
+/// The bytes of a committed file and where they were, if they are what its record says.
+///
+/// # Errors
+/// Corrupt: it is gone, of another size, or its checksum differs; Storage.
+pub(crate) fn checked_bytes(lake: &Lake, file: &FileEntry) -> Result<(PathBuf, Vec<u8>)> {
+    let path = checked_path(lake, file)?;
+    let bytes = std::fs::read(&path).map_err(|e| io_error("read", &path, &e))?;
+    check_size(&path, bytes.len() as u64, file)?;
+    check_sum(&path, &checksum(&bytes), file).map(|()| (path, bytes))
+}
+
+/// Where a committed file is, if all its bytes are what its record says.
+///
+/// # Errors
+/// As [`checked_bytes`].
+pub(crate) fn verified_path(lake: &Lake, file: &FileEntry) -> Result<PathBuf> {
+    let path = checked_path(lake, file)?;
+    let mut reader = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
+    let (mut hash, mut buffer) = (Xxh3Default::new(), vec![0; 1 << 18]);
+    loop {
+        match reader.read(&mut buffer).map_err(|e| io_error("read", &path, &e))? {
+            0 => break,
+            read => hash.update(&buffer[..read]),
+        }
+    }
+    check_sum(&path, &format!("{:016x}", hash.digest()), file).map(|()| path)
+}
+
+/// The first of these files that is not what its record says, as an error that names it.
+pub(crate) fn damage<'a>(lake: &Lake, files: impl IntoIterator<Item = &'a FileEntry>) -> Option<Error> {
+    files.into_iter().find_map(|file| verified_path(lake, file).err())
 }
 
 /// All rows of one committed file, in their order.
 ///
 /// # Errors
-/// Storage; Corrupt, if the file does not have the size that its record says.
+/// Storage; Corrupt, if the file is not what its record says.
 pub fn read_rows(lake: &Lake, file: &FileEntry) -> Result<RecordBatch> {
-    let path = readable_path(lake, file);
+    let (path, bytes) = checked_bytes(lake, file)?;
     let place = || path.display().to_string();
-    let handle = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
-    let size = handle.metadata().map_err(|e| io_error("read", &path, &e))?.len();
-    if size != file.bytes {
-        return Err(Error::corrupt(format!("{} has {size} bytes, its record says {}", place(), file.bytes))
-            .hint("the file was changed after its commit: restore it from a copy"));
-    }
-    let builder = ParquetRecordBatchReaderBuilder::try_new(handle).context_with(place)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).context_with(place)?;
     let schema = builder.schema().clone();
     let batches = builder
         .with_batch_size(1 << 16)
@@ -87,16 +130,20 @@ pub fn read_rows(lake: &Lake, file: &FileEntry) -> Result<RecordBatch> {
     concat_batches(&schema, &batches).context_with(place)
 }
 
+/// The columns of one committed file.
+///
+/// # Errors
+/// Storage; Corrupt, if the file is not what its record says.
+pub(crate) fn read_schema(lake: &Lake, file: &FileEntry) -> Result<SchemaRef> {
+    let (path, bytes) = checked_bytes(lake, file)?;
+    let file = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes));
+    Ok(file.context_with(|| path.display().to_string())?.schema().clone())
+}
+
 /// The bytes of a published file, checked against its record.
 ///
 /// # Errors
-/// Storage; Corrupt, if the checksum differs.
+/// Storage; Corrupt, if the file is not what its record says.
 pub fn read_bytes(lake: &Lake, file: &FileEntry) -> Result<Vec<u8>> {
-    let path = readable_path(lake, file);
-    let bytes = std::fs::read(&path).map_err(|e| io_error("read", &path, &e))?;
-    if format!("{:016x}", xxh3_64(&bytes)) != file.xxh3 {
-        return Err(Error::corrupt(format!("{} is not what its record says", path.display()))
-            .hint("the file was changed after its commit: restore it from a copy"));
-    }
-    Ok(bytes)
+    checked_bytes(lake, file).map(|(_, bytes)| bytes)
 }

@@ -126,7 +126,7 @@ impl InputFile {
             InputFormat::Json => json::read(columns, progress, &mut rows, aside, send),
             InputFormat::Parquet => {
                 let counts = (&mut rows, &mut skipped);
-                parquet::read(columns, predicate, progress, counts, aside, send)
+                parquet::read_whole(columns, predicate, progress, counts, aside, send)
             }
         }?;
         if !to_end {

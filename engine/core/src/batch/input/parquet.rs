@@ -23,6 +23,7 @@ use super::number::{Unfit, Wanted};
 use super::row_groups::{Chosen, Known};
 use super::{DeadLetter, InputFile, Progress};
 use crate::error::{Context, Error, Result, io_error};
+use crate::panics::caught;
 use crate::project::InputConfig;
 
 fn open(path: &std::path::Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
@@ -39,10 +40,34 @@ fn open(path: &std::path::Path) -> Result<ParquetRecordBatchReaderBuilder<File>>
 /// # Errors
 /// Data: it is no Parquet file.
 pub(super) fn fields(config: &InputConfig, file: &mut InputFile) -> Result<Vec<Field>> {
-    let schema: SchemaRef = open(&file.path)?.schema().clone();
+    let schema: SchemaRef = not_whole(&file.path, || open(&file.path))?.schema().clone();
     file.header = schema.fields().iter().map(|field| field.name().clone()).collect();
     let kind = |field: &Field| config.types.get(field.name()).unwrap_or(field.data_type()).clone();
     Ok(schema.fields().iter().map(|field| Field::new(field.name(), kind(field), true)).collect())
+}
+
+/// Runs what reads a file; where the parquet crate panics on damage, that is an error too.
+fn not_whole<T>(path: &std::path::Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(read).unwrap_or_else(|panic| {
+        Err(Error::data(format!("not a whole Parquet file: {panic}"))
+            .context(path.display().to_string())
+            .hint("the file is damaged: fetch it again"))
+    })
+}
+
+/// As [`read`], where the file may be damaged.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_whole(
+    columns: &Columns<'_>,
+    predicate: Option<&PruningPredicate>,
+    progress: &Progress,
+    counts: (&mut u64, &mut u64),
+    letters: Option<&mut Vec<DeadLetter>>,
+    send: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<bool> {
+    not_whole(columns.path(), || read(columns, predicate, progress, counts, letters, send))
 }
 
 /// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them, `skipped` those of the
@@ -51,7 +76,7 @@ pub(super) fn fields(config: &InputConfig, file: &mut InputFile) -> Result<Vec<F
 ///
 /// # Errors
 /// Data: it cannot be read, or a value is none of the type that the job says.
-pub(super) fn read(
+fn read(
     columns: &Columns<'_>,
     predicate: Option<&PruningPredicate>,
     progress: &Progress,

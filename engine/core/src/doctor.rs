@@ -1,0 +1,245 @@
+//! Whether a lake is what its records say: each record, the size and checksum of each file, and what lies beside them.
+//!
+//! Nothing is changed. Checked are the files that count: those of versions and batches that later ones have replaced, and
+//! model files past their retention, may be gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::checkpoint::recovery::decide;
+use crate::checkpoint::{Commit, FileEntry, JobKind, Learn, Plan, RecordList, kind_of_records};
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::project::nearest;
+use crate::table::publish::entries;
+use crate::table::read::verified_path;
+
+/// What was looked at, and what is wrong.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Records read.
+    pub records: u64,
+    /// Files whose bytes were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong, by job.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The job, as its schema in SQL.
+    pub job: String,
+    /// What it is about: `record`, `file`, or `beside` (a file that no record lists).
+    pub about: &'static str,
+    /// What is wrong, with the path.
+    pub problem: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// Looks at all of a lake, or at one job of it (by its name, or its schema's).
+///
+/// # Errors
+/// User: there is no such lake, or no such job in it; Storage: the lake cannot be listed.
+pub fn examine(lake: &Lake, job: Option<&str>) -> Result<Report> {
+    let names = lake.schema_names()?;
+    let chosen = match job.map(|job| job.replace('-', "_")) {
+        None if names.is_empty() => {
+            return Err(Error::user(format!("there is no lake at {}", lake.root().display()))
+                .hint("name another one with --lake DIR"));
+        }
+        None => names,
+        Some(name) if names.contains(&name) => vec![name],
+        Some(name) => {
+            let hint = match nearest(&name, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`? It has: {}", names.join(", ")),
+                None => format!("it has: {}", names.join(", ")),
+            };
+            return Err(Error::user(format!("the lake has nothing of the job `{name}`")).hint(hint));
+        }
+    };
+    let mut report = Report::default();
+    for name in &chosen {
+        Examination { lake, job: name, report: &mut report }.all();
+    }
+    Ok(report)
+}
+
+struct Examination<'a> {
+    lake: &'a Lake,
+    job: &'a str,
+    report: &'a mut Report,
+}
+
+impl Examination<'_> {
+    fn all(&mut self) {
+        let plans = self.records::<Plan>("offsets");
+        let commits = self.records::<Commit>("commits");
+        let learned = self.records::<Learn>("learn");
+        let newest = |numbers: Option<u64>| numbers.and_then(|end| end.checked_sub(1));
+        let is_stream = matches!(kind_of_records(self.lake, self.job), Ok(Some(JobKind::Stream)));
+        if is_stream && let Err(error) = decide(newest(plans.1), newest(commits.1), newest(learned.1)) {
+            self.found("record", &error);
+        }
+        let mut live: BTreeMap<String, FileEntry> = BTreeMap::new();
+        let mut listed: BTreeSet<String> = BTreeSet::new();
+        for commit in &commits.0 {
+            commit.removed.iter().for_each(|file| drop(live.remove(&file.path)));
+            for file in &commit.added {
+                listed.insert(file.path.clone());
+                live.insert(file.path.clone(), file.clone());
+            }
+        }
+        for file in learned.0.iter().flat_map(|record| &record.added) {
+            listed.insert(file.path.clone());
+            // Older models may be gone; those that count are of the newest record.
+            if !file.table.starts_with("model:") {
+                live.insert(file.path.clone(), file.clone());
+            }
+        }
+        for file in learned.0.last().into_iter().flat_map(|r| &r.models).filter_map(|m| m.file.as_ref()) {
+            live.insert(file.path.clone(), file.clone());
+        }
+        for file in live.values() {
+            self.file(file);
+        }
+        self.beside(&live, &listed, is_stream);
+    }
+
+    /// The records of a list, as far as they can be read, and one past the newest number where there is no gap.
+    fn records<R: DeserializeOwned + Serialize>(&mut self, list: &str) -> (Vec<R>, Option<u64>) {
+        let records = RecordList::<R>::read_only(self.lake.checkpoint(self.job).join(list));
+        let numbers = match records.numbers() {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                self.found("record", &error);
+                return (Vec::new(), None);
+            }
+        };
+        let mut read = Vec::new();
+        for number in numbers.clone() {
+            self.report.records += 1;
+            match records.read(number) {
+                Ok(record) => read.push(record),
+                Err(error) => self.found("record", &error),
+            }
+        }
+        (read, Some(numbers.end))
+    }
+
+    fn file(&mut self, file: &FileEntry) {
+        match verified_path(self.lake, file) {
+            Ok(_) => {
+                self.report.files += 1;
+                self.report.bytes += file.bytes;
+            }
+            Err(error) => self.found("file", &error),
+        }
+    }
+
+    /// What a glob over a table finds, and no record lists; and what is hidden there.
+    fn beside(&mut self, live: &BTreeMap<String, FileEntry>, listed: &BTreeSet<String>, is_stream: bool) {
+        let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        let mut folders: BTreeSet<String> = live.keys().filter_map(|path| folder(path)).collect();
+        if is_stream {
+            // Also of what has been taken out again.
+            folders.extend(listed.iter().filter_map(|path| folder(path)));
+        }
+        for folder in folders.iter().filter(|folder| !folder.contains("/_models")) {
+            let Ok(found) = entries(&self.lake.resolve(folder)) else { continue };
+            for path in found.iter().filter(|path| path.is_file()) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let is_live = live.contains_key(&format!("{folder}/{name}"));
+                if !is_live && !is_of_engine(path, &name) {
+                    self.report.findings.push(Finding {
+                        job: self.job.to_owned(),
+                        about: "beside",
+                        problem: format!("{} is in no record", path.display()),
+                        advice: "SQL here does not read it, a glob of another engine does: move it out"
+                            .to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, about: &'static str, error: &Error) {
+        self.report.findings.push(Finding {
+            job: self.job.to_owned(),
+            about,
+            problem: error.to_string(),
+            advice: error.next_step().unwrap_or("restore it from a copy of the lake").to_owned(),
+        });
+    }
+}
+
+/// Files of a state are removed some time after the record that says so.
+fn is_of_engine(path: &Path, name: &str) -> bool {
+    name.starts_with(".query.json") || path.components().any(|part| part.as_os_str() == "_checkpoint")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::publish::{roll_forward, stage};
+
+    fn commit(lake: &Lake, number: u64, added: Vec<FileEntry>) {
+        roll_forward(lake, &added).unwrap();
+        let list = RecordList::<Commit>::open(lake.checkpoint("j").join("commits")).unwrap();
+        let commit = Commit {
+            format: 1,
+            batch_id: number,
+            query_id: "q".into(),
+            added,
+            removed: Vec::new(),
+            counts: Default::default(),
+            watermark: None,
+            build: None,
+        };
+        list.create(number, &commit).unwrap();
+    }
+
+    #[test]
+    fn each_kind_of_damage_is_found_and_a_whole_lake_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path());
+        for number in 0..4 {
+            let path = format!("j/t/batch-{number:08}.parquet");
+            let file = stage(&lake, "j.t", &path, format!("rows {number}").as_bytes(), 1).unwrap();
+            commit(&lake, number, vec![file]);
+        }
+        let whole = examine(&lake, Some("j")).unwrap();
+        assert_eq!((whole.records, whole.files, whole.bytes), (4, 4, 24));
+        assert_eq!(whole.findings, []);
+        assert_eq!(examine(&lake, None).unwrap(), whole);
+        assert!(examine(&lake, Some("k")).is_err());
+        assert!(examine(&Lake::new(folder.path().join("none")), None).is_err());
+
+        std::fs::write(lake.resolve("j/t/batch-00000000.parquet"), "").unwrap();
+        std::fs::write(lake.resolve("j/t/batch-00000001.parquet"), "rows 9").unwrap();
+        std::fs::remove_file(lake.resolve("j/t/batch-00000002.parquet")).unwrap();
+        std::fs::write(lake.resolve("j/t/mine.parquet"), "x").unwrap();
+        std::fs::write(lake.checkpoint("j").join("commits/3.json"), "{").unwrap();
+        let report = examine(&lake, None).unwrap();
+        let said: Vec<(&str, &str)> = report.findings.iter().map(|f| (f.about, f.problem.as_str())).collect();
+        let wanted = [
+            ("record", "3.json"),
+            ("file", "batch-00000000.parquet has 0 bytes, its record says 6"),
+            ("file", "batch-00000001.parquet is not what its record says"),
+            ("file", "batch-00000002.parquet is listed but is not there"),
+            ("beside", "mine.parquet is in no record"),
+        ];
+        for (about, problem) in wanted {
+            assert!(said.iter().any(|s| s.0 == about && s.1.contains(problem)), "{problem}: {said:?}");
+        }
+        // The file of the record that cannot be read is in none.
+        assert_eq!(said.len(), 6, "{said:?}");
+        assert!(report.findings.iter().all(|finding| !finding.advice.is_empty()));
+    }
+}
