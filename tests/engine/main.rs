@@ -33,6 +33,7 @@ mod full_disk;
 mod jobs;
 mod kafka;
 mod kill;
+mod large_batches;
 mod learning;
 mod rfm;
 mod scores;

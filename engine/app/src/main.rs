@@ -31,6 +31,9 @@ fn main() -> ExitCode {
     let cli = cli::parse();
     style::set_color(!cli.global.no_color);
     init_logs(cli.global.verbose);
+    if let Some(bytes) = cli.global.memory_limit {
+        tidemill_core::memory::give(bytes);
+    }
     exit::finish(commands::run(&cli))
 }
 

@@ -36,6 +36,7 @@ mod error;
 mod exact;
 pub mod lake;
 pub mod learn;
+pub mod memory;
 pub mod progress;
 pub mod project;
 pub mod rowwise;

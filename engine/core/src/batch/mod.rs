@@ -71,6 +71,7 @@ pub use form::{Form, Forms};
 pub use graph::Graph;
 pub use input::{Dropped, InputReport, Progress};
 pub(crate) use input::{path_table, version_table};
+pub(crate) use memory::{RESULT, explain as explain_memory};
 pub use run::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport, plan, run};
 pub use sql_test::{SqlTestReport, test};
 pub use versions::{KEPT, committed_versions};

@@ -138,7 +138,20 @@ impl Learner {
         !self.histories.is_empty()
     }
 
-    /// Adds the committed rows of a batch to every history.
+    /// Begins the next batch. One without rows is one too: what is newest is then nothing.
+    pub fn begin(&mut self) {
+        self.histories.iter_mut().for_each(History::begin);
+    }
+
+    /// Ends the batch in hand.
+    ///
+    /// # Errors
+    /// Data.
+    pub fn finish(&mut self) -> Result<()> {
+        self.histories.iter_mut().try_for_each(History::finish)
+    }
+
+    /// Adds committed rows of the batch in hand to every history.
     ///
     /// # Errors
     /// Data.
