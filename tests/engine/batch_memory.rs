@@ -128,7 +128,20 @@ fn a_statement_that_does_not_fit_into_memory_is_an_error() {
         assert_eq!(output.status.code(), Some(1), "{sql}: {error}");
         assert!(error.contains(says) && error.contains("--memory-limit"), "{sql}: {error}");
     }
-    let sql = format!("SELECT count(*) FROM (SELECT value FROM {numbers} ORDER BY value DESC)");
+    for sql in ["repeat('x', 2000000000)", "lpad('x', 2000000000, 'y')", "repeat(s, value * 1000)"] {
+        let sql = format!(
+            "SELECT max(length({sql})) FROM (SELECT value, 'text' AS s FROM {numbers}) -- '{}'",
+            file.display()
+        );
+        let mut command = crate::support::tidemill(folder.path());
+        let output = crate::support::run(command.args(["sql", &sql, "--memory-limit", "16MB"]));
+        let error = texts(&output).1;
+        let says = error.contains("are the most") || error.contains("of memory do not suffice");
+        assert!(output.status.code() == Some(1) && says, "{sql}: {error}");
+    }
+    let sql = format!(
+        "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY concat(value, 'x')) AS r FROM {numbers})"
+    );
     let output = crate::support::run(crate::support::tidemill(folder.path()).args([
         "sql",
         &sql,

@@ -7,7 +7,7 @@ use tidemill_core::checkpoint::{Commit, PartitionRange, Plan, RecordList};
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{FailOnDataLoss, Job, Project, Settings};
 use tidemill_core::source::kafka::{KafkaSource, Reading, Room};
-use tidemill_core::stream::{CrashPoint, Driver};
+use tidemill_core::stream::{self, CrashPoint, Driver, StreamOptions};
 
 use crate::brokers::TestBroker;
 use crate::support::{Essence, crimes, query, stream_all, visible_files};
@@ -223,7 +223,7 @@ async fn a_batch_in_parts_is_learned_from_as_a_whole() {
     let lake = |name: &str| Lake::new(folder.path().join(name));
     let bytes = ("source.max_bytes_per_trigger", "1GB");
     let whole = crate::support::job(&broker.address(), 3_000, &[bytes, ("memory_limit", "8GB")]);
-    let parts = crate::support::job(&broker.address(), 3_000, &[bytes, ("memory_limit", "1MB")]);
+    let parts = crate::support::job(&broker.address(), 3_000, &[bytes, ("memory_limit", "16MB")]);
     stream_all(&whole, &lake("whole")).await.unwrap();
     stream_all(&parts, &lake("parts")).await.unwrap();
     Essence::of(&lake("parts")).assert_same(&Essence::of(&lake("whole")), "in parts");
@@ -270,4 +270,60 @@ async fn batches_are_of_so_many_bytes() {
         let progress = driver.next_batch(None, &mut |_| {}).await.unwrap().unwrap();
         assert_eq!(progress.num_input_rows, 1);
     }
+}
+
+/// Models that have more rows than the memory holds are not trained, and say so; the stream goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_do_not_fit_into_memory_are_not_learned() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 1).await;
+    broker.send("crimes", 1, &crimes(6_000, 5));
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let sets = [("memory_limit", "1MB"), ("source.max_bytes_per_trigger", "1GB")];
+    let job = crate::support::job(&broker.address(), 2_000, &sets);
+    // Once more after a start, which reads the rows of all batches again.
+    for batch in 1..=3 {
+        let options = StreamOptions { available_now: true, max_batches: Some(1) };
+        let summary = stream::run(&job, &lake, &options, Default::default(), &mut |_| {}).await.unwrap();
+        assert_eq!((summary.batches, summary.rows), (1, 2_000), "{batch}");
+    }
+    let sql =
+        "SELECT batch_id, count(*), count(reason), count(version) FROM system.models GROUP BY 1 ORDER BY 1";
+    let found = rows(&lake, sql).await;
+    assert_eq!(found.first().map(String::as_str), Some("0|4|0|4"));
+    assert_eq!(found.last().map(String::as_str), Some("2|4|4|4"));
+    let reasons = rows(&lake, "SELECT DISTINCT reason FROM system.models WHERE batch_id = 2").await;
+    assert!(reasons.len() == 1 && reasons[0].contains("half of memory_limit"), "{reasons:?}");
+    assert_eq!(rows(&lake, "SELECT count(*) FROM crimes").await, ["6000"]);
+}
+
+/// With a GiB of addresses a backlog without a limit is streamed, and read.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_address_space_suffices() {
+    let broker = TestBroker::start().await;
+    broker.create_topic(&broker.topic, 2).await;
+    broker.send(&broker.topic, 2, &texts(40_000, |n| 1_000 + n % 500));
+    let folder = tempfile::tempdir().unwrap();
+    job(folder.path(), &broker, AS_IT_IS, &[]);
+    let limited = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "ulimit -v 1048576; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tidemill")]);
+        command
+            .arg("--lake")
+            .arg(folder.path().join("lake"))
+            .arg("--project")
+            .arg(folder.path())
+            .args(arguments);
+        let output = command.output().unwrap();
+        let (out, error) = crate::support::texts(&output);
+        assert!(output.status.success(), "{arguments:?}: {:?} {error}", output.status);
+        out
+    };
+    let topic = format!("source.kafka.subscribe={}", broker.topic);
+    let out = limited(&["stream", "s", "--brokers", &broker.address(), "--set", &topic]);
+    assert!(out.contains("40,000 rows") && out.lines().count() == 1, "{out}");
+    let out = limited(&["sql", "--format", "csv", "SELECT count(*), count(DISTINCT s) FROM seen"]);
+    assert!(out.contains("39200,39200"), "{out}");
 }

@@ -36,7 +36,7 @@ pub fn default_limit() -> u64 {
         read("/proc/meminfo").as_deref().and_then(machine),
         read("/sys/fs/cgroup/memory.max").as_deref().and_then(number),
         read("/sys/fs/cgroup/memory/memory.limit_in_bytes").as_deref().and_then(number),
-        read("/proc/self/limits").as_deref().and_then(address_space),
+        address_space(),
     ];
     (limits.into_iter().flatten().min().unwrap_or(UNKNOWN) / SHARE).max(LEAST)
 }
@@ -64,7 +64,12 @@ fn machine(meminfo: &str) -> Option<u64> {
     number(line.trim().strip_suffix("kB")?).map(|kilobytes| kilobytes * 1024)
 }
 
-fn address_space(limits: &str) -> Option<u64> {
+/// The limit of this process's address space (`ulimit -v`), where there is one.
+pub fn address_space() -> Option<u64> {
+    most_addresses(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn most_addresses(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
     number(line.split_whitespace().next()?)
 }
@@ -77,8 +82,8 @@ mod tests {
     fn what_there_is_is_read_as_linux_writes_it() {
         assert_eq!(machine("MemTotal:       24653004 kB\nMemFree: 1 kB\n"), Some(24_653_004 * 1024));
         let limits = "Max cpu time  unlimited unlimited seconds\nMax address space         1073741824           unlimited  bytes\n";
-        assert_eq!(address_space(limits), Some(1 << 30));
-        assert_eq!(address_space("Max address space         unlimited            unlimited  bytes\n"), None);
+        assert_eq!(most_addresses(limits), Some(1 << 30));
+        assert_eq!(most_addresses("Max address space         unlimited            unlimited  bytes\n"), None);
         assert_eq!((number("max\n"), number("4096\n")), (None, Some(4096)));
         assert!(default_limit() >= LEAST);
     }

@@ -69,6 +69,8 @@ pub(super) struct History {
     pub(super) newest_labelled: LabelCounts,
     /// Rows of the newest batch that the SELECT could not compute.
     pub(super) newest_failed: u64,
+    /// The rows were more than the memory holds: there is none any more.
+    pub(super) is_given_up: bool,
     twins: Twins,
     /// Rows of the newest batch that are also on the other side of the split; `None` where there is nothing to predict or
     /// nothing held out.
@@ -143,6 +145,7 @@ impl History {
             labelled: LabelCounts::default(),
             newest_labelled: LabelCounts::default(),
             newest_failed: 0,
+            is_given_up: false,
             twins: Twins::default(),
             newest_twins: None,
         })
@@ -153,7 +156,26 @@ impl History {
         self.batch_start = self.features.rows();
         self.newest_failed = 0;
         self.newest_labelled = LabelCounts::default();
-        self.newest_twins = (self.label.is_some() && self.key.holdout != 0.0).then_some(0);
+        let has_sides = self.label.is_some() && self.key.holdout != 0.0 && !self.is_given_up;
+        self.newest_twins = has_sides.then_some(0);
+    }
+
+    /// Memory of the rows, about: their values, bins, labels, sides of the split and hashes.
+    pub(super) fn bytes(&self) -> u64 {
+        let row = 9 * self.numeric.len() + 5 * self.categorical.len() + 25;
+        (self.features.rows() * row) as u64
+    }
+
+    /// Forgets all rows, and takes no more.
+    pub(super) fn give_up(&mut self) {
+        let names = |columns: &[usize]| {
+            columns.iter().map(|&at| self.sql.schema().field(at).name().clone()).collect()
+        };
+        self.features = FeatureTable::new(names(&self.numeric), names(&self.categorical));
+        self.bins = KeptBins::new();
+        self.twins = Twins::default();
+        (self.labels, self.training, self.holdout) = (Vec::new(), Vec::new(), Vec::new());
+        (self.newest_twins, self.batch_start, self.is_given_up) = (None, 0, true);
     }
 
     /// Adds committed rows of the batch in hand. Rows whose label is null, or neither 0 nor 1, are left out and counted:
@@ -162,6 +184,9 @@ impl History {
     /// # Errors
     /// Data: more rows than 2³².
     pub(super) async fn append(&mut self, rows: &RecordBatch, now: DateTime<Utc>) -> Result<()> {
+        if self.is_given_up {
+            return Ok(());
+        }
         let output = self.sql.run(rows, now).await?;
         self.newest_failed += output.failed.len() as u64;
         for (row, error) in output.failed.iter().take(3) {
@@ -207,7 +232,7 @@ impl History {
     /// # Errors
     /// Data: the features SELECT gives no features.
     pub(super) fn finish(&mut self) -> Result<()> {
-        if self.label.is_some() {
+        if self.label.is_some() && !self.is_given_up {
             self.bins.extend(&self.features, &self.training)?;
         }
         Ok(())

@@ -174,29 +174,52 @@ impl<'a> Batch<'a> {
         Ok(decoded)
     }
 
-    async fn transform(&mut self, raw: &[RawRows], decoded: Decoded) -> Result<(RecordBatch, DeadLetters)> {
+    /// Runs the transform over a part. What is too much for one column of Arrow (2 GiB) comes in several batches.
+    async fn transform(
+        &mut self,
+        raw: &[RawRows],
+        decoded: Decoded,
+    ) -> Result<(Vec<RecordBatch>, DeadLetters)> {
         let started = Instant::now();
         let Decoded { rows, mut dead } = decoded;
-        let Some((_, sql)) = &self.driver.transform else { return Ok((rows, dead)) };
-        let output = sql.run(&rows, parse_now(self.plan)?).await?;
-        for (row, error) in output.failed {
-            use arrow::array::AsArray;
-            use arrow::datatypes::{Int32Type, Int64Type};
-            let partition = rows["_partition"].as_primitive::<Int32Type>().value(row);
-            let offset = rows["_offset"].as_primitive::<Int64Type>().value(row);
-            dead.push(raw, partition, offset, "transform", error);
+        let Some((_, sql)) = &self.driver.transform else { return Ok((vec![rows], dead)) };
+        let now = parse_now(self.plan)?;
+        let mut made = Vec::new();
+        // Depth first and left to right, so that the results come in the order of the rows.
+        let mut todo = vec![(0, rows.num_rows())];
+        while let Some((start, length)) = todo.pop() {
+            let slice = rows.slice(start, length);
+            let output = match sql.run(&slice, now).await {
+                Ok(output) => output,
+                Err(_) if length > 1 => {
+                    let half = length / 2;
+                    todo.extend([(start + half, length - half), (start, half)]);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (row, error) in output.failed {
+                use arrow::array::AsArray;
+                use arrow::datatypes::{Int32Type, Int64Type};
+                let partition = slice["_partition"].as_primitive::<Int32Type>().value(row);
+                let offset = slice["_offset"].as_primitive::<Int64Type>().value(row);
+                dead.push(raw, partition, offset, "transform", error);
+            }
+            made.push(output.rows);
         }
         add_ms(&mut self.durations.transform, started);
-        Ok((output.rows, dead))
+        Ok((made, dead))
     }
 
     /// Takes in the rows of a part, and stages the files that are full.
-    fn add(&mut self, made: &mut Made, rows: RecordBatch, mut dead: DeadLetters) -> Result<()> {
+    fn add(&mut self, made: &mut Made, batches: Vec<RecordBatch>, mut dead: DeadLetters) -> Result<()> {
         let started = Instant::now();
-        self.driver.add_to_state(made.state.as_mut(), &rows)?;
+        for rows in batches {
+            self.driver.add_to_state(made.state.as_mut(), &rows)?;
+            made.counts.rows_out += rows.num_rows() as u64;
+            made.table.push(&self.driver.lake, rows)?;
+        }
         let Driver { job, lake, .. } = &*self.driver;
-        made.counts.rows_out += rows.num_rows() as u64;
-        made.table.push(lake, rows)?;
         if !dead.is_empty() {
             made.counts.dead_letters += dead.len() as u64;
             let rows = dead.to_batch(&job.name, self.plan.batch_id, &self.plan.topic)?;

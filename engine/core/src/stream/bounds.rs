@@ -39,8 +39,11 @@ impl Seen {
         (bytes_read > 0 && replayed == 0).then_some(Seen { bytes: bytes_read, messages: rows_read })
     }
 
-    /// How many messages are so many bytes; one at least.
+    /// How many messages are so many bytes; one at least, and any number where none was seen.
     fn messages_of(self, bytes: u64) -> u64 {
+        if self.messages == 0 {
+            return u64::MAX;
+        }
         let messages = u128::from(bytes) * u128::from(self.messages) / u128::from(self.bytes.max(1));
         u64::try_from(messages).unwrap_or(u64::MAX).max(1)
     }
@@ -146,7 +149,8 @@ mod tests {
     fn a_batch_is_of_as_many_messages_as_fit_at_their_mean_size() {
         let seen = Seen { bytes: 3_000, messages: 10 };
         assert_eq!((seen.messages_of(1_000_000), seen.messages_of(299)), (3333, 1));
-        assert_eq!(Seen { bytes: 0, messages: 0 }.messages_of(5), 1);
+        assert_eq!(Seen { bytes: 0, messages: 0 }.messages_of(5), u64::MAX);
+        assert_eq!(Seen { bytes: 0, messages: 3 }.messages_of(5), 15);
         assert_eq!(Seen { bytes: 1, messages: u64::MAX }.messages_of(u64::MAX), u64::MAX);
         let counts = BatchCounts { rows_read: 10, bytes_read: 3_000, ..BatchCounts::default() };
         assert_eq!(Seen::of(counts), Some(seen));

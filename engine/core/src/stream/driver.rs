@@ -94,6 +94,7 @@ impl Driver {
         let decoder = Decoder::new(job.source.schema.clone());
         let transform = transform(job.transform_sql.as_deref(), &decoder).await?;
         let mut learner = Learner::new(&job.schema_name, &job.table_name);
+        learner.limit(job.memory_limit);
         let state = StatefulJob::open(job, transform.schema()).await?;
         if state.is_none() {
             learner.prepare(&job.models, &nullable(transform.schema())).await?;
