@@ -36,6 +36,7 @@ mod jobs;
 mod kafka;
 mod kill;
 mod lake_files;
+mod large_batches;
 mod learning;
 mod rfm;
 mod scores;

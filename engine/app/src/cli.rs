@@ -61,6 +61,10 @@ pub(crate) struct GlobalArgs {
     /// Folder with jobs/ and sql/; what is not there is taken from the built-in ones
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     project: PathBuf,
+    /// Memory for reading, joins, sorts, aggregates and results, such as 512MB or 2GiB: what needs more spills to disk, or
+    /// says that it cannot [default: half of the machine's]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = batch::size_bytes)]
+    pub(crate) memory_limit: Option<u64>,
     /// Say on stderr what the engine does; twice for details
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,

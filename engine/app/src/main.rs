@@ -29,10 +29,31 @@ mod visible;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    take_few_addresses();
     let cli = cli::parse();
     style::set_color(!cli.global.no_color);
     init_logs(cli.global.verbose);
+    if let Some(bytes) = cli.global.memory_limit {
+        tidemill_core::memory::give(bytes);
+    }
     exit::finish(commands::run(&cli))
+}
+
+/// Where the address space is small (`ulimit -v`), begins again with two of glibc's arenas: each takes 64 MB of it, used or
+/// not, and by default there are eight for each core.
+#[cfg(target_os = "linux")]
+fn take_few_addresses() {
+    const SMALL: u64 = 8 << 30;
+    const ARENAS: &str = "MALLOC_ARENA_MAX";
+    if tidemill_core::memory::address_space().is_some_and(|bytes| bytes < SMALL)
+        && std::env::var_os(ARENAS).is_none()
+        && let Ok(this) = std::env::current_exe()
+    {
+        use std::os::unix::process::CommandExt;
+        // It comes back only where it has failed: then all is as it was.
+        let _ = std::process::Command::new(this).args(std::env::args_os().skip(1)).env(ARENAS, "2").exec();
+    }
 }
 
 /// Logs go to stderr: warnings, with `-v` what the engine does, with `-vv` its details too. `RUST_LOG` overrides.

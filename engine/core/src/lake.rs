@@ -3,7 +3,7 @@
 //! ```text
 //! lake/
 //!   chicago_arrests/                 a job (hyphens as underscores)
-//!     crimes/batch-00000000.parquet  its table: committed files and nothing else
+//!     crimes/batch-00000000.parquet  its table: committed files and nothing else; a large batch has batch-00000000_0001.parquet too
 //!     _checkpoint/                   offsets/N.json, commits/N.json, learn/N.json, query.json, lock; `staged/` holds what
 //!                                    is being written, `former/` the last few files that a batch job has replaced
 //!     _models/forest/batch-….model   the last versions of each model
@@ -70,7 +70,33 @@ pub fn batch_file_name(batch_id: u64, extension: &str) -> String {
     format!("batch-{batch_id:08}.{extension}")
 }
 
+/// The file name of one of the files of a batch. The first has the name of the batch; sorted by name they are in the order
+/// of their rows.
+pub fn part_file_name(batch_id: u64, part: usize, extension: &str) -> String {
+    match part {
+        0 => batch_file_name(batch_id, extension),
+        _ => format!("batch-{batch_id:08}_{part:04}.{extension}"),
+    }
+}
+
 /// The batch that a file of [`batch_file_name`] stands for.
 pub fn batch_of_file_name(name: &str) -> Option<u64> {
-    name.strip_prefix("batch-")?.split('.').next()?.parse().ok()
+    name.strip_prefix("batch-")?.split(['.', '_']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_batch_sort_by_their_rows() {
+        let names: Vec<String> = [(7, 0), (7, 1), (7, 2), (7, 10), (8, 0)]
+            .map(|(batch, part)| part_file_name(batch, part, "parquet"))
+            .to_vec();
+        assert!(names.is_sorted(), "{names:?}");
+        assert_eq!(
+            names.iter().map(|name| batch_of_file_name(name)).collect::<Vec<_>>(),
+            [7, 7, 7, 7, 8].map(Some)
+        );
+    }
 }

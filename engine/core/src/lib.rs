@@ -38,6 +38,7 @@ mod error;
 mod exact;
 pub mod lake;
 pub mod learn;
+pub mod memory;
 mod panics;
 pub mod progress;
 pub mod project;

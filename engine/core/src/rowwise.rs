@@ -14,6 +14,7 @@
 
 mod carry;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::ArrayRef;
@@ -35,10 +36,14 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use futures::FutureExt;
 
 use crate::columns::check_names;
 use crate::error::{Error, Result};
 use crate::sql;
+
+/// What is wrong with a row whose computation panics.
+const PANICKED: &str = "a defect: the computation of this row panicked";
 
 /// A checked row-wise SELECT, ready to run on batch after batch.
 pub struct RowSql {
@@ -146,8 +151,16 @@ impl RowSql {
             if length == 0 {
                 continue;
             }
-            match self.run_slice(batch.slice(start, length), now).await {
+            // A function that panics, as one may whose result is past 2 GiB, is one of the errors of its rows.
+            let run = AssertUnwindSafe(self.run_slice(batch.slice(start, length), now)).catch_unwind().await;
+            match run.unwrap_or_else(|_| Err(DataFusionError::Execution(PANICKED.to_owned()))) {
                 Ok(rows) => results.push(rows),
+                // Want of memory is nothing that a row has done.
+                Err(error)
+                    if length == 1 && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) =>
+                {
+                    return Err(error.into());
+                }
                 Err(error) if length == 1 => failed.push((start, error.strip_backtrace())),
                 Err(_) => {
                     let half = length / 2;

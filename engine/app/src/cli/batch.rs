@@ -1,6 +1,5 @@
 //! Arguments of the verbs of batch jobs and their tables: `run`, `test`, `describe`.
 
-use bytesize::ByteSize;
 use clap::Args;
 
 use super::OutputArgs;
@@ -22,9 +21,6 @@ pub(crate) struct RunArgs {
     /// Build also the tables of which nothing has changed
     #[arg(long)]
     pub(crate) force: bool,
-    /// Memory of joins, sorts and aggregates, such as 512MB or 2GiB; what needs more spills to disk, or says that it cannot
-    #[arg(long, value_name = "SIZE", value_parser = size_bytes)]
-    pub(crate) memory_limit: Option<u64>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -51,26 +47,7 @@ pub(crate) struct DescribeArgs {
 }
 
 /// A size in bytes: `512MB` is 512 million, `2GiB` is 2 * 2^30.
-fn size_bytes(text: &str) -> Result<u64, String> {
-    match text.trim().parse::<ByteSize>() {
-        // What is past the most that fits is taken for that by the library.
-        Ok(ByteSize(bytes)) if bytes > 0 && bytes < u64::MAX => Ok(bytes),
-        _ => Err(format!("`{text}` is no size, such as 512MB or 2GiB")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_as_people_write_them() {
-        assert_eq!(size_bytes("512MB"), Ok(512_000_000));
-        assert_eq!(size_bytes("2 GiB"), Ok(2 << 30));
-        assert_eq!(size_bytes("64m"), Ok(64_000_000));
-        assert_eq!(size_bytes("1.5GB"), Ok(1_500_000_000));
-        for wrong in ["", "MB", "0", "-1MB", "12 parsecs", "99999999999999999999GB"] {
-            assert!(size_bytes(wrong).is_err(), "{wrong}");
-        }
-    }
+pub(super) fn size_bytes(text: &str) -> Result<u64, String> {
+    tidemill_core::memory::size_bytes(text)
+        .ok_or_else(|| format!("`{text}` is no size, such as 512MB or 2GiB"))
 }

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
-use tidemill_core::{Error, clock};
+use tidemill_core::{Error, clock, memory};
 
 use crate::cli::{Cli, Command, DataCommand, DlqCommand, GenerateCommand, GlobalArgs};
 use crate::exit::Done;
@@ -76,7 +76,7 @@ fn project(global: &GlobalArgs) -> Project {
     Project::open(global.project_dir())
 }
 
-/// The job with `sets` and, before them, the brokers of `--brokers` over its file and the environment.
+/// The job with `sets` and, before them, the brokers of `--brokers` and the limit of `--memory-limit` over its file and the environment.
 fn job(
     project: &Project,
     name: &str,
@@ -84,7 +84,8 @@ fn job(
     sets: &[(String, String)],
 ) -> Result<Job, Error> {
     let brokers = brokers.map(|hosts| ("source.kafka.bootstrap_servers".to_string(), hosts.to_string()));
-    let sets = brokers.into_iter().chain(sets.iter().cloned()).collect();
+    let memory = memory::given().map(|bytes| ("memory_limit".to_string(), bytes.to_string()));
+    let sets = brokers.into_iter().chain(memory).chain(sets.iter().cloned()).collect();
     project.job(name, &Settings { sets, environment: environment() })
 }
 

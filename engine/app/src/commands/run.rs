@@ -35,7 +35,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &RunArgs) -> Done {
         inputs: given(&job, &args.input),
         select: args.select.clone(),
         force: args.force,
-        memory_limit_bytes: args.memory_limit,
+        memory_limit_bytes: Some(tidemill_core::memory::limit()),
     };
     let bars = TableBars::new();
     let mut warned = BTreeSet::new();

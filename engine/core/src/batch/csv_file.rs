@@ -14,9 +14,10 @@ use csv::ByteRecord;
 use encoding_rs::Encoding;
 
 use super::csv_text::{CsvText, Header, Lines, Numbered};
-use super::input::bytes::{Compression, broken};
+use super::input::bytes::{Compression, broken, too_long};
 use super::input::rows_at_once;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::project::CsvOptions;
 
 /// Rows read at a time.
@@ -40,6 +41,7 @@ pub struct CsvFile {
     records: i64,
     delimiter: [u8; 1],
     null_values: Vec<String>,
+    longest_row: u64,
 }
 
 /// Some rows of a file as text.
@@ -121,6 +123,7 @@ impl CsvFile {
             records: 0,
             delimiter: [delimiter],
             null_values: options.null_values.clone(),
+            longest_row: memory::longest_row(),
         })
     }
 
@@ -226,8 +229,12 @@ impl CsvFile {
     }
 
     fn next_record(&mut self, record: &mut ByteRecord) -> Result<bool> {
+        self.reader.get_mut().begin_row(self.longest_row);
         let read = self.reader.read_byte_record(record).map_err(|e| {
             let reason = match e.into_kind() {
+                csv::ErrorKind::Io(e) if e.kind() == std::io::ErrorKind::FileTooLarge => {
+                    return too_long(&self.path, self.line + 1);
+                }
                 csv::ErrorKind::Io(e) => e,
                 other => std::io::Error::other(format!("{other:?}")),
             };

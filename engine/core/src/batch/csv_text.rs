@@ -19,6 +19,8 @@ use crate::project::CsvOptions;
 
 /// Headings that are longer than this are none.
 const LONGEST_HEADER: usize = 1 << 24;
+/// As are more than this.
+const MOST_HEADINGS: usize = 1 << 20;
 /// Rows behind the headings that are looked at for another delimiter.
 const LOOKED_AT: usize = 100;
 /// A quote that no text has: of cells without quotes.
@@ -111,7 +113,7 @@ impl<'a> CsvText<'a> {
             self.text.consume(read);
             used_bytes += written;
             used_ends += ended;
-            if used_bytes > LONGEST_HEADER {
+            if used_bytes > LONGEST_HEADER || used_ends > MOST_HEADINGS {
                 let path = self.path.display();
                 return Err(Error::user(format!("{path} is not a CSV file: its first line is no header"))
                     .hint("a quote that is not closed? quote = \"\" says that cells have none"));
@@ -270,6 +272,8 @@ pub(super) struct Numbered<R> {
     lines: Lines,
     /// Bytes read.
     read: u64,
+    /// Bytes that may be read until the next row begins.
+    most: u64,
     /// Places of the ends that nobody has asked beyond.
     ends: VecDeque<u64>,
     /// Ends before these.
@@ -279,7 +283,12 @@ pub(super) struct Numbered<R> {
 impl<R> Numbered<R> {
     /// The rest of a text with so many lines before it.
     pub(super) fn new(text: R, lines: Lines) -> Self {
-        Numbered { text, lines, read: 0, ends: VecDeque::new(), before: lines.ended }
+        Numbered { text, lines, read: 0, most: u64::MAX, ends: VecDeque::new(), before: lines.ended }
+    }
+
+    /// A row begins: so many bytes are the most that it may be. Beyond them [`std::io::ErrorKind::FileTooLarge`] is read.
+    pub(super) fn begin_row(&mut self, most: u64) {
+        self.most = self.read.saturating_add(most);
     }
 
     /// The line, from 1, of the byte at a place; places are asked for in their order.
@@ -294,6 +303,9 @@ impl<R> Numbered<R> {
 
 impl<R: Read> Read for Numbered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.read > self.most {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
         let read = self.text.read(buffer)?;
         let (from, ends) = (self.read, &mut self.ends);
         self.lines.each(&buffer[..read], |at| ends.push_back(from + at as u64));

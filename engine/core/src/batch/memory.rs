@@ -109,6 +109,9 @@ impl MemoryPool for PeakPool {
     }
 }
 
+/// Who asks for the memory of a result.
+pub(crate) const RESULT: &str = "ResultRows";
+
 /// What asked for more memory than there was, by the name that DataFusion has for it in its error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asker {
@@ -118,6 +121,8 @@ pub(super) enum Asker {
     Groups,
     /// The hashed side of a join.
     Join,
+    /// The rows that are to be shown.
+    Result,
     /// Something else.
     Other,
 }
@@ -131,6 +136,7 @@ impl Asker {
             name if name.starts_with("AggregateStream") => Asker::Total,
             name if name.contains("Aggregate") => Asker::Groups,
             name if name.contains("Join") => Asker::Join,
+            name if name.starts_with(RESULT) => Asker::Result,
             _ => Asker::Other,
         }
     }
@@ -138,13 +144,13 @@ impl Asker {
 
 /// The error of a statement that the limit does not suffice for, in words of ours: DataFusion's name its own parts and
 /// settings. Another error is as it was.
-pub(super) fn explain(error: Error, limit_bytes: Option<u64>) -> Error {
+pub(crate) fn explain(error: Error, limit_bytes: Option<u64>) -> Error {
     let Some(limit) = limit_bytes.filter(|_| error.kind() == ErrorKind::Memory) else { return error };
     let given = match limit {
         1_000_000.. => format!("{} MB", limit.div_ceil(1_000_000)),
         _ => format!("{} kB", limit.div_ceil(1_000)),
     };
-    let more = "give more with --memory-limit, or none to have no limit";
+    let more = "give more with --memory-limit";
     let (what, hint) = match Asker::of(&error) {
         Asker::Total | Asker::Groups => (
             "an aggregate: count(DISTINCT), median, quantile, array_agg and their like keep all values of a group in \
@@ -156,6 +162,10 @@ pub(super) fn explain(error: Error, limit_bytes: Option<u64>) -> Error {
         Asker::Join => (
             "a join: the table of NOT IN, of a condition without `=` and of a cross join has to be in memory",
             format!("{more}; NOT EXISTS in the place of NOT IN spills"),
+        ),
+        Asker::Result => (
+            "the rows of the result, which are in memory together before they are shown",
+            format!("{more}, or ask for less: LIMIT, WHERE, fewer columns"),
         ),
         Asker::Other => ("a sort, a join or the groups of an aggregate, though they spill", more.to_owned()),
     };
@@ -198,6 +208,7 @@ mod tests {
             ("FinalHashAggregateStream[0]", Asker::Groups, "do not suffice for an aggregate"),
             ("GroupedHashAggregateStream[0] (sum(x))", Asker::Groups, "do not suffice for an aggregate"),
             ("HashJoinInput", Asker::Join, "do not suffice for a join"),
+            ("ResultRows", Asker::Result, "do not suffice for the rows of the result"),
             ("ExternalSorterMerge[1]", Asker::Other, "do not suffice for a sort"),
         ] {
             let text = format!(

@@ -73,6 +73,7 @@ pub use form::{Form, Forms};
 pub use graph::Graph;
 pub use input::{Dropped, InputReport, Progress};
 pub(crate) use input::{path_table, version_table};
+pub(crate) use memory::{RESULT, explain as explain_memory};
 pub use run::{plan, run};
 pub use run_report::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport};
 pub use sql_test::{SqlTestReport, test};

@@ -191,6 +191,9 @@ pub struct Build {
 pub struct BatchCounts {
     /// Messages read.
     pub rows_read: u64,
+    /// Bytes of their values; records of older versions of Tidemill have none.
+    #[serde(default)]
+    pub bytes_read: u64,
     /// Messages that went to the dead letters.
     pub dead_letters: u64,
     /// Messages of those read that were dead letters of earlier batches.

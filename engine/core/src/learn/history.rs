@@ -69,6 +69,8 @@ pub(super) struct History {
     pub(super) newest_labelled: LabelCounts,
     /// Rows of the newest batch that the SELECT could not compute.
     pub(super) newest_failed: u64,
+    /// The rows were more than the memory holds: there is none any more.
+    pub(super) is_given_up: bool,
     twins: Twins,
     /// Rows of the newest batch that are also on the other side of the split; `None` where there is nothing to predict or
     /// nothing held out.
@@ -143,32 +145,63 @@ impl History {
             labelled: LabelCounts::default(),
             newest_labelled: LabelCounts::default(),
             newest_failed: 0,
+            is_given_up: false,
             twins: Twins::default(),
             newest_twins: None,
         })
     }
 
-    /// Adds the committed rows of one batch. Rows whose label is null, or neither 0 nor 1, are left out and counted:
+    /// Begins the next batch.
+    pub(super) fn begin(&mut self) {
+        self.batch_start = self.features.rows();
+        self.newest_failed = 0;
+        self.newest_labelled = LabelCounts::default();
+        let has_sides = self.label.is_some() && self.key.holdout != 0.0 && !self.is_given_up;
+        self.newest_twins = has_sides.then_some(0);
+    }
+
+    /// Memory of the rows, about: their values, bins, labels, sides of the split and hashes.
+    pub(super) fn bytes(&self) -> u64 {
+        let row = 9 * self.numeric.len() + 5 * self.categorical.len() + 25;
+        (self.features.rows() * row) as u64
+    }
+
+    /// Forgets all rows, and takes no more.
+    pub(super) fn give_up(&mut self) {
+        let names = |columns: &[usize]| {
+            columns.iter().map(|&at| self.sql.schema().field(at).name().clone()).collect()
+        };
+        self.features = FeatureTable::new(names(&self.numeric), names(&self.categorical));
+        self.bins = KeptBins::new();
+        self.twins = Twins::default();
+        (self.labels, self.training, self.holdout) = (Vec::new(), Vec::new(), Vec::new());
+        (self.newest_twins, self.batch_start, self.is_given_up) = (None, 0, true);
+    }
+
+    /// Adds committed rows of the batch in hand. Rows whose label is null, or neither 0 nor 1, are left out and counted:
     /// there is nothing to learn from them. A row that the SELECT cannot compute is left out too and told in the log.
     ///
     /// # Errors
     /// Data: more rows than 2³².
     pub(super) async fn append(&mut self, rows: &RecordBatch, now: DateTime<Utc>) -> Result<()> {
+        if self.is_given_up {
+            return Ok(());
+        }
         let output = self.sql.run(rows, now).await?;
-        self.newest_failed = output.failed.len() as u64;
+        self.newest_failed += output.failed.len() as u64;
         for (row, error) in output.failed.iter().take(3) {
             tracing::warn!(row, error, "a row has no features and is left out of learning");
         }
         let rows = match self.label {
             Some(label) => {
                 let (rows, counts) = with_label(&output.rows, label)?;
-                self.newest_labelled = counts;
+                self.newest_labelled.add(counts);
                 self.labelled.add(counts);
                 rows
             }
             None => output.rows,
         };
-        self.batch_start = self.features.rows();
+        let start = self.features.rows();
         for (slot, &column) in self.numeric.iter().enumerate() {
             let values = cast(rows.column(column), &DataType::Float64)?;
             let values = values.as_primitive::<Float64Type>();
@@ -183,14 +216,23 @@ impl History {
             let labels = cast(rows.column(label), &DataType::Boolean)?;
             self.labels.extend(labels.as_boolean().iter().map(|label| label == Some(true)));
         }
-        let first = u32::try_from(self.features.rows()).map(|_| self.batch_start as u32);
+        let first = u32::try_from(self.features.rows()).map(|_| start as u32);
         let first = first.map_err(|_| Error::data("more than 2^32 rows cannot be learned from in memory"))?;
         let split = self.split(&rows)?;
-        self.newest_twins = self.count_twins(&split);
+        let twins = self.count_twins(start, &split);
+        self.newest_twins = self.newest_twins.map(|newest| newest + twins);
         for (row, held_out) in (first..).zip(split) {
             if held_out { self.holdout.push(row) } else { self.training.push(row) }
         }
-        if self.label.is_some() {
+        Ok(())
+    }
+
+    /// Ends the batch in hand.
+    ///
+    /// # Errors
+    /// Data: the features SELECT gives no features.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        if self.label.is_some() && !self.is_given_up {
             self.bins.extend(&self.features, &self.training)?;
         }
         Ok(())
@@ -201,17 +243,17 @@ impl History {
         (self.batch_start..self.features.rows()).filter_map(|row| u32::try_from(row).ok()).collect()
     }
 
-    /// How many rows of the newest batch have a twin on the other side of the split.
-    fn count_twins(&mut self, split: &[bool]) -> Option<u64> {
-        if self.label.is_none() || self.key.holdout == 0.0 {
-            return None;
+    /// How many rows from `start` on have a twin on the other side of the split.
+    fn count_twins(&mut self, start: usize, split: &[bool]) -> u64 {
+        if self.newest_twins.is_none() {
+            return 0;
         }
-        let hashes = self.features.row_hashes(self.batch_start..self.features.rows());
-        let labels = self.labels.get(self.batch_start..).unwrap_or_default();
+        let hashes = self.features.row_hashes(start..self.features.rows());
+        let labels = self.labels.get(start..).unwrap_or_default();
         // Of two classes, one has the hashes turned over.
         let with_label = |(hash, label): (u64, &bool)| if *label { !hash } else { hash };
         let rows = hashes.into_iter().zip(labels).map(with_label).zip(split.iter().copied());
-        Some(self.twins.add(rows))
+        self.twins.add(rows)
     }
 
     /// Which rows are held out: XXH3 of the key columns as text, as a share of 2⁶⁴, is below `holdout`. The hash
@@ -275,10 +317,20 @@ mod tests {
         History::new(key, "t", rows(0, 1).schema()).await.unwrap()
     }
 
+    /// A batch, in two parts.
+    async fn append(history: &mut History, rows: &RecordBatch) {
+        let now = "2024-01-01T00:00:00Z".parse().unwrap();
+        let half = rows.num_rows() / 2;
+        history.begin();
+        history.append(&rows.slice(0, half), now).await.unwrap();
+        history.append(&rows.slice(half, rows.num_rows() - half), now).await.unwrap();
+        history.finish().unwrap();
+    }
+
     async fn history(batches: &[(i64, i64)]) -> History {
         let mut history = history_by(&METADATA[1..4]).await;
         for &(from, to) in batches {
-            history.append(&rows(from, to), "2024-01-01T00:00:00Z".parse().unwrap()).await.unwrap();
+            append(&mut history, &rows(from, to)).await;
         }
         history
     }
@@ -299,17 +351,16 @@ mod tests {
     /// `a` is a key by which a row that comes again is on the side of the first; by its place it is on either.
     #[tokio::test]
     async fn rows_that_came_before_are_on_both_sides_by_place_and_on_one_by_content() {
-        let now = "2024-01-01T00:00:00Z".parse().unwrap();
         for (key, expected) in [(vec!["_offset"], 350..490), (vec!["a", "c"], 0..1)] {
             let mut history = history_by(&key).await;
-            history.append(&rows(0, 1000), now).await.unwrap();
+            append(&mut history, &rows(0, 1000)).await;
             assert_eq!(history.newest_twins, Some(0));
             let again = rows(0, 1000);
             let mut columns = again.columns().to_vec();
             let offset = again.schema().index_of("_offset").unwrap();
             columns[offset] = Arc::new(Int64Array::from_iter_values(1000..2000));
             let again = RecordBatch::try_new(again.schema(), columns).unwrap();
-            history.append(&again, now).await.unwrap();
+            append(&mut history, &again).await;
             // By chance two places are on different sides for 2 × .3 × .7 of the rows.
             let twins = history.newest_twins.unwrap();
             assert!(expected.contains(&twins), "{key:?}: {twins}");

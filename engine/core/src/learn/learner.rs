@@ -24,6 +24,8 @@ pub struct Learner {
     schema_name: String,
     table_name: String,
     histories: Vec<History>,
+    /// Bytes that the rows of all histories may take; training takes about as much again.
+    most_bytes: u64,
     champions: Vec<Champion>,
     /// By model: what its fit on the rows so far leaves for the next one.
     counts: HashMap<String, KeptCounts>,
@@ -73,9 +75,16 @@ impl Learner {
             schema_name: schema_name.to_owned(),
             table_name: table_name.to_owned(),
             histories: Vec::new(),
+            most_bytes: u64::MAX,
             champions: Vec::new(),
             counts: HashMap::new(),
         }
+    }
+
+    /// Lets learning take so many bytes of memory: half of them for the rows, half to train. Of more rows no model is
+    /// trained.
+    pub fn limit(&mut self, bytes: u64) {
+        self.most_bytes = bytes / 2;
     }
 
     /// Takes up the champions of the newest learn record. One that another version of Tidemill wrote is left, as all
@@ -138,13 +147,29 @@ impl Learner {
         !self.histories.is_empty()
     }
 
-    /// Adds the committed rows of a batch to every history.
+    /// Begins the next batch. One without rows is one too: what is newest is then nothing.
+    pub fn begin(&mut self) {
+        self.histories.iter_mut().for_each(History::begin);
+    }
+
+    /// Ends the batch in hand.
+    ///
+    /// # Errors
+    /// Data.
+    pub fn finish(&mut self) -> Result<()> {
+        self.histories.iter_mut().try_for_each(History::finish)
+    }
+
+    /// Adds committed rows of the batch in hand to every history.
     ///
     /// # Errors
     /// Data.
     pub async fn append(&mut self, rows: &RecordBatch, now: DateTime<Utc>) -> Result<()> {
         for history in &mut self.histories {
             history.append(rows, now).await?;
+        }
+        if self.histories.iter().map(History::bytes).sum::<u64>() > self.most_bytes {
+            self.histories.iter_mut().for_each(History::give_up);
         }
         Ok(())
     }
@@ -202,7 +227,8 @@ impl Learner {
 
     /// What became of the newest batch's rows.
     fn rows_seen(&self, batch_id: u64) -> RowsSeen {
-        let with_label = || self.histories.iter().filter(|history| history.key.label().is_some());
+        let seen = || self.histories.iter().filter(|history| !history.is_given_up);
+        let with_label = || seen().filter(|history| history.key.label().is_some());
         for history in with_label() {
             let LabelCounts { rows, missing, other, .. } = history.newest_labelled;
             if rows > 0 && missing + other == rows {
@@ -212,7 +238,7 @@ impl Learner {
         }
         let most = |count: fn(&LabelCounts) -> u64| with_label().map(|h| count(&h.newest_labelled)).max();
         RowsSeen {
-            without_features: self.histories.iter().map(|history| history.newest_failed).max(),
+            without_features: seen().map(|history| history.newest_failed).max(),
             without_label: most(|labels| labels.missing),
             of_other_label: most(|labels| labels.other),
             equal_across_split: with_label().filter_map(|history| history.newest_twins).max(),
@@ -230,6 +256,14 @@ impl Learner {
         };
         let score = |model: &Model, rows: &[u32]| model.score(history, rows, spec.config.seed);
         let champion = self.champion(&spec.config.name);
+        if history.is_given_up {
+            let most = self.most_bytes.div_ceil(1_000_000);
+            let reason = format!(
+                "its rows take more than {most} MB of memory, half of memory_limit: raise that, or let a WHERE of the features \
+                 SELECT leave rows out"
+            );
+            return Step { reason: Some(reason), ..Step::default() };
+        }
         let mut step = Step { train_rows: history.training.len() as u64, ..Step::default() };
         if let Some(champion) = champion.filter(|_| spec.config.evaluate.prequential) {
             step.prequential = score(&champion.model, &history.newest());

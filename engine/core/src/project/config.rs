@@ -12,6 +12,8 @@ pub(crate) struct JobFile {
     /// One line that says what the job is.
     #[serde(default)]
     pub description: String,
+    /// Memory that the stream may take; by default a share of the machine's.
+    pub memory_limit: Option<Size>,
     pub source: SourceFile,
     #[serde(default)]
     pub trigger: TriggerFile,
@@ -39,6 +41,7 @@ pub(crate) struct SourceFile {
     #[serde(default)]
     pub starting_offsets: StartingOffsets,
     pub max_offsets_per_trigger: Option<u64>,
+    pub max_bytes_per_trigger: Option<Size>,
     #[serde(default)]
     pub fail_on_data_loss: FailOnDataLoss,
 }
@@ -51,6 +54,23 @@ pub(crate) struct KafkaFile {
     /// librdkafka properties (security and tuning), passed on as they are.
     #[serde(default)]
     pub options: std::collections::BTreeMap<String, String>,
+}
+
+/// A size, as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Size::Bytes(bytes) => write!(f, "{bytes}"),
+            Size::Text(text) => write!(f, "\"{text}\""),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -34,6 +34,7 @@ pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 pub use state_model::{StateTraining, Turn};
 
 use crate::error::{Error, Result, io_error};
+use crate::memory;
 use key_error::line_of;
 
 /// A project folder.
@@ -55,6 +56,8 @@ pub struct Job {
     pub source: SourceConfig,
     /// When a batch starts.
     pub trigger: Trigger,
+    /// Bytes of memory that the stream may take.
+    pub memory_limit: u64,
     /// Table name in SQL: `crimes`.
     pub table_name: String,
     /// Table folder relative to the lake: `chicago_arrests/crimes`.
@@ -90,6 +93,10 @@ pub struct SourceConfig {
     pub starting_offsets: StartingOffsets,
     /// Most messages of one batch, over all partitions.
     pub max_offsets_per_trigger: Option<u64>,
+    /// Bytes of messages that a batch is planned for.
+    pub max_bytes_per_trigger: u64,
+    /// Most bytes of messages that wait to be read, in the queue of librdkafka and again in ours.
+    pub queue_bytes: u64,
     /// What happens when promised rows are gone.
     pub fail_on_data_loss: FailOnDataLoss,
 }
@@ -230,7 +237,8 @@ impl Project {
                 .hint(format!("tidemill run {name} --input FILE…")));
         }
         let file: config::JobFile = key_error::read(text, table)?;
-        let source = self.source(file.source)?;
+        let memory_limit = size("memory_limit", file.memory_limit)?.unwrap_or_else(memory::limit);
+        let source = self.source(file.source, memory_limit)?;
         let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
         let table_path = table_path(&file.table.path)?;
         let mut models = Vec::new();
@@ -275,6 +283,7 @@ impl Project {
             description: file.description,
             source,
             trigger: trigger(&file.trigger)?,
+            memory_limit,
             table_name,
             table_path,
             transform_sql,
@@ -308,7 +317,7 @@ impl Project {
         Ok(Some(StateSpec { config, select_sql }))
     }
 
-    fn source(&self, file: config::SourceFile) -> Result<SourceConfig> {
+    fn source(&self, file: config::SourceFile, memory_limit: u64) -> Result<SourceConfig> {
         let config::Format::Json = file.format;
         let schema_sql = self.read(&file.schema)?;
         let schema = parse_schema(&schema_sql).map_err(|e| e.context(file.schema.clone()))?;
@@ -333,8 +342,31 @@ impl Project {
             double_encoded: file.double_encoded,
             starting_offsets: file.starting_offsets,
             max_offsets_per_trigger: file.max_offsets_per_trigger,
+            max_bytes_per_trigger: size("source.max_bytes_per_trigger", file.max_bytes_per_trigger)?
+                .unwrap_or((memory_limit / BATCH_SHARE).min(MOST_BATCH_BYTES)),
+            queue_bytes: (memory_limit / QUEUE_SHARE).clamp(1 << 20, MOST_QUEUE_BYTES),
             fail_on_data_loss: file.fail_on_data_loss,
         })
+    }
+}
+
+/// Share of the memory that a batch's messages may be where the job does not say it, and the most.
+const BATCH_SHARE: u64 = 8;
+const MOST_BATCH_BYTES: u64 = 256_000_000;
+/// Share of the memory for messages that wait, and the most.
+const QUEUE_SHARE: u64 = 16;
+const MOST_QUEUE_BYTES: u64 = 64 << 20;
+
+/// A size in bytes: a number, or a text such as "512MB" and "2GiB".
+fn size(key: &str, written: Option<config::Size>) -> Result<Option<u64>> {
+    let Some(written) = written else { return Ok(None) };
+    let bytes = match &written {
+        config::Size::Bytes(bytes) => Some(*bytes),
+        config::Size::Text(text) => memory::size_bytes(text),
+    };
+    match bytes.filter(|bytes| *bytes > 0) {
+        Some(bytes) => Ok(Some(bytes)),
+        None => Err(Error::user(format!("{key} = {written} is no size")).hint("write \"512MB\" or \"2GiB\"")),
     }
 }
 
@@ -448,6 +480,10 @@ mod tests {
             ("models.hotspots.clusters", "0"),
             ("models.forest.evaluate.holdout", "1.0"),
             ("source.max_offsets_per_trigger", "0"),
+            ("source.max_bytes_per_trigger", "0"),
+            ("source.max_bytes_per_trigger", "some"),
+            ("memory_limit", "12 parsecs"),
+            ("memory_limit", "-5"),
             ("source.fail_on_data_loss", "maybe"),
             ("table.path", "elsewhere/x"),
             ("table.path", "lake/../x"),

@@ -4,6 +4,11 @@
 //! what librdkafka delivered beyond that waits for the next batch. Offsets that hold no message (compaction,
 //! transaction markers) are not loss: a range is done when the next message lies past it, or when the end of the
 //! partition was reached from a fresh seek (an end-of-partition event may be older than the plan).
+//!
+//! What is in memory is bounded by bytes: a batch is read in parts ([`parts`]), a partition that runs ahead of the others
+//! pauses, and librdkafka's queue holds no more than `queue_bytes` of the job.
+
+mod parts;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -14,6 +19,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use self::parts::Budget;
+pub use self::parts::{Reading, Room};
 use super::plan::Watermarks;
 use super::{RawRows, topic_id};
 use crate::checkpoint::{DataLoss, PartitionRange};
@@ -26,8 +33,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
 /// After this long without a message, an end-of-partition event is worth a fresh look.
 const DOUBT: Duration = Duration::from_millis(100);
-/// A partition that runs ahead of the others is paused when this many of its messages wait.
-const MOST_WAITING: usize = 100_000;
 
 /// A topic, open for reading.
 pub struct KafkaSource {
@@ -39,6 +44,8 @@ pub struct KafkaSource {
     plaintext: bool,
     topic: String,
     readers: BTreeMap<i32, Reader>,
+    /// Bytes that may wait of all partitions together.
+    most_waiting_bytes: u64,
     /// The consumer gave up on a partition that the batch in hand did not need any more.
     stale: bool,
 }
@@ -61,6 +68,7 @@ struct Reader {
     next: i64,
     /// Messages delivered beyond `position`.
     waiting: VecDeque<Waiting>,
+    waiting_bytes: u64,
     /// The end of the partition was told after the last message: it is told once, maybe batches before the one that
     /// waits for it.
     ended: bool,
@@ -102,6 +110,8 @@ impl KafkaSource {
             // While a batch is written the queue fills up; the default lets a partition rest 1 s before it is
             // fetched again.
             .set("fetch.queue.backoff.ms", "5")
+            .set("queued.max.messages.kbytes", (config.queue_bytes >> 10).clamp(1, 65_536).to_string())
+            .set("fetch.max.bytes", config.queue_bytes.clamp(1 << 20, 52_428_800).to_string())
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", "50")
             .set("log_level", "0");
@@ -121,6 +131,7 @@ impl KafkaSource {
                 .is_none_or(|p| p.eq_ignore_ascii_case("plaintext")),
             topic: config.topic.clone(),
             readers: BTreeMap::new(),
+            most_waiting_bytes: config.queue_bytes,
             stale: false,
         };
         source.partitions()?;
@@ -179,30 +190,7 @@ impl KafkaSource {
     /// # Errors
     /// Source, if the brokers fall silent; DataLoss, if the topic no longer holds a range.
     pub fn read(&mut self, ranges: &[PartitionRange], on_loss: FailOnDataLoss) -> Result<Read> {
-        let mut pulls: BTreeMap<i32, Pull> = BTreeMap::new();
-        for &range in ranges.iter().filter(|r| r.to > r.from) {
-            let (rows, seen) = (RawRows::new(range.partition), range.from);
-            pulls.insert(range.partition, Pull { range, rows, seen, sought: false });
-        }
-        let fits = pulls.iter().all(|(partition, pull)| {
-            self.readers.get(partition).is_some_and(|reader| reader.position == pull.range.from)
-        });
-        if !fits || self.stale {
-            self.point(&pulls)?;
-        }
-        for (partition, pull) in &mut pulls {
-            if let Some(reader) = self.readers.get_mut(partition) {
-                pull.take_waiting(reader);
-            }
-        }
-        self.resume(&pulls)?;
-        let lost = self.pull(&mut pulls, on_loss)?;
-        for (partition, pull) in &pulls {
-            if let Some(reader) = self.readers.get_mut(partition) {
-                reader.position = pull.range.to;
-            }
-        }
-        Ok(Read { rows: pulls.into_values().map(|pull| pull.rows).collect(), lost })
+        self.read_part(&mut Reading::new(ranges, Room::ENDLESS), on_loss)
     }
 
     /// Points the consumer at what the ranges still want, and forgets what is in flight.
@@ -245,10 +233,15 @@ impl KafkaSource {
         Ok(())
     }
 
-    fn pull(&mut self, pulls: &mut BTreeMap<i32, Pull>, on_loss: FailOnDataLoss) -> Result<Vec<DataLoss>> {
+    fn pull(
+        &mut self,
+        pulls: &mut BTreeMap<i32, Pull>,
+        on_loss: FailOnDataLoss,
+        budget: &mut Budget,
+    ) -> Result<Vec<DataLoss>> {
         let mut lost = Vec::new();
         let mut last_message = Instant::now();
-        while pulls.values().any(|pull| !pull.done()) {
+        while !budget.is_spent() && pulls.values().any(|pull| !pull.done()) {
             match self.consumer.poll(Duration::from_millis(20)) {
                 Some(Ok(message)) => {
                     last_message = Instant::now();
@@ -262,6 +255,7 @@ impl KafkaSource {
                     let timestamp = message.timestamp().to_millis();
                     match pulls.get_mut(&message.partition()) {
                         Some(pull) if offset < pull.range.to => {
+                            budget.take(message.payload());
                             pull.rows.push(offset, timestamp, message.payload());
                             pull.seen = offset + 1;
                         }
@@ -270,12 +264,12 @@ impl KafkaSource {
                                 pull.seen = pull.range.to;
                             }
                             let payload = message.payload().map(<[u8]>::to_vec);
-                            reader.waiting.push_back(Waiting { offset, timestamp, payload });
+                            reader.wait(Waiting { offset, timestamp, payload });
                         }
                     }
-                    let (partition, ahead) = (message.partition(), reader.waiting.len() > MOST_WAITING);
+                    let partition = message.partition();
                     drop(message);
-                    if ahead {
+                    if self.is_ahead(partition) {
                         self.pause(partition)?;
                     }
                 }
@@ -424,18 +418,6 @@ impl KafkaSource {
 impl Pull {
     fn done(&self) -> bool {
         self.seen >= self.range.to
-    }
-
-    fn take_waiting(&mut self, reader: &mut Reader) {
-        while let Some(message) = reader.waiting.pop_front() {
-            if message.offset >= self.range.to {
-                self.seen = self.range.to;
-                reader.waiting.push_front(message);
-                return;
-            }
-            self.seen = message.offset + 1;
-            self.rows.push(message.offset, message.timestamp, message.payload.as_deref());
-        }
     }
 }
 

@@ -47,6 +47,11 @@ impl RawRows {
         self.offsets.is_empty()
     }
 
+    /// Bytes of the values.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The value of a message.
     pub fn payload(&self, index: usize) -> Option<&[u8]> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };

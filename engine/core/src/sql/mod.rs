@@ -26,13 +26,15 @@ use datafusion::catalog::{
 };
 use datafusion::common::DataFusionError;
 use datafusion::execution::context::{SessionConfig, SessionContext};
-use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::nearest;
 use crate::table::rowless::rowless;
+use crate::{batch, memory};
 use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
 pub(crate) use deep::deep;
 pub(crate) use derived::{Derived, derived};
@@ -90,7 +92,10 @@ fn session(scope: &Scope) -> Result<SessionContext> {
         .with_information_schema(true)
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
-    let context = context(config, Arc::default());
+    // What a statement needs beyond the limit spills to disk, or is an error.
+    let pool = FairSpillPool::new(usize::try_from(memory::limit()).unwrap_or(usize::MAX));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
+    let context = context(config, runtime);
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), schema_name.clone());
@@ -239,6 +244,7 @@ pub(crate) fn explain(error: DataFusionError, lake: &Lake) -> Error {
     let text = error.to_string();
     let Some(missing) = text.split("table '").nth(1).and_then(|rest| rest.strip_suffix("' not found")) else {
         return match error.kind() {
+            ErrorKind::Memory => batch::explain_memory(error, Some(memory::limit())),
             ErrorKind::User if text.contains("not allowed") || text.contains("not supported") => {
                 error.hint("a lake is read with SELECT, SHOW and DESCRIBE; jobs write it")
             }

@@ -13,6 +13,7 @@ use datafusion::common::{DataFusionError, Result, plan_datafusion_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SQLOptions, SessionContext, SessionState};
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{self, ExecutionPlan};
@@ -28,8 +29,10 @@ use futures::StreamExt;
 
 use super::deep::deep;
 use super::{literals, merged_columns, relations};
+use crate::batch::RESULT;
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
+use crate::table::write::value_bytes;
 
 /// How many operators other than AND, OR, `||` and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;
@@ -72,17 +75,28 @@ pub async fn frame(context: &SessionContext, sql: &str) -> Result<DataFrame> {
     Ok(DataFrame::new(state, plan))
 }
 
+/// The share of the memory that the rows of a result may take: whoever shows them has them a second time, as text.
+const RESULT_SHARE: u64 = 4;
+
 /// The rows of a statement.
 ///
 /// # Errors
-/// From planning and running it.
+/// From planning and running it; ResourcesExhausted: there are more than fit into memory.
 pub async fn collect(frame: DataFrame) -> Result<Vec<RecordBatch>> {
-    let context = Arc::new(frame.task_ctx());
-    let rows = async {
-        let plan = physical(frame).await?;
-        physical_plan::collect(plan, context).await
+    let limit = match frame.task_ctx().memory_pool().memory_limit() {
+        MemoryLimit::Finite(bytes) => bytes as u64 / RESULT_SHARE,
+        _ => u64::MAX,
     };
-    caught_in(rows).await.map_err(external)?
+    let mut stream = execute(frame).await?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = stream.next().await.transpose()? {
+        bytes += value_bytes(&batch);
+        if bytes > limit {
+            return Err(DataFusionError::ResourcesExhausted(format!("{bytes} bytes for {RESULT}")));
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
 }
 
 /// The rows of a statement as they come.

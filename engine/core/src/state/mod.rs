@@ -99,6 +99,14 @@ enum Input {
 /// What one batch saw for the first time: a key of the batch → a column → members.
 type News = Vec<Vec<Vec<Box<str>>>>;
 
+/// A batch that is being taken in, in one or several parts.
+#[derive(Debug, Default)]
+pub struct Fold {
+    news: News,
+    /// Of each key of the batch, its place in `news`.
+    places: HashMap<u32, usize>,
+}
+
 impl KeyedState {
     /// The state before the first batch.
     ///
@@ -163,11 +171,17 @@ impl KeyedState {
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
-    /// Takes in the rows of the next batch and gives its delta.
+    /// Begins the next batch.
+    pub fn begin(&mut self) -> Fold {
+        self.touched.clear();
+        Fold::default()
+    }
+
+    /// Takes in the next rows of the batch in hand.
     ///
     /// # Errors
     /// Data: more than 2³² keys, a sum that is past its type; Internal: a column is of another type than it was.
-    pub fn fold(&mut self, rows: &RecordBatch) -> Result<RecordBatch> {
+    pub fn add(&mut self, fold: &mut Fold, rows: &RecordBatch) -> Result<()> {
         let text = |name: &str| {
             Ok::<_, Error>(cast(column(rows, name)?, &DataType::Utf8)?.as_string::<i32>().clone())
         };
@@ -187,10 +201,8 @@ impl KeyedState {
                 }
             });
         }
-        let mut news: News = Vec::new();
-        let mut places: HashMap<u32, usize> = HashMap::new();
+        let Fold { news, places } = fold;
         let mut member = String::new();
-        self.touched.clear();
         for row in (0..rows.num_rows()).filter(|&row| keys.is_valid(row)) {
             let key = self.key(keys.value(row))?;
             let place = *places.entry(key).or_insert_with(|| {
@@ -224,8 +236,16 @@ impl KeyedState {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Ends the batch in hand and gives its delta.
+    ///
+    /// # Errors
+    /// Internal, if a value has no form in its column's type.
+    pub fn finish(&mut self, fold: &Fold) -> Result<RecordBatch> {
         self.batches += 1;
-        self.file(&self.touched, |place, slot| &news[place][slot])
+        self.file(&self.touched, |place, slot| &fold.news[place][slot])
     }
 
     /// The number of a key; a new one is given the next.

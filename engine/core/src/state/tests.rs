@@ -34,6 +34,23 @@ fn batch(rows: &[Row]) -> RecordBatch {
     .unwrap()
 }
 
+impl KeyedState {
+    /// Takes in a batch as a whole; in two parts it is the same.
+    fn fold(&mut self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let mut other = self.clone();
+        let mut fold = other.begin();
+        let half = rows.num_rows() / 2;
+        other.add(&mut fold, &rows.slice(0, half))?;
+        other.add(&mut fold, &rows.slice(half, rows.num_rows() - half))?;
+        let in_parts = other.finish(&fold)?;
+        let mut fold = self.begin();
+        self.add(&mut fold, rows)?;
+        let delta = self.finish(&fold)?;
+        assert_eq!((&delta, &*self), (&in_parts, &other));
+        Ok(delta)
+    }
+}
+
 fn empty() -> KeyedState {
     KeyedState::new(&spec(), &batch(&[]).schema()).unwrap()
 }

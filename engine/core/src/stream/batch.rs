@@ -1,11 +1,14 @@
-//! One batch: the plan goes in, a commit and a learn record come out.
+//! One batch: the plan goes in, a commit and a learn record come out. Between them are parts that fit into memory, most often
+//! one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 
+use super::bounds::{in_parts, room};
 use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
+use super::files::Files;
 use super::stateful::forget_state_files;
 use super::unread::unread_fields;
 use crate::checkpoint::records::FORMAT;
@@ -17,6 +20,8 @@ use crate::learn::tables;
 use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, SourceProgress};
 use crate::project::{FailOnDataLoss, parse_schema};
 use crate::source::RawRows;
+use crate::source::kafka::Reading;
+use crate::state::Fold;
 use crate::table::publish::{at_once, roll_forward, stage};
 use crate::table::write::parquet_bytes;
 
@@ -32,18 +37,57 @@ pub(super) struct Batch<'a> {
     lost: Vec<DataLoss>,
 }
 
+/// The messages of a batch that are still to be read.
+enum Messages {
+    Kafka(Reading),
+    Letters(VecDeque<Vec<RawRows>>),
+}
+
+impl Messages {
+    fn is_done(&self) -> bool {
+        match self {
+            Messages::Kafka(reading) => reading.is_done(),
+            Messages::Letters(parts) => parts.is_empty(),
+        }
+    }
+}
+
+/// What has been made of a batch so far.
+struct Made {
+    counts: BatchCounts,
+    table: Files,
+    dead_letters: Files,
+    state: Option<Fold>,
+}
+
 impl<'a> Batch<'a> {
     pub(super) fn new(driver: &'a mut Driver, plan: &'a Plan, durations: Durations) -> Self {
         Batch { driver, plan, durations, lost: plan.data_loss.clone() }
     }
 
-    /// Reads, decodes, transforms, stages and commits.
+    /// Reads, decodes, transforms and stages, part by part, and commits.
     pub(super) async fn run(mut self) -> Result<(Commit, Durations)> {
-        let raw = self.read()?;
-        let decoded = self.decode(&raw)?;
-        self.warn_of_unread_fields(&raw, &decoded.rows);
-        let (rows, dead) = self.transform(&raw, decoded).await?;
-        let commit = self.stage(&raw, &rows, dead)?;
+        let decoder =
+            Decoder::new(parse_schema(&self.plan.schema_sql)?).double_encoded(self.plan.double_encoded);
+        self.prepare(&decoder).await?;
+        let mut messages = self.messages(&decoder)?;
+        let mut made = self.begin();
+        loop {
+            let raw = self.read(&mut messages)?;
+            let decoded = self.decode(&decoder, &raw)?;
+            if made.counts.rows_read == 0 {
+                self.warn_of_unread_fields(&raw, &decoded.rows);
+            }
+            let (rows, dead) = self.transform(&raw, decoded).await?;
+            made.counts.rows_read += raw.iter().map(|r| r.len() as u64).sum::<u64>();
+            made.counts.bytes_read += raw.iter().map(RawRows::bytes).sum::<u64>();
+            drop(raw);
+            self.add(&mut made, rows, dead)?;
+            if messages.is_done() {
+                break;
+            }
+        }
+        let commit = self.stage(made)?;
         self.commit(&commit)?;
         self.warn_of_no_row(&commit);
         Ok((commit, self.durations))
@@ -62,7 +106,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Once a run, as a schema does not change in it.
+    /// Once a run, as a schema does not change in it, by the first part of its first batch.
     fn warn_of_unread_fields(&self, raw: &[RawRows], rows: &RecordBatch) {
         if self.driver.last_planned.is_some() {
             return;
@@ -74,84 +118,147 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn read(&mut self) -> Result<Vec<RawRows>> {
+    /// Makes the transform of the plan, where the driver has another.
+    async fn prepare(&mut self, decoder: &Decoder) -> Result<()> {
+        if self.driver.transform.as_ref().is_none_or(|(sql, _)| sql != &self.plan.transform_sql) {
+            let made = transform(self.plan.transform_sql.as_deref(), decoder).await?;
+            self.driver.transform = Some((self.plan.transform_sql.clone(), made));
+        }
+        Ok(())
+    }
+
+    fn messages(&mut self, decoder: &Decoder) -> Result<Messages> {
+        let made = self.driver.transform.as_ref().map_or(0, |(_, sql)| sql.schema().fields().len());
+        let room = room(self.driver.job.memory_limit, decoder.row_schema().fields().len() + made);
+        Ok(match &self.plan.replay {
+            Some(replay) => {
+                let started = Instant::now();
+                let letters = tokio::task::block_in_place(|| self.driver.read_letters(replay))?;
+                add_ms(&mut self.durations.read, started);
+                Messages::Letters(in_parts(letters, room).into())
+            }
+            None => Messages::Kafka(Reading::new(&self.plan.partitions, room)),
+        })
+    }
+
+    fn begin(&mut self) -> Made {
+        let state = self.driver.begin_state();
+        let Driver { job, .. } = &*self.driver;
+        let (job_name, batch_id) = (&job.schema_name, self.plan.batch_id);
+        Made {
+            counts: BatchCounts {
+                replayed: self.plan.replay.map_or(0, |replay| replay.letters),
+                ..BatchCounts::default()
+            },
+            table: Files::new(format!("{job_name}.{}", job.table_name), job.table_path.clone(), batch_id),
+            dead_letters: Files::new(
+                "system.dead_letters".to_owned(),
+                format!("system/dead_letters/{job_name}"),
+                batch_id,
+            ),
+            state,
+        }
+    }
+
+    /// The next part.
+    fn read(&mut self, messages: &mut Messages) -> Result<Vec<RawRows>> {
         let started = Instant::now();
-        // librdkafka and files block: the runtime is told so, other tasks go on.
-        let rows = match &self.plan.replay {
-            Some(replay) => tokio::task::block_in_place(|| self.driver.read_letters(replay))?,
-            None => {
+        let rows = match messages {
+            Messages::Letters(parts) => parts.pop_front().unwrap_or_default(),
+            Messages::Kafka(reading) => {
                 let Driver { source, job, .. } = &mut *self.driver;
                 let on_loss = job.source.fail_on_data_loss;
-                let read = tokio::task::block_in_place(|| source.read(&self.plan.partitions, on_loss))?;
-                // A topic made anew since the plan has other rows at the same offsets.
-                self.driver.check_identity(self.plan)?;
-                self.lost.extend(read.lost);
-                read.rows
+                // librdkafka blocks: the runtime is told so, other tasks go on.
+                let part = tokio::task::block_in_place(|| source.read_part(reading, on_loss))?;
+                if reading.is_done() {
+                    // A topic made anew since the plan has other rows at the same offsets.
+                    self.driver.check_identity(self.plan)?;
+                }
+                self.lost.extend(part.lost);
+                part.rows
             }
         };
-        self.durations.read = Some(ms(started));
+        add_ms(&mut self.durations.read, started);
         self.driver.crash(self.plan.batch_id, CrashPoint::Read)?;
         Ok(rows)
     }
 
-    fn decode(&mut self, raw: &[RawRows]) -> Result<Decoded> {
+    fn decode(&mut self, decoder: &Decoder, raw: &[RawRows]) -> Result<Decoded> {
         let started = Instant::now();
-        let decoder =
-            Decoder::new(parse_schema(&self.plan.schema_sql)?).double_encoded(self.plan.double_encoded);
         let decoded = decoder.decode(raw, self.plan.batch_id, &self.plan.topic)?;
-        self.durations.decode = Some(ms(started));
+        add_ms(&mut self.durations.decode, started);
         Ok(decoded)
     }
 
-    async fn transform(&mut self, raw: &[RawRows], decoded: Decoded) -> Result<(RecordBatch, DeadLetters)> {
+    /// Runs the transform over a part. What is too much for one column of Arrow (2 GiB) comes in several batches.
+    async fn transform(
+        &mut self,
+        raw: &[RawRows],
+        decoded: Decoded,
+    ) -> Result<(Vec<RecordBatch>, DeadLetters)> {
         let started = Instant::now();
         let Decoded { rows, mut dead } = decoded;
-        if self.driver.transform.as_ref().is_none_or(|(sql, _)| sql != &self.plan.transform_sql) {
-            let decoder = Decoder::new(parse_schema(&self.plan.schema_sql)?);
-            let made = transform(self.plan.transform_sql.as_deref(), &decoder).await?;
-            self.driver.transform = Some((self.plan.transform_sql.clone(), made));
+        let Some((_, sql)) = &self.driver.transform else { return Ok((vec![rows], dead)) };
+        let now = parse_now(self.plan)?;
+        let mut made = Vec::new();
+        // Depth first and left to right, so that the results come in the order of the rows.
+        let mut todo = vec![(0, rows.num_rows())];
+        while let Some((start, length)) = todo.pop() {
+            let slice = rows.slice(start, length);
+            let output = match sql.run(&slice, now).await {
+                Ok(output) => output,
+                Err(_) if length > 1 => {
+                    let half = length / 2;
+                    todo.extend([(start + half, length - half), (start, half)]);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (row, error) in output.failed {
+                use arrow::array::AsArray;
+                use arrow::datatypes::{Int32Type, Int64Type};
+                let partition = slice["_partition"].as_primitive::<Int32Type>().value(row);
+                let offset = slice["_offset"].as_primitive::<Int64Type>().value(row);
+                dead.push(raw, partition, offset, "transform", error);
+            }
+            made.push(output.rows);
         }
-        let Some((_, sql)) = &self.driver.transform else { return Ok((rows, dead)) };
-        let output = sql.run(&rows, parse_now(self.plan)?).await?;
-        for (row, error) in output.failed {
-            use arrow::array::AsArray;
-            use arrow::datatypes::{Int32Type, Int64Type};
-            let partition = rows["_partition"].as_primitive::<Int32Type>().value(row);
-            let offset = rows["_offset"].as_primitive::<Int64Type>().value(row);
-            dead.push(raw, partition, offset, "transform", error);
-        }
-        self.durations.transform = Some(ms(started));
-        Ok((output.rows, dead))
+        add_ms(&mut self.durations.transform, started);
+        Ok((made, dead))
     }
 
-    fn stage(&mut self, raw: &[RawRows], rows: &RecordBatch, mut dead: DeadLetters) -> Result<Commit> {
+    /// Takes in the rows of a part, and stages the files that are full.
+    fn add(&mut self, made: &mut Made, batches: Vec<RecordBatch>, mut dead: DeadLetters) -> Result<()> {
         let started = Instant::now();
-        let (state_files, removed) = self.driver.fold_state(rows)?;
+        for rows in batches {
+            self.driver.add_to_state(made.state.as_mut(), &rows)?;
+            made.counts.rows_out += rows.num_rows() as u64;
+            made.table.push(&self.driver.lake, rows)?;
+        }
+        let Driver { job, lake, .. } = &*self.driver;
+        if !dead.is_empty() {
+            made.counts.dead_letters += dead.len() as u64;
+            let rows = dead.to_batch(&job.name, self.plan.batch_id, &self.plan.topic)?;
+            made.dead_letters.push(lake, rows)?;
+        }
+        add_ms(&mut self.durations.write, started);
+        Ok(())
+    }
+
+    fn stage(&mut self, made: Made) -> Result<Commit> {
+        let started = Instant::now();
+        let (state_files, removed) = self.driver.finish_state(made.state)?;
         let Driver { job, lake, .. } = &*self.driver;
         let batch_id = self.plan.batch_id;
-        let counts = BatchCounts {
-            rows_read: raw.iter().map(|r| r.len() as u64).sum(),
-            dead_letters: dead.len() as u64,
-            replayed: self.plan.replay.map_or(0, |replay| replay.letters),
-            rows_out: rows.num_rows() as u64,
-            data_loss: self.lost.len() as u64,
-        };
-        let mut added = Vec::new();
-        if rows.num_rows() > 0 {
-            let table = format!("{}.{}", job.schema_name, job.table_name);
-            let path = format!("{}/{}", job.table_path, batch_file_name(batch_id, "parquet"));
-            added.push(stage(lake, &table, &path, &parquet_bytes(rows)?, counts.rows_out)?);
-        }
-        if !dead.is_empty() {
-            let rows = dead.to_batch(&job.name, batch_id, &self.plan.topic)?;
-            added.push(stage_system(lake, &job.schema_name, "dead_letters", batch_id, &rows)?);
-        }
+        let counts = BatchCounts { data_loss: self.lost.len() as u64, ..made.counts };
+        let mut added = made.table.finish(lake)?;
+        added.extend(made.dead_letters.finish(lake)?);
         if !self.lost.is_empty() && job.source.fail_on_data_loss == FailOnDataLoss::Record {
             let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.lost)?;
             added.push(stage_system(lake, &job.schema_name, "data_loss", batch_id, &rows)?);
         }
         added.extend(state_files);
-        self.durations.write = Some(ms(started));
+        add_ms(&mut self.durations.write, started);
         self.driver.crash(batch_id, CrashPoint::Stage)?;
         Ok(Commit {
             format: FORMAT,
@@ -174,6 +281,11 @@ impl<'a> Batch<'a> {
         self.durations.commit = Some(ms(started));
         self.driver.crash(commit.batch_id, CrashPoint::Publish)
     }
+}
+
+/// Adds the time since `started` to that of the parts before.
+fn add_ms(total: &mut Option<f64>, started: Instant) {
+    *total = Some(total.unwrap_or(0.0) + ms(started));
 }
 
 /// Stages one file of a system table.

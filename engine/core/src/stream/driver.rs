@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use arrow::compute::concat_batches;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::StreamEvent;
 use super::batch::Batch;
+use super::bounds::Seen;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use crate::checkpoint::records::FORMAT;
@@ -77,6 +77,8 @@ pub struct Driver {
     /// Batches whose rows the learner has.
     pub(super) learner_has: u64,
     pub(super) last_planned: Option<Instant>,
+    /// How large messages are.
+    pub(super) seen: Option<Seen>,
     crash_after: Option<(u64, CrashPoint)>,
     /// Transform of the SQL text that it was made from: planned once, used for every batch.
     pub(super) transform: Option<(Option<String>, RowSql)>,
@@ -92,6 +94,7 @@ impl Driver {
         let decoder = Decoder::new(job.source.schema.clone());
         let transform = transform(job.transform_sql.as_deref(), &decoder).await?;
         let mut learner = Learner::new(&job.schema_name, &job.table_name);
+        learner.limit(job.memory_limit);
         let state = StatefulJob::open(job, transform.schema()).await?;
         if state.is_none() {
             learner.prepare(&job.models, &nullable(transform.schema())).await?;
@@ -112,6 +115,7 @@ impl Driver {
             committed,
             learner_has: 0,
             last_planned: None,
+            seen: None,
             crash_after: None,
             transform: Some((job.transform_sql.clone(), transform)),
             checkpoint,
@@ -218,6 +222,7 @@ impl Driver {
     ) -> Result<BatchProgress> {
         let (commit, durations) = Batch::new(self, &plan, durations).run().await?;
         self.committed = Some(commit.batch_id);
+        self.see(commit.counts);
         let (learn, durations) = self.learn(&plan, &commit, durations).await?;
         Ok(self.progress(&plan, &commit, &learn, durations, started))
     }
@@ -252,7 +257,8 @@ impl Driver {
                 "promised rows are gone, the stream goes on"
             );
         }
-        let partitions = split_limit(&positions, &watermarks, self.job.source.max_offsets_per_trigger);
+        let most = self.most_messages(&positions, &watermarks)?;
+        let partitions = split_limit(&positions, &watermarks, Some(most));
         // A stream that starts at the end is pinned there by an empty plan, or rows that come before its first
         // batch would be passed over.
         let pins = self.last_plan.is_none() && self.job.source.starting_offsets == StartingOffsets::Latest;
@@ -400,15 +406,12 @@ impl Driver {
             return Ok(());
         }
         let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
-        let files = commit.added.iter().filter(|f| f.table == table);
-        let rows = files.map(|file| read_rows(&self.lake, file)).collect::<Result<Vec<_>>>()?;
-        let schema = match (rows.first(), &self.transform) {
-            (Some(rows), _) => rows.schema(),
-            (None, Some((_, transform))) => transform.schema().clone(),
-            (None, None) => return Err(Error::internal("a stream without its transform")),
-        };
-        // A batch without rows is one too: what is newest is then nothing.
-        self.learner.append(&concat_batches(&schema, &rows)?, now).await?;
+        self.learner.begin();
+        // File by file: together they may be more than a column can hold.
+        for file in commit.added.iter().filter(|f| f.table == table) {
+            self.learner.append(&read_rows(&self.lake, file)?, now).await?;
+        }
+        self.learner.finish()?;
         self.learner_has = commit.batch_id + 1;
         Ok(())
     }

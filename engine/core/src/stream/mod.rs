@@ -6,13 +6,16 @@
 //!                                         offsets/N.json                       commits/N.json  learn/N.json
 //! ```
 //!
-//! [`run`] decides when; `batch` does one batch, a named value handed from stage to stage; `replay` feeds dead
+//! [`run`] decides when; `batch` does one batch, a named value handed from stage to stage, in parts where it is large
+//! (`bounds`); `replay` feeds dead
 //! letters through the same stages. A crash anywhere is repaired by the next start from the records alone
 //! ([`crate::checkpoint::recovery`]). Where a job keeps a state ([`crate::state`]), the rows of a batch go into it before
 //! the commit, which lists its files too; `stateful` is that path.
 
 mod batch;
+mod bounds;
 mod driver;
+mod files;
 mod fits;
 pub mod replay;
 mod split;

@@ -12,7 +12,7 @@ use crate::learn::{Learned, StateLearner};
 use crate::progress::StateProgress;
 use crate::project::{Job, StateSpec};
 use crate::rowwise::RowSql;
-use crate::state::{KeyedState, is_state_file, state_files};
+use crate::state::{Fold, KeyedState, is_state_file, state_files};
 
 /// What a batch adds to the checkpoint, and what it puts out of use.
 pub(super) type StateFiles = (Vec<FileEntry>, Vec<FileEntry>);
@@ -45,10 +45,25 @@ impl StatefulJob {
 }
 
 impl Driver {
-    /// Takes the rows of the batch in hand into the state and stages its files; nothing for a job without a state.
-    pub(super) fn fold_state(&mut self, rows: &RecordBatch) -> Result<StateFiles> {
-        let Some(StatefulJob { kept, spec, .. }) = &mut self.state else { return Ok(Default::default()) };
-        let delta = kept.fold(rows)?;
+    /// Begins a batch of the state; `None` for a job without one.
+    pub(super) fn begin_state(&mut self) -> Option<Fold> {
+        self.state.as_mut().map(|state| state.kept.begin())
+    }
+
+    /// Takes rows of the batch in hand into the state.
+    pub(super) fn add_to_state(&mut self, fold: Option<&mut Fold>, rows: &RecordBatch) -> Result<()> {
+        match (&mut self.state, fold) {
+            (Some(state), Some(fold)) => state.kept.add(fold, rows),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the batch in hand and stages the files of the state; nothing for a job without one.
+    pub(super) fn finish_state(&mut self, fold: Option<Fold>) -> Result<StateFiles> {
+        let (Some(StatefulJob { kept, spec, .. }), Some(fold)) = (&mut self.state, fold) else {
+            return Ok(Default::default());
+        };
+        let delta = kept.finish(&fold)?;
         let commits = &self.checkpoint.commits;
         state_files(&self.lake, &self.job.schema_name, &spec.config.table, kept, &delta, commits)
     }

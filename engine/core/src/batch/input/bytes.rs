@@ -14,6 +14,7 @@ use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 use super::archive::unzip;
 use super::members::Members;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::project::nearest;
 
 /// Bytes decompressed at a time.
@@ -253,6 +254,15 @@ fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
         }
         _ => Error::user(format!("cannot open {}: {error}", path.display())),
     }
+}
+
+/// A row, or an object, that has no end as far as the memory reaches.
+pub(in crate::batch) fn too_long(path: &Path, line: u64) -> Error {
+    let most = memory::longest_row().div_ceil(1_000_000);
+    Error::data(format!("a row of more than {most} MB")).context(format!("{}, line {line}", path.display())).hint(
+        "is a quote or bracket not closed, or a line without an end? A row may be a sixteenth of the memory: more with \
+         --memory-limit",
+    )
 }
 
 /// A file that cannot be read on behind a line.

@@ -22,6 +22,7 @@ use super::{DeadLetter, Input, InputFile, Progress, moment, number, strict};
 use crate::batch::csv_text::{CsvText, Header, quote};
 use crate::batch::output::NULL_VALUE;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::project::{CsvOptions, OnError};
 
 /// The headings of a file. One without a name is called by its place, `_1` the first.
@@ -356,7 +357,10 @@ fn fast(
     }
     let mut decoder = builder.build_decoder();
     let mut infinite_is_written = false;
+    // Bytes since a row ended.
+    let (mut in_row, longest) = (0, memory::longest_row());
     loop {
+        let room = decoder.capacity();
         let text = opened.text.fill_buf().map_err(|e| Refused::Row(e.to_string()))?;
         let at_end = text.is_empty();
         if options.quote.is_none() && memchr(quote(options), text).is_some() {
@@ -365,6 +369,10 @@ fn fast(
         // The last line may have no end of its own.
         let text = if at_end { b"\n" } else { text };
         let read = decoder.decode(text).map_err(|e| Refused::Row(e.to_string()))?;
+        in_row = if decoder.capacity() == room { in_row + read as u64 } else { 0 };
+        if in_row > longest {
+            return Err(Refused::Row("a row has no end".to_owned()));
+        }
         if !at_end {
             opened.text.consume(read);
             if decoder.capacity() > 0 {

@@ -4,7 +4,7 @@
 //! begins with an array, or with an object of several lines, only the brackets tell where an object ends: where they are
 //! wrong, nothing behind can be read.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 
 use super::bytes::{self, Compression, Opened};
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// What a file should have been.
 pub(super) const FORM: &str = "one JSON object a line is expected, or arrays of objects";
@@ -26,6 +27,8 @@ pub(super) struct Records {
     form: Form,
     /// Line of the last byte read, from 1.
     line: u64,
+    /// Most bytes of an object.
+    longest: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,7 @@ impl Records {
             if is_of_documents(path, encoding)? { Form::Documents { array: None } } else { Form::Lines };
         let Opened { text, compression } = bytes::open(path, encoding, bytes)?;
         let line = u64::from(form != Form::Lines);
-        Ok(Records { path: path.to_owned(), text, compression, form, line })
+        Ok(Records { path: path.to_owned(), text, compression, form, line, longest: memory::longest_row() })
     }
 
     /// The next object, or what is in the place of one, and the line that it begins in. `None` at the end.
@@ -78,14 +81,17 @@ impl Records {
     fn next_line(&mut self, record: &mut Vec<u8>) -> Result<Option<u64>> {
         loop {
             record.clear();
-            let read = self
-                .text
+            let read = (&mut self.text)
+                .take(self.longest + 1)
                 .read_until(b'\n', record)
                 .map_err(|e| bytes::broken(&self.path, self.compression, self.line, &e))?;
             if read == 0 {
                 return Ok(None);
             }
             self.line += 1;
+            if read as u64 > self.longest {
+                return Err(bytes::too_long(&self.path, self.line));
+            }
             if !record.iter().all(u8::is_ascii_whitespace) {
                 return Ok(Some(self.line));
             }
@@ -198,6 +204,9 @@ impl Records {
             }
             let is_behind = taken < text.len();
             record.extend_from_slice(&text[..taken]);
+            if record.len() as u64 > self.longest {
+                return Err(bytes::too_long(&self.path, self.line));
+            }
             self.text.consume(taken);
             if is_ended || is_behind {
                 return Ok(());
@@ -211,13 +220,17 @@ fn is_of_documents(path: &Path, encoding: &'static Encoding) -> Result<bool> {
     let mut text = bytes::open(path, encoding, Arc::default())?.text;
     let mut first = Vec::new();
     // What cannot be read is told by whoever reads it.
-    while text.read_until(b'\n', &mut first).is_ok_and(|read| read > 0) {
+    while (&mut text).take(memory::longest_row()).read_until(b'\n', &mut first).is_ok_and(|read| read > 0) {
         if first.iter().any(|byte| !byte.is_ascii_whitespace()) {
             break;
         }
         first.clear();
     }
     let start = first.trim_ascii();
+    if first.len() as u64 >= memory::longest_row() {
+        // Too long for an object: whoever reads it says so.
+        return Ok(start.first() == Some(&b'['));
+    }
     if start.first() != Some(&b'{') {
         return Ok(start.first() == Some(&b'['));
     }

@@ -11,9 +11,10 @@
 //! | `slope(y, x)` | `regr_slope`: of the least-squares line through the points |
 //! | `array_sum(list)` | of whole numbers a BIGINT |
 //!
-//! `regr_slope` is DataFusion's own. Its `median` and `percentile_cont` are replaced: they cut results off.
+//! `regr_slope` is DataFusion's own. Its `repeat`, `lpad` and `rpad` are held to the memory (`filled.rs`). Its `median` and `percentile_cont` are replaced: they cut results off.
 
 mod array_sum;
+mod filled;
 mod haversine;
 mod held;
 mod parse_date;
@@ -27,6 +28,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 /// Makes the functions known to a session.
 pub fn register(context: &SessionContext) {
     ranks::ranks().into_iter().for_each(|function| context.register_udwf(function));
+    filled::functions().into_iter().for_each(|function| context.register_udf(function));
     context.register_udf(ScalarUDF::from(parse_date::ParseDate::new()));
     context.register_udf(ScalarUDF::from(haversine::HaversineKm::new()));
     context.register_udf(ScalarUDF::from(array_sum::ArraySum::new()));

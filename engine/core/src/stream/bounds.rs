@@ -1,0 +1,181 @@
+//! How much of a stream is in memory, and for how many messages a batch is planned.
+//!
+//! A plan is written before its messages are read, so nobody knows how large they are. It is made for as many as
+//! `max_bytes_per_trigger` are at the mean size of the newest batch's messages, which its commit tells, so that a driver that
+//! was killed plans the same; before the first batch, at that of the first messages. However large they then are, they are
+//! read, decoded and written in parts that fit `memory_limit`, under one commit.
+
+use std::collections::BTreeMap;
+
+use super::driver::Driver;
+use crate::checkpoint::{BatchCounts, PartitionRange};
+use crate::error::Result;
+use crate::source::RawRows;
+use crate::source::Watermarks;
+use crate::source::kafka::Room;
+
+/// Messages of a partition that are looked at before the first batch, of how many partitions, and most bytes of them.
+const LOOK_MESSAGES: i64 = 16;
+const LOOK_PARTITIONS: usize = 8;
+const LOOK_BYTES: u64 = 1 << 20;
+/// Kafka's default for the largest message: so many are no more than that.
+const LARGE_MESSAGE: u64 = 1 << 20;
+/// Commits that are asked for the size of messages.
+const COMMITS_ASKED: u64 = 100;
+/// The share of the memory of a part: raw, decoded, transformed and on its way to a file it is there several times.
+const PART_SHARE: u64 = 32;
+
+/// Bytes of messages, and how many they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    bytes: u64,
+    messages: u64,
+}
+
+impl Seen {
+    /// What a committed batch tells; dead letters that were fed again are no picture of the topic.
+    fn of(counts: BatchCounts) -> Option<Seen> {
+        let BatchCounts { rows_read, bytes_read, replayed, .. } = counts;
+        (bytes_read > 0 && replayed == 0).then_some(Seen { bytes: bytes_read, messages: rows_read })
+    }
+
+    /// How many messages are so many bytes; one at least, and any number where none was seen.
+    fn messages_of(self, bytes: u64) -> u64 {
+        if self.messages == 0 {
+            return u64::MAX;
+        }
+        let messages = u128::from(bytes) * u128::from(self.messages) / u128::from(self.bytes.max(1));
+        u64::try_from(messages).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// What of a batch is in memory at a time, where a message becomes a row of so many columns in all.
+pub(super) fn room(memory_limit: u64, columns: usize) -> Room {
+    Room { bytes: (memory_limit / PART_SHARE).clamp(1 << 20, 128 << 20), per_message: 8 * columns as u64 }
+}
+
+/// Messages that are all in memory, in parts that have room.
+pub(super) fn in_parts(raw: Vec<RawRows>, room: Room) -> Vec<Vec<RawRows>> {
+    let size = |rows: &RawRows| rows.bytes() + rows.len() as u64 * room.per_message;
+    if raw.iter().map(size).sum::<u64>() <= room.bytes {
+        return vec![raw];
+    }
+    let mut parts = Vec::new();
+    let mut part: Vec<RawRows> = Vec::new();
+    let mut bytes = 0;
+    for rows in raw {
+        for at in 0..rows.len() {
+            let payload = rows.payload(at);
+            let size = payload.map_or(0, <[u8]>::len) as u64 + room.per_message;
+            if bytes > 0 && bytes + size > room.bytes {
+                parts.push(std::mem::take(&mut part));
+                bytes = 0;
+            }
+            bytes += size;
+            if part.last().is_none_or(|last| last.partition != rows.partition) {
+                part.push(RawRows::new(rows.partition));
+            }
+            if let Some(last) = part.last_mut() {
+                last.push(rows.offsets[at], rows.timestamps[at], payload);
+            }
+        }
+    }
+    parts.push(part);
+    parts
+}
+
+impl Driver {
+    /// Remembers how large the messages of a committed batch were.
+    pub(super) fn see(&mut self, counts: BatchCounts) {
+        self.seen = Seen::of(counts).or(self.seen);
+    }
+
+    /// Most messages of the next batch.
+    ///
+    /// # Errors
+    /// Storage or Corrupt: the commits; Source: the first messages cannot be read.
+    pub(super) fn most_messages(
+        &mut self,
+        positions: &BTreeMap<i32, i64>,
+        watermarks: &BTreeMap<i32, Watermarks>,
+    ) -> Result<u64> {
+        let source = &self.job.source;
+        let (most_bytes, most) =
+            (source.max_bytes_per_trigger, source.max_offsets_per_trigger.unwrap_or(u64::MAX));
+        let high =
+            |partition: &i32, from: i64| watermarks.get(partition).map_or(from, |marks| marks.high.max(from));
+        let there: u64 = positions.iter().map(|(p, &from)| (high(p, from) - from).unsigned_abs()).sum();
+        if there.min(most) <= most_bytes / LARGE_MESSAGE {
+            return Ok(most);
+        }
+        if self.seen.is_none() {
+            self.seen = self.seen_before()?;
+        }
+        let seen = match self.seen {
+            Some(seen) => seen,
+            None => {
+                let ranges = positions.iter().map(|(&partition, &from)| PartitionRange {
+                    partition,
+                    from,
+                    to: high(&partition, from).min(from + LOOK_MESSAGES),
+                });
+                let ranges: Vec<PartitionRange> =
+                    ranges.filter(|range| range.to > range.from).take(LOOK_PARTITIONS).collect();
+                let look = Room { bytes: LOOK_BYTES, per_message: 0 };
+                let (bytes, messages) = tokio::task::block_in_place(|| self.source.look(&ranges, look))?;
+                Seen { bytes, messages }
+            }
+        };
+        Ok(most.min(seen.messages_of(most_bytes)))
+    }
+
+    /// What the newest commit with messages tells.
+    fn seen_before(&self) -> Result<Option<Seen>> {
+        let Some(newest) = self.latest_batch() else { return Ok(None) };
+        for number in (newest.saturating_sub(COMMITS_ASKED)..=newest).rev() {
+            if let Some(seen) = Seen::of(self.checkpoint.commits.read(number)?.counts) {
+                return Ok(Some(seen));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_of_as_many_messages_as_fit_at_their_mean_size() {
+        let seen = Seen { bytes: 3_000, messages: 10 };
+        assert_eq!((seen.messages_of(1_000_000), seen.messages_of(299)), (3333, 1));
+        assert_eq!(Seen { bytes: 0, messages: 0 }.messages_of(5), u64::MAX);
+        assert_eq!(Seen { bytes: 0, messages: 3 }.messages_of(5), 15);
+        assert_eq!(Seen { bytes: 1, messages: u64::MAX }.messages_of(u64::MAX), u64::MAX);
+        let counts = BatchCounts { rows_read: 10, bytes_read: 3_000, ..BatchCounts::default() };
+        assert_eq!(Seen::of(counts), Some(seen));
+        assert_eq!(Seen::of(BatchCounts { replayed: 10, ..counts }), None);
+        assert_eq!(Seen::of(BatchCounts { bytes_read: 0, ..counts }), None);
+    }
+
+    #[test]
+    fn parts_hold_every_message_in_its_order() {
+        let mut raw = vec![RawRows::new(0), RawRows::new(3)];
+        for at in 0..100 {
+            raw[at % 2].push(at as i64, None, (at % 7 > 0).then_some(&[b'x'; 20][..at % 20]));
+        }
+        let messages = |parts: &[Vec<RawRows>]| -> Vec<(i32, i64, Option<Vec<u8>>)> {
+            let rows = parts.iter().flatten();
+            rows.flat_map(|r| {
+                (0..r.len()).map(|at| (r.partition, r.offsets[at], r.payload(at).map(<[u8]>::to_vec)))
+            })
+            .collect()
+        };
+        let expected = messages(std::slice::from_ref(&raw));
+        for (bytes, count) in [(u64::MAX, 1), (1, 100), (100, 20)] {
+            let parts = in_parts(raw.clone(), Room { bytes, per_message: 10 });
+            assert_eq!(messages(&parts), expected);
+            assert!(parts.len() >= count && parts.len() <= count + 10, "{bytes}: {}", parts.len());
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The files that a batch adds to a table: staged one after the other while the batch is read.
+
+use arrow::record_batch::RecordBatch;
+
+use crate::checkpoint::FileEntry;
+use crate::error::Result;
+use crate::lake::{Lake, part_file_name};
+use crate::table::publish::stage;
+use crate::table::write::{FileCutter, parquet_bytes};
+
+/// The rows of a batch for one table, on their way to files.
+pub(super) struct Files {
+    table: String,
+    folder: String,
+    batch_id: u64,
+    cutter: FileCutter,
+    staged: Vec<FileEntry>,
+}
+
+impl Files {
+    /// No rows yet; `folder` is relative to the lake.
+    pub(super) fn new(table: String, folder: String, batch_id: u64) -> Files {
+        Files { table, folder, batch_id, cutter: FileCutter::default(), staged: Vec::new() }
+    }
+
+    /// Adds rows, and stages the files that are full.
+    pub(super) fn push(&mut self, lake: &Lake, rows: RecordBatch) -> Result<()> {
+        for file in self.cutter.push(rows)? {
+            self.stage(lake, &file)?;
+        }
+        Ok(())
+    }
+
+    /// Stages what is left, and gives all files in the order of their rows.
+    pub(super) fn finish(mut self, lake: &Lake) -> Result<Vec<FileEntry>> {
+        if let Some(file) = std::mem::take(&mut self.cutter).finish()? {
+            self.stage(lake, &file)?;
+        }
+        Ok(self.staged)
+    }
+
+    fn stage(&mut self, lake: &Lake, rows: &RecordBatch) -> Result<()> {
+        let path = format!("{}/{}", self.folder, part_file_name(self.batch_id, self.staged.len(), "parquet"));
+        self.staged.push(stage(lake, &self.table, &path, &parquet_bytes(rows)?, rows.num_rows() as u64)?);
+        Ok(())
+    }
+}
