@@ -28,12 +28,14 @@
 //! ```
 
 pub mod batch;
+pub mod calendar;
 pub mod checkpoint;
 mod columns;
 pub mod decode;
 mod depth;
 mod error;
 mod exact;
+mod json;
 pub mod lake;
 pub mod learn;
 pub mod progress;

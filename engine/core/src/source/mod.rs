@@ -47,6 +47,12 @@ impl RawRows {
         self.offsets.is_empty()
     }
 
+    /// Bytes of the values of some messages.
+    pub fn bytes(&self, range: std::ops::Range<usize>) -> usize {
+        let start = range.start.checked_sub(1).map_or(0, |before| self.ends[before]);
+        range.end.checked_sub(1).map_or(0, |last| self.ends[last].saturating_sub(start))
+    }
+
     /// The value of a message.
     pub fn payload(&self, index: usize) -> Option<&[u8]> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };

@@ -9,13 +9,14 @@ use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
 use super::stateful::forget_state_files;
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, PartitionRange, Plan};
-use crate::decode::{DeadLetters, Decoded, Decoder};
+use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER, as_written};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name, batch_of_file_name};
 use crate::learn::tables;
 use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, SourceProgress};
 use crate::project::{FailOnDataLoss, parse_schema};
 use crate::source::RawRows;
+use crate::table::evolve::newest_schema;
 use crate::table::publish::{at_once, roll_forward, stage};
 use crate::table::write::parquet_bytes;
 
@@ -113,6 +114,7 @@ impl<'a> Batch<'a> {
     fn stage(&mut self, raw: &[RawRows], rows: &RecordBatch, mut dead: DeadLetters) -> Result<Commit> {
         let started = Instant::now();
         let (state_files, removed) = self.driver.fold_state(rows)?;
+        let rows = self.driver.as_written(rows)?;
         let Driver { job, lake, .. } = &*self.driver;
         let batch_id = self.plan.batch_id;
         let counts = BatchCounts {
@@ -126,7 +128,7 @@ impl<'a> Batch<'a> {
         if rows.num_rows() > 0 {
             let table = format!("{}.{}", job.schema_name, job.table_name);
             let path = format!("{}/{}", job.table_path, batch_file_name(batch_id, "parquet"));
-            added.push(stage(lake, &table, &path, &parquet_bytes(rows)?, counts.rows_out)?);
+            added.push(stage(lake, &table, &path, &parquet_bytes(&rows)?, counts.rows_out)?);
         }
         if !dead.is_empty() {
             let rows = dead.to_batch(&job.name, batch_id, &self.plan.topic)?;
@@ -175,6 +177,25 @@ fn stage_system(
 }
 
 impl Driver {
+    /// The rows as the job's table has them: with the column of times that are none of a calendar from the first batch on
+    /// that has one.
+    fn as_written(&mut self, rows: &RecordBatch) -> Result<RecordBatch> {
+        if rows.num_rows() == 0 {
+            return Ok(rows.clone());
+        }
+        let has = match self.has_time_number {
+            Some(has) => has,
+            None => {
+                let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
+                let newest = newest_schema(&self.lake, &self.checkpoint.commits, &table)?;
+                newest.is_some_and(|schema| schema.index_of(TIME_NUMBER).is_ok())
+            }
+        };
+        let rows = as_written(rows, has)?;
+        self.has_time_number = Some(rows.schema().index_of(TIME_NUMBER).is_ok());
+        Ok(rows)
+    }
+
     /// Learns from a committed batch and records it.
     pub(super) async fn learn(
         &mut self,

@@ -5,10 +5,12 @@
 //! ([`super::number`]); a number or boolean where the type is TEXT is its text too. Of a field that an object has twice the
 //! last counts.
 //!
+//! Arrow takes more for JSON than there is, so that each object is checked before ([`crate::json`]), but where that was done
+//! as the columns were found.
+//!
 //! Objects that are refused are looked for by reading the file again ([`super::json_strict`]), behind as many as were given
 //! out. So the fast way refuses what Arrow would take, several objects in the place of one: no row goes uncounted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -20,15 +22,15 @@ use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::json::reader::{Decoder, infer_json_schema_from_iterator};
 use encoding_rs::Encoding;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::csv::Columns;
 use super::json_records::{FORM, Records};
 use super::number::{Unfit, Wanted};
 use super::{DeadLetter, InputFile, Progress, json_strict};
-use crate::depth::{MOST_TYPE_LEVELS, TOO_DEEP, is_deeper, is_too_deep};
+use crate::depth::{MOST_TYPE_LEVELS, is_deeper};
 use crate::error::{Context, Error, Result};
+use crate::json as strict;
 use crate::project::{InputConfig, OnError};
 
 /// The columns of a file: of its objects that can be read. The others are for [`read`] to set aside where the job says so.
@@ -53,20 +55,24 @@ pub(super) fn fields(
                     return None;
                 }
             };
-            let error = match serde_json::from_slice::<Map<String, Value>>(&record) {
-                Ok(object) if !is_deeper(&record, MOST_TYPE_LEVELS) => {
-                    rows += 1;
-                    return Some(Ok::<_, ArrowError>(Value::Object(object)));
-                }
-                Ok(_) => TOO_DEEP.to_owned(),
-                Err(error) => error.to_string(),
-            };
-            // A number beyond every double, or lists in lists without end: which columns there are is known, and the values
-            // are for who reads them to tell.
-            if let Ok(keys) = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&record) {
+            if let Ok(object) = serde_json::from_slice::<Map<String, Value>>(&record)
+                && !is_deeper(&record, MOST_TYPE_LEVELS)
+            {
                 rows += 1;
-                return Some(Ok(Value::Object(keys.into_keys().map(|key| (key, Value::Null)).collect())));
+                return Some(Ok::<_, ArrowError>(Value::Object(object)));
             }
+            // A number beyond every double, or lists in lists: which columns there are is known, and the values are for who
+            // reads them to tell.
+            let mut nulls = Map::new();
+            let read = strict::text(&record).and_then(|text| {
+                strict::object(text, |name, _| {
+                    nulls.insert(name.meant().into_owned(), Value::Null);
+                })
+            });
+            let Err(error) = read else {
+                rows += 1;
+                return Some(Ok(Value::Object(nulls)));
+            };
             if config.on_error == OnError::Fail {
                 let place = format!("{}, line {line}", file.path.display());
                 let hint = format!("{FORM}; mend or remove the line, or on_error = \"dead_letter\"");
@@ -81,6 +87,7 @@ pub(super) fn fields(
         return Err(error);
     }
     file.is_checked = has_refused;
+    file.is_strict = !has_refused;
     let place = || file.path.display().to_string();
     let schema = found.context_with(place)?;
     if rows == 0 {
@@ -113,7 +120,8 @@ pub(super) fn read(
         let Ok(found) = records.next(&mut record) else {
             return json_strict::read(columns, &row, progress, rows, letters, send);
         };
-        let is_good = found.is_none() || take_one(&mut decoder, &record).is_ok();
+        let is_object = || columns.is_strict() || strict::check(&record).is_ok();
+        let is_good = found.is_none() || (is_object() && take_one(&mut decoder, &record).is_ok());
         if !is_good {
             return json_strict::read(columns, &row, progress, rows, letters, send);
         }
@@ -138,19 +146,10 @@ pub(super) fn read(
     }
 }
 
-/// Gives a decoder the bytes of one object; else what is wrong with them.
+/// Gives a decoder the bytes of one object, which has been checked; else what is wrong with them.
 pub(super) fn take_one(decoder: &mut Decoder, record: &[u8]) -> std::result::Result<(), String> {
     let before = decoder.len();
-    if record.trim_ascii_start().first() != Some(&b'{') {
-        return Err("not a JSON object".to_owned());
-    }
-    if is_too_deep(record) {
-        return Err(TOO_DEEP.to_owned());
-    }
     let used = decoder.decode(record).map_err(|e| plain(&e))?;
-    if decoder.has_partial_record() {
-        return Err("the JSON object is cut off".to_owned());
-    }
     if used != record.len() || decoder.len() != before + 1 {
         return Err("not one JSON object".to_owned());
     }
