@@ -34,6 +34,7 @@ mod jobs;
 mod kafka;
 mod kill;
 mod learning;
+mod messages;
 mod rfm;
 mod scores;
 mod sql_answers;

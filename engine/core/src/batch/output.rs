@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::kept_types;
 use super::parquet_file::ParquetFile;
+use crate::calendar;
 use crate::error::{Error, Result, io_error};
 use crate::project::TableFormat;
 use crate::table::publish::sync_folder;
@@ -468,6 +469,9 @@ impl FileWriter {
 
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.rows += rows.num_rows() as u64;
+        if let Encoder::Csv(_) | Encoder::Json(_) = self.encoder {
+            calendar::check(rows)?;
+        }
         match &mut self.encoder {
             Encoder::Parquet(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
             Encoder::Csv(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
