@@ -31,7 +31,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use rayon::prelude::*;
 
-use self::fields::Fields;
+pub(crate) use self::fields::Fields;
 use crate::error::{Result, shortened};
 use crate::exact::YEARS_MS;
 use crate::json::{self, Fault};

@@ -21,7 +21,7 @@ use crate::json::{self, Fault, Value};
 const QUOTED: usize = 40;
 
 /// What the messages of a chunk have in the fields of the schema: a row of values each, null where they have nothing.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     places: HashMap<&'a str, usize>,
     /// The names of the message before, and where they go: nearly always those of the next one.
     seen: Vec<(&'a str, Option<usize>)>,
@@ -30,10 +30,10 @@ pub(super) struct Fields<'a> {
 }
 
 /// Rows that a column makes bad, and why.
-pub(super) type Faults = Vec<(usize, String)>;
+pub(crate) type Faults = Vec<(usize, String)>;
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(fields: &'a [Arc<Field>], rows: usize) -> Self {
+    pub(crate) fn new(fields: &'a [Arc<Field>], rows: usize) -> Self {
         let places = fields.iter().enumerate().map(|(at, field)| (field.name().as_str(), at)).collect();
         Fields { places, seen: Vec::new(), values: Vec::with_capacity(rows * fields.len()), rows: 0 }
     }
@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// It is not one JSON object; nothing of it has been taken then.
-    pub(super) fn take(&mut self, message: &'a str) -> Result<(), Fault> {
+    pub(crate) fn take(&mut self, message: &'a str) -> Result<(), Fault> {
         let Fields { places, seen, values, .. } = self;
         let start = values.len();
         values.resize(start + places.len(), Value::Null);
@@ -75,7 +75,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The values of the field at a place as a column, null where one is none of its type.
-    pub(super) fn column(
+    pub(crate) fn column(
         &self,
         at: usize,
         field: &Field,
@@ -116,6 +116,11 @@ impl<'a> Fields<'a> {
                 new_null_array(other, self.rows)
             }
         }
+    }
+
+    /// Whether all that the field at a place has is `true` and `false`.
+    pub(crate) fn has_only_booleans(&self, at: usize) -> bool {
+        self.values(at).all(|value| matches!(value, Value::Null | Value::True | Value::False))
     }
 
     /// The values of a field, by row.
