@@ -88,6 +88,41 @@ async fn bad_objects_are_set_aside_and_no_column_of_theirs_is_lost() {
     );
 }
 
+/// Only the first file is looked through for its columns. In the others too nothing is JSON that only Arrow takes for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_json_is_read_strictly() {
+    let bad = [
+        r#"{"a":1 "b":"x"}"#,
+        r#"{"a":1,"b":555-1234}"#,
+        r#"{"a":01}"#,
+        r#"{"a":1,}"#,
+        r#"{"a":1,"c":[1 2]}"#,
+        "{\"a\":1,\"b\":\"x\ty\"}",
+        r#"{"a":1,"b":"\ud800"}"#,
+        "\u{c}",
+        r#"{"a":1,"d":1}"#,
+    ];
+    let shop = |settings: &str, lines: &[&str]| {
+        let shop = shop_of("", "a.jsonl", "{\"a\":9007199254740993,\"b\":\"x\",\"d\":true}\n");
+        shop.write("b.jsonl", lines.join("\n"));
+        let path = shop.path().join("*.jsonl").display().to_string();
+        shop.write(
+            "jobs/shop.toml",
+            format!("sql = \"sql/shop\"\n[inputs.rows_in]\npath = \"{path}\"\n{settings}\n"),
+        );
+        shop
+    };
+    for line in bad {
+        let (code, error) = shop("", &["{\"a\":2}", line]).refused(&[]);
+        assert!(code == 1 && error.contains("b.jsonl, line 2: "), "{line}: {error}");
+    }
+    let shop = shop("on_error = \"dead_letter\"", &[&bad[..], &["{\"a\":3,\"b\":4.50}"]].concat());
+    shop.run(&[]);
+    assert_eq!(shop.rows("SELECT a, b FROM all_rows ORDER BY a").await, ["3|4.50", "9007199254740993|x"]);
+    let letters = shop.rows("SELECT count(*), max(\"offset\") FROM system.dead_letters").await;
+    assert_eq!(letters, ["9|9"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_of_json_that_differ_stay_different() {
     for text in [

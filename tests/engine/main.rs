@@ -38,6 +38,7 @@ mod kill;
 mod lake_files;
 mod large_batches;
 mod learning;
+mod messages;
 mod rfm;
 mod scores;
 mod secrets;

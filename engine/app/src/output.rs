@@ -13,7 +13,7 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::ValueEnum;
-use tidemill_core::Error;
+use tidemill_core::{Error, calendar};
 
 use crate::exit::{Done, Failure, output_failure};
 use crate::table;
@@ -68,6 +68,8 @@ pub(crate) fn write_rows(
     format: Format,
     room: Room,
 ) -> Done<()> {
+    let shown = batches.iter().map(calendar::shown).collect::<Result<Vec<_>, _>>().map_err(unprintable)?;
+    let batches = shown.as_slice();
     match format {
         Format::Table => {
             let text = table::render(schema, batches, room).map_err(unprintable)?;

@@ -1,49 +1,57 @@
 //! Bytes to rows: JSON messages to one Arrow batch, and what cannot be read to dead letters.
 //!
-//! A message is exactly one JSON object. Fields that the schema does not name are ignored, missing ones are null;
-//! a message is a dead letter when it is empty, is not one JSON object, has a value of a wrong type, a number
-//! that is not finite, or null where the schema says NOT NULL. Booleans may be `true`/`false` or `1`/`0`.
+//! A message is exactly one JSON object, as [`json`] has it. Fields that the schema does not name are ignored, missing
+//! ones are null; a message is a dead letter when it is empty, is not one JSON object, has a value of a wrong type, a number
+//! that is not finite, a time that is not of the years 1 to 9999, or null where the schema says NOT NULL. Booleans may be
+//! `true`/`false` or `1`/`0`.
 //!
-//! Read as what is meant, by arrow-json: a number or a boolean in quotes (`"12"`, `"true"`); a number or a boolean where
-//! the schema says TEXT, as its text; a fraction where it says INT, cut off; a comma before a closing brace; of a field that
-//! is there twice, the last. A number is a time where the schema says what it counts, `TIMESTAMP(s)`; of a plain TIMESTAMP
-//! nobody knows. What a value may be beyond its type (an hour of 99) is for the transform to say.
+//! Read as what is meant: a number or a boolean in quotes (`"12"`, `"true"`); a number or a boolean where the schema says
+//! TEXT, as it is written; a fraction where it says INT, cut off; of a field that is there twice, the last. A number is a time
+//! where the schema says what it counts, `TIMESTAMP(s)`; of a plain TIMESTAMP nobody knows. What a value may be beyond its
+//! type (an hour of 99) is for the transform to say.
 //!
 //! A producer that encodes twice sends a JSON string that holds the object: `double_encoded = true` reads that, and
 //! then nothing else.
 //!
-//! Whole chunks are decoded at once; in one that fails the bad messages are looked for (`search.rs`), so that a clean stream
-//! pays nothing for the check.
+//! A message of which the time is none of a calendar is a row like any other: its `_timestamp` is null, and the number that
+//! the broker has for it is in a column `_timestamp_ms`, which a table has from its first such row on.
 
-mod search;
+mod fields;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, PrimitiveArray,
-    StringArray, StringBuilder, TimestampMillisecondArray, UInt64Array,
+    Array, ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int64Array, StringArray, StringBuilder,
+    TimestampMillisecondArray, UInt64Array,
 };
-use arrow::compute::{concat_batches, filter_record_batch, sort_to_indices, take_record_batch};
-use arrow::datatypes::{
-    DataType, Date32Type, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
-    TimestampMicrosecondType,
-};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use memchr::memmem;
 use rayon::prelude::*;
 
-use crate::error::Result;
-use crate::exact::{self, Unfit};
+pub(crate) use self::fields::Fields;
+use crate::error::{Result, shortened};
+use crate::exact::YEARS_MS;
+use crate::json::{self, Fault};
 use crate::project::number_unit;
 use crate::source::RawRows;
 
-/// The engine's own columns, at the end of every table.
-pub const METADATA: [&str; 5] = ["_batch_id", "_topic", "_partition", "_offset", "_timestamp"];
+/// The engine's own columns, at the end of every table; the last only where a message needed it.
+pub const METADATA: [&str; 6] = ["_batch_id", "_topic", "_partition", "_offset", "_timestamp", TIME_NUMBER];
+
+/// The time of a message as the broker has it, where it is not of the years 1 to 9999.
+pub(crate) const TIME_NUMBER: &str = "_timestamp_ms";
 
 /// Messages decoded at once: small enough that both cores have work in a batch of 5,000.
 const CHUNK: usize = 2048;
+
+/// Bytes decoded at once, unless one message has more: half of what a column of texts holds.
+const CHUNK_BYTES: usize = 1 << 30;
+
+/// Bytes that are kept of what is wrong with a message. The message is kept whole.
+pub(crate) const ERROR_BYTES: usize = 1_000;
 
 /// A batch after decoding; every message is in one of the two, in the order (partition, offset).
 #[derive(Debug)]
@@ -81,13 +89,14 @@ impl DeadLetters {
         self.entries.is_empty()
     }
 
-    /// Adds a message; its payload is looked up in the raw rows.
+    /// Adds a message; its payload is looked up in the raw rows. Of a long error beginning and end are kept.
     pub fn push(&mut self, raw: &[RawRows], partition: i32, offset: i64, stage: &'static str, error: String) {
         let found = raw.iter().find(|r| r.partition == partition).and_then(|rows| {
             let at = rows.offsets.binary_search(&offset).ok()?;
             Some((rows.timestamps[at], rows.payload(at).map(<[u8]>::to_vec)))
         });
         let (timestamp, payload) = found.unwrap_or_default();
+        let error = shortened(error, ERROR_BYTES);
         self.entries.push(DeadLetter { partition, offset, timestamp, payload, stage, error });
     }
 
@@ -98,6 +107,7 @@ impl DeadLetters {
     pub fn to_batch(&mut self, job: &str, batch_id: u64, topic: &str) -> Result<RecordBatch> {
         self.entries.sort_by_key(|e| (e.partition, e.offset));
         let entries = &self.entries;
+        let (times, numbers) = times(entries.iter().map(|e| e.timestamp));
         let mut payloads = BinaryBuilder::new();
         entries.iter().for_each(|e| payloads.append_option(e.payload.as_deref()));
         let text = |value: &str| -> ArrayRef {
@@ -109,10 +119,11 @@ impl DeadLetters {
             text(topic),
             Arc::new(Int32Array::from_iter_values(entries.iter().map(|e| e.partition))),
             Arc::new(Int64Array::from_iter_values(entries.iter().map(|e| e.offset))),
-            Arc::new(entries.iter().map(|e| e.timestamp).collect::<TimestampMillisecondArray>()),
+            Arc::new(times),
             Arc::new(payloads.finish()),
             Arc::new(StringArray::from_iter_values(entries.iter().map(|e| e.stage))),
             Arc::new(StringArray::from_iter_values(entries.iter().map(|e| e.error.as_str()))),
+            Arc::new(numbers),
         ];
         Ok(RecordBatch::try_new(dead_letters_schema(), columns)?)
     }
@@ -130,6 +141,8 @@ pub fn dead_letters_schema() -> SchemaRef {
         Field::new("payload", DataType::Binary, true),
         Field::new("stage", DataType::Utf8, false),
         Field::new("error", DataType::Utf8, false),
+        // The time where it is not of the years 1 to 9999; older files lack it.
+        Field::new("timestamp_ms", DataType::Int64, true),
     ]))
 }
 
@@ -143,8 +156,6 @@ pub struct Decoder {
     schema: SchemaRef,
     /// Of each field, what a number counts that is a time.
     units: Vec<Option<TimeUnit>>,
-    /// What arrow-json reads: all nullable, booleans and times as text.
-    wire: SchemaRef,
     /// A message is a JSON string that holds the JSON object.
     double_encoded: bool,
 }
@@ -155,19 +166,7 @@ impl Decoder {
         let units = schema.fields().iter().map(|field| number_unit(field)).collect();
         let plain = schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(HashMap::new()));
         let schema = Arc::new(Schema::new(plain.collect::<Vec<_>>()));
-        let wire = schema.fields().iter().map(|field| {
-            let data_type = match field.data_type() {
-                DataType::Boolean | DataType::Timestamp(..) | DataType::Date32 => DataType::Utf8,
-                other => other.clone(),
-            };
-            Field::new(field.name(), data_type, true)
-        });
-        Decoder {
-            wire: Arc::new(Schema::new(wire.collect::<Vec<_>>())),
-            schema,
-            units,
-            double_encoded: false,
-        }
+        Decoder { schema, units, double_encoded: false }
     }
 
     /// A decoder for messages whose object was encoded twice: a JSON string that holds the JSON object.
@@ -184,6 +183,7 @@ impl Decoder {
             Field::new(METADATA[2], DataType::Int32, false),
             Field::new(METADATA[3], DataType::Int64, false),
             Field::new(METADATA[4], DataType::Timestamp(TimeUnit::Millisecond, None), true),
+            Field::new(TIME_NUMBER, DataType::Int64, true),
         ]);
         Arc::new(Schema::new(fields))
     }
@@ -193,22 +193,10 @@ impl Decoder {
     /// # Errors
     /// Internal alone: no message makes a batch fail.
     pub fn decode(&self, raw: &[RawRows], batch_id: u64, topic: &str) -> Result<Decoded> {
-        let chunks: Vec<(&RawRows, Range<usize>)> = raw
-            .iter()
-            .flat_map(|rows| {
-                (0..rows.len()).step_by(CHUNK).map(move |start| (rows, start..rows.len().min(start + CHUNK)))
-            })
-            .collect();
-        let decoded: Vec<Result<Chunk>> = chunks
-            .par_iter()
-            .map(|(rows, range)| {
-                let mut bad = Vec::new();
-                let mut good = Vec::new();
-                self.read(rows, range.clone(), &mut good, &mut bad);
-                let batch = self.with_metadata(rows, &good, batch_id, topic, &mut bad)?;
-                Ok((batch, bad))
-            })
-            .collect();
+        let chunks: Vec<(&RawRows, Range<usize>)> =
+            raw.iter().flat_map(|rows| chunks(rows).into_iter().map(move |range| (rows, range))).collect();
+        let decoded: Vec<Result<Chunk>> =
+            chunks.par_iter().map(|(rows, range)| self.chunk(rows, range.clone(), batch_id, topic)).collect();
         let mut batches = Vec::with_capacity(decoded.len());
         let mut dead = DeadLetters::default();
         for (result, (rows, _)) in decoded.into_iter().zip(&chunks) {
@@ -221,120 +209,62 @@ impl Decoder {
         Ok(Decoded { rows: concat_batches(&self.row_schema(), &batches)?, dead })
     }
 
-    /// The columns of the schema from those that were read, and what is wrong with values of them.
-    fn typed(&self, wire: &RecordBatch) -> (Vec<ArrayRef>, Vec<(usize, String)>) {
-        let mut bad = Vec::new();
-        let fields = self.schema.fields().iter().zip(&self.units).zip(wire.columns());
-        let columns = fields.map(|((field, unit), column)| -> ArrayRef {
-            let name = field.name();
-            match field.data_type() {
-                DataType::Boolean => Arc::new(
-                    each(column, &mut bad, |word| {
-                        let short = || word.chars().take(40).collect::<String>();
-                        truth(word).ok_or_else(|| {
-                            format!("`{name}` is `{}`: a boolean is true, false, 1 or 0", short())
-                        })
-                    })
-                    .collect::<BooleanArray>(),
-                ),
-                kind @ DataType::Timestamp(..) => {
-                    let time = |text: &str| {
-                        exact::timestamp(text, *unit).map_err(|unfit| told(name, text, unfit, kind))
-                    };
-                    Arc::new(
-                        each(column, &mut bad, time).collect::<PrimitiveArray<TimestampMicrosecondType>>(),
-                    )
-                }
-                kind @ DataType::Date32 => {
-                    let date = |text: &str| exact::date(text).map_err(|unfit| told(name, text, unfit, kind));
-                    Arc::new(each(column, &mut bad, date).collect::<PrimitiveArray<Date32Type>>())
-                }
-                DataType::Float64 => {
-                    let doubles = column.as_primitive::<Float64Type>();
-                    let is_finite = doubles.values().iter().all(|value| value.is_finite());
-                    let infinite = (0..doubles.len())
-                        .filter(|row| !doubles.value(*row).is_finite() && doubles.is_valid(*row));
-                    if !is_finite {
-                        bad.extend(infinite.map(|row| (row, format!("`{name}` is not a finite number"))));
-                    }
-                    column.clone()
-                }
-                _ => column.clone(),
-            }
-        });
-        (columns.collect(), bad)
-    }
-
-    /// The rows with a BIGINT that arrow-json has made of a double, which is one only in part of its digits.
-    fn cut_off(&self, rows: &RawRows, indices: &[usize], wire: &RecordBatch) -> Vec<(usize, String)> {
-        /// From here on not every whole number is a double.
-        const DOUBLES: std::ops::Range<i64> = -9_007_199_254_740_992..9_007_199_254_740_992;
-        let mut bad = Vec::new();
-        for (field, column) in self.schema.fields().iter().zip(wire.columns()) {
-            let Some(numbers) = column.as_primitive_opt::<Int64Type>() else { continue };
-            if numbers.values().iter().all(|number| DOUBLES.contains(number)) {
-                continue;
-            }
-            for row in (0..numbers.len()).filter(|row| numbers.is_valid(*row)) {
-                let number = numbers.value(row);
-                let payload = rows.payload(indices[row]).unwrap_or_default();
-                if DOUBLES.contains(&number) || memmem::find(payload, number.to_string().as_bytes()).is_some()
-                {
-                    continue;
-                }
-                bad.push((
-                    row,
-                    format!(
-                        "`{}` is a number of more than 15 digits that is written with a point or an exponent: as a BIGINT \
-                         it would be another, {number}",
-                        field.name()
-                    ),
-                ));
+    fn chunk(&self, rows: &RawRows, range: Range<usize>, batch_id: u64, topic: &str) -> Result<Chunk> {
+        // What was encoded twice is text of our own by now.
+        let inner: Vec<Result<String, String>> = match self.double_encoded {
+            true => range.clone().map(|at| inner(rows.payload(at))).collect(),
+            false => Vec::new(),
+        };
+        let mut fields = Fields::new(self.schema.fields(), range.len());
+        let (mut bad, mut good) = (Vec::new(), Vec::with_capacity(range.len()));
+        for at in range.clone() {
+            let message = match inner.get(at - range.start) {
+                Some(inner) => inner.as_deref().map_err(String::clone),
+                None => payload(rows.payload(at)),
+            };
+            match message.and_then(|message| fields.take(message).map_err(|fault| told(&fault))) {
+                Ok(()) => good.push(at),
+                Err(reason) => bad.push((rows.offsets[at], reason)),
             }
         }
-        bad
+        let batch = self.rows(rows, &good, &fields, (batch_id, topic), &mut bad)?;
+        Ok((batch, bad))
     }
 
-    /// Booleans and times from their text, nulls checked, the engine's columns added.
-    fn with_metadata(
+    /// Columns of the fields, nulls checked, the engine's columns added.
+    fn rows(
         &self,
         rows: &RawRows,
-        good: &[(Vec<usize>, RecordBatch)],
-        batch_id: u64,
-        topic: &str,
+        places: &[usize],
+        fields: &Fields<'_>,
+        (batch_id, topic): (u64, &str),
         bad: &mut Vec<(i64, String)>,
     ) -> Result<RecordBatch> {
-        let mut indices: Vec<usize> = good.iter().flat_map(|(indices, _)| indices.clone()).collect();
-        let mut wire = concat_batches(&self.wire, good.iter().map(|(_, batch)| batch))?;
-        if !indices.is_sorted() {
-            let places = UInt64Array::from_iter_values(indices.iter().map(|at| *at as u64));
-            wire = take_record_batch(&wire, &sort_to_indices(&places, None, None)?)?;
-            indices.sort_unstable();
-        }
-        let count = indices.len();
-        let (mut columns, mut faults) = self.typed(&wire);
-        faults.extend(self.cut_off(rows, &indices, &wire));
-        let offsets = Int64Array::from_iter_values(indices.iter().map(|&i| rows.offsets[i]));
-        for (field, column) in
-            self.schema.fields().iter().zip(wire.columns()).filter(|(f, _)| !f.is_nullable())
-        {
+        let count = fields.rows();
+        let mut faults = Vec::new();
+        let kinds = self.schema.fields().iter().zip(&self.units).enumerate();
+        let mut columns: Vec<ArrayRef> =
+            kinds.map(|(at, (field, unit))| fields.column(at, field, *unit, &mut faults)).collect();
+        for (field, column) in self.schema.fields().iter().zip(&columns).filter(|(f, _)| !f.is_nullable()) {
             let missing = (0..count).filter(|&row| column.is_null(row));
             faults.extend(missing.map(|row| (row, format!("`{}` is missing or null", field.name()))));
         }
         let mut keep = vec![true; count];
         for (row, fault) in faults {
             if std::mem::replace(&mut keep[row], false) {
-                bad.push((offsets.value(row), fault));
+                bad.push((rows.offsets[places[row]], fault));
             }
         }
         let mut topics = StringBuilder::with_capacity(count, count * topic.len());
         (0..count).for_each(|_| topics.append_value(topic));
+        let (times, numbers) = times(places.iter().map(|&at| rows.timestamps[at]));
         columns.extend([
             Arc::new(Int64Array::from_value(i64::try_from(batch_id).unwrap_or(i64::MAX), count)) as ArrayRef,
             Arc::new(topics.finish()),
             Arc::new(Int32Array::from_value(rows.partition, count)),
-            Arc::new(offsets),
-            Arc::new(indices.iter().map(|&i| rows.timestamps[i]).collect::<TimestampMillisecondArray>()),
+            Arc::new(Int64Array::from_iter_values(places.iter().map(|&at| rows.offsets[at]))),
+            Arc::new(times),
+            Arc::new(numbers),
         ]);
         // Checked against the nullable form first: the rows that break NOT NULL are still in it.
         let loose: Vec<Field> =
@@ -348,36 +278,71 @@ impl Decoder {
     }
 }
 
-/// The values of texts; one that is none is null, and `bad`.
-fn each<T>(
-    column: &ArrayRef,
-    bad: &mut Vec<(usize, String)>,
-    value: impl Fn(&str) -> Result<T, String>,
-) -> impl Iterator<Item = Option<T>> {
-    let texts = column.as_string::<i32>().iter().enumerate();
-    texts.map(move |(row, text)| match value(text?) {
-        Ok(value) => Some(value),
-        Err(reason) => {
-            bad.push((row, reason));
-            None
+/// Ranges of messages that are decoded at once.
+fn chunks(rows: &RawRows) -> Vec<Range<usize>> {
+    let (mut ranges, mut at) = (Vec::new(), 0);
+    while at < rows.len() {
+        let mut end = rows.len().min(at + CHUNK);
+        while end - at > 1 && rows.bytes_of(at..end) > CHUNK_BYTES {
+            end = at + (end - at) / 2;
         }
-    })
+        ranges.push(at..end);
+        at = end;
+    }
+    ranges
 }
 
-/// What is wrong with a time.
-fn told(name: &str, text: &str, unfit: Unfit, kind: &DataType) -> String {
-    let short: String = text.chars().take(40).collect();
-    format!("`{name}`: {}", unfit.tell(&short, kind))
-}
-
-/// A boolean as arrow-json writes the JSON value down: `1.0` is what a producer of floats sends.
-fn truth(word: &str) -> Option<bool> {
-    match word {
-        "true" | "1" | "1.0" | "True" | "TRUE" => Some(true),
-        "false" | "0" | "0.0" | "False" | "FALSE" => Some(false),
-        _ => None,
+/// The text of a message.
+fn payload(bytes: Option<&[u8]>) -> Result<&str, String> {
+    match bytes {
+        None => Err("the message has no value".to_owned()),
+        Some(bytes) if i32::try_from(bytes.len()).is_err() => Err("the message has 2 GiB or more".to_owned()),
+        Some(bytes) => json::text(bytes).map_err(|fault| told(&fault)),
     }
 }
 
+/// The text that a message of which the object was encoded twice holds.
+fn inner(bytes: Option<&[u8]>) -> Result<String, String> {
+    let inner = json::string(payload(bytes)?).map_err(|fault| match fault {
+        Fault::Empty => told(&fault),
+        _ => format!("the message is not a JSON string that holds JSON: {fault}"),
+    });
+    inner.map(|text| text.meant().into_owned())
+}
+
+/// What is wrong with a message.
+fn told(fault: &Fault) -> String {
+    match fault {
+        Fault::Empty => "the message is empty".to_owned(),
+        Fault::NoObject => "the message is not a JSON object".to_owned(),
+        Fault::More => format!("the message holds {fault}"),
+        _ => fault.to_string(),
+    }
+}
+
+/// Times of messages in milliseconds since 1970, null where one is not of the years 1 to 9999, and the numbers of those: a
+/// producer that counts nanoseconds, say. No calendar shows such a time, and readers of the column would fail at all of them.
+fn times(times: impl Iterator<Item = Option<i64>>) -> (TimestampMillisecondArray, Int64Array) {
+    let times: Vec<Option<i64>> = times.collect();
+    let is_shown = |time: &i64| YEARS_MS.contains(time);
+    let numbers = times.iter().map(|time| time.filter(|time| !is_shown(time))).collect();
+    (times.iter().map(|time| time.filter(is_shown)).collect(), numbers)
+}
+
+/// The rows as they are written: without [`TIME_NUMBER`] where that is null in all of them, unless the table `has` it.
+///
+/// # Errors
+/// Internal.
+pub(crate) fn as_written(rows: &RecordBatch, has: bool) -> Result<RecordBatch> {
+    let Ok(at) = rows.schema().index_of(TIME_NUMBER) else { return Ok(rows.clone()) };
+    if has || rows.column(at).null_count() < rows.num_rows() {
+        return Ok(rows.clone());
+    }
+    let others: Vec<usize> = (0..rows.num_columns()).filter(|column| *column != at).collect();
+    Ok(rows.project(&others)?)
+}
+
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

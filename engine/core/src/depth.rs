@@ -1,24 +1,11 @@
-//! Lists and objects in one another without end.
-//!
-//! Arrow's reader takes any depth of them, but tells of a value that it refuses by writing it down, level by level on the
-//! stack: one message could end the process. So could a type of many levels when a statement is planned.
+//! Types of lists and objects in one another without end: a statement about a column of such a type would be planned level by
+//! level on the stack, and end the process. How deep JSON may be is for [`crate::json`] to say.
 
 use arrow::datatypes::DataType;
 use memchr::memchr2_iter;
 
-/// Levels that an object may have.
-pub(crate) const MOST_LEVELS: usize = 500;
-
 /// Levels that the type of a column may have.
 pub(crate) const MOST_TYPE_LEVELS: usize = 32;
-
-/// What is said of an object that has more.
-pub(crate) const TOO_DEEP: &str = "lists and objects are in one another more than 500 times";
-
-/// Whether some JSON has too many levels.
-pub(crate) fn is_too_deep(json: &[u8]) -> bool {
-    is_deeper(json, MOST_LEVELS)
-}
 
 /// The levels of a type: one of a number or text.
 pub(crate) fn levels(kind: &DataType) -> usize {
@@ -63,11 +50,11 @@ mod tests {
     #[test]
     fn levels_are_counted_and_brackets_in_texts_are_none() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(!is_too_deep(nested(MOST_LEVELS).as_bytes()));
-        assert!(is_too_deep(nested(MOST_LEVELS + 1).as_bytes()));
-        let text = format!("{{\"a\":\"\\\"{}\",\"b\":{}}}", "[".repeat(2_000), nested(MOST_LEVELS - 1));
-        assert!(!is_too_deep(text.as_bytes()));
-        assert!(!is_too_deep("[{}]".repeat(1_000).as_bytes()));
-        assert!(is_too_deep(format!("{{\"a\":\"\\\\\",\"b\":{}}}", nested(MOST_LEVELS)).as_bytes()));
+        assert!(!is_deeper(nested(32).as_bytes(), 32));
+        assert!(is_deeper(nested(33).as_bytes(), 32));
+        let text = format!("{{\"a\":\"\\\"{}\",\"b\":{}}}", "[".repeat(2_000), nested(31));
+        assert!(!is_deeper(text.as_bytes(), 32));
+        assert!(!is_deeper("[{}]".repeat(1_000).as_bytes(), 32));
+        assert!(is_deeper(format!("{{\"a\":\"\\\\\",\"b\":{}}}", nested(32)).as_bytes(), 32));
     }
 }

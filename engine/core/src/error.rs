@@ -5,6 +5,19 @@ use std::fmt;
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Bytes of a message, a place or a hint that an error keeps: a value of megabytes may be in any of them.
+const MOST_BYTES: usize = 8_000;
+
+/// A text of at most about so many bytes: of a longer one the beginning and the end, and how much is left out.
+pub(crate) fn shortened(text: String, most: usize) -> String {
+    if text.len() <= most {
+        return text;
+    }
+    let (start, end) =
+        (text.floor_char_boundary(most / 4 * 3), text.ceil_char_boundary(text.len() - most / 4));
+    format!("{} … ({} bytes left out) … {}", &text[..start], end - start, &text[end..])
+}
+
 /// Whose turn it is after an error. The command line maps each kind to an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -40,7 +53,8 @@ pub struct Error {
 impl Error {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), context: Vec::new(), hint: None }
+        let message = shortened(message.into(), MOST_BYTES);
+        Error { kind, message, context: Vec::new(), hint: None }
     }
 
     /// [`ErrorKind::User`].
@@ -75,13 +89,13 @@ impl Error {
 
     /// Adds where it happened; the outermost place is printed first.
     pub fn context(mut self, place: impl Into<String>) -> Self {
-        self.context.push(place.into());
+        self.context.push(shortened(place.into(), MOST_BYTES));
         self
     }
 
     /// Sets the next thing to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(shortened(hint.into(), MOST_BYTES));
         self
     }
 

@@ -8,6 +8,8 @@
 //! A time may be written as a number, of what is counted since 1970: seconds or a thousandth or millionth of them. The
 //! number does not say of which, so that the job has to.
 
+use std::ops::Range;
+
 use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
 use arrow::datatypes::{DataType, Date32Type, TimeUnit};
 use chrono::{NaiveTime, Utc};
@@ -108,6 +110,36 @@ pub(crate) fn whole(text: &str) -> Result<i64, Unfit> {
         Err(Unfit::TooFine) => Err(Unfit::NoNumber),
         Err(unfit) => Err(unfit),
     })
+}
+
+/// A whole number as JSON may have it, what is behind its point cut off. No digit goes by way of a double, which holds 15.
+pub(crate) fn cut_whole(text: &str) -> Result<i64, Unfit> {
+    if let Ok(value) = text.parse::<i64>() {
+        return Ok(value);
+    }
+    let (negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = whole.bytes().chain(part.bytes()).skip_while(|digit| *digit == b'0').peekable();
+    if digits.peek().is_none() {
+        return Ok(0);
+    }
+    // Of the digits from the first that is no zero on, how many stand before the point.
+    let leading = whole.bytes().chain(part.bytes()).take_while(|digit| *digit == b'0').count();
+    let exponent = match exponent.parse::<i64>() {
+        Ok(exponent) => exponent,
+        Err(_) if exponent.starts_with('-') => return Ok(0),
+        Err(_) => return Err(Unfit::TooGreat),
+    };
+    let before = (whole.len() as i64).saturating_sub(leading as i64).saturating_add(exponent);
+    if before > 19 {
+        return Err(Unfit::TooGreat);
+    }
+    let value = (0..before).try_fold(0_i128, |value, _| {
+        let digit = digits.next().unwrap_or(b'0').wrapping_sub(b'0');
+        (digit < 10).then(|| value * 10 + i128::from(digit)).ok_or(Unfit::NoNumber)
+    })?;
+    i64::try_from(if negative { -value } else { value }).map_err(|_| Unfit::TooGreat)
 }
 
 /// The digits that a DECIMAL has at most.
@@ -228,15 +260,29 @@ fn digits_of(unit: TimeUnit) -> usize {
 }
 
 /// Microseconds since 1970 of the beginning of the year 1 and before that of the year 10,000.
-const YEARS: std::ops::Range<i128> = -62_135_596_800_000_000..253_402_300_800_000_000;
+const YEARS: Range<i128> = -62_135_596_800_000_000..253_402_300_800_000_000;
+
+/// The same in milliseconds.
+pub(crate) const YEARS_MS: Range<i64> = -62_135_596_800_000..253_402_300_800_000;
+
+/// The same in days.
+const YEARS_DAYS: Range<i32> = -719_162..2_932_897;
 
 /// A time in microseconds since 1970, of a text like `2026-01-31 12:00:00` or, where the unit of numbers is known, of a
 /// number. One that has parts of a microsecond is none.
 pub(crate) fn timestamp(text: &str, unit: Option<TimeUnit>) -> Result<i64, Unfit> {
     // Decimals of a second that a number may have.
     const FINEST: i8 = 18;
-    let time = || string_to_datetime(&Utc, text).map(|time| time.timestamp_micros());
-    let time = || if is_too_fine(text) { Err(Unfit::TooFine) } else { time().map_err(|_| Unfit::NoNumber) };
+    let time = || match string_to_datetime(&Utc, text) {
+        // A second 60 is no time of a day: Arrow makes it the next minute.
+        Ok(_) if text.get(16..19) == Some(":60") => Err(Unfit::NoNumber),
+        Ok(_) if is_too_fine(text) => Err(Unfit::TooFine),
+        Ok(time) => {
+            let micros = time.timestamp_micros();
+            if YEARS.contains(&i128::from(micros)) { Ok(micros) } else { Err(Unfit::BeyondYears) }
+        }
+        Err(_) => Err(Unfit::NoNumber),
+    };
     let Some(unit) = unit else {
         return time().map_err(|unfit| match decimal(text, MOST_DIGITS, FINEST) {
             Err(Unfit::NoNumber) => unfit,
@@ -269,6 +315,9 @@ pub(crate) fn is_too_fine(text: &str) -> bool {
 /// A date in days since 1970.
 pub(crate) fn date(text: &str) -> Result<i32, Unfit> {
     let days = Date32Type::parse(text).ok_or(Unfit::NoNumber)?;
+    if !YEARS_DAYS.contains(&days) {
+        return Err(Unfit::BeyondYears);
+    }
     let is_date = text.len() <= 10 || text.starts_with(['+', '-']);
     let midnight = || string_to_datetime(&Utc, text).is_ok_and(|time| time.time() == NaiveTime::MIN);
     if is_date || midnight() { Ok(days) } else { Err(Unfit::TimeOfDay) }
@@ -336,6 +385,33 @@ mod tests {
     }
 
     #[test]
+    fn a_fraction_is_cut_off_and_no_digit_is_lost() {
+        // The right ones by Python: int(decimal.Decimal(text)).
+        for (text, value) in [
+            ("1.5", 1),
+            ("-1.999999999999999999999999", -1),
+            ("-0.5", 0),
+            ("0e99999999999999999999", 0),
+            ("1e-99999999999999999999", 0),
+            ("0.00012e5", 12),
+            ("9007199254740993.0", 9_007_199_254_740_993),
+            ("9.007199254740993e15", 9_007_199_254_740_993),
+            ("9223372036854775807.9", i64::MAX),
+            ("-9223372036854775808.9", i64::MIN),
+            ("-9.223372036854775808E+18", i64::MIN),
+            ("90071992547409930000e-4", 9_007_199_254_740_993),
+            ("12e2", 1_200),
+        ] {
+            assert_eq!(cut_whole(text), Ok(value), "{text}");
+        }
+        for text in
+            ["9223372036854775808", "-9223372036854775809", "1e19", "1e99999999999999999999", "9.3e18"]
+        {
+            assert_eq!(cut_whole(text), Err(Unfit::TooGreat), "{text}");
+        }
+    }
+
+    #[test]
     fn a_double_that_was_only_found_is_the_number_of_the_text() {
         for good in [
             "1.5",
@@ -397,6 +473,12 @@ mod tests {
             assert_eq!(timestamp(text, Some(Second)), Err(Unfit::BeyondYears), "{text}");
         }
         assert_eq!([timestamp("noon", None), timestamp("true", Some(Second))], [Err(Unfit::NoNumber); 2]);
+        for text in ["0000-12-31 23:59:59", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"] {
+            assert_eq!(timestamp(text, None), Err(Unfit::BeyondYears), "{text}");
+        }
+        assert_eq!(timestamp("2026-12-31 23:59:60", None), Err(Unfit::NoNumber));
+        // `date -u -d 9999-12-31T23:59:59 +%s`
+        assert_eq!(timestamp("9999-12-31 23:59:59", None), Ok(253_402_300_799_000_000));
     }
 
     #[test]
@@ -407,6 +489,9 @@ mod tests {
             [Err(Unfit::TimeOfDay); 2]
         );
         assert_eq!([date("20513"), date("x")], [Err(Unfit::NoNumber); 2]);
+        // `date -u -d 9999-12-31 +%s` / 86400
+        assert_eq!([date("0001-01-01"), date("9999-12-31")], [Ok(-719_162), Ok(2_932_896)]);
+        assert_eq!([date("0000-12-31"), date("+10000-01-01")], [Err(Unfit::BeyondYears); 2]);
     }
 
     proptest! {

@@ -28,6 +28,7 @@
 //! ```
 
 pub mod batch;
+pub mod calendar;
 pub mod checkpoint;
 pub mod clock;
 mod columns;
@@ -36,6 +37,7 @@ mod depth;
 pub mod doctor;
 mod error;
 mod exact;
+mod json;
 pub mod lake;
 pub mod learn;
 pub mod memory;

@@ -4,7 +4,7 @@
 //! SELECT a, TRIM(b) AS b FROM batch WHERE a > 0
 //!   1. only Projection, Filter, Unnest and aliases over the one table: a row's result depends on that row alone,
 //!      so how a stream is cut into batches never shows in its table
-//!   2. the engine's columns (_batch_id, _topic, _partition, _offset, _timestamp) are carried along unasked, through
+//!   2. the engine's columns (_batch_id, _topic, _partition, _offset, _timestamp, _timestamp_ms) are carried along unasked, through
 //!      subqueries too, and are what they are: no SELECT makes another of one
 //!   3. `now()` is the batch's planned time; random() and the like are refused: a batch run again gives the same
 //! ```
@@ -39,7 +39,8 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::FutureExt;
 
 use crate::columns::check_names;
-use crate::error::{Error, Result};
+use crate::decode::ERROR_BYTES;
+use crate::error::{Error, Result, shortened};
 use crate::sql;
 
 /// What is wrong with a row whose computation panics.
@@ -161,7 +162,10 @@ impl RowSql {
                 {
                     return Err(error.into());
                 }
-                Err(error) if length == 1 => failed.push((start, error.strip_backtrace())),
+                Err(error) if length == 1 => {
+                    // A value of megabytes may be in it.
+                    failed.push((start, shortened(error.strip_backtrace(), ERROR_BYTES)));
+                }
                 Err(_) => {
                     let half = length / 2;
                     todo.push((start + half, length - half));

@@ -264,7 +264,7 @@ pub(super) async fn model_names(
 async fn texts(session: &SessionContext, lake: &Lake, statement: &str) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
     for batch in sql::query(session, lake, statement).await? {
-        if let Some(column) = batch.columns().first() {
+        if let Some(column) = tidemill_core::calendar::shown(&batch)?.columns().first() {
             let options = arrow::util::display::FormatOptions::default();
             let formatter = arrow::util::display::ArrayFormatter::try_new(column.as_ref(), &options)?;
             found.extend((0..column.len()).map(|row| formatter.value(row).to_string()));

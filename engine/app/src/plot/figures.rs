@@ -16,7 +16,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
-use tidemill_core::{Error, sql};
+use tidemill_core::{Error, calendar, sql};
 
 use super::{COLORS, Color};
 
@@ -155,7 +155,7 @@ pub(crate) async fn read(session: &SessionContext, lake: &Lake, job: &str) -> Re
 }
 
 fn read_rows(batch: &RecordBatch) -> Result<Vec<(String, Vec<f64>)>, Error> {
-    let labels = cast(batch.column(0), &DataType::Utf8)?;
+    let labels = cast(calendar::shown(batch)?.column(0), &DataType::Utf8)?;
     let labels = labels.as_string::<i32>();
     let values = (1..batch.num_columns())
         .map(|column| cast(batch.column(column), &DataType::Float64))

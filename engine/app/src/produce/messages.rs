@@ -14,7 +14,7 @@ use tidemill_core::batch::{CleanBatch, CleanFile};
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Project, Settings};
 use tidemill_core::rowwise::RowSql;
-use tidemill_core::{Context, Error, Result};
+use tidemill_core::{Context, Error, Result, calendar};
 
 use super::rows::{RowMessages, header};
 
@@ -135,6 +135,7 @@ impl FileMessages {
             *self.dropped.entry(reason.clone()).or_default() += rows;
         }
         let rows = self.message_rows(&batch).await?;
+        calendar::check(&rows).map_err(|e| e.context(self.file.path().display().to_string()))?;
         let mut lines = Vec::with_capacity(batch.rows.num_rows() * 320);
         let mut writer = LineDelimitedWriter::new(&mut lines);
         writer.write_batches(&[&rows])?;

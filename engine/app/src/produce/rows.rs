@@ -20,7 +20,7 @@ use datafusion::datasource::file_format::options::ReadOptions;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::{CsvReadOptions, DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use tidemill_core::lake::Lake;
-use tidemill_core::{Context, Error, Result, sql};
+use tidemill_core::{Context, Error, Result, calendar, sql};
 
 use super::messages::Lines;
 
@@ -81,6 +81,7 @@ impl RowMessages {
     /// Data: a value that has no form in JSON.
     pub(super) fn next_lines(&mut self) -> Result<Option<Lines>> {
         let Some(rows) = self.left.pop() else { return Ok(None) };
+        calendar::check(&rows)?;
         let mut json = Vec::with_capacity(rows.num_rows() * 1024);
         let mut writer = LineDelimitedWriter::new(&mut json);
         writer.write_batches(&[&rows])?;

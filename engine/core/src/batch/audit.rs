@@ -19,6 +19,7 @@ use super::graph::{Graph, Reads, reads};
 use super::input::Progress;
 use super::memory;
 use super::turns::Joins;
+use crate::calendar;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::project::{BatchJob, SqlFile, TableConfig};
 use crate::sql::{self, check_files};
@@ -284,6 +285,7 @@ impl Audit {
 }
 
 fn samples(batch: &RecordBatch, count: usize) -> Result<Vec<String>> {
+    let batch = &calendar::shown(batch)?;
     let options = FormatOptions::default().with_null("NULL");
     let schema = batch.schema();
     let columns = batch

@@ -12,6 +12,7 @@ use parquet::file::metadata::KeyValue;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::parquet_file::ParquetFile;
+use crate::calendar;
 use crate::error::{Error, Result, io_error};
 use crate::project::TableFormat;
 
@@ -177,6 +178,9 @@ impl FileWriter {
     /// Storage; Data: a value that the format has no form for.
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.rows += rows.num_rows() as u64;
+        if let Encoder::Csv(_) | Encoder::Json(_) = self.encoder {
+            calendar::check(rows)?;
+        }
         match &mut self.encoder {
             Encoder::Parquet(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
             Encoder::Csv(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),

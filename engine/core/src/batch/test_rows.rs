@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::test_csv::written;
+use crate::calendar;
 use crate::error::Result;
 
 /// Floats this near to each other are one.
@@ -74,6 +75,9 @@ pub(super) fn cells(column: &ArrayRef) -> Result<Vec<Cell>> {
         let floats = floats.as_primitive::<Float64Type>();
         return Ok(floats.iter().map(|cell| cell.map_or(Cell::Null, Cell::Number)).collect());
     }
+    let shown =
+        calendar::shown(&RecordBatch::try_from_iter_with_nullable([("cell", column.clone(), true)])?)?;
+    let column = shown.column(0);
     let options = FormatOptions::default();
     let formatter = ArrayFormatter::try_new(column, &options)?;
     let cell = |at: usize| match column.is_null(at) {

@@ -27,8 +27,8 @@ use super::output::HIDDEN;
 use super::output_file::Written;
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::{BatchCounts, Build, Claim, Commit, FileEntry, JobKind, RecordList, take_lock};
-use crate::decode::dead_letters_schema;
-use crate::error::{Result, io_error};
+use crate::decode::{ERROR_BYTES, dead_letters_schema};
+use crate::error::{Result, io_error, shortened};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::BatchJob;
 use crate::table::publish::{
@@ -158,7 +158,10 @@ impl Versions {
             new_null_array(&DataType::Timestamp(TimeUnit::Millisecond, None), letters.len()),
             Arc::new(BinaryArray::from_iter_values(letters.iter().map(|letter| &letter.payload))),
             Arc::new(StringArray::from_iter_values(all().map(|_| "read"))),
-            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.error))),
+            Arc::new(StringArray::from_iter_values(
+                letters.iter().map(|letter| shortened(letter.error.clone(), ERROR_BYTES)),
+            )),
+            new_null_array(&DataType::Int64, letters.len()),
         ];
         let rows = RecordBatch::try_new(dead_letters_schema(), columns)?;
         let name = batch_file_name(number, "parquet");

@@ -1,3 +1,5 @@
+use arrow::array::AsArray;
+use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 
 use super::*;
@@ -40,7 +42,9 @@ fn a_value_that_can_be_taken_for_its_type_is() {
         (r#"{"arrest":true,"x":"2.5"}"#, "x", "2.5"),
         (r#"{"arrest":true,"iucr":110}"#, "iucr", "110"),
         (r#"{"arrest":true,"iucr":false}"#, "iucr", "false"),
-        (r#"{"arrest":true,}"#, "arrest", "true"),
+        (r#"{"arrest":true,"iucr":"a","iucr":1.50}"#, "iucr", "1.50"),
+        (r#"{"arrest":true,"beat":"x","beat":2147483647.9}"#, "beat", "2147483647"),
+        ("\t{ \"arrest\" : \"\\u0074rue\" }\r\n", "arrest", "true"),
     ] {
         assert_eq!(column(text, name), expected, "{text}");
     }
@@ -48,7 +52,7 @@ fn a_value_that_can_be_taken_for_its_type_is() {
 
 #[test]
 fn every_kind_of_bad_message_is_a_dead_letter_and_the_rest_goes_on() {
-    let messages: [(&[u8], Option<&str>); 19] = [
+    let messages: [(&[u8], Option<&str>); 27] = [
         (br#"{"arrest":true,"beat":12,"x":1.5,"iucr":"0110"}"#, None),
         (br#"{"arrest":1,"unknown":{"deep":[1,2]}}"#, None),
         (br#"{"arrest":0,"beat":null}"#, None),
@@ -67,7 +71,15 @@ fn every_kind_of_bad_message_is_a_dead_letter_and_the_rest_goes_on() {
         (br#"{"arrest":true,"beat":"many"}"#, Some("beat")),
         (br#"{"arrest":true,"beat":99999999999}"#, Some("beat")),
         (br#"{"arrest":true,"x":1e999}"#, Some("finite")),
-        (b"{\"arrest\":true,\"iucr\":\"\xff\"}", Some("")),
+        (b"{\"arrest\":true,\"iucr\":\"\xff\"}", Some("UTF-8, byte 24")),
+        (br#"{"arrest":true "beat":1}"#, Some("`,` or `}` is expected, byte 16")),
+        (br#"{"arrest":true,}"#, Some("name in double quotes")),
+        (br#"{"arrest":true,"iucr":555-1234}"#, Some("`,` or `}`")),
+        (br#"{"arrest":true,"unknown":[1 2]}"#, Some("`,` or `]`")),
+        (br#"{"arrest":true,"beat":007}"#, Some("`,` or `}`")),
+        (br#"{"arrest":true,"iucr":[1]}"#, Some("`iucr` is a list, not TEXT")),
+        (br#"{"arrest":true,"beat":true}"#, Some("`beat` is true or false, not INT")),
+        (b"\x0c{\"arrest\":true}", Some("not a JSON object")),
     ];
     let payloads: Vec<&[u8]> = messages.iter().map(|m| m.0).collect();
     let (good, bad) = decode(&payloads);
@@ -179,9 +191,54 @@ fn a_whole_number_of_many_digits_is_that_number_or_a_dead_letter() {
     let (rows, errors) = decoded("id BIGINT", &messages);
     assert_eq!(
         rows["id"].as_primitive::<Int64Type>().values(),
-        &[9_007_199_254_740_993, -9_007_199_254_740_993]
+        &[9_007_199_254_740_993, -9_007_199_254_740_993, 9_007_199_254_740_993, 9_007_199_254_740_993]
     );
-    assert!(errors.len() == 3 && errors[0].contains("more than 15 digits"), "{errors:?}");
+    assert!(errors.len() == 1 && errors[0].contains("too great for BIGINT"), "{errors:?}");
+}
+
+#[test]
+fn a_time_that_no_calendar_shows_is_null_with_the_number_beside() {
+    // The last moment of the year 9999 and the first after it, by `date -u -d 9999-12-31T23:59:59.999 +%s%3N`.
+    let times = [
+        Some(0),
+        None,
+        Some(253_402_300_799_999),
+        Some(253_402_300_800_000),
+        Some(1_764_450_000_000_000_000),
+    ];
+    let mut raw = RawRows::new(0);
+    times.iter().zip(0..).for_each(|(time, offset)| raw.push(offset, *time, Some(b"{\"id\":1}")));
+    raw.push(5, Some(i64::MIN), Some(b"{}"));
+    let decoder = Decoder::new(parse_schema("CREATE TABLE t (id INT NOT NULL)").unwrap());
+    let mut decoded = decoder.decode(std::slice::from_ref(&raw), 7, "t").unwrap();
+    use arrow::datatypes::TimestampMillisecondType;
+    let shown: Vec<_> =
+        decoded.rows["_timestamp"].as_primitive::<TimestampMillisecondType>().iter().collect();
+    assert_eq!(shown, [Some(0), None, Some(253_402_300_799_999), None, None]);
+    let numbers: Vec<_> = decoded.rows["_timestamp_ms"].as_primitive::<Int64Type>().iter().collect();
+    assert_eq!(numbers, [None, None, None, Some(253_402_300_800_000), Some(1_764_450_000_000_000_000)]);
+    let dead = decoded.dead.to_batch("j", 7, "t").unwrap();
+    assert!(dead["timestamp"].is_null(0));
+    assert_eq!(dead["timestamp_ms"].as_primitive::<Int64Type>().value(0), i64::MIN);
+    // It is written only where it says something, or where the table has it by now.
+    assert!(as_written(&decoded.rows, false).unwrap().column_by_name("_timestamp_ms").is_some());
+    let usual = decoded.rows.slice(0, 3);
+    assert!(as_written(&usual, false).unwrap().column_by_name("_timestamp_ms").is_none());
+    assert_eq!(as_written(&usual, true).unwrap(), usual);
+}
+
+#[test]
+fn what_is_kept_of_an_error_is_bounded_and_the_message_is_whole() {
+    let message = format!(r#"{{"id":"{}"}}"#, "é".repeat(2_500_000));
+    let mut dead = DeadLetters::default();
+    dead.push(&raw(&[message.as_bytes()]), 3, 0, "transform", format!("no number: {message}!"));
+    let dead = dead.to_batch("j", 7, "t").unwrap();
+    let error = dead["error"].as_string::<i32>().value(0);
+    assert!(error.starts_with("no number: {\"id\":\"éé") && error.ends_with("éé\"}!"), "{error}");
+    assert!(error.len() < 1_100 && error.contains("(4999022 bytes left out)"), "{error}");
+    assert_eq!(dead["payload"].as_binary::<i32>().value(0), message.as_bytes());
+    let (_, errors) = decoded("id INT, t TEXT", &[message.as_bytes(), br#"{"t":[1]}"#]);
+    assert!(errors.len() == 2 && errors[0].len() < 200, "{errors:?}");
 }
 
 #[test]

@@ -52,6 +52,12 @@ impl RawRows {
         self.bytes.len() as u64
     }
 
+    /// Bytes of the values of some messages.
+    pub(crate) fn bytes_of(&self, range: std::ops::Range<usize>) -> usize {
+        let start = range.start.checked_sub(1).map_or(0, |before| self.ends[before]);
+        range.end.checked_sub(1).map_or(0, |last| self.ends[last].saturating_sub(start))
+    }
+
     /// The value of a message.
     pub fn payload(&self, index: usize) -> Option<&[u8]> {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };

@@ -15,6 +15,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::context::SessionContext;
 
 use super::query;
+use crate::calendar;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 
@@ -124,9 +125,12 @@ async fn column(
         Ok(cell.as_primitive::<Float64Type>().iter().next().flatten())
     };
     let text = |cell: &ArrayRef| -> Result<Option<String>> {
+        let cell =
+            calendar::shown(&RecordBatch::try_from_iter_with_nullable([("cell", cell.clone(), true)])?)?;
+        let cell = cell.column(0);
         let options = FormatOptions::default();
         let formatter = ArrayFormatter::try_new(cell, &options)?;
-        Ok((!cell.is_null(0)).then(|| formatter.value(0).to_string()))
+        (!cell.is_null(0)).then(|| Ok(formatter.value(0).try_to_string()?)).transpose()
     };
     // A figure of numbers, or of times as microseconds.
     let figure = |at: usize| -> Result<Option<String>> {

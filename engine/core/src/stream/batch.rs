@@ -13,7 +13,7 @@ use super::stateful::forget_state_files;
 use super::unread::unread_fields;
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, PartitionRange, Plan};
-use crate::decode::{DeadLetters, Decoded, Decoder};
+use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name, batch_of_file_name};
 use crate::learn::tables;
@@ -22,6 +22,7 @@ use crate::project::{FailOnDataLoss, parse_schema};
 use crate::source::RawRows;
 use crate::source::kafka::Reading;
 use crate::state::Fold;
+use crate::table::evolve::newest_schema;
 use crate::table::publish::{at_once, roll_forward, stage};
 use crate::table::write::parquet_bytes;
 
@@ -71,7 +72,7 @@ impl<'a> Batch<'a> {
             Decoder::new(parse_schema(&self.plan.schema_sql)?).double_encoded(self.plan.double_encoded);
         self.prepare(&decoder).await?;
         let mut messages = self.messages(&decoder)?;
-        let mut made = self.begin();
+        let mut made = self.begin()?;
         loop {
             let raw = self.read(&mut messages)?;
             let decoded = self.decode(&decoder, &raw)?;
@@ -141,23 +142,25 @@ impl<'a> Batch<'a> {
         })
     }
 
-    fn begin(&mut self) -> Made {
+    fn begin(&mut self) -> Result<Made> {
         let state = self.driver.begin_state();
+        let has_time_number = self.driver.has_time_number()?;
         let Driver { job, .. } = &*self.driver;
         let (job_name, batch_id) = (&job.schema_name, self.plan.batch_id);
-        Made {
+        let files = |table: String, folder: String, has| Files::new(table, folder, batch_id, has);
+        Ok(Made {
             counts: BatchCounts {
                 replayed: self.plan.replay.map_or(0, |replay| replay.letters),
                 ..BatchCounts::default()
             },
-            table: Files::new(format!("{job_name}.{}", job.table_name), job.table_path.clone(), batch_id),
-            dead_letters: Files::new(
+            table: files(format!("{job_name}.{}", job.table_name), job.table_path.clone(), has_time_number),
+            dead_letters: files(
                 "system.dead_letters".to_owned(),
                 format!("system/dead_letters/{job_name}"),
-                batch_id,
+                false,
             ),
             state,
-        }
+        })
     }
 
     /// The next part.
@@ -251,13 +254,14 @@ impl<'a> Batch<'a> {
         let Driver { job, lake, .. } = &*self.driver;
         let batch_id = self.plan.batch_id;
         let counts = BatchCounts { data_loss: self.lost.len() as u64, ..made.counts };
-        let mut added = made.table.finish(lake)?;
-        added.extend(made.dead_letters.finish(lake)?);
+        let (mut added, has_time_number) = made.table.finish(lake)?;
+        added.extend(made.dead_letters.finish(lake)?.0);
         if !self.lost.is_empty() && job.source.fail_on_data_loss == FailOnDataLoss::Record {
             let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.lost)?;
             added.push(stage_system(lake, &job.schema_name, "data_loss", batch_id, &rows)?);
         }
         added.extend(state_files);
+        self.driver.has_time_number = Some(has_time_number);
         add_ms(&mut self.durations.write, started);
         self.driver.crash(batch_id, CrashPoint::Stage)?;
         Ok(Commit {
@@ -301,6 +305,18 @@ fn stage_system(
 }
 
 impl Driver {
+    /// Whether the job's table has a column of times that are none of a calendar.
+    fn has_time_number(&self) -> Result<bool> {
+        match self.has_time_number {
+            Some(has) => Ok(has),
+            None => {
+                let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
+                let newest = newest_schema(&self.lake, &self.checkpoint.commits, &table)?;
+                Ok(newest.is_some_and(|schema| schema.index_of(TIME_NUMBER).is_ok()))
+            }
+        }
+    }
+
     /// Learns from a committed batch and records it.
     pub(super) async fn learn(
         &mut self,

@@ -82,6 +82,8 @@ pub struct Driver {
     crash_after: Option<(u64, CrashPoint)>,
     /// Transform of the SQL text that it was made from: planned once, used for every batch.
     pub(super) transform: Option<(Option<String>, RowSql)>,
+    /// Whether the table has a column of times that are none of a calendar; `None` before the first rows.
+    pub(super) has_time_number: Option<bool>,
 }
 
 impl Driver {
@@ -118,6 +120,7 @@ impl Driver {
             seen: None,
             crash_after: None,
             transform: Some((job.transform_sql.clone(), transform)),
+            has_time_number: None,
             checkpoint,
         };
         driver.check_continuity()?;

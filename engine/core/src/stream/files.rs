@@ -3,6 +3,7 @@
 use arrow::record_batch::RecordBatch;
 
 use crate::checkpoint::FileEntry;
+use crate::decode::{TIME_NUMBER, as_written};
 use crate::error::Result;
 use crate::lake::{Lake, part_file_name};
 use crate::table::publish::stage;
@@ -14,13 +15,16 @@ pub(super) struct Files {
     folder: String,
     batch_id: u64,
     cutter: FileCutter,
+    /// Whether the table has a column of times that are none of a calendar: from the first file on that needs one.
+    has_time_number: bool,
     staged: Vec<FileEntry>,
 }
 
 impl Files {
     /// No rows yet; `folder` is relative to the lake.
-    pub(super) fn new(table: String, folder: String, batch_id: u64) -> Files {
-        Files { table, folder, batch_id, cutter: FileCutter::default(), staged: Vec::new() }
+    pub(super) fn new(table: String, folder: String, batch_id: u64, has_time_number: bool) -> Files {
+        let cutter = FileCutter::default();
+        Files { table, folder, batch_id, cutter, has_time_number, staged: Vec::new() }
     }
 
     /// Adds rows, and stages the files that are full.
@@ -31,17 +35,20 @@ impl Files {
         Ok(())
     }
 
-    /// Stages what is left, and gives all files in the order of their rows.
-    pub(super) fn finish(mut self, lake: &Lake) -> Result<Vec<FileEntry>> {
+    /// Stages what is left, and gives all files in the order of their rows, and whether the table has a column of times
+    /// that are none of a calendar now.
+    pub(super) fn finish(mut self, lake: &Lake) -> Result<(Vec<FileEntry>, bool)> {
         if let Some(file) = std::mem::take(&mut self.cutter).finish()? {
             self.stage(lake, &file)?;
         }
-        Ok(self.staged)
+        Ok((self.staged, self.has_time_number))
     }
 
     fn stage(&mut self, lake: &Lake, rows: &RecordBatch) -> Result<()> {
         let path = format!("{}/{}", self.folder, part_file_name(self.batch_id, self.staged.len(), "parquet"));
-        self.staged.push(stage(lake, &self.table, &path, &parquet_bytes(rows)?, rows.num_rows() as u64)?);
+        let rows = as_written(rows, self.has_time_number)?;
+        self.has_time_number = rows.schema().index_of(TIME_NUMBER).is_ok();
+        self.staged.push(stage(lake, &self.table, &path, &parquet_bytes(&rows)?, rows.num_rows() as u64)?);
         Ok(())
     }
 }

@@ -196,9 +196,14 @@ impl Driver {
             let partitions = batch["partition"].as_primitive::<Int32Type>();
             let offsets = batch["offset"].as_primitive::<Int64Type>();
             let timestamps = batch["timestamp"].as_primitive::<TimestampMillisecondType>();
+            // The time of a message that is none of a calendar; older files have it in the other column.
+            let numbers =
+                batch.column_by_name("timestamp_ms").map(|column| column.as_primitive::<Int64Type>());
             let payloads = batch["payload"].as_binary::<i32>();
             for row in 0..batch.num_rows() {
-                let timestamp = timestamps.is_valid(row).then(|| timestamps.value(row));
+                let number =
+                    numbers.filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row));
+                let timestamp = timestamps.is_valid(row).then(|| timestamps.value(row)).or(number);
                 let payload = payloads.is_valid(row).then(|| payloads.value(row));
                 letters.insert((partitions.value(row), offsets.value(row)), (timestamp, payload));
             }

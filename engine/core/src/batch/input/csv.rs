@@ -137,6 +137,11 @@ impl<'a> Columns<'a> {
         self.file.is_checked
     }
 
+    /// Whether each object of the file has been found to be JSON.
+    pub(super) fn is_strict(&self) -> bool {
+        self.file.is_strict
+    }
+
     /// The types of cells that the job leaves to the files.
     pub(super) fn found_types(&self) -> Option<String> {
         self.input.found_types.clone()

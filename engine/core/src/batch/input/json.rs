@@ -1,9 +1,12 @@
-//! A file of JSON objects to rows, by Arrow's reader.
+//! A file of JSON objects to rows: of flat ones as messages are read ([`crate::decode`]), of others by Arrow's reader.
 //!
 //! Columns are found by [`super::json_kinds`]; a type of the job overrides what is found. Numbers, those in
 //! lists and objects too, and times go by way of their text, for Arrow would cut off what their type does not hold
 //! ([`super::number`]); a number or boolean where the type is TEXT is its text too. Of a field that an object has twice the
 //! last counts.
+//!
+//! Arrow takes more for JSON than there is, so that each object is checked before it gets there ([`crate::json`]), but where
+//! that was done as the columns were found.
 //!
 //! Objects that are refused are looked for by reading the file again ([`super::json_strict`]), behind as many as were given
 //! out. So the fast way refuses what Arrow would take, several objects in the place of one: no row goes uncounted.
@@ -11,7 +14,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StructArray, UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StructArray,
+    UInt64Array, new_null_array,
 };
 use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -23,8 +27,9 @@ use super::csv::Columns;
 use super::json_records::Records;
 use super::number::{Unfit, Wanted};
 use super::{DeadLetter, Progress, json_strict};
-use crate::depth::{TOO_DEEP, is_too_deep};
+use crate::decode::Fields;
 use crate::error::Result;
+use crate::json as strict;
 
 /// Reads a file and gives its rows to `send`; `false` where that wants no more. `rows` counts them.
 ///
@@ -42,24 +47,23 @@ pub(super) fn read(
         return json_strict::read(columns, &row, progress, rows, letters, send);
     }
     let mut records = Records::open(columns.path(), columns.encoding(), progress.bytes.clone())?;
-    let mut decoder = row.decoder(columns.batch_rows())?;
+    let mut objects = Objects::of(&row, columns)?;
     let mut record = Vec::new();
     loop {
         // What cannot be read on is told behind the rows before it.
         let Ok(found) = records.next(&mut record) else {
             return json_strict::read(columns, &row, progress, rows, letters, send);
         };
-        let is_good = found.is_none() || take_one(&mut decoder, &record).is_ok();
-        if !is_good {
+        if found.is_some() && !objects.take(&record) {
             return json_strict::read(columns, &row, progress, rows, letters, send);
         }
-        if found.is_some() && decoder.len() < columns.batch_rows() {
+        if found.is_some() && objects.len() < columns.batch_rows() {
             continue;
         }
-        let Ok(batch) = decoder.flush() else {
+        let Some(batch) = objects.flush(&row)? else {
             return json_strict::read(columns, &row, progress, rows, letters, send);
         };
-        if let Some(batch) = batch {
+        if batch.num_rows() > 0 {
             let (cells, faults) = row.typed(&batch)?;
             if !faults.is_empty() {
                 return json_strict::read(columns, &row, progress, rows, letters, send);
@@ -74,19 +78,93 @@ pub(super) fn read(
     }
 }
 
-/// Gives a decoder the bytes of one object; else what is wrong with them.
+/// Objects on their way to a batch; one that is none, or has a value of another type, is for [`json_strict`] to find.
+enum Objects {
+    /// Of fields that are no lists and no objects: read in one pass. Bytes of the objects, and where each ends.
+    Flat { bytes: Vec<u8>, ends: Vec<usize> },
+    /// By Arrow, checked before where nobody did.
+    Nested { decoder: Box<Decoder>, is_strict: bool },
+}
+
+/// Bytes that flat objects have together, unless one has more: less than a column of texts holds.
+const FLAT_BYTES: usize = 1 << 30;
+
+impl Objects {
+    fn of(row: &Row, columns: &Columns<'_>) -> Result<Objects> {
+        if row.texts().iter().all(|field| matches!(field.data_type(), DataType::Utf8 | DataType::Boolean)) {
+            return Ok(Objects::Flat { bytes: Vec::new(), ends: Vec::new() });
+        }
+        let decoder = Box::new(row.decoder(columns.batch_rows())?);
+        Ok(Objects::Nested { decoder, is_strict: columns.is_strict() })
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            // A batch may have fewer rows than it could.
+            Objects::Flat { bytes, .. } if bytes.len() > FLAT_BYTES => usize::MAX,
+            Objects::Flat { ends, .. } => ends.len(),
+            Objects::Nested { decoder, .. } => decoder.len(),
+        }
+    }
+
+    /// Takes an object; `false` where it has been seen to be none.
+    fn take(&mut self, record: &[u8]) -> bool {
+        match self {
+            Objects::Flat { bytes, ends } => {
+                bytes.extend_from_slice(record);
+                ends.push(bytes.len());
+                i32::try_from(bytes.len()).is_ok()
+            }
+            Objects::Nested { decoder, is_strict } => {
+                (*is_strict || strict::check(record).is_ok()) && take_one(decoder, record).is_ok()
+            }
+        }
+    }
+
+    /// The objects taken, numbers and times as text; `None` where one is to be looked for.
+    fn flush(&mut self, row: &Row) -> Result<Option<RecordBatch>> {
+        let fields = row.texts();
+        let schema = Arc::new(Schema::new(fields.clone()));
+        match self {
+            Objects::Flat { bytes, ends } => {
+                let Ok(text) = strict::text(bytes) else { return Ok(None) };
+                let mut read = Fields::new(&fields, ends.len());
+                let mut start = 0;
+                for end in ends.iter() {
+                    // Where an object ends within a character, the next one is no text.
+                    let object = text.get(start..*end);
+                    if object.is_none_or(|object| read.take(object).is_err()) {
+                        return Ok(None);
+                    }
+                    start = *end;
+                }
+                let mut faults = Vec::new();
+                let cells = fields.iter().enumerate();
+                let cells = cells.map(|(at, field)| read.column(at, field, None, &mut faults)).collect();
+                // In a file `1` is no boolean.
+                let is_boolean = |at: usize| *fields[at].data_type() == DataType::Boolean;
+                let has_other = (0..fields.len()).any(|at| is_boolean(at) && !read.has_only_booleans(at));
+                if has_other || !faults.is_empty() {
+                    return Ok(None);
+                }
+                let options = RecordBatchOptions::new().with_row_count(Some(ends.len()));
+                let batch = RecordBatch::try_new_with_options(schema, cells, &options)?;
+                bytes.clear();
+                ends.clear();
+                Ok(Some(batch))
+            }
+            Objects::Nested { decoder, .. } => match decoder.flush() {
+                Ok(batch) => Ok(Some(batch.unwrap_or_else(|| RecordBatch::new_empty(schema)))),
+                Err(_) => Ok(None),
+            },
+        }
+    }
+}
+
+/// Gives a decoder the bytes of one object, which has been checked; else what is wrong with them.
 pub(super) fn take_one(decoder: &mut Decoder, record: &[u8]) -> std::result::Result<(), String> {
     let before = decoder.len();
-    if record.trim_ascii_start().first() != Some(&b'{') {
-        return Err("not a JSON object".to_owned());
-    }
-    if is_too_deep(record) {
-        return Err(TOO_DEEP.to_owned());
-    }
     let used = decoder.decode(record).map_err(|e| plain(&e))?;
-    if decoder.has_partial_record() {
-        return Err("the JSON object is cut off".to_owned());
-    }
     if used != record.len() || decoder.len() != before + 1 {
         return Err("not one JSON object".to_owned());
     }
@@ -125,11 +203,15 @@ impl Row {
         Row { schema, wanted }
     }
 
+    /// The columns with numbers and times as text.
+    fn texts(&self) -> Vec<Arc<Field>> {
+        let fields = self.schema.fields().iter().zip(&self.wanted);
+        fields.map(|(field, wanted)| as_text(field, wanted)).collect()
+    }
+
     /// A decoder of such rows, but with numbers and times as text.
     pub(super) fn decoder(&self, rows: usize) -> Result<Decoder> {
-        let fields = self.schema.fields().iter().zip(&self.wanted);
-        let texts: Vec<Arc<Field>> = fields.map(|(field, wanted)| as_text(field, wanted)).collect();
-        let reader = ReaderBuilder::new(Arc::new(Schema::new(texts))).with_batch_size(rows);
+        let reader = ReaderBuilder::new(Arc::new(Schema::new(self.texts()))).with_batch_size(rows);
         Ok(reader.with_coerce_primitive(true).build_decoder()?)
     }
 

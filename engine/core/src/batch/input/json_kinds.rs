@@ -14,11 +14,12 @@ use encoding_rs::Encoding;
 
 use super::InputFile;
 use super::json_records::{FORM, Records};
-use super::json_scan::{Scan, object};
+use super::json_scan::Scan;
 use super::open::{added_column, lacking};
 use crate::depth::{MOST_TYPE_LEVELS, is_deeper};
 use crate::error::{Error, Result};
 use crate::exact::words;
+use crate::json;
 use crate::project::{FileColumns, InputConfig, OnError};
 
 /// The values of one column, field or list.
@@ -198,8 +199,7 @@ impl Kinds {
         let (mut rows, mut record) = (0_u64, Vec::new());
         let mut records = Records::open(&file.path, encoding, Arc::default())?;
         while let Some(line) = records.next(&mut record)? {
-            let keys = object(&record);
-            if let Err(error) = &keys {
+            if let Err(error) = json::check(&record) {
                 if config.on_error == OnError::Fail {
                     let place = format!("{}, line {line}", file.path.display());
                     let hint = format!("{FORM}; mend or remove the line, or on_error = \"dead_letter\"");
@@ -212,10 +212,11 @@ impl Kinds {
             let mut scan = Scan::of(&record, (at, line), &mut mix);
             match is_deeper(&record, MOST_TYPE_LEVELS) {
                 // Which columns there are is known, and the values are for who reads them to tell.
-                true => keys.iter().flatten().for_each(|(name, _)| _ = found.node(name)),
+                true => names(&record).iter().for_each(|name| _ = found.node(name)),
                 false => scan.object(Some(&mut found), &config.types),
             }
         }
+        file.is_strict = !file.is_checked;
         self.refuse(config, mix)?;
         if at == 0 && rows == 0 {
             return Err(Error::user(format!("{} is empty", file.path.display())).hint(FORM));
@@ -257,13 +258,21 @@ impl Kinds {
     }
 }
 
+/// The names of an object's fields.
+fn names(record: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    let add = |name: json::Text<'_>, _: json::Value<'_>| names.push(name.meant().into_owned());
+    // It has been checked by now.
+    json::text(record).and_then(|text| json::object(text, add)).map_or_else(|_| Vec::new(), |()| names)
+}
+
 /// The column of the first value of an object that is no such kind as its type, and what is wrong with it.
-pub(super) fn misfit(json: &[u8], schema: &Schema) -> Option<(String, String)> {
-    if object(json).is_err() || is_deeper(json, MOST_TYPE_LEVELS) {
+pub(super) fn misfit(record: &[u8], schema: &Schema) -> Option<(String, String)> {
+    if json::check(record).is_err() || is_deeper(record, MOST_TYPE_LEVELS) {
         return None;
     }
     let (mut found, mut mix) = (Fields::default(), None);
-    Scan::of(json, (0, 1), &mut mix).object(Some(&mut found), &BTreeMap::new());
+    Scan::of(record, (0, 1), &mut mix).object(Some(&mut found), &BTreeMap::new());
     schema.fields().iter().find_map(|field| {
         let at = found.places.get(field.name())?;
         let (path, is, kind) = other_kind(field.name(), &found.nodes[*at].1, field.data_type())?;

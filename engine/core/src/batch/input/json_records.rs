@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 
 use super::bytes::{self, Compression, Opened};
 use crate::error::{Error, Result};
+use crate::json::is_blank;
 use crate::memory;
 
 /// What a file should have been.
@@ -92,7 +93,7 @@ impl Records {
             if read as u64 > self.longest {
                 return Err(bytes::too_long(&self.path, self.line));
             }
-            if !record.iter().all(u8::is_ascii_whitespace) {
+            if !record.iter().copied().all(is_blank) {
                 return Ok(Some(self.line));
             }
         }
@@ -107,7 +108,7 @@ impl Records {
             if text.is_empty() {
                 return Ok(None);
             }
-            let blanks = text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let blanks = text.iter().take_while(|byte| is_blank(**byte)).count();
             self.line += text[..blanks].iter().filter(|byte| **byte == b'\n').count() as u64;
             let found = text.get(blanks).copied();
             self.text.consume(blanks);
@@ -192,7 +193,7 @@ impl Records {
                         }
                         // Behind a number or a word.
                         b',' | b']' | b'}' if depth == 0 => break,
-                        byte if byte.is_ascii_whitespace() && depth == 0 => break,
+                        byte if is_blank(*byte) && depth == 0 => break,
                         _ => {}
                     }
                 }
@@ -221,7 +222,7 @@ fn is_of_documents(path: &Path, encoding: &'static Encoding) -> Result<bool> {
     let mut first = Vec::new();
     // What cannot be read is told by whoever reads it.
     while (&mut text).take(memory::longest_row()).read_until(b'\n', &mut first).is_ok_and(|read| read > 0) {
-        if first.iter().any(|byte| !byte.is_ascii_whitespace()) {
+        if !first.iter().copied().all(is_blank) {
             break;
         }
         first.clear();

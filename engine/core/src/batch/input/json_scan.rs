@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
-use serde::de::IgnoredAny;
 
 use super::json_kinds::{Fields, Mix, Node, Scalar, Shape};
 
@@ -170,11 +169,6 @@ fn name_of(quoted: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
 }
 
-/// The fields of some bytes that are one object of JSON, however deep, else what is wrong with them.
-pub(super) fn object(json: &[u8]) -> std::result::Result<BTreeMap<String, IgnoredAny>, String> {
-    serde_json::from_slice(json).map_err(|e| e.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +176,7 @@ mod tests {
     fn fields(lines: &[&str]) -> (Vec<String>, Option<String>) {
         let (mut found, mut mix) = (Fields::default(), None);
         for (at, line) in lines.iter().enumerate() {
-            object(line.as_bytes()).unwrap();
+            crate::json::check(line.as_bytes()).unwrap();
             let place = (0, at as u64 + 1);
             let mut scan = Scan::of(line.as_bytes(), place, &mut mix);
             scan.object(Some(&mut found), &BTreeMap::new());

@@ -6,7 +6,6 @@ use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::Schema;
 use arrow::json::ReaderBuilder;
-use serde::de::IgnoredAny;
 
 use super::csv::Columns;
 use super::json::{Fault, Row, give, plain, take_one};
@@ -14,6 +13,7 @@ use super::json_kinds::misfit;
 use super::json_records::{FORM, Records};
 use super::{DeadLetter, Progress};
 use crate::error::{Error, Result};
+use crate::json;
 
 /// Objects looked at together. Those with a bad one among them are halved until it stands alone.
 const CHUNK: usize = 128;
@@ -67,7 +67,7 @@ pub(super) fn read(
                 }
             }
         }
-        let (batch, places, faults) = decode(row, &chunk, columns.is_checked())?;
+        let (batch, places, faults) = decode(row, &chunk)?;
         for (at, fault) in faults {
             let Record { bytes, line, .. } = &chunk[at];
             let Some(letters) = letters.as_deref_mut() else {
@@ -106,19 +106,14 @@ pub(super) fn read(
 /// The rows of the good ones among some objects, their places, and what is wrong with the others, in their order.
 type Decoded = (Option<RecordBatch>, Vec<usize>, Vec<(usize, Fault)>);
 
-fn decode(row: &Row, records: &[Record], is_checked: bool) -> Result<Decoded> {
+fn decode(row: &Row, records: &[Record]) -> Result<Decoded> {
     let mut faults: Vec<Option<Fault>> = records.iter().map(|_| None).collect();
     // What is no object is found without making columns of it.
     let probe = || ReaderBuilder::new(Arc::new(Schema::empty())).with_batch_size(2).build_decoder();
     let mut decoder = probe()?;
     for (record, fault) in records.iter().zip(&mut faults) {
-        let checked = match is_checked {
-            true => {
-                serde_json::from_slice::<IgnoredAny>(&record.bytes).map(|_| ()).map_err(|e| e.to_string())
-            }
-            false => Ok(()),
-        };
-        let taken = checked
+        let taken = json::check(&record.bytes)
+            .map_err(|fault| fault.to_string())
             .and_then(|()| take_one(&mut decoder, &record.bytes))
             .and_then(|()| decoder.flush().map(|_| ()).map_err(|e| plain(&e)));
         if let Err(reason) = taken {

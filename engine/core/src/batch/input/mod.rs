@@ -91,6 +91,8 @@ pub(super) struct InputFile {
     header: Vec<String>,
     /// Something in it was refused when the columns were found (JSON), which a reader might take.
     is_checked: bool,
+    /// Each object in it was checked when the columns were found (JSON), and refused none.
+    is_strict: bool,
     /// The line that they are in.
     header_line: u64,
 }
@@ -343,6 +345,7 @@ pub(crate) async fn version_table(
             header: Vec::new(),
             header_line: 0,
             is_checked: false,
+            is_strict: false,
         })
     });
     let mut files = files.collect::<Result<Vec<_>>>()?;

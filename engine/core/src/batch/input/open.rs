@@ -175,6 +175,7 @@ fn file(config: &InputConfig, found: find::Found) -> Result<InputFile> {
         header: Vec::new(),
         header_line: 0,
         is_checked: false,
+        is_strict: false,
     })
 }
 

@@ -22,6 +22,7 @@ use super::csv::Columns;
 use super::number::{Unfit, Wanted};
 use super::row_groups::{Chosen, Known};
 use super::{DeadLetter, InputFile, Progress};
+use crate::calendar;
 use crate::error::{Context, Error, Result, io_error};
 use crate::panics::caught;
 use crate::project::InputConfig;
@@ -133,7 +134,9 @@ fn read(
                 cells.push(cast);
             }
             for (row, unfit) in bad.into_iter().filter(|(row, _)| std::mem::replace(&mut good[*row], false)) {
-                let reason = unfit.tell(&array_value_to_string(column, row)?, field.data_type());
+                let cell = RecordBatch::try_from_iter_with_nullable([("cell", column.slice(row, 1), true)])?;
+                let cell = array_value_to_string(calendar::shown(&cell)?.column(0), 0)?;
+                let reason = unfit.tell(&cell, field.data_type());
                 let line = chosen.row_of(seen + row) as u64;
                 let Some(letters) = letters.as_deref_mut() else {
                     let place = format!("{}, row {line}, column {}", place(), field.name());
@@ -267,7 +270,7 @@ fn list(column: &ArrayRef, wanted: &Wanted) -> Result<(ArrayRef, Vec<(usize, Unf
 /// A row as JSON.
 fn as_json(batch: &RecordBatch, row: usize) -> Result<Vec<u8>> {
     let mut writer = LineDelimitedWriter::new(Vec::new());
-    writer.write(&batch.slice(row, 1))?;
+    writer.write(&calendar::shown(&batch.slice(row, 1))?)?;
     writer.finish()?;
     let mut text = writer.into_inner();
     text.truncate(text.trim_ascii_end().len());
