@@ -8,6 +8,7 @@ mod builtin;
 mod config;
 mod csv_options;
 mod input;
+mod kafka_options;
 mod key_error;
 mod model;
 mod overlay;
@@ -79,7 +80,7 @@ pub struct SourceConfig {
     pub bootstrap_servers: String,
     /// The topic.
     pub topic: String,
-    /// Further librdkafka properties.
+    /// Further librdkafka properties: none that decides what is read.
     pub options: BTreeMap<String, String>,
     /// The `CREATE TABLE` text that says what fields a message has.
     pub schema_sql: String,
@@ -320,6 +321,7 @@ impl Project {
         if file.kafka.subscribe.is_empty() || file.kafka.subscribe.contains(',') {
             return Err(Error::user("source.kafka.subscribe is the name of one topic"));
         }
+        kafka_options::check(&file.kafka.options)?;
         Ok(SourceConfig {
             bootstrap_servers: file.kafka.bootstrap_servers,
             topic: file.kafka.subscribe,
