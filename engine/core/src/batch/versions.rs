@@ -246,6 +246,7 @@ impl Versions {
             removed: former.map(|commit| commit.added.clone()).unwrap_or_default(),
             added: added.into_iter().chain(letters).collect(),
             counts: new.counts,
+            ends: Default::default(),
             watermark: None,
             build: Some(Build { version: Some(count), ..new.build }),
         };

@@ -155,6 +155,7 @@ mod tests {
             added: Vec::new(),
             removed: Vec::new(),
             counts: Default::default(),
+            ends: Default::default(),
             watermark: None,
             build: None,
         }

@@ -164,6 +164,7 @@ fn commit(
         added,
         removed,
         counts,
+        ends: Default::default(),
         watermark: None,
         build: None,
     }

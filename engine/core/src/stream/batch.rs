@@ -29,11 +29,13 @@ pub(super) struct Batch<'a> {
     durations: Durations,
     /// Lost before the plan, and since.
     lost: Vec<DataLoss>,
+    /// Where partitions go on that were cut off since the plan.
+    ends: BTreeMap<i32, i64>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(driver: &'a mut Driver, plan: &'a Plan, durations: Durations) -> Self {
-        Batch { driver, plan, durations, lost: plan.data_loss.clone() }
+        Batch { driver, plan, durations, lost: plan.data_loss.clone(), ends: BTreeMap::new() }
     }
 
     /// Reads, decodes, transforms, stages and commits.
@@ -72,6 +74,7 @@ impl<'a> Batch<'a> {
                 // A topic made anew since the plan has other rows at the same offsets.
                 self.driver.check_identity(self.plan)?;
                 self.lost.extend(read.lost);
+                self.ends = read.ends;
                 read.rows
             }
         };
@@ -146,6 +149,7 @@ impl<'a> Batch<'a> {
             added,
             removed,
             counts,
+            ends: self.ends.clone(),
             watermark: None,
             build: None,
         })
@@ -284,6 +288,7 @@ impl Driver {
                 start_offset: offsets(|p| p.from),
                 end_offset: offsets(|p| p.to),
                 num_input_rows: rows,
+                brokers_away_ms: self.source.take_waited_ms(),
             }],
             sink: SinkProgress {
                 description: format!("{}.{}", self.job.schema_name, self.job.table_name),
