@@ -1,20 +1,25 @@
 //! A broker that loses the end of a log which had been read: what is written there again has offsets that are taken.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::Job;
-use tidemill_core::stream::{CrashPoint, Driver};
+use tidemill_core::stream::{self, CrashPoint, Driver, StreamEvent, StreamOptions, StreamSummary};
+use tokio::task::JoinHandle;
 
 use crate::support::{TestBroker, crimes, positions, query, stream_all};
 
 const RECORD: (&str, &str) = ("source.fail_on_data_loss", "record");
 
-/// A broker with 1,000 messages in batches of at most 50.
+/// A broker with 1,000 messages, the last 100 of them in a batch of their own at least.
 async fn broker() -> TestBroker {
     let broker = TestBroker::start().await;
     broker.create_topic(&broker.topic, 1).await;
-    for part in 0..20 {
-        broker.send(&broker.topic, 1, &crimes(50, part));
+    for (seed, count) in [(1, 900), (2, 100)] {
+        broker.send(&broker.topic, 1, &crimes(count, seed));
     }
     broker
 }
@@ -74,6 +79,30 @@ async fn a_stream_goes_on_where_the_log_now_ends_and_reads_no_offset_twice() {
     assert_eq!(query(&lake, "SELECT max(_offset) FROM crimes").await[0][0], (high + 214).to_string());
 }
 
+/// By its offsets such a log has lost nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_cut_off_and_has_outgrown_what_was_read_is_told_by_its_last_message() {
+    let mut broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let (strict, job) = (broker.job(1_000_000, &[]), broker.job(1_000_000, &[RECORD]));
+    assert_eq!(read_all(&strict, &lake).await, (1, 1000));
+    // What is there and is the same is no reason to say anything.
+    broker.send(&broker.topic, 1, &crimes(50, 99));
+    assert_eq!(read_all(&strict, &lake).await, (1, 50));
+
+    let high = cut_off(&mut broker).await as u64;
+    broker.send(&broker.topic, 1, &crimes(200, 100));
+    let error = stream_all(&strict, &lake).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataLoss, "{error}");
+    assert!(error.to_string().contains("offset 1049 of partition 0 is not the one that was read"), "{error}");
+    assert_eq!(read_all(&job, &lake).await, (1, high + 200 - 1050));
+    assert_eq!(losses(&lake).await, [(1049, 1050, true)]);
+    broker.send(&broker.topic, 1, &crimes(5, 101));
+    assert_eq!(read_all(&strict, &lake).await, (1, 5), "it is said once");
+    assert_eq!(positions(&lake).await, (high + 205, high + 205));
+}
+
 /// The plan is older than the cut: its batch ends where the log does, and what comes there later is new.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_cut_off_within_a_plan_is_read_on_from_there() {
@@ -99,50 +128,79 @@ async fn a_log_that_is_cut_off_within_a_plan_is_read_on_from_there() {
     assert_eq!(losses(&lake).await, [(high, 1000, false)]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_cut_off_under_a_running_stream_is_read_on_once_it_has_grown() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    use std::time::Duration;
-    use tidemill_core::stream::{self, StreamEvent, StreamOptions};
+/// A stream in the background; its rows are counted.
+struct Running {
+    stop: Arc<AtomicBool>,
+    rows: Arc<AtomicU64>,
+    task: JoinHandle<tidemill_core::Result<StreamSummary>>,
+}
 
-    let mut broker = broker().await;
-    let folder = tempfile::tempdir().unwrap();
-    let lake = Lake::new(folder.path());
-    let job = broker.job(1_000_000, &[RECORD, ("trigger.processing_time", "50ms")]);
-    let (stop, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let running = {
-        let (lake, stop, rows) = (lake.clone(), stop.clone(), rows.clone());
-        tokio::spawn(async move {
-            stream::run(&job, &lake, &StreamOptions::default(), stop, &mut |event| {
+impl Running {
+    fn start(job: Job, lake: &Lake) -> Running {
+        let (stop, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (lake, ending, counted) = (lake.clone(), stop.clone(), rows.clone());
+        let task = tokio::spawn(async move {
+            stream::run(&job, &lake, &StreamOptions::default(), ending, &mut |event| {
                 if let StreamEvent::Batch(progress) = event {
-                    rows.fetch_add(progress.num_input_rows, Ordering::Relaxed);
+                    counted.fetch_add(progress.num_input_rows, Ordering::Relaxed);
                 }
             })
             .await
-        })
-    };
-    let reached = async |count: u64| {
+        });
+        Running { stop, rows, task }
+    }
+
+    async fn reaches(&self, count: u64) {
         for _ in 0..600 {
-            if rows.load(Ordering::Relaxed) >= count {
+            if self.rows.load(Ordering::Relaxed) >= count {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{} rows of {count}", rows.load(Ordering::Relaxed));
-    };
-    reached(1000).await;
+        panic!("{} rows of {count}", self.rows.load(Ordering::Relaxed));
+    }
+
+    async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_cut_off_under_a_running_stream_is_read_on_once_it_has_grown() {
+    let mut broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let job = broker.job(1_000_000, &[RECORD, ("trigger.processing_time", "50ms")]);
+    let running = Running::start(job, &lake);
+    running.reaches(1000).await;
     let high = cut_off(&mut broker).await as u64;
-    for part in 0..10 {
-        broker.send(&broker.topic, 1, &crimes(30, 100 + part));
+    for part in 0..5 {
+        broker.send(&broker.topic, 1, &crimes(60, 100 + part));
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    reached(high + 300).await;
-    stop.store(true, Ordering::Relaxed);
-    running.await.unwrap().unwrap();
+    running.reaches(high + 300).await;
+    running.end().await;
     assert_eq!(positions(&lake).await, (high + 300, high + 300));
     assert_eq!(query(&lake, "SELECT max(_offset) FROM crimes").await[0][0], (high + 299).to_string());
     let losses = losses(&lake).await;
     let again: i64 = losses.iter().filter(|loss| loss.2).map(|(from, to, _)| to - from).sum();
     assert_eq!(again, 1000 - high as i64, "{losses:?}");
+}
+
+/// Between two triggers the broker goes, comes back without the end of its log, and gets more than it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_cut_off_and_outgrown_between_two_triggers_is_told_too() {
+    let mut broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let job = broker.job(1_000_000, &[RECORD, ("trigger.processing_time", "8s")]);
+    let running = Running::start(job, &lake);
+    running.reaches(1000).await;
+    let high = cut_off(&mut broker).await as u64;
+    broker.send(&broker.topic, 1, &crimes(200, 100));
+    running.reaches(high + 200).await;
+    running.end().await;
+    assert_eq!(positions(&lake).await, (high + 200, high + 200));
+    assert_eq!(losses(&lake).await, [(999, 1000, true)]);
 }

@@ -247,6 +247,7 @@ impl Versions {
             added: added.into_iter().chain(letters).collect(),
             counts: new.counts,
             ends: Default::default(),
+            marks: Default::default(),
             watermark: None,
             build: Some(Build { version: Some(count), ..new.build }),
         };

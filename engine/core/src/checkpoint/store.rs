@@ -156,6 +156,7 @@ mod tests {
             removed: Vec::new(),
             counts: Default::default(),
             ends: Default::default(),
+            marks: Default::default(),
             watermark: None,
             build: None,
         }

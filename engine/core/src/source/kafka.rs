@@ -19,7 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionLi
 use super::plan::Watermarks;
 use super::pull::{Pull, Reader, Waiting};
 use super::questions::{Client, Questions};
-use super::wait::{ANSWER, GRACE, Patience, refused};
+use super::wait::{ANSWER, GRACE, Patience, may_pass, refused};
 use super::{RawRows, topic_id};
 use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,6 +48,8 @@ pub struct KafkaSource {
     readers: BTreeMap<i32, Reader>,
     /// What the consumer has in flight may be older than the next plan.
     stale: bool,
+    /// A connection was lost, or made for the first time: the log may have been cut off since it was last read.
+    reconnected: bool,
 }
 
 /// What came of the ranges of a batch.
@@ -113,6 +115,7 @@ impl KafkaSource {
             topic: config.topic.clone(),
             readers: BTreeMap::new(),
             stale: false,
+            reconnected: true,
         };
         if first && let Some(reason) = refused(servers) {
             return Err(source.questions.no_broker(&reason));
@@ -149,6 +152,11 @@ impl KafkaSource {
     /// Milliseconds that brokers were waited for since the last call.
     pub fn take_waited_ms(&self) -> u64 {
         self.questions.patience.take_waited_ms()
+    }
+
+    /// Whether a connection was made since the last call, and the log may be another one than before.
+    pub fn take_reconnected(&mut self) -> bool {
+        std::mem::take(&mut self.reconnected) | self.questions.patience.take_asked_again()
     }
 
     /// What was fetched ahead may be of a log that is no longer what it was: it is fetched anew.
@@ -308,8 +316,13 @@ impl KafkaSource {
                     tracing::debug!(%code, topic = self.topic, "a fetch was refused");
                     lost.extend(self.pass_over_deleted(pulls, on_loss)?);
                 }
-                Some(Err(error)) => tracing::debug!(%error, "kafka"),
-                None => self.pass_over_markers(pulls)?,
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "kafka");
+                    self.reconnected |= may_pass(&error);
+                }
+                // A moment without a message is none worth a question.
+                None if quiet > 1 => self.pass_over_markers(pulls)?,
+                None => {}
             }
             let silent = last_message.elapsed();
             if silent > DOUBT {

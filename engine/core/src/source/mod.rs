@@ -1,9 +1,10 @@
 //! Where rows come from: Kafka, read by exact offset ranges.
 //!
 //! Planning ([`plan`]) is arithmetic over watermarks and touches no network; [`kafka`] does the I/O, `questions` asks
-//! about the topic, and `wait` waits for brokers that are away.
+//! about the topic, `wait` waits for brokers that are away, and `marks` tell whether a log is still the one that was read.
 
 pub mod kafka;
+pub(crate) mod marks;
 pub mod plan;
 mod pull;
 mod questions;

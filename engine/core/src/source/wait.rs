@@ -39,6 +39,8 @@ pub struct Patience {
     stop: Arc<AtomicBool>,
     /// Waited since it was last asked for, milliseconds.
     waited_ms: AtomicU64,
+    /// A question had to be asked again since it was last asked for.
+    asked_again: AtomicBool,
 }
 
 /// Why there is no answer.
@@ -53,7 +55,7 @@ pub(super) enum Unanswered {
 impl Patience {
     /// Waits for at most `timeout` (at least as long as one answer may take), and not once `stop` is set.
     pub fn new(timeout: Duration, stop: Arc<AtomicBool>) -> Patience {
-        Patience { timeout, stop, waited_ms: AtomicU64::new(0) }
+        Patience { timeout, stop, ..Patience::default() }
     }
 
     /// From now on waits for at most this long.
@@ -69,6 +71,11 @@ impl Patience {
     /// Milliseconds waited for brokers since the last call.
     pub(super) fn take_waited_ms(&self) -> u64 {
         self.waited_ms.swap(0, Ordering::Relaxed)
+    }
+
+    /// Whether a question had to be asked again since the last call.
+    pub(super) fn take_asked_again(&self) -> bool {
+        self.asked_again.swap(false, Ordering::Relaxed)
     }
 
     /// Asks until there is an answer.
@@ -92,6 +99,7 @@ impl Patience {
                 Err(error) if !may_pass(&error) => return Err(Unanswered::Failed(error)),
                 Err(error) => outage.last = error,
             }
+            self.asked_again.store(true, Ordering::Relaxed);
             outage.pause(pause)?;
             pause = (pause * 2).min(PAUSES.1);
         };

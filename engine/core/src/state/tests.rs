@@ -165,6 +165,7 @@ fn commit(
         removed,
         counts,
         ends: Default::default(),
+        marks: Default::default(),
         watermark: None,
         build: None,
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
+use tokio::task::block_in_place;
 
 use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
 use super::stateful::forget_state_files;
 use crate::checkpoint::records::FORMAT;
-use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, PartitionRange, Plan};
+use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, PartitionRange, Plan};
 use crate::decode::{DeadLetters, Decoded, Decoder};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name, batch_of_file_name};
@@ -24,18 +25,27 @@ const VERSIONS_KEPT: u64 = 10;
 
 /// A batch on its way to its commit.
 pub(super) struct Batch<'a> {
-    driver: &'a mut Driver,
-    plan: &'a Plan,
+    pub(super) driver: &'a mut Driver,
+    pub(super) plan: &'a Plan,
     durations: Durations,
     /// Lost before the plan, and since.
-    lost: Vec<DataLoss>,
+    pub(super) lost: Vec<DataLoss>,
     /// Where partitions go on that were cut off since the plan.
     ends: BTreeMap<i32, i64>,
+    /// The last message that was read of each partition.
+    pub(super) marks: BTreeMap<i32, Mark>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(driver: &'a mut Driver, plan: &'a Plan, durations: Durations) -> Self {
-        Batch { driver, plan, durations, lost: plan.data_loss.clone(), ends: BTreeMap::new() }
+        Batch {
+            driver,
+            plan,
+            durations,
+            lost: plan.data_loss.clone(),
+            ends: BTreeMap::new(),
+            marks: BTreeMap::new(),
+        }
     }
 
     /// Reads, decodes, transforms, stages and commits.
@@ -66,15 +76,21 @@ impl<'a> Batch<'a> {
         let started = Instant::now();
         // librdkafka and files block: the runtime is told so, other tasks go on.
         let rows = match &self.plan.replay {
-            Some(replay) => tokio::task::block_in_place(|| self.driver.read_letters(replay))?,
+            Some(replay) => block_in_place(|| self.driver.read_letters(replay))?,
             None => {
+                block_in_place(|| self.compare_log())?;
                 let Driver { source, job, .. } = &mut *self.driver;
                 let on_loss = job.source.fail_on_data_loss;
-                let read = tokio::task::block_in_place(|| source.read(&self.plan.partitions, on_loss))?;
+                let read = block_in_place(|| source.read(&self.plan.partitions, on_loss))?;
                 // A topic made anew since the plan has other rows at the same offsets.
                 self.driver.check_identity(self.plan)?;
                 self.lost.extend(read.lost);
                 self.ends = read.ends;
+                // A connection was lost while it was read.
+                block_in_place(|| self.compare_log())?;
+                let last = |rows: &RawRows| Some((rows.partition, Mark::last_of(rows)?));
+                self.marks.extend(read.rows.iter().filter_map(last));
+                self.marks.retain(|partition, _| !self.ends.contains_key(partition));
                 read.rows
             }
         };
@@ -150,6 +166,7 @@ impl<'a> Batch<'a> {
             removed,
             counts,
             ends: self.ends.clone(),
+            marks: self.marks.clone(),
             watermark: None,
             build: None,
         })
@@ -192,7 +209,7 @@ impl Driver {
             Some(_) => self.learn_from_state(plan, batch_id).await?,
             None => {
                 self.catch_up(plan, batch_id + 1).await?;
-                tokio::task::block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?
+                block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?
             }
         };
         let mut added = learned.files;

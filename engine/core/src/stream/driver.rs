@@ -11,11 +11,12 @@ use tokio::task::block_in_place;
 
 use super::StreamEvent;
 use super::batch::Batch;
+use super::compare::newest_marks;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::recovery::decide;
-use crate::checkpoint::{Checkpoint, Commit, PartitionRange, Plan};
+use crate::checkpoint::{Checkpoint, Commit, Mark, PartitionRange, Plan};
 use crate::decode::{Decoder, METADATA};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
@@ -80,6 +81,8 @@ pub struct Driver {
     committed: Option<u64>,
     /// Where partitions go on that were cut off while the newest committed batch was read.
     goes_on_at: BTreeMap<i32, i64>,
+    /// The last message that was read of each partition.
+    pub(super) marks: BTreeMap<i32, Mark>,
     /// Batches whose rows the learner has.
     pub(super) learner_has: u64,
     pub(super) last_planned: Option<Instant>,
@@ -118,6 +121,7 @@ impl Driver {
         let committed = checkpoint.commits.latest()?;
         let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
         let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.ends);
+        let marks = newest_marks(&checkpoint)?;
         let driver = Driver {
             job: job.clone(),
             lake: lake.clone(),
@@ -129,6 +133,7 @@ impl Driver {
             last_plan,
             committed,
             goes_on_at: ends.unwrap_or_default(),
+            marks,
             learner_has: 0,
             last_planned: None,
             crash_after: None,
@@ -244,9 +249,13 @@ impl Driver {
         durations: Durations,
         started: Instant,
     ) -> Result<BatchProgress> {
+        // What was read of these is no longer in the log.
+        self.marks.retain(|partition, _| plan.data_loss.iter().all(|loss| loss.partition != *partition));
         let (commit, durations) = Batch::new(self, &plan, durations).run().await?;
         self.committed = Some(commit.batch_id);
         self.goes_on_at.clone_from(&commit.ends);
+        self.marks.retain(|partition, _| !commit.ends.contains_key(partition));
+        self.marks.extend(commit.marks.clone());
         let (learn, durations) = self.learn(&plan, &commit, durations).await?;
         Ok(self.progress(&plan, &commit, &learn, durations, started))
     }
@@ -340,7 +349,7 @@ impl Driver {
         }
     }
 
-    fn data_loss(&self, reason: &str) -> Error {
+    pub(super) fn data_loss(&self, reason: &str) -> Error {
         Error::new(ErrorKind::DataLoss, format!("the stream cannot go on where it was: {reason}"))
             .hint("rows are lost: if that is accepted, run with --set source.fail_on_data_loss=record")
     }

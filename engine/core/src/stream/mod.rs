@@ -12,6 +12,7 @@
 //! the commit, which lists its files too; `stateful` is that path.
 
 mod batch;
+mod compare;
 mod driver;
 pub mod replay;
 mod split;
