@@ -2,6 +2,7 @@
 //! says where one is (`tests/kafka/start.sh` starts one). What is left out for want of it is said by name.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -27,7 +28,7 @@ pub struct TestBroker {
 
 enum Kind {
     /// One of its own on a free port, with its data in a temporary folder.
-    Embedded { broker: Broker, _folder: tempfile::TempDir },
+    Embedded { broker: Option<Broker>, address: SocketAddr, folder: tempfile::TempDir },
     /// One that other tests use too.
     Apache { address: String },
 }
@@ -38,7 +39,47 @@ impl TestBroker {
         let folder = tempfile::tempdir().unwrap();
         let config = BrokerConfig::new("127.0.0.1:0".parse().unwrap(), folder.path().join("broker"));
         let broker = Broker::start(config).await.unwrap();
-        TestBroker { kind: Kind::Embedded { broker, _folder: folder }, topic: "crimes".to_owned() }
+        let address = broker.address();
+        let kind = Kind::Embedded { broker: Some(broker), address, folder };
+        TestBroker { kind, topic: "crimes".to_owned() }
+    }
+
+    /// Stops an embedded broker; it can be started again.
+    pub async fn stop(&mut self) {
+        let Kind::Embedded { broker, .. } = &mut self.kind else { panic!("not the test's own broker") };
+        broker.take().unwrap().shutdown().await.unwrap();
+    }
+
+    /// Starts an embedded broker again that was stopped, at the same address and with the same data.
+    pub async fn start_again(&mut self) {
+        let Kind::Embedded { broker, address, folder } = &mut self.kind else {
+            panic!("not the test's own broker")
+        };
+        let config = BrokerConfig::new(*address, folder.path().join("broker"));
+        *broker = Some(Broker::start(config).await.unwrap());
+    }
+
+    /// Cuts off the end of a partition's log, as a broker loses what had not reached its disk: the batch that it ends
+    /// with is not whole any more. The broker is stopped.
+    pub fn cut_off(&self, partition: i32) {
+        let Kind::Embedded { broker: None, folder, .. } = &self.kind else { panic!("the broker runs") };
+        let mut folders = vec![folder.path().join("broker")];
+        let mut logs = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|e| e == "log")
+                    && path.parent().unwrap().to_str().unwrap().ends_with(&format!("-{partition}"))
+                {
+                    logs.push(path);
+                }
+            }
+        }
+        let [log] = &logs[..] else { panic!("{logs:?}") };
+        let file = std::fs::File::options().write(true).open(log).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
     }
 
     /// Apache Kafka, or a line that says which test goes without it. Written past the harness, which hides what a
@@ -70,7 +111,7 @@ impl TestBroker {
 
     pub fn address(&self) -> String {
         match &self.kind {
-            Kind::Embedded { broker, .. } => broker.bootstrap_servers(),
+            Kind::Embedded { address, .. } => address.to_string(),
             Kind::Apache { address } => address.clone(),
         }
     }

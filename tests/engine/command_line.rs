@@ -173,3 +173,37 @@ async fn data_loss_is_refused_with_its_own_exit_code() {
     assert_eq!(code, Some(3), "{error}");
     assert!(error.contains("fail_on_data_loss"), "{error}");
 }
+
+#[test]
+fn a_consumer_option_that_would_move_the_reading_is_refused_when_the_job_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = folder.path().join("jobs");
+    std::fs::create_dir(&jobs).unwrap();
+    let built_in = include_str!("../../jobs/chicago-arrests.toml");
+    for (option, status, says) in [
+        (
+            r#""auto.offset.reset" = "latest""#,
+            2,
+            "`auto.offset.reset` is not for a job to set: where reading begins",
+        ),
+        (r#""enable.partition.eof" = "false""#, 2, "`enable.partition.eof` is not for a job to set"),
+        (r#""isolation.level" = "read_uncommitted""#, 2, "`isolation.level` is not for a job to set"),
+        (r#""fetch.max.byte" = "1000000""#, 2, "did you mean `fetch.max.bytes`?"),
+        // Passes, and then there is no broker.
+        (r#""fetch.max.bytes" = "2000000", "client.id" = "me""#, 1, "no Kafka broker answers"),
+    ] {
+        let text = built_in.replace(
+            r#"subscribe = "crimes""#,
+            &format!(r#"subscribe = "crimes", options = {{ {option} }}"#),
+        );
+        std::fs::write(jobs.join("chicago-arrests.toml"), text).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        command.args(["--lake", "lake", "--project", "."]).current_dir(folder.path());
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let output = run(command.args(["stream", JOB, "--available-now", "--brokers", &nobody]));
+        let (_, error) = texts(&output);
+        assert_eq!(output.status.code(), Some(status), "{option}: {error}");
+        assert!(error.contains(says), "{option}: {error}");
+        assert!(!folder.path().join("lake").exists(), "{option}");
+    }
+}

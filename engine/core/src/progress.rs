@@ -107,6 +107,8 @@ pub struct SourceProgress {
     pub end_offset: BTreeMap<String, BTreeMap<String, i64>>,
     /// Messages read.
     pub num_input_rows: u64,
+    /// Milliseconds that brokers were waited for since the batch before.
+    pub brokers_away_ms: u64,
 }
 
 /// What a batch added to its table.

@@ -269,6 +269,8 @@ impl Versions {
             removed: former.map(|commit| commit.added.clone()).unwrap_or_default(),
             added: added.into_iter().chain(letters).collect(),
             counts: new.counts,
+            ends: Default::default(),
+            marks: Default::default(),
             watermark: None,
             build: Some(Build { version: Some(count), ..new.build }),
         };

@@ -22,8 +22,8 @@ use std::fs::File;
 use std::path::Path;
 
 pub use records::{
-    BatchCounts, Build, Commit, DataLoss, FileEntry, Learn, ModelOutcome, ModelStatus, PartitionRange, Plan,
-    Replay, Scores,
+    BatchCounts, Build, Commit, DataLoss, FileEntry, Learn, Mark, ModelOutcome, ModelStatus, PartitionRange,
+    Plan, Replay, Scores,
 };
 pub use store::RecordList;
 

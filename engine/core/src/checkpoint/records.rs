@@ -37,6 +37,10 @@ pub struct Plan {
     /// Promised rows that are gone, when the job goes on regardless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_loss: Vec<DataLoss>,
+    /// Partitions that end below what was read of them, since their log was cut off: where. What is written there is
+    /// not read, its offsets are in the table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cut_off: BTreeMap<i32, i64>,
     /// Text of the message schema.
     pub schema_sql: String,
     /// Text of the transform.
@@ -152,11 +156,28 @@ pub struct Commit {
     pub removed: Vec<FileEntry>,
     /// What became of the rows.
     pub counts: BatchCounts,
+    /// Partitions that were found cut off within the plan's range: how far they were read, from where the next plan goes on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ends: BTreeMap<i32, i64>,
+    /// The last message that was read of each partition that had any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: BTreeMap<i32, Mark>,
     /// Event-time watermark, for jobs that have one.
     pub watermark: Option<String>,
     /// What a batch job's table was built of; a stream has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
+}
+
+/// A message, to tell a log that was written again from the one that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp, milliseconds since the epoch.
+    pub timestamp: Option<i64>,
+    /// XXH3 (64 bits) of its value, hexadecimal; none for a message without a value.
+    pub xxh3: Option<String>,
 }
 
 impl Commit {

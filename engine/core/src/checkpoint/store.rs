@@ -155,6 +155,8 @@ mod tests {
             added: Vec::new(),
             removed: Vec::new(),
             counts: Default::default(),
+            ends: Default::default(),
+            marks: Default::default(),
             watermark: None,
             build: None,
         }

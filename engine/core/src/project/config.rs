@@ -51,9 +51,11 @@ pub(crate) struct SourceFile {
 pub(crate) struct KafkaFile {
     pub bootstrap_servers: String,
     pub subscribe: String,
-    /// librdkafka properties (security and tuning), passed on as they are.
+    /// librdkafka properties (security and tuning); `kafka_options` says which.
     #[serde(default)]
     pub options: std::collections::BTreeMap<String, String>,
+    /// How long brokers that do not answer are waited for.
+    pub broker_timeout: Option<String>,
 }
 
 /// A size, as it is written.

@@ -8,6 +8,7 @@ mod builtin;
 mod config;
 mod csv_options;
 mod input;
+mod kafka_options;
 mod key_error;
 mod model;
 mod overlay;
@@ -81,8 +82,10 @@ pub struct SourceConfig {
     pub bootstrap_servers: String,
     /// The topic.
     pub topic: String,
-    /// Further librdkafka properties.
+    /// Further librdkafka properties: none that decides what is read.
     pub options: BTreeMap<String, String>,
+    /// How long brokers that do not answer are waited for.
+    pub broker_timeout: Duration,
     /// The `CREATE TABLE` text that says what fields a message has.
     pub schema_sql: String,
     /// The same, parsed.
@@ -333,7 +336,9 @@ impl Project {
                  \"sasl.password\" = \"${NAME_OF_A_VARIABLE}\"",
             ));
         }
+        kafka_options::check(&file.kafka.options)?;
         Ok(SourceConfig {
+            broker_timeout: broker_timeout(file.kafka.broker_timeout.as_deref())?,
             bootstrap_servers: file.kafka.bootstrap_servers,
             topic: file.kafka.subscribe,
             options: file.kafka.options,
@@ -348,6 +353,17 @@ impl Project {
             fail_on_data_loss: file.fail_on_data_loss,
         })
     }
+}
+
+/// Spark's source gives up after 3 (offsets) to 8 minutes (messages): an outage that a Spark job outlives is outlived here.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(600);
+
+fn broker_timeout(text: Option<&str>) -> Result<Duration> {
+    let Some(text) = text else { return Ok(BROKER_TIMEOUT) };
+    humantime::parse_duration(text).map_err(|e| {
+        Error::user(format!("source.kafka.broker_timeout: `{text}`: {e}"))
+            .hint("write \"10m\" or \"90s\"; \"0s\" waits for no broker")
+    })
 }
 
 /// Share of the memory that a batch's messages may be where the job does not say it, and the most.
@@ -488,6 +504,7 @@ mod tests {
             ("table.path", "elsewhere/x"),
             ("table.path", "lake/../x"),
             ("trigger.processing_time", "soon"),
+            ("source.kafka.broker_timeout", "a while"),
         ] {
             assert!(with(&[(key, value)]).is_err(), "{key} = {value}");
         }

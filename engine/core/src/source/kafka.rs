@@ -2,52 +2,61 @@
 //!
 //! One consumer lives as long as the stream. A batch reads each partition from `from` until it has seen `to`;
 //! what librdkafka delivered beyond that waits for the next batch. Offsets that hold no message (compaction,
-//! transaction markers) are not loss: a range is done when the next message lies past it, or when the end of the
-//! partition was reached from a fresh seek (an end-of-partition event may be older than the plan).
+//! transaction markers) are not loss: a range is done when the next message lies past it, when librdkafka has passed
+//! over markers up to there, or when the end of the partition was reached from a fresh seek (an end-of-partition event
+//! may be older than the plan).
 //!
 //! What is in memory is bounded by bytes: a batch is read in parts ([`parts`]), a partition that runs ahead of the others
 //! pauses, and librdkafka's queue holds no more than `queue_bytes` of the job.
 
 mod parts;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use self::parts::Budget;
 pub use self::parts::{Reading, Room};
 use super::plan::Watermarks;
+use super::pull::{Pull, Reader, Waiting};
+use super::questions::{Client, Questions};
+use super::wait::{ANSWER, GRACE, Patience, may_pass, refused};
 use super::{RawRows, topic_id};
 use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::error::{Error, ErrorKind, Result};
-use crate::project::{FailOnDataLoss, SourceConfig, nearest};
+use crate::project::{FailOnDataLoss, SourceConfig};
 
-/// Longest wait for an answer to a question about the topic.
-const ANSWER: Duration = Duration::from_secs(10);
-/// Longest wait without a message while a range is incomplete.
+/// Longest wait for the consumer to be pointed elsewhere, which asks no broker.
+const SEEK: Duration = Duration::from_secs(1);
+/// Longest wait without a message while a range is incomplete and the brokers answer.
 const SILENCE: Duration = Duration::from_secs(60);
+/// After this long without a message the brokers are asked whether they are there; then after twice as long, and so on.
+const QUESTION: Duration = Duration::from_secs(1);
+/// Waits for a message, milliseconds: none at first, longer ones while none comes.
+const POLLS: [u64; 6] = [0, 1, 2, 5, 10, 20];
 /// After this long without a message, an end-of-partition event is worth a fresh look.
 const DOUBT: Duration = Duration::from_millis(100);
 
 /// A topic, open for reading.
 pub struct KafkaSource {
-    consumer: BaseConsumer,
-    /// A client of its own for questions: a broker answers a connection in order, and on the consumer's a question
-    /// would wait behind a fetch that waits for messages (measured: 100 to 390 ms a plan against 1 to 3).
-    questions: BaseConsumer,
+    consumer: Arc<Client>,
+    questions: Questions,
     bootstrap_servers: String,
     plaintext: bool,
     topic: String,
     readers: BTreeMap<i32, Reader>,
     /// Bytes that may wait of all partitions together.
     most_waiting_bytes: u64,
-    /// The consumer gave up on a partition that the batch in hand did not need any more.
+    /// What the consumer has in flight may be older than the next plan.
     stale: bool,
+    /// A connection was lost, or made for the first time: the log may have been cut off since it was last read.
+    reconnected: bool,
 }
 
 /// What came of the ranges of a batch.
@@ -57,46 +66,26 @@ pub struct Read {
     pub rows: Vec<RawRows>,
     /// What was deleted from the topic after the batch was planned.
     pub lost: Vec<DataLoss>,
-}
-
-/// What is known of a partition's stream of messages.
-#[derive(Default)]
-struct Reader {
-    /// End of the last range that was read: the next one goes on from here, or the consumer is pointed anew.
-    position: i64,
-    /// The next offset that the broker will deliver.
-    next: i64,
-    /// Messages delivered beyond `position`.
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: u64,
-    /// The end of the partition was told after the last message: it is told once, maybe batches before the one that
-    /// waits for it.
-    ended: bool,
-    paused: bool,
-}
-
-struct Waiting {
-    offset: i64,
-    timestamp: Option<i64>,
-    payload: Option<Vec<u8>>,
-}
-
-/// Progress of one partition within a batch.
-struct Pull {
-    range: PartitionRange,
-    rows: RawRows,
-    /// Offsets below this have been delivered or do not exist.
-    seen: i64,
-    /// The consumer was pointed at `seen` since the plan was made.
-    sought: bool,
+    /// Partitions that were cut off within their range: where reading has to go on.
+    pub ends: BTreeMap<i32, i64>,
 }
 
 impl KafkaSource {
-    /// Connects and checks that the topic is there.
+    /// Connects and checks that the topic is there, without waiting for brokers that are not.
     ///
     /// # Errors
     /// Source: no broker answers, or there is no such topic; User: a property that librdkafka does not know.
     pub fn connect(config: &SourceConfig) -> Result<KafkaSource> {
+        KafkaSource::connect_with(config, Patience::default(), true)
+    }
+
+    /// Connects and checks that the topic is there. At the `first` start of a job the address may be wrong, and is not
+    /// waited for; later on `patience` is had with the brokers.
+    ///
+    /// # Errors
+    /// As [`KafkaSource::connect`].
+    pub fn connect_with(config: &SourceConfig, mut patience: Patience, first: bool) -> Result<KafkaSource> {
+        patience.set_timeout(if first { Duration::ZERO } else { config.broker_timeout });
         let mut client = ClientConfig::new();
         client
             .set("bootstrap.servers", &config.bootstrap_servers)
@@ -114,17 +103,20 @@ impl KafkaSource {
             .set("fetch.max.bytes", config.queue_bytes.clamp(1 << 20, 52_428_800).to_string())
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", "50")
+            // Brokers that come back are noticed within this.
+            .set("reconnect.backoff.max.ms", "2000")
             .set("log_level", "0");
         for (key, value) in &config.options {
             client.set(key, value);
         }
-        let create = || -> Result<BaseConsumer> {
+        let create = || -> Result<Client> {
             client.create().map_err(|e| Error::user(format!("source.kafka.options: {e}")))
         };
-        let source = KafkaSource {
-            consumer: create()?,
-            questions: create()?,
-            bootstrap_servers: config.bootstrap_servers.clone(),
+        let servers = &config.bootstrap_servers;
+        let mut source = KafkaSource {
+            consumer: Arc::new(create()?),
+            questions: Questions::new(create()?, servers, &config.topic, patience),
+            bootstrap_servers: servers.clone(),
             plaintext: config
                 .options
                 .get("security.protocol")
@@ -133,17 +125,25 @@ impl KafkaSource {
             readers: BTreeMap::new(),
             most_waiting_bytes: config.queue_bytes,
             stale: false,
+            reconnected: true,
         };
-        source.partitions()?;
+        if first && let Some(reason) = refused(servers) {
+            return Err(source.questions.no_broker(&reason));
+        }
+        source.questions.partitions()?;
         // The reading consumer too knows the leaders before it is given something to read: asking only then, librdkafka
         // begins to fetch a second later.
-        source.consumer.fetch_metadata(Some(&source.topic), ANSWER).map_err(|e| source.unreachable(&e))?;
+        let topic = config.topic.clone();
+        source.questions.ask_with(&source.consumer, move |consumer| {
+            consumer.fetch_metadata(Some(&topic), ANSWER).map(drop)
+        })?;
+        source.questions.patience.set_timeout(config.broker_timeout);
         Ok(source)
     }
 
     /// Id of the cluster, where it tells one.
     pub fn cluster_id(&self) -> Option<String> {
-        self.questions.client().fetch_cluster_id(ANSWER).filter(|id| !id.is_empty())
+        self.questions.cluster_id()
     }
 
     /// Id of the topic as it is now, where the broker tells one.
@@ -151,37 +151,27 @@ impl KafkaSource {
         self.plaintext.then(|| topic_id::fetch(&self.bootstrap_servers, &self.topic)).flatten()
     }
 
-    /// The partitions that the topic has now.
+    /// Oldest and newest offsets of every partition, of all partitions at once. Waits for brokers that are away.
     ///
     /// # Errors
-    /// Source.
-    pub fn partitions(&self) -> Result<Vec<i32>> {
-        let metadata =
-            self.questions.fetch_metadata(Some(&self.topic), ANSWER).map_err(|e| self.unreachable(&e))?;
-        let topic = metadata.topics().iter().find(|t| t.name() == self.topic);
-        let partitions: Vec<i32> =
-            topic.map(|t| t.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();
-        if partitions.is_empty() {
-            return Err(self.no_topic());
-        }
-        Ok(partitions)
+    /// Source: no broker answers for as long as the job says, or the stream was asked to stop meanwhile.
+    pub fn watermarks(&self) -> Result<BTreeMap<i32, Watermarks>> {
+        self.questions.watermarks()
     }
 
-    /// Oldest and newest offsets of every partition.
-    ///
-    /// # Errors
-    /// Source.
-    pub fn watermarks(&self) -> Result<BTreeMap<i32, Watermarks>> {
-        self.partitions()?
-            .into_iter()
-            .map(|partition| {
-                let (low, high) = self
-                    .questions
-                    .fetch_watermarks(&self.topic, partition, ANSWER)
-                    .map_err(|e| self.unreachable(&e))?;
-                Ok((partition, Watermarks { low, high }))
-            })
-            .collect()
+    /// Milliseconds that brokers were waited for since the last call.
+    pub fn take_waited_ms(&self) -> u64 {
+        self.questions.patience.take_waited_ms()
+    }
+
+    /// Whether a connection was made since the last call, and the log may be another one than before.
+    pub fn take_reconnected(&mut self) -> bool {
+        std::mem::take(&mut self.reconnected) | self.questions.patience.take_asked_again()
+    }
+
+    /// What was fetched ahead may be of a log that is no longer what it was: it is fetched anew.
+    pub fn forget_what_is_in_flight(&mut self) {
+        self.stale = true;
     }
 
     /// Reads exactly these ranges. Of what was deleted since they were planned, the loss is told; with
@@ -194,18 +184,31 @@ impl KafkaSource {
     }
 
     /// Points the consumer at what the ranges still want, and forgets what is in flight.
-    fn point(&mut self, pulls: &BTreeMap<i32, Pull>) -> Result<()> {
-        for (&partition, pull) in pulls {
-            self.readers.entry(partition).or_default().position = pull.seen;
+    fn point(&mut self, pulls: &mut BTreeMap<i32, Pull>) -> Result<()> {
+        let before = self.positions()?;
+        for (&partition, pull) in pulls.iter_mut() {
+            // An end that is told from now on is newer than the plan.
+            pull.sought = true;
+            let is_new = !self.readers.contains_key(&partition);
+            let reader = self.readers.entry(partition).or_default();
+            reader.position = pull.seen;
+            reader.gone &= pull.done();
+            reader.heard = is_new;
         }
         let mut list = TopicPartitionList::new();
         // A pause outlives an assignment.
         let mut paused = TopicPartitionList::new();
-        for (&partition, reader) in &mut self.readers {
+        for (&partition, reader) in self.readers.iter_mut().filter(|(_, reader)| !reader.gone) {
             if reader.paused {
                 paused.add_partition(&self.topic, partition);
             }
-            *reader = Reader { position: reader.position, next: reader.position, ..Reader::default() };
+            let position = reader.position;
+            // A position from before that lies past this one would be taken for one that was reached from here.
+            let heard = match before.get(&partition) {
+                Some(&at) => at <= position,
+                None => reader.heard,
+            };
+            *reader = Reader { position, next: position, heard, ..Reader::default() };
             list.add_partition_offset(&self.topic, partition, Offset::Offset(reader.next))
                 .map_err(|e| Error::internal(e.to_string()))?;
         }
@@ -241,10 +244,16 @@ impl KafkaSource {
     ) -> Result<Vec<DataLoss>> {
         let mut lost = Vec::new();
         let mut last_message = Instant::now();
+        // How long it had been silent when the brokers were last asked whether they are there, and until they are next.
+        let (mut asked_after, mut until_next) = (Duration::ZERO, QUESTION);
+        let mut quiet = 0;
         while !budget.is_spent() && pulls.values().any(|pull| !pull.done()) {
-            match self.consumer.poll(Duration::from_millis(20)) {
+            let polled = self.consumer.poll(Duration::from_millis(POLLS[quiet]));
+            quiet = if polled.is_some() { 0 } else { (quiet + 1).min(POLLS.len() - 1) };
+            match polled {
                 Some(Ok(message)) => {
                     last_message = Instant::now();
+                    (asked_after, until_next) = (Duration::ZERO, QUESTION);
                     let Some(reader) = self.readers.get_mut(&message.partition()) else { continue };
                     let offset = message.offset();
                     if offset < reader.next {
@@ -252,6 +261,7 @@ impl KafkaSource {
                     }
                     reader.next = offset + 1;
                     reader.ended = false;
+                    reader.heard = true;
                     let timestamp = message.timestamp().to_millis();
                     match pulls.get_mut(&message.partition()) {
                         Some(pull) if offset < pull.range.to => {
@@ -276,6 +286,7 @@ impl KafkaSource {
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     if let Some(reader) = self.readers.get_mut(&partition) {
                         reader.ended = true;
+                        reader.heard = true;
                     }
                     if let Some(pull) = pulls.get_mut(&partition).filter(|pull| pull.sought && !pull.done()) {
                         // Everything from the seek to the end of the partition has come: the rest are gaps, unless
@@ -293,14 +304,30 @@ impl KafkaSource {
                     tracing::debug!(%code, topic = self.topic, "a fetch was refused");
                     lost.extend(self.pass_over_deleted(pulls, on_loss)?);
                 }
-                Some(Err(error)) => tracing::debug!(%error, "kafka"),
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "kafka");
+                    self.reconnected |= may_pass(&error);
+                }
+                // A moment without a message is none worth a question.
+                None if quiet > 1 => self.pass_over_markers(pulls)?,
                 None => {}
             }
             let silent = last_message.elapsed();
             if silent > DOUBT {
-                self.look_again(pulls)?;
+                self.look_again(pulls);
             }
-            if silent > SILENCE {
+            let pause = if self.questions.patience.stopped() { GRACE } else { until_next };
+            if silent > asked_after + pause {
+                (asked_after, until_next) = (silent, until_next * 2);
+                // Brokers that are away are waited for there; those that are back are given time to send.
+                let asked = Instant::now();
+                self.watermarks()?;
+                if asked.elapsed() > QUESTION {
+                    last_message = Instant::now();
+                    (asked_after, until_next) = (Duration::ZERO, QUESTION);
+                }
+            }
+            if last_message.elapsed() > SILENCE {
                 return Err(Error::source(format!(
                     "no message of topic {} came for {} s while a batch was incomplete",
                     self.topic,
@@ -310,6 +337,34 @@ impl KafkaSource {
             }
         }
         Ok(lost)
+    }
+
+    /// librdkafka passes over transaction markers without a word, but its position tells.
+    fn pass_over_markers(&mut self, pulls: &mut BTreeMap<i32, Pull>) -> Result<()> {
+        let heard = |partition: &i32| self.readers.get(partition).is_some_and(|reader| reader.heard);
+        if !pulls.iter().any(|(partition, pull)| !pull.done() && heard(partition)) {
+            return Ok(());
+        }
+        for (partition, at) in self.positions()? {
+            let Some(reader) = self.readers.get_mut(&partition).filter(|r| r.heard && at > r.next) else {
+                continue;
+            };
+            reader.next = at;
+            if let Some(pull) = pulls.get_mut(&partition).filter(|pull| !pull.done()) {
+                pull.seen = at.min(pull.range.to);
+            }
+        }
+        Ok(())
+    }
+
+    /// One past the last offset that librdkafka has given out or passed over, by partition.
+    fn positions(&self) -> Result<BTreeMap<i32, i64>> {
+        let list = self.consumer.position().map_err(|e| Error::internal(format!("no position: {e}")))?;
+        let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
+            Offset::Offset(offset) => Some((element.partition(), offset)),
+            _ => None,
+        };
+        Ok(list.elements().iter().filter_map(offset).collect())
     }
 
     /// The broker has not got an offset any more: finds what was deleted of the ranges since they were planned, and
@@ -325,7 +380,6 @@ impl KafkaSource {
             let Some(marks) = watermarks.get(&partition) else { continue };
             if marks.high < pull.range.to && marks.high <= pull.seen {
                 lost.push(self.cut_off(pull, marks.high, on_loss)?);
-                pull.seen = pull.range.to;
                 continue;
             }
             let (from, to) = (pull.seen, marks.low.min(pull.range.to));
@@ -334,31 +388,40 @@ impl KafkaSource {
                 pull.seen = to;
             }
         }
-        match lost.first() {
-            // It is about a partition whose range is complete: the next plan will tell what is lost of it.
-            None => self.stale = true,
-            Some(loss) if on_loss == FailOnDataLoss::Fail => return Err(self.deleted(&loss.reason)),
-            Some(_) => {
-                tracing::warn!(?lost, topic = self.topic, "planned rows are gone, the stream goes on");
-                self.point(pulls)?;
-            }
+        if let (Some(loss), FailOnDataLoss::Fail) = (lost.first(), on_loss) {
+            return Err(self.deleted(&loss.reason));
         }
+        if !lost.is_empty() {
+            tracing::warn!(?lost, topic = self.topic, "planned rows are gone, the stream goes on");
+        }
+        // Where the range is complete the next plan will tell what is lost; until then there is nothing to ask for.
+        for (partition, reader) in &mut self.readers {
+            let outside = |m: &Watermarks| reader.next < m.low || reader.next > m.high;
+            reader.gone =
+                pulls.get(partition).is_none_or(Pull::done) && watermarks.get(partition).is_none_or(outside);
+        }
+        self.point(pulls)?;
         Ok(lost)
     }
 
     fn high(&self, partition: i32) -> Result<i64> {
-        let marks = self.questions.fetch_watermarks(&self.topic, partition, ANSWER);
-        marks.map(|(_, high)| high).map_err(|e| self.unreachable(&e))
+        let marks = self.watermarks()?.get(&partition).copied();
+        marks
+            .map(|marks| marks.high)
+            .ok_or_else(|| Error::source(format!("topic {} no longer has partition {partition}", self.topic)))
     }
 
     /// A partition that ends before its plan does: it was cut off after the plan was made.
-    fn cut_off(&self, pull: &Pull, high: i64, on_loss: FailOnDataLoss) -> Result<DataLoss> {
+    fn cut_off(&self, pull: &mut Pull, high: i64, on_loss: FailOnDataLoss) -> Result<DataLoss> {
         let PartitionRange { partition, to, .. } = pull.range;
         let reason = format!("partition {partition} ends at offset {high}, {to} was planned");
-        match on_loss {
-            FailOnDataLoss::Fail => Err(self.deleted(&reason)),
-            _ => Ok(DataLoss { partition, from: pull.seen.max(high), to, reason }),
+        if on_loss == FailOnDataLoss::Fail {
+            return Err(self.deleted(&reason));
         }
+        let from = pull.seen.max(high);
+        pull.cut_off = Some(from);
+        pull.seen = to;
+        Ok(DataLoss { partition, from, to, reason })
     }
 
     fn deleted(&self, reason: &str) -> Error {
@@ -371,17 +434,17 @@ impl KafkaSource {
 
     /// Seeks to the next offset of partitions that reported their end before their range was complete. The event
     /// may have been queued before the plan was made; one that follows a seek is newer.
-    fn look_again(&self, pulls: &mut BTreeMap<i32, Pull>) -> Result<()> {
+    fn look_again(&self, pulls: &mut BTreeMap<i32, Pull>) {
         let ended = |partition: &i32| self.readers.get(partition).is_some_and(|reader| reader.ended);
         for (&partition, pull) in
             pulls.iter_mut().filter(|(p, pull)| ended(p) && !pull.sought && !pull.done())
         {
-            self.consumer
-                .seek(&self.topic, partition, Offset::Offset(pull.seen), ANSWER)
-                .map_err(|e| Error::source(format!("cannot seek {}[{partition}]: {e}", self.topic)))?;
-            pull.sought = true;
+            // What cannot be done while brokers are away is tried again.
+            match self.consumer.seek(&self.topic, partition, Offset::Offset(pull.seen), SEEK) {
+                Ok(()) => pull.sought = true,
+                Err(error) => tracing::debug!(%error, partition, topic = self.topic, "cannot seek"),
+            }
         }
-        Ok(())
     }
 
     fn pause(&mut self, partition: i32) -> Result<()> {
@@ -390,34 +453,6 @@ impl KafkaSource {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
         self.consumer.pause(&list).map_err(|e| Error::source(format!("cannot pause: {e}")))
-    }
-
-    fn unreachable(&self, error: &KafkaError) -> Error {
-        if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownTopicOrPartition)) {
-            return self.no_topic();
-        }
-        Error::source(format!("no Kafka broker answers at {}: {error}", self.bootstrap_servers)).hint(
-            "start one (`tidemill broker --listen 127.0.0.1:9092 --data-dir DIR`) or name yours with --brokers HOST:PORT",
-        )
-    }
-
-    fn no_topic(&self) -> Error {
-        let known: Vec<String> = self
-            .questions
-            .fetch_metadata(None, ANSWER)
-            .map(|m| m.topics().iter().map(|t| t.name().to_owned()).collect())
-            .unwrap_or_default();
-        let near = nearest(&self.topic, known.iter().map(String::as_str))
-            .map(|name| format!("did you mean `{name}`? Otherwise "))
-            .unwrap_or_default();
-        Error::source(format!("there is no topic `{}` at {}", self.topic, self.bootstrap_servers))
-            .hint(format!("{near}produce to it first, e.g. `tidemill produce JOB --input FILE`"))
-    }
-}
-
-impl Pull {
-    fn done(&self) -> bool {
-        self.seen >= self.range.to
     }
 }
 

@@ -1,12 +1,18 @@
 //! Where rows come from: Kafka, read by exact offset ranges.
 //!
-//! Planning ([`plan`]) is arithmetic over watermarks and touches no network; [`kafka`] does the I/O.
+//! Planning ([`plan`]) is arithmetic over watermarks and touches no network; [`kafka`] does the I/O, `questions` asks
+//! about the topic, `wait` waits for brokers that are away, and `marks` tell whether a log is still the one that was read.
 
 pub mod kafka;
+pub(crate) mod marks;
 pub mod plan;
+mod pull;
+mod questions;
 mod topic_id;
+mod wait;
 
 pub use plan::Watermarks;
+pub use wait::Patience;
 
 /// Messages of one partition in offset order, as they came: payloads end to end in one buffer.
 #[derive(Debug, Default, Clone)]

@@ -14,48 +14,92 @@ pub struct Watermarks {
     pub high: i64,
 }
 
-/// Where each partition goes on, and what was lost on the way there.
+/// Where a batch begins.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Positions {
+    /// First offset of each partition.
+    pub from: BTreeMap<i32, i64>,
+    /// What was lost on the way there.
+    pub lost: Vec<DataLoss>,
+    /// Partitions that end below what was read of them: where.
+    pub cut_off: BTreeMap<i32, i64>,
+}
+
+/// Where each partition goes on, and what was lost on the way there. `cut_off` is what the last plan says of partitions
+/// that ended below what was read of them.
 ///
-/// | last plan's `to` | watermarks | goes on at | lost |
-/// | --- | --- | --- | --- |
-/// | T | low ≤ T ≤ high | T | – |
-/// | T | low > T (deleted by retention) | low | T..low |
-/// | T | high < T (truncated, or a topic made anew) | low | from T on, number unknown |
-/// | – (the first plan) | any | low or high, by `starting` | – |
-/// | – (a new partition later) | any | low | – |
+/// | last plan's `to` | ended at | watermarks | goes on at | lost | ends at |
+/// | --- | --- | --- | --- | --- | --- |
+/// | T | | low ≤ T ≤ high | T | – | |
+/// | T | | low > T (deleted by retention) | low | T..low | |
+/// | T | | high < T (the log was cut off) | T | high..T, gone | high |
+/// | T | E | high = E | T | – | E |
+/// | T | E | E < high < T | T | E..high, written again | high |
+/// | T | E | high ≥ T | T, or low if > T | E..T, written again; T..low | |
+/// | T | E | high < E (cut off once more) | T | high..E, gone | high |
+/// | – (the first plan) | | any | low or high, by `starting` | – | |
+/// | – (a new partition later) | | any | low | – | |
 ///
-/// A partition of the last plan without watermarks is one that the topic no longer has: lost, from T on.
+/// An offset that was read is not read again, whatever is written there: the table has a row of it. A partition of the
+/// last plan without watermarks is one that the topic no longer has: it ends at 0.
 pub fn next_positions(
     previous: Option<&[PartitionRange]>,
+    cut_off: &BTreeMap<i32, i64>,
     watermarks: &BTreeMap<i32, Watermarks>,
     starting: StartingOffsets,
-) -> (BTreeMap<i32, i64>, Vec<DataLoss>) {
-    let mut positions = BTreeMap::new();
-    let mut losses = Vec::new();
-    let last: BTreeMap<i32, i64> =
+) -> Positions {
+    let mut positions = Positions::default();
+    let read: BTreeMap<i32, i64> =
         previous.unwrap_or_default().iter().map(|range| (range.partition, range.to)).collect();
-    for (&partition, marks) in watermarks {
-        let position = match last.get(&partition) {
-            Some(&to) if to < marks.low => {
-                losses.push(DataLoss::deleted(partition, to, marks.low));
-                marks.low
-            }
-            Some(&to) if to > marks.high => {
-                let reason = format!("the partition ends at offset {}, it was read up to {to}", marks.high);
-                losses.push(DataLoss { partition, from: to, to, reason });
-                marks.low
-            }
-            Some(&to) => to,
-            None if previous.is_none() && starting == StartingOffsets::Latest => marks.high,
-            None => marks.low,
-        };
-        positions.insert(partition, position);
+    for (&partition, marks) in watermarks.iter().filter(|(p, _)| !read.contains_key(p)) {
+        let is_first = previous.is_none() && starting == StartingOffsets::Latest;
+        positions.from.insert(partition, if is_first { marks.high } else { marks.low });
     }
-    for (&partition, &to) in last.iter().filter(|(p, _)| !watermarks.contains_key(p)) {
-        let reason = format!("the topic no longer has partition {partition}");
-        losses.push(DataLoss { partition, from: to, to, reason });
+    for (&partition, &to) in &read {
+        let marks = watermarks.get(&partition);
+        let (low, high) = marks.map_or((0, 0), |marks| (marks.low, marks.high));
+        let end = cut_off.get(&partition).copied().unwrap_or(to).min(to);
+        if high < end {
+            positions.lost.push(match marks {
+                Some(_) => gone(partition, high, end),
+                None => DataLoss {
+                    partition,
+                    from: to,
+                    to,
+                    reason: format!("the topic no longer has partition {partition}"),
+                },
+            });
+        } else if end < high.min(to) {
+            positions.lost.push(written_again(partition, end, high.min(to)));
+        }
+        if high < to {
+            positions.cut_off.insert(partition, high);
+        }
+        if to < low {
+            positions.lost.push(DataLoss::deleted(partition, to, low));
+        }
+        positions.from.insert(partition, to.max(low));
     }
-    (positions, losses)
+    positions
+}
+
+/// Offsets that were read and are no longer there.
+fn gone(partition: i32, from: i64, to: i64) -> DataLoss {
+    let reason = format!(
+        "partition {partition} ends at offset {from}, it was read up to {to}: the log was cut off, what it held there \
+         is in the table alone"
+    );
+    DataLoss { partition, from, to, reason }
+}
+
+/// Messages under offsets that were read before their log was cut off.
+fn written_again(partition: i32, from: i64, to: i64) -> DataLoss {
+    let reason = format!(
+        "offsets {from} to {} of partition {partition} were read before the log was cut off there, and written again \
+         since: what is new there is not read",
+        to - 1
+    );
+    DataLoss { partition, from, to, reason }
 }
 
 /// Cuts what is there down to `limit` messages: each partition gets its share by how much it has, so that none
@@ -116,20 +160,35 @@ mod tests {
 
     #[test]
     fn every_row_of_the_truth_table() {
-        let at = |previous: Option<&[PartitionRange]>, list: &[(i32, i64, i64)], starting| {
-            let (positions, losses) = next_positions(previous, &marks(list), starting);
-            (positions.get(&0).copied(), losses.iter().map(|l| (l.from, l.to)).collect::<Vec<_>>())
-        };
+        let cut =
+            |ended: Option<i64>, previous: Option<&[PartitionRange]>, list: &[(i32, i64, i64)], starting| {
+                let ended = ended.map(|end| (0, end)).into_iter().collect();
+                let positions = next_positions(previous, &ended, &marks(list), starting);
+                let lost: Vec<_> = positions.lost.iter().map(|l| (l.from, l.to)).collect();
+                (positions.from.get(&0).copied(), lost, positions.cut_off.get(&0).copied())
+            };
+        let at = |previous, list: &[(i32, i64, i64)], starting| cut(None, previous, list, starting);
         use StartingOffsets::{Earliest, Latest};
         let last = [range(0, 5, 10)];
-        assert_eq!(at(Some(&last), &[(0, 0, 20)], Earliest), (Some(10), vec![]));
-        assert_eq!(at(Some(&last), &[(0, 10, 10)], Latest), (Some(10), vec![]));
-        assert_eq!(at(Some(&last), &[(0, 12, 20)], Earliest), (Some(12), vec![(10, 12)]));
-        assert_eq!(at(Some(&last), &[(0, 0, 7)], Earliest), (Some(0), vec![(10, 10)]));
-        assert_eq!(at(None, &[(0, 3, 20)], Earliest), (Some(3), vec![]));
-        assert_eq!(at(None, &[(0, 3, 20)], Latest), (Some(20), vec![]));
-        assert_eq!(at(Some(&[]), &[(0, 3, 20)], Latest), (Some(3), vec![]));
-        assert_eq!(at(Some(&last), &[], Earliest), (None, vec![(10, 10)]));
+        assert_eq!(at(Some(&last), &[(0, 0, 20)], Earliest), (Some(10), vec![], None));
+        assert_eq!(at(Some(&last), &[(0, 10, 10)], Latest), (Some(10), vec![], None));
+        assert_eq!(at(Some(&last), &[(0, 12, 20)], Earliest), (Some(12), vec![(10, 12)], None));
+        assert_eq!(at(Some(&last), &[(0, 0, 7)], Earliest), (Some(10), vec![(7, 10)], Some(7)));
+        assert_eq!(at(None, &[(0, 3, 20)], Earliest), (Some(3), vec![], None));
+        assert_eq!(at(None, &[(0, 3, 20)], Latest), (Some(20), vec![], None));
+        assert_eq!(at(Some(&[]), &[(0, 3, 20)], Latest), (Some(3), vec![], None));
+        assert_eq!(at(Some(&last), &[], Earliest), (Some(10), vec![(10, 10)], Some(0)));
+
+        let cut = |ended, list: &[(i32, i64, i64)]| cut(Some(ended), Some(&last), list, Earliest);
+        assert_eq!(cut(7, &[(0, 0, 7)]), (Some(10), vec![], Some(7)));
+        assert_eq!(cut(7, &[(0, 0, 9)]), (Some(10), vec![(7, 9)], Some(9)));
+        assert_eq!(cut(7, &[(0, 0, 10)]), (Some(10), vec![(7, 10)], None));
+        assert_eq!(cut(7, &[(0, 0, 30)]), (Some(10), vec![(7, 10)], None));
+        assert_eq!(cut(7, &[(0, 12, 30)]), (Some(12), vec![(7, 10), (10, 12)], None));
+        assert_eq!(cut(7, &[(0, 0, 4)]), (Some(10), vec![(4, 7)], Some(4)));
+        // A partition that is not there any more, and is there again.
+        assert_eq!(cut(0, &[]), (Some(10), vec![], Some(0)));
+        assert_eq!(cut(0, &[(0, 0, 12)]), (Some(10), vec![(0, 10)], None));
     }
 
     #[test]
@@ -147,6 +206,29 @@ mod tests {
     }
 
     proptest! {
+        /// However often a log is cut off and written again, no offset is read twice and none is passed over unsaid.
+        #[test]
+        fn no_offset_is_read_twice(highs in proptest::collection::vec(0i64..40, 1..20)) {
+            let (mut last, mut cut_off) = (vec![range(0, 0, 0)], BTreeMap::new());
+            let (mut rows, mut said) = (vec![0; 40], vec![0; 40]);
+            for high in highs {
+                let watermarks = marks(&[(0, 0, high)]);
+                let positions = next_positions(Some(&last), &cut_off, &watermarks, StartingOffsets::Earliest);
+                last = split_limit(&positions.from, &watermarks, None);
+                cut_off = positions.cut_off;
+                (last[0].from..last[0].to).for_each(|offset| rows[offset as usize] += 1);
+                for loss in &positions.lost {
+                    (loss.from..loss.to).for_each(|offset| said[offset as usize] += 1);
+                }
+                for offset in 0..40 {
+                    prop_assert!(rows[offset] <= 1);
+                    prop_assert_eq!(rows[offset] == 1, (offset as i64) < last[0].to);
+                    // What is in the table and not in the log has been said.
+                    prop_assert!((offset as i64) < high || rows[offset] == 0 || said[offset] > 0);
+                }
+            }
+        }
+
         /// The limit is used in full, never passed, and no range leaves its partition.
         #[test]
         fn the_limit_is_kept(

@@ -181,6 +181,8 @@ fn commit(
         added,
         removed,
         counts,
+        ends: Default::default(),
+        marks: Default::default(),
         watermark: None,
         build: None,
     }

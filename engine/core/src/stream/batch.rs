@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
+use tokio::task::block_in_place;
 
 use super::bounds::{in_parts, room};
 use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
@@ -12,7 +13,7 @@ use super::files::Files;
 use super::stateful::forget_state_files;
 use super::unread::unread_fields;
 use crate::checkpoint::records::FORMAT;
-use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, PartitionRange, Plan};
+use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, PartitionRange, Plan};
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name, batch_of_file_name};
@@ -31,11 +32,15 @@ const VERSIONS_KEPT: u64 = 10;
 
 /// A batch on its way to its commit.
 pub(super) struct Batch<'a> {
-    driver: &'a mut Driver,
-    plan: &'a Plan,
+    pub(super) driver: &'a mut Driver,
+    pub(super) plan: &'a Plan,
     durations: Durations,
     /// Lost before the plan, and since.
-    lost: Vec<DataLoss>,
+    pub(super) lost: Vec<DataLoss>,
+    /// Where partitions go on that were cut off since the plan.
+    ends: BTreeMap<i32, i64>,
+    /// The last message that was read of each partition.
+    pub(super) marks: BTreeMap<i32, Mark>,
 }
 
 /// The messages of a batch that are still to be read.
@@ -63,7 +68,14 @@ struct Made {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(driver: &'a mut Driver, plan: &'a Plan, durations: Durations) -> Self {
-        Batch { driver, plan, durations, lost: plan.data_loss.clone() }
+        Batch {
+            driver,
+            plan,
+            durations,
+            lost: plan.data_loss.clone(),
+            ends: BTreeMap::new(),
+            marks: BTreeMap::new(),
+        }
     }
 
     /// Reads, decodes, transforms and stages, part by part, and commits.
@@ -134,11 +146,14 @@ impl<'a> Batch<'a> {
         Ok(match &self.plan.replay {
             Some(replay) => {
                 let started = Instant::now();
-                let letters = tokio::task::block_in_place(|| self.driver.read_letters(replay))?;
+                let letters = block_in_place(|| self.driver.read_letters(replay))?;
                 add_ms(&mut self.durations.read, started);
                 Messages::Letters(in_parts(letters, room).into())
             }
-            None => Messages::Kafka(Reading::new(&self.plan.partitions, room)),
+            None => {
+                block_in_place(|| self.compare_log())?;
+                Messages::Kafka(Reading::new(&self.plan.partitions, room))
+            }
         })
     }
 
@@ -172,12 +187,18 @@ impl<'a> Batch<'a> {
                 let Driver { source, job, .. } = &mut *self.driver;
                 let on_loss = job.source.fail_on_data_loss;
                 // librdkafka blocks: the runtime is told so, other tasks go on.
-                let part = tokio::task::block_in_place(|| source.read_part(reading, on_loss))?;
+                let part = block_in_place(|| source.read_part(reading, on_loss))?;
                 if reading.is_done() {
                     // A topic made anew since the plan has other rows at the same offsets.
                     self.driver.check_identity(self.plan)?;
+                    // A connection was lost while it was read.
+                    block_in_place(|| self.compare_log())?;
                 }
                 self.lost.extend(part.lost);
+                self.ends.extend(part.ends);
+                let last = |rows: &RawRows| Some((rows.partition, Mark::last_of(rows)?));
+                self.marks.extend(part.rows.iter().filter_map(last));
+                self.marks.retain(|partition, _| !self.ends.contains_key(partition));
                 part.rows
             }
         };
@@ -271,6 +292,8 @@ impl<'a> Batch<'a> {
             added,
             removed,
             counts,
+            ends: self.ends.clone(),
+            marks: self.marks.clone(),
             watermark: None,
             build: None,
         })
@@ -330,7 +353,7 @@ impl Driver {
             Some(_) => self.learn_from_state(plan, batch_id).await?,
             None => {
                 self.catch_up(plan, batch_id + 1).await?;
-                tokio::task::block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?
+                block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?
             }
         };
         let mut added = learned.files;
@@ -426,6 +449,7 @@ impl Driver {
                 start_offset: offsets(|p| p.from),
                 end_offset: offsets(|p| p.to),
                 num_input_rows: rows,
+                brokers_away_ms: self.source.take_waited_ms(),
             }],
             sink: SinkProgress {
                 description: format!("{}.{}", self.job.schema_name, self.job.table_name),

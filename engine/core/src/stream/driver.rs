@@ -1,18 +1,22 @@
 //! The driver's state between batches: checkpoint, source, decoder, transform and learner of one job.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use tokio::task::block_in_place;
 
 use super::StreamEvent;
 use super::batch::Batch;
 use super::bounds::Seen;
+use super::compare::newest_marks;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::recovery::decide;
-use crate::checkpoint::{Checkpoint, Commit, Plan};
+use crate::checkpoint::{Checkpoint, Commit, Mark, PartitionRange, Plan};
 use crate::decode::{Decoder, METADATA};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
@@ -20,6 +24,7 @@ use crate::learn::Learner;
 use crate::progress::{BatchProgress, Durations};
 use crate::project::{FailOnDataLoss, Job, StartingOffsets, may_follow, parse_schema};
 use crate::rowwise::RowSql;
+use crate::source::Patience;
 use crate::source::kafka::KafkaSource;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
 use crate::table::evolve::{self, newest_schema, nullable};
@@ -74,6 +79,10 @@ pub struct Driver {
     cluster_id: Option<String>,
     pub(super) last_plan: Option<Plan>,
     committed: Option<u64>,
+    /// Where partitions go on that were cut off while the newest committed batch was read.
+    goes_on_at: BTreeMap<i32, i64>,
+    /// The last message that was read of each partition.
+    pub(super) marks: BTreeMap<i32, Mark>,
     /// Batches whose rows the learner has.
     pub(super) learner_has: u64,
     pub(super) last_planned: Option<Instant>,
@@ -92,6 +101,14 @@ impl Driver {
     /// # Errors
     /// See [`super::run`].
     pub async fn open(job: &Job, lake: &Lake) -> Result<Driver> {
+        Driver::open_until(job, lake, Arc::default()).await
+    }
+
+    /// As [`Driver::open`]; what waits for brokers ends with an error once `stop` is set.
+    ///
+    /// # Errors
+    /// See [`super::run`].
+    pub async fn open_until(job: &Job, lake: &Lake, stop: Arc<AtomicBool>) -> Result<Driver> {
         let job = &split::of_lake(job, lake)?;
         let decoder = Decoder::new(job.source.schema.clone());
         let transform = transform(job.transform_sql.as_deref(), &decoder).await?;
@@ -101,10 +118,15 @@ impl Driver {
         if state.is_none() {
             learner.prepare(&job.models, &nullable(transform.schema())).await?;
         }
-        let source = KafkaSource::connect(&job.source)?;
+        // A job that has been there before knows its brokers.
+        let first = !lake.checkpoint(&job.schema_name).exists();
+        let patience = Patience::new(job.source.broker_timeout, stop);
+        let source = block_in_place(|| KafkaSource::connect_with(&job.source, patience, first))?;
         let checkpoint = Checkpoint::open(lake, job)?;
         let committed = checkpoint.commits.latest()?;
         let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
+        let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.ends);
+        let marks = newest_marks(&checkpoint)?;
         let driver = Driver {
             job: job.clone(),
             lake: lake.clone(),
@@ -115,6 +137,8 @@ impl Driver {
             state,
             last_plan,
             committed,
+            goes_on_at: ends.unwrap_or_default(),
+            marks,
             learner_has: 0,
             last_planned: None,
             seen: None,
@@ -145,7 +169,16 @@ impl Driver {
     /// # Errors
     /// Source.
     pub fn available(&self) -> Result<BTreeMap<i32, Watermarks>> {
-        self.source.watermarks()
+        block_in_place(|| self.source.watermarks())
+    }
+
+    /// The ranges of the last plan as far as they were read.
+    pub(super) fn read_so_far(&self) -> Option<Vec<PartitionRange>> {
+        let mut ranges = self.last_plan.as_ref()?.partitions.clone();
+        for range in &mut ranges {
+            range.to = self.goes_on_at.get(&range.partition).copied().unwrap_or(range.to);
+        }
+        Some(ranges)
     }
 
     /// Brings the lake to where the records say it is: renames finished, models learned, a planned batch run.
@@ -223,8 +256,13 @@ impl Driver {
         durations: Durations,
         started: Instant,
     ) -> Result<BatchProgress> {
+        // What was read of these is no longer in the log.
+        self.marks.retain(|partition, _| plan.data_loss.iter().all(|loss| loss.partition != *partition));
         let (commit, durations) = Batch::new(self, &plan, durations).run().await?;
         self.committed = Some(commit.batch_id);
+        self.goes_on_at.clone_from(&commit.ends);
+        self.marks.retain(|partition, _| !commit.ends.contains_key(partition));
+        self.marks.extend(commit.marks.clone());
         self.see(commit.counts);
         let (learn, durations) = self.learn(&plan, &commit, durations).await?;
         Ok(self.progress(&plan, &commit, &learn, durations, started))
@@ -232,7 +270,7 @@ impl Driver {
 
     /// The plan of the next batch, or `None` if no partition has anything new.
     fn plan(&mut self, ends: Option<&BTreeMap<i32, Watermarks>>) -> Result<Option<Plan>> {
-        let mut watermarks = self.source.watermarks()?;
+        let mut watermarks = self.available()?;
         if let Some(ends) = ends {
             // Partitions that appeared since are for the next run; rows beyond the ends too.
             watermarks.retain(|partition, _| ends.contains_key(partition));
@@ -244,13 +282,17 @@ impl Driver {
         }
         let topic_id = self.source.topic_id();
         let batch_id = self.last_plan.as_ref().map_or(0, |p| p.batch_id + 1);
-        let previous = self.last_plan.as_ref().map(|p| p.partitions.as_slice());
-        let (positions, losses) = next_positions(previous, &watermarks, self.job.source.starting_offsets);
+        let previous = self.read_so_far();
+        let cut_off = self.last_plan.as_ref().map(|plan| plan.cut_off.clone()).unwrap_or_default();
+        let starting = self.job.source.starting_offsets;
+        let positions = next_positions(previous.as_deref(), &cut_off, &watermarks, starting);
+        let losses = positions.lost;
         let remade = self.remade(topic_id.as_deref());
         if let Some(reason) = remade {
             return Err(self.another(&reason));
         }
         if let Some(reason) = losses.first().map(|l| l.reason.as_str()) {
+            self.source.forget_what_is_in_flight();
             if self.job.source.fail_on_data_loss == FailOnDataLoss::Fail {
                 return Err(self.data_loss(reason));
             }
@@ -260,8 +302,8 @@ impl Driver {
                 "promised rows are gone, the stream goes on"
             );
         }
-        let most = self.most_messages(&positions, &watermarks)?;
-        let partitions = split_limit(&positions, &watermarks, Some(most));
+        let most = self.most_messages(&positions.from, &watermarks)?;
+        let partitions = split_limit(&positions.from, &watermarks, Some(most));
         // A stream that starts at the end is pinned there by an empty plan, or rows that come before its first
         // batch would be passed over.
         let pins = self.last_plan.is_none() && self.job.source.starting_offsets == StartingOffsets::Latest;
@@ -283,6 +325,7 @@ impl Driver {
             partitions,
             replay: None,
             data_loss: losses,
+            cut_off: positions.cut_off,
             schema_sql: self.job.source.schema_sql.clone(),
             transform_sql: self.job.transform_sql.clone(),
             models: self.job.models.clone(),
@@ -315,7 +358,7 @@ impl Driver {
         }
     }
 
-    fn data_loss(&self, reason: &str) -> Error {
+    pub(super) fn data_loss(&self, reason: &str) -> Error {
         Error::new(ErrorKind::DataLoss, format!("the stream cannot go on where it was: {reason}"))
             .hint("rows are lost: if that is accepted, run with --set source.fail_on_data_loss=record")
     }
@@ -343,8 +386,10 @@ impl Driver {
         let numbers = self.checkpoint.offsets.numbers()?;
         for number in numbers.start.max(last.batch_id.saturating_sub(1))..last.batch_id {
             let before = self.checkpoint.offsets.read(number)?;
+            let ends = self.checkpoint.commits.read(number).map(|commit| commit.ends).unwrap_or_default();
             for range in &last.partitions {
                 let to = before.partitions.iter().find(|p| p.partition == range.partition).map(|p| p.to);
+                let to = ends.get(&range.partition).copied().or(to);
                 let lost = last.data_loss.iter().any(|l| l.partition == range.partition);
                 if let Some(to) = to.filter(|&to| to != range.from && !lost) {
                     return Err(Error::corrupt(format!(

@@ -14,6 +14,7 @@
 
 mod batch;
 mod bounds;
+mod compare;
 mod driver;
 mod files;
 mod fits;
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 pub use driver::{CrashPoint, Driver};
 pub(crate) use driver::{parse_now, transform};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::lake::Lake;
 use crate::progress::BatchProgress;
 use crate::project::{Job, Trigger};
@@ -81,7 +82,8 @@ pub struct StreamSummary {
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs a job's stream until what is available now is used up, `max_batches` were done, or `stop` is set: the
-/// batch in hand is then finished and committed.
+/// batch in hand is then finished and committed. Brokers that are away are waited for as long as the job says, but not
+/// once `stop` is set.
 ///
 /// # Errors
 /// By kind: User (the job), Source (no broker, no topic), Held (another driver runs), DataLoss (promised rows are
@@ -100,9 +102,11 @@ pub async fn run(
     if full(&summary) {
         return Ok(summary);
     }
-    let mut driver = Driver::open(job, lake).await?;
+    let opened = Driver::open_until(job, lake, stop.clone()).await;
+    let Some(mut driver) = unless_stopped(&stop, opened)? else { return Ok(summary) };
     fits::check(&driver).await?;
-    if let Some(progress) = driver.recover(on_event).await? {
+    let recovered = unless_stopped(&stop, driver.recover(on_event).await)?;
+    if let Some(progress) = recovered.flatten() {
         count(&mut summary, &progress);
         on_event(StreamEvent::Batch(&progress));
     }
@@ -110,10 +114,14 @@ pub async fn run(
     on_event(StreamEvent::Ready { latest_batch: driver.latest_batch(), startup_ms });
 
     let available_now = options.available_now || job.trigger == Trigger::AvailableNow;
-    let ends = if available_now { Some(driver.available()?) } else { None };
+    let ends = match available_now {
+        true => unless_stopped(&stop, driver.available())?,
+        false => None,
+    };
     while !stopped() && !full(&summary) {
         let batch_started = Instant::now();
-        match driver.next_batch(ends.as_ref(), on_event).await? {
+        let batch = driver.next_batch(ends.as_ref(), on_event).await;
+        match unless_stopped(&stop, batch)?.flatten() {
             Some(progress) => {
                 count(&mut summary, &progress);
                 on_event(StreamEvent::Batch(&progress));
@@ -128,6 +136,17 @@ pub async fn run(
         }
     }
     Ok(summary)
+}
+
+/// A stream that is asked to stop while its brokers are away ends there; what it has planned is run by the next start.
+fn unless_stopped<T>(stop: &AtomicBool, result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(error) if stop.load(Ordering::Relaxed) && error.kind() == ErrorKind::Source => {
+            tracing::warn!("{error}");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 fn count(summary: &mut StreamSummary, progress: &BatchProgress) {

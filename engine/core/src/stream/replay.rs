@@ -24,7 +24,7 @@ use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
 use chrono::{SecondsFormat, Utc};
 
 use super::driver::Driver;
-use super::{StreamEvent, StreamSummary, count};
+use super::{StreamEvent, StreamSummary, count, unless_stopped};
 use crate::checkpoint::{Commit, Plan, RecordList, Replay};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -52,17 +52,20 @@ pub async fn replay(
 ) -> Result<StreamSummary> {
     let started = Instant::now();
     let mut summary = StreamSummary::default();
-    let mut driver = Driver::open(job, lake).await?;
+    let opened = Driver::open_until(job, lake, stop.clone()).await;
+    let Some(mut driver) = unless_stopped(&stop, opened)? else { return Ok(summary) };
     // What fails again waits for the next call, also where this one first has to finish a replay that died.
     let until = driver.latest_batch().map_or(0, |newest| newest + 1);
-    if let Some(progress) = driver.recover(on_event).await? {
+    let recovered = unless_stopped(&stop, driver.recover(on_event).await)?;
+    if let Some(progress) = recovered.flatten() {
         count(&mut summary, &progress);
         on_event(StreamEvent::Batch(&progress));
     }
     let startup_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     on_event(StreamEvent::Ready { latest_batch: driver.latest_batch(), startup_ms });
     while !stop.load(Ordering::Relaxed) {
-        let Some(progress) = driver.replay_batch(until, on_event).await? else { break };
+        let batch = driver.replay_batch(until, on_event).await;
+        let Some(progress) = unless_stopped(&stop, batch)?.flatten() else { break };
         count(&mut summary, &progress);
         on_event(StreamEvent::Batch(&progress));
     }
@@ -165,6 +168,7 @@ impl Driver {
         let mut plan = last.clone();
         plan.batch_id += 1;
         plan.now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        plan.partitions = self.read_so_far().unwrap_or_default();
         plan.partitions.iter_mut().for_each(|range| range.from = range.to);
         plan.replay = Some(replay);
         plan.data_loss.clear();

@@ -116,7 +116,7 @@ impl Reader {
 
 impl Pull {
     pub(super) fn new(range: PartitionRange) -> Pull {
-        Pull { range, rows: RawRows::new(range.partition), seen: range.from, sought: false }
+        Pull { range, rows: RawRows::new(range.partition), seen: range.from, sought: false, cut_off: None }
     }
 
     pub(super) fn take_waiting(&mut self, reader: &mut Reader, budget: &mut Budget) {
@@ -129,6 +129,10 @@ impl Pull {
             budget.take(message.payload.as_deref());
             self.seen = message.offset + 1;
             self.rows.push(message.offset, message.timestamp, message.payload.as_deref());
+        }
+        if reader.waiting.is_empty() {
+            // What lies between the last of them and what comes next are gaps.
+            self.seen = self.seen.max(reader.next.min(self.range.to));
         }
     }
 }
@@ -196,9 +200,9 @@ impl KafkaSource {
     }
 
     /// Points the consumer at these ranges where it has not come to all of them by itself.
-    fn point_where_needed(&mut self, pulls: &BTreeMap<i32, Pull>) -> Result<()> {
+    fn point_where_needed(&mut self, pulls: &mut BTreeMap<i32, Pull>) -> Result<()> {
         let fits = pulls.iter().all(|(partition, pull)| {
-            self.readers.get(partition).is_some_and(|reader| reader.position == pull.range.from)
+            self.readers.get(partition).is_some_and(|r| r.position == pull.range.from && !r.gone)
         });
         if fits && !self.stale { Ok(()) } else { self.point(pulls) }
     }
@@ -229,6 +233,10 @@ impl KafkaSource {
         if let Some(reader) = self.readers.get_mut(&pull.range.partition) {
             reader.position = left.map_or(pull.range.to, |left| left.from);
         }
+        if let Some(end) = pull.cut_off {
+            part.ends.insert(pull.range.partition, end);
+            self.stale = true;
+        }
         part.rows.push(pull.rows);
         left
     }
@@ -239,7 +247,9 @@ impl KafkaSource {
     /// As [`KafkaSource::read_part`], but that nothing lost is told.
     pub fn look(&mut self, ranges: &[PartitionRange], room: Room) -> Result<(u64, u64)> {
         // All are pointed at together: one after the other would throw away what came of those before.
-        self.point_where_needed(&ranges.iter().map(|&range| (range.partition, Pull::new(range))).collect())?;
+        self.point_where_needed(
+            &mut ranges.iter().map(|&range| (range.partition, Pull::new(range))).collect(),
+        )?;
         let mut reading = Reading::new(ranges, room).in_turn();
         let mut found = (0, 0);
         let part = self.read_part(&mut reading, FailOnDataLoss::Ignore)?;
