@@ -36,5 +36,6 @@ mod kill;
 mod learning;
 mod rfm;
 mod scores;
+mod security;
 mod sql_answers;
 mod transform_changes;

@@ -49,7 +49,7 @@ pub(crate) struct KafkaFile {
     pub bootstrap_servers: String,
     pub subscribe: String,
     /// librdkafka properties (security and tuning), passed on as they are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::option_names::read")]
     pub options: std::collections::BTreeMap<String, String>,
 }
 

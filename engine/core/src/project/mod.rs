@@ -10,6 +10,7 @@ mod csv_options;
 mod input;
 mod key_error;
 mod model;
+mod option_names;
 mod overlay;
 mod schema;
 mod state;

@@ -15,6 +15,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::plan::Watermarks;
+use super::security::{self, Listener};
 use super::{RawRows, topic_id};
 use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,12 +32,14 @@ const MOST_WAITING: usize = 100_000;
 
 /// A topic, open for reading.
 pub struct KafkaSource {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Listener>,
     /// A client of its own for questions: a broker answers a connection in order, and on the consumer's a question
     /// would wait behind a fetch that waits for messages (measured: 100 to 390 ms a plan against 1 to 3).
-    questions: BaseConsumer,
+    questions: BaseConsumer<Listener>,
     bootstrap_servers: String,
     plaintext: bool,
+    /// The brokers have answered once: what they refuse later may pass.
+    answered: bool,
     topic: String,
     readers: BTreeMap<i32, Reader>,
     /// The consumer gave up on a partition that the batch in hand did not need any more.
@@ -105,25 +108,24 @@ impl KafkaSource {
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", "50")
             .set("log_level", "0");
-        for (key, value) in &config.options {
-            client.set(key, value);
-        }
-        let create = || -> Result<BaseConsumer> {
-            client.create().map_err(|e| Error::user(format!("source.kafka.options: {e}")))
+        security::set_options(&mut client, &config.options)?;
+        let create = || {
+            client
+                .create_with_context(Listener::default())
+                .map_err(|e| security::option_error(&e, &config.options))
         };
-        let source = KafkaSource {
+        let mut source = KafkaSource {
             consumer: create()?,
             questions: create()?,
             bootstrap_servers: config.bootstrap_servers.clone(),
-            plaintext: config
-                .options
-                .get("security.protocol")
-                .is_none_or(|p| p.eq_ignore_ascii_case("plaintext")),
+            plaintext: security::is_plain(&config.options),
+            answered: false,
             topic: config.topic.clone(),
             readers: BTreeMap::new(),
             stale: false,
         };
         source.partitions()?;
+        source.answered = true;
         // The reading consumer too knows the leaders before it is given something to read: asking only then, librdkafka
         // begins to fetch a second later.
         source.consumer.fetch_metadata(Some(&source.topic), ANSWER).map_err(|e| source.unreachable(&e))?;
@@ -145,8 +147,9 @@ impl KafkaSource {
     /// # Errors
     /// Source.
     pub fn partitions(&self) -> Result<Vec<i32>> {
-        let metadata =
-            self.questions.fetch_metadata(Some(&self.topic), ANSWER).map_err(|e| self.unreachable(&e))?;
+        let refused = || !self.answered && security::is_refused(&self.questions);
+        let question = |wait| self.questions.fetch_metadata(Some(&self.topic), wait);
+        let metadata = security::ask(ANSWER, refused, question).map_err(|e| self.unreachable(&e))?;
         let topic = metadata.topics().iter().find(|t| t.name() == self.topic);
         let partitions: Vec<i32> =
             topic.map(|t| t.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();
@@ -401,6 +404,9 @@ impl KafkaSource {
     fn unreachable(&self, error: &KafkaError) -> Error {
         if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownTopicOrPartition)) {
             return self.no_topic();
+        }
+        if let Some(refusal) = security::refusal(&self.questions, &self.bootstrap_servers) {
+            return if self.answered { Error::source(refusal.to_string()) } else { refusal };
         }
         Error::source(format!("no Kafka broker answers at {}: {error}", self.bootstrap_servers)).hint(
             "start one (`tidemill broker --listen 127.0.0.1:9092 --data-dir DIR`) or name yours with --brokers HOST:PORT",

@@ -1,9 +1,11 @@
 //! Where rows come from: Kafka, read by exact offset ranges.
 //!
-//! Planning ([`plan`]) is arithmetic over watermarks and touches no network; [`kafka`] does the I/O.
+//! Planning ([`plan`]) is arithmetic over watermarks and touches no network; [`kafka`] does the I/O, [`security`] decides
+//! what its connections may be.
 
 pub mod kafka;
 pub mod plan;
+pub mod security;
 mod topic_id;
 
 pub use plan::Watermarks;
