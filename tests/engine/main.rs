@@ -30,6 +30,7 @@ mod crash;
 mod dead_letters;
 mod figures;
 mod full_disk;
+mod group_offsets;
 mod jobs;
 mod kafka;
 mod kill;

@@ -62,7 +62,7 @@ if [ -n "$bootstrap" ]; then
     what="engine tests against Apache Kafka"
     # The long test of the embedded broker alone is one of `cargo test --workspace`.
     if TIDEMILL_TEST_KAFKA=$bootstrap cargo test --workspace --test engine -- \
-        kafka:: kill:: generate_produce --include-ignored --skip with_the_embedded_broker; then
+        kafka:: kill:: generate_produce group_offsets:: --include-ignored --skip with_the_embedded_broker; then
         pass "$what"
     else
         fail "$what"

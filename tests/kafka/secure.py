@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """TLS and SASL of `tidemill stream` and `tidemill produce`, with a Kafka and certificates that secure.sh has made.
 
-What kafka-python (which has no librdkafka in it) writes over TLS the stream reads, and what `tidemill produce` writes it reads. Ends with 1 at the first difference and says which.
+What kafka-python (which has no librdkafka in it) writes over TLS the stream reads, what `tidemill produce` writes it reads,
+and it reads the offsets that the job's group was told. Ends with 1 at the first difference and says which.
 """
 
 import argparse
@@ -137,7 +138,12 @@ def it_reads_and_writes(arguments, folder, binary, protocol, mechanism):
     done, _ = tidemill.stream()
     check(done.returncode == 0, f"{name}: {done.stderr}")
     check(tidemill.rows() == (ROWS, ROWS), f"{name}: {tidemill.rows()} rows of {ROWS}")
-    consumer = kafka.KafkaConsumer(bootstrap_servers=server, group_id="secure", enable_auto_commit=False, **secured)
+    source = json.loads(done.stdout)["sources"][0]
+    check(source["latestOffset"] == {topic: {"0": ROWS}}, f"{name}: {source}")
+    check(source["metrics"]["maxOffsetsBehindLatest"] == "0", f"{name}: {source}")
+    consumer = kafka.KafkaConsumer(bootstrap_servers=server, group_id="tidemill-visits", enable_auto_commit=False, **secured)
+    partition = kafka.TopicPartition(topic, 0)
+    check(consumer.committed(partition) == ROWS, f"{name}: the group is at {consumer.committed(partition)}")
 
     # And back, read by others.
     done, _ = tidemill.run("produce", "visits", "--topic", f"{topic}-back")
@@ -150,7 +156,7 @@ def it_reads_and_writes(arguments, folder, binary, protocol, mechanism):
         read += [json.loads(m.value)["visitor"] for ms in consumer.poll(timeout_ms=200).values() for m in ms]
     check(sorted(read) == list(range(ROWS)), f"{name}: {len(read)} messages came back")
     consumer.close()
-    print(f"ok: {name}: {ROWS} messages in and out")
+    print(f"ok: {name}: {ROWS} messages in and out, the group is told")
 
 
 def refused(arguments, folder, what, protocol, mechanism, changes, *words, environment=None, server=None, code=2):
@@ -200,6 +206,26 @@ def without_the_feature(arguments, folder):
     print("ok: without the feature one error names it")
 
 
+def a_group_that_may_not_commit(arguments, folder):
+    """The broker refuses the group: a line at debug level, all rows, and no time to speak of."""
+    admin = kafka.admin.KafkaAdminClient(bootstrap_servers=arguments.plaintext)
+    denied = kafka.admin.ACL(
+        principal="User:reader", host="*", operation=kafka.admin.ACLOperation.ALL,
+        permission_type=kafka.admin.ACLPermissionType.DENY,
+        resource_pattern=kafka.admin.ResourcePattern(kafka.admin.ResourceType.GROUP, "tidemill-visits"))
+    admin.create_acls([denied])
+    topic = "with-tls-sasl_ssl-scram-sha-256"
+    tidemill = fresh(arguments, "with-tls", folder / "denied", "SASL_SSL", "SCRAM-SHA-256", topic)
+    done, seconds = tidemill.stream()
+    check(done.returncode == 0, f"a denied group: {done.stderr}")
+    check(tidemill.rows() == (ROWS, ROWS), f"a denied group: {tidemill.rows()}")
+    line = next((line for line in done.stderr.splitlines() if "GroupAuthorizationFailed" in line), "")
+    check("DEBUG" in line, f"no line of it: {done.stderr}")
+    check(not any("WARN" in line or "ERROR" in line for line in done.stderr.splitlines()), done.stderr)
+    check(seconds < 10, f"a denied group costs {seconds:.1f} s")
+    print(f"ok: a group that the broker refuses is a line at debug level ({seconds:.1f} s)")
+
+
 def librdkafka_is_talkative(arguments, folder):
     """All that librdkafka can say of a connection, which secrets must not be in either."""
     topic = "with-tls-sasl_ssl-plain"
@@ -228,6 +254,7 @@ def main():
             without_the_feature(arguments, folder)
             refusals(arguments, folder)
             librdkafka_is_talkative(arguments, folder)
+            a_group_that_may_not_commit(arguments, folder)
         except Failure as failure:
             print(f"failed: {failure}", file=sys.stderr)
             return 1

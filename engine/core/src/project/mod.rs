@@ -80,6 +80,8 @@ pub struct SourceConfig {
     pub bootstrap_servers: String,
     /// The topic.
     pub topic: String,
+    /// The consumer group that is told how far the stream is; it decides nothing.
+    pub group_id: String,
     /// Further librdkafka properties.
     pub options: BTreeMap<String, String>,
     /// The `CREATE TABLE` text that says what fields a message has.
@@ -233,7 +235,7 @@ impl Project {
         }
         let file = config::JobFile::deserialize(toml::Value::Table(table))
             .map_err(|e| key_error::<config::JobFile>(text, &e))?;
-        let source = self.source(file.source)?;
+        let source = self.source(name, file.source)?;
         let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
         let table_path = table_path(&file.table.path)?;
         let mut models = Vec::new();
@@ -311,7 +313,7 @@ impl Project {
         Ok(Some(StateSpec { config, select_sql }))
     }
 
-    fn source(&self, file: config::SourceFile) -> Result<SourceConfig> {
+    fn source(&self, job: &str, file: config::SourceFile) -> Result<SourceConfig> {
         let config::Format::Json = file.format;
         let schema_sql = self.read(&file.schema)?;
         let schema = parse_schema(&schema_sql).map_err(|e| e.context(file.schema.clone()))?;
@@ -321,10 +323,17 @@ impl Project {
         if file.kafka.subscribe.is_empty() || file.kafka.subscribe.contains(',') {
             return Err(Error::user("source.kafka.subscribe is the name of one topic"));
         }
+        let mut options = file.kafka.options;
+        let group_id = options.remove("group.id").unwrap_or_else(|| format!("tidemill-{job}"));
+        if group_id.is_empty() {
+            return Err(Error::user("source.kafka.options: group.id is empty")
+                .hint("without it the group is called tidemill-JOB"));
+        }
         Ok(SourceConfig {
             bootstrap_servers: file.kafka.bootstrap_servers,
             topic: file.kafka.subscribe,
-            options: file.kafka.options,
+            group_id,
+            options,
             schema_sql,
             schema,
             double_encoded: file.double_encoded,

@@ -16,7 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::plan::Watermarks;
 use super::security::{self, Listener};
-use super::{RawRows, topic_id};
+use super::{RawRows, lag, topic_id};
 use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::project::{FailOnDataLoss, SourceConfig, nearest};
@@ -95,7 +95,7 @@ impl KafkaSource {
         let mut client = ClientConfig::new();
         client
             .set("bootstrap.servers", &config.bootstrap_servers)
-            .set("group.id", "tidemill")
+            .set("group.id", &config.group_id)
             .set("client.id", "tidemill")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -107,6 +107,8 @@ impl KafkaSource {
             .set("fetch.queue.backoff.ms", "5")
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", "50")
+            // No group is joined: this is how long the group's offsets wait for its coordinator, at the end too.
+            .set("session.timeout.ms", "2000")
             .set("log_level", "0");
         security::set_options(&mut client, &config.options)?;
         let create = || {
@@ -130,6 +132,15 @@ impl KafkaSource {
         // begins to fetch a second later.
         source.consumer.fetch_metadata(Some(&source.topic), ANSWER).map_err(|e| source.unreachable(&e))?;
         Ok(source)
+    }
+
+    /// Tells the job's consumer group that the stream goes on where these ranges end, for those who watch its lag. It
+    /// decides nothing, is not waited for, and a broker that does not take it is a line at debug level.
+    pub fn tell_group(&self, ranges: &[PartitionRange]) {
+        // Told all the same, it would be waited for at the end.
+        if !self.consumer.context().group_is_refused() {
+            lag::tell(&self.consumer, &self.topic, ranges);
+        }
     }
 
     /// Id of the cluster, where it tells one.

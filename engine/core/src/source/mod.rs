@@ -1,9 +1,10 @@
 //! Where rows come from: Kafka, read by exact offset ranges.
 //!
 //! Planning ([`plan`]) is arithmetic over watermarks and touches no network; [`kafka`] does the I/O, [`security`] decides
-//! what its connections may be.
+//! what its connections may be, and [`lag`] tells how far a stream is behind.
 
 pub mod kafka;
+pub mod lag;
 pub mod plan;
 pub mod security;
 mod topic_id;

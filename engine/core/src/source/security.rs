@@ -4,6 +4,7 @@
 //! and says of every other setting that it should be compiled anew; here that is one error, before anything connects.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaConfRes;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -169,6 +171,7 @@ fn without_secrets(text: &str, options: &BTreeMap<String, String>) -> String {
 #[derive(Default)]
 pub struct Listener {
     refusal: Mutex<Option<Refusal>>,
+    group_refused: AtomicBool,
 }
 
 struct Refusal {
@@ -181,10 +184,19 @@ impl ClientContext for Listener {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", "{error}: {reason}");
         self.hear(&error, reason);
+        if let Some(RDKafkaErrorCode::GroupAuthorizationFailed) = error.rdkafka_error_code() {
+            self.group_refused.store(true, Ordering::Relaxed);
+        }
     }
 }
 
-impl ConsumerContext for Listener {}
+impl ConsumerContext for Listener {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "the broker did not take the group's offsets: monitors see older ones");
+        }
+    }
+}
 
 impl Listener {
     /// Takes note of an error if it says why a broker refuses.
@@ -205,6 +217,11 @@ impl Listener {
                 *refusal = Some(Refusal { reason: reason.to_owned(), certain });
             }
         }
+    }
+
+    /// Whether the brokers let nobody in this job's place use its consumer group.
+    pub fn group_is_refused(&self) -> bool {
+        self.group_refused.load(Ordering::Relaxed)
     }
 
     /// Whether a broker has refused, and another try gives the same.

@@ -16,6 +16,7 @@ use crate::learn::tables;
 use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, SourceProgress};
 use crate::project::{FailOnDataLoss, parse_schema};
 use crate::source::RawRows;
+use crate::source::lag::Lag;
 use crate::table::publish::{at_once, roll_forward, stage};
 use crate::table::write::parquet_bytes;
 
@@ -211,8 +212,8 @@ impl Driver {
             added.push(file?);
         }
         durations.learn = Some(ms(started));
-        let (rows, seen) = (commit.counts, learned.rows);
-        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, &durations)?;
+        let (rows, seen, lag) = (commit.counts, learned.rows, self.lag(plan));
+        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, lag.as_ref(), &durations)?;
         added.push(stage(&("batches", batches))?);
         self.crash(batch_id, CrashPoint::Train)?;
         let record = Learn {
@@ -260,10 +261,12 @@ impl Driver {
         let rows = commit.counts.rows_read;
         let since_last =
             self.last_planned.replace(started).map(|last| started.duration_since(last).as_secs_f64());
+        let of_topic = |offsets: BTreeMap<String, i64>| BTreeMap::from([(plan.topic.clone(), offsets)]);
         let offsets = |pick: fn(&PartitionRange) -> i64| {
-            let inner = plan.partitions.iter().map(|p| (p.partition.to_string(), pick(p))).collect();
-            BTreeMap::from([(plan.topic.clone(), inner)])
+            of_topic(plan.partitions.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
         };
+        let lag = self.lag(plan);
+        let latest = |lag: &Lag| of_topic(lag.latest.iter().map(|(p, end)| (p.to_string(), *end)).collect());
         BatchProgress {
             id: self.checkpoint.query_id.clone(),
             run_id: self.run_id.clone(),
@@ -283,7 +286,9 @@ impl Driver {
                 },
                 start_offset: offsets(|p| p.from),
                 end_offset: offsets(|p| p.to),
+                latest_offset: lag.as_ref().map(latest),
                 num_input_rows: rows,
+                metrics: lag.as_ref().map(Lag::metrics).unwrap_or_default(),
             }],
             sink: SinkProgress {
                 description: format!("{}.{}", self.job.schema_name, self.job.table_name),

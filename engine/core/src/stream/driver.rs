@@ -21,6 +21,7 @@ use crate::progress::{BatchProgress, Durations};
 use crate::project::{FailOnDataLoss, Job, StartingOffsets, may_follow, parse_schema};
 use crate::rowwise::RowSql;
 use crate::source::kafka::KafkaSource;
+use crate::source::lag::Lag;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
 use crate::table::evolve::{self, newest_schema, nullable};
 use crate::table::publish::roll_forward;
@@ -78,6 +79,8 @@ pub struct Driver {
     pub(super) learner_has: u64,
     pub(super) last_planned: Option<Instant>,
     crash_after: Option<(u64, CrashPoint)>,
+    /// Where the partitions ended when this batch was planned.
+    pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
     /// Transform of the SQL text that it was made from: planned once, used for every batch.
     pub(super) transform: Option<(Option<String>, RowSql)>,
 }
@@ -113,6 +116,7 @@ impl Driver {
             learner_has: 0,
             last_planned: None,
             crash_after: None,
+            ends: None,
             transform: Some((job.transform_sql.clone(), transform)),
             checkpoint,
         };
@@ -171,7 +175,11 @@ impl Driver {
             let commit = self.checkpoint.commits.read(number)?;
             self.learn(&plan, &commit, Durations::default()).await?;
         }
-        let Some(number) = recovery.rerun else { return Ok(None) };
+        let Some(number) = recovery.rerun else {
+            // The driver before may have died between its commit and this.
+            self.tell_group();
+            return Ok(None);
+        };
         let plan = self.checkpoint.offsets.read(number)?;
         if plan.replay.is_none() {
             self.check_identity(&plan)?;
@@ -218,6 +226,7 @@ impl Driver {
     ) -> Result<BatchProgress> {
         let (commit, durations) = Batch::new(self, &plan, durations).run().await?;
         self.committed = Some(commit.batch_id);
+        self.tell_group();
         let (learn, durations) = self.learn(&plan, &commit, durations).await?;
         Ok(self.progress(&plan, &commit, &learn, durations, started))
     }
@@ -225,6 +234,8 @@ impl Driver {
     /// The plan of the next batch, or `None` if no partition has anything new.
     fn plan(&mut self, ends: Option<&BTreeMap<i32, Watermarks>>) -> Result<Option<Plan>> {
         let mut watermarks = self.source.watermarks()?;
+        let batch_id = self.last_plan.as_ref().map_or(0, |p| p.batch_id + 1);
+        self.ends = Some((batch_id, watermarks.clone()));
         if let Some(ends) = ends {
             // Partitions that appeared since are for the next run; rows beyond the ends too.
             watermarks.retain(|partition, _| ends.contains_key(partition));
@@ -235,7 +246,6 @@ impl Driver {
             }
         }
         let topic_id = self.source.topic_id();
-        let batch_id = self.last_plan.as_ref().map_or(0, |p| p.batch_id + 1);
         let previous = self.last_plan.as_ref().map(|p| p.partitions.as_slice());
         let (positions, losses) = next_positions(previous, &watermarks, self.job.source.starting_offsets);
         let remade = self.remade(topic_id.as_deref());
@@ -411,6 +421,19 @@ impl Driver {
         self.learner.append(&concat_batches(&schema, &rows)?, now).await?;
         self.learner_has = commit.batch_id + 1;
         Ok(())
+    }
+
+    /// Where the stream goes on, told to those who watch the group.
+    fn tell_group(&self) {
+        if let Some(plan) = self.last_plan.as_ref().filter(|plan| self.committed == Some(plan.batch_id)) {
+            self.source.tell_group(&plan.partitions);
+        }
+    }
+
+    /// What a batch leaves unread of what was there when it was planned; `None` where another driver planned it.
+    pub(super) fn lag(&self, plan: &Plan) -> Option<Lag> {
+        let (_, ends) = self.ends.as_ref().filter(|(batch_id, _)| *batch_id == plan.batch_id)?;
+        plan.replay.is_none().then(|| Lag::after(&plan.partitions, ends))
     }
 
     pub(super) fn crash(&self, batch_id: u64, point: CrashPoint) -> Result<()> {
