@@ -345,8 +345,14 @@ async fn batches_of_an_earlier_version_are_read_with_the_new_columns_null() {
     stream_all(&job(&broker.address(), 100, &[]), &lake).await.unwrap();
     let first = committed_files(&lake, "chicago_arrests", "system.batches").unwrap().remove(0);
     let rows = read_rows(&lake, &first).unwrap();
-    let new =
-        ["rows_without_features", "rows_without_label", "rows_of_other_label", "rows_equal_across_split"];
+    let new = [
+        "rows_without_features",
+        "rows_without_label",
+        "rows_of_other_label",
+        "rows_equal_across_split",
+        "lag",
+        "lag_by_partition",
+    ];
     let schema = rows.schema();
     let names = schema.fields().iter().map(|field| field.name().as_str());
     let kept: Vec<usize> = names.enumerate().filter(|(_, n)| !new.contains(n)).map(|(i, _)| i).collect();
@@ -362,5 +368,8 @@ async fn batches_of_an_earlier_version_are_read_with_the_new_columns_null() {
     assert_ne!(written, text);
     std::fs::write(&record, written).unwrap();
     let found = format!("SELECT rows_read, {} FROM batches ORDER BY batch_id", new.join(", "));
-    assert_eq!(query(&lake, &found).await, [["100", "", "", "", ""], ["100", "0", "0", "0", "0"]]);
+    assert_eq!(
+        query(&lake, &found).await,
+        [["100", "", "", "", "", "", ""], ["100", "0", "0", "0", "0", "0", "[0]"]]
+    );
 }

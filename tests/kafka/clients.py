@@ -69,10 +69,14 @@ class KafkaPython:
                 messages += [((m.partition, m.offset), m.value, m.timestamp) for m in records]
         consumer.commit()
         consumer.close()
+        return messages, self.committed(topic, group)
+
+    def committed(self, topic, group):
+        """Where the group is, by partition."""
         other = self.consumer(group)
-        committed = {p.partition: other.committed(p) for p in partitions}
+        committed = {p: other.committed(kafka.TopicPartition(topic, p)) for p in range(PARTITIONS)}
         other.close()
-        return messages, committed
+        return committed
 
     def consumer(self, group):
         return kafka.KafkaConsumer(bootstrap_servers=self.bootstrap, group_id=group, enable_auto_commit=False)
@@ -112,7 +116,6 @@ class ConfluentKafka:
         return acknowledged
 
     def read(self, topic, group, count):
-        partitions = [confluent_kafka.TopicPartition(topic, p) for p in range(PARTITIONS)]
         consumer = self.consumer(group)
         beginning = confluent_kafka.OFFSET_BEGINNING
         consumer.assign([confluent_kafka.TopicPartition(topic, p, beginning) for p in range(PARTITIONS)])
@@ -123,10 +126,14 @@ class ConfluentKafka:
                 messages.append(((m.partition(), m.offset()), m.value(), m.timestamp()[1]))
         consumer.commit(asynchronous=False)
         consumer.close()
+        return messages, self.committed(topic, group)
+
+    def committed(self, topic, group):
+        partitions = [confluent_kafka.TopicPartition(topic, p) for p in range(PARTITIONS)]
         other = self.consumer(group)
         committed = {p.partition: p.offset for p in other.committed(partitions, timeout=PATIENCE_S)}
         other.close()
-        return messages, committed
+        return committed
 
     def consumer(self, group):
         return confluent_kafka.Consumer(self.config | {"group.id": group, "enable.auto.commit": False})
@@ -205,6 +212,9 @@ def the_driver_reads_what_it_writes(client, tidemill, compression):
         row.setdefault("hour", None)
         check(row == expected.pop(place, None), f"{client.name}: {place} is {row} in the table")
     check(not expected, f"{client.name}: not in the table: {sorted(expected)[:5]}")
+    ends = {p: sum(1 for place in written if place[0] == p) for p in range(PARTITIONS)}
+    committed = client.committed(topic, f"tidemill-{JOB}")
+    check(committed == ends, f"{client.name}: the job's group is at {committed}, the topic ends at {ends}")
 
 
 def message_of(cells):

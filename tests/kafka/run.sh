@@ -62,7 +62,7 @@ if [ -n "$bootstrap" ]; then
     what="engine tests against Apache Kafka"
     # The long test of the embedded broker alone is one of `cargo test --workspace`.
     if TIDEMILL_TEST_KAFKA=$bootstrap cargo test --workspace --test engine -- \
-        kafka:: kafka_speed:: kill:: generate_produce --include-ignored --skip with_the_embedded_broker; then
+        kafka:: kafka_speed:: kill:: generate_produce group_offsets:: --include-ignored --skip with_the_embedded_broker; then
         pass "$what"
     else
         fail "$what"
@@ -71,19 +71,7 @@ if [ -n "$bootstrap" ]; then
     fi
 fi
 
-# Makes the environment of clients.py, or says in one line why not.
-make_venv() {
-    local wanted
-    wanted=$(cksum <"$here/requirements.txt")
-    [ "$(cat "$dir/venv/.requirements" 2>/dev/null)" = "$wanted" ] && return 0
-    rm -rf "$dir/venv"
-    command -v python3 >/dev/null || { echo "there is no python3"; return 1; }
-    python3 -m venv "$dir/venv" >"$dir/pip.log" 2>&1 || { echo "python3 -m venv: see $dir/pip.log"; return 1; }
-    "$dir/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" \
-        >"$dir/pip.log" 2>&1 || { echo "pip: $(grep -m1 ERROR "$dir/pip.log" | cut -c1-300)"; return 1; }
-    echo "$wanted" >"$dir/venv/.requirements"
-}
-
+. "$here/venv.sh"
 if reason=$(make_venv); then
     clients() { "$dir/venv/bin/python" "$here/clients.py" --tidemill "$root/target/debug/tidemill" "$@"; }
     what="kafka-python and confluent-kafka with the embedded broker"

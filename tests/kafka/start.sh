@@ -5,17 +5,22 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=$here/../../target/kafka
 port=
+more=
+scram=()
 action=start
 
 usage() {
     cat <<'HELP'
 Starts Apache Kafka 4 (KRaft, one node, 512 MB of heap) on a free loopback port, for tests.
 
-Usage: tests/kafka/start.sh [--dir DIR] [--port N]     start it; prints bootstrap=127.0.0.1:PORT
+Usage: tests/kafka/start.sh [--dir DIR] [--port N] [--properties FILE] [--scram USER]…
+                                                       start it; prints bootstrap=127.0.0.1:PORT
        tests/kafka/start.sh --stop [--dir DIR]         stop it and remove its data (also: tests/kafka/stop.sh)
 
   --dir DIR   folder of jars, data, log and process id; target/kafka if not given
   --port N    listen here instead of on a free port
+  --properties FILE   more settings of the server, which win; %PORT% and %CONTROLLER% are its two ports
+  --scram USER        a user as StorageTool takes it: 'SCRAM-SHA-256=[name=NAME,password=PASSWORD]'
   --help      this text
 
 The jars come from Maven Central by tests/kafka/pom.xml (43 MB, once), so Java 17 or newer and Maven are wanted.
@@ -46,6 +51,8 @@ while [ $# -gt 0 ]; do
             [ $# -gt 1 ] || usage_error "--port wants a number"
             [[ $2 =~ ^[1-9][0-9]{0,4}$ ]] || usage_error "--port $2 is no port number"
             port=$2; shift ;;
+        --properties) [ $# -gt 1 ] || usage_error "--properties wants a file"; more=$2; shift ;;
+        --scram) [ $# -gt 1 ] || usage_error "--scram wants a user"; scram+=(--add-scram "$2"); shift ;;
         -h | --help) usage; exit 0 ;;
         *) usage_error "unknown argument $1" ;;
     esac
@@ -134,6 +141,7 @@ log.segment.delete.delay.ms=500
 log.segment.bytes=4194304
 log.index.size.max.bytes=1048576
 PROPERTIES
+    if [ -n "$more" ]; then sed "s/%PORT%/$1/g; s/%CONTROLLER%/$2/g" "$more" >>"$dir/server.properties"; fi
 }
 
 # Starts it on the port $1; fails if it ends before it accepts.
@@ -143,7 +151,7 @@ launch() {
     rm -rf "$dir/data"
     local java=(java -cp "$dir/libs/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn)
     cluster_id=$("${java[@]}" kafka.tools.StorageTool random-uuid 2>>"$dir/kafka.log")
-    "${java[@]}" kafka.tools.StorageTool format -t "$cluster_id" -c "$dir/server.properties" \
+    "${java[@]}" kafka.tools.StorageTool format -t "$cluster_id" -c "$dir/server.properties" "${scram[@]+"${scram[@]}"}" \
         >>"$dir/kafka.log" 2>&1 || return 1
     # A session of its own: a Ctrl-C that ends the tests leaves its end to --stop.
     setsid "${java[@]}" -Xms256m -Xmx512m -XX:+UseSerialGC -Djava.awt.headless=true \

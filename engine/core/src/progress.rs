@@ -105,10 +105,15 @@ pub struct SourceProgress {
     pub start_offset: BTreeMap<String, BTreeMap<String, i64>>,
     /// topic → partition → next offset to read.
     pub end_offset: BTreeMap<String, BTreeMap<String, i64>>,
+    /// topic → partition → where it ended when the batch was planned; `None` where another driver planned it.
+    pub latest_offset: Option<BTreeMap<String, BTreeMap<String, i64>>>,
     /// Messages read.
     pub num_input_rows: u64,
     /// Milliseconds that brokers were waited for since the batch before.
     pub brokers_away_ms: u64,
+    /// Offsets that the batch left unread: `avgOffsetsBehindLatest`, `maxOffsetsBehindLatest` and
+    /// `minOffsetsBehindLatest` over the partitions, as texts.
+    pub metrics: BTreeMap<String, String>,
 }
 
 /// What a batch added to its table.

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, Message as _};
+use tidemill_core::source::security::{self, Listener};
 use tidemill_core::{Error, Result};
 
 /// Longest time from sending a message to its acknowledgement, retries included.
@@ -39,6 +40,7 @@ struct Tally {
     delivered: AtomicU64,
     failed: AtomicU64,
     first_failure: Mutex<Option<String>>,
+    listener: Listener,
 }
 
 impl ClientContext for Tally {
@@ -48,6 +50,7 @@ impl ClientContext for Tally {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!("librdkafka: {error}: {reason}");
+        self.listener.hear(&error, reason);
     }
 }
 
@@ -91,16 +94,14 @@ impl Sender {
             .set("linger.ms", "5")
             .set("message.timeout.ms", DELIVERY.as_millis().to_string())
             .set("queue.buffering.max.messages", "100000");
-        for (key, value) in options {
-            config.set(key, value);
-        }
-        let bad_option = |e: KafkaError| Error::user(format!("source.kafka.options: {e}"));
+        security::set_options(&mut config, options)?;
+        let bad_option = |e: KafkaError| security::option_error(&e, options);
         let producer: ThreadedProducer<Tally> =
             config.create_with_context(Tally::default()).map_err(bad_option)?;
         let (producer, topic) = (Arc::new(producer), topic.to_owned());
         let mut sender = Sender { producer, topic, partitions: 0, created: false, sent: 0, answer };
 
-        let found = sender.count_partitions().await.map_err(|e| no_answer(brokers, &e))?;
+        let found = sender.count_partitions().await.map_err(|e| sender.no_answer(brokers, &e))?;
         sender.partitions = match found {
             Some(n) => n,
             None => {
@@ -209,7 +210,9 @@ impl Sender {
     async fn count_partitions(&self) -> Result<Option<u32>, KafkaError> {
         let (producer, topic, timeout) = (Arc::clone(&self.producer), self.topic.clone(), self.answer);
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = producer.client().fetch_metadata(None, timeout)?;
+            let refused = || producer.context().listener.is_refused();
+            let metadata =
+                security::ask(timeout, refused, |wait| producer.client().fetch_metadata(None, wait))?;
             let found = metadata.topics().iter().find(|known| known.name() == topic);
             Ok(found
                 .filter(|known| known.error().is_none() && !known.partitions().is_empty())
@@ -245,7 +248,7 @@ impl Sender {
     async fn wait_for_topic(&self, brokers: &str) -> Result<u32> {
         let deadline = Instant::now() + self.answer;
         loop {
-            if let Some(n) = self.count_partitions().await.map_err(|e| no_answer(brokers, &e))? {
+            if let Some(n) = self.count_partitions().await.map_err(|e| self.no_answer(brokers, &e))? {
                 return Ok(n);
             }
             if Instant::now() > deadline {
@@ -257,11 +260,13 @@ impl Sender {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
 
-fn no_answer(brokers: &str, error: &KafkaError) -> Error {
-    Error::source(format!("no Kafka broker answers at {brokers}: {error}"))
-        .hint("start one with `tidemill broker`, or name another with --brokers HOST:PORT")
+    fn no_answer(&self, brokers: &str, error: &KafkaError) -> Error {
+        self.tally().listener.take_refusal(brokers).unwrap_or_else(|| {
+            Error::source(format!("no Kafka broker answers at {brokers}: {error}"))
+                .hint("start one with `tidemill broker`, or name another with --brokers HOST:PORT")
+        })
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, UInt32Array, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{
+    ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, StringArray, UInt32Array, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
@@ -12,6 +14,7 @@ use crate::checkpoint::{BatchCounts, DataLoss, ModelOutcome, ModelStatus, Scores
 use crate::error::Result;
 use crate::learn::{Centre, Importance, RowsSeen};
 use crate::progress::Durations;
+use crate::source::lag::Lag;
 
 fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
     let fields =
@@ -220,7 +223,7 @@ pub fn models(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Rec
 /// Columns of `system.batches`: one row a batch. Durations are null where the batch was committed by a driver
 /// that died before it could tell.
 pub fn batches_schema() -> SchemaRef {
-    use DataType::{Float64, UInt64, Utf8};
+    use DataType::{Float64, Int64, UInt64, Utf8};
     schema(&[
         ("job", Utf8, false),
         ("batch_id", UInt64, false),
@@ -231,6 +234,10 @@ pub fn batches_schema() -> SchemaRef {
         ("data_loss", UInt64, false),
         // Null in files of versions that knew no replay.
         ("replayed", UInt64, true),
+        // Offsets left unread, and by partition from 0; null in files of versions that did not tell, for replays, and
+        // where the driver that planned the batch died.
+        ("lag", Int64, true),
+        ("lag_by_partition", DataType::new_list(Int64, true), true),
         // Null in files of versions that did not count them, and where no model learns from rows, or none has a label.
         ("rows_without_features", UInt64, true),
         ("rows_without_label", UInt64, true),
@@ -256,6 +263,7 @@ pub fn batches(
     planned_at: &str,
     rows: BatchCounts,
     seen: RowsSeen,
+    lag: Option<&Lag>,
     durations: &Durations,
 ) -> Result<RecordBatch> {
     let one_text = |text: &str| texts(std::iter::once(Some(text)));
@@ -271,6 +279,8 @@ pub fn batches(
         one_count(rows.rows_out),
         one_count(rows.data_loss),
         one_count(rows.replayed),
+        Arc::new(Int64Array::from_iter([lag.map(Lag::total)])),
+        Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([lag.map(Lag::list)])),
         some_count(seen.without_features),
         some_count(seen.without_label),
         some_count(seen.of_other_label),

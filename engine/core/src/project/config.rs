@@ -52,7 +52,7 @@ pub(crate) struct KafkaFile {
     pub bootstrap_servers: String,
     pub subscribe: String,
     /// librdkafka properties (security and tuning); `kafka_options` says which.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::option_names::read")]
     pub options: std::collections::BTreeMap<String, String>,
     /// How long brokers that do not answer are waited for.
     pub broker_timeout: Option<String>,

@@ -11,6 +11,7 @@ mod input;
 mod kafka_options;
 mod key_error;
 mod model;
+mod option_names;
 mod overlay;
 mod schema;
 mod state;
@@ -82,6 +83,8 @@ pub struct SourceConfig {
     pub bootstrap_servers: String,
     /// The topic.
     pub topic: String,
+    /// The consumer group that is told how far the stream is; it decides nothing.
+    pub group_id: String,
     /// Further librdkafka properties: none that decides what is read.
     pub options: BTreeMap<String, String>,
     /// How long brokers that do not answer are waited for.
@@ -241,7 +244,7 @@ impl Project {
         }
         let file: config::JobFile = key_error::read(text, table)?;
         let memory_limit = size("memory_limit", file.memory_limit)?.unwrap_or_else(memory::limit);
-        let source = self.source(file.source, memory_limit)?;
+        let source = self.source(name, file.source, memory_limit)?;
         let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
         let table_path = table_path(&file.table.path)?;
         let mut models = Vec::new();
@@ -320,7 +323,7 @@ impl Project {
         Ok(Some(StateSpec { config, select_sql }))
     }
 
-    fn source(&self, file: config::SourceFile, memory_limit: u64) -> Result<SourceConfig> {
+    fn source(&self, job: &str, file: config::SourceFile, memory_limit: u64) -> Result<SourceConfig> {
         let config::Format::Json = file.format;
         let schema_sql = self.read(&file.schema)?;
         let schema = parse_schema(&schema_sql).map_err(|e| e.context(file.schema.clone()))?;
@@ -337,11 +340,18 @@ impl Project {
             ));
         }
         kafka_options::check(&file.kafka.options)?;
+        let mut options = file.kafka.options;
+        let group_id = options.remove("group.id").unwrap_or_else(|| format!("tidemill-{job}"));
+        if group_id.is_empty() {
+            return Err(Error::user("source.kafka.options: group.id is empty")
+                .hint("without it the group is called tidemill-JOB"));
+        }
         Ok(SourceConfig {
             broker_timeout: broker_timeout(file.kafka.broker_timeout.as_deref())?,
             bootstrap_servers: file.kafka.bootstrap_servers,
             topic: file.kafka.subscribe,
-            options: file.kafka.options,
+            group_id,
+            options,
             schema_sql,
             schema,
             double_encoded: file.double_encoded,

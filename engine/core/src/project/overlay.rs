@@ -1,4 +1,4 @@
-//! From the text of a job file to the values that hold: `${ENV:-default}` filled in, then the environment
+//! From the text of a job file to the values that hold: `${ENV:-default}` and `${file:PATH}` filled in, then the environment
 //! (`TIDEMILL__SOURCE__MAX_OFFSETS_PER_TRIGGER`), then flags and `--set key=value`, the later over the earlier.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,7 +110,8 @@ fn fill(value: &mut Value, key: &str, environment: &BTreeMap<String, String>) ->
     Ok(())
 }
 
-/// `${NAME}` and `${NAME:-default}`; a name that is neither set nor has a default is an error.
+/// `${NAME}` and `${NAME:-default}`; a name that is neither set nor has a default is an error. `${file:PATH}` is what a
+/// file holds, without the line's end: so are secrets given to containers.
 fn interpolate(text: &str, environment: &BTreeMap<String, String>) -> Result<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -122,6 +123,11 @@ fn interpolate(text: &str, environment: &BTreeMap<String, String>) -> Result<Str
             Some((name, default)) => (name, Some(default)),
             None => (&after[..end], None),
         };
+        if let Some(path) = name.strip_prefix("file:") {
+            out.push_str(&file_text(path, default)?);
+            rest = &after[end + 1..];
+            continue;
+        }
         match (environment.get(name).filter(|v| !v.is_empty()), default) {
             (Some(value), _) => out.push_str(value),
             (None, Some(default)) => out.push_str(default),
@@ -134,6 +140,20 @@ fn interpolate(text: &str, environment: &BTreeMap<String, String>) -> Result<Str
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// The text of a file, or the default if there is no such file.
+fn file_text(path: &str, default: Option<&str>) -> Result<String> {
+    match (std::fs::read_to_string(path), default) {
+        (Ok(text), _) => {
+            Ok(text.strip_suffix('\n').map_or(text.as_str(), |text| text.trim_end_matches('\r')).to_owned())
+        }
+        (Err(error), Some(default)) if error.kind() == std::io::ErrorKind::NotFound => Ok(default.to_owned()),
+        (Err(error), _) => {
+            Err(Error::user(format!("the file `{path}` of `${{file:{path}}}` cannot be read: {error}"))
+                .hint("a path is relative to the folder where the command is typed"))
+        }
+    }
 }
 
 /// A TOML value where the text is one, else the text itself.
@@ -244,6 +264,24 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.starts_with(said) && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_text_of_a_file_is_filled_in_without_its_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let of = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            interpolate(&format!("<${{file:{}}}>", path.display()), &BTreeMap::new()).unwrap()
+        };
+        assert_eq!(of("a b\n"), "<a b>");
+        assert_eq!(of("a\r\n"), "<a>");
+        assert_eq!(of(" a\n\n"), "< a\n>");
+        let missing = format!("{}/none", folder.path().display());
+        let error = interpolate(&format!("${{file:{missing}}}"), &BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains(&missing), "{error}");
+        let with_default = format!("${{file:{missing}:-none}}");
+        assert_eq!(interpolate(&with_default, &BTreeMap::new()).unwrap(), "none");
     }
 
     #[test]

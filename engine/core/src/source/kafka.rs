@@ -26,8 +26,9 @@ pub use self::parts::{Reading, Room};
 use super::plan::Watermarks;
 use super::pull::{Pull, Reader, Waiting};
 use super::questions::{Client, Questions};
+use super::security::{self, Listener};
 use super::wait::{ANSWER, GRACE, Patience, may_pass, refused};
-use super::{RawRows, topic_id};
+use super::{RawRows, lag, topic_id};
 use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::project::{FailOnDataLoss, SourceConfig};
@@ -89,7 +90,7 @@ impl KafkaSource {
         let mut client = ClientConfig::new();
         client
             .set("bootstrap.servers", &config.bootstrap_servers)
-            .set("group.id", "tidemill")
+            .set("group.id", &config.group_id)
             .set("client.id", "tidemill")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -105,22 +106,21 @@ impl KafkaSource {
             .set("reconnect.backoff.ms", "50")
             // Brokers that come back are noticed within this.
             .set("reconnect.backoff.max.ms", "2000")
+            // No group is joined: this is how long the group's offsets wait for its coordinator, at the end too.
+            .set("session.timeout.ms", "2000")
             .set("log_level", "0");
-        for (key, value) in &config.options {
-            client.set(key, value);
-        }
+        security::set_options(&mut client, &config.options)?;
         let create = || -> Result<Client> {
-            client.create().map_err(|e| Error::user(format!("source.kafka.options: {e}")))
+            client
+                .create_with_context(Listener::default())
+                .map_err(|e| security::option_error(&e, &config.options))
         };
         let servers = &config.bootstrap_servers;
         let mut source = KafkaSource {
             consumer: Arc::new(create()?),
             questions: Questions::new(create()?, servers, &config.topic, patience),
             bootstrap_servers: servers.clone(),
-            plaintext: config
-                .options
-                .get("security.protocol")
-                .is_none_or(|p| p.eq_ignore_ascii_case("plaintext")),
+            plaintext: security::is_plain(&config.options),
             topic: config.topic.clone(),
             readers: BTreeMap::new(),
             most_waiting_bytes: config.queue_bytes,
@@ -139,6 +139,15 @@ impl KafkaSource {
         })?;
         source.questions.patience.set_timeout(config.broker_timeout);
         Ok(source)
+    }
+
+    /// Tells the job's consumer group that the stream goes on where these ranges end, for those who watch its lag. It
+    /// decides nothing, is not waited for, and a broker that does not take it is a line at debug level.
+    pub fn tell_group(&self, ranges: &[PartitionRange]) {
+        // Told all the same, it would be waited for at the end.
+        if !self.consumer.context().group_is_refused() {
+            lag::tell(self.consumer.as_ref(), &self.topic, ranges);
+        }
     }
 
     /// Id of the cluster, where it tells one.

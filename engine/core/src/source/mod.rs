@@ -2,12 +2,15 @@
 //!
 //! Planning ([`plan`]) is arithmetic over watermarks and touches no network; [`kafka`] does the I/O, `questions` asks
 //! about the topic, `wait` waits for brokers that are away, and `marks` tell whether a log is still the one that was read.
+//! [`security`] decides what the connections may be, and [`lag`] tells how far a stream is behind.
 
 pub mod kafka;
+pub mod lag;
 pub(crate) mod marks;
 pub mod plan;
 mod pull;
 mod questions;
+pub mod security;
 mod topic_id;
 mod wait;
 

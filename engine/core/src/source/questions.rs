@@ -4,18 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::plan::Watermarks;
+use super::security::{self, Listener};
 use super::wait::{ANSWER, Patience, Unanswered, may_pass};
 use crate::error::{Error, Result};
 use crate::project::nearest;
 
 /// librdkafka's consumer.
-pub(super) type Client = BaseConsumer;
+pub(super) type Client = BaseConsumer<Listener>;
 
 /// A client for questions about one topic.
 ///
@@ -25,6 +28,8 @@ pub(super) struct Questions {
     client: Arc<Client>,
     bootstrap_servers: String,
     topic: String,
+    /// The brokers have answered once: what they refuse later may pass.
+    answered: AtomicBool,
     pub(super) patience: Patience,
 }
 
@@ -34,6 +39,7 @@ impl Questions {
             client: Arc::new(client),
             bootstrap_servers: bootstrap_servers.to_owned(),
             topic: topic.to_owned(),
+            answered: AtomicBool::new(false),
             patience,
         }
     }
@@ -47,8 +53,17 @@ impl Questions {
     /// # Errors
     /// Source.
     pub(super) fn partitions(&self) -> Result<Vec<i32>> {
-        let topic = self.topic.clone();
-        let partitions = self.ask(move |client| partitions(client, &topic))?;
+        let (topic, answered) = (self.topic.clone(), self.answered.load(Ordering::Relaxed));
+        let partitions = self.ask(move |client| {
+            let refused = || !answered && security::is_refused(client);
+            let answer = security::ask(ANSWER, refused, |wait| partitions(client, &topic, wait));
+            // Who is refused at first would wait in vain.
+            answer.map_err(|e| match refused() {
+                true => KafkaError::MetadataFetch(RDKafkaErrorCode::Authentication),
+                false => e,
+            })
+        })?;
+        self.answered.store(true, Ordering::Relaxed);
         if partitions.is_empty() {
             return Err(self.no_topic());
         }
@@ -62,7 +77,7 @@ impl Questions {
     pub(super) fn watermarks(&self) -> Result<BTreeMap<i32, Watermarks>> {
         let topic = self.topic.clone();
         let marks = self.ask(move |client| {
-            let partitions = partitions(client, &topic)?;
+            let partitions = partitions(client, &topic, ANSWER)?;
             if partitions.is_empty() {
                 return Ok(BTreeMap::new());
             }
@@ -110,6 +125,12 @@ impl Questions {
         if error.rdkafka_error_code().is_some_and(is_no_topic) {
             return self.no_topic();
         }
+        if let Some(refusal) = security::refusal(&self.client, &self.bootstrap_servers) {
+            return match self.answered.load(Ordering::Relaxed) {
+                true => Error::source(refusal.to_string()),
+                false => refusal,
+            };
+        }
         if may_pass(error) {
             return self.no_broker(&error.to_string());
         }
@@ -138,8 +159,8 @@ impl Questions {
 }
 
 /// The partitions of a topic; none where there is no such topic.
-fn partitions(client: &Client, topic: &str) -> KafkaResult<Vec<i32>> {
-    let metadata = client.fetch_metadata(Some(topic), ANSWER)?;
+fn partitions(client: &Client, topic: &str, wait: Duration) -> KafkaResult<Vec<i32>> {
+    let metadata = client.fetch_metadata(Some(topic), wait)?;
     let Some(topic) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(Vec::new()) };
     if let Some(error) = topic.error().map(RDKafkaErrorCode::from).filter(|&code| !is_no_topic(code)) {
         return Err(KafkaError::MetadataFetch(error));

@@ -22,6 +22,7 @@ use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, Sou
 use crate::project::{FailOnDataLoss, parse_schema};
 use crate::source::RawRows;
 use crate::source::kafka::Reading;
+use crate::source::lag::Lag;
 use crate::state::Fold;
 use crate::table::evolve::newest_schema;
 use crate::table::publish::{at_once, roll_forward, stage};
@@ -376,8 +377,8 @@ impl Driver {
             added.push(file?);
         }
         durations.learn = Some(ms(started));
-        let (rows, seen) = (commit.counts, learned.rows);
-        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, &durations)?;
+        let (rows, seen, lag) = (commit.counts, learned.rows, self.lag(plan));
+        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, lag.as_ref(), &durations)?;
         added.push(stage(&("batches", batches))?);
         self.crash(batch_id, CrashPoint::Train)?;
         let record = Learn {
@@ -425,10 +426,12 @@ impl Driver {
         let rows = commit.counts.rows_read;
         let since_last =
             self.last_planned.replace(started).map(|last| started.duration_since(last).as_secs_f64());
+        let of_topic = |offsets: BTreeMap<String, i64>| BTreeMap::from([(plan.topic.clone(), offsets)]);
         let offsets = |pick: fn(&PartitionRange) -> i64| {
-            let inner = plan.partitions.iter().map(|p| (p.partition.to_string(), pick(p))).collect();
-            BTreeMap::from([(plan.topic.clone(), inner)])
+            of_topic(plan.partitions.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
         };
+        let lag = self.lag(plan);
+        let latest = |lag: &Lag| of_topic(lag.latest.iter().map(|(p, end)| (p.to_string(), *end)).collect());
         BatchProgress {
             id: self.checkpoint.query_id.clone(),
             run_id: self.run_id.clone(),
@@ -448,8 +451,10 @@ impl Driver {
                 },
                 start_offset: offsets(|p| p.from),
                 end_offset: offsets(|p| p.to),
+                latest_offset: lag.as_ref().map(latest),
                 num_input_rows: rows,
                 brokers_away_ms: self.source.take_waited_ms(),
+                metrics: lag.as_ref().map(Lag::metrics).unwrap_or_default(),
             }],
             sink: SinkProgress {
                 description: format!("{}.{}", self.job.schema_name, self.job.table_name),

@@ -26,6 +26,7 @@ use crate::project::{FailOnDataLoss, Job, StartingOffsets, may_follow, parse_sch
 use crate::rowwise::RowSql;
 use crate::source::Patience;
 use crate::source::kafka::KafkaSource;
+use crate::source::lag::Lag;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
 use crate::table::evolve::{self, newest_schema, nullable};
 use crate::table::publish::roll_forward;
@@ -89,6 +90,8 @@ pub struct Driver {
     /// How large messages are.
     pub(super) seen: Option<Seen>,
     crash_after: Option<(u64, CrashPoint)>,
+    /// Where the partitions ended when this batch was planned.
+    pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
     /// Transform of the SQL text that it was made from: planned once, used for every batch.
     pub(super) transform: Option<(Option<String>, RowSql)>,
     /// Whether the table has a column of times that are none of a calendar; `None` before the first rows.
@@ -143,6 +146,7 @@ impl Driver {
             last_planned: None,
             seen: None,
             crash_after: None,
+            ends: None,
             transform: Some((job.transform_sql.clone(), transform)),
             has_time_number: None,
             checkpoint,
@@ -211,7 +215,11 @@ impl Driver {
             let commit = self.checkpoint.commits.read(number)?;
             self.learn(&plan, &commit, Durations::default()).await?;
         }
-        let Some(number) = recovery.rerun else { return Ok(None) };
+        let Some(number) = recovery.rerun else {
+            // The driver before may have died between its commit and this.
+            self.tell_group();
+            return Ok(None);
+        };
         let plan = self.checkpoint.offsets.read(number)?;
         if plan.replay.is_none() {
             self.check_identity(&plan)?;
@@ -264,6 +272,7 @@ impl Driver {
         self.marks.retain(|partition, _| !commit.ends.contains_key(partition));
         self.marks.extend(commit.marks.clone());
         self.see(commit.counts);
+        self.tell_group();
         let (learn, durations) = self.learn(&plan, &commit, durations).await?;
         Ok(self.progress(&plan, &commit, &learn, durations, started))
     }
@@ -271,6 +280,8 @@ impl Driver {
     /// The plan of the next batch, or `None` if no partition has anything new.
     fn plan(&mut self, ends: Option<&BTreeMap<i32, Watermarks>>) -> Result<Option<Plan>> {
         let mut watermarks = self.available()?;
+        let batch_id = self.last_plan.as_ref().map_or(0, |p| p.batch_id + 1);
+        self.ends = Some((batch_id, watermarks.clone()));
         if let Some(ends) = ends {
             // Partitions that appeared since are for the next run; rows beyond the ends too.
             watermarks.retain(|partition, _| ends.contains_key(partition));
@@ -281,7 +292,6 @@ impl Driver {
             }
         }
         let topic_id = self.source.topic_id();
-        let batch_id = self.last_plan.as_ref().map_or(0, |p| p.batch_id + 1);
         let previous = self.read_so_far();
         let cut_off = self.last_plan.as_ref().map(|plan| plan.cut_off.clone()).unwrap_or_default();
         let starting = self.job.source.starting_offsets;
@@ -462,6 +472,20 @@ impl Driver {
         self.learner.finish()?;
         self.learner_has = commit.batch_id + 1;
         Ok(())
+    }
+
+    /// Where the stream goes on, told to those who watch the group.
+    fn tell_group(&self) {
+        let is_committed = self.last_plan.as_ref().is_some_and(|plan| self.committed == Some(plan.batch_id));
+        if let Some(ranges) = self.read_so_far().filter(|_| is_committed) {
+            self.source.tell_group(&ranges);
+        }
+    }
+
+    /// What a batch leaves unread of what was there when it was planned; `None` where another driver planned it.
+    pub(super) fn lag(&self, plan: &Plan) -> Option<Lag> {
+        let (_, ends) = self.ends.as_ref().filter(|(batch_id, _)| *batch_id == plan.batch_id)?;
+        plan.replay.is_none().then(|| Lag::after(&plan.partitions, ends))
     }
 
     pub(super) fn crash(&self, batch_id: u64, point: CrashPoint) -> Result<()> {
