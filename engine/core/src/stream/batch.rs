@@ -8,7 +8,9 @@ use arrow::record_batch::RecordBatch;
 use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
 use super::stateful::forget_state_files;
 use crate::checkpoint::records::FORMAT;
-use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, PartitionRange, Plan};
+use crate::checkpoint::{
+    BatchCounts, Commit, DataLoss, FileEntry, Learn, ModelOutcome, PartitionRange, Plan,
+};
 use crate::decode::{DeadLetters, Decoded, Decoder};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name, batch_of_file_name};
@@ -175,7 +177,7 @@ fn stage_system(
 }
 
 impl Driver {
-    /// Learns from a committed batch and records it.
+    /// Learns from a committed batch, whose rows the learner has, and records it.
     pub(super) async fn learn(
         &mut self,
         plan: &Plan,
@@ -187,8 +189,8 @@ impl Driver {
         let learned = match self.state {
             Some(_) => self.learn_from_state(plan, batch_id).await?,
             None => {
-                self.catch_up(plan, batch_id + 1).await?;
-                tokio::task::block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?
+                let learner = self.behind.learner()?;
+                tokio::task::block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models))?
             }
         };
         let mut added = learned.files;
@@ -252,7 +254,7 @@ impl Driver {
         &mut self,
         plan: &Plan,
         commit: &Commit,
-        learn: &Learn,
+        models: &[ModelOutcome],
         durations: Durations,
         started: Instant,
     ) -> BatchProgress {
@@ -289,8 +291,7 @@ impl Driver {
                 description: format!("{}.{}", self.job.schema_name, self.job.table_name),
                 num_output_rows: commit.counts.rows_out,
             },
-            models: learn
-                .models
+            models: models
                 .iter()
                 .map(|m| ModelProgress {
                     name: m.name.clone(),
