@@ -149,3 +149,30 @@ async fn a_crash_after_any_step_while_learning_is_behind_changes_nothing() {
         Essence::of(&lake).assert_same(&expected, &what);
     }
 }
+
+/// A batch's file is renamed after its commit. A statement that was planned before that is not run again, nor does it miss
+/// the rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_reads_on_where_a_file_was_renamed_to() {
+    let (_broker, job) = broker_and_job().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    let mut driver = Driver::open(&job, &lake).await.unwrap();
+    driver.crash_after(LEFT, CrashPoint::Commit);
+    driver.recover(&mut |_| {}).await.unwrap();
+    while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
+    drop(driver);
+
+    let session = tidemill_core::sql::open_session(&lake).await.unwrap();
+    let statement = "SELECT count(*), sum(_offset) FROM crimes WHERE beat > 0";
+    let before = tidemill_core::sql::frame(&session, statement).await.unwrap();
+    let late = tidemill_core::sql::frame(&session, statement).await.unwrap();
+    let expected = tidemill_core::sql::collect(before).await.unwrap();
+    Driver::open(&job, &lake).await.unwrap().recover(&mut |_| {}).await.unwrap();
+    let file = format!("chicago_arrests/crimes/batch-{LEFT:08}.parquet");
+    assert!(lake.resolve(&file).is_file());
+    let rows = tidemill_core::sql::collect(late).await.unwrap();
+    assert_eq!(rows, expected);
+    let counted = rows[0].column(0).to_data().buffers()[0].typed_data::<i64>()[0];
+    assert_eq!(counted, ((LEFT + 1) * PER_BATCH) as i64);
+}

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 
+use super::followed::ResolvedFiles;
 use super::{derived, model_files};
 use crate::batch::version_table;
 use crate::checkpoint::{Commit, FileEntry, RecordList};
@@ -22,29 +23,6 @@ use crate::table::scan::{parquet_table, whole};
 pub(super) const SYSTEM_TABLES: [&str; 7] =
     ["batches", "centres", "data_loss", "dead_letters", "importances", "metrics", "models"];
 
-/// Files that the tables of a statement were resolved to. DataFusion takes a file that was renamed since for an empty
-/// folder: whoever runs a statement has to look here afterwards.
-#[derive(Debug, Default)]
-pub(super) struct ResolvedFiles {
-    paths: Mutex<Vec<PathBuf>>,
-}
-
-impl ResolvedFiles {
-    fn add(&self, path: PathBuf) {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).push(path);
-    }
-
-    /// Forgets the files of the statement before.
-    pub(super) fn clear(&self) {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Whether all are still where they were.
-    pub(super) fn all_there(&self) -> bool {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|path| path.is_file())
-    }
-}
-
 /// What the schemas of one session share.
 #[derive(Debug, Clone)]
 pub(super) struct Scope {
@@ -56,7 +34,7 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn new(lake: Lake) -> Scope {
-        Scope { lake, resolved: Arc::default(), planning: Vec::new() }
+        Scope { resolved: Arc::new(ResolvedFiles::new(lake.clone())), lake, planning: Vec::new() }
     }
 
     /// The scope of what a view reads.
@@ -149,12 +127,7 @@ impl SchemaProvider for JobSchema {
         }
         let columns = partition_columns(lake, &self.name, &full).map_err(external)?;
         if !columns.is_empty() {
-            let mut paths = Vec::new();
-            for file in &files {
-                let path = whole(checked_path(lake, file).map_err(external)?)?;
-                resolved.add(path.clone());
-                paths.push(path);
-            }
+            let paths = resolve(lake, resolved, &files)?;
             return version_table(&paths, &columns).await.map(Some).map_err(external);
         }
         provider(lake, resolved, &files, None).await.map(Some)
@@ -242,34 +215,28 @@ async fn provider(
     files: &[FileEntry],
     schema: Option<SchemaRef>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let mut paths = Vec::with_capacity(files.len());
-    for file in files {
-        let path = whole(checked_path(lake, file).map_err(external)?)?;
-        resolved.add(path.clone());
-        paths.push(path);
+    loop {
+        let paths = resolve(lake, resolved, files)?;
+        match parquet_table(&paths, schema.clone()).await {
+            // The newest was renamed before its columns were read: it has its last place now.
+            Err(_) if paths.last().is_some_and(|newest| !newest.is_file()) => {}
+            table => return table,
+        }
     }
-    parquet_table(&paths, schema).await
+}
+
+/// Where these files are.
+fn resolve(lake: &Lake, resolved: &ResolvedFiles, files: &[FileEntry]) -> Result<Vec<PathBuf>> {
+    files
+        .iter()
+        .map(|file| {
+            let path = whole(checked_path(lake, file).map_err(external)?)?;
+            resolved.add(path.clone(), file);
+            Ok(path)
+        })
+        .collect()
 }
 
 fn external(error: crate::error::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_was_renamed_since_is_missed() {
-        let folder = tempfile::tempdir().unwrap();
-        let (staged, last) = (folder.path().join("a"), folder.path().join("b"));
-        std::fs::write(&staged, b"").unwrap();
-        let resolved = ResolvedFiles::default();
-        resolved.add(staged.clone());
-        assert!(resolved.all_there());
-        std::fs::rename(&staged, &last).unwrap();
-        assert!(!resolved.all_there());
-        resolved.clear();
-        assert!(resolved.all_there());
-    }
 }

@@ -9,6 +9,7 @@ mod deep;
 mod derived;
 mod describe;
 mod files;
+mod followed;
 pub mod functions;
 mod merged_columns;
 mod model_files;
@@ -30,18 +31,20 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::project::nearest;
-use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
+use catalog::{BareNames, JobSchema, SYSTEM_TABLES, Scope, SystemSchema};
 pub(crate) use deep::deep;
 pub(crate) use derived::{Derived, derived};
 pub use derived::{StateView, state};
 pub use describe::describe;
+use followed::{ResolvedFiles, following};
 pub(crate) use rules::{OneNan, one_nan};
 pub(crate) use statement::execute;
 pub use statement::{collect, frame};
 pub(crate) use statement::{parse, plan};
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
-/// A driver renames a batch's file once; a statement that met such a moment is run again.
+/// A statement whose files were taken out of their table meanwhile, as it was built anew more often than former ones are
+/// kept, is run again.
 const ATTEMPTS: usize = 5;
 
 /// A session over the tables of a lake.
@@ -78,7 +81,7 @@ fn session(scope: &Scope) -> Result<SessionContext> {
         .with_information_schema(true)
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
-    let context = context(config, Arc::default());
+    let context = context(config, following(&RuntimeEnv::default(), resolved));
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), schema_name.clone());
@@ -122,7 +125,7 @@ pub(crate) fn job_session(
         .with_extension(scope.resolved.clone())
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
-    let context = context(config, runtime);
+    let context = context(config, following(&runtime, &scope.resolved));
     let catalog = MemoryCatalogProvider::new();
     for other in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), other.clone());
@@ -176,7 +179,7 @@ pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<V
         .hint("run the statement again"))
 }
 
-/// Whether the files that a session has read are where they were: DataFusion takes one that is gone for no rows.
+/// Whether the files that a session has read are still there: DataFusion takes one that is gone for no rows.
 ///
 /// # Errors
 /// Storage: one is not.
