@@ -23,6 +23,7 @@ mod batch_letters;
 mod batch_memory;
 mod batch_times;
 mod batch_values;
+mod behind;
 mod cleaning;
 mod clusters;
 mod command_line;

@@ -111,7 +111,8 @@ Examples:
     #[command(after_help = "\
 Runs until stopped. Ctrl-C or SIGTERM finishes and commits the batch in hand;
 a second one stops at once, and the next start runs that batch again.
-Started again it goes on where it was.
+Started again it goes on where it was: it commits at once, and learns once the
+history of its models is read.
 
 Examples:
   tidemill stream chicago-arrests

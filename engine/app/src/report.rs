@@ -28,11 +28,22 @@ pub(crate) fn batch_line(progress: &BatchProgress) -> String {
     if progress.data_loss > 0 {
         line.push_str(&format!("  LOST RANGES {}", style::count(progress.data_loss)));
     }
+    if progress.duration_ms.learn.is_none() {
+        line.push_str("  committed; the next start learns from it");
+    }
     for model in &progress.models {
         line.push_str("  ");
         line.push_str(&scores(model));
     }
     line
+}
+
+/// That what the models learned from takes long to read.
+pub(crate) fn history_takes_long(batches: u64) -> String {
+    let batches = style::count(batches);
+    format!(
+        "the models' history, {batches} batches, is still being read: commits go on, and are learned from later"
+    )
 }
 
 /// `AUC logistic 0.8934, forest 0.8912`: the hold-out's, for the bar of the demo.
@@ -133,6 +144,14 @@ mod tests {
             "batch    3      5,000 rows, dead letters 2      72 ms = plan 1.2, read 20, learn 50 (forest 42, other 42)  \
              forest accuracy 0.8800 AUC 0.9123  other accuracy 0.5000 AUC -"
         );
+    }
+
+    #[test]
+    fn a_batch_that_is_not_learned_from_says_so() {
+        let mut progress = progress(Vec::new());
+        progress.duration_ms.learn = None;
+        let line = batch_line(&progress);
+        assert!(line.ends_with("plan 1.2, read 20  committed; the next start learns from it"), "{line}");
     }
 
     #[test]

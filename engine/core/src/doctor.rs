@@ -199,6 +199,8 @@ mod tests {
             added,
             removed: Vec::new(),
             counts: Default::default(),
+            ends: Default::default(),
+            marks: Default::default(),
             watermark: None,
             build: None,
         };

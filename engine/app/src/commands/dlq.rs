@@ -132,8 +132,9 @@ pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
     let mut output: Done<()> = Ok(());
     let mut out = 0;
     let end = stop.flag();
-    let summary = replay::replay(&job, &lake, stop.flag(), &mut |event| {
-        if let StreamEvent::Batch(progress) = event {
+    let summary = replay::replay(&job, &lake, stop.flag(), &mut |event| match event {
+        StreamEvent::HistoryTakesLong { batches } => eprintln!("{}", report::history_takes_long(batches)),
+        StreamEvent::Batch(progress) => {
             out += progress.sink.num_output_rows;
             if output.is_ok() {
                 output = print_line(&report::batch_line(progress));
@@ -142,6 +143,7 @@ pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
                 end.store(true, std::sync::atomic::Ordering::Release);
             }
         }
+        _ => {}
     })
     .await?;
     output?;

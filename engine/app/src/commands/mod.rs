@@ -15,7 +15,7 @@ mod stream;
 mod test;
 
 use std::future::Future;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
@@ -52,6 +52,9 @@ pub(crate) fn run(cli: &Cli) -> Done {
     }
 }
 
+/// How long a command that has ended waits for its threads.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// Runs a command on a runtime of its own.
 fn block_on(command: impl Future<Output = Done>) -> Done {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -61,8 +64,10 @@ fn block_on(command: impl Future<Output = Done>) -> Done {
         .build()
         .map_err(|e| Error::internal(format!("cannot start the threads of the runtime: {e}")))?;
     let result = runtime.block_on(command);
-    // What still runs in the background holds nothing that would be lost.
-    runtime.shutdown_background();
+    // What still runs in the background holds nothing that would be lost. The threads are given a moment to end by themselves:
+    // glibc's pthread_detach, which letting go of them at once comes to, reads a thread that has just ended (the crash of
+    // uxlfoundation/oneTBB#334).
+    runtime.shutdown_timeout(MOMENT);
     result
 }
 

@@ -42,6 +42,10 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
                 end.store(true, std::sync::atomic::Ordering::Release);
             }
         }
+        StreamEvent::HistoryTakesLong { batches } => eprintln!("{}", report::history_takes_long(batches)),
+        StreamEvent::Learned { batch_id } => {
+            eprintln!("batch {batch_id} is learned from, which was committed before this start");
+        }
         _ => {}
     })
     .await?;

@@ -4,11 +4,13 @@
 //! | --- | --- | --- | --- |
 //! | – | – | – | plan batch 0 |
 //! | 0 | – | – | run batch 0 again, by its plan |
-//! | N | N−1 | L ≤ N−1 | learn L+1..N, then run batch N again, by its plan |
-//! | N | N | L ≤ N | learn L+1..=N, then plan batch N+1 |
+//! | N | N−1 | L ≤ N−1 | run batch N again, by its plan; learn L+1..N beside it, in order |
+//! | N | N | L ≤ N | plan batch N+1; learn L+1..=N beside it, in order |
 //! | N or – | more than N | any | corrupt: a commit without a plan |
 //! | N | less than N−1 | any | corrupt: commits are missing |
 //! | any | N or – | more than N | corrupt: learned from a batch that is not committed |
+//!
+//! A state is folded in order: a job that keeps one learns L+1.. before it goes on (see `stream`).
 //!
 //! "–" counts as one less than 0 and "L+1" from "–" is 0.
 
@@ -16,7 +18,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// What to do before the stream goes on.
+/// What an earlier run has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
     /// Committed batches that are still to be learned from, in order.

@@ -2,80 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 
+use super::followed::ResolvedFiles;
 use super::{derived, model_files};
 use crate::batch::version_table;
 use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::decode::dead_letters_schema;
-use crate::error::io_error;
 use crate::lake::Lake;
 use crate::learn::tables;
-use crate::table::read::{checked_path, committed_files, damage, verified_path};
-use crate::table::scan::{parquet_table, whole};
+use crate::table::read::committed_files;
+use crate::table::scan::parquet_table;
 
 /// Names of the system tables.
 pub(super) const SYSTEM_TABLES: [&str; 7] =
     ["batches", "centres", "data_loss", "dead_letters", "importances", "metrics", "models"];
-
-/// Files that the tables of a statement were resolved to. DataFusion takes a file that was renamed since, or has been
-/// emptied, for an empty folder: whoever runs a statement has to look here afterwards.
-#[derive(Debug, Default)]
-pub(super) struct ResolvedFiles {
-    files: Mutex<Vec<(FileEntry, PathBuf)>>,
-    /// Whether all bytes of a file are checked, not its size alone.
-    verify: AtomicBool,
-}
-
-impl ResolvedFiles {
-    /// Where a file of a table is.
-    ///
-    /// # Errors
-    /// Corrupt: it is not what its record says; Storage.
-    fn resolve(&self, lake: &Lake, file: &FileEntry) -> crate::error::Result<PathBuf> {
-        let path = match self.verify.load(Ordering::Relaxed) {
-            true => verified_path(lake, file)?,
-            false => checked_path(lake, file)?,
-        };
-        let path = whole(&path).map_err(|e| io_error("find", &path, &e))?;
-        self.files().push((file.clone(), path.clone()));
-        Ok(path)
-    }
-
-    /// From now on all bytes are checked.
-    pub(super) fn verify(&self) {
-        self.verify.store(true, Ordering::Relaxed);
-    }
-
-    /// Forgets the files of the statement before.
-    pub(super) fn clear(&self) {
-        self.files().clear();
-    }
-
-    /// Whether all are still where they were, and as large.
-    pub(super) fn all_there(&self) -> bool {
-        let is_there = |(file, path): &(FileEntry, PathBuf)| {
-            std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == file.bytes)
-        };
-        self.files().iter().all(is_there)
-    }
-
-    /// The first that is not what its record says, as an error that names it.
-    pub(super) fn damage(&self, lake: &Lake) -> Option<crate::error::Error> {
-        let files: Vec<FileEntry> = self.files().iter().map(|(file, _)| file.clone()).collect();
-        damage(lake, &files)
-    }
-
-    fn files(&self) -> MutexGuard<'_, Vec<(FileEntry, PathBuf)>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What the schemas of one session share.
 #[derive(Debug, Clone)]
@@ -88,7 +34,7 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn new(lake: Lake) -> Scope {
-        Scope { lake, resolved: Arc::default(), planning: Vec::new() }
+        Scope { resolved: Arc::new(ResolvedFiles::new(lake.clone())), lake, planning: Vec::new() }
     }
 
     /// The scope of what a view reads.
@@ -181,11 +127,10 @@ impl SchemaProvider for JobSchema {
         }
         let columns = partition_columns(lake, &self.name, &full).map_err(external)?;
         if !columns.is_empty() {
-            let paths = files.iter().map(|file| resolved.resolve(lake, file));
-            let paths = paths.collect::<crate::error::Result<Vec<_>>>().map_err(external)?;
+            let paths = resolve(resolved, &files)?;
             return version_table(&paths, &columns).await.map(Some).map_err(external);
         }
-        provider(lake, resolved, &files, None).await.map(Some)
+        provider(resolved, &files, None).await.map(Some)
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -215,7 +160,7 @@ impl SchemaProvider for SystemSchema {
         for job in lake.schema_names().map_err(external)? {
             files.extend(committed_files(lake, &job, &format!("system.{name}")).map_err(external)?);
         }
-        let table = provider(lake, resolved, &files, Some(schema)).await?;
+        let table = provider(resolved, &files, Some(schema)).await?;
         Ok(Some(if name == "models" { model_files::only_what_is_there(table, lake)? } else { table }))
     }
 
@@ -265,45 +210,25 @@ fn partition_columns(
 
 /// A table over exactly these files. Without a schema, the newest file's holds.
 async fn provider(
-    lake: &Lake,
     resolved: &ResolvedFiles,
     files: &[FileEntry],
     schema: Option<SchemaRef>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let paths = files.iter().map(|file| resolved.resolve(lake, file));
-    let paths = paths.collect::<crate::error::Result<Vec<_>>>().map_err(external)?;
-    parquet_table(&paths, schema).await
+    loop {
+        let paths = resolve(resolved, files)?;
+        match parquet_table(&paths, schema.clone()).await {
+            // The newest was renamed before its columns were read: it has its last place now.
+            Err(_) if paths.last().is_some_and(|newest| !newest.is_file()) => {}
+            table => return table,
+        }
+    }
+}
+
+/// Where these files are.
+fn resolve(resolved: &ResolvedFiles, files: &[FileEntry]) -> Result<Vec<PathBuf>> {
+    files.iter().map(|file| resolved.resolve(file).map_err(external)).collect()
 }
 
 fn external(error: crate::error::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::table::publish::{roll_forward, stage};
-
-    #[test]
-    fn a_file_that_was_renamed_or_emptied_since_is_missed() {
-        let folder = tempfile::tempdir().unwrap();
-        let lake = Lake::new(folder.path());
-        let file = stage(&lake, "j.t", "j/t/batch-0.parquet", b"abc", 1).unwrap();
-        let resolved = ResolvedFiles::default();
-        resolved.resolve(&lake, &file).unwrap();
-        assert!(resolved.all_there());
-        roll_forward(&lake, std::slice::from_ref(&file)).unwrap();
-        assert!(!resolved.all_there());
-        resolved.clear();
-        assert!(resolved.all_there());
-        let path = resolved.resolve(&lake, &file).unwrap();
-        assert!(resolved.all_there());
-        std::fs::write(&path, b"").unwrap();
-        assert!(!resolved.all_there());
-        std::fs::write(&path, b"abd").unwrap();
-        assert!(resolved.all_there(), "as large");
-        assert!(resolved.damage(&lake).unwrap().to_string().contains("batch-0.parquet"));
-        resolved.verify();
-        assert!(resolved.resolve(&lake, &file).is_err());
-    }
 }

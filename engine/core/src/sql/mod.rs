@@ -9,6 +9,7 @@ mod deep;
 mod derived;
 mod describe;
 mod files;
+mod followed;
 pub mod functions;
 mod literals;
 mod merged_columns;
@@ -35,18 +36,20 @@ use crate::lake::Lake;
 use crate::project::nearest;
 use crate::table::rowless::rowless;
 use crate::{batch, memory};
-use catalog::{BareNames, JobSchema, ResolvedFiles, SYSTEM_TABLES, Scope, SystemSchema};
+use catalog::{BareNames, JobSchema, SYSTEM_TABLES, Scope, SystemSchema};
 pub(crate) use deep::deep;
 pub(crate) use derived::{Derived, derived};
 pub use derived::{StateView, state};
 pub use describe::describe;
+use followed::{ResolvedFiles, following};
 pub(crate) use rules::{OneNan, one_nan};
 pub(crate) use statement::execute;
 pub use statement::{collect, frame};
 pub(crate) use statement::{parse, plan};
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
-/// A driver renames a batch's file once; a statement that met such a moment is run again.
+/// A statement whose files were taken out of their table meanwhile, as it was built anew more often than former ones are
+/// kept, is run again.
 const ATTEMPTS: usize = 5;
 
 /// A session over the tables of a lake.
@@ -95,7 +98,7 @@ fn session(scope: &Scope) -> Result<SessionContext> {
     // What a statement needs beyond the limit spills to disk, or is an error.
     let pool = FairSpillPool::new(usize::try_from(memory::limit()).unwrap_or(usize::MAX));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
-    let context = context(config, runtime);
+    let context = context(config, following(&runtime, resolved));
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), schema_name.clone());
@@ -139,7 +142,7 @@ pub(crate) fn job_session(
         .with_extension(scope.resolved.clone())
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
-    let context = context(config, runtime);
+    let context = context(config, following(&runtime, &scope.resolved));
     let catalog = MemoryCatalogProvider::new();
     for other in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), other.clone());
@@ -181,12 +184,11 @@ pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<V
         if let Some(resolved) = &resolved {
             resolved.clear();
         }
-        let frame =
-            frame(context, sql).await.map_err(|e| damaged(explain(e, lake), lake, resolved.as_deref()))?;
+        let frame = frame(context, sql).await.map_err(|e| damaged(explain(e, lake), resolved.as_deref()))?;
         let schema = frame.schema().inner().clone();
         let batches = collect(frame).await;
         if resolved.as_ref().is_none_or(|resolved| resolved.all_there()) {
-            let batches = batches.map_err(|e| damaged(explain(e, lake), lake, resolved.as_deref()))?;
+            let batches = batches.map_err(|e| damaged(explain(e, lake), resolved.as_deref()))?;
             return Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches });
         }
     }
@@ -195,12 +197,12 @@ pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<V
 }
 
 /// The error of a statement: where a file that it read is not what its record says, that is what is wrong.
-fn damaged(error: Error, lake: &Lake, resolved: Option<&ResolvedFiles>) -> Error {
+fn damaged(error: Error, resolved: Option<&ResolvedFiles>) -> Error {
     let of_files = matches!(
         error.kind(),
         ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Data | ErrorKind::Internal
     );
-    resolved.filter(|_| of_files).and_then(|resolved| resolved.damage(lake)).unwrap_or(error)
+    resolved.filter(|_| of_files).and_then(ResolvedFiles::damage).unwrap_or(error)
 }
 
 /// From now on a session reads a file of the lake only if all its bytes are those that its record was written with; without
@@ -211,7 +213,7 @@ pub fn verify_files(context: &SessionContext) {
     }
 }
 
-/// Whether the files that a session has read are where they were: DataFusion takes one that is gone for no rows.
+/// Whether the files that a session has read are still there: DataFusion takes one that is gone for no rows.
 ///
 /// # Errors
 /// Storage: one is not.

@@ -7,13 +7,16 @@ use std::time::Instant;
 use arrow::record_batch::RecordBatch;
 use tokio::task::block_in_place;
 
+use super::behind::Ours;
 use super::bounds::{in_parts, room};
 use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
 use super::files::Files;
 use super::stateful::forget_state_files;
 use super::unread::unread_fields;
 use crate::checkpoint::records::FORMAT;
-use crate::checkpoint::{BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, PartitionRange, Plan};
+use crate::checkpoint::{
+    BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
+};
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name, batch_of_file_name};
@@ -122,7 +125,7 @@ impl<'a> Batch<'a> {
 
     /// Once a run, as a schema does not change in it, by the first part of its first batch.
     fn warn_of_unread_fields(&self, raw: &[RawRows], rows: &RecordBatch) {
-        if self.driver.last_planned.is_some() {
+        if self.driver.done.batches > 0 {
             return;
         }
         for field in unread_fields(raw, rows, self.plan.double_encoded) {
@@ -341,11 +344,12 @@ impl Driver {
         }
     }
 
-    /// Learns from a committed batch and records it.
+    /// Learns from a committed batch, whose rows the learner has, and records it.
     pub(super) async fn learn(
         &mut self,
         plan: &Plan,
         commit: &Commit,
+        lag: Option<&Lag>,
         mut durations: Durations,
     ) -> Result<(Learn, Durations)> {
         let started = Instant::now();
@@ -353,8 +357,8 @@ impl Driver {
         let learned = match self.state {
             Some(_) => self.learn_from_state(plan, batch_id).await?,
             None => {
-                self.catch_up(plan, batch_id + 1).await?;
-                block_in_place(|| self.learner.learn(&self.lake, batch_id, &plan.models))?
+                let learner = self.behind.learner()?;
+                block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models))?
             }
         };
         let mut added = learned.files;
@@ -377,8 +381,8 @@ impl Driver {
             added.push(file?);
         }
         durations.learn = Some(ms(started));
-        let (rows, seen, lag) = (commit.counts, learned.rows, self.lag(plan));
-        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, lag.as_ref(), &durations)?;
+        let (rows, seen) = (commit.counts, learned.rows);
+        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, lag, &durations)?;
         added.push(stage(&("batches", batches))?);
         self.crash(batch_id, CrashPoint::Train)?;
         let record = Learn {
@@ -418,9 +422,8 @@ impl Driver {
         &mut self,
         plan: &Plan,
         commit: &Commit,
-        learn: &Learn,
-        durations: Durations,
-        started: Instant,
+        models: &[ModelOutcome],
+        Ours { durations, started, lag }: Ours,
     ) -> BatchProgress {
         let batch_duration = ms(started);
         let rows = commit.counts.rows_read;
@@ -430,7 +433,6 @@ impl Driver {
         let offsets = |pick: fn(&PartitionRange) -> i64| {
             of_topic(plan.partitions.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
         };
-        let lag = self.lag(plan);
         let latest = |lag: &Lag| of_topic(lag.latest.iter().map(|(p, end)| (p.to_string(), *end)).collect());
         BatchProgress {
             id: self.checkpoint.query_id.clone(),
@@ -460,8 +462,7 @@ impl Driver {
                 description: format!("{}.{}", self.job.schema_name, self.job.table_name),
                 num_output_rows: commit.counts.rows_out,
             },
-            models: learn
-                .models
+            models: models
                 .iter()
                 .map(|m| ModelProgress {
                     name: m.name.clone(),

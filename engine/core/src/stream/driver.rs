@@ -8,20 +8,21 @@ use std::time::Instant;
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::task::block_in_place;
 
-use super::StreamEvent;
 use super::batch::Batch;
+use super::behind::Behind;
 use super::bounds::Seen;
 use super::compare::newest_marks;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
+use super::{StreamEvent, StreamSummary};
 use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::recovery::decide;
-use crate::checkpoint::{Checkpoint, Commit, Mark, PartitionRange, Plan};
+use crate::checkpoint::{Checkpoint, Mark, PartitionRange, Plan};
 use crate::decode::{Decoder, METADATA};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
-use crate::progress::{BatchProgress, Durations};
+use crate::progress::Durations;
 use crate::project::{FailOnDataLoss, Job, StartingOffsets, may_follow, parse_schema};
 use crate::rowwise::RowSql;
 use crate::source::Patience;
@@ -30,7 +31,6 @@ use crate::source::lag::Lag;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
 use crate::table::evolve::{self, newest_schema, nullable};
 use crate::table::publish::roll_forward;
-use crate::table::read::read_rows;
 
 /// Steps after which a test may have the driver die; see [`Driver::crash_after`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub struct Driver {
     pub(super) run_id: String,
     pub(super) checkpoint: Checkpoint,
     pub(super) source: KafkaSource,
-    pub(super) learner: Learner,
+    pub(super) behind: Behind,
     /// What is kept for each key, where the job keeps anything.
     pub(super) state: Option<StatefulJob>,
     cluster_id: Option<String>,
@@ -84,8 +84,8 @@ pub struct Driver {
     goes_on_at: BTreeMap<i32, i64>,
     /// The last message that was read of each partition.
     pub(super) marks: BTreeMap<i32, Mark>,
-    /// Batches whose rows the learner has.
-    pub(super) learner_has: u64,
+    /// What was committed since the driver was opened.
+    pub(super) done: StreamSummary,
     pub(super) last_planned: Option<Instant>,
     /// How large messages are.
     pub(super) seen: Option<Seen>,
@@ -136,13 +136,13 @@ impl Driver {
             run_id: uuid::Uuid::new_v4().to_string(),
             cluster_id: source.cluster_id(),
             source,
-            learner,
+            behind: Behind::new(learner),
             state,
             last_plan,
             committed,
             goes_on_at: ends.unwrap_or_default(),
             marks,
-            learner_has: 0,
+            done: StreamSummary::default(),
             last_planned: None,
             seen: None,
             crash_after: None,
@@ -185,15 +185,12 @@ impl Driver {
         Some(ranges)
     }
 
-    /// Brings the lake to where the records say it is: renames finished, models learned, a planned batch run.
-    /// Gives the progress of the batch that was run again, if there was one.
+    /// Brings the lake to where the records say it is: renames finished, a planned batch run; and begins to read the history
+    /// of the models.
     ///
     /// # Errors
     /// See [`super::run`].
-    pub async fn recover(
-        &mut self,
-        on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
-    ) -> Result<Option<BatchProgress>> {
+    pub async fn recover(&mut self, on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send)) -> Result<()> {
         let learned = self.checkpoint.learn.latest()?;
         let recovery = decide(self.last_plan.as_ref().map(|p| p.batch_id), self.committed, learned)?;
         if let Some(number) = self.committed {
@@ -206,30 +203,27 @@ impl Driver {
             roll_forward(&self.lake, &record.added)?;
             match &mut self.state {
                 Some(state) => state.learner.restore(&self.lake, &record)?,
-                None => self.learner.restore(&self.lake, &record)?,
+                None => self.behind.learner()?.restore(&self.lake, &record)?,
             }
         }
         self.catch_up_state(recovery.learn.start)?;
-        for number in recovery.learn {
-            let plan = self.checkpoint.offsets.read(number)?;
-            let commit = self.checkpoint.commits.read(number)?;
-            self.learn(&plan, &commit, Durations::default()).await?;
-        }
-        let Some(number) = recovery.rerun else {
+        let plan = recovery.rerun.map(|number| self.checkpoint.offsets.read(number)).transpose()?;
+        self.take_up(recovery.learn, plan.as_ref(), on_event).await?;
+        let Some(plan) = plan else {
             // The driver before may have died between its commit and this.
             self.tell_group();
-            return Ok(None);
+            return Ok(());
         };
-        let plan = self.checkpoint.offsets.read(number)?;
         if plan.replay.is_none() {
             self.check_identity(&plan)?;
         }
-        on_event(StreamEvent::Planned { batch_id: number, rows: plan.offsets() });
+        on_event(StreamEvent::Planned { batch_id: plan.batch_id, rows: plan.offsets() });
         let started = Instant::now();
-        Ok(Some(self.run_batch(plan, Durations::default(), started).await?))
+        self.run_batch(plan, Durations::default(), started, on_event).await.map(|_| ())
     }
 
-    /// Plans and runs the next batch; `None` if there is nothing new. `ends` bounds what counts as new.
+    /// Plans and commits the next batch and gives its number; `None` if there is nothing new. `ends` bounds what counts as
+    /// new. It is learned from once the history of its models is there.
     ///
     /// # Errors
     /// See [`super::run`].
@@ -237,7 +231,7 @@ impl Driver {
         &mut self,
         ends: Option<&BTreeMap<i32, Watermarks>>,
         on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
-    ) -> Result<Option<BatchProgress>> {
+    ) -> Result<Option<u64>> {
         let started = Instant::now();
         let Some(plan) = self.plan(ends)? else { return Ok(None) };
         self.begin(plan, started, on_event).await.map(Some)
@@ -249,13 +243,13 @@ impl Driver {
         plan: Plan,
         started: Instant,
         on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
-    ) -> Result<BatchProgress> {
+    ) -> Result<u64> {
         self.checkpoint.offsets.create(plan.batch_id, &plan)?;
         self.last_plan = Some(plan.clone());
         self.crash(plan.batch_id, CrashPoint::Plan)?;
         let durations = Durations { plan: Some(ms(started)), ..Durations::default() };
         on_event(StreamEvent::Planned { batch_id: plan.batch_id, rows: plan.offsets() });
-        self.run_batch(plan, durations, started).await
+        self.run_batch(plan, durations, started, on_event).await
     }
 
     async fn run_batch(
@@ -263,18 +257,23 @@ impl Driver {
         plan: Plan,
         durations: Durations,
         started: Instant,
-    ) -> Result<BatchProgress> {
+        on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
+    ) -> Result<u64> {
         // What was read of these is no longer in the log.
         self.marks.retain(|partition, _| plan.data_loss.iter().all(|loss| loss.partition != *partition));
         let (commit, durations) = Batch::new(self, &plan, durations).run().await?;
-        self.committed = Some(commit.batch_id);
+        let (batch_id, counts) = (commit.batch_id, commit.counts);
+        self.committed = Some(batch_id);
         self.goes_on_at.clone_from(&commit.ends);
         self.marks.retain(|partition, _| !commit.ends.contains_key(partition));
         self.marks.extend(commit.marks.clone());
-        self.see(commit.counts);
+        self.see(counts);
+        self.done.batches += 1;
+        self.done.rows += counts.rows_read;
+        self.done.dead_letters += counts.dead_letters;
         self.tell_group();
-        let (learn, durations) = self.learn(&plan, &commit, durations).await?;
-        Ok(self.progress(&plan, &commit, &learn, durations, started))
+        self.follow(plan, commit, durations, started, on_event).await?;
+        Ok(batch_id)
     }
 
     /// The plan of the next batch, or `None` if no partition has anything new.
@@ -440,37 +439,6 @@ impl Driver {
             evolve::check(&table, planned.schema(), gives.schema())
                 .map_err(|e| e.context(format!("batch {} is planned", plan.batch_id)))?;
         }
-        Ok(())
-    }
-
-    /// Gives the learner the rows of the batches up to `until` (exclusive) that it does not have yet.
-    pub(super) async fn catch_up(&mut self, plan: &Plan, until: u64) -> Result<()> {
-        if let Some((_, transform)) = &self.transform
-            && self.learner.prepare(&plan.models, &nullable(transform.schema())).await?
-        {
-            self.learner_has = 0;
-        }
-        for number in self.learner_has..until {
-            let commit = self.checkpoint.commits.read(number)?;
-            let now = parse_now(&self.checkpoint.offsets.read(number)?)?;
-            self.append_committed(&commit, now).await?;
-        }
-        Ok(())
-    }
-
-    async fn append_committed(&mut self, commit: &Commit, now: DateTime<Utc>) -> Result<()> {
-        if !self.learner.needs_rows() {
-            self.learner_has = commit.batch_id + 1;
-            return Ok(());
-        }
-        let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
-        self.learner.begin();
-        // File by file: together they may be more than a column can hold.
-        for file in commit.added.iter().filter(|f| f.table == table) {
-            self.learner.append(&read_rows(&self.lake, file)?, now).await?;
-        }
-        self.learner.finish()?;
-        self.learner_has = commit.batch_id + 1;
         Ok(())
     }
 

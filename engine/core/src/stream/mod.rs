@@ -10,9 +10,11 @@
 //! (`bounds`); `replay` feeds dead
 //! letters through the same stages. A crash anywhere is repaired by the next start from the records alone
 //! ([`crate::checkpoint::recovery`]). Where a job keeps a state ([`crate::state`]), the rows of a batch go into it before
-//! the commit, which lists its files too; `stateful` is that path.
+//! the commit, which lists its files too; `stateful` is that path. After a start the models' history is read beside the
+//! stream, and learning falls behind the commits until it is there: `behind`.
 
 mod batch;
+mod behind;
 mod bounds;
 mod compare;
 mod driver;
@@ -61,8 +63,19 @@ pub enum StreamEvent<'a> {
         /// Offsets that it covers.
         rows: u64,
     },
-    /// A batch is committed and learned from.
+    /// A batch is committed and learned from; or, as the run ends before that, is left to be learned from by the next
+    /// start: its progress then has no model, and no time of learning.
     Batch(&'a BatchProgress),
+    /// A batch that an earlier run committed is learned from.
+    Learned {
+        /// Its number.
+        batch_id: u64,
+    },
+    /// What the models learned from before is still being read: batches are committed, and learned from later.
+    HistoryTakesLong {
+        /// Batches that it has.
+        batches: u64,
+    },
     /// There is nothing new.
     Idle,
 }
@@ -96,20 +109,15 @@ pub async fn run(
     on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
 ) -> Result<StreamSummary> {
     let started = Instant::now();
-    let mut summary = StreamSummary::default();
     let stopped = || stop.load(Ordering::Relaxed);
-    let full = |summary: &StreamSummary| options.max_batches.is_some_and(|most| summary.batches >= most);
-    if full(&summary) {
-        return Ok(summary);
+    let full = |done: &StreamSummary| options.max_batches.is_some_and(|most| done.batches >= most);
+    if full(&StreamSummary::default()) {
+        return Ok(StreamSummary::default());
     }
     let opened = Driver::open_until(job, lake, stop.clone()).await;
-    let Some(mut driver) = unless_stopped(&stop, opened)? else { return Ok(summary) };
+    let Some(mut driver) = unless_stopped(&stop, opened)? else { return Ok(StreamSummary::default()) };
     fits::check(&driver).await?;
-    let recovered = unless_stopped(&stop, driver.recover(on_event).await)?;
-    if let Some(progress) = recovered.flatten() {
-        count(&mut summary, &progress);
-        on_event(StreamEvent::Batch(&progress));
-    }
+    unless_stopped(&stop, driver.recover(on_event).await)?;
     let startup_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     on_event(StreamEvent::Ready { latest_batch: driver.latest_batch(), startup_ms });
 
@@ -118,24 +126,27 @@ pub async fn run(
         true => unless_stopped(&stop, driver.available())?,
         false => None,
     };
-    while !stopped() && !full(&summary) {
+    while !stopped() && !full(&driver.done) {
         let batch_started = Instant::now();
         let batch = driver.next_batch(ends.as_ref(), on_event).await;
         match unless_stopped(&stop, batch)?.flatten() {
-            Some(progress) => {
-                count(&mut summary, &progress);
-                on_event(StreamEvent::Batch(&progress));
-            }
+            Some(_) => {}
             None if available_now => break,
-            None => on_event(StreamEvent::Idle),
+            None => {
+                driver.learn_oldest(on_event).await?;
+                on_event(StreamEvent::Idle);
+            }
         }
         if let (Trigger::ProcessingTime(interval), false) = (job.trigger, available_now) {
-            while !stopped() && !full(&summary) && batch_started.elapsed() < interval {
-                tokio::time::sleep(LOOK.min(interval - batch_started.elapsed().min(interval))).await;
+            while !stopped() && !full(&driver.done) && batch_started.elapsed() < interval {
+                if !driver.learn_oldest(on_event).await? {
+                    tokio::time::sleep(LOOK.min(interval - batch_started.elapsed().min(interval))).await;
+                }
             }
         }
     }
-    Ok(summary)
+    driver.finish(&stop, on_event).await?;
+    Ok(driver.done)
 }
 
 /// A stream that is asked to stop while its brokers are away ends there; what it has planned is run by the next start.
@@ -147,10 +158,4 @@ fn unless_stopped<T>(stop: &AtomicBool, result: Result<T>) -> Result<Option<T>> 
         }
         other => other.map(Some),
     }
-}
-
-fn count(summary: &mut StreamSummary, progress: &BatchProgress) {
-    summary.batches += 1;
-    summary.rows += progress.num_input_rows;
-    summary.dead_letters += progress.dead_letters;
 }

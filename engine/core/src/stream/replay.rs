@@ -24,11 +24,10 @@ use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
 use chrono::{SecondsFormat, Utc};
 
 use super::driver::Driver;
-use super::{StreamEvent, StreamSummary, count, unless_stopped};
+use super::{StreamEvent, StreamSummary, unless_stopped};
 use crate::checkpoint::{Commit, Plan, RecordList, Replay};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::progress::BatchProgress;
 use crate::project::Job;
 use crate::source::RawRows;
 use crate::table::read::read_rows;
@@ -51,25 +50,21 @@ pub async fn replay(
     on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
 ) -> Result<StreamSummary> {
     let started = Instant::now();
-    let mut summary = StreamSummary::default();
     let opened = Driver::open_until(job, lake, stop.clone()).await;
-    let Some(mut driver) = unless_stopped(&stop, opened)? else { return Ok(summary) };
+    let Some(mut driver) = unless_stopped(&stop, opened)? else { return Ok(StreamSummary::default()) };
     // What fails again waits for the next call, also where this one first has to finish a replay that died.
     let until = driver.latest_batch().map_or(0, |newest| newest + 1);
-    let recovered = unless_stopped(&stop, driver.recover(on_event).await)?;
-    if let Some(progress) = recovered.flatten() {
-        count(&mut summary, &progress);
-        on_event(StreamEvent::Batch(&progress));
-    }
+    unless_stopped(&stop, driver.recover(on_event).await)?;
     let startup_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     on_event(StreamEvent::Ready { latest_batch: driver.latest_batch(), startup_ms });
     while !stop.load(Ordering::Relaxed) {
         let batch = driver.replay_batch(until, on_event).await;
-        let Some(progress) = unless_stopped(&stop, batch)?.flatten() else { break };
-        count(&mut summary, &progress);
-        on_event(StreamEvent::Batch(&progress));
+        if unless_stopped(&stop, batch)?.flatten().is_none() {
+            break;
+        }
     }
-    Ok(summary)
+    driver.finish(&stop, on_event).await?;
+    Ok(driver.done)
 }
 
 /// The committed replays of a job: the batch that each was, and what it fed again. Ascending.
@@ -123,7 +118,8 @@ fn next_range(from: u64, batches: &[Fed], limit: Option<u64>) -> Option<Replay> 
 }
 
 impl Driver {
-    /// Plans and runs the next replay of letters committed before batch `until`; `None` if there are none left.
+    /// Plans and commits the next replay of letters committed before batch `until` and gives its number; `None` if there
+    /// are none left.
     ///
     /// # Errors
     /// As [`super::run`].
@@ -131,7 +127,7 @@ impl Driver {
         &mut self,
         until: u64,
         on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
-    ) -> Result<Option<BatchProgress>> {
+    ) -> Result<Option<u64>> {
         let started = Instant::now();
         let Some(plan) = self.plan_replay(until)? else { return Ok(None) };
         self.begin(plan, started, on_event).await.map(Some)

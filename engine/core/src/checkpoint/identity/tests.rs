@@ -30,6 +30,8 @@ fn commit(lake: &Lake, number: u64, added: Vec<FileEntry>) {
         added,
         removed: Vec::new(),
         counts: Default::default(),
+        ends: Default::default(),
+        marks: Default::default(),
         watermark: None,
         build: None,
     };
