@@ -7,6 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
+use parquet::arrow::ArrowWriter;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
 use tidemill_core::stream::replay;
@@ -148,9 +150,15 @@ async fn a_time_that_no_calendar_shows_is_null_and_its_number_is_beside() {
 fn no_form_of_output_has_an_error_for_a_value() {
     let folder = tempfile::tempdir().unwrap();
     let number = i64::MAX.to_string();
-    let sql = format!(
-        "SELECT to_timestamp_millis({number}) AS at, [to_timestamp_millis({number})] AS l, to_timestamp_millis(0) AS fine"
-    );
+    // SQL makes no such time; a file of others may hold one.
+    let times = |time: i64| Arc::new(TimestampMillisecondArray::from(vec![time])) as ArrayRef;
+    let rows = RecordBatch::try_from_iter([("at", times(i64::MAX)), ("fine", times(0))]).unwrap();
+    let file = folder.path().join("times.parquet");
+    let mut writer =
+        ArrowWriter::try_new(std::fs::File::create(&file).unwrap(), rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let sql = format!("SELECT at, [at] AS l, fine FROM '{}'", file.display());
     for format in ["table", "csv", "json", "nd-json", "markdown"] {
         let printed = run(tidemill(folder.path()).args(["sql", &sql, "--format", format]));
         let (stdout, stderr) = texts(&printed);

@@ -79,7 +79,7 @@ fn what_flags_and_variables_lay_over_a_file_is_not_quoted_either() {
         format!("{error}\n{}", error.next_step().unwrap_or_default())
     };
     let said = project_error(&set("source.kafka.options.token", NUMBER));
-    assert!(said.contains("source.kafka.options.token") && !said.contains(NUMBER), "{said}");
+    assert!(said.contains("`token`") && !said.contains(NUMBER), "{said}");
     let said = project_error(&set("source.kafka.options", TEXT));
     assert!(said.contains("source.kafka.options") && !said.contains(TEXT), "{said}");
     let said = project_error(&set("source.kafka.bootstrap_servers", &format!("me:{TEXT}@host:9092")));

@@ -312,7 +312,7 @@ impl Versions {
             .filter_map(|path| Some((number_of(&path)?, path)))
             .collect();
         let numbers: BTreeSet<u64> = numbered.iter().map(|(number, _)| *number).collect();
-        let Some(oldest) = numbers.iter().rev().take(KEPT).last() else { return Ok(()) };
+        let Some(oldest) = numbers.iter().rev().nth(KEPT - 1).or(numbers.first()) else { return Ok(()) };
         for (_, old) in numbered.iter().filter(|(number, _)| number < oldest) {
             fs::remove_dir_all(old).map_err(|e| io_error("remove", old, &e))?;
         }

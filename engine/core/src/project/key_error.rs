@@ -110,14 +110,14 @@ fn key_at(text: &str, start: usize) -> Option<&str> {
     before.rsplit(|c| !is_name(c)).next().filter(|name| !name.is_empty())
 }
 
-/// Whether what stands at the key is not to be printed: all options of a client, and whatever looks like a secret.
+/// Whether what stands at the key is not to be printed: all that a client connects by, and whatever looks like a secret.
 fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    key.split('.').any(|part| part == "options") || SECRET.iter().any(|word| key.contains(word))
+    key.split('.').any(|part| matches!(part, "options" | "kafka"))
+        || SECRET.iter().any(|word| key.contains(word))
 }
 
-/// serde's names of types in TOML's. A text is never quoted, as it may hold more than its key says; other values
-/// not where they are hidden.
+/// serde's names of types in TOML's. Values are not quoted where they are hidden.
 fn in_words(message: &str, hidden: bool) -> String {
     let found = message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "));
     let Some((found, expected)) = found else { return message.to_owned() };
@@ -131,7 +131,7 @@ fn in_words(message: &str, hidden: bool) -> String {
         other => other,
     };
     let found = match found {
-        text if text.starts_with("string ") => "a text".to_owned(),
+        text if hidden && text.starts_with("string ") => "a text".to_owned(),
         value if hidden && value.starts_with("integer ") => "a whole number".to_owned(),
         value if hidden && value.contains('`') => "a value of another kind".to_owned(),
         "sequence" => "an array".to_owned(),

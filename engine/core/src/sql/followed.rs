@@ -90,7 +90,7 @@ impl ResolvedFiles {
     /// The place of a file that was at `path`.
     fn now(&self, path: &Path) -> Option<PathBuf> {
         let file = self.files().get(path)?.clone();
-        whole(&readable_path(&self.lake, &file)).ok()
+        whole(readable_path(&self.lake, &file)).ok()
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, FileEntry>> {

@@ -160,10 +160,10 @@ impl KafkaSource {
         {
             let mut pulls = BTreeMap::from([(range.partition, Pull::new(range))]);
             part.lost.extend(self.fill(&mut pulls, on_loss, &mut budget)?);
-            if let Some((_, pull)) = pulls.pop_first() {
-                if let Some(left) = self.give_out(pull, &mut part) {
-                    reading.left.push_front(left);
-                }
+            if let Some((_, pull)) = pulls.pop_first()
+                && let Some(left) = self.give_out(pull, &mut part)
+            {
+                reading.left.push_front(left);
             }
         }
         part.lost.retain(|loss| !reading.lost.contains(loss));

@@ -100,7 +100,8 @@ impl Figures {
 
     fn of(value: f64) -> Figures {
         // What is no number has no distance.
-        Figures { count: 1.0, sum: value, mean: value, squares: value - value }
+        let squares = if value.is_finite() { 0.0 } else { f64::NAN };
+        Figures { count: 1.0, sum: value, mean: value, squares }
     }
 
     /// Of the values of both (Chan, Golub and LeVeque 1979).

@@ -14,7 +14,7 @@ use arrow::compute::{cast, max, min, nullif};
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, FieldRef, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
-use arrow::util::display::array_value_to_string;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, internal_err};
@@ -212,8 +212,13 @@ impl ScalarUDFImpl for WithinYears {
         };
         let Some(first) = beyond(&made)? else { return Ok(given) };
         if !self.lenient {
-            let value = array_value_to_string(&made, first).unwrap_or_default();
-            return exec_err!("`{}` is {value}: a DATE or TIMESTAMP is of the years 1 to 9999", self.text);
+            // Some have no text at all.
+            let options = FormatOptions::default().with_display_error(false);
+            let formatter = ArrayFormatter::try_new(&made, &options)?;
+            let value = formatter.value(first).try_to_string();
+            let is =
+                value.map_or_else(|_| "is beyond every calendar".to_owned(), |value| format!("is {value}"));
+            return exec_err!("`{}` {is}: a DATE or TIMESTAMP is of the years 1 to 9999", self.text);
         }
         let dropped = (0..made.len()).map(|row| Ok(Some(beyond(&made.slice(row, 1))?.is_some())));
         let dropped = dropped.collect::<Result<BooleanArray>>()?;
