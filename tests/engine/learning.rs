@@ -259,7 +259,7 @@ async fn a_field_that_no_message_has_is_named_after_the_first_batch() {
     let output = streamed(folder.path(), &broker, &["--set", "source.max_offsets_per_trigger=30"]);
     let (_, stderr) = texts(&output);
     assert!(output.status.success(), "{stderr}");
-    let said = "no message of the batch has the field `iucr` of the schema; they have `IUCR`";
+    let said = "none of 30 messages has the field `iucr` of the schema; they have `IUCR`";
     assert_eq!(stderr.matches(said).count(), 1, "{stderr}");
     // What the messages have is not named, and what they lack is without a guess where nothing is like it.
     assert!(

@@ -1,4 +1,4 @@
-//! One batch: the plan goes in, a commit and a learn record come out. Between them are parts that fit into memory, most often
+//! One batch: the plan goes in, a commit comes out, and once the models' history is there (`behind`) a learn record. Between them are parts that fit into memory, most often
 //! one.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -123,15 +123,19 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Once a run, as a schema does not change in it, by the first part of its first batch.
+    /// Once a run, as a schema does not change in it, by the first part that has messages.
     fn warn_of_unread_fields(&self, raw: &[RawRows], rows: &RecordBatch) {
-        if self.driver.done.batches > 0 {
+        if self.driver.done.rows > 0 {
             return;
         }
+        let looked_at: usize = raw.iter().map(RawRows::len).sum();
         for field in unread_fields(raw, rows, self.plan.double_encoded) {
             let near = field.near.map(|near| format!("; they have `{near}`")).unwrap_or_default();
             let (batch_id, name) = (self.plan.batch_id, &field.name);
-            tracing::warn!(batch_id, "no message of the batch has the field `{name}` of the schema{near}");
+            tracing::warn!(
+                batch_id,
+                "none of {looked_at} messages has the field `{name}` of the schema{near}"
+            );
         }
     }
 
@@ -281,6 +285,8 @@ impl<'a> Batch<'a> {
         let counts = BatchCounts { data_loss: self.lost.len() as u64, ..made.counts };
         let (mut added, has_time_number) = made.table.finish(lake)?;
         added.extend(made.dead_letters.finish(lake)?.0);
+        // In an order of their own, wherever the parts were cut.
+        self.lost.sort_by_key(|loss| (loss.partition, loss.from, loss.to));
         if !self.lost.is_empty() && job.source.fail_on_data_loss == FailOnDataLoss::Record {
             let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.lost)?;
             added.push(stage_system(lake, &job.schema_name, "data_loss", batch_id, &rows)?);
@@ -423,7 +429,7 @@ impl Driver {
         plan: &Plan,
         commit: &Commit,
         models: &[ModelOutcome],
-        Ours { durations, started, lag }: Ours,
+        Ours { durations, started, lag, waited_ms }: Ours,
     ) -> BatchProgress {
         let batch_duration = ms(started);
         let rows = commit.counts.rows_read;
@@ -455,7 +461,7 @@ impl Driver {
                 end_offset: offsets(|p| p.to),
                 latest_offset: lag.as_ref().map(latest),
                 num_input_rows: rows,
-                brokers_away_ms: self.source.take_waited_ms(),
+                brokers_away_ms: waited_ms,
                 metrics: lag.as_ref().map(Lag::metrics).unwrap_or_default(),
             }],
             sink: SinkProgress {

@@ -87,6 +87,8 @@ pub(super) struct Ours {
     pub(super) durations: Durations,
     pub(super) started: Instant,
     pub(super) lag: Option<Lag>,
+    /// For how long brokers were waited for, milliseconds.
+    pub(super) waited_ms: u64,
 }
 
 /// The history on its way to memory. Dropped, it ends after the file in hand.
@@ -175,7 +177,8 @@ impl Driver {
         started: Instant,
         on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
     ) -> Result<()> {
-        let ours = Some(Ours { durations, started, lag: self.lag(&plan) });
+        let ours =
+            Some(Ours { durations, started, lag: self.lag(&plan), waited_ms: self.source.take_waited_ms() });
         self.behind.push(Waiting { batch_id: commit.batch_id, ours, records: Some((plan, commit)) });
         while let Some(reading) = &self.behind.reading
             && !reading.task.is_finished()

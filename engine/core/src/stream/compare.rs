@@ -37,6 +37,8 @@ impl Batch<'_> {
                 topic = self.plan.topic,
                 "the log is another one, the stream goes on"
             );
+            // Looked at again, it is the log that there is now.
+            self.driver.marks.insert(loss.partition, now.clone());
             self.marks.entry(loss.partition).or_insert(now);
             self.lost.push(loss);
         }

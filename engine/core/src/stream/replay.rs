@@ -52,6 +52,7 @@ pub async fn replay(
     let started = Instant::now();
     let opened = Driver::open_until(job, lake, stop.clone()).await;
     let Some(mut driver) = unless_stopped(&stop, opened)? else { return Ok(StreamSummary::default()) };
+    super::fits::check(&driver).await?;
     // What fails again waits for the next call, also where this one first has to finish a replay that died.
     let until = driver.latest_batch().map_or(0, |newest| newest + 1);
     unless_stopped(&stop, driver.recover(on_event).await)?;

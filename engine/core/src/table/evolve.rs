@@ -27,7 +27,8 @@ pub(crate) fn newest_schema(
 ) -> Result<Option<SchemaRef>> {
     for number in commits.numbers()?.rev() {
         let commit = commits.read(number)?;
-        let Some(file) = commit.added.iter().find(|file| file.table == table) else { continue };
+        // A batch may have several, in the order of their rows.
+        let Some(file) = commit.added.iter().rfind(|file| file.table == table) else { continue };
         return read_schema(lake, file).map(Some);
     }
     Ok(None)
@@ -211,6 +212,45 @@ mod tests {
         assert!(error.next_step().unwrap().contains("CAST(… AS BIGINT) AS a"), "{error:?}");
         assert!(nullable(&has).fields().iter().all(|field| field.is_nullable()));
     }
+
+    #[test]
+    fn the_columns_are_those_of_the_last_file_of_a_batch() {
+        use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+        use crate::checkpoint::records::FORMAT;
+        use crate::table::publish::{roll_forward, stage};
+        use crate::table::write::parquet_bytes;
+
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path());
+        let file = |name: &str, columns: &[&str]| {
+            let cells = || Arc::new(Int64Array::from(vec![1])) as ArrayRef;
+            let rows = RecordBatch::try_from_iter(columns.iter().map(|column| (*column, cells()))).unwrap();
+            stage(&lake, "j.t", &format!("j/t/{name}"), &parquet_bytes(&rows).unwrap(), 1).unwrap()
+        };
+        let added = vec![
+            file("batch-00000000.parquet", &["a"]),
+            file("batch-00000000_0001.parquet", &["a", "_timestamp_ms"]),
+        ];
+        roll_forward(&lake, &added).unwrap();
+        let commits = RecordList::<Commit>::open(lake.checkpoint("j").join("commits")).unwrap();
+        let commit = Commit {
+            format: FORMAT,
+            batch_id: 0,
+            query_id: "q".into(),
+            added,
+            removed: Vec::new(),
+            counts: Default::default(),
+            ends: Default::default(),
+            marks: Default::default(),
+            watermark: None,
+            build: None,
+        };
+        commits.create(0, &commit).unwrap();
+        let schema = newest_schema(&lake, &commits, "j.t").unwrap().unwrap();
+        assert!(schema.index_of("_timestamp_ms").is_ok(), "{schema}");
+    }
+
     #[test]
     fn types_are_told_in_words_of_sql() {
         let list = DataType::List(Arc::new(Field::new("item", DataType::Int64, true)));

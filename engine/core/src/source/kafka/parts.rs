@@ -194,7 +194,14 @@ impl KafkaSource {
                 reader.position = pull.range.from;
             }
             self.pause(partition)?;
-            reading.left.push_back(pull.range);
+            // One that was cut off ends there at its turn, and what is in flight is of the log before.
+            if let Some(end) = pull.cut_off {
+                part.ends.insert(partition, end);
+                self.stale = true;
+            }
+            reading
+                .left
+                .push_back(PartitionRange { to: pull.cut_off.unwrap_or(pull.range.to), ..pull.range });
         }
         Ok(())
     }
@@ -253,6 +260,8 @@ impl KafkaSource {
         let mut reading = Reading::new(ranges, room).in_turn();
         let mut found = (0, 0);
         let part = self.read_part(&mut reading, FailOnDataLoss::Ignore)?;
+        // What is gone is for the batch to tell: it begins where it would have.
+        self.stale |= !part.lost.is_empty();
         for rows in part.rows {
             found = (found.0 + rows.bytes(), found.1 + rows.len() as u64);
             let range = ranges.iter().find(|range| range.partition == rows.partition);
