@@ -201,6 +201,18 @@ async fn numbers_are_right_or_an_error() {
             "SELECT 18446744073709551616, -99999999999999999999, -9223372036854775808",
             &["18446744073709551616|-99999999999999999999|-9223372036854775808"],
         ),
+        (
+            "SELECT -9223372036854775809 = -9223372036854775808, -10000000000000000001, x <= -9223372036854775809 \
+             FROM (VALUES (-9223372036854775808)) AS t (x)",
+            &["false|-10000000000000000001|false"],
+        ),
+        (
+            "SELECT coalesce(x, 100000000000000000000), x < 100000000000000000000, x IN (100000000000000000000, 0), \
+             CASE WHEN x > 1 THEN 100000000000000000000 ELSE x END \
+             FROM (VALUES (1e-20), (CAST('NaN' AS DOUBLE))) AS t (x) ORDER BY x",
+            &["1e-20|true|false|1e-20", "NaN|false|false|1e20"],
+        ),
+        ("SELECT lpad(s, n, 'x') || '.' FROM (VALUES ('a', 3), ('d', -1)) AS t (s, n) ORDER BY n", &[".", "xxa."]),
         ("SELECT abs(-i), round(1.25e0, 1), ceil(d) FROM ta, tb WHERE i = 5 AND d = 3", &["5|1.3|3.00"]),
     ])
     .await;
@@ -271,6 +283,10 @@ async fn a_subquery_is_a_column_or_told_with_a_join() {
         ("SELECT k, EXISTS (SELECT 1 FROM ta WHERE ta.k = tb.k) AS a FROM tb ORDER BY k", &["0|true", "1|true", "7|false"]),
         ("SELECT k, NOT EXISTS (SELECT 1 FROM ta WHERE ta.i = tb.k) AND k > 0 AS a FROM tb ORDER BY k", &["0|false", "1|false", "7|true"]),
         ("SELECT EXISTS (SELECT 1 FROM ta WHERE k = 9), EXISTS (SELECT 1 FROM ta) AS b", &["false|true"]),
+        (
+            "SELECT k, EXISTS (SELECT i FROM ta WHERE ta.k = tb.k ORDER BY i LIMIT 1) AS a FROM tb ORDER BY k",
+            &["0|true", "1|true", "7|false"],
+        ),
         ("SELECT k, (SELECT v.a FROM (SELECT 1 AS a) AS v WHERE v.a = tb.k) FROM tb ORDER BY k", &["0|", "1|1", "7|"]),
     ])
     .await;

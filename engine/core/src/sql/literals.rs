@@ -1,7 +1,9 @@
 //! Whole numbers that are written out and that 64 bits do not hold: DECIMALs, where DataFusion 55 has doubles.
 
 use datafusion::common::{Result, plan_err};
-use datafusion::sql::sqlparser::ast::{CastKind, DataType, ExactNumberInfo, Expr, Value};
+use datafusion::sql::sqlparser::ast::{
+    CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value, ValueWithSpan,
+};
 
 /// The most digits of a DECIMAL.
 const MOST_DIGITS: usize = 38;
@@ -11,18 +13,30 @@ const MOST_DIGITS: usize = 38;
 /// # Errors
 /// Plan: it has more than 38 digits.
 pub(super) fn exact(expr: &mut Expr) -> Result<()> {
-    let Expr::Value(value) = &*expr else { return Ok(()) };
-    let Value::Number(text, _) = &value.value else { return Ok(()) };
-    let digits = text.trim_start_matches('0').len();
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) || digits < 20 || text.parse::<u64>().is_ok() {
+    let (text, minus) = match &*expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => (text, ""),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
+            Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => (text, "-"),
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    let signed = format!("{minus}{text}");
+    let fits = match minus {
+        "" => text.parse::<u64>().is_ok(),
+        // DataFusion takes the digits first and negates what it has made of them.
+        _ => signed.parse::<i64>().is_ok(),
+    };
+    if fits || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(());
     }
+    let digits = text.trim_start_matches('0').len();
     if digits > MOST_DIGITS {
         return plan_err!(
             "{text} has more than {MOST_DIGITS} digits: write it as a DOUBLE, {text}e0, or with fewer digits"
         );
     }
-    let written = Expr::Value(Value::SingleQuotedString(text.clone()).into());
+    let written = Expr::Value(Value::SingleQuotedString(signed).into());
     *expr = Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(written),

@@ -21,6 +21,9 @@ pub(super) fn check(statement: &Statement) -> Result<()> {
     let _: ControlFlow<()> = statement.visit(&mut count);
     match count.most {
         0..=MOST => Ok(()),
+        _ if count.named.is_empty() => plan_err!(
+            "the statement reads more than {MOST} tables: make tables of parts of it, and read those"
+        ),
         _ => plan_err!(
             "the statement reads more than {MOST} tables, as its WITH parts name each other many times (`{}` among them): make a table of a part, or name it once",
             count.named

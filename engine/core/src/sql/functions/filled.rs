@@ -50,9 +50,9 @@ impl ScalarUDFImpl for Filled {
         self.inner.return_type(types)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if let [text, count, ..] = args.args.as_slice() {
-            let is_one = matches!((text, count), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if let [text, count, ..] = args.args.as_mut_slice() {
+            let is_one = matches!((&*text, &*count), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
             let rows = if is_one { 1 } else { args.number_rows };
             let (texts, counts) = (text.to_array(rows)?, count.to_array(rows)?);
             if let Some(counts) = counts.as_primitive_opt::<Int64Type>() {
@@ -70,6 +70,12 @@ impl ScalarUDFImpl for Filled {
                 }
                 if all > memory::limit() / SHARE {
                     return Err(DataFusionError::ResourcesExhausted(format!("{all} bytes for {RESULT}")));
+                }
+                // DataFusion 55 reserves as many bytes as the count says, also where that is negative.
+                if counts.values().iter().any(|count| *count < 0) && matches!(count, ColumnarValue::Array(_))
+                {
+                    let counts = counts.unary::<_, Int64Type>(|count| count.max(0));
+                    *count = ColumnarValue::Array(Arc::new(counts));
                 }
             }
         }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, Spans};
+use datafusion::common::{Result, ScalarValue, Spans};
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::Exists;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit};
+use datafusion::logical_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Subquery, lit};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::null_membership::three_valued;
@@ -56,11 +56,34 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
+/// A subquery without what does not decide whether it has rows, and keeps DataFusion from a join: its columns, their order,
+/// and a LIMIT of some rows.
+fn without_order(mut plan: Arc<LogicalPlan>) -> Arc<LogicalPlan> {
+    loop {
+        plan = match plan.as_ref() {
+            LogicalPlan::Sort(sort)
+                if sort.fetch.is_none() && !sort.expr.iter().any(|key| key.expr.contains_outer()) =>
+            {
+                sort.input.clone()
+            }
+            LogicalPlan::Limit(Limit { skip: None, fetch: Some(fetch), input }) if matches!(**fetch, Expr::Literal(ScalarValue::Int64(Some(rows)), _) if rows > 0) => {
+                input.clone()
+            }
+            LogicalPlan::Projection(columns) if !columns.expr.iter().any(Expr::contains_outer) => {
+                columns.input.clone()
+            }
+            _ => return plan,
+        };
+    }
+}
+
 /// Whether a subquery has rows, by their number.
 fn has_rows(exists: Exists) -> Result<Expr> {
     let Exists { subquery, negated } = exists;
     let rows = count(lit(1)).alias("__rows");
-    let plan = LogicalPlanBuilder::from(subquery.subquery).aggregate(Vec::<Expr>::new(), [rows])?.build()?;
+    let plan = LogicalPlanBuilder::from(without_order(subquery.subquery))
+        .aggregate(Vec::<Expr>::new(), [rows])?
+        .build()?;
     let outer_ref_columns = subquery.outer_ref_columns;
     let counted = Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() };
     let rows = coalesce(vec![Expr::ScalarSubquery(counted), lit(0i64)]);

@@ -1,19 +1,25 @@
-//! Dates beside times, where a result is either: CASE, COALESCE, lists and UNION.
+//! Dates beside times, where a result is either: CASE, COALESCE, lists and UNION. And whole numbers beyond 64 bits that are
+//! written out, beside doubles.
 //!
 //! DataFusion 55 makes both nanoseconds, which end in 2262. Here a date is its midnight in microseconds, as beside a time in
 //! a comparison ([`spans`](super::spans)). It comes before types are made equal.
+//!
+//! A literal beyond 64 bits is a DECIMAL ([`literals`](crate::sql::literals)), and DataFusion would make the doubles beside it
+//! DECIMAL(36,15): 1e-20 would be 0, and NaN an error. Beside a double it is a double, as everywhere else.
 
 use std::cell::Cell;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Case, Expr, ExprSchemable, LogicalPlan, Projection, Union, cast};
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, LogicalPlan, Projection, Union, cast,
+};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::spans::{dates_as_times, is_date};
+use super::spans::{dates_as_times, is_comparison, is_date};
 use super::zones::each_expression;
 
 /// Functions that give back one of their arguments, or all.
@@ -47,17 +53,63 @@ impl AnalyzerRule for DatesBesideTimes {
 
 fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(match expression {
-        Expr::Case(Case { expr, mut when_then_expr, mut else_expr }) => {
+        Expr::Case(Case { mut expr, mut when_then_expr, mut else_expr }) => {
             let results = when_then_expr.iter_mut().map(|(_, then)| &mut **then);
-            let changed = as_times(results.chain(else_expr.as_deref_mut()).collect(), schema)?;
+            let mut results: Vec<&mut Expr> = results.chain(else_expr.as_deref_mut()).collect();
+            let mut changed = as_doubles(&mut results, schema)?;
+            changed |= as_times(results, schema)?;
+            if let Some(value) = expr.as_deref_mut() {
+                let compared = when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+                changed |= as_doubles(&mut compared.chain([value]).collect::<Vec<_>>(), schema)?;
+            }
             Transformed::new_transformed(Expr::Case(Case { expr, when_then_expr, else_expr }), changed)
         }
         Expr::ScalarFunction(ScalarFunction { func, mut args }) if OF_ONE_TYPE.contains(&func.name()) => {
-            let changed = as_times(args.iter_mut().collect(), schema)?;
+            let mut changed = as_doubles(&mut args.iter_mut().collect::<Vec<_>>(), schema)?;
+            changed |= as_times(args.iter_mut().collect(), schema)?;
             Transformed::new_transformed(Expr::ScalarFunction(ScalarFunction { func, args }), changed)
+        }
+        Expr::BinaryExpr(BinaryExpr { mut left, op, mut right }) if is_comparison(op) => {
+            let changed = as_doubles(&mut [&mut left, &mut right], schema)?;
+            Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
+        }
+        Expr::Between(mut range) => {
+            let changed = as_doubles(&mut [&mut range.expr, &mut range.low, &mut range.high], schema)?;
+            Transformed::new_transformed(Expr::Between(range), changed)
+        }
+        Expr::InList(mut list) => {
+            let parts = list.list.iter_mut().chain([&mut *list.expr]);
+            let changed = as_doubles(&mut parts.collect::<Vec<_>>(), schema)?;
+            Transformed::new_transformed(Expr::InList(list), changed)
         }
         other => Transformed::no(other),
     })
+}
+
+/// Makes literals beyond 64 bits doubles, where there are doubles among the rest.
+fn as_doubles(parts: &mut [&mut Expr], schema: &DFSchema) -> Result<bool> {
+    if !parts.iter().any(|part| is_beyond_64_bits(part)) {
+        return Ok(false);
+    }
+    let kinds = parts.iter().map(|part| part.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    if !kinds.iter().any(DataType::is_floating) {
+        return Ok(false);
+    }
+    for part in parts.iter_mut().filter(|part| is_beyond_64_bits(part)) {
+        **part = cast(std::mem::take(*part), DataType::Float64);
+    }
+    Ok(true)
+}
+
+/// Whether it is a whole number that was written out and is a DECIMAL for its length alone.
+fn is_beyond_64_bits(expression: &Expr) -> bool {
+    match expression {
+        Expr::Cast(Cast { expr, field }) => {
+            matches!(field.data_type(), DataType::Decimal128(19.., 0))
+                && matches!(&**expr, Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_), _))
+        }
+        _ => false,
+    }
 }
 
 /// Makes the dates midnights, where there are times among the rest.

@@ -189,7 +189,7 @@ pub(super) fn dates_as_times(kinds: &[DataType]) -> bool {
         && kinds.iter().all(|kind| is_date(kind) || is_time(kind) || kind.is_null())
 }
 
-fn is_comparison(op: Operator) -> bool {
+pub(super) fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
