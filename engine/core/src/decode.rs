@@ -1,6 +1,6 @@
 //! Bytes to rows: JSON messages to one Arrow batch, and what cannot be read to dead letters.
 //!
-//! A message is exactly one JSON object, as [`json`] has it. Fields that the schema does not name are ignored, missing
+//! A message is exactly one JSON object, as `json` has it. Fields that the schema does not name are ignored, missing
 //! ones are null; a message is a dead letter when it is empty, is not one JSON object, has a value of a wrong type, a number
 //! that is not finite, a time that is not of the years 1 to 9999, or null where the schema says NOT NULL. Booleans may be
 //! `true`/`false` or `1`/`0`.

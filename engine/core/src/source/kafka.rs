@@ -6,7 +6,7 @@
 //! over markers up to there, or when the end of the partition was reached from a fresh seek (an end-of-partition event
 //! may be older than the plan).
 //!
-//! What is in memory is bounded by bytes: a batch is read in parts ([`parts`]), a partition that runs ahead of the others
+//! What is in memory is bounded by bytes: a batch is read in parts (`parts`), a partition that runs ahead of the others
 //! pauses, and librdkafka's queue holds no more than `queue_bytes` of the job.
 
 mod parts;
