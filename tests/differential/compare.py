@@ -26,6 +26,7 @@ REFUSED = [
     (r"write parentheses around IS", "IS DISTINCT FROM without parentheses"),
     (r"must be aggregated to return|can only be used in Projection, Filter, Aggregate|only supports single column join key", "correlated subquery"),
     (r"meet the outer row by `=` alone|stand in WHERE and as columns", "a subquery that no join answers"),
+    (r"a DATE or TIMESTAMP is of the years 1 to 9999", "a date beyond the years 1 to 9999"),
     (r"exceeds the representable|out of range", "a date that nanoseconds do not hold"),
     (r"DISTINCT ON expressions must match", "DISTINCT ON in another order"),
     (r"Can't cast value", "a constant that cannot be cast, over no rows"),
