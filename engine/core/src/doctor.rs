@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use crate::checkpoint::recovery::decide;
 use crate::checkpoint::{Commit, FileEntry, JobKind, Learn, Plan, RecordList, kind_of_records};
 use crate::error::{Error, Result};
+use crate::files::entries;
 use crate::lake::Lake;
 use crate::project::nearest;
-use crate::table::publish::entries;
 use crate::table::read::verified_path;
 
 /// What was looked at, and what is wrong.

@@ -37,6 +37,7 @@ mod depth;
 pub mod doctor;
 mod error;
 mod exact;
+pub mod files;
 mod json;
 pub mod lake;
 pub mod learn;

@@ -4,7 +4,7 @@ mod clusters;
 
 use std::path::Path;
 
-use tidemill_core::table::publish::write_atomically;
+use tidemill_core::files::write_atomically;
 use tidemill_core::{Error, sql};
 
 use super::lake;

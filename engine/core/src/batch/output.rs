@@ -15,8 +15,8 @@ use parquet::file::metadata::KeyValue;
 use super::kept_types;
 use super::output_file::{FileWriter, Written};
 use crate::error::{Error, Result};
+use crate::files::sync_folder;
 use crate::project::TableFormat;
-use crate::table::publish::sync_folder;
 
 /// The folder of the Parquet files of a table that is written in another format.
 pub(super) const HIDDEN: &str = ".parquet";

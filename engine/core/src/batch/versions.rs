@@ -29,11 +29,10 @@ use crate::checkpoint::records::FORMAT;
 use crate::checkpoint::{BatchCounts, Build, Claim, Commit, FileEntry, JobKind, RecordList, take_lock};
 use crate::decode::{ERROR_BYTES, dead_letters_schema};
 use crate::error::{Result, io_error, shortened};
+use crate::files::{create_folders, entries as list, sync_folder};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::BatchJob;
-use crate::table::publish::{
-    clear_leftovers, create_folders, entries as list, retire, roll_forward, stage, sync_folder,
-};
+use crate::table::publish::{clear_leftovers, retire, roll_forward, stage};
 use crate::table::read::checked_path;
 use crate::table::write::parquet_bytes;
 

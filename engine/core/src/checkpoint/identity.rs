@@ -8,8 +8,8 @@ use datafusion::sql::resolve::resolve_table_references;
 
 use super::{Commit, Plan, RecordList};
 use crate::error::{Error, Result, io_error};
+use crate::files::{entries, write_atomically};
 use crate::lake::Lake;
-use crate::table::publish::{entries, write_atomically};
 use crate::table::read::checked_path;
 
 const FILE: &str = "query.json";

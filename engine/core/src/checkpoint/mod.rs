@@ -30,9 +30,10 @@ pub use store::RecordList;
 pub(crate) use identity::{Claim, JobKind, kind_of_records};
 
 use crate::error::{Error, ErrorKind, Result, io_error};
+use crate::files::create_folders;
 use crate::lake::Lake;
 use crate::project::Job;
-use crate::table::publish::{clear_leftovers, create_folders, roll_forward};
+use crate::table::publish::{clear_leftovers, roll_forward};
 
 /// An open checkpoint, held by this process until dropped.
 #[derive(Debug)]

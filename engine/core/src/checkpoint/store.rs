@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, io_error};
-use crate::table::publish::{create_folders, sync_folder};
+use crate::files::{create_folders, sync_folder};
 
 /// The folder of one kind of record.
 #[derive(Debug)]

@@ -28,11 +28,11 @@ use super::sample::{draw, seed_of};
 use super::state_clusters::StateClusters;
 use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Error, Result};
+use crate::files::at_once;
 use crate::lake::Lake;
 use crate::project::{ModelSpec, StateSpec, Turn};
 use crate::rowwise::RowSql;
 use crate::state::KeyedState;
-use crate::table::publish::at_once;
 use crate::table::read::read_bytes;
 
 /// Keys of the state that are learned from with those of the batch, and as many others that models are scored on.

@@ -19,6 +19,7 @@ use crate::checkpoint::{
 };
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
+use crate::files::at_once;
 use crate::lake::{Lake, batch_file_name, batch_of_file_name};
 use crate::learn::tables;
 use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, SourceProgress};
@@ -28,7 +29,7 @@ use crate::source::kafka::Reading;
 use crate::source::lag::Lag;
 use crate::state::Fold;
 use crate::table::evolve::newest_schema;
-use crate::table::publish::{at_once, roll_forward, stage};
+use crate::table::publish::{roll_forward, stage};
 use crate::table::write::parquet_bytes;
 
 /// Versions of a model that are kept; older files are removed once a newer one is recorded.

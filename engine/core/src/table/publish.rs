@@ -12,13 +12,12 @@
 //! `.staged/` beside the table's: those are found and renamed as well.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind as IoKind, Write};
+use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
-
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::checkpoint::FileEntry;
 use crate::error::{Error, Result, io_error};
+use crate::files::{at_once, checksum, create_folders, entries, remove_folder, sync_folder, write_synced};
 use crate::lake::Lake;
 
 /// Folders of a job's checkpoint: files that are not visible yet, and no more.
@@ -50,11 +49,6 @@ pub fn stage(lake: &Lake, table: &str, path: &str, content: &[u8], rows: u64) ->
     // The record that lists the file is on disk after it: so must its name be before.
     sync_folder(folder)?;
     Ok(file)
-}
-
-/// XXH3 (64 bits) of a file's content, as records have it.
-pub(crate) fn checksum(content: &[u8]) -> String {
-    format!("{:016x}", xxh3_64(content))
 }
 
 /// Renames what a record lists to its final place. Files that are there already stay as they are.
@@ -96,19 +90,6 @@ fn copy_to(from: &Path, to: &Path) -> Result<()> {
         .map_err(|e| io_error("write", &copy, &e))?;
     fs::rename(&copy, to).map_err(|e| io_error("rename", &copy, &e))?;
     fs::remove_file(from).map_err(|e| io_error("remove", from, &e))
-}
-
-/// Does something with each on a thread of its own: flushing waits for the disk, which takes several at once.
-pub(crate) fn at_once<T: Sync, R: Send>(
-    items: &[T],
-    each: impl Fn(&T) -> Result<R> + Sync,
-) -> Vec<Result<R>> {
-    let each = &each;
-    std::thread::scope(|scope| {
-        let running: Vec<_> = items.iter().map(|item| scope.spawn(move || each(item))).collect();
-        let panicked = |_| Err(Error::internal("a thread that writes files panicked"));
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
-    })
 }
 
 /// Takes out of sight what a record takes out of a table, so that a plain glob finds the files that count and no others.
@@ -184,68 +165,6 @@ pub(crate) fn clear_leftovers(lake: &Lake, schema_name: &str, folders: &[PathBuf
     for place in places {
         remove_folder(&place.join(OLD_STAGED))?;
         remove_folder(&place.join(OLD_FORMER))?;
-    }
-    Ok(())
-}
-
-fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if !matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory) => {
-            Err(io_error("remove", folder, &e))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What is in a folder; nothing where there is none.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => {
-            entries.map(|entry| Ok(entry.map_err(|e| io_error("list", folder, &e))?.path())).collect()
-        }
-        Err(e) if matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory) => Ok(Vec::new()),
-        Err(e) => Err(io_error("list", folder, &e)),
-    }
-}
-
-/// Replaces a small file as a whole.
-///
-/// # Errors
-/// Storage.
-pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().ok_or_else(|| Error::internal("a file without a folder"))?;
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("file");
-    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
-    write_synced(&temporary, content)?;
-    fs::rename(&temporary, path).map_err(|e| io_error("rename", &temporary, &e))?;
-    sync_folder(folder)
-}
-
-fn write_synced(path: &Path, content: &[u8]) -> Result<()> {
-    let mut file = File::create(path).map_err(|e| io_error("create", path, &e))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(|e| io_error("write", path, &e))
-}
-
-/// Makes a folder with all above it; the new ones' names outlive a power cut.
-pub(crate) fn create_folders(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
-    above.map_or(Ok(()), create_folders)?;
-    match fs::create_dir(folder) {
-        Ok(()) => above.map_or(Ok(()), sync_folder),
-        // Another thread was faster.
-        Err(_) if folder.is_dir() => Ok(()),
-        Err(e) => Err(io_error("create", folder, &e)),
-    }
-}
-
-/// Flushes a folder, so that names made in it outlive a power cut.
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    // Windows cannot open a folder as a file; its renames are journalled.
-    if cfg!(unix) {
-        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io_error("flush", folder, &e))?;
     }
     Ok(())
 }

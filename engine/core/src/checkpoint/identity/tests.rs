@@ -1,7 +1,8 @@
 use super::*;
 use crate::checkpoint::FileEntry;
 use crate::error::ErrorKind;
-use crate::table::publish::{create_folders, roll_forward, stage};
+use crate::files::create_folders;
+use crate::table::publish::{roll_forward, stage};
 
 fn tables() -> Vec<String> {
     vec!["j_k/t".to_owned()]
