@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use tidemill_core::ErrorKind;
-use tidemill_core::checkpoint::PartitionRange;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{FailOnDataLoss, Job};
+use tidemill_core::records::PartitionRange;
 use tidemill_core::source::Watermarks;
 use tidemill_core::source::kafka::KafkaSource;
 use tidemill_core::stream::{CrashPoint, Driver};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tidemill_core::checkpoint::PartitionRange;
 use tidemill_core::project::FailOnDataLoss;
+use tidemill_core::records::PartitionRange;
 
 use crate::brokers::{End, TestBroker, Transactions, wait_until};
 use crate::support::crimes;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tidemill_core::checkpoint::{Commit, PartitionRange, Plan, RecordList};
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{FailOnDataLoss, Job, Project, Settings};
+use tidemill_core::records::{Commit, PartitionRange, Plan, RecordList};
 use tidemill_core::source::kafka::{KafkaSource, Reading, Room};
 use tidemill_core::stream::{self, CrashPoint, Driver, StreamOptions};
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Output;
 
 use tidemill_core::ErrorKind;
-use tidemill_core::checkpoint::{Plan, RecordList};
 use tidemill_core::lake::Lake;
+use tidemill_core::records::{Plan, RecordList};
 use tidemill_core::table::read::{committed_files, read_rows};
 use tidemill_core::table::write::parquet_bytes;
 

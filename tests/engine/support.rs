@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tidemill_core::checkpoint::{Learn, Plan, RecordList};
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::records::{Learn, Plan, RecordList};
 use tidemill_core::stream::{self, StreamOptions, StreamSummary};
 
 pub use crate::brokers::TestBroker;

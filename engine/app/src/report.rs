@@ -1,7 +1,7 @@
 //! A batch in one line for people: what was read, where the time went, and what the models score on held-out rows.
 
-use tidemill_core::checkpoint::{ModelStatus, Scores};
 use tidemill_core::progress::{BatchProgress, ModelProgress};
+use tidemill_core::records::{ModelStatus, Scores};
 
 use crate::style;
 

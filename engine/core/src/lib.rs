@@ -45,6 +45,7 @@ pub mod memory;
 mod panics;
 pub mod progress;
 pub mod project;
+pub mod records;
 pub mod rowwise;
 pub mod source;
 pub mod sql;

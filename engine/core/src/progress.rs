@@ -133,7 +133,7 @@ pub struct ModelProgress {
     /// The model.
     pub name: String,
     /// `trained`, `failed` or `kept`.
-    pub status: crate::checkpoint::ModelStatus,
+    pub status: crate::records::ModelStatus,
     /// Why it failed.
     pub reason: Option<String>,
     /// The batch that trained the champion.
@@ -143,9 +143,9 @@ pub struct ModelProgress {
     /// Rows trained on.
     pub train_rows: u64,
     /// Scores on all hold-out rows so far.
-    pub holdout: Option<crate::checkpoint::Scores>,
+    pub holdout: Option<crate::records::Scores>,
     /// Scores on a sample of the state.
-    pub sample: Option<crate::checkpoint::Scores>,
+    pub sample: Option<crate::records::Scores>,
     /// Scores of the model before on this batch.
-    pub prequential: Option<crate::checkpoint::Scores>,
+    pub prequential: Option<crate::records::Scores>,
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use tidemill_core::batch::{self, RunEvent, RunOptions, RunReport, TableOutcome};
 use tidemill_core::project::{BatchJob, Settings};
+use tidemill_core::records::InputReport;
 use tidemill_core::{Error, Result};
 
 use super::{environment, lake, project};
@@ -137,12 +138,12 @@ fn order(plan: &[(String, Vec<String>)]) -> Result<RecordBatch> {
 }
 
 /// Neither read nor left out for the WHERE.
-fn has_no_rows(input: &batch::InputReport) -> bool {
+fn has_no_rows(input: &InputReport) -> bool {
     input.rows_read == 0 && input.rows_skipped == 0
 }
 
 /// Of what was read of the file as it lies there, about.
-fn megabytes_a_second(input: &batch::InputReport) -> Option<f64> {
+fn megabytes_a_second(input: &InputReport) -> Option<f64> {
     let seconds = input.seconds.filter(|seconds| *seconds > 0.0)?;
     let share = input.rows_read as f64 / (input.rows_read + input.rows_skipped).max(1) as f64;
     Some(rounded(input.bytes as f64 * share / 1e6 / seconds))

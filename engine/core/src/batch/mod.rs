@@ -71,7 +71,7 @@ pub use clean::{CleanBatch, CleanFile};
 pub use csv_file::CsvFile;
 pub use form::{Form, Forms};
 pub use graph::Graph;
-pub use input::{Dropped, InputReport, Progress};
+pub use input::Progress;
 pub(crate) use input::{path_table, version_table};
 pub(crate) use memory::{RESULT, explain as explain_memory};
 pub use run::{plan, run};

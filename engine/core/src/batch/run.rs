@@ -15,15 +15,16 @@ use super::audit::{self, Audit, AuditReport, audits};
 use super::build::{Builder, Output};
 use super::fingerprint::{FileHashes, Material, fingerprint};
 use super::graph::Graph;
-use super::input::{Input, InputReport, Progress};
+use super::input::{Input, Progress};
 use super::memory::{PeakPool, peak_resident_bytes};
 use super::run_report::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport};
 use super::turns::Turns;
 use super::versions::{NewVersion, Versions};
-use crate::checkpoint::{BatchCounts, Build, Commit};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, nearest};
+use crate::records::InputReport;
+use crate::records::{BatchCounts, Build, Commit};
 use crate::sql::{missing_table, table_names};
 
 /// The tables that a run would build, in order, with what each reads.

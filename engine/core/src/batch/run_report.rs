@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::audit::AuditReport;
-use super::input::{InputReport, Progress};
+use super::input::Progress;
 use crate::error::Error;
+use crate::records::InputReport;
 
 /// What is asked of a run.
 #[derive(Debug, Clone, Default)]

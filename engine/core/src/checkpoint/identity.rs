@@ -6,10 +6,10 @@ use std::path::Path;
 
 use datafusion::sql::resolve::resolve_table_references;
 
-use super::{Commit, Plan, RecordList};
 use crate::error::{Error, Result, io_error};
 use crate::files::{entries, write_atomically};
 use crate::lake::Lake;
+use crate::records::{Commit, FileEntry, Plan, RecordList};
 use crate::table::read::checked_path;
 
 const FILE: &str = "query.json";
@@ -361,10 +361,7 @@ pub(crate) fn kind_of_records(lake: &Lake, schema_name: &str) -> Result<Option<J
 }
 
 /// The newest file of rows that a stream has committed.
-fn newest_row_file(
-    commits: &RecordList<Commit>,
-    schema_name: &str,
-) -> Result<Option<crate::checkpoint::FileEntry>> {
+fn newest_row_file(commits: &RecordList<Commit>, schema_name: &str) -> Result<Option<FileEntry>> {
     let prefix = format!("{schema_name}.");
     for number in commits.numbers()?.rev() {
         let file = commits.read(number)?.added.into_iter().find(|file| file.table.starts_with(&prefix));

@@ -14,18 +14,10 @@
 //! alone: see [`recovery`].
 
 mod identity;
-pub mod records;
 pub mod recovery;
-mod store;
 
 use std::fs::File;
 use std::path::Path;
-
-pub use records::{
-    BatchCounts, Build, Commit, DataLoss, FileEntry, Learn, Mark, ModelOutcome, ModelStatus, PartitionRange,
-    Plan, Replay, Scores,
-};
-pub use store::RecordList;
 
 pub(crate) use identity::{Claim, JobKind, kind_of_records};
 
@@ -33,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result, io_error};
 use crate::files::create_folders;
 use crate::lake::Lake;
 use crate::project::Job;
+use crate::records::{Commit, Learn, Plan, RecordList};
 use crate::table::publish::{clear_leftovers, roll_forward};
 
 /// An open checkpoint, held by this process until dropped.

@@ -12,11 +12,11 @@ use tidemill_ml::KeptCounts;
 use super::history::{History, HistoryKey};
 use super::labels::LabelCounts;
 use super::model::{Centre, Importance, Model, stage_model};
-use crate::checkpoint::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::error::{Context, Result};
 use crate::files::at_once;
 use crate::lake::Lake;
 use crate::project::ModelSpec;
+use crate::records::{FileEntry, Learn, ModelOutcome, ModelStatus, Scores};
 use crate::table::read::read_bytes;
 
 /// The models of a job with all that they learn from.

@@ -3,10 +3,10 @@
 use tidemill_ml::{BinaryMetrics, Classifier, KMeans, KeptCounts, TrainingRows};
 
 use super::history::History;
-use crate::checkpoint::{FileEntry, Scores};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name};
 use crate::project::{AlgorithmName, Training};
+use crate::records::{FileEntry, Scores};
 use crate::table::publish::stage;
 
 /// A trained model.

@@ -4,8 +4,8 @@ use tidemill_ml::{ClusterStream, FeatureTable, SilhouetteRows};
 
 use super::model::Centre;
 use super::sample::seed_of;
-use crate::checkpoint::Scores;
 use crate::project::{ModelConfig, StateTraining};
+use crate::records::Scores;
 
 /// A trained clustering.
 pub(crate) struct StateClusters(ClusterStream);

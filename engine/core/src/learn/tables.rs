@@ -10,10 +10,10 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
-use crate::checkpoint::{BatchCounts, DataLoss, ModelOutcome, ModelStatus, Scores};
 use crate::error::Result;
 use crate::learn::{Centre, Importance, RowsSeen};
 use crate::progress::Durations;
+use crate::records::{BatchCounts, DataLoss, ModelOutcome, ModelStatus, Scores};
 use crate::source::lag::Lag;
 
 fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {

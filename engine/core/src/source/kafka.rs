@@ -29,9 +29,9 @@ use super::questions::{Client, Questions};
 use super::security::{self, Listener};
 use super::wait::{ANSWER, GRACE, Patience, may_pass, refused};
 use super::{RawRows, lag, topic_id};
-use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::project::{FailOnDataLoss, SourceConfig};
+use crate::records::{DataLoss, PartitionRange};
 
 /// Longest wait for the consumer to be pointed elsewhere, which asks no broker.
 const SEEK: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::Watermarks;
-use crate::checkpoint::PartitionRange;
+use crate::records::PartitionRange;
 
 /// Where the partitions ended when a batch was planned, and how much of that is left after it.
 #[derive(Debug, Clone, PartialEq, Eq)]

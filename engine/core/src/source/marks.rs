@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::RawRows;
 use super::plan::Watermarks;
-use crate::checkpoint::{DataLoss, Mark, PartitionRange};
+use crate::records::{DataLoss, Mark, PartitionRange};
 
 impl Mark {
     /// The last of these messages.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::project::StartingOffsets;
+use crate::records::{DataLoss, PartitionRange};
 
 /// What a partition holds now: `low` is its oldest offset, `high` one past its newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

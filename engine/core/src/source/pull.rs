@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::RawRows;
-use crate::checkpoint::PartitionRange;
+use crate::records::PartitionRange;
 
 /// What is known of a partition's stream of messages.
 #[derive(Default)]

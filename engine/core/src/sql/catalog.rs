@@ -12,10 +12,10 @@ use datafusion::common::{DataFusionError, Result};
 use super::followed::ResolvedFiles;
 use super::{derived, model_files};
 use crate::batch::version_table;
-use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
 use crate::learn::tables;
+use crate::records::{Commit, FileEntry, RecordList};
 use crate::table::read::committed_files;
 use crate::table::scan::parquet_table;
 

@@ -19,13 +19,13 @@ use tidemill_ml::{
 };
 
 use super::catalog::Scope;
-use crate::checkpoint::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::columns::check_names;
 use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
 use crate::learn::{FeatureRows, StateClusters, StateFeatures, tables};
 use crate::project::{ModelSpec, StateSpec, parse_schema};
+use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::rowwise::RowSql;
 use crate::state::KeyedState;
 use crate::stream;

@@ -23,9 +23,9 @@ use datafusion::object_store::{
 };
 use futures::stream::BoxStream;
 
-use crate::checkpoint::FileEntry;
 use crate::error::io_error;
 use crate::lake::Lake;
+use crate::records::FileEntry;
 use crate::table::publish::readable_path;
 use crate::table::read::{checked_path, damage, verified_path};
 use crate::table::scan::whole;

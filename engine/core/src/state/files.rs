@@ -9,9 +9,9 @@ use arrow::record_batch::RecordBatch;
 
 use super::layout::seen_name;
 use super::{Cell, Entry, KeyedState};
-use crate::checkpoint::{Commit, FileEntry, RecordList};
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
+use crate::records::{Commit, FileEntry, RecordList};
 use crate::table::publish::stage;
 use crate::table::read::read_rows;
 use crate::table::write::parquet_bytes;

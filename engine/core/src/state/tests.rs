@@ -4,9 +4,9 @@ use arrow::array::{Int32Array, TimestampMicrosecondArray};
 use proptest::prelude::*;
 
 use super::*;
-use crate::checkpoint::records::FORMAT;
-use crate::checkpoint::{BatchCounts, Commit, RecordList};
 use crate::lake::Lake;
+use crate::records::FORMAT;
+use crate::records::{BatchCounts, Commit, RecordList};
 use crate::table::publish::roll_forward;
 
 /// Key, order, payment, time, amount in hundredths.
@@ -170,8 +170,8 @@ fn columns_that_cannot_be_kept_are_refused() {
 
 fn commit(
     batch_id: u64,
-    added: Vec<crate::checkpoint::FileEntry>,
-    removed: Vec<crate::checkpoint::FileEntry>,
+    added: Vec<crate::records::FileEntry>,
+    removed: Vec<crate::records::FileEntry>,
 ) -> Commit {
     let counts = BatchCounts::default();
     Commit {

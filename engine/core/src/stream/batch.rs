@@ -13,10 +13,6 @@ use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
 use super::files::Files;
 use super::stateful::forget_state_files;
 use super::unread::unread_fields;
-use crate::checkpoint::records::FORMAT;
-use crate::checkpoint::{
-    BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
-};
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
 use crate::files::at_once;
@@ -24,6 +20,10 @@ use crate::lake::{Lake, batch_file_name, batch_of_file_name};
 use crate::learn::tables;
 use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, SourceProgress};
 use crate::project::{FailOnDataLoss, parse_schema};
+use crate::records::FORMAT;
+use crate::records::{
+    BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
+};
 use crate::source::RawRows;
 use crate::source::kafka::Reading;
 use crate::source::lag::Lag;

@@ -38,12 +38,12 @@ use tokio::task::JoinHandle;
 
 use super::StreamEvent;
 use super::driver::{Driver, parse_now};
-use crate::checkpoint::{Commit, Plan, RecordList};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
 use crate::progress::Durations;
 use crate::project::ModelSpec;
+use crate::records::{Commit, Plan, RecordList};
 use crate::source::lag::Lag;
 use crate::table::evolve::nullable;
 use crate::table::read::read_rows;

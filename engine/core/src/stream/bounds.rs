@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::driver::Driver;
-use crate::checkpoint::{BatchCounts, PartitionRange};
 use crate::error::Result;
+use crate::records::{BatchCounts, PartitionRange};
 use crate::source::RawRows;
 use crate::source::Watermarks;
 use crate::source::kafka::Room;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::batch::Batch;
-use crate::checkpoint::{Checkpoint, Mark};
+use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::project::FailOnDataLoss;
+use crate::records::Mark;
 use crate::source::marks::{to_compare, written_again};
 
 /// Commits that are looked at for the mark of a partition: one that has had no message for longer is not compared.

@@ -2,10 +2,10 @@
 
 use arrow::record_batch::RecordBatch;
 
-use crate::checkpoint::FileEntry;
 use crate::decode::{TIME_NUMBER, as_written};
 use crate::error::Result;
 use crate::lake::{Lake, part_file_name};
+use crate::records::FileEntry;
 use crate::table::publish::stage;
 use crate::table::write::{FileCutter, parquet_bytes};
 

@@ -25,10 +25,10 @@ use chrono::{SecondsFormat, Utc};
 
 use super::driver::Driver;
 use super::{StreamEvent, StreamSummary, unless_stopped};
-use crate::checkpoint::{Commit, Plan, RecordList, Replay};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::Job;
+use crate::records::{Commit, Plan, RecordList, Replay};
 use crate::source::RawRows;
 use crate::table::read::read_rows;
 
@@ -178,7 +178,7 @@ impl Driver {
         Ok(Some(plan))
     }
 
-    fn letter_files(&self, batch_id: u64) -> Result<Vec<crate::checkpoint::FileEntry>> {
+    fn letter_files(&self, batch_id: u64) -> Result<Vec<crate::records::FileEntry>> {
         let mut files = self.checkpoint.commits.read(batch_id)?.added;
         files.retain(|file| file.table == DEAD_LETTERS);
         Ok(files)

@@ -13,10 +13,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::{Plan, RecordList};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::{Job, ModelSpec};
+use crate::records::{Plan, RecordList};
 
 /// The job with the split that its lake has.
 ///

@@ -5,12 +5,12 @@ use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 
 use super::driver::{Driver, parse_now};
-use crate::checkpoint::{FileEntry, Plan};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::learn::{Learned, StateLearner};
 use crate::progress::StateProgress;
 use crate::project::{Job, StateSpec};
+use crate::records::{FileEntry, Plan};
 use crate::rowwise::RowSql;
 use crate::state::{Fold, KeyedState, is_state_file, state_files};
 

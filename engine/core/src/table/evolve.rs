@@ -12,9 +12,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::read::read_schema;
-use crate::checkpoint::{Commit, RecordList};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
+use crate::records::{Commit, RecordList};
 
 /// The columns of a stream's table: those of its newest file; `None` where it has no file yet.
 ///
@@ -217,7 +217,7 @@ mod tests {
     fn the_columns_are_those_of_the_last_file_of_a_batch() {
         use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
-        use crate::checkpoint::records::FORMAT;
+        use crate::records::FORMAT;
         use crate::table::publish::{roll_forward, stage};
         use crate::table::write::parquet_bytes;
 

@@ -15,10 +15,10 @@ use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::FileEntry;
 use crate::error::{Error, Result, io_error};
 use crate::files::{at_once, checksum, create_folders, entries, remove_folder, sync_folder, write_synced};
 use crate::lake::Lake;
+use crate::records::FileEntry;
 
 /// Folders of a job's checkpoint: files that are not visible yet, and no more.
 const STAGED: &str = "staged";

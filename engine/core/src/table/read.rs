@@ -13,10 +13,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::publish::readable_path;
-use crate::checkpoint::{Commit, FileEntry, Learn, RecordList};
 use crate::error::{Context, Error, Result, io_error};
 use crate::files::checksum;
 use crate::lake::Lake;
+use crate::records::{Commit, FileEntry, Learn, RecordList};
 
 /// The files that the records of one job publish for `table`, in the order of the batches.
 ///

@@ -1,8 +1,8 @@
 //! Streams that have read messages and have no row: their table is not there, and whoever asks for it is told why.
 
-use crate::checkpoint::{Commit, RecordList};
 use crate::error::Result;
 use crate::lake::Lake;
+use crate::records::{Commit, RecordList};
 
 /// What to do where a table is missing that may be the one of a stream without rows; `None` where there is no such stream.
 pub(crate) fn rowless(lake: &Lake, table: &str) -> Option<String> {

@@ -12,11 +12,12 @@ use arrow::row::{RowConverter, SortField};
 use datafusion::common::DataFusionError;
 use tokio::sync::mpsc::Sender;
 
-use super::{DEAD_LETTER, Dropped, Input, InputFile, InputReport, Progress};
+use super::{Input, InputFile, Progress};
 use crate::batch::clean::{CleanFile, count};
 use crate::batch::form::Forms;
 use crate::error::{Error, Result};
 use crate::project::OnError;
+use crate::records::{DEAD_LETTER, Dropped, InputReport};
 
 /// The columns that the forms of the files give. All headers are looked at.
 ///

@@ -1,7 +1,7 @@
 use super::*;
-use crate::checkpoint::FileEntry;
 use crate::error::ErrorKind;
 use crate::files::create_folders;
+use crate::records::FileEntry;
 use crate::table::publish::{roll_forward, stage};
 
 fn tables() -> Vec<String> {

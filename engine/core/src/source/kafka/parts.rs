@@ -11,9 +11,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{KafkaSource, Pull, Read, Reader, Waiting};
-use crate::checkpoint::{DataLoss, PartitionRange};
 use crate::error::Result;
 use crate::project::FailOnDataLoss;
+use crate::records::{DataLoss, PartitionRange};
 use crate::source::RawRows;
 
 /// What a message that waits takes beside its payload.

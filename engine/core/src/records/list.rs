@@ -145,7 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::checkpoint::records::{Commit, FORMAT};
+    use crate::records::{Commit, FORMAT};
 
     fn commit(batch_id: u64) -> Commit {
         Commit {

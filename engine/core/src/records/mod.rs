@@ -1,11 +1,17 @@
-//! The three kinds of record, each `"format": 1`.
+//! The three kinds of record of a job's checkpoint, each `"format": 1`, and the list that holds those of one kind.
+
+mod input_report;
+mod list;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
-use crate::batch::InputReport;
+pub(crate) use input_report::DEAD_LETTER;
+pub use input_report::{Dropped, InputReport};
+pub use list::RecordList;
+
 use crate::project::{AlgorithmName, ModelSpec, StateSpec};
 
 /// The format number of every record that this version writes.
