@@ -226,9 +226,9 @@ async fn no_other_session_reads_files_by_their_paths() {
     assert!(code == 2 && error.contains("there is no table or input"), "{error}");
     shop.write("sql/shop/all_rows.sql", "SELECT * FROM rows_in");
     shop.run(&[]);
-    let session = tidemill_core::sql::open_session(&shop.lake()).await.unwrap();
+    let session = tidemill_core::catalog::open_session(&shop.lake()).await.unwrap();
     let path = shop.path().join("a.csv");
     let sql = format!("SELECT * FROM '{}'", path.display());
-    let error = tidemill_core::sql::query(&session, &shop.lake(), &sql).await.unwrap_err();
+    let error = tidemill_core::catalog::query(&session, &shop.lake(), &sql).await.unwrap_err();
     assert!(error.to_string().contains("there is no table"), "{error}");
 }

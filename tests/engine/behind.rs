@@ -163,7 +163,7 @@ async fn a_statement_reads_on_where_a_file_was_renamed_to() {
     while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
     drop(driver);
 
-    let session = tidemill_core::sql::open_session(&lake).await.unwrap();
+    let session = tidemill_core::catalog::open_session(&lake).await.unwrap();
     let statement = "SELECT count(*), sum(_offset) FROM crimes WHERE beat > 0";
     let before = tidemill_core::sql::frame(&session, statement).await.unwrap();
     let late = tidemill_core::sql::frame(&session, statement).await.unwrap();

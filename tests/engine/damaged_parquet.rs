@@ -8,7 +8,7 @@ use arrow::datatypes::Int32Type;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use tidemill_core::lake::Lake;
-use tidemill_core::{Result, sql};
+use tidemill_core::{Result, batch, catalog};
 
 use crate::batch::Shop;
 
@@ -85,8 +85,8 @@ fn originals() -> Vec<Vec<u8>> {
 
 async fn read(lake: &Lake, statement: &str) -> Result<Vec<RecordBatch>> {
     let statements = [statement.to_owned()];
-    let session = sql::open_session_with_files(lake, &statements).await?;
-    sql::query(&session, lake, statement).await
+    let session = batch::open_session_with_files(lake, &statements).await?;
+    catalog::query(&session, lake, statement).await
 }
 
 /// As the input of a batch job, and as a file that a statement names.
@@ -140,9 +140,9 @@ async fn damaged_files_of_the_lake_are_named() {
             if let Err(error) = read(&lake, &statement).await {
                 assert!(error.to_string().contains(&name), "{number}: {error}");
             }
-            let session = sql::open_session(&lake).await.unwrap();
-            sql::verify_files(&session);
-            let error = sql::query(&session, &lake, &statement).await.unwrap_err();
+            let session = catalog::open_session(&lake).await.unwrap();
+            catalog::verify_files(&session);
+            let error = catalog::query(&session, &lake, &statement).await.unwrap_err();
             assert!(error.to_string().contains(&name), "{number}: {error}");
         });
         task.await.unwrap_or_else(|panic| panic!("{number}: {panic}"));

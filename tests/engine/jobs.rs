@@ -43,14 +43,14 @@ impl Ran {
     async fn equals_golden(&self, which: &str) {
         let golden: Value = serde_json::from_str(include_str!("golden/jobs.json")).unwrap();
         let tables = golden[self.schema][which].as_object().unwrap();
-        let names = tidemill_core::sql::table_names(&self.lake()).unwrap();
+        let names = tidemill_core::catalog::table_names(&self.lake()).unwrap();
         let built = names.iter().filter(|name| name.starts_with(self.schema)).count();
         assert_eq!(built, tables.len(), "{names:?}");
         for (table, expected) in tables {
             let lake = self.lake();
-            let session = tidemill_core::sql::open_session(&lake).await.unwrap();
+            let session = tidemill_core::catalog::open_session(&lake).await.unwrap();
             let sql = format!("SELECT * FROM {}.{table}", self.schema);
-            let batches = tidemill_core::sql::query(&session, &lake, &sql).await.unwrap();
+            let batches = tidemill_core::catalog::query(&session, &lake, &sql).await.unwrap();
             check(&format!("{which} {table}"), &batches, expected);
         }
     }

@@ -131,8 +131,8 @@ pub fn visible_files(folder: &Path) -> Vec<PathBuf> {
 
 /// One text column of a query over the lake.
 pub async fn query(lake: &Lake, sql: &str) -> Vec<Vec<String>> {
-    let session = tidemill_core::sql::open_session(lake).await.unwrap();
-    let batches = tidemill_core::sql::query(&session, lake, sql).await.unwrap();
+    let session = tidemill_core::catalog::open_session(lake).await.unwrap();
+    let batches = tidemill_core::catalog::query(&session, lake, sql).await.unwrap();
     let mut rows = Vec::new();
     for batch in &batches {
         let columns: Vec<_> = batch

@@ -214,10 +214,10 @@ async fn a_stream_that_has_no_row_yet_says_so() {
     stream_all(&job(folder.path(), &broker, "SELECT CAST(s AS INT) AS n, y FROM batch", FEATURES), &lake)
         .await
         .unwrap();
-    let session = tidemill_core::sql::open_session(&lake).await.unwrap();
+    let session = tidemill_core::catalog::open_session(&lake).await.unwrap();
     for table in ["seen", "s.seen"] {
         let sql = format!("SELECT * FROM {table}");
-        let error = tidemill_core::sql::query(&session, &lake, &sql).await.unwrap_err();
+        let error = tidemill_core::catalog::query(&session, &lake, &sql).await.unwrap_err();
         assert!(error.to_string().contains(&format!("there is no table `{table}`")), "{error}");
         let hint = error.next_step().unwrap();
         assert!(

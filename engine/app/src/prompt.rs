@@ -16,7 +16,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Editor, Helper};
 use tidemill_core::lake::Lake;
-use tidemill_core::{Error, sql};
+use tidemill_core::{Error, batch, catalog};
 
 use crate::commands::sql::execute;
 use crate::exit::{Done, Failure, Outcome, describe, print_line};
@@ -41,12 +41,12 @@ const KEYWORDS: &str = "ALL AND AS ASC AVG BETWEEN BY CASE CAST COUNT CROSS DESC
 /// Reads and runs until the end of input.
 pub(crate) async fn run(lake: &Lake, format: Format, verify: bool) -> Done {
     // Says at once where there is no lake.
-    let _ = sql::open_session(lake).await?;
+    let _ = catalog::open_session(lake).await?;
     let mut editor: Editor<SqlHelper, FileHistory> =
         Editor::with_config(Config::builder().auto_add_history(true).build())
             .map_err(|e| terminal_error(&e))?;
     let words = KEYWORDS.split_whitespace().map(String::from);
-    let mut names = sql::table_names(lake)?;
+    let mut names = catalog::table_names(lake)?;
     names.extend(names.clone().iter().filter_map(|name| Some(name.split_once('.')?.1.to_string())));
     editor.set_helper(Some(SqlHelper { words: words.chain(names).collect() }));
     let history = history_file();
@@ -99,9 +99,9 @@ async fn run_line(lake: &Lake, line: &str, format: Format, verify: bool) -> Done
         None => {
             let room = Room { max_rows: Some(SHOWN_ROWS), ..Room::of_stdout() };
             for statement in statements::split(line) {
-                let session = sql::open_session_with_files(lake, std::slice::from_ref(&statement)).await?;
+                let session = batch::open_session_with_files(lake, std::slice::from_ref(&statement)).await?;
                 if verify {
-                    sql::verify_files(&session);
+                    catalog::verify_files(&session);
                 }
                 tokio::select! {
                     done = execute(&session, lake, &statement, format, room) => done?,
@@ -122,13 +122,13 @@ async fn dot_command(lake: &Lake, command: &str, format: Format) -> Done<bool> {
         ("quit" | "exit" | "q", _) => return Ok(false),
         ("help" | "h", _) => print_line(HELP)?,
         ("tables", _) => {
-            let names = sql::table_names(lake)?;
+            let names = catalog::table_names(lake)?;
             let (schemas, tables) =
                 names.iter().filter_map(|name| name.split_once('.')).unzip::<_, _, Vec<_>, Vec<_>>();
             print_columns(&[("schema", schemas.into()), ("table", tables.into())], format)?;
         }
         ("schema", Some(table)) => {
-            let session = sql::open_session(lake).await?;
+            let session = catalog::open_session(lake).await?;
             let found =
                 session.table(table).await.map_err(|e| Error::from(e).hint(".tables lists what there is"))?;
             let fields = found.schema().fields();

@@ -4,8 +4,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, UInt64Type};
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::nearest;
-use tidemill_core::{Error, sql};
+use tidemill_core::{Error, catalog};
 
 use crate::cli::Evaluation;
 use crate::commands::metrics::quoted;
@@ -49,7 +48,7 @@ pub(crate) fn higher_is_better(metric: &str) -> bool {
 /// # Errors
 /// Storage or Corrupt.
 pub(crate) async fn metric_names(session: &SessionContext, lake: &Lake) -> Result<Vec<String>, Error> {
-    let rows = sql::query(session, lake, "SELECT * FROM system.metrics LIMIT 0").await?;
+    let rows = catalog::query(session, lake, "SELECT * FROM system.metrics LIMIT 0").await?;
     let fields = rows.first().map(|batch| batch.schema().fields().clone()).unwrap_or_default();
     Ok(fields.iter().filter(|f| f.data_type().is_floating()).map(|f| f.name().clone()).collect())
 }
@@ -67,12 +66,7 @@ pub(crate) async fn read(
 ) -> Result<Vec<Series>, Error> {
     let names = metric_names(session, lake).await?;
     if !names.iter().any(|name| name == metric) {
-        let known = format!("the metrics are {}", names.join(", "));
-        let hint = match nearest(metric, names.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`? {known}"),
-            None => known,
-        };
-        return Err(Error::user(format!("there is no metric `{metric}`")).hint(hint));
+        return Err(Error::unknown("metric", metric, &names));
     }
     Ok(read_all(session, lake, job, &[metric], evaluation).await?.swap_remove(0))
 }
@@ -98,7 +92,7 @@ pub(crate) async fn read_all(
         quoted(job)
     );
     let mut found: Vec<Vec<Series>> = vec![Vec::new(); metrics.len()];
-    for batch in sql::query(session, lake, &statement).await? {
+    for batch in catalog::query(session, lake, &statement).await? {
         let texts =
             |column: usize| arrow::compute::cast(batch.column(column), &arrow::datatypes::DataType::Utf8);
         let (models, evaluations) = (texts(0)?, texts(1)?);

@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 
 use crate::checkpoint::recovery::decide;
 use crate::checkpoint::{JobKind, kind_of_records};
+use crate::error::suggestion;
 use crate::error::{Error, Result};
 use crate::files::entries;
 use crate::lake::Lake;
-use crate::project::nearest;
 use crate::records::{Commit, FileEntry, Learn, Plan, RecordList};
 use crate::table::read::verified_path;
 
@@ -59,11 +59,8 @@ pub fn examine(lake: &Lake, job: Option<&str>) -> Result<Report> {
         None => names,
         Some(name) if names.contains(&name) => vec![name],
         Some(name) => {
-            let hint = match nearest(&name, names.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`? It has: {}", names.join(", ")),
-                None => format!("it has: {}", names.join(", ")),
-            };
-            return Err(Error::user(format!("the lake has nothing of the job `{name}`")).hint(hint));
+            let what = format!("the lake has nothing of the job `{name}`");
+            return Err(Error::user(what).hint(suggestion(&name, "jobs there", &names)));
         }
     };
     let mut report = Report::default();

@@ -7,10 +7,8 @@
 //!                                                               sql only reads these
 //! ```
 //!
-//! The modules are in the order of that way: [`project`] reads what a user wrote, [`source`] the messages,
-//! [`decode`] makes rows of them, [`rowwise`] runs a job's SQL on them, [`table`] makes them a visible file,
-//! [`checkpoint`] keeps the records, [`state`] what a stateful job knows of each key, [`learn`] trains and scores, [`stream`] drives all of it, and [`sql`] reads
-//! what came out. [`batch`] is the other way in: files, as a whole, to one table.
+//! The modules stand below in the order of that way, and each takes from those before it alone (a test looks at their
+//! imports). [`batch`] is the other way in: files, as a whole, to one table.
 //!
 //! ```no_run
 //! use std::sync::{Arc, atomic::AtomicBool};
@@ -27,30 +25,69 @@
 //! # }
 //! ```
 
-pub mod batch;
-pub mod calendar;
-pub mod checkpoint;
-pub mod clock;
-mod columns;
-pub mod decode;
-mod depth;
-pub mod doctor;
+// What everything stands on.
 mod error;
-mod exact;
-pub mod files;
+
+pub mod clock;
+
+pub mod calendar;
+
+mod depth;
+
 mod json;
-pub mod lake;
-pub mod learn;
+
+mod exact;
+
+mod sizes;
+
+mod columns;
+
 pub mod memory;
+
 mod panics;
-pub mod progress;
-pub mod project;
-pub mod records;
-pub mod rowwise;
-pub mod source;
+
+pub mod files;
+
+// SQL, which knows no lake and no file.
 pub mod sql;
-pub mod state;
-pub mod stream;
+
+// What a user wrote, and where it goes.
+pub mod lake;
+
+pub mod project;
+
+// What was decided and done, and the tables that it made visible.
+pub mod records;
+
 pub mod table;
 
-pub use error::{Context, Error, ErrorKind, Result};
+pub mod checkpoint;
+
+// Messages, their rows, and a job's SQL on them.
+pub mod source;
+
+pub mod decode;
+
+pub mod rowwise;
+
+pub mod progress;
+
+// What is known of each key, and what is learned.
+pub mod state;
+
+pub mod learn;
+
+// All of that by its names.
+pub mod catalog;
+
+// The two ways in, and who looks whether all is well.
+pub mod stream;
+
+pub mod batch;
+
+pub mod doctor;
+
+#[cfg(test)]
+mod order;
+
+pub use error::{Context, Error, ErrorKind, Result, nearest};

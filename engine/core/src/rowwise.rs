@@ -39,7 +39,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::FutureExt;
 
 use crate::columns::check_names;
-use crate::decode::ERROR_BYTES;
+use crate::decode::{Decoder, ERROR_BYTES, METADATA};
 use crate::error::{Error, Result, shortened};
 use crate::sql;
 
@@ -94,6 +94,15 @@ pub struct RowSqlOutput {
 }
 
 impl RowSql {
+    /// The transform of a stream; one without keeps its rows as they are.
+    ///
+    /// # Errors
+    /// As [`RowSql::new`].
+    pub(crate) async fn transform(sql: Option<&str>, decoder: &Decoder) -> Result<RowSql> {
+        let sql = sql.unwrap_or("SELECT * FROM batch");
+        RowSql::new(sql, "batch", decoder.row_schema(), &METADATA).await.map_err(|e| e.context("transform"))
+    }
+
     /// Checks a SELECT that reads `table` with these columns; `carry` names the input's columns that come along.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use tidemill_broker::{Broker, BrokerConfig};
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Project, Settings};
 use tidemill_core::stream::{self, StreamEvent, StreamOptions};
-use tidemill_core::{Error, sql};
+use tidemill_core::{Error, catalog};
 
 use super::broker_error;
 use crate::bars::Bar;
@@ -127,8 +127,8 @@ async fn stages(folder: &Path, rows: u64, brokers: &str, stop: &Stop) -> Done {
         return Ok(stop.outcome());
     }
 
-    let session = sql::open_session(&lake).await?;
-    let batches = sql::query(&session, &lake, RESULT).await?;
+    let session = catalog::open_session(&lake).await?;
+    let batches = catalog::query(&session, &lake, RESULT).await?;
     let Some(schema) = batches.first().map(arrow::array::RecordBatch::schema) else {
         return Err(Error::internal("the demo's stream has left no metrics").into());
     };

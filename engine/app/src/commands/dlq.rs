@@ -11,7 +11,7 @@ use tidemill_core::lake::Lake;
 use tidemill_core::project::{BatchJob, Job, Settings};
 use tidemill_core::stream::StreamEvent;
 use tidemill_core::stream::replay::{self, committed_replays};
-use tidemill_core::{Error, sql};
+use tidemill_core::{Error, catalog};
 
 use super::{environment, job, lake, project};
 use crate::cli::{DlqReplayArgs, DlqShowArgs, GlobalArgs};
@@ -93,7 +93,7 @@ async fn letters(
     args: &DlqShowArgs,
     batches: Option<Vec<u64>>,
 ) -> Result<RecordBatch, Error> {
-    let session = sql::open_session(lake).await?;
+    let session = catalog::open_session(lake).await?;
     let quoted = super::metrics::quoted;
     let mut condition = format!("job IN ({}, {})", quoted(job), quoted(schema_name));
     if let Some(batches) = batches {
@@ -105,7 +105,7 @@ async fn letters(
         "SELECT {columns} FROM system.dead_letters WHERE {condition} \
          ORDER BY batch_id, topic, \"partition\", \"offset\"{limit}"
     );
-    let batches = sql::query(&session, lake, &statement).await?;
+    let batches = catalog::query(&session, lake, &statement).await?;
     let Some(schema) = batches.first().map(RecordBatch::schema) else {
         return Err(Error::internal("system.dead_letters answered without a schema"));
     };

@@ -4,8 +4,8 @@ use arrow::array::{Array, RecordBatch};
 use arrow::compute::concat_batches;
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Settings, nearest};
-use tidemill_core::{Error, sql};
+use tidemill_core::project::Settings;
+use tidemill_core::{Error, catalog};
 
 use super::{environment, lake, project};
 use crate::bars::Bar;
@@ -22,7 +22,7 @@ pub(crate) const COLUMNS: &str = "job, batch_id, model, version, evaluation, \"r
 /// Prints the rows, ordered by batch, model and evaluation.
 pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
     let lake = lake(global);
-    let session = sql::open_session(&lake).await?;
+    let session = catalog::open_session(&lake).await?;
     let models = model_names(&session, &lake, &args.job).await?;
     if models.is_empty() {
         return Err(no_metrics(global, &args.job)?.into());
@@ -50,7 +50,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
         Evaluation::Holdout | Evaluation::Prequential => BestBy::Auc,
     });
     let statement = if args.best { best(&args.job, by, evaluation) } else { statement(args) };
-    let batches = sql::query(&session, &lake, &statement).await?;
+    let batches = catalog::query(&session, &lake, &statement).await?;
     let Some(schema) = batches.first().map(RecordBatch::schema) else {
         return Err(Error::internal("system.metrics answered without a schema").into());
     };
@@ -92,12 +92,7 @@ fn check_model(job: &str, model: &str, models: &[String]) -> Result<(), Error> {
     if models.iter().any(|known| known == model) {
         return Ok(());
     }
-    let known = format!("it has {}", models.join(", "));
-    let hint = match nearest(model, models.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`? {known}"),
-        None => known,
-    };
-    Err(Error::user(format!("job {job} has no model `{model}`")).hint(hint))
+    Err(Error::unknown("model", model, models).context(format!("job {job}")))
 }
 
 /// `--compare`: two models of one lake.
@@ -137,7 +132,7 @@ async fn two_lakes(
     other: &Lake,
     evaluation: Evaluation,
 ) -> Result<RecordBatch, Error> {
-    let other_session = sql::open_session(other).await?;
+    let other_session = catalog::open_session(other).await?;
     let evaluation = Some(evaluation);
     let mut pairs = Vec::new();
     let ours = series::read_all(session, lake, &args.job, &compare::METRICS, evaluation).await?;
@@ -177,7 +172,7 @@ fn only_last(points: &mut Vec<(u64, Option<f64>)>, last: Option<u64>) {
 
 /// `--exact`: the newest clusterings on the whole state.
 async fn exact(lake: &Lake, args: &MetricsArgs) -> Result<RecordBatch, Error> {
-    let Some(view) = sql::state(lake, &args.job.replace('-', "_")).await? else {
+    let Some(view) = catalog::state(lake, &args.job.replace('-', "_")).await? else {
         return Err(Error::user(format!("the job {} keeps no state in this lake", args.job)).hint(
             "--exact is for the clusterings of stateful jobs; others are scored on all held-out rows",
         ));
@@ -263,7 +258,7 @@ pub(super) async fn model_names(
 /// The first column of the answer, as text.
 async fn texts(session: &SessionContext, lake: &Lake, statement: &str) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
-    for batch in sql::query(session, lake, statement).await? {
+    for batch in catalog::query(session, lake, statement).await? {
         if let Some(column) = tidemill_core::calendar::shown(&batch)?.columns().first() {
             let options = arrow::util::display::FormatOptions::default();
             let formatter = arrow::util::display::ArrayFormatter::try_new(column.as_ref(), &options)?;

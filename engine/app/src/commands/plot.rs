@@ -5,7 +5,7 @@ mod clusters;
 use std::path::Path;
 
 use tidemill_core::files::write_atomically;
-use tidemill_core::{Error, sql};
+use tidemill_core::{Error, catalog};
 
 use super::lake;
 use super::metrics::{model_names, no_metrics};
@@ -40,7 +40,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PlotArgs) -> Done {
 
 async fn metrics(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart> {
     let lake = lake(global);
-    let session = sql::open_session(&lake).await?;
+    let session = catalog::open_session(&lake).await?;
     if model_names(&session, &lake, &args.job).await?.is_empty() {
         return Err(no_metrics(global, &args.job)?.into());
     }
@@ -62,7 +62,7 @@ async fn metrics(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart> {
 /// Draws the figures of a job's exploratory tables.
 async fn eda(global: &GlobalArgs, args: &PlotArgs, kind: Option<FileKind>) -> Done {
     let lake = lake(global);
-    let session = sql::open_session(&lake).await?;
+    let session = catalog::open_session(&lake).await?;
     let figures = figures::read(&session, &lake, &args.job).await?;
     let (Some(path), Some(kind)) = (&args.out, kind) else {
         let width = comfy_table::Table::new().width().map_or(80, usize::from);

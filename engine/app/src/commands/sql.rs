@@ -6,7 +6,7 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
-use tidemill_core::{Error, sql};
+use tidemill_core::{Error, batch, catalog};
 
 use super::lake;
 use crate::cli::{GlobalArgs, SqlArgs};
@@ -38,9 +38,9 @@ pub(crate) async fn run(global: &GlobalArgs, args: &SqlArgs) -> Done {
             .hint("tidemill sql \"SELECT * FROM system.metrics\", or without an argument for a prompt")
             .into());
     }
-    let session = sql::open_session_with_files(&lake, &statements).await?;
+    let session = batch::open_session_with_files(&lake, &statements).await?;
     if args.verify {
-        sql::verify_files(&session);
+        catalog::verify_files(&session);
     }
     for statement in &statements {
         execute(&session, &lake, statement, args.output.format, Room::of_stdout()).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn execute(
     room: Room,
 ) -> Done<()> {
     let start = Instant::now();
-    let batches = sql::query(session, lake, statement).await?;
+    let batches = catalog::query(session, lake, statement).await?;
     let elapsed = style::elapsed_ms(start);
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let Some(schema) = batches.first().map(RecordBatch::schema) else {

@@ -16,7 +16,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
-use tidemill_core::{Error, calendar, sql};
+use tidemill_core::{Error, calendar, catalog};
 
 use super::{COLORS, Color};
 
@@ -116,7 +116,7 @@ impl Figure {
 /// User: the job's tables are not in the lake; Storage or Corrupt.
 pub(crate) async fn read(session: &SessionContext, lake: &Lake, job: &str) -> Result<Vec<Figure>, Error> {
     let schema = job.replace('-', "_");
-    let known = sql::table_names(lake)?;
+    let known = catalog::table_names(lake)?;
     let missing: Vec<String> = PLANS
         .iter()
         .map(|plan| format!("{schema}.{}", plan.table))
@@ -137,7 +137,7 @@ pub(crate) async fn read(session: &SessionContext, lake: &Lake, job: &str) -> Re
     for plan in &PLANS {
         let statement = plan.select.replace("{}", &format!("{schema}.{}", plan.table));
         let mut rows = Vec::new();
-        for batch in sql::query(session, lake, &statement).await? {
+        for batch in catalog::query(session, lake, &statement).await? {
             rows.extend(read_rows(&batch)?);
         }
         if plan.labels == Labels::Months {

@@ -20,7 +20,7 @@ use datafusion::datasource::file_format::options::ReadOptions;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::prelude::{CsvReadOptions, DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use tidemill_core::lake::Lake;
-use tidemill_core::{Context, Error, Result, calendar, sql};
+use tidemill_core::{Context, Error, Result, calendar, catalog, sql};
 
 use super::messages::Lines;
 
@@ -53,7 +53,7 @@ impl RowMessages {
     ) -> Result<RowMessages> {
         let context = match input {
             Some(path) => of_file(path, table, message).await?,
-            None => sql::open_session(lake).await.map_err(|e| no_table(e, table))?,
+            None => catalog::open_session(lake).await.map_err(|e| no_table(e, table))?,
         };
         let frame: DataFrame = sql::frame(&context, text).await.map_err(|e| match input {
             None => no_table(Error::from(e), table),

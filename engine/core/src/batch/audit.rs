@@ -17,12 +17,12 @@ use tokio::sync::OnceCell;
 use super::build::{Builder, Output};
 use super::graph::{Graph, Reads, reads};
 use super::input::Progress;
-use super::memory;
 use super::turns::Joins;
 use crate::calendar;
+use crate::catalog::check_files;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::project::{BatchJob, SqlFile, TableConfig};
-use crate::sql::{self, check_files};
+use crate::sql;
 
 /// Bad rows that an error shows.
 const SHOWN: usize = 3;
@@ -255,7 +255,7 @@ impl Audit {
                 ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Internal => {
                     builder.damaged(e, &self.reads)
                 }
-                _ => memory::explain(e, builder.memory_limit_bytes),
+                _ => sql::explain_memory(e, builder.memory_limit_bytes),
             })
             .context_with(|| path.clone())
     }

@@ -13,18 +13,20 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::graph::{Reads, one_select};
-use super::input::{EXPANSION, Input, Progress, version_table};
-use super::memory;
+use super::input::{EXPANSION, Input, Progress};
 use super::output::TableWriter;
 use super::output_file::Written;
 use super::turns::{Joins, Turns};
 use super::volatile;
+use crate::catalog::{check_files, committed_table, explain, job_session};
 use crate::columns::check_names;
+use crate::error::nearest;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
-use crate::project::{BatchJob, TableConfig, nearest};
-use crate::sql::{self, check_files, committed_table, explain, job_session};
+use crate::project::{BatchJob, TableConfig};
+use crate::sql;
 use crate::table::read::{committed_files, damage};
+use crate::table::scan::version_table;
 
 /// Batches that the SELECT may be ahead of the writer.
 const AHEAD: usize = 4;
@@ -169,7 +171,7 @@ impl Builder {
         };
         result
             .map_err(|e| match e.kind() {
-                ErrorKind::Memory => memory::explain(e, self.memory_limit_bytes),
+                ErrorKind::Memory => sql::explain_memory(e, self.memory_limit_bytes),
                 // Of a cast in the SELECT: a file's own errors have a place and a hint.
                 ErrorKind::Data if e.next_step().is_none() => self.damaged(self.located(e, reads), reads),
                 ErrorKind::User => self.headed(e, reads),

@@ -13,9 +13,9 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 
 use super::csv_file::{BadRow, CsvFile, LINE, text_schema};
-use super::form::{Form, Forms};
 use super::input::joined;
 use crate::error::{Context, Error, Result};
+use crate::project::{Form, Forms};
 use crate::rowwise::RowSql;
 
 const FORMAT_OF: &str = "_format of ";
@@ -52,7 +52,8 @@ impl CleanFile {
     /// User: there is no such file, it is of no known form, the SQL is no row-wise SELECT; Data: it cannot be read.
     pub async fn open(path: &Path, forms: &Forms) -> Result<CleanFile> {
         let csv = CsvFile::open(path)?;
-        let form = forms.recognise(&csv)?.clone();
+        let place = || format!("{}, line {}", csv.path().display(), csv.header_line());
+        let form = forms.recognise(csv.header()).context_with(place)?.clone();
         let columns = form.columns();
         let sql = RowSql::new(&form.sql, "input", text_schema(&columns), &[LINE])
             .await

@@ -176,19 +176,6 @@ fn heading(cell: &[u8]) -> Option<String> {
     is_text.then(|| name.trim().to_owned())
 }
 
-/// The cells of a line of headings; empty if it is no text.
-pub(super) fn split_header(line: &str) -> Vec<String> {
-    let mut text = CsvText {
-        text: Box::new(Cursor::new(line.as_bytes().to_vec())),
-        compression: Compression::None,
-        lines: Lines::default(),
-        path: Path::new(""),
-        options: &CsvOptions::default(),
-        delimiter: b',',
-    };
-    text.header().map(|header| header.names).unwrap_or_default()
-}
-
 fn core_reader(options: &CsvOptions, delimiter: u8) -> csv_core::Reader {
     csv_core::ReaderBuilder::new().delimiter(delimiter).quote(quote(options)).escape(options.escape).build()
 }

@@ -12,8 +12,8 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{Statement as Sql, TableFactor, Visit, Visitor};
 
-use crate::error::{Error, Result};
-use crate::project::{BatchJob, SqlFile, nearest};
+use crate::error::{Error, Result, suggestion};
+use crate::project::{BatchJob, SqlFile};
 
 /// What one SELECT reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Graph {
             let at = job.tables.iter().position(|table| table.file.name == name).ok_or_else(|| {
                 let names: Vec<&str> = job.tables.iter().map(|table| table.file.name.as_str()).collect();
                 Error::user(format!("`{}` has no table `{name}`", job.name))
-                    .hint(suggestion(name, &names, "tables"))
+                    .hint(suggestion(name, "tables", &names))
             })?;
             chosen.insert(at);
             if pattern.starts_with('+') {
@@ -126,8 +126,8 @@ fn find(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
                 names.into_iter().chain(inputs).filter(|known| *known != file.name).collect();
             return Err(Error::user(format!("there is no table or input `{name}`")).hint(suggestion(
                 name,
-                &names,
                 "tables and inputs",
+                &names,
             )));
         }
     }
@@ -167,13 +167,6 @@ pub fn one_select(sql: &str) -> Result<Statement> {
         }
         _ => Err(Error::user("a file of a job's SQL is one SELECT")
             .hint("each table is a file of its own, named as the table")),
-    }
-}
-
-fn suggestion(name: &str, names: &[&str], what: &str) -> String {
-    match nearest(name, names.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`? The {what} are: {}", names.join(", ")),
-        None => format!("the {what} are: {}", names.join(", ")),
     }
 }
 

@@ -8,9 +8,9 @@ use datafusion::sql::resolve::resolve_table_references;
 
 use super::graph::{functions, one_select};
 use super::volatile;
+use crate::catalog::{Derived, derived, table_names};
 use crate::error::Result;
 use crate::lake::Lake;
-use crate::sql::{Derived, derived, table_names};
 use crate::table::read::committed_files;
 
 /// Part by part, what decides the rows of `schema.table`; `None` where that cannot be told: it is then another each time.

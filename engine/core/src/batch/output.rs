@@ -17,11 +17,10 @@ use super::output_file::{FileWriter, Written};
 use crate::error::{Error, Result};
 use crate::files::sync_folder;
 use crate::project::TableFormat;
+use crate::table::partitioned::NULL_VALUE;
 
 /// The folder of the Parquet files of a table that is written in another format.
 pub(super) const HIDDEN: &str = ".parquet";
-/// The value of a folder whose rows have a null, as Hive writes it.
-pub(crate) const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Columns that are encoded at a time. Each takes some 20 kB before it has a value, so that of many folders only some have
 /// a writer at work; rows of the others wait.

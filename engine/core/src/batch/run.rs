@@ -20,12 +20,12 @@ use super::memory::{PeakPool, peak_resident_bytes};
 use super::run_report::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport};
 use super::turns::Turns;
 use super::versions::{NewVersion, Versions};
+use crate::catalog::{missing_table, table_names};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::project::{BatchJob, nearest};
+use crate::project::BatchJob;
 use crate::records::InputReport;
 use crate::records::{BatchCounts, Build, Commit};
-use crate::sql::{missing_table, table_names};
 
 /// The tables that a run would build, in order, with what each reads.
 ///
@@ -119,24 +119,20 @@ fn given_files<'a>(
     let names: Vec<&str> = job.inputs.iter().map(|input| input.name.as_str()).collect();
     let mut files: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
     for (name, paths) in given {
-        let input = match (name, names.as_slice()) {
-            (Some(name), _) => names.iter().copied().find(|known| known == name).ok_or_else(|| {
-                Error::user(format!("`{}` has no input `{name}`", job.name)).hint(
-                    match nearest(name, names.iter().copied()) {
-                        Some(near) => format!("did you mean `{near}`? The inputs are: {}", names.join(", ")),
-                        None => format!("the inputs are: {}", names.join(", ")),
-                    },
-                )
-            })?,
-            (None, [only]) => only,
-            (None, _) => {
-                return Err(Error::user(format!(
-                    "`{}` has several inputs: --input says for which a file is",
-                    job.name
-                ))
-                .hint(format!("--input NAME=FILE…; the inputs are: {}", names.join(", "))));
-            }
-        };
+        let input =
+            match (name, names.as_slice()) {
+                (Some(name), _) => names.iter().copied().find(|known| known == name).ok_or_else(|| {
+                    Error::unknown("input", name, &names).context(format!("job {}", job.name))
+                })?,
+                (None, [only]) => only,
+                (None, _) => {
+                    return Err(Error::user(format!(
+                        "`{}` has several inputs: --input says for which a file is",
+                        job.name
+                    ))
+                    .hint(format!("--input NAME=FILE…; the inputs are: {}", names.join(", "))));
+                }
+            };
         files.entry(input).or_default().extend(paths.iter().cloned());
     }
     Ok(files)

@@ -26,11 +26,12 @@ use super::graph::Graph;
 use super::input::{made_plain, type_of};
 use super::test_csv::{Cells, typed};
 use super::test_rows::{Cell, cells, difference};
+use crate::catalog::job_session;
 use crate::columns::check_names;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, Project};
-use crate::sql::{self, job_session};
+use crate::sql;
 
 const EXPECTED: &str = "expected_";
 

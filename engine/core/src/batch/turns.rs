@@ -5,8 +5,8 @@
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::memory::Asker;
 use crate::error::{ErrorKind, Result};
+use crate::sql::Asker;
 
 /// Rows of a batch where memory did not suffice for joins by hashing, and where that did not either: each of many sorts goes
 /// on with less the smaller they are, and takes longer. `olist.wide`, a chain of joins of 56 columns, takes 0.9 s by hashing

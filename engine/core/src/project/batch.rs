@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::forms::Forms;
 use super::input::{InputConfig, InputFile};
 use super::key_error;
-use super::{Project, Settings, is_plain_name, nearest, overlay};
-use crate::batch::Forms;
+use super::{Project, Settings, is_plain_name, overlay};
+use crate::error::nearest;
 use crate::error::{Error, Result};
 
 /// A job that makes tables of files.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::batch::is_sql_name;
 use super::csv_options::{CsvKeys, CsvOptions};
+use super::forms::{Form, Forms};
 use super::{Project, schema};
-use crate::batch::{Form, Forms};
 use crate::error::{Error, Result};
 
 /// One `[inputs.NAME]`.

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::nearest;
+use crate::error::nearest;
 use crate::error::{Error, Result};
 
 /// Properties that are refused, by the reason.

@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::nearest;
+use crate::error::nearest;
 use crate::error::{Error, Result};
 
 /// How the keys are written whose form is not plain from their name.

@@ -7,6 +7,7 @@ mod batch;
 mod builtin;
 mod config;
 mod csv_options;
+mod forms;
 mod input;
 mod kafka_options;
 mod key_error;
@@ -25,6 +26,7 @@ use std::time::Duration;
 pub use batch::{BatchJob, Relationship, RowCount, SqlFile, TableAudits, TableConfig, TableFormat};
 pub use config::{FailOnDataLoss, StartingOffsets};
 pub use csv_options::{CsvOptions, NumberStyle};
+pub use forms::{Form, Forms};
 pub use input::{FileColumns, InputConfig, InputFormat, OnError};
 pub use model::{AlgorithmName, Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
@@ -195,11 +197,7 @@ impl Project {
     fn job_file(&self, name: &str) -> Result<(String, String)> {
         let names = self.job_names();
         if !names.iter().any(|known| known == name) {
-            let hint = match nearest(name, names.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`? The jobs are: {}", names.join(", ")),
-                None => format!("the jobs are: {}", names.join(", ")),
-            };
-            return Err(Error::user(format!("there is no job `{name}`")).hint(hint));
+            return Err(Error::unknown("job", name, &names));
         }
         let file = format!("jobs/{name}.toml");
         let text = self.read(&file)?;
@@ -322,15 +320,6 @@ fn table_path(text: &str) -> Result<String> {
 fn is_plain_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-}
-
-/// The candidate that is most like `word`, if any is like it at all.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }
 
 /// Whether a job's file has a key that a stream's has not.

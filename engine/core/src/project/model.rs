@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidemill_ml::{Algorithm, KMeansParams};
 
-use super::nearest;
+use crate::error::nearest;
 use crate::error::{Error, Result};
 
 /// Keys of every model, for the error that names the nearest one.

@@ -5,6 +5,7 @@ mod list;
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 
@@ -12,6 +13,7 @@ pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
 pub use list::RecordList;
 
+use crate::error::{Error, Result};
 use crate::project::{AlgorithmName, ModelSpec, StateSpec};
 
 /// The format number of every record that this version writes.
@@ -80,6 +82,15 @@ impl Plan {
     pub fn offsets(&self) -> u64 {
         let new: u64 = self.partitions.iter().map(|p| u64::try_from(p.to - p.from).unwrap_or(0)).sum();
         new + self.replay.map_or(0, |replay| replay.letters)
+    }
+
+    /// The batch's "now".
+    ///
+    /// # Errors
+    /// Corrupt: it is no time.
+    pub(crate) fn moment(&self) -> Result<DateTime<Utc>> {
+        let no_time = |e| format!("plan {}: its time `{}` cannot be read: {e}", self.batch_id, self.now);
+        self.now.parse().map_err(|e: chrono::ParseError| Error::corrupt(no_time(e)))
     }
 }
 

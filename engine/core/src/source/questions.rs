@@ -14,8 +14,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::plan::Watermarks;
 use super::security::{self, Listener};
 use super::wait::{ANSWER, Patience, Unanswered, may_pass};
+use crate::error::nearest;
 use crate::error::{Error, Result};
-use crate::project::nearest;
 
 /// librdkafka's consumer.
 pub(super) type Client = BaseConsumer<Listener>;

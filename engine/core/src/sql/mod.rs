@@ -1,19 +1,11 @@
-//! SQL over a lake: every committed table by its name, always as it is now.
-//!
-//! `chicago_arrests.crimes`, `system.metrics`, or the bare name where it is unique. Tables are found by the
-//! records at the moment a statement is planned, so a session that stays open sees new batches. The state of a job and
-//! its views are tables too.
+//! SQL as a person means it: DataFusion's planner and optimizer with our functions, our times, and the rules that make its
+//! plans right. It knows no lake and no file.
 
-mod catalog;
 mod deep;
-mod derived;
-mod describe;
-mod files;
-mod followed;
 pub mod functions;
 mod literals;
 mod merged_columns;
-mod model_files;
+mod out_of_memory;
 mod relations;
 mod rules;
 mod statement;
@@ -21,94 +13,15 @@ mod time;
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
-use datafusion::catalog::{
-    CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, TableProvider,
-};
-use datafusion::common::DataFusionError;
 use datafusion::execution::context::{SessionConfig, SessionContext};
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::lake::Lake;
-use crate::project::nearest;
-use crate::table::rowless::rowless;
-use crate::{batch, memory};
-use catalog::{BareNames, JobSchema, SYSTEM_TABLES, Scope, SystemSchema};
 pub(crate) use deep::deep;
-pub(crate) use derived::{Derived, derived};
-pub use derived::{StateView, state};
-pub use describe::describe;
-use followed::{ResolvedFiles, following};
+pub(crate) use out_of_memory::{Asker, RESULT, explain_memory};
 pub(crate) use rules::{OneNan, one_nan};
-pub(crate) use statement::execute;
 pub use statement::{collect, frame};
-pub(crate) use statement::{parse, plan};
-pub use tidemill_ml::{ClusterSweep, SweepPoint};
-
-/// A statement whose files were taken out of their table meanwhile, as it was built anew more often than former ones are
-/// kept, is run again.
-const ATTEMPTS: usize = 5;
-
-/// A session over the tables of a lake.
-///
-/// # Errors
-/// User: there is no such lake.
-pub async fn open_session(lake: &Lake) -> Result<SessionContext> {
-    check_lake(lake)?;
-    session(&Scope::new(lake.clone()))
-}
-
-fn check_lake(lake: &Lake) -> Result<()> {
-    if lake.root().is_dir() {
-        return Ok(());
-    }
-    Err(Error::user(format!("there is no lake at {}", lake.root().display())).hint(
-        "name another one with --lake DIR, or make one: `tidemill demo` makes ./demo, `tidemill stream JOB` makes ./lake",
-    ))
-}
-
-/// A session for the one who sits at this machine: it also reads files by their paths, `SELECT * FROM 'sales.csv'`. No
-/// other session ever does. There need be no lake where the statements read files alone.
-///
-/// # Errors
-/// User: there is no such lake.
-pub async fn open_session_with_files(lake: &Lake, statements: &[String]) -> Result<SessionContext> {
-    let needs_no_lake = !lake.root().is_dir() && statements.iter().all(|text| files::are_all_of(text));
-    if !needs_no_lake {
-        check_lake(lake)?;
-    }
-    // One scope: whoever runs a statement looks at the files of all its tables, also of those with bare names.
-    let scope = Scope::new(lake.clone());
-    let context = session(&scope)?;
-    files::register(&context, scope)?;
-    Ok(context)
-}
-
-/// A session whose tables are those that `scope` shows.
-fn session(scope: &Scope) -> Result<SessionContext> {
-    let (lake, resolved) = (&scope.lake, &scope.resolved);
-    let config = SessionConfig::new()
-        .with_extension(resolved.clone())
-        .with_information_schema(true)
-        .with_default_catalog_and_schema("tidemill", "public")
-        .with_create_default_catalog_and_schema(false);
-    // What a statement needs beyond the limit spills to disk, or is an error.
-    let pool = FairSpillPool::new(usize::try_from(memory::limit()).unwrap_or(usize::MAX));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
-    let context = context(config, following(&runtime, resolved));
-    let catalog = MemoryCatalogProvider::new();
-    for schema_name in lake.schema_names()? {
-        let schema = JobSchema::new(scope.clone(), schema_name.clone());
-        catalog.register_schema(&schema_name, Arc::new(schema))?;
-    }
-    catalog.register_schema("system", Arc::new(SystemSchema::new(scope.clone())))?;
-    catalog.register_schema("public", Arc::new(BareNames::new(scope.clone())))?;
-    context.register_catalog("tidemill", Arc::new(catalog));
-    Ok(context)
-}
+pub(crate) use statement::{execute, parse, plan};
 
 /// A session with our functions, and the rules that make DataFusion's plans right. It has no tables yet.
 pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
@@ -123,158 +36,4 @@ pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContex
     functions::register(&context);
     rules::register(&context);
     context
-}
-
-/// A session for the SELECTs of a batch job: its own tables and inputs by their bare names and as `schema_name.table`,
-/// and what the lake has of other jobs.
-///
-/// # Errors
-/// Storage: the lake cannot be listed.
-pub(crate) fn job_session(
-    lake: &Lake,
-    schema_name: &str,
-    tables: Vec<(String, Arc<dyn TableProvider>)>,
-    config: SessionConfig,
-    runtime: Arc<RuntimeEnv>,
-) -> Result<SessionContext> {
-    let scope = Scope::new(lake.clone());
-    let config = config
-        .with_extension(scope.resolved.clone())
-        .with_default_catalog_and_schema("tidemill", "public")
-        .with_create_default_catalog_and_schema(false);
-    let context = context(config, following(&runtime, &scope.resolved));
-    let catalog = MemoryCatalogProvider::new();
-    for other in lake.schema_names()? {
-        let schema = JobSchema::new(scope.clone(), other.clone());
-        catalog.register_schema(&other, Arc::new(schema))?;
-    }
-    catalog.register_schema("system", Arc::new(SystemSchema::new(scope)))?;
-    let own = Arc::new(MemorySchemaProvider::new());
-    for (name, table) in tables {
-        own.register_table(name, table)?;
-    }
-    catalog.register_schema("public", own.clone())?;
-    catalog.register_schema(schema_name, own)?;
-    context.register_catalog("tidemill", Arc::new(catalog));
-    Ok(context)
-}
-
-/// A job's table as it is committed now; `full` is its name with the schema. `None`: it has no file.
-///
-/// # Errors
-/// Storage or Corrupt.
-pub(crate) async fn committed_table(
-    lake: &Lake,
-    schema_name: &str,
-    full: &str,
-) -> Result<Option<Arc<dyn TableProvider>>> {
-    let name = full.rsplit('.').next().unwrap_or(full);
-    let schema = JobSchema::new(Scope::new(lake.clone()), schema_name.to_owned());
-    Ok(crate::panics::caught_in(schema.table(name)).await??)
-}
-
-/// Runs one reading statement. A table that is not there is answered with the nearest, an ambiguous bare name
-/// with the candidates.
-///
-/// # Errors
-/// User: the statement; Storage or Corrupt: the tables.
-pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<Vec<RecordBatch>> {
-    let resolved = context.copied_config().get_extension::<ResolvedFiles>();
-    for _ in 0..ATTEMPTS {
-        if let Some(resolved) = &resolved {
-            resolved.clear();
-        }
-        let frame = frame(context, sql).await.map_err(|e| damaged(explain(e, lake), resolved.as_deref()))?;
-        let schema = frame.schema().inner().clone();
-        let batches = collect(frame).await;
-        if resolved.as_ref().is_none_or(|resolved| resolved.all_there()) {
-            let batches = batches.map_err(|e| damaged(explain(e, lake), resolved.as_deref()))?;
-            return Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches });
-        }
-    }
-    Err(Error::storage("the files of a table kept moving while they were read")
-        .hint("run the statement again"))
-}
-
-/// The error of a statement: where a file that it read is not what its record says, that is what is wrong.
-fn damaged(error: Error, resolved: Option<&ResolvedFiles>) -> Error {
-    let of_files = matches!(
-        error.kind(),
-        ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Data | ErrorKind::Internal
-    );
-    resolved.filter(|_| of_files).and_then(ResolvedFiles::damage).unwrap_or(error)
-}
-
-/// From now on a session reads a file of the lake only if all its bytes are those that its record was written with; without
-/// it, if its size is.
-pub fn verify_files(context: &SessionContext) {
-    if let Some(resolved) = context.copied_config().get_extension::<ResolvedFiles>() {
-        resolved.verify();
-    }
-}
-
-/// Whether the files that a session has read are still there: DataFusion takes one that is gone for no rows.
-///
-/// # Errors
-/// Storage: one is not.
-pub(crate) fn check_files(context: &SessionContext) -> Result<()> {
-    match context.copied_config().get_extension::<ResolvedFiles>() {
-        Some(resolved) if !resolved.all_there() => {
-            Err(Error::storage("the files of a table were moved while they were read")
-                .hint("run the job again"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Full names of all tables, `schema.table`, sorted; the system's last.
-///
-/// # Errors
-/// Storage or Corrupt.
-pub fn table_names(lake: &Lake) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for schema_name in lake.schema_names()? {
-        names.extend(catalog::job_tables(lake, &schema_name)?.iter().map(|t| format!("{schema_name}.{t}")));
-    }
-    names.extend(SYSTEM_TABLES.iter().map(|t| format!("system.{t}")));
-    Ok(names)
-}
-
-/// The error of a statement: a table that is not there with the nearest.
-pub(crate) fn explain(error: DataFusionError, lake: &Lake) -> Error {
-    let error = Error::from(error);
-    let text = error.to_string();
-    let Some(missing) = text.split("table '").nth(1).and_then(|rest| rest.strip_suffix("' not found")) else {
-        return match error.kind() {
-            ErrorKind::Memory => batch::explain_memory(error, Some(memory::limit())),
-            ErrorKind::User if text.contains("not allowed") || text.contains("not supported") => {
-                error.hint("a lake is read with SELECT, SHOW and DESCRIBE; jobs write it")
-            }
-            _ => error,
-        };
-    };
-    let name = missing.trim_start_matches("tidemill.").trim_start_matches("public.");
-    let error = missing_table(name, &table_names(lake).unwrap_or_default());
-    match rowless(lake, name) {
-        Some(why) => error.hint(why),
-        None => error,
-    }
-}
-
-/// There is no such table among `tables`, or several of a bare name.
-pub(crate) fn missing_table(name: &str, tables: &[String]) -> Error {
-    let bare = name.rsplit('.').next().unwrap_or(name);
-    let same: Vec<&str> =
-        tables.iter().map(String::as_str).filter(|t| t.rsplit('.').next() == Some(bare)).collect();
-    let hint = if same.len() > 1 {
-        return Error::user(format!("`{name}` is the name of several tables"))
-            .hint(format!("say which: {}", same.join(", ")));
-    } else if let Some(near) = nearest(name, tables.iter().map(String::as_str))
-        .or_else(|| nearest(bare, tables.iter().filter_map(|t| t.rsplit('.').next())))
-    {
-        format!("did you mean `{near}`? The tables are: {}", tables.join(", "))
-    } else {
-        format!("the tables are: {}", tables.join(", "))
-    };
-    Error::user(format!("there is no table `{name}`")).hint(hint)
 }

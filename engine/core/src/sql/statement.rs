@@ -29,10 +29,10 @@ use futures::StreamExt;
 
 use super::deep::deep;
 use super::{literals, merged_columns, relations};
-use crate::batch::RESULT;
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
-use crate::table::write::value_bytes;
+use crate::sizes::value_bytes;
+use crate::sql::RESULT;
 
 /// How many operators other than AND, OR, `||` and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;

@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 
 use super::behind::Ours;
 use super::bounds::{in_parts, room};
-use super::driver::{CrashPoint, Driver, ms, parse_now, transform};
+use super::driver::{CrashPoint, Driver, ms};
 use super::files::Files;
 use super::stateful::forget_state_files;
 use super::unread::unread_fields;
@@ -24,6 +24,7 @@ use crate::records::FORMAT;
 use crate::records::{
     BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
 };
+use crate::rowwise::RowSql;
 use crate::source::RawRows;
 use crate::source::kafka::Reading;
 use crate::source::lag::Lag;
@@ -143,7 +144,7 @@ impl<'a> Batch<'a> {
     /// Makes the transform of the plan, where the driver has another.
     async fn prepare(&mut self, decoder: &Decoder) -> Result<()> {
         if self.driver.transform.as_ref().is_none_or(|(sql, _)| sql != &self.plan.transform_sql) {
-            let made = transform(self.plan.transform_sql.as_deref(), decoder).await?;
+            let made = RowSql::transform(self.plan.transform_sql.as_deref(), decoder).await?;
             self.driver.transform = Some((self.plan.transform_sql.clone(), made));
         }
         Ok(())
@@ -232,7 +233,7 @@ impl<'a> Batch<'a> {
         let started = Instant::now();
         let Decoded { rows, mut dead } = decoded;
         let Some((_, sql)) = &self.driver.transform else { return Ok((vec![rows], dead)) };
-        let now = parse_now(self.plan)?;
+        let now = self.plan.moment()?;
         let mut made = Vec::new();
         // Depth first and left to right, so that the results come in the order of the rows.
         let mut todo = vec![(0, rows.num_rows())];

@@ -37,7 +37,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::StreamEvent;
-use super::driver::{Driver, parse_now};
+use super::driver::Driver;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
@@ -220,7 +220,7 @@ impl Driver {
             }
             let rows = CommittedRows::of(self);
             let learner = self.behind.learner()?;
-            rows.append_to(learner, &commit, parse_now(&plan)?).await?;
+            rows.append_to(learner, &commit, plan.moment()?).await?;
             self.behind.has = batch_id + 1;
         }
         let ours = self.behind.waiting.pop_front().and_then(|oldest| oldest.ours);
@@ -307,7 +307,7 @@ impl Driver {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let now = parse_now(&plans.read(number)?)?;
+                let now = plans.read(number)?.moment()?;
                 let commit = commits.read(number)?;
                 runtime.block_on(rows.append_to(&mut learner, &commit, now))?;
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{SecondsFormat, Utc};
 use tokio::task::block_in_place;
 
 use super::batch::Batch;
@@ -17,7 +17,7 @@ use super::stateful::{StatefulJob, check_state, forget_state_files};
 use super::{StreamEvent, StreamSummary};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::recovery::decide;
-use crate::decode::{Decoder, METADATA};
+use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
@@ -115,7 +115,7 @@ impl Driver {
     pub async fn open_until(job: &Job, lake: &Lake, stop: Arc<AtomicBool>) -> Result<Driver> {
         let job = &split::of_lake(job, lake)?;
         let decoder = Decoder::new(job.source.schema.clone());
-        let transform = transform(job.transform_sql.as_deref(), &decoder).await?;
+        let transform = RowSql::transform(job.transform_sql.as_deref(), &decoder).await?;
         let mut learner = Learner::new(&job.schema_name, &job.table_name);
         learner.limit(job.memory_limit);
         let state = StatefulJob::open(job, transform.schema()).await?;
@@ -436,7 +436,7 @@ impl Driver {
         if let Some(plan) = pending.filter(|plan| &plan.transform_sql != sql) {
             // It is run again by its plan, and its rows may be the table's first.
             let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
-            let planned = transform(plan.transform_sql.as_deref(), &decoder).await?;
+            let planned = RowSql::transform(plan.transform_sql.as_deref(), &decoder).await?;
             evolve::check(&table, planned.schema(), gives.schema())
                 .map_err(|e| e.context(format!("batch {} is planned", plan.batch_id)))?;
         }
@@ -465,18 +465,6 @@ impl Driver {
             _ => Ok(()),
         }
     }
-}
-
-/// The transform of a job; a job without one keeps its rows as they are.
-pub(crate) async fn transform(sql: Option<&str>, decoder: &Decoder) -> Result<RowSql> {
-    let sql = sql.unwrap_or("SELECT * FROM batch");
-    RowSql::new(sql, "batch", decoder.row_schema(), &METADATA).await.map_err(|e| e.context("transform"))
-}
-
-pub(crate) fn parse_now(plan: &Plan) -> Result<DateTime<Utc>> {
-    plan.now.parse().map_err(|e| {
-        Error::corrupt(format!("plan {}: its time `{}` cannot be read: {e}", plan.batch_id, plan.now))
-    })
 }
 
 pub(super) fn ms(since: Instant) -> f64 {

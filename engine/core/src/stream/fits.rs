@@ -13,8 +13,8 @@ use crate::columns::check_names;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::project::Job;
-use crate::sql;
 use crate::table::evolve::{check_types, newest_schema};
+use crate::{catalog, sql};
 
 /// Checks the types of the table that the transform makes, and the columns of the views over it.
 ///
@@ -37,7 +37,7 @@ async fn check_views(job: &Job, lake: &Lake, table: &SchemaRef) -> Result<()> {
     // A view may read another, whatever its name.
     loop {
         let (config, runtime) = (SessionConfig::new().with_target_partitions(1), Arc::default());
-        let session = sql::job_session(lake, &job.schema_name, known.clone(), config, runtime)?;
+        let session = catalog::job_session(lake, &job.schema_name, known.clone(), config, runtime)?;
         let before = waiting.len();
         let mut left = Vec::new();
         for (name, text) in waiting {

@@ -30,7 +30,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use driver::{CrashPoint, Driver};
-pub(crate) use driver::{parse_now, transform};
 
 use crate::error::{ErrorKind, Result};
 use crate::lake::Lake;

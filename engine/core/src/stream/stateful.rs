@@ -4,7 +4,7 @@
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 
-use super::driver::{Driver, parse_now};
+use super::driver::Driver;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::learn::{Learned, StateLearner};
@@ -95,7 +95,7 @@ impl Driver {
         let Some(StatefulJob { kept, learner, .. }) = &mut self.state else {
             return Err(Error::internal("a job without a state has nothing to learn from it"));
         };
-        learner.learn(&self.lake, batch_id, &plan.models, kept, parse_now(plan)?).await
+        learner.learn(&self.lake, batch_id, &plan.models, kept, plan.moment()?).await
     }
 }
 

@@ -7,7 +7,7 @@ use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use memchr::memmem;
 
-use crate::project::nearest;
+use crate::error::nearest;
 use crate::source::RawRows;
 
 /// Messages whose keys are looked at for a name that is like a missing one.

@@ -47,6 +47,7 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
 use super::evolve::nullable;
+use super::partitioned::partitioned_table;
 use crate::sql::OneNan;
 
 /// What the footer of a file says of whose columns of floating point numbers each NaN and each zero is the one of SQL.
@@ -63,37 +64,48 @@ pub(crate) async fn parquet_table(
     paths: &[PathBuf],
     schema: Option<SchemaRef>,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Some(newest) = paths.last() else {
+    if paths.is_empty() {
         let schema = schema.unwrap_or_else(|| Arc::new(Schema::empty()));
         return Ok(Arc::new(MemTable::try_new(schema, vec![Vec::new()])?));
-    };
-    let schema = match schema {
-        Some(schema) => schema,
-        // Files of a stream are of several schemas where its transform has got columns since, which older ones lack.
-        None => {
-            match (ParquetRecordBatchReaderBuilder::try_new(File::open(newest)?)?.schema(), paths.len()) {
-                (only, 1) => only.clone(),
-                (newest, _) => nullable(newest),
-            }
-        }
-    };
-    let urls = paths
-        .iter()
-        .map(|path| {
-            // Not parsed from text: a folder may be called `runs[1]`, which a text would make a glob.
-            let path = whole(path)?;
-            let url = url::Url::from_file_path(&path).map_err(|()| {
-                DataFusionError::Execution(format!("{} has no form as a URL", path.display()))
-            })?;
-            ListingTableUrl::try_new(url, None)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let has_one_nan = paths.len() <= FEW_FILES && paths.iter().all(|path| says_one_nan(path));
-    let format = LakeParquet { parquet: ParquetFormat::default(), has_one_nan };
-    let options = ListingOptions::new(Arc::new(format)).with_file_extension(".parquet");
+    }
+    let schema = schema.map_or_else(|| newest_schema(paths), Ok)?;
+    let urls = paths.iter().map(|path| file_url(path)).collect::<Result<Vec<_>>>()?;
+    let options = ListingOptions::new(Arc::new(LakeParquet::over(paths))).with_file_extension(".parquet");
     let config =
         ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
     Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// The files of a table's version as a table again. Columns that are in the names of their folders come last.
+///
+/// # Errors
+/// Storage: a file cannot be read.
+pub(crate) async fn version_table(
+    paths: &[PathBuf],
+    partition_columns: &[(String, String)],
+) -> crate::Result<Arc<dyn TableProvider>> {
+    match partition_columns {
+        [] => Ok(parquet_table(paths, None).await?),
+        columns => partitioned_table(paths, columns),
+    }
+}
+
+/// The columns of the last of these files.
+pub(super) fn newest_schema(paths: &[PathBuf]) -> Result<SchemaRef> {
+    let newest = paths.last().ok_or_else(|| internal_datafusion_err!("a table without files"))?;
+    // Files of a stream are of several schemas where its transform has got columns since, which older ones lack.
+    Ok(match (ParquetRecordBatchReaderBuilder::try_new(File::open(newest)?)?.schema(), paths.len()) {
+        (only, 1) => only.clone(),
+        (newest, _) => nullable(newest),
+    })
+}
+
+/// Where a file is, for DataFusion. Not parsed from text: a folder may be called `runs[1]`, which a text would make a glob.
+pub(super) fn file_url(path: &Path) -> Result<ListingTableUrl> {
+    let path = whole(path)?;
+    let url = url::Url::from_file_path(&path)
+        .map_err(|()| DataFusionError::Execution(format!("{} has no form as a URL", path.display())))?;
+    ListingTableUrl::try_new(url, None)
 }
 
 /// The path of a file from the root, without the `..` that no URL has; of one whose folder is gone, as it is written:
@@ -120,10 +132,18 @@ fn says_one_nan(path: &Path) -> bool {
 
 /// DataFusion's Parquet, but for what it concludes about floating point numbers.
 #[derive(Debug)]
-struct LakeParquet {
+pub(super) struct LakeParquet {
     parquet: ParquetFormat,
     /// No file has another NaN or zero.
     has_one_nan: bool,
+}
+
+impl LakeParquet {
+    /// For these files.
+    pub(super) fn over(paths: &[PathBuf]) -> LakeParquet {
+        let has_one_nan = paths.len() <= FEW_FILES && paths.iter().all(|path| says_one_nan(path));
+        LakeParquet { parquet: ParquetFormat::default(), has_one_nan }
+    }
 }
 
 #[async_trait]

@@ -4,8 +4,8 @@ use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, UInt64Type};
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{ModelSpec, nearest};
-use tidemill_core::{Error, sql};
+use tidemill_core::project::ModelSpec;
+use tidemill_core::{Error, catalog};
 
 use super::super::{lake, metrics::quoted};
 use crate::cli::{GlobalArgs, PlotArgs};
@@ -17,7 +17,9 @@ use crate::series::Series;
 pub(super) async fn elbow(global: &GlobalArgs, args: &PlotArgs) -> Done<Vec<Chart>> {
     let (lake, range) = (lake(global), args.k.clone().unwrap_or(2..=12));
     let schema_name = args.job.replace('-', "_");
-    let Some(view) = sql::state(&lake, &schema_name).await? else { return Err(no_state(&args.job).into()) };
+    let Some(view) = catalog::state(&lake, &schema_name).await? else {
+        return Err(no_state(&args.job).into());
+    };
     let model = model(&view.plan.models, args)?;
     let sweep = view.sweep(model, range).await?;
     print_line("clusters  inertia        silhouette")?;
@@ -33,7 +35,7 @@ pub(super) async fn elbow(global: &GlobalArgs, args: &PlotArgs) -> Done<Vec<Char
         print_line(&format!("{:>8}  {:<13.1}  {silhouette}{marks}", point.clusters, point.inertia))?;
     }
     let at = sweep.elbow.map_or_else(|| "no elbow".to_owned(), |k| format!("elbow at {k}"));
-    let curve = |name: &str, value: fn(&tidemill_core::sql::SweepPoint) -> Option<f64>| {
+    let curve = |name: &str, value: fn(&tidemill_core::catalog::SweepPoint) -> Option<f64>| {
         let points = sweep.points.iter().map(|p| (u64::from(p.clusters), value(p))).collect();
         let series = Series { model: name.to_owned(), evaluation: String::new(), points };
         let title = format!("{}: {name} by number of clusters, {at}", args.job);
@@ -80,7 +82,7 @@ pub(super) async fn centres(global: &GlobalArgs, args: &PlotArgs) -> Done<Vec<Ch
 
 /// The first clustering of a stateful job as the job has them, else by name.
 async fn first_model(lake: &Lake, args: &PlotArgs, known: &[(String, String)]) -> Result<String, Error> {
-    let view = sql::state(lake, &args.job.replace('-', "_")).await?;
+    let view = catalog::state(lake, &args.job.replace('-', "_")).await?;
     let of_job = view.iter().flat_map(|view| &view.plan.models).map(|spec| &spec.config.name);
     let mut names = of_job.chain(known.iter().map(|(model, _)| model));
     let first = names.find(|name| known.iter().any(|(model, _)| model == *name));
@@ -88,7 +90,7 @@ async fn first_model(lake: &Lake, args: &PlotArgs, known: &[(String, String)]) -
 }
 
 async fn chart_of(lake: &Lake, args: &PlotArgs, model: &str, feature: &str) -> Done<Chart> {
-    let session = sql::open_session(lake).await?;
+    let session = catalog::open_session(lake).await?;
     let statement = format!(
         "SELECT CAST(cluster AS BIGINT UNSIGNED) AS number, batch_id, value FROM system.centres WHERE job = {} AND model = {} \
          AND feature = {} ORDER BY number, batch_id",
@@ -97,7 +99,7 @@ async fn chart_of(lake: &Lake, args: &PlotArgs, model: &str, feature: &str) -> D
         quoted(feature)
     );
     let mut lines: Vec<Series> = Vec::new();
-    for rows in sql::query(&session, lake, &statement).await? {
+    for rows in catalog::query(&session, lake, &statement).await? {
         let clusters = rows.column(0).as_primitive::<UInt64Type>();
         let batches = rows.column(1).as_primitive::<UInt64Type>();
         let values = rows.column(2).as_primitive::<Float64Type>();
@@ -118,13 +120,13 @@ async fn chart_of(lake: &Lake, args: &PlotArgs, model: &str, feature: &str) -> D
 
 /// Every clustering with its features, in the order of their names.
 async fn names(lake: &Lake, args: &PlotArgs) -> Result<Vec<(String, String)>, Error> {
-    let session = sql::open_session(lake).await?;
+    let session = catalog::open_session(lake).await?;
     let statement = format!(
         "SELECT DISTINCT model, feature FROM system.centres WHERE job = {} ORDER BY model, feature",
         quoted(&args.job)
     );
     let mut found = Vec::new();
-    for rows in sql::query(&session, lake, &statement).await? {
+    for rows in catalog::query(&session, lake, &statement).await? {
         let texts = [cast(rows.column(0), &DataType::Utf8)?, cast(rows.column(1), &DataType::Utf8)?];
         let [models, features] = [texts[0].as_string::<i32>(), texts[1].as_string::<i32>()];
         found
@@ -147,12 +149,7 @@ fn no_model<'a>(job: &str, wanted: &str, known: impl Iterator<Item = &'a str>) -
     if known.is_empty() {
         return no_centres(job);
     }
-    let all = known.join(", ");
-    let hint = match nearest(wanted, known.into_iter()) {
-        Some(near) => format!("did you mean `{near}`? The models are: {all}"),
-        None => format!("the models are: {all}"),
-    };
-    Error::user(format!("there is no model `{wanted}`")).hint(hint)
+    Error::unknown("model", wanted, &known)
 }
 
 fn no_state(job: &str) -> Error {

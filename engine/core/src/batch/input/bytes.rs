@@ -13,9 +13,9 @@ use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 
 use super::archive::unzip;
 use super::members::Members;
+use crate::error::nearest;
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::project::nearest;
 
 /// Bytes decompressed at a time.
 pub(super) const BUFFER_BYTES: usize = 1 << 17;

@@ -20,10 +20,10 @@ use regex::Regex;
 use super::number::Wanted;
 use super::{DeadLetter, Input, InputFile, Progress, moment, number, strict};
 use crate::batch::csv_text::{CsvText, Header, quote};
-use crate::batch::output::NULL_VALUE;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::project::{CsvOptions, OnError};
+use crate::table::partitioned::NULL_VALUE;
 
 /// The headings of a file. One without a name is called by its place, `_1` the first.
 ///

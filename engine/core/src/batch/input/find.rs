@@ -5,8 +5,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::error::nearest;
 use crate::error::{Error, Result, io_error};
-use crate::project::nearest;
+use crate::table::partitioned::folder_value;
 
 /// A file with the columns that its folders give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,31 +157,6 @@ fn walk(folder: &Path) -> Result<Vec<Found>> {
         .hint("all files of a folder are in `column=value` folders of the same columns"));
     }
     Ok(files)
-}
-
-/// What a folder `column=value` says. `%XX` is a byte of either.
-pub(in crate::batch) fn folder_value(name: &str) -> Option<(String, String)> {
-    let (column, value) = name.split_once('=')?;
-    Some((decoded(column), decoded(value)))
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let hex = behind.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| *first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn names(file: &Found) -> impl Iterator<Item = &String> {

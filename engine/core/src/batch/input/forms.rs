@@ -14,8 +14,8 @@ use tokio::sync::mpsc::Sender;
 
 use super::{Input, InputFile, Progress};
 use crate::batch::clean::{CleanFile, count};
-use crate::batch::form::Forms;
 use crate::error::{Error, Result};
+use crate::project::Forms;
 use crate::project::OnError;
 use crate::records::{DEAD_LETTER, Dropped, InputReport};
 

@@ -30,13 +30,13 @@ mod row_groups;
 mod scan;
 mod strict;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::physical_optimizer::pruning::PruningPredicate;
@@ -47,10 +47,9 @@ pub(in crate::batch) use number_style::made_plain;
 pub(in crate::batch) use scan::rows_at_once;
 pub(in crate::batch) use strict::{joined, parse as parse_cells};
 
-use crate::error::{Error, Result, io_error};
+use crate::error::{Error, Result};
 use crate::project::{InputConfig, InputFormat, OnError};
 use crate::records::{DEAD_LETTER, Dropped, InputReport};
-use crate::table::scan::parquet_table;
 
 /// What a byte of a compressed file becomes, about.
 pub(super) const EXPANSION: u64 = 4;
@@ -250,59 +249,6 @@ impl Input {
 /// User: no such file, one that does not say how it is written; Data: it cannot be read.
 pub(crate) async fn path_table(path: &str) -> Result<Arc<dyn TableProvider>> {
     Ok(Arc::new(Input::look(path).await?).table(&Arc::default()))
-}
-
-/// The files of a table's version as a table again. Columns that are in the names of their folders come last.
-///
-/// # Errors
-/// Storage: a file cannot be read.
-pub(crate) async fn version_table(
-    paths: &[PathBuf],
-    partition_columns: &[(String, String)],
-) -> Result<Arc<dyn TableProvider>> {
-    if partition_columns.is_empty() {
-        return Ok(parquet_table(paths, None).await?);
-    }
-    let mut types = std::collections::BTreeMap::new();
-    for (column, kind) in partition_columns {
-        let kind = kind.parse().map_err(|e| Error::corrupt(format!("the type of `{column}`: {e}")))?;
-        types.insert(column.clone(), kind);
-    }
-    let files = paths.iter().map(|path| {
-        let folders = path.parent().into_iter().flat_map(Path::iter);
-        let named = folders.filter_map(|name| find::folder_value(&name.to_string_lossy()));
-        // Folders further up may hold a `=` too.
-        let named: Vec<(String, String)> =
-            named.collect::<Vec<_>>().into_iter().rev().take(partition_columns.len()).rev().collect();
-        let bytes = std::fs::metadata(path).map_err(|e| io_error("read", path, &e))?.len();
-        let format = InputFormat::Parquet;
-        let text_bytes = bytes * EXPANSION;
-        Ok(InputFile {
-            path: path.clone(),
-            bytes,
-            text_bytes,
-            format,
-            partition: named,
-            header: Vec::new(),
-            header_line: 0,
-            is_checked: false,
-            is_strict: false,
-        })
-    });
-    let mut files = files.collect::<Result<Vec<_>>>()?;
-    let config = InputConfig { format: Some(InputFormat::Parquet), types, ..InputConfig::default() };
-    let encoding = bytes::encoding(None)?;
-    // All are written with the same columns.
-    let mut fields = open::own_fields(&config, encoding, &mut files[..1.min(paths.len())])?;
-    let header = files.first().map(|file| file.header.clone()).unwrap_or_default();
-    files.iter_mut().for_each(|file| file.header.clone_from(&header));
-    let own_columns = fields.len();
-    for (column, _) in partition_columns {
-        fields.push(Field::new(column, config.types.get(column).cloned().unwrap_or(DataType::Utf8), true));
-    }
-    let schema = Arc::new(Schema::new(fields));
-    let input = Input { config, files, schema, encoding, own_columns, found_types: None };
-    Ok(Arc::new(input).table(&Arc::default()))
 }
 
 /// An error of ours on its way through DataFusion. `Error::from` takes it out again.

@@ -12,7 +12,8 @@ use super::{
     EXPANSION, Input, InputFile, archive, bytes, csv, find, forms, infer, json_kinds, nulls, parquet,
 };
 use crate::error::{Error, Result, io_error};
-use crate::project::{CsvOptions, FileColumns, InputConfig, InputFormat, nearest};
+use crate::error::{nearest, suggestion};
+use crate::project::{CsvOptions, FileColumns, InputConfig, InputFormat};
 
 /// What an input says of files whose columns differ.
 const WHICH_COLUMNS: &str = "files of an input have the same columns, in any order; columns = \"first\" drops those that the first file has not, columns = \"union\" takes all of them, null where a file has none";
@@ -94,14 +95,10 @@ impl Input {
                 .hint("rename one of them in the file, or the job's row_number or file_name"));
         }
         if let Some(typed) = config.types_text.keys().find(|typed| !seen.contains(typed)) {
-            let near = nearest(typed, fields.iter().map(|field| field.name().as_str()));
             let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
             return Err(Error::user(format!("there is no column `{typed}`, which the job gives a type"))
                 .context(files.first().map(InputFile::headed).unwrap_or_default())
-                .hint(match near {
-                    Some(near) => format!("did you mean `{near}`? The columns are: {}", names.join(", ")),
-                    None => format!("the columns are: {}", names.join(", ")),
-                }));
+                .hint(suggestion(typed, "columns", &names)));
         }
         let schema = Arc::new(Schema::new(fields));
         Ok(Input { config, files, schema, encoding, own_columns, found_types })

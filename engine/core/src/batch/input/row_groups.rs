@@ -17,7 +17,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicate;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::ParquetMetaData;
 
-use crate::batch::output::NULL_VALUE;
+use crate::table::partitioned::NULL_VALUE;
 
 /// What is known of a file's row groups.
 pub(super) struct Known<'a> {

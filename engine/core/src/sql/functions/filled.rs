@@ -12,8 +12,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-use crate::batch::RESULT;
 use crate::memory;
+use crate::sql::RESULT;
 
 /// Most bytes of a text, whatever memory there is.
 const LONGEST: u64 = 256 << 20;

@@ -11,15 +11,33 @@ use datafusion::execution::context::SessionContext;
 use datafusion::sql::parser::DFParser;
 use datafusion::sql::resolve::resolve_table_references;
 
-use super::catalog::{BareNames, Scope};
-use crate::batch::path_table;
+use super::input::path_table;
+use crate::catalog::{BareNames, Scope, check_lake, session};
+use crate::lake::Lake;
 
 /// Bare names of tables, then paths.
 #[derive(Debug)]
 struct NamesAndPaths(BareNames);
 
+/// A session for the one who sits at this machine: it also reads files by their paths, `SELECT * FROM 'sales.csv'`. No
+/// other session ever does. There need be no lake where the statements read files alone.
+///
+/// # Errors
+/// User: there is no such lake.
+pub async fn open_session_with_files(lake: &Lake, statements: &[String]) -> crate::Result<SessionContext> {
+    let needs_no_lake = !lake.root().is_dir() && statements.iter().all(|text| are_all_of(text));
+    if !needs_no_lake {
+        check_lake(lake)?;
+    }
+    // One scope: whoever runs a statement looks at the files of all its tables, also of those with bare names.
+    let scope = Scope::new(lake.clone());
+    let context = session(&scope)?;
+    register(&context, scope)?;
+    Ok(context)
+}
+
 /// Lets a session read files by their paths.
-pub(super) fn register(context: &SessionContext, scope: Scope) -> Result<()> {
+fn register(context: &SessionContext, scope: Scope) -> Result<()> {
     let catalog = context
         .catalog("tidemill")
         .ok_or_else(|| DataFusionError::Internal("a session without its catalog".to_owned()))?;
@@ -28,7 +46,7 @@ pub(super) fn register(context: &SessionContext, scope: Scope) -> Result<()> {
 }
 
 /// Whether a statement reads files, and nothing else.
-pub(super) fn are_all_of(statement: &str) -> bool {
+fn are_all_of(statement: &str) -> bool {
     let Ok(statements) = DFParser::parse_sql(statement) else { return false };
     let read = statements.iter().map(|statement| resolve_table_references(statement, true));
     let read = read.collect::<Result<Vec<_>>>().unwrap_or_default();

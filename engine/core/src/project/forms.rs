@@ -6,9 +6,6 @@
 
 use crate::error::{Error, Result};
 
-use super::csv_file::CsvFile;
-use super::csv_text::split_header;
-
 /// One form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
@@ -36,7 +33,7 @@ impl Form {
             sql.lines().map_while(|line| line.trim_start().strip_prefix("--")).map(str::trim).collect();
         let list = |key: &str| {
             let line = comments.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-            line.map(|names| split_header(names.trim()))
+            line.map(|names| headings(names.trim()))
         };
         let header = list("header").filter(|names| !names.is_empty()).ok_or_else(|| {
             Error::user(format!("{path} does not say which files it reads"))
@@ -54,7 +51,7 @@ impl Form {
     }
 
     /// Columns of the table `input`: the named headings. One without a name cannot be asked for in SQL.
-    pub(super) fn columns(&self) -> Vec<String> {
+    pub(crate) fn columns(&self) -> Vec<String> {
         self.header.iter().chain(&self.optional).filter(|name| !name.is_empty()).cloned().collect()
     }
 
@@ -75,24 +72,23 @@ pub struct Forms {
 }
 
 impl Forms {
-    /// The form of a file: the one whose headings it has, and of several the one with most of them.
+    /// The form of a file with these headings: the one whose headings it has, and of several the one with most of them.
     ///
     /// # Errors
     /// User: it has none; the nearest is named with what it lacks, and all known ones are listed.
-    pub fn recognise(&self, file: &CsvFile) -> Result<&Form> {
-        let fits = self.list.iter().filter(|form| form.missing(file.header()).is_empty());
+    pub(crate) fn recognise(&self, header: &[String]) -> Result<&Form> {
+        let fits = self.list.iter().filter(|form| form.missing(header).is_empty());
         if let Some(form) = fits.max_by_key(|form| form.header.len()) {
             return Ok(form);
         }
-        let place = format!("{}, line {}", file.path().display(), file.header_line());
         let near = self
             .list
             .iter()
-            .min_by_key(|form| form.missing(file.header()).len())
-            .filter(|form| form.missing(file.header()).len() * 2 < form.header.len());
+            .min_by_key(|form| form.missing(header).len())
+            .filter(|form| form.missing(header).len() * 2 < form.header.len());
         let what = match near {
             Some(form) => {
-                let missing = form.missing(file.header());
+                let missing = form.missing(header);
                 format!(
                     "the header is of no known form: for `{}` it lacks the column{} {}",
                     form.name,
@@ -111,8 +107,16 @@ impl Forms {
             .iter()
             .map(|form| format!("{}: {}\n  {}", form.name, form.description, form.header.join(",")))
             .collect();
-        Err(Error::user(what).context(place).hint(format!("the known forms are\n{}", known.join("\n"))))
+        Err(Error::user(what).hint(format!("the known forms are\n{}", known.join("\n"))))
     }
+}
+
+/// The cells of a line of headings; empty if it is none.
+fn headings(line: &str) -> Vec<String> {
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(line.as_bytes());
+    let cells = reader.records().next().and_then(std::result::Result::ok).unwrap_or_default();
+    cells.iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]

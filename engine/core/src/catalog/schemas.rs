@@ -11,13 +11,12 @@ use datafusion::common::{DataFusionError, Result};
 
 use super::followed::ResolvedFiles;
 use super::{derived, model_files};
-use crate::batch::version_table;
 use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
 use crate::learn::tables;
 use crate::records::{Commit, FileEntry, RecordList};
 use crate::table::read::committed_files;
-use crate::table::scan::parquet_table;
+use crate::table::scan::{parquet_table, version_table};
 
 /// Names of the system tables.
 pub(super) const SYSTEM_TABLES: [&str; 7] =
@@ -25,7 +24,7 @@ pub(super) const SYSTEM_TABLES: [&str; 7] =
 
 /// What the schemas of one session share.
 #[derive(Debug, Clone)]
-pub(super) struct Scope {
+pub(crate) struct Scope {
     pub(super) lake: Lake,
     pub(super) resolved: Arc<ResolvedFiles>,
     /// The views that are being planned, by their full names: each within the one before it.
@@ -33,7 +32,7 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub(super) fn new(lake: Lake) -> Scope {
+    pub(crate) fn new(lake: Lake) -> Scope {
         Scope { resolved: Arc::new(ResolvedFiles::new(lake.clone())), lake, planning: Vec::new() }
     }
 
@@ -60,7 +59,7 @@ pub(super) struct SystemSchema {
 
 /// Tables by their bare names, where these are unique. Lists none, so that SHOW TABLES shows each once.
 #[derive(Debug)]
-pub(super) struct BareNames {
+pub(crate) struct BareNames {
     scope: Scope,
 }
 
@@ -71,13 +70,13 @@ impl JobSchema {
 }
 
 impl SystemSchema {
-    pub(super) fn new(scope: Scope) -> Self {
+    pub(crate) fn new(scope: Scope) -> Self {
         SystemSchema { scope }
     }
 }
 
 impl BareNames {
-    pub(super) fn new(scope: Scope) -> Self {
+    pub(crate) fn new(scope: Scope) -> Self {
         BareNames { scope }
     }
 

@@ -1,6 +1,11 @@
 //! The one error type of the engine: what happened, where, and what to do next.
 
+mod unknown;
+
 use std::fmt;
+
+pub use unknown::nearest;
+pub(crate) use unknown::suggestion;
 
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -18,7 +18,7 @@ use tidemill_ml::{
     ClusterStream, ClusterStreamParams, ClusterSweep, KMeansParams, SilhouetteRows, StreamLearner,
 };
 
-use super::catalog::Scope;
+use super::schemas::Scope;
 use crate::columns::check_names;
 use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
@@ -27,8 +27,8 @@ use crate::learn::{FeatureRows, StateClusters, StateFeatures, tables};
 use crate::project::{ModelSpec, StateSpec, parse_schema};
 use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::rowwise::RowSql;
+use crate::sql;
 use crate::state::KeyedState;
-use crate::stream;
 use crate::table::read::read_bytes;
 
 /// The state of a job as it was after its newest batch.
@@ -97,8 +97,7 @@ pub(super) async fn table(
     // A view that reads itself, by whatever way, is not there for itself.
     let Some(sql) = plan.views.get(name).filter(|_| !scope.planning.contains(&full)) else { return Ok(None) };
     let context = super::session(&scope.within(full.clone()))?;
-    let plan =
-        super::deep(super::plan(&context.state(), sql)).await.context_with(|| format!("view {full}"))?;
+    let plan = sql::deep(sql::plan(&context.state(), sql)).await.context_with(|| format!("view {full}"))?;
     check_names(plan.schema()).context_with(|| format!("view {full}"))?;
     Ok(Some(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
 }
@@ -121,7 +120,7 @@ async fn read_state(
     batches: u64,
 ) -> Result<StateView> {
     let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
-    let transform = stream::transform(plan.transform_sql.as_deref(), &decoder).await?;
+    let transform = RowSql::transform(plan.transform_sql.as_deref(), &decoder).await?;
     let mut state = KeyedState::new(spec, transform.schema())?;
     let commits = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
     state.restore(lake, &commits, batches)?;
@@ -142,7 +141,7 @@ impl StateView {
     pub async fn rows(&self, lake: &Lake) -> Result<RecordBatch> {
         let keys: Vec<u32> = (0u32..).take(self.state.len()).collect();
         let rows = self.state.rows(&keys)?;
-        let now = stream::parse_now(&self.plan)?;
+        let now = self.plan.moment()?;
         let selected = self.select.run_strict(&rows, now).await.map_err(|(at, reason)| {
             let key = arrow::util::display::array_value_to_string(rows.column(0), at).unwrap_or_default();
             Error::data(reason).context(format!("the state of key `{key}`"))
@@ -178,7 +177,7 @@ impl StateView {
     async fn features(&self, model: &ModelSpec) -> Result<FeatureRows> {
         let keys: Vec<u32> = (0u32..).take(self.state.len()).collect();
         let features = StateFeatures::new(&self.spec, model, &self.state).await?;
-        features.of(&self.state, &keys, stream::parse_now(&self.plan)?).await
+        features.of(&self.state, &keys, self.plan.moment()?).await
     }
 
     /// K-means of each number of clusters on the features of all keys, capped and standardised by all of them.
