@@ -42,6 +42,12 @@ pub(crate) fn create_folders(folder: &Path) -> Result<()> {
     }
 }
 
+/// Flushes the content of a file.
+pub(crate) fn sync_file(path: &Path) -> Result<()> {
+    let file = File::options().write(true).open(path);
+    file.and_then(|file| file.sync_all()).map_err(|e| io_error("write", path, &e))
+}
+
 /// Flushes a folder, so that names made in it outlive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     // Windows cannot open a folder as a file; its renames are journalled.
@@ -72,20 +78,45 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
     }
 }
 
-/// Does something with each on a thread of its own: flushing waits for the disk, which takes several at once.
+/// Threads that flush at once: more of them do not wait less for the disk.
+const FLUSHING: usize = 32;
+
+/// Does something with each, several at once on threads of their own: flushing waits for the disk, which takes several.
+/// The results are in the order of the items.
 pub(crate) fn at_once<T: Sync, R: Send>(
     items: &[T],
     each: impl Fn(&T) -> Result<R> + Sync,
 ) -> Vec<Result<R>> {
     let each = &each;
     std::thread::scope(|scope| {
-        let running: Vec<_> = items.iter().map(|item| scope.spawn(move || each(item))).collect();
-        let panicked = |_| Err(Error::internal("a thread that writes files panicked"));
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+        let parts = items.chunks(items.len().div_ceil(FLUSHING).max(1));
+        let running: Vec<_> = parts
+            .map(|part| (part.len(), scope.spawn(move || part.iter().map(each).collect::<Vec<_>>())))
+            .collect();
+        let panicked = || Err(Error::internal("a thread that writes files panicked"));
+        let done = running.into_iter().flat_map(|(items, thread)| {
+            thread.join().unwrap_or_else(|_| (0..items).map(|_| panicked()).collect())
+        });
+        done.collect()
     })
 }
 
 /// XXH3 (64 bits) of a file's content, as records have it.
 pub(crate) fn checksum(content: &[u8]) -> String {
     format!("{:016x}", xxh3_64(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_in_the_order_of_the_items_however_many_there_are() {
+        for items in [0, 1, 2, 31, 32, 33, 1_000] {
+            let items: Vec<usize> = (0..items).collect();
+            let done: Vec<usize> =
+                at_once(&items, |item| Ok(item * 2)).into_iter().map(Result::unwrap).collect();
+            assert_eq!(done, items.iter().map(|item| item * 2).collect::<Vec<_>>());
+        }
+    }
 }

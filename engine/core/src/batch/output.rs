@@ -15,7 +15,7 @@ use parquet::file::metadata::KeyValue;
 use super::kept_types;
 use super::output_file::{FileWriter, Written};
 use crate::error::{Error, Result};
-use crate::files::sync_folder;
+use crate::files::{at_once, sync_file, sync_folder};
 use crate::project::TableFormat;
 use crate::table::partitioned::NULL_VALUE;
 
@@ -264,9 +264,12 @@ impl TableWriter {
                 written.push(file.finish()?);
             }
         }
-        for folder in written.iter().map(|file| self.folder.join(&file.folder)) {
-            sync_folder(&folder)?;
-        }
+        // Of thousands of folders one after the other would wait for the disk half a minute.
+        let places: Vec<PathBuf> = written.iter().map(|file| self.folder.join(&file.folder)).collect();
+        let files: Vec<PathBuf> =
+            written.iter().zip(&places).map(|(file, place)| place.join(file.staged_name())).collect();
+        at_once(&files, |file| sync_file(file)).into_iter().collect::<Result<()>>()?;
+        at_once(&places, |place| sync_folder(place)).into_iter().collect::<Result<()>>()?;
         Ok(written)
     }
 }

@@ -207,7 +207,7 @@ impl FileWriter {
         }
     }
 
-    /// Ends the file and flushes it to disk.
+    /// Ends the file. Whoever calls it flushes it to disk.
     ///
     /// # Errors
     /// Storage.
@@ -224,8 +224,6 @@ impl FileWriter {
         let mut out = out;
         out.flush().map_err(|e| io_error("write", &path, &e))?;
         let Hashed { hash, bytes, .. } = out;
-        let file = OpenOptions::new().write(true).open(&path).and_then(|file| file.sync_all());
-        file.map_err(|e| io_error("write", &path, &e))?;
         Ok(Written { folder, extension, is_export, rows, bytes, xxh3: format!("{:016x}", hash.digest()) })
     }
 }

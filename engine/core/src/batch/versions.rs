@@ -28,7 +28,7 @@ use super::output_file::Written;
 use crate::checkpoint::{Claim, JobKind, take_lock};
 use crate::decode::{ERROR_BYTES, dead_letters_schema};
 use crate::error::{Result, io_error, shortened};
-use crate::files::{create_folders, entries as list, sync_folder};
+use crate::files::{at_once, create_folders, entries as list, sync_folder};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::BatchJob;
 use crate::records::FORMAT;
@@ -232,13 +232,13 @@ impl Versions {
 
         let version = format!("{count:08}");
         let building = folder.join(BUILDING);
-        let mut added = Vec::new();
+        let (mut added, mut places) = (Vec::new(), Vec::new());
         for file in new.files {
             let place = building.join(&file.folder);
             let name = batch_file_name(count, file.extension);
             let (from, to) = (place.join(file.staged_name()), place.join(&name));
             fs::rename(&from, &to).map_err(|e| io_error("rename", &from, &e))?;
-            sync_folder(&place)?;
+            places.push(place);
             let (of, inner) = match file.folder.strip_prefix(HIDDEN) {
                 Some(inner) => (OF_SQL, inner.trim_start_matches('/')),
                 None => ("", file.folder.as_str()),
@@ -252,6 +252,7 @@ impl Versions {
                 xxh3: file.xxh3,
             });
         }
+        at_once(&places, |place| sync_folder(place)).into_iter().collect::<Result<()>>()?;
         let letters = self.stage_letters(number, &new.letters)?;
         sync_folder(&building)?;
         // Under a table's folder lies what it is, and nothing else.
