@@ -68,7 +68,7 @@ class Statements(threading.Thread):
             began = time.monotonic()
             try:
                 rows = ask(self.lake, "SELECT count(*) AS n, count(DISTINCT _offset) AS d FROM crimes")[0]["n"]
-                self.times.append(time.monotonic() - began)
+                self.times.append((time.monotonic() - began, rows))
                 if rows < least:
                     self.errors.append(f"{rows} rows after {least}")
                 least = rows
@@ -194,10 +194,11 @@ def verdict(lake, checkpoint, sent, firsts, statements):
     dead = ask(lake, "SELECT count(*) AS n FROM dead_letters")[0]["n"]
     commits, learned = numbers(checkpoint / "commits"), numbers(checkpoint / "learn")
     there = [first for first in firsts if first is not None]
-    times = sorted(statements.times) or [float("nan")]
+    times = sorted(statements.times) or [(float("nan"), 0)]
     print(f"{sent} sent = {table['n']} rows ({table['d']} places) + {dead} dead letters; {len(commits)} batches, {len(learned)} learned from")
     print(f"first commit after a start: {min(there, default=0):.2f} to {max(there, default=0):.2f} s over {len(firsts)} starts")
-    print(f"sql beside it: {len(times)} statements, median {times[len(times) // 2]:.2f} s, most {times[-1]:.2f} s")
+    print(f"sql beside it: {len(times)} statements, median {times[len(times) // 2][0]:.2f} s; the slowest: "
+          + ", ".join(f"{seconds:.2f} s over {rows:,} rows" for seconds, rows in times[-5:]))
     for error in statements.errors:
         print("sql beside it:", error)
     holds = sent == table["n"] + dead and table["n"] == table["d"] and commits == learned and not statements.errors
