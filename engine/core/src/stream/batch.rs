@@ -11,6 +11,8 @@ use super::behind::Ours;
 use super::bounds::{in_parts, room};
 use super::driver::{CrashPoint, Driver, ms};
 use super::files::Files;
+use super::guard::Guard;
+use super::rows::transformed;
 use super::stateful::forget_state_files;
 use super::unread::unread_fields;
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
@@ -22,7 +24,7 @@ use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, Sou
 use crate::project::{FailOnDataLoss, parse_schema};
 use crate::records::FORMAT;
 use crate::records::{
-    BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
+    BatchCounts, Commit, Condemned, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
 };
 use crate::rowwise::RowSql;
 use crate::source::RawRows;
@@ -47,6 +49,8 @@ pub(super) struct Batch<'a> {
     ends: BTreeMap<i32, i64>,
     /// The last message that was read of each partition.
     pub(super) marks: BTreeMap<i32, Mark>,
+    /// Messages that ended the process that had them in hand.
+    condemned: Vec<Condemned>,
 }
 
 /// The messages of a batch that are still to be read.
@@ -81,6 +85,7 @@ impl<'a> Batch<'a> {
             lost: plan.data_loss.clone(),
             ends: BTreeMap::new(),
             marks: BTreeMap::new(),
+            condemned: Vec::new(),
         }
     }
 
@@ -91,13 +96,19 @@ impl<'a> Batch<'a> {
         self.prepare(&decoder).await?;
         let mut messages = self.messages(&decoder)?;
         let mut made = self.begin()?;
+        let guard = self.guard()?;
         loop {
             let raw = self.read(&mut messages)?;
-            let decoded = self.decode(&decoder, &raw)?;
-            if made.counts.rows_read == 0 {
-                self.warn_of_unread_fields(&raw, &decoded.rows);
-            }
-            let (rows, dead) = self.transform(&raw, decoded).await?;
+            let (rows, dead) = match &guard {
+                Some(guard) => self.guarded(guard, &raw)?,
+                None => {
+                    let decoded = self.decode(&decoder, &raw)?;
+                    if made.counts.rows_read == 0 {
+                        self.warn_of_unread_fields(&raw, &decoded.rows);
+                    }
+                    self.transform(&raw, decoded).await?
+                }
+            };
             made.counts.rows_read += raw.iter().map(|r| r.len() as u64).sum::<u64>();
             made.counts.bytes_read += raw.iter().map(RawRows::bytes).sum::<u64>();
             drop(raw);
@@ -224,41 +235,25 @@ impl<'a> Batch<'a> {
         Ok(decoded)
     }
 
-    /// Runs the transform over a part. What is too much for one column of Arrow (2 GiB) comes in several batches.
     async fn transform(
         &mut self,
         raw: &[RawRows],
         decoded: Decoded,
     ) -> Result<(Vec<RecordBatch>, DeadLetters)> {
         let started = Instant::now();
-        let Decoded { rows, mut dead } = decoded;
-        let Some((_, sql)) = &self.driver.transform else { return Ok((vec![rows], dead)) };
-        let now = self.plan.moment()?;
-        let mut made = Vec::new();
-        // Depth first and left to right, so that the results come in the order of the rows.
-        let mut todo = vec![(0, rows.num_rows())];
-        while let Some((start, length)) = todo.pop() {
-            let slice = rows.slice(start, length);
-            let output = match sql.run(&slice, now).await {
-                Ok(output) => output,
-                Err(_) if length > 1 => {
-                    let half = length / 2;
-                    todo.extend([(start + half, length - half), (start, half)]);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for (row, error) in output.failed {
-                use arrow::array::AsArray;
-                use arrow::datatypes::{Int32Type, Int64Type};
-                let partition = slice["_partition"].as_primitive::<Int32Type>().value(row);
-                let offset = slice["_offset"].as_primitive::<Int64Type>().value(row);
-                dead.push(raw, partition, offset, "transform", error);
-            }
-            made.push(output.rows);
-        }
+        let Some((_, sql)) = &self.driver.transform else { return Ok((vec![decoded.rows], decoded.dead)) };
+        let made = transformed(sql, self.plan.moment()?, raw, decoded).await?;
         add_ms(&mut self.durations.transform, started);
-        Ok((made, dead))
+        Ok(made)
+    }
+
+    /// Decodes and transforms a part in processes of their own; see `guard`.
+    fn guarded(&mut self, guard: &Guard, raw: &[RawRows]) -> Result<(Vec<RecordBatch>, DeadLetters)> {
+        let started = Instant::now();
+        let made = block_in_place(|| guard.run(raw))?;
+        self.condemned.extend(made.condemned);
+        add_ms(&mut self.durations.decode, started);
+        Ok((made.rows, made.dead))
     }
 
     /// Takes in the rows of a part, and stages the files that are full.
@@ -289,6 +284,7 @@ impl<'a> Batch<'a> {
         added.extend(made.dead_letters.finish(lake)?.0);
         // In an order of their own, wherever the parts were cut.
         self.lost.sort_by_key(|loss| (loss.partition, loss.from, loss.to));
+        self.condemned.sort_by_key(|message| (message.partition, message.offset));
         if !self.lost.is_empty() && job.source.fail_on_data_loss == FailOnDataLoss::Record {
             let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.lost)?;
             added.push(stage_system(lake, &job.schema_name, "data_loss", batch_id, &rows)?);
@@ -306,6 +302,7 @@ impl<'a> Batch<'a> {
             counts,
             ends: self.ends.clone(),
             marks: self.marks.clone(),
+            condemned: self.condemned.clone(),
             watermark: None,
             build: None,
         })

@@ -16,6 +16,7 @@ use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use super::{StreamEvent, StreamSummary};
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::attempts::MOST_ATTEMPTS;
 use crate::checkpoint::recovery::decide;
 use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
@@ -85,6 +86,9 @@ pub struct Driver {
     goes_on_at: BTreeMap<i32, i64>,
     /// The last message that was read of each partition.
     pub(super) marks: BTreeMap<i32, Mark>,
+    /// The batch in hand was begun again and again, and not committed.
+    pub(super) tried_often: bool,
+    pub(super) stop: Arc<AtomicBool>,
     /// What was committed since the driver was opened.
     pub(super) done: StreamSummary,
     pub(super) last_planned: Option<Instant>,
@@ -124,7 +128,7 @@ impl Driver {
         }
         // A job that has been there before knows its brokers.
         let first = !lake.checkpoint(&job.schema_name).exists();
-        let patience = Patience::new(job.source.broker_timeout, stop);
+        let patience = Patience::new(job.source.broker_timeout, stop.clone());
         let source = block_in_place(|| KafkaSource::connect_with(&job.source, patience, first))?;
         let checkpoint = Checkpoint::open(lake, job)?;
         let committed = checkpoint.commits.latest()?;
@@ -143,6 +147,8 @@ impl Driver {
             committed,
             goes_on_at: ends.unwrap_or_default(),
             marks,
+            tried_often: false,
+            stop,
             done: StreamSummary::default(),
             last_planned: None,
             seen: None,
@@ -219,8 +225,15 @@ impl Driver {
             self.check_identity(&plan)?;
         }
         on_event(StreamEvent::Planned { batch_id: plan.batch_id, rows: plan.offsets() });
-        let started = Instant::now();
-        self.run_batch(plan, Durations::default(), started, on_event).await.map(|_| ())
+        let (started, attempts) = (Instant::now(), &self.checkpoint.attempts);
+        let tries = attempts.tries(plan.batch_id)?;
+        self.tried_often = tries >= MOST_ATTEMPTS;
+        if !self.tried_often {
+            attempts.begin(plan.batch_id, tries + 1)?;
+        }
+        let batch_id = self.run_batch(plan, Durations::default(), started, on_event).await?;
+        self.tried_often = false;
+        self.checkpoint.attempts.clear(batch_id)
     }
 
     /// Plans and commits the next batch and gives its number; `None` if there is nothing new. `ends` bounds what counts as

@@ -1,0 +1,48 @@
+//! Decoded messages to rows of the table.
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
+
+use crate::decode::{DeadLetters, Decoded};
+use crate::error::Result;
+use crate::rowwise::RowSql;
+use crate::source::RawRows;
+
+/// Runs the transform over some messages. What is too much for one column of Arrow (2 GiB) comes in several batches.
+///
+/// # Errors
+/// As [`RowSql::run`], of one message.
+pub(super) async fn transformed(
+    sql: &RowSql,
+    now: DateTime<Utc>,
+    raw: &[RawRows],
+    decoded: Decoded,
+) -> Result<(Vec<RecordBatch>, DeadLetters)> {
+    #[cfg(debug_assertions)]
+    crate::failpoint::hit("transform", raw);
+    let Decoded { rows, mut dead } = decoded;
+    let mut made = Vec::new();
+    // Depth first and left to right, so that the results come in the order of the rows.
+    let mut todo = vec![(0, rows.num_rows())];
+    while let Some((start, length)) = todo.pop() {
+        let slice = rows.slice(start, length);
+        let output = match sql.run(&slice, now).await {
+            Ok(output) => output,
+            Err(_) if length > 1 => {
+                let half = length / 2;
+                todo.extend([(start + half, length - half), (start, half)]);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for (row, error) in output.failed {
+            let partition = slice["_partition"].as_primitive::<Int32Type>().value(row);
+            let offset = slice["_offset"].as_primitive::<Int64Type>().value(row);
+            dead.push(raw, partition, offset, "transform", error);
+        }
+        made.push(output.rows);
+    }
+    Ok((made, dead))
+}
