@@ -128,9 +128,12 @@ impl Driver {
         }
         // A job that has been there before knows its brokers.
         let first = !lake.checkpoint(&job.schema_name).exists();
+        // Brokers may be waited for: who else holds the job is told before. A job that is new leaves nothing where there is
+        // no broker.
+        let held = if first { None } else { Some(Checkpoint::open(lake, job)?) };
         let patience = Patience::new(job.source.broker_timeout, stop.clone());
         let source = block_in_place(|| KafkaSource::connect_with(&job.source, patience, first))?;
-        let checkpoint = Checkpoint::open(lake, job)?;
+        let checkpoint = held.map_or_else(|| Checkpoint::open(lake, job), Ok)?;
         let committed = checkpoint.commits.latest()?;
         let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
         let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.ends);
