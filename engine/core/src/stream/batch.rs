@@ -1,20 +1,21 @@
-//! One batch: the plan goes in, a commit comes out, and once the models' history is there (`behind`) a learn record. Between them are parts that fit into memory, most often
-//! one.
+//! One batch: the plan goes in, a commit comes out, and once the models' history is there (`behind`) a learn record.
+//! Between them are parts that fit into memory, most often one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use tokio::task::block_in_place;
 
 use super::behind::Ours;
-use super::bounds::{in_parts, room};
+use super::bounds::{Steps, room};
 use super::driver::{CrashPoint, Driver, ms};
 use super::files::Files;
 use super::guard::Guard;
+use super::letters::Letters;
 use super::rows::transformed;
 use super::stateful::forget_state_files;
-use super::unread::unread_fields;
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
 use crate::files::at_once;
@@ -28,7 +29,7 @@ use crate::records::{
 };
 use crate::rowwise::RowSql;
 use crate::source::RawRows;
-use crate::source::kafka::Reading;
+use crate::source::kafka::{Reading, Room};
 use crate::source::lag::Lag;
 use crate::state::Fold;
 use crate::table::evolve::newest_schema;
@@ -56,14 +57,14 @@ pub(super) struct Batch<'a> {
 /// The messages of a batch that are still to be read.
 enum Messages {
     Kafka(Reading),
-    Letters(VecDeque<Vec<RawRows>>),
+    Letters(Letters),
 }
 
 impl Messages {
     fn is_done(&self) -> bool {
         match self {
             Messages::Kafka(reading) => reading.is_done(),
-            Messages::Letters(parts) => parts.is_empty(),
+            Messages::Letters(letters) => letters.is_done(),
         }
     }
 }
@@ -94,7 +95,8 @@ impl<'a> Batch<'a> {
         let decoder =
             Decoder::new(parse_schema(&self.plan.schema_sql)?).double_encoded(self.plan.double_encoded);
         self.prepare(&decoder).await?;
-        let mut messages = self.messages(&decoder)?;
+        let room = self.room(&decoder);
+        let mut messages = self.messages(room)?;
         let mut made = self.begin()?;
         let guard = self.guard()?;
         loop {
@@ -106,13 +108,14 @@ impl<'a> Batch<'a> {
                     if made.counts.rows_read == 0 {
                         self.warn_of_unread_fields(&raw, &decoded.rows);
                     }
-                    self.transform(&raw, decoded).await?
+                    self.transform(&mut made, room, &raw, decoded).await?
                 }
             };
             made.counts.rows_read += raw.iter().map(|r| r.len() as u64).sum::<u64>();
             made.counts.bytes_read += raw.iter().map(RawRows::bytes).sum::<u64>();
             drop(raw);
-            self.add(&mut made, rows, dead)?;
+            self.add(&mut made, rows)?;
+            self.add_dead(&mut made, dead)?;
             if messages.is_done() {
                 break;
             }
@@ -136,40 +139,28 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Once a run, as a schema does not change in it, by the first part that has messages.
-    fn warn_of_unread_fields(&self, raw: &[RawRows], rows: &RecordBatch) {
-        if self.driver.done.rows > 0 {
-            return;
-        }
-        let looked_at: usize = raw.iter().map(RawRows::len).sum();
-        for field in unread_fields(raw, rows, self.plan.double_encoded) {
-            let near = field.near.map(|near| format!("; they have `{near}`")).unwrap_or_default();
-            let (batch_id, name) = (self.plan.batch_id, &field.name);
-            tracing::warn!(
-                batch_id,
-                "none of {looked_at} messages has the field `{name}` of the schema{near}"
-            );
-        }
-    }
-
     /// Makes the transform of the plan, where the driver has another.
     async fn prepare(&mut self, decoder: &Decoder) -> Result<()> {
         if self.driver.transform.as_ref().is_none_or(|(sql, _)| sql != &self.plan.transform_sql) {
             let made = RowSql::transform(self.plan.transform_sql.as_deref(), decoder).await?;
-            self.driver.transform = Some((self.plan.transform_sql.clone(), made));
+            self.driver.transform = Some((self.plan.transform_sql.clone(), Arc::new(made)));
         }
         Ok(())
     }
 
-    fn messages(&mut self, decoder: &Decoder) -> Result<Messages> {
+    /// How much of it is in memory at a time.
+    fn room(&self, decoder: &Decoder) -> Room {
         let made = self.driver.transform.as_ref().map_or(0, |(_, sql)| sql.schema().fields().len());
-        let room = room(self.driver.job.memory_limit, decoder.row_schema().fields().len() + made);
-        Ok(match &self.plan.replay {
+        room(self.driver.job.memory_limit, decoder.row_schema().fields().len() + made)
+    }
+
+    fn messages(&mut self, room: Room) -> Result<Messages> {
+        Ok(match self.plan.replay {
             Some(replay) => {
                 let started = Instant::now();
-                let letters = block_in_place(|| self.driver.read_letters(replay))?;
+                let letters = block_in_place(|| self.driver.letters(replay, room))?;
                 add_ms(&mut self.durations.read, started);
-                Messages::Letters(in_parts(letters, room).into())
+                Messages::Letters(letters)
             }
             None => {
                 block_in_place(|| self.compare_log())?;
@@ -203,7 +194,7 @@ impl<'a> Batch<'a> {
     fn read(&mut self, messages: &mut Messages) -> Result<Vec<RawRows>> {
         let started = Instant::now();
         let rows = match messages {
-            Messages::Letters(parts) => parts.pop_front().unwrap_or_default(),
+            Messages::Letters(letters) => block_in_place(|| letters.read())?,
             Messages::Kafka(reading) => {
                 let Driver { source, job, .. } = &mut *self.driver;
                 let on_loss = job.source.fail_on_data_loss;
@@ -235,16 +226,32 @@ impl<'a> Batch<'a> {
         Ok(decoded)
     }
 
+    /// Runs the transform over a part, in steps where it multiplies rows: those of all but the last are taken in at once.
     async fn transform(
         &mut self,
+        made: &mut Made,
+        room: Room,
         raw: &[RawRows],
         decoded: Decoded,
     ) -> Result<(Vec<RecordBatch>, DeadLetters)> {
-        let started = Instant::now();
-        let Some((_, sql)) = &self.driver.transform else { return Ok((vec![decoded.rows], decoded.dead)) };
-        let made = transformed(sql, self.plan.moment()?, raw, decoded).await?;
-        add_ms(&mut self.durations.transform, started);
-        Ok(made)
+        let Decoded { rows, mut dead } = decoded;
+        let Some(sql) = self.driver.transform.as_ref().map(|(_, sql)| sql.clone()) else {
+            return Ok((vec![rows], dead));
+        };
+        let (now, mut steps, mut at) = (self.plan.moment()?, Steps::new(sql.multiplies(), room), 0);
+        loop {
+            let started = Instant::now();
+            let slice = rows.slice(at, steps.rows().min(rows.num_rows() - at));
+            let output = transformed(&sql, now, raw, &slice, &mut dead).await?;
+            add_ms(&mut self.durations.transform, started);
+            at += slice.num_rows();
+            if at == rows.num_rows() {
+                return Ok((output, dead));
+            }
+            let bytes = output.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+            steps.saw(slice.num_rows(), bytes as u64);
+            self.add(made, output)?;
+        }
     }
 
     /// Decodes and transforms a part in processes of their own; see `guard`.
@@ -256,14 +263,21 @@ impl<'a> Batch<'a> {
         Ok((made.rows, made.dead))
     }
 
-    /// Takes in the rows of a part, and stages the files that are full.
-    fn add(&mut self, made: &mut Made, batches: Vec<RecordBatch>, mut dead: DeadLetters) -> Result<()> {
+    /// Takes in rows, and stages the files that are full.
+    fn add(&mut self, made: &mut Made, batches: Vec<RecordBatch>) -> Result<()> {
         let started = Instant::now();
         for rows in batches {
             self.driver.add_to_state(made.state.as_mut(), &rows)?;
             made.counts.rows_out += rows.num_rows() as u64;
             made.table.push(&self.driver.lake, rows)?;
         }
+        add_ms(&mut self.durations.write, started);
+        Ok(())
+    }
+
+    /// Takes in the dead letters of a part.
+    fn add_dead(&mut self, made: &mut Made, mut dead: DeadLetters) -> Result<()> {
+        let started = Instant::now();
         let Driver { job, lake, .. } = &*self.driver;
         if !dead.is_empty() {
             made.counts.dead_letters += dead.len() as u64;

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use super::driver::Driver;
 use crate::error::Result;
 use crate::records::{BatchCounts, PartitionRange};
-use crate::source::RawRows;
 use crate::source::Watermarks;
 use crate::source::kafka::Room;
 
@@ -22,6 +21,9 @@ const LOOK_BYTES: u64 = 1 << 20;
 const LARGE_MESSAGE: u64 = 1 << 20;
 /// Commits that are asked for the size of messages.
 const COMMITS_ASKED: u64 = 100;
+/// Rows of the first step of a transform that multiplies them, and how much larger than the one before a step may be.
+const FIRST_STEP: usize = 1;
+const STEP_GROWTH: usize = 8;
 /// The share of the memory of a part: raw, decoded, transformed and on its way to a file it is there several times.
 const PART_SHARE: u64 = 32;
 
@@ -54,34 +56,30 @@ pub(super) fn room(memory_limit: u64, columns: usize) -> Room {
     Room { bytes: (memory_limit / PART_SHARE).clamp(1 << 20, 128 << 20), per_message: 8 * columns as u64 }
 }
 
-/// Messages that are all in memory, in parts that have room.
-pub(super) fn in_parts(raw: Vec<RawRows>, room: Room) -> Vec<Vec<RawRows>> {
-    let size = |rows: &RawRows| rows.bytes() + rows.len() as u64 * room.per_message;
-    if raw.iter().map(size).sum::<u64>() <= room.bytes {
-        return vec![raw];
+/// How many rows are transformed at once, where a row may become several: what came of those before tells.
+#[derive(Debug)]
+pub(super) struct Steps {
+    rows: usize,
+    most_bytes: u64,
+}
+
+impl Steps {
+    /// The first step is a small one; all at once where rows do not multiply.
+    pub(super) fn new(multiplies: bool, room: Room) -> Steps {
+        let rows = if multiplies { FIRST_STEP } else { usize::MAX };
+        Steps { rows, most_bytes: room.bytes }
     }
-    let mut parts = Vec::new();
-    let mut part: Vec<RawRows> = Vec::new();
-    let mut bytes = 0;
-    for rows in raw {
-        for at in 0..rows.len() {
-            let payload = rows.payload(at);
-            let size = payload.map_or(0, <[u8]>::len) as u64 + room.per_message;
-            if bytes > 0 && bytes + size > room.bytes {
-                parts.push(std::mem::take(&mut part));
-                bytes = 0;
-            }
-            bytes += size;
-            if part.last().is_none_or(|last| last.partition != rows.partition) {
-                part.push(RawRows::new(rows.partition));
-            }
-            if let Some(last) = part.last_mut() {
-                last.push(rows.offsets[at], rows.timestamps[at], payload);
-            }
-        }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
     }
-    parts.push(part);
-    parts
+
+    /// So many rows have become so many bytes.
+    pub(super) fn saw(&mut self, rows: usize, bytes: u64) {
+        let fit = u128::from(self.most_bytes) * rows as u128 / u128::from(bytes.max(1));
+        let most = rows.saturating_mul(STEP_GROWTH);
+        self.rows = usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, most.max(1));
+    }
 }
 
 impl Driver {
@@ -159,23 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn parts_hold_every_message_in_its_order() {
-        let mut raw = vec![RawRows::new(0), RawRows::new(3)];
-        for at in 0..100 {
-            raw[at % 2].push(at as i64, None, (at % 7 > 0).then_some(&[b'x'; 20][..at % 20]));
-        }
-        let messages = |parts: &[Vec<RawRows>]| -> Vec<(i32, i64, Option<Vec<u8>>)> {
-            let rows = parts.iter().flatten();
-            rows.flat_map(|r| {
-                (0..r.len()).map(|at| (r.partition, r.offsets[at], r.payload(at).map(<[u8]>::to_vec)))
-            })
-            .collect()
-        };
-        let expected = messages(std::slice::from_ref(&raw));
-        for (bytes, count) in [(u64::MAX, 1), (1, 100), (100, 20)] {
-            let parts = in_parts(raw.clone(), Room { bytes, per_message: 10 });
-            assert_eq!(messages(&parts), expected);
-            assert!(parts.len() >= count && parts.len() <= count + 10, "{bytes}: {}", parts.len());
-        }
+    fn a_step_is_of_as_many_rows_as_become_what_fits() {
+        let room = Room { bytes: 1_000_000, per_message: 0 };
+        assert_eq!(Steps::new(false, room).rows(), usize::MAX);
+        let mut steps = Steps::new(true, room);
+        assert_eq!(steps.rows(), 1);
+        steps.saw(1, 1_000);
+        assert_eq!(steps.rows(), 8, "by no more than eight times");
+        steps.saw(800, 800_000);
+        assert_eq!(steps.rows(), 1_000);
+        steps.saw(1_000, 100_000_000);
+        assert_eq!(steps.rows(), 10);
+        steps.saw(10, 1_000_000_000);
+        assert_eq!(steps.rows(), 1);
+        steps.saw(1, 0);
+        assert_eq!(steps.rows(), 8);
     }
 }

@@ -98,7 +98,7 @@ pub struct Driver {
     /// Where the partitions ended when this batch was planned.
     pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
     /// Transform of the SQL text that it was made from: planned once, used for every batch.
-    pub(super) transform: Option<(Option<String>, RowSql)>,
+    pub(super) transform: Option<(Option<String>, Arc<RowSql>)>,
     /// Whether the table has a column of times that are none of a calendar; `None` before the first rows.
     pub(super) has_time_number: Option<bool>,
 }
@@ -157,7 +157,7 @@ impl Driver {
             seen: None,
             crash_after: None,
             ends: None,
-            transform: Some((job.transform_sql.clone(), transform)),
+            transform: Some((job.transform_sql.clone(), Arc::new(transform))),
             has_time_number: None,
             checkpoint,
         };

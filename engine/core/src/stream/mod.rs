@@ -22,6 +22,7 @@ mod driver;
 mod files;
 mod fits;
 mod guard;
+mod letters;
 pub mod replay;
 mod rows;
 mod split;

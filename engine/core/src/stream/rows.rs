@@ -5,12 +5,13 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 
-use crate::decode::{DeadLetters, Decoded};
+use crate::decode::DeadLetters;
 use crate::error::Result;
 use crate::rowwise::RowSql;
 use crate::source::RawRows;
 
-/// Runs the transform over some messages. What is too much for one column of Arrow (2 GiB) comes in several batches.
+/// Runs the transform over decoded messages, which are among those of `raw`. What is too much for one column of Arrow
+/// (2 GiB) comes in several batches; a row that it cannot compute is dead.
 ///
 /// # Errors
 /// As [`RowSql::run`], of one message.
@@ -18,11 +19,11 @@ pub(super) async fn transformed(
     sql: &RowSql,
     now: DateTime<Utc>,
     raw: &[RawRows],
-    decoded: Decoded,
-) -> Result<(Vec<RecordBatch>, DeadLetters)> {
+    rows: &RecordBatch,
+    dead: &mut DeadLetters,
+) -> Result<Vec<RecordBatch>> {
     #[cfg(debug_assertions)]
     crate::failpoint::hit("transform", raw);
-    let Decoded { rows, mut dead } = decoded;
     let mut made = Vec::new();
     // Depth first and left to right, so that the results come in the order of the rows.
     let mut todo = vec![(0, rows.num_rows())];
@@ -44,5 +45,5 @@ pub(super) async fn transformed(
         }
         made.push(output.rows);
     }
-    Ok((made, dead))
+    Ok(made)
 }

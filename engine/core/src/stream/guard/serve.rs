@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use arrow::record_batch::RecordBatch;
 
 use super::wire::{self, Fault, Stage, Told, Work};
-use crate::decode::Decoder;
+use crate::decode::{DeadLetters, Decoded, Decoder};
 use crate::error::{Error, Result};
 use crate::project::parse_schema;
 use crate::rowwise::RowSql;
@@ -33,13 +33,13 @@ async fn made(out: &mut impl Write) -> Result<()> {
     // Its threads are there from now on: none has to be made for a message.
     rayon::current_num_threads();
     let none = decoder.decode(&[], work.batch_id, &work.topic)?;
-    transformed(&sql, work.now, &[], none).await?;
+    transformed(&sql, work.now, &[], &none.rows, &mut DeadLetters::default()).await?;
     wire::write(out, &Told::Ready, &[])?;
     while let Ok(messages) = ranges.recv() {
         let raw = wire::raw_rows(&messages?);
-        let decoded = decoder.decode(&raw, work.batch_id, &work.topic)?;
+        let Decoded { rows, mut dead } = decoder.decode(&raw, work.batch_id, &work.topic)?;
         wire::write(out, &Told::Decoded, &[])?;
-        let (rows, dead) = transformed(&sql, work.now, &raw, decoded).await?;
+        let rows = transformed(&sql, work.now, &raw, &rows, &mut dead).await?;
         let faults = dead.faults().map(|(partition, offset, stage, error)| Fault {
             partition,
             offset,
