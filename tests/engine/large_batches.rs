@@ -169,6 +169,35 @@ async fn a_partition_that_runs_ahead_waits_and_loses_nothing() {
         }
         let expected: Vec<_> = (0..3_000).map(|at| (0, at)).chain((0..300).map(|at| (1, at))).collect();
         assert!(found == expected && parts >= 45, "{parts}");
+        // No more messages than are wanted, in one part or many: the first ones of each partition, and then the next.
+        for room in
+            [Room::ENDLESS, Room { bytes: 20_000, per_message: 10 }, Room { bytes: 1, per_message: 1 }]
+        {
+            let (mut from, mut rounds) = ([0, 0], 0);
+            while from != [3_000, 300] {
+                let most = [(0, 700), (1, 130)].into();
+                let ranges = [range(0, from[0], 3_000), range(1, from[1], 300)];
+                let mut reading = Reading::new(&ranges, room).at_most(&most);
+                let (mut found, mut ends) = (Vec::new(), BTreeMap::new());
+                while !reading.is_done() {
+                    let part = source.read_part(&mut reading, FailOnDataLoss::Fail).unwrap();
+                    found.extend(offsets(part.rows));
+                    ends.extend(part.filled_up);
+                }
+                let to = [(from[0] + 700).min(3_000), (from[1] + 130).min(300)];
+                let expected: Vec<_> =
+                    (from[0]..to[0]).map(|at| (0, at)).chain((from[1]..to[1]).map(|at| (1, at))).collect();
+                assert!(found == expected, "{room:?} {from:?}: {} of {}", found.len(), expected.len());
+                let filled: BTreeMap<i32, i64> = [(0, to[0]), (1, to[1])]
+                    .into_iter()
+                    .filter(|(p, to)| *to < [3_000, 300][*p as usize])
+                    .collect();
+                assert_eq!(ends, filled);
+                from = to;
+                rounds += 1;
+            }
+            assert_eq!(rounds, 5);
+        }
     }
 }
 

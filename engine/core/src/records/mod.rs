@@ -50,6 +50,10 @@ pub struct Plan {
     /// not read, its offsets are in the table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut_off: BTreeMap<i32, i64>,
+    /// Most messages of a partition, where its range is wider than that since the log has gaps: behind so many it ends, and
+    /// the commit says where.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub most: BTreeMap<i32, u64>,
     /// Text of the message schema.
     pub schema_sql: String,
     /// Text of the transform.
@@ -174,7 +178,8 @@ pub struct Commit {
     pub removed: Vec<FileEntry>,
     /// What became of the rows.
     pub counts: BatchCounts,
-    /// Partitions that were found cut off within the plan's range: how far they were read, from where the next plan goes on.
+    /// Partitions that were found cut off within the plan's range, or had as many messages before its end as the plan wants:
+    /// how far they were read, from where the next plan goes on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ends: BTreeMap<i32, i64>,
     /// The last message that was read of each partition that had any.

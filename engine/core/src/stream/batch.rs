@@ -2,14 +2,13 @@
 //! Between them are parts that fit into memory, most often one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use tokio::task::block_in_place;
 
 use super::behind::Ours;
-use super::bounds::{Steps, room};
+use super::bounds::{Steps, read_of};
 use super::driver::{CrashPoint, Driver, ms};
 use super::files::Files;
 use super::guard::Guard;
@@ -27,7 +26,6 @@ use crate::records::FORMAT;
 use crate::records::{
     BatchCounts, Commit, Condemned, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
 };
-use crate::rowwise::RowSql;
 use crate::source::RawRows;
 use crate::source::kafka::{Reading, Room};
 use crate::source::lag::Lag;
@@ -48,6 +46,8 @@ pub(super) struct Batch<'a> {
     pub(super) lost: Vec<DataLoss>,
     /// Where partitions go on that were cut off since the plan.
     ends: BTreeMap<i32, i64>,
+    /// Where those go on that had enough messages before the end of their range.
+    filled_up: BTreeMap<i32, i64>,
     /// The last message that was read of each partition.
     pub(super) marks: BTreeMap<i32, Mark>,
     /// Messages that ended the process that had them in hand.
@@ -85,6 +85,7 @@ impl<'a> Batch<'a> {
             durations,
             lost: plan.data_loss.clone(),
             ends: BTreeMap::new(),
+            filled_up: BTreeMap::new(),
             marks: BTreeMap::new(),
             condemned: Vec::new(),
         }
@@ -139,21 +140,6 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Makes the transform of the plan, where the driver has another.
-    async fn prepare(&mut self, decoder: &Decoder) -> Result<()> {
-        if self.driver.transform.as_ref().is_none_or(|(sql, _)| sql != &self.plan.transform_sql) {
-            let made = RowSql::transform(self.plan.transform_sql.as_deref(), decoder).await?;
-            self.driver.transform = Some((self.plan.transform_sql.clone(), Arc::new(made)));
-        }
-        Ok(())
-    }
-
-    /// How much of it is in memory at a time.
-    fn room(&self, decoder: &Decoder) -> Room {
-        let made = self.driver.transform.as_ref().map_or(0, |(_, sql)| sql.schema().fields().len());
-        room(self.driver.job.memory_limit, decoder.row_schema().fields().len() + made)
-    }
-
     fn messages(&mut self, room: Room) -> Result<Messages> {
         Ok(match self.plan.replay {
             Some(replay) => {
@@ -164,7 +150,7 @@ impl<'a> Batch<'a> {
             }
             None => {
                 block_in_place(|| self.compare_log())?;
-                Messages::Kafka(Reading::new(&self.plan.partitions, room))
+                Messages::Kafka(Reading::new(&self.plan.partitions, room).at_most(&self.plan.most))
             }
         })
     }
@@ -208,6 +194,7 @@ impl<'a> Batch<'a> {
                 }
                 self.lost.extend(part.lost);
                 self.ends.extend(part.ends);
+                self.filled_up.extend(part.filled_up);
                 let last = |rows: &RawRows| Some((rows.partition, Mark::last_of(rows)?));
                 self.marks.extend(part.rows.iter().filter_map(last));
                 self.marks.retain(|partition, _| !self.ends.contains_key(partition));
@@ -314,7 +301,7 @@ impl<'a> Batch<'a> {
             added,
             removed,
             counts,
-            ends: self.ends.clone(),
+            ends: self.filled_up.iter().chain(&self.ends).map(|(p, end)| (*p, *end)).collect(),
             marks: self.marks.clone(),
             condemned: self.condemned.clone(),
             watermark: None,
@@ -449,8 +436,9 @@ impl Driver {
         let since_last =
             self.last_planned.replace(started).map(|last| started.duration_since(last).as_secs_f64());
         let of_topic = |offsets: BTreeMap<String, i64>| BTreeMap::from([(plan.topic.clone(), offsets)]);
+        let read = read_of(plan, commit);
         let offsets = |pick: fn(&PartitionRange) -> i64| {
-            of_topic(plan.partitions.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
+            of_topic(read.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
         };
         let latest = |lag: &Lag| of_topic(lag.latest.iter().map(|(p, end)| (p.to_string(), *end)).collect());
         BatchProgress {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::driver::Driver;
 use crate::error::Result;
-use crate::records::{BatchCounts, PartitionRange};
+use crate::records::{BatchCounts, Commit, PartitionRange, Plan};
 use crate::source::Watermarks;
 use crate::source::kafka::Room;
 
@@ -24,6 +24,8 @@ const COMMITS_ASKED: u64 = 100;
 /// Rows of the first step of a transform that multiplies them, and how much larger than the one before a step may be.
 const FIRST_STEP: usize = 1;
 const STEP_GROWTH: usize = 8;
+/// So many times as many offsets as messages are planned at most.
+const MOST_WIDER: u64 = 1_000;
 /// The share of the memory of a part: raw, decoded, transformed and on its way to a file it is there several times.
 const PART_SHARE: u64 = 32;
 
@@ -82,7 +84,76 @@ impl Steps {
     }
 }
 
+/// How many messages a batch found in the offsets that it went over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    offsets: u64,
+    messages: u64,
+}
+
+impl Found {
+    /// What a committed batch tells; one that read no offsets tells nothing.
+    pub(super) fn of(plan: &Plan, commit: &Commit) -> Option<Found> {
+        let read = read_of(plan, commit);
+        let offsets = read.iter().map(|range| u64::try_from(range.to - range.from).unwrap_or(0)).sum();
+        (offsets > 0).then_some(Found { offsets, messages: commit.counts.rows_read })
+    }
+
+    /// How many offsets hold so many messages.
+    fn offsets_of(self, messages: u64) -> u64 {
+        let Found { offsets, messages: found } = self;
+        let exact = u128::from(messages) * u128::from(offsets) / u128::from(found.max(1));
+        u64::try_from(exact).unwrap_or(u64::MAX).clamp(messages, messages.saturating_mul(MOST_WIDER))
+    }
+}
+
+/// The ranges of a committed batch as far as they were read.
+pub(super) fn read_of(plan: &Plan, commit: &Commit) -> Vec<PartitionRange> {
+    let to = |range: &PartitionRange| commit.ends.get(&range.partition).copied().unwrap_or(range.to);
+    plan.partitions.iter().map(|range| PartitionRange { to: to(range), ..*range }).collect()
+}
+
+/// Makes ranges as wide as it takes to find as many messages as they have offsets, and says how many that are of those.
+fn widen(
+    ranges: &mut [PartitionRange],
+    watermarks: &BTreeMap<i32, Watermarks>,
+    found: Found,
+) -> BTreeMap<i32, u64> {
+    let mut most = BTreeMap::new();
+    for range in ranges.iter_mut() {
+        let wanted = u64::try_from(range.to - range.from).unwrap_or(0);
+        let high = watermarks.get(&range.partition).map_or(range.to, |marks| marks.high);
+        let offsets = i64::try_from(found.offsets_of(wanted)).unwrap_or(i64::MAX);
+        let to = range.from.saturating_add(offsets).min(high);
+        if wanted > 0 && to > range.to {
+            range.to = to;
+            most.insert(range.partition, wanted);
+        }
+    }
+    most
+}
+
 impl Driver {
+    /// Limits count messages, and a plan has offsets, of which some hold none (compaction, transactions): where the newest
+    /// batch found fewer messages than offsets, ranges are wider by as much, and end behind the messages that are wanted.
+    ///
+    /// # Errors
+    /// Storage or Corrupt: the records of the newest batch.
+    pub(super) fn widen(
+        &mut self,
+        ranges: &mut [PartitionRange],
+        watermarks: &BTreeMap<i32, Watermarks>,
+    ) -> Result<BTreeMap<i32, u64>> {
+        if self.found.is_none()
+            && let Some(number) = self.latest_batch()
+        {
+            let (plan, commit) =
+                (self.checkpoint.offsets.read(number)?, self.checkpoint.commits.read(number)?);
+            self.found = Found::of(&plan, &commit);
+        }
+        Ok(self.found.map(|found| widen(ranges, watermarks, found)).unwrap_or_default())
+    }
+
     /// Remembers how large the messages of a committed batch were.
     pub(super) fn see(&mut self, counts: BatchCounts) {
         self.seen = Seen::of(counts).or(self.seen);
@@ -154,6 +225,29 @@ mod tests {
         assert_eq!(Seen::of(counts), Some(seen));
         assert_eq!(Seen::of(BatchCounts { replayed: 10, ..counts }), None);
         assert_eq!(Seen::of(BatchCounts { bytes_read: 0, ..counts }), None);
+    }
+
+    #[test]
+    fn ranges_are_as_wide_as_their_messages_lie_apart() {
+        let range = |partition, from, to| PartitionRange { partition, from, to };
+        let watermarks = [(0, 1_000), (1, 130), (2, 50)].map(|(p, high)| (p, Watermarks { low: 0, high }));
+        let watermarks = BTreeMap::from(watermarks);
+        let planned = [range(0, 100, 200), range(1, 100, 120), range(2, 50, 50)];
+        let widened = |offsets, messages| {
+            let mut ranges = planned;
+            let most = widen(&mut ranges, &watermarks, Found { offsets, messages });
+            (ranges.map(|range| range.to), most)
+        };
+        let most = |list: &[(i32, u64)]| list.iter().copied().collect::<BTreeMap<_, _>>();
+        assert_eq!(widened(100, 100), ([200, 120, 50], most(&[])));
+        assert_eq!(
+            widened(100, 250),
+            ([200, 120, 50], most(&[])),
+            "more messages than offsets there are never"
+        );
+        assert_eq!(widened(100, 40), ([350, 130, 50], most(&[(0, 100), (1, 20)])));
+        assert_eq!(widened(100, 0), ([1_000, 130, 50], most(&[(0, 100), (1, 20)])));
+        assert_eq!(Found { offsets: 1_000_000, messages: 1 }.offsets_of(7), 7_000);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::task::block_in_place;
 
 use super::batch::Batch;
 use super::behind::Behind;
-use super::bounds::Seen;
+use super::bounds::{Found, Seen};
 use super::compare::newest_marks;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
@@ -94,6 +94,8 @@ pub struct Driver {
     pub(super) last_planned: Option<Instant>,
     /// How large messages are.
     pub(super) seen: Option<Seen>,
+    /// How many messages a batch found in its offsets.
+    pub(super) found: Option<Found>,
     crash_after: Option<(u64, CrashPoint)>,
     /// Where the partitions ended when this batch was planned.
     pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
@@ -155,6 +157,7 @@ impl Driver {
             done: StreamSummary::default(),
             last_planned: None,
             seen: None,
+            found: None,
             crash_after: None,
             ends: None,
             transform: Some((job.transform_sql.clone(), Arc::new(transform))),
@@ -285,6 +288,7 @@ impl Driver {
         self.marks.retain(|partition, _| !commit.ends.contains_key(partition));
         self.marks.extend(commit.marks.clone());
         self.see(counts);
+        self.found = Found::of(&plan, &commit).or(self.found);
         self.done.batches += 1;
         self.done.rows += counts.rows_read;
         self.done.dead_letters += counts.dead_letters;
@@ -329,7 +333,8 @@ impl Driver {
             );
         }
         let most = self.most_messages(&positions.from, &watermarks)?;
-        let partitions = split_limit(&positions.from, &watermarks, Some(most));
+        let mut partitions = split_limit(&positions.from, &watermarks, Some(most));
+        let most = self.widen(&mut partitions, &watermarks)?;
         // A stream that starts at the end is pinned there by an empty plan, or rows that come before its first
         // batch would be passed over.
         let pins = self.last_plan.is_none() && self.job.source.starting_offsets == StartingOffsets::Latest;
@@ -352,6 +357,7 @@ impl Driver {
             replay: None,
             data_loss: losses,
             cut_off: positions.cut_off,
+            most,
             schema_sql: self.job.source.schema_sql.clone(),
             transform_sql: self.job.transform_sql.clone(),
             models: self.job.models.clone(),
@@ -470,7 +476,7 @@ impl Driver {
     /// What a batch leaves unread of what was there when it was planned; `None` where another driver planned it.
     pub(super) fn lag(&self, plan: &Plan) -> Option<Lag> {
         let (_, ends) = self.ends.as_ref().filter(|(batch_id, _)| *batch_id == plan.batch_id)?;
-        plan.replay.is_none().then(|| Lag::after(&plan.partitions, ends))
+        plan.replay.is_none().then(|| Lag::after(&self.read_so_far().unwrap_or_default(), ends))
     }
 
     pub(super) fn crash(&self, batch_id: u64, point: CrashPoint) -> Result<()> {

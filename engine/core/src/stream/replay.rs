@@ -163,6 +163,7 @@ impl Driver {
         plan.partitions.iter_mut().for_each(|range| range.from = range.to);
         plan.replay = Some(replay);
         plan.data_loss.clear();
+        plan.most.clear();
         plan.schema_sql.clone_from(&self.job.source.schema_sql);
         plan.transform_sql.clone_from(&self.job.transform_sql);
         plan.models.clone_from(&self.job.models);
