@@ -203,3 +203,25 @@ async fn a_signal_ends_the_wait_at_once_and_a_line_has_said_what_was_waited_for(
     assert_eq!(code, Some(143), "{error}");
     assert!(taken < Duration::from_secs(2), "{taken:?}: {error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_another_driver_holds_is_told_so_without_a_broker() {
+    let mut broker = TestBroker::start().await;
+    broker.create_topic(&broker.topic, 1).await;
+    broker.send(&broker.topic, 1, &crimes(20, 1));
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let job = broker.job(100, &[]);
+    stream_all(&job, &lake).await.unwrap();
+    let holds = stream::Driver::open(&job, &lake).await.unwrap();
+    broker.stop().await;
+    let started = Instant::now();
+    let error = stream_all(&job, &lake).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Held, "{error}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    drop(holds);
+    // Where there is no broker yet, a new job leaves nothing in the lake.
+    let nothing = Lake::new(folder.path().join("new"));
+    assert_eq!(stream_all(&job, &nothing).await.unwrap_err().kind(), ErrorKind::Source);
+    assert!(!nothing.root().exists());
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{FailOnDataLoss, Job, Project, Settings};
+use tidemill_core::project::{FailOnDataLoss, Job, Project, Settings, SourceConfig};
 use tidemill_core::records::{Commit, PartitionRange, Plan, RecordList};
 use tidemill_core::source::kafka::{KafkaSource, Reading, Room};
 use tidemill_core::stream::{self, CrashPoint, Driver, StreamOptions};
@@ -169,6 +169,35 @@ async fn a_partition_that_runs_ahead_waits_and_loses_nothing() {
         }
         let expected: Vec<_> = (0..3_000).map(|at| (0, at)).chain((0..300).map(|at| (1, at))).collect();
         assert!(found == expected && parts >= 45, "{parts}");
+        // No more messages than are wanted, in one part or many: the first ones of each partition, and then the next.
+        for room in
+            [Room::ENDLESS, Room { bytes: 20_000, per_message: 10 }, Room { bytes: 1, per_message: 1 }]
+        {
+            let (mut from, mut rounds) = ([0, 0], 0);
+            while from != [3_000, 300] {
+                let most = [(0, 700), (1, 130)].into();
+                let ranges = [range(0, from[0], 3_000), range(1, from[1], 300)];
+                let mut reading = Reading::new(&ranges, room).at_most(&most);
+                let (mut found, mut ends) = (Vec::new(), BTreeMap::new());
+                while !reading.is_done() {
+                    let part = source.read_part(&mut reading, FailOnDataLoss::Fail).unwrap();
+                    found.extend(offsets(part.rows));
+                    ends.extend(part.filled_up);
+                }
+                let to = [(from[0] + 700).min(3_000), (from[1] + 130).min(300)];
+                let expected: Vec<_> =
+                    (from[0]..to[0]).map(|at| (0, at)).chain((from[1]..to[1]).map(|at| (1, at))).collect();
+                assert!(found == expected, "{room:?} {from:?}: {} of {}", found.len(), expected.len());
+                let filled: BTreeMap<i32, i64> = [(0, to[0]), (1, to[1])]
+                    .into_iter()
+                    .filter(|(p, to)| *to < [3_000, 300][*p as usize])
+                    .collect();
+                assert_eq!(ends, filled);
+                from = to;
+                rounds += 1;
+            }
+            assert_eq!(rounds, 5);
+        }
     }
 }
 
@@ -326,4 +355,62 @@ async fn a_small_address_space_suffices() {
     assert!(out.contains("40,000 rows") && out.lines().count() == 1, "{out}");
     let out = limited(&["sql", "--format", "csv", "SELECT count(*), count(DISTINCT s) FROM seen"]);
     assert!(out.contains("39200,39200"), "{out}");
+}
+
+/// The letters of a replay too are fed in parts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_in_parts_makes_the_files_of_one_that_fits() {
+    let broker = TestBroker::start().await;
+    broker.create_topic(&broker.topic, 3).await;
+    // 6 MB in two batches, all of them dead letters at first.
+    broker.send(&broker.topic, 3, &texts(900, |n| if n % 7 == 0 { 20_000 } else { 4_000 }));
+    let broken = "SELECT n, s || CAST(CAST(s AS BIGINT) AS VARCHAR) AS s FROM batch";
+    let folder = tempfile::tempdir().unwrap();
+    let lake = |name: &str| Lake::new(folder.path().join(name));
+    let replay = async |job: &Job, lake: &Lake| {
+        stream::replay::replay(job, lake, Default::default(), &mut |_| {}).await.unwrap()
+    };
+    let of_memory = |transform: &str, memory: &str| {
+        let sets = [
+            ("memory_limit", memory),
+            ("source.max_bytes_per_trigger", "1GB"),
+            ("source.max_offsets_per_trigger", "600"),
+        ];
+        job(folder.path(), &broker, transform, &sets)
+    };
+    for (name, memory) in [("large", "8GB"), ("small", "1MB")] {
+        let streamed = stream_all(&of_memory(broken, memory), &lake(name)).await.unwrap();
+        assert_eq!((streamed.rows, streamed.dead_letters), (900, 900));
+        let mended = of_memory(AS_IT_IS, memory);
+        let mended =
+            Job { source: SourceConfig { max_offsets_per_trigger: None, ..mended.source }, ..mended };
+        let replayed = replay(&mended, &lake(name)).await;
+        assert_eq!((replayed.batches, replayed.rows, replayed.dead_letters), (1, 900, 18));
+    }
+    let counts = |name| commits(&lake(name)).into_iter().map(|commit| commit.counts).collect::<Vec<_>>();
+    assert_eq!(counts("small"), counts("large"));
+    assert!(files(&lake("small")) == files(&lake("large")));
+    let places = format!("SELECT count(*), count(DISTINCT concat(_partition, '/', _offset)) FROM ({PLACES})");
+    assert_eq!(rows(&lake("small"), &places).await, ["882|882"]);
+}
+
+/// Where rows multiply, the transform takes as many at once as come out to a part.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_multiply_make_the_same_files_in_any_memory() {
+    let broker = TestBroker::start().await;
+    broker.create_topic(&broker.topic, 2).await;
+    broker.send(&broker.topic, 2, &texts(1_000, |n| n % 30));
+    let folder = tempfile::tempdir().unwrap();
+    let lake = |name: &str| Lake::new(folder.path().join(name));
+    let transform = "SELECT n, s, unnest(range(0, n % 300)) AS k, 100 / (n - 7) AS q FROM batch";
+    for (name, memory) in [("large", "8GB"), ("small", "1MB")] {
+        let sets = [("memory_limit", memory), ("source.max_bytes_per_trigger", "1GB")];
+        let summary = stream_all(&job(folder.path(), &broker, transform, &sets), &lake(name)).await.unwrap();
+        assert_eq!((summary.batches, summary.rows, summary.dead_letters), (1, 1_000, 21), "{name}");
+    }
+    assert_eq!(commits(&lake("small"))[0].counts, commits(&lake("large"))[0].counts);
+    assert!(files(&lake("small")) == files(&lake("large")));
+    let expected: usize = (0..1_000).filter(|n| n % 50 != 49 && *n != 7).map(|n| n % 300).sum();
+    let found = rows(&lake("small"), "SELECT count(*), count(DISTINCT n * 1000 + k) FROM seen").await;
+    assert_eq!(found, [format!("{expected}|{expected}")]);
 }

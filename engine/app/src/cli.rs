@@ -271,6 +271,9 @@ Examples:
     /// Make data sets
     #[command(subcommand)]
     Data(DataCommand),
+    /// Decode and transform the messages that come in by stdin: `stream` calls this where a batch has ended it before
+    #[command(hide = true)]
+    Guard,
 }
 
 /// `tidemill demo`.

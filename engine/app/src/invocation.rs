@@ -1,12 +1,22 @@
 //! How the user has called this program, so that the commands that it prints run as they stand.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `tidemill`, a path to it, or `cargo run --release --`.
 pub(crate) fn of_this_process() -> String {
     let argv0 = std::env::args().next().unwrap_or_default();
     // Cargo sets it for what it runs, and for nothing else.
     describe(&argv0, std::env::var_os("CARGO_MANIFEST_DIR").is_some())
+}
+
+/// The file of this program, to run it once more.
+pub(crate) fn this_program() -> Option<PathBuf> {
+    // On Linux it is this file also where another one has been put in its place since.
+    let of_process = Path::new("/proc/self/exe");
+    if cfg!(target_os = "linux") && of_process.exists() {
+        return Some(of_process.to_owned());
+    }
+    std::env::current_exe().ok()
 }
 
 fn describe(argv0: &str, under_cargo: bool) -> String {

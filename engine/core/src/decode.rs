@@ -79,6 +79,11 @@ struct DeadLetter {
 }
 
 impl DeadLetters {
+    /// Partition, offset, stage and what is wrong of each.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (i32, i64, &'static str, &str)> {
+        self.entries.iter().map(|e| (e.partition, e.offset, e.stage, e.error.as_str()))
+    }
+
     /// Number of bad messages.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -193,6 +198,8 @@ impl Decoder {
     /// # Errors
     /// Internal alone: no message makes a batch fail.
     pub fn decode(&self, raw: &[RawRows], batch_id: u64, topic: &str) -> Result<Decoded> {
+        #[cfg(debug_assertions)]
+        crate::failpoint::hit("decode", raw);
         let chunks: Vec<(&RawRows, Range<usize>)> =
             raw.iter().flat_map(|rows| chunks(rows).into_iter().map(move |range| (rows, range))).collect();
         let decoded: Vec<Result<Chunk>> =

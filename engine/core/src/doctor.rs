@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::checkpoint::attempts::Attempts;
 use crate::checkpoint::recovery::decide;
 use crate::checkpoint::{JobKind, kind_of_records};
 use crate::error::suggestion;
@@ -129,6 +130,7 @@ impl Examination<'_> {
         if is_stream && let Err(error) = decide(newest(plans.1), newest(commits.1), newest(learned.1)) {
             self.found("record", &error);
         }
+        self.attempts(plans.1);
         let mut live: BTreeMap<String, FileEntry> = BTreeMap::new();
         let mut listed: BTreeSet<String> = BTreeSet::new();
         for commit in &commits.0 {
@@ -173,6 +175,27 @@ impl Examination<'_> {
             }
         }
         (read, Some(numbers.end))
+    }
+
+    /// Attempts at batches, which the next start removes where those are committed.
+    fn attempts(&mut self, plans: Option<u64>) {
+        let attempts = Attempts::of(&self.lake.checkpoint(self.job));
+        let all = match attempts.all() {
+            Ok(all) => all,
+            Err(error) => return self.found("record", &error),
+        };
+        for (batch, attempt, path) in all {
+            self.report.records += 1;
+            let advice = "it says only how often the batch was tried: remove it";
+            match attempts.read(batch, attempt, &path) {
+                Err(error) => self.found("record", &error.hint(advice)),
+                Ok(_) if plans.is_some_and(|plans| batch >= plans) => {
+                    let what = format!("{} is of a batch that was never planned", path.display());
+                    self.found("record", &Error::corrupt(what).hint(advice));
+                }
+                Ok(_) => {}
+            }
+        }
     }
 
     fn file(&mut self, file: &FileEntry) {
@@ -246,6 +269,7 @@ mod tests {
             counts: Default::default(),
             ends: Default::default(),
             marks: Default::default(),
+            condemned: Default::default(),
             watermark: None,
             build: None,
         };
@@ -288,6 +312,18 @@ mod tests {
         }
         // The file of the record that cannot be read is in none.
         assert_eq!(said.len(), 6, "{said:?}");
+        // Attempts are records too, of batches that are planned.
+        let plans = lake.checkpoint("j").join("offsets");
+        std::fs::create_dir_all(&plans).unwrap();
+        (0..4).for_each(|number| std::fs::write(plans.join(format!("{number}.json")), "").unwrap());
+        let attempts = Attempts::of(&lake.checkpoint("j"));
+        attempts.begin(3, 2).unwrap();
+        attempts.begin(4, 2).unwrap();
+        let report = examine(&lake, None).unwrap();
+        let of_attempts = |finding: &&Finding| finding.problem.contains("attempts/");
+        let found: Vec<_> = report.findings.iter().filter(of_attempts).map(|f| &f.problem).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with("4.2.json is of a batch that was never planned"), "{found:?}");
         assert!(report.findings.iter().all(|finding| !finding.advice.is_empty()));
     }
 

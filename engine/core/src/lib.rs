@@ -66,6 +66,9 @@ pub mod checkpoint;
 // Messages, their rows, and a job's SQL on them.
 pub mod source;
 
+#[cfg(debug_assertions)]
+mod failpoint;
+
 pub mod decode;
 
 pub mod rowwise;

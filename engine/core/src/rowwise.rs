@@ -140,6 +140,11 @@ impl RowSql {
         &self.output
     }
 
+    /// Whether a row may become several.
+    pub(crate) fn multiplies(&self) -> bool {
+        self.plan.exists(|node| Ok(matches!(node, LogicalPlan::Unnest(_)))).unwrap_or(true)
+    }
+
     /// Columns of the result that its SELECT does not name: they came along.
     pub fn carried(&self) -> &[String] {
         &self.carried

@@ -22,12 +22,16 @@ use tidemill_core::project::{Job, Project, Settings};
 use tidemill_core::{Error, clock, memory};
 
 use crate::cli::{Cli, Command, DataCommand, DlqCommand, GenerateCommand, GlobalArgs};
-use crate::exit::Done;
+use crate::exit::{Done, Outcome};
+use crate::invocation;
 
 /// Does what the command line asks.
 pub(crate) fn run(cli: &Cli) -> Done {
     let global = &cli.global;
     clock::check(SystemTime::now())?;
+    if let Some(program) = invocation::this_program() {
+        tidemill_core::stream::guard_with(program, ["guard"]);
+    }
     match &cli.command {
         Command::Demo(args) => block_on(demo::run(global, args)),
         Command::Stream(args) => block_on(stream::run(global, args)),
@@ -49,6 +53,10 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Data(DataCommand::Generate(GenerateCommand::OnlineRetail(args))) => {
             data::online_retail(args)
         }
+        Command::Guard => block_on(async {
+            tidemill_core::stream::serve_guard().await?;
+            Ok(Outcome::Done)
+        }),
     }
 }
 

@@ -272,6 +272,7 @@ impl Versions {
             counts: new.counts,
             ends: Default::default(),
             marks: Default::default(),
+            condemned: Default::default(),
             watermark: None,
             build: Some(Build { version: Some(count), ..new.build }),
         };

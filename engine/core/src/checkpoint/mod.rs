@@ -7,12 +7,14 @@
 //!   offsets/N.json   the plan of batch N, written before anything is read      [Plan]
 //!   commits/N.json   batch N is in the table                                   [Commit]
 //!   learn/N.json     what was learned after batch N                            [Learn]
+//!   attempts/N.K.json  a start tries batch N for the Kth time (see `attempts`)   [Attempt]
 //!   staged/          files of a record that is not written yet, or not rolled forward
 //! ```
 //!
 //! Records are create-only and never change. What a driver does on start follows from the three newest numbers
 //! alone: see [`recovery`].
 
+pub(crate) mod attempts;
 mod identity;
 pub mod recovery;
 
@@ -21,6 +23,7 @@ use std::path::Path;
 
 pub(crate) use identity::{Claim, JobKind, kind_of_records};
 
+use self::attempts::Attempts;
 use crate::error::{Error, ErrorKind, Result, io_error};
 use crate::files::create_folders;
 use crate::lake::Lake;
@@ -37,6 +40,8 @@ pub struct Checkpoint {
     pub commits: RecordList<Commit>,
     /// Learn records.
     pub learn: RecordList<Learn>,
+    /// How often the batch in hand was tried.
+    pub(crate) attempts: Attempts,
     /// Identity of this query.
     pub query_id: String,
     _lock: File,
@@ -63,12 +68,16 @@ impl Checkpoint {
         let newest = commits.latest()?.map(|number| commits.read(number)).transpose()?;
         let learned = learn.latest()?.map(|number| learn.read(number)).transpose()?;
         let query_id = claim.query_id(lake)?;
-        newest.map_or(Ok(()), |commit| roll_forward(lake, &commit.added))?;
+        let attempts = Attempts::of(&folder);
+        if let Some(commit) = newest {
+            roll_forward(lake, &commit.added)?;
+            attempts.clear(commit.batch_id)?;
+        }
         learned.map_or(Ok(()), |record| roll_forward(lake, &record.added))?;
         let table = lake.resolve(&job.table_path);
         create_folders(&table)?;
         clear_leftovers(lake, &job.schema_name, &[table])?;
-        Ok(Checkpoint { offsets, commits, learn, query_id, _lock: lock })
+        Ok(Checkpoint { offsets, commits, learn, attempts, query_id, _lock: lock })
     }
 }
 

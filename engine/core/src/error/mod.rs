@@ -4,6 +4,8 @@ mod unknown;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use unknown::nearest;
 pub(crate) use unknown::suggestion;
 
@@ -24,7 +26,7 @@ pub(crate) fn shortened(text: String, most: usize) -> String {
 }
 
 /// Whose turn it is after an error. The command line maps each kind to an exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// A wrong command, job file, SQL text or setting: the caller mends it.
     User,
@@ -47,7 +49,7 @@ pub enum ErrorKind {
 }
 
 /// An error with its kind, the places it passed through and, where there is one, the next thing to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Error {
     kind: ErrorKind,
     message: String,

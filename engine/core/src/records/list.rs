@@ -87,26 +87,7 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
     /// # Errors
     /// Corrupt, if there is one of this number; Storage.
     pub fn create(&self, number: u64, record: &R) -> Result<()> {
-        let path = self.path(number);
-        let mut text = serde_json::to_vec_pretty(record)
-            .map_err(|e| Error::internal(format!("record {number}: {e}")))?;
-        text.push(b'\n');
-        let temporary = self.folder.join(format!(".{number}.{}.tmp", std::process::id()));
-        let mut file = File::create(&temporary).map_err(|e| io_error("create", &temporary, &e))?;
-        file.write_all(&text)
-            .and_then(|()| file.sync_all())
-            .map_err(|e| io_error("write", &temporary, &e))?;
-        // A hard link fails where the name is taken: a rename would not.
-        let linked = fs::hard_link(&temporary, &path);
-        fs::remove_file(&temporary).map_err(|e| io_error("remove", &temporary, &e))?;
-        match linked {
-            Ok(()) => sync_folder(&self.folder),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                Err(Error::corrupt(format!("{} exists already", path.display()))
-                    .hint("another driver works on this checkpoint: stop one of them"))
-            }
-            Err(e) => Err(io_error("create", &path, &e)),
-        }
+        create_at(&self.path(number), record)
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -114,7 +95,35 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
     }
 }
 
-fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8]) -> Result<R> {
+/// Creates a record: on return it is on disk, whole, and was not there before.
+///
+/// # Errors
+/// Corrupt, if there is one of this name; Storage.
+pub(crate) fn create_at(path: &Path, record: &impl Serialize) -> Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_stem().and_then(|name| name.to_str())) else {
+        return Err(Error::internal("a record without a name"));
+    };
+    let mut text =
+        serde_json::to_vec_pretty(record).map_err(|e| Error::internal(format!("record {name}: {e}")))?;
+    text.push(b'\n');
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let mut file = File::create(&temporary).map_err(|e| io_error("create", &temporary, &e))?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(|e| io_error("write", &temporary, &e))?;
+    // A hard link fails where the name is taken: a rename would not.
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary).map_err(|e| io_error("remove", &temporary, &e))?;
+    match linked {
+        Ok(()) => sync_folder(folder),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Error::corrupt(format!("{} exists already", path.display()))
+                .hint("another driver works on this checkpoint: stop one of them"))
+        }
+        Err(e) => Err(io_error("create", path, &e)),
+    }
+}
+
+/// The record of a batch.
+pub(crate) fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8]) -> Result<R> {
     let damaged = |e: serde_json::Error| {
         Error::corrupt(format!("cannot read {}: {e}", path.display()))
             .hint("the record is damaged: restore it from a copy of the checkpoint")
@@ -157,6 +166,7 @@ mod tests {
             counts: Default::default(),
             ends: Default::default(),
             marks: Default::default(),
+            condemned: Default::default(),
             watermark: None,
             build: None,
         }

@@ -12,6 +12,7 @@ use tidemill_ml::{BinaryMetrics, ClusterMetrics};
 pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
 pub use list::RecordList;
+pub(crate) use list::{create_at, parse};
 
 use crate::error::{Error, Result};
 use crate::project::{AlgorithmName, ModelSpec, StateSpec};
@@ -49,6 +50,10 @@ pub struct Plan {
     /// not read, its offsets are in the table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut_off: BTreeMap<i32, i64>,
+    /// Most messages of a partition, where its range is wider than that since the log has gaps: behind so many it ends, and
+    /// the commit says where.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub most: BTreeMap<i32, u64>,
     /// Text of the message schema.
     pub schema_sql: String,
     /// Text of the transform.
@@ -173,12 +178,16 @@ pub struct Commit {
     pub removed: Vec<FileEntry>,
     /// What became of the rows.
     pub counts: BatchCounts,
-    /// Partitions that were found cut off within the plan's range: how far they were read, from where the next plan goes on.
+    /// Partitions that were found cut off within the plan's range, or had as many messages before its end as the plan wants:
+    /// how far they were read, from where the next plan goes on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ends: BTreeMap<i32, i64>,
     /// The last message that was read of each partition that had any.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub marks: BTreeMap<i32, Mark>,
+    /// Messages that ended the process which decoded or transformed them, tried alone. They are dead letters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub condemned: Vec<Condemned>,
     /// Event-time watermark, for jobs that have one.
     pub watermark: Option<String>,
     /// What a batch job's table was built of; a stream has none.
@@ -195,6 +204,30 @@ pub struct Mark {
     pub timestamp: Option<i64>,
     /// XXH3 (64 bits) of its value, hexadecimal; none for a message without a value.
     pub xxh3: Option<String>,
+}
+
+/// A message that ends the process which decodes or transforms it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condemned {
+    /// Partition number.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// What it did, as its dead letter says.
+    pub reason: String,
+}
+
+/// `attempts/N.K.json`: a start has found the plan of batch N without a commit, and tries it for the Kth time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Record format.
+    pub format: u32,
+    /// Number of the batch.
+    pub batch_id: u64,
+    /// Which try it is; the first has no record.
+    pub attempt: u64,
+    /// When it began (RFC 3339, UTC).
+    pub began: String,
 }
 
 impl Commit {

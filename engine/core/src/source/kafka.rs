@@ -69,6 +69,8 @@ pub struct Read {
     pub lost: Vec<DataLoss>,
     /// Partitions that were cut off within their range: where reading has to go on.
     pub ends: BTreeMap<i32, i64>,
+    /// Partitions that had all the messages that are wanted before the end of their range: where it goes on.
+    pub filled_up: BTreeMap<i32, i64>,
 }
 
 impl KafkaSource {
@@ -275,8 +277,7 @@ impl KafkaSource {
                     match pulls.get_mut(&message.partition()) {
                         Some(pull) if offset < pull.range.to => {
                             budget.take(message.payload());
-                            pull.rows.push(offset, timestamp, message.payload());
-                            pull.seen = offset + 1;
+                            pull.push(offset, timestamp, message.payload());
                         }
                         pull => {
                             if let Some(pull) = pull {

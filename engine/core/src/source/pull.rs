@@ -41,10 +41,28 @@ pub(super) struct Pull {
     pub(super) sought: bool,
     /// The partition was found cut off within the range: it goes on here.
     pub(super) cut_off: Option<i64>,
+    /// Behind so many messages the range ends.
+    pub(super) most: u64,
+    /// Where the range ends by its plan.
+    pub(super) planned_to: i64,
 }
 
 impl Pull {
     pub(super) fn done(&self) -> bool {
         self.seen >= self.range.to
+    }
+
+    /// Takes the next message; behind the last one that is wanted the range ends.
+    pub(super) fn push(&mut self, offset: i64, timestamp: Option<i64>, payload: Option<&[u8]>) {
+        self.rows.push(offset, timestamp, payload);
+        self.seen = offset + 1;
+        if self.rows.len() as u64 >= self.most {
+            self.range.to = self.seen;
+        }
+    }
+
+    /// Where the range ended before its plan does, as it had all the messages that are wanted.
+    pub(super) fn filled_up_at(&self) -> Option<i64> {
+        (self.rows.len() as u64 >= self.most && self.range.to < self.planned_to).then_some(self.range.to)
     }
 }

@@ -183,6 +183,7 @@ fn commit(
         counts,
         ends: Default::default(),
         marks: Default::default(),
+        condemned: Default::default(),
         watermark: None,
         build: None,
     }

@@ -1,18 +1,20 @@
-//! One batch: the plan goes in, a commit comes out, and once the models' history is there (`behind`) a learn record. Between them are parts that fit into memory, most often
-//! one.
+//! One batch: the plan goes in, a commit comes out, and once the models' history is there (`behind`) a learn record.
+//! Between them are parts that fit into memory, most often one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use tokio::task::block_in_place;
 
 use super::behind::Ours;
-use super::bounds::{in_parts, room};
+use super::bounds::{Steps, read_of};
 use super::driver::{CrashPoint, Driver, ms};
 use super::files::Files;
+use super::guard::Guard;
+use super::letters::Letters;
+use super::rows::transformed;
 use super::stateful::forget_state_files;
-use super::unread::unread_fields;
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
 use crate::files::at_once;
@@ -22,11 +24,10 @@ use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, Sou
 use crate::project::{FailOnDataLoss, parse_schema};
 use crate::records::FORMAT;
 use crate::records::{
-    BatchCounts, Commit, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
+    BatchCounts, Commit, Condemned, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
 };
-use crate::rowwise::RowSql;
 use crate::source::RawRows;
-use crate::source::kafka::Reading;
+use crate::source::kafka::{Reading, Room};
 use crate::source::lag::Lag;
 use crate::state::Fold;
 use crate::table::evolve::newest_schema;
@@ -45,21 +46,25 @@ pub(super) struct Batch<'a> {
     pub(super) lost: Vec<DataLoss>,
     /// Where partitions go on that were cut off since the plan.
     ends: BTreeMap<i32, i64>,
+    /// Where those go on that had enough messages before the end of their range.
+    filled_up: BTreeMap<i32, i64>,
     /// The last message that was read of each partition.
     pub(super) marks: BTreeMap<i32, Mark>,
+    /// Messages that ended the process that had them in hand.
+    condemned: Vec<Condemned>,
 }
 
 /// The messages of a batch that are still to be read.
 enum Messages {
     Kafka(Reading),
-    Letters(VecDeque<Vec<RawRows>>),
+    Letters(Letters),
 }
 
 impl Messages {
     fn is_done(&self) -> bool {
         match self {
             Messages::Kafka(reading) => reading.is_done(),
-            Messages::Letters(parts) => parts.is_empty(),
+            Messages::Letters(letters) => letters.is_done(),
         }
     }
 }
@@ -80,7 +85,9 @@ impl<'a> Batch<'a> {
             durations,
             lost: plan.data_loss.clone(),
             ends: BTreeMap::new(),
+            filled_up: BTreeMap::new(),
             marks: BTreeMap::new(),
+            condemned: Vec::new(),
         }
     }
 
@@ -89,19 +96,27 @@ impl<'a> Batch<'a> {
         let decoder =
             Decoder::new(parse_schema(&self.plan.schema_sql)?).double_encoded(self.plan.double_encoded);
         self.prepare(&decoder).await?;
-        let mut messages = self.messages(&decoder)?;
+        let room = self.room(&decoder);
+        let mut messages = self.messages(room)?;
         let mut made = self.begin()?;
+        let guard = self.guard()?;
         loop {
             let raw = self.read(&mut messages)?;
-            let decoded = self.decode(&decoder, &raw)?;
-            if made.counts.rows_read == 0 {
-                self.warn_of_unread_fields(&raw, &decoded.rows);
-            }
-            let (rows, dead) = self.transform(&raw, decoded).await?;
+            let (rows, dead) = match &guard {
+                Some(guard) => self.guarded(guard, &raw)?,
+                None => {
+                    let decoded = self.decode(&decoder, &raw)?;
+                    if made.counts.rows_read == 0 {
+                        self.warn_of_unread_fields(&raw, &decoded.rows);
+                    }
+                    self.transform(&mut made, room, &raw, decoded).await?
+                }
+            };
             made.counts.rows_read += raw.iter().map(|r| r.len() as u64).sum::<u64>();
             made.counts.bytes_read += raw.iter().map(RawRows::bytes).sum::<u64>();
             drop(raw);
-            self.add(&mut made, rows, dead)?;
+            self.add(&mut made, rows)?;
+            self.add_dead(&mut made, dead)?;
             if messages.is_done() {
                 break;
             }
@@ -125,44 +140,17 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Once a run, as a schema does not change in it, by the first part that has messages.
-    fn warn_of_unread_fields(&self, raw: &[RawRows], rows: &RecordBatch) {
-        if self.driver.done.rows > 0 {
-            return;
-        }
-        let looked_at: usize = raw.iter().map(RawRows::len).sum();
-        for field in unread_fields(raw, rows, self.plan.double_encoded) {
-            let near = field.near.map(|near| format!("; they have `{near}`")).unwrap_or_default();
-            let (batch_id, name) = (self.plan.batch_id, &field.name);
-            tracing::warn!(
-                batch_id,
-                "none of {looked_at} messages has the field `{name}` of the schema{near}"
-            );
-        }
-    }
-
-    /// Makes the transform of the plan, where the driver has another.
-    async fn prepare(&mut self, decoder: &Decoder) -> Result<()> {
-        if self.driver.transform.as_ref().is_none_or(|(sql, _)| sql != &self.plan.transform_sql) {
-            let made = RowSql::transform(self.plan.transform_sql.as_deref(), decoder).await?;
-            self.driver.transform = Some((self.plan.transform_sql.clone(), made));
-        }
-        Ok(())
-    }
-
-    fn messages(&mut self, decoder: &Decoder) -> Result<Messages> {
-        let made = self.driver.transform.as_ref().map_or(0, |(_, sql)| sql.schema().fields().len());
-        let room = room(self.driver.job.memory_limit, decoder.row_schema().fields().len() + made);
-        Ok(match &self.plan.replay {
+    fn messages(&mut self, room: Room) -> Result<Messages> {
+        Ok(match self.plan.replay {
             Some(replay) => {
                 let started = Instant::now();
-                let letters = block_in_place(|| self.driver.read_letters(replay))?;
+                let letters = block_in_place(|| self.driver.letters(replay, room))?;
                 add_ms(&mut self.durations.read, started);
-                Messages::Letters(in_parts(letters, room).into())
+                Messages::Letters(letters)
             }
             None => {
                 block_in_place(|| self.compare_log())?;
-                Messages::Kafka(Reading::new(&self.plan.partitions, room))
+                Messages::Kafka(Reading::new(&self.plan.partitions, room).at_most(&self.plan.most))
             }
         })
     }
@@ -192,7 +180,7 @@ impl<'a> Batch<'a> {
     fn read(&mut self, messages: &mut Messages) -> Result<Vec<RawRows>> {
         let started = Instant::now();
         let rows = match messages {
-            Messages::Letters(parts) => parts.pop_front().unwrap_or_default(),
+            Messages::Letters(letters) => block_in_place(|| letters.read())?,
             Messages::Kafka(reading) => {
                 let Driver { source, job, .. } = &mut *self.driver;
                 let on_loss = job.source.fail_on_data_loss;
@@ -206,6 +194,7 @@ impl<'a> Batch<'a> {
                 }
                 self.lost.extend(part.lost);
                 self.ends.extend(part.ends);
+                self.filled_up.extend(part.filled_up);
                 let last = |rows: &RawRows| Some((rows.partition, Mark::last_of(rows)?));
                 self.marks.extend(part.rows.iter().filter_map(last));
                 self.marks.retain(|partition, _| !self.ends.contains_key(partition));
@@ -224,51 +213,58 @@ impl<'a> Batch<'a> {
         Ok(decoded)
     }
 
-    /// Runs the transform over a part. What is too much for one column of Arrow (2 GiB) comes in several batches.
+    /// Runs the transform over a part, in steps where it multiplies rows: those of all but the last are taken in at once.
     async fn transform(
         &mut self,
+        made: &mut Made,
+        room: Room,
         raw: &[RawRows],
         decoded: Decoded,
     ) -> Result<(Vec<RecordBatch>, DeadLetters)> {
-        let started = Instant::now();
         let Decoded { rows, mut dead } = decoded;
-        let Some((_, sql)) = &self.driver.transform else { return Ok((vec![rows], dead)) };
-        let now = self.plan.moment()?;
-        let mut made = Vec::new();
-        // Depth first and left to right, so that the results come in the order of the rows.
-        let mut todo = vec![(0, rows.num_rows())];
-        while let Some((start, length)) = todo.pop() {
-            let slice = rows.slice(start, length);
-            let output = match sql.run(&slice, now).await {
-                Ok(output) => output,
-                Err(_) if length > 1 => {
-                    let half = length / 2;
-                    todo.extend([(start + half, length - half), (start, half)]);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for (row, error) in output.failed {
-                use arrow::array::AsArray;
-                use arrow::datatypes::{Int32Type, Int64Type};
-                let partition = slice["_partition"].as_primitive::<Int32Type>().value(row);
-                let offset = slice["_offset"].as_primitive::<Int64Type>().value(row);
-                dead.push(raw, partition, offset, "transform", error);
+        let Some(sql) = self.driver.transform.as_ref().map(|(_, sql)| sql.clone()) else {
+            return Ok((vec![rows], dead));
+        };
+        let (now, mut steps, mut at) = (self.plan.moment()?, Steps::new(sql.multiplies(), room), 0);
+        loop {
+            let started = Instant::now();
+            let slice = rows.slice(at, steps.rows().min(rows.num_rows() - at));
+            let output = transformed(&sql, now, raw, &slice, &mut dead).await?;
+            add_ms(&mut self.durations.transform, started);
+            at += slice.num_rows();
+            if at == rows.num_rows() {
+                return Ok((output, dead));
             }
-            made.push(output.rows);
+            let bytes = output.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+            steps.saw(slice.num_rows(), bytes as u64);
+            self.add(made, output)?;
         }
-        add_ms(&mut self.durations.transform, started);
-        Ok((made, dead))
     }
 
-    /// Takes in the rows of a part, and stages the files that are full.
-    fn add(&mut self, made: &mut Made, batches: Vec<RecordBatch>, mut dead: DeadLetters) -> Result<()> {
+    /// Decodes and transforms a part in processes of their own; see `guard`.
+    fn guarded(&mut self, guard: &Guard, raw: &[RawRows]) -> Result<(Vec<RecordBatch>, DeadLetters)> {
+        let started = Instant::now();
+        let made = block_in_place(|| guard.run(raw))?;
+        self.condemned.extend(made.condemned);
+        add_ms(&mut self.durations.decode, started);
+        Ok((made.rows, made.dead))
+    }
+
+    /// Takes in rows, and stages the files that are full.
+    fn add(&mut self, made: &mut Made, batches: Vec<RecordBatch>) -> Result<()> {
         let started = Instant::now();
         for rows in batches {
             self.driver.add_to_state(made.state.as_mut(), &rows)?;
             made.counts.rows_out += rows.num_rows() as u64;
             made.table.push(&self.driver.lake, rows)?;
         }
+        add_ms(&mut self.durations.write, started);
+        Ok(())
+    }
+
+    /// Takes in the dead letters of a part.
+    fn add_dead(&mut self, made: &mut Made, mut dead: DeadLetters) -> Result<()> {
+        let started = Instant::now();
         let Driver { job, lake, .. } = &*self.driver;
         if !dead.is_empty() {
             made.counts.dead_letters += dead.len() as u64;
@@ -289,6 +285,7 @@ impl<'a> Batch<'a> {
         added.extend(made.dead_letters.finish(lake)?.0);
         // In an order of their own, wherever the parts were cut.
         self.lost.sort_by_key(|loss| (loss.partition, loss.from, loss.to));
+        self.condemned.sort_by_key(|message| (message.partition, message.offset));
         if !self.lost.is_empty() && job.source.fail_on_data_loss == FailOnDataLoss::Record {
             let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.lost)?;
             added.push(stage_system(lake, &job.schema_name, "data_loss", batch_id, &rows)?);
@@ -304,8 +301,9 @@ impl<'a> Batch<'a> {
             added,
             removed,
             counts,
-            ends: self.ends.clone(),
+            ends: self.filled_up.iter().chain(&self.ends).map(|(p, end)| (*p, *end)).collect(),
             marks: self.marks.clone(),
+            condemned: self.condemned.clone(),
             watermark: None,
             build: None,
         })
@@ -438,8 +436,9 @@ impl Driver {
         let since_last =
             self.last_planned.replace(started).map(|last| started.duration_since(last).as_secs_f64());
         let of_topic = |offsets: BTreeMap<String, i64>| BTreeMap::from([(plan.topic.clone(), offsets)]);
+        let read = read_of(plan, commit);
         let offsets = |pick: fn(&PartitionRange) -> i64| {
-            of_topic(plan.partitions.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
+            of_topic(read.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
         };
         let latest = |lag: &Lag| of_topic(lag.latest.iter().map(|(p, end)| (p.to_string(), *end)).collect());
         BatchProgress {

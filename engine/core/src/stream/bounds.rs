@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 use super::driver::Driver;
 use crate::error::Result;
-use crate::records::{BatchCounts, PartitionRange};
-use crate::source::RawRows;
+use crate::records::{BatchCounts, Commit, PartitionRange, Plan};
 use crate::source::Watermarks;
 use crate::source::kafka::Room;
 
@@ -22,6 +21,11 @@ const LOOK_BYTES: u64 = 1 << 20;
 const LARGE_MESSAGE: u64 = 1 << 20;
 /// Commits that are asked for the size of messages.
 const COMMITS_ASKED: u64 = 100;
+/// Rows of the first step of a transform that multiplies them, and how much larger than the one before a step may be.
+const FIRST_STEP: usize = 1;
+const STEP_GROWTH: usize = 8;
+/// So many times as many offsets as messages are planned at most.
+const MOST_WIDER: u64 = 1_000;
 /// The share of the memory of a part: raw, decoded, transformed and on its way to a file it is there several times.
 const PART_SHARE: u64 = 32;
 
@@ -54,37 +58,102 @@ pub(super) fn room(memory_limit: u64, columns: usize) -> Room {
     Room { bytes: (memory_limit / PART_SHARE).clamp(1 << 20, 128 << 20), per_message: 8 * columns as u64 }
 }
 
-/// Messages that are all in memory, in parts that have room.
-pub(super) fn in_parts(raw: Vec<RawRows>, room: Room) -> Vec<Vec<RawRows>> {
-    let size = |rows: &RawRows| rows.bytes() + rows.len() as u64 * room.per_message;
-    if raw.iter().map(size).sum::<u64>() <= room.bytes {
-        return vec![raw];
+/// How many rows are transformed at once, where a row may become several: what came of those before tells.
+#[derive(Debug)]
+pub(super) struct Steps {
+    rows: usize,
+    most_bytes: u64,
+}
+
+impl Steps {
+    /// The first step is a small one; all at once where rows do not multiply.
+    pub(super) fn new(multiplies: bool, room: Room) -> Steps {
+        let rows = if multiplies { FIRST_STEP } else { usize::MAX };
+        Steps { rows, most_bytes: room.bytes }
     }
-    let mut parts = Vec::new();
-    let mut part: Vec<RawRows> = Vec::new();
-    let mut bytes = 0;
-    for rows in raw {
-        for at in 0..rows.len() {
-            let payload = rows.payload(at);
-            let size = payload.map_or(0, <[u8]>::len) as u64 + room.per_message;
-            if bytes > 0 && bytes + size > room.bytes {
-                parts.push(std::mem::take(&mut part));
-                bytes = 0;
-            }
-            bytes += size;
-            if part.last().is_none_or(|last| last.partition != rows.partition) {
-                part.push(RawRows::new(rows.partition));
-            }
-            if let Some(last) = part.last_mut() {
-                last.push(rows.offsets[at], rows.timestamps[at], payload);
-            }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// So many rows have become so many bytes.
+    pub(super) fn saw(&mut self, rows: usize, bytes: u64) {
+        let fit = u128::from(self.most_bytes) * rows as u128 / u128::from(bytes.max(1));
+        let most = rows.saturating_mul(STEP_GROWTH);
+        self.rows = usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, most.max(1));
+    }
+}
+
+/// How many messages a batch found in the offsets that it went over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    offsets: u64,
+    messages: u64,
+}
+
+impl Found {
+    /// What a committed batch tells; one that read no offsets tells nothing.
+    pub(super) fn of(plan: &Plan, commit: &Commit) -> Option<Found> {
+        let read = read_of(plan, commit);
+        let offsets = read.iter().map(|range| u64::try_from(range.to - range.from).unwrap_or(0)).sum();
+        (offsets > 0).then_some(Found { offsets, messages: commit.counts.rows_read })
+    }
+
+    /// How many offsets hold so many messages.
+    fn offsets_of(self, messages: u64) -> u64 {
+        let Found { offsets, messages: found } = self;
+        let exact = u128::from(messages) * u128::from(offsets) / u128::from(found.max(1));
+        u64::try_from(exact).unwrap_or(u64::MAX).clamp(messages, messages.saturating_mul(MOST_WIDER))
+    }
+}
+
+/// The ranges of a committed batch as far as they were read.
+pub(super) fn read_of(plan: &Plan, commit: &Commit) -> Vec<PartitionRange> {
+    let to = |range: &PartitionRange| commit.ends.get(&range.partition).copied().unwrap_or(range.to);
+    plan.partitions.iter().map(|range| PartitionRange { to: to(range), ..*range }).collect()
+}
+
+/// Makes ranges as wide as it takes to find as many messages as they have offsets, and says how many that are of those.
+fn widen(
+    ranges: &mut [PartitionRange],
+    watermarks: &BTreeMap<i32, Watermarks>,
+    found: Found,
+) -> BTreeMap<i32, u64> {
+    let mut most = BTreeMap::new();
+    for range in ranges.iter_mut() {
+        let wanted = u64::try_from(range.to - range.from).unwrap_or(0);
+        let high = watermarks.get(&range.partition).map_or(range.to, |marks| marks.high);
+        let offsets = i64::try_from(found.offsets_of(wanted)).unwrap_or(i64::MAX);
+        let to = range.from.saturating_add(offsets).min(high);
+        if wanted > 0 && to > range.to {
+            range.to = to;
+            most.insert(range.partition, wanted);
         }
     }
-    parts.push(part);
-    parts
+    most
 }
 
 impl Driver {
+    /// Limits count messages, and a plan has offsets, of which some hold none (compaction, transactions): where the newest
+    /// batch found fewer messages than offsets, ranges are wider by as much, and end behind the messages that are wanted.
+    ///
+    /// # Errors
+    /// Storage or Corrupt: the records of the newest batch.
+    pub(super) fn widen(
+        &mut self,
+        ranges: &mut [PartitionRange],
+        watermarks: &BTreeMap<i32, Watermarks>,
+    ) -> Result<BTreeMap<i32, u64>> {
+        if self.found.is_none()
+            && let Some(number) = self.latest_batch()
+        {
+            let (plan, commit) =
+                (self.checkpoint.offsets.read(number)?, self.checkpoint.commits.read(number)?);
+            self.found = Found::of(&plan, &commit);
+        }
+        Ok(self.found.map(|found| widen(ranges, watermarks, found)).unwrap_or_default())
+    }
+
     /// Remembers how large the messages of a committed batch were.
     pub(super) fn see(&mut self, counts: BatchCounts) {
         self.seen = Seen::of(counts).or(self.seen);
@@ -159,23 +228,43 @@ mod tests {
     }
 
     #[test]
-    fn parts_hold_every_message_in_its_order() {
-        let mut raw = vec![RawRows::new(0), RawRows::new(3)];
-        for at in 0..100 {
-            raw[at % 2].push(at as i64, None, (at % 7 > 0).then_some(&[b'x'; 20][..at % 20]));
-        }
-        let messages = |parts: &[Vec<RawRows>]| -> Vec<(i32, i64, Option<Vec<u8>>)> {
-            let rows = parts.iter().flatten();
-            rows.flat_map(|r| {
-                (0..r.len()).map(|at| (r.partition, r.offsets[at], r.payload(at).map(<[u8]>::to_vec)))
-            })
-            .collect()
+    fn ranges_are_as_wide_as_their_messages_lie_apart() {
+        let range = |partition, from, to| PartitionRange { partition, from, to };
+        let watermarks = [(0, 1_000), (1, 130), (2, 50)].map(|(p, high)| (p, Watermarks { low: 0, high }));
+        let watermarks = BTreeMap::from(watermarks);
+        let planned = [range(0, 100, 200), range(1, 100, 120), range(2, 50, 50)];
+        let widened = |offsets, messages| {
+            let mut ranges = planned;
+            let most = widen(&mut ranges, &watermarks, Found { offsets, messages });
+            (ranges.map(|range| range.to), most)
         };
-        let expected = messages(std::slice::from_ref(&raw));
-        for (bytes, count) in [(u64::MAX, 1), (1, 100), (100, 20)] {
-            let parts = in_parts(raw.clone(), Room { bytes, per_message: 10 });
-            assert_eq!(messages(&parts), expected);
-            assert!(parts.len() >= count && parts.len() <= count + 10, "{bytes}: {}", parts.len());
-        }
+        let most = |list: &[(i32, u64)]| list.iter().copied().collect::<BTreeMap<_, _>>();
+        assert_eq!(widened(100, 100), ([200, 120, 50], most(&[])));
+        assert_eq!(
+            widened(100, 250),
+            ([200, 120, 50], most(&[])),
+            "more messages than offsets there are never"
+        );
+        assert_eq!(widened(100, 40), ([350, 130, 50], most(&[(0, 100), (1, 20)])));
+        assert_eq!(widened(100, 0), ([1_000, 130, 50], most(&[(0, 100), (1, 20)])));
+        assert_eq!(Found { offsets: 1_000_000, messages: 1 }.offsets_of(7), 7_000);
+    }
+
+    #[test]
+    fn a_step_is_of_as_many_rows_as_become_what_fits() {
+        let room = Room { bytes: 1_000_000, per_message: 0 };
+        assert_eq!(Steps::new(false, room).rows(), usize::MAX);
+        let mut steps = Steps::new(true, room);
+        assert_eq!(steps.rows(), 1);
+        steps.saw(1, 1_000);
+        assert_eq!(steps.rows(), 8, "by no more than eight times");
+        steps.saw(800, 800_000);
+        assert_eq!(steps.rows(), 1_000);
+        steps.saw(1_000, 100_000_000);
+        assert_eq!(steps.rows(), 10);
+        steps.saw(10, 1_000_000_000);
+        assert_eq!(steps.rows(), 1);
+        steps.saw(1, 0);
+        assert_eq!(steps.rows(), 8);
     }
 }

@@ -10,12 +10,13 @@ use tokio::task::block_in_place;
 
 use super::batch::Batch;
 use super::behind::Behind;
-use super::bounds::Seen;
+use super::bounds::{Found, Seen};
 use super::compare::newest_marks;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use super::{StreamEvent, StreamSummary};
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::attempts::MOST_ATTEMPTS;
 use crate::checkpoint::recovery::decide;
 use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
@@ -85,16 +86,21 @@ pub struct Driver {
     goes_on_at: BTreeMap<i32, i64>,
     /// The last message that was read of each partition.
     pub(super) marks: BTreeMap<i32, Mark>,
+    /// The batch in hand was begun again and again, and not committed.
+    pub(super) tried_often: bool,
+    pub(super) stop: Arc<AtomicBool>,
     /// What was committed since the driver was opened.
     pub(super) done: StreamSummary,
     pub(super) last_planned: Option<Instant>,
     /// How large messages are.
     pub(super) seen: Option<Seen>,
+    /// How many messages a batch found in its offsets.
+    pub(super) found: Option<Found>,
     crash_after: Option<(u64, CrashPoint)>,
     /// Where the partitions ended when this batch was planned.
     pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
     /// Transform of the SQL text that it was made from: planned once, used for every batch.
-    pub(super) transform: Option<(Option<String>, RowSql)>,
+    pub(super) transform: Option<(Option<String>, Arc<RowSql>)>,
     /// Whether the table has a column of times that are none of a calendar; `None` before the first rows.
     pub(super) has_time_number: Option<bool>,
 }
@@ -124,9 +130,12 @@ impl Driver {
         }
         // A job that has been there before knows its brokers.
         let first = !lake.checkpoint(&job.schema_name).exists();
-        let patience = Patience::new(job.source.broker_timeout, stop);
+        // Brokers may be waited for: who else holds the job is told before. A job that is new leaves nothing where there is
+        // no broker.
+        let held = if first { None } else { Some(Checkpoint::open(lake, job)?) };
+        let patience = Patience::new(job.source.broker_timeout, stop.clone());
         let source = block_in_place(|| KafkaSource::connect_with(&job.source, patience, first))?;
-        let checkpoint = Checkpoint::open(lake, job)?;
+        let checkpoint = held.map_or_else(|| Checkpoint::open(lake, job), Ok)?;
         let committed = checkpoint.commits.latest()?;
         let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
         let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.ends);
@@ -143,12 +152,15 @@ impl Driver {
             committed,
             goes_on_at: ends.unwrap_or_default(),
             marks,
+            tried_often: false,
+            stop,
             done: StreamSummary::default(),
             last_planned: None,
             seen: None,
+            found: None,
             crash_after: None,
             ends: None,
-            transform: Some((job.transform_sql.clone(), transform)),
+            transform: Some((job.transform_sql.clone(), Arc::new(transform))),
             has_time_number: None,
             checkpoint,
         };
@@ -219,8 +231,15 @@ impl Driver {
             self.check_identity(&plan)?;
         }
         on_event(StreamEvent::Planned { batch_id: plan.batch_id, rows: plan.offsets() });
-        let started = Instant::now();
-        self.run_batch(plan, Durations::default(), started, on_event).await.map(|_| ())
+        let (started, attempts) = (Instant::now(), &self.checkpoint.attempts);
+        let tries = attempts.tries(plan.batch_id)?;
+        self.tried_often = tries >= MOST_ATTEMPTS;
+        if !self.tried_often {
+            attempts.begin(plan.batch_id, tries + 1)?;
+        }
+        let batch_id = self.run_batch(plan, Durations::default(), started, on_event).await?;
+        self.tried_often = false;
+        self.checkpoint.attempts.clear(batch_id)
     }
 
     /// Plans and commits the next batch and gives its number; `None` if there is nothing new. `ends` bounds what counts as
@@ -269,6 +288,7 @@ impl Driver {
         self.marks.retain(|partition, _| !commit.ends.contains_key(partition));
         self.marks.extend(commit.marks.clone());
         self.see(counts);
+        self.found = Found::of(&plan, &commit).or(self.found);
         self.done.batches += 1;
         self.done.rows += counts.rows_read;
         self.done.dead_letters += counts.dead_letters;
@@ -313,7 +333,8 @@ impl Driver {
             );
         }
         let most = self.most_messages(&positions.from, &watermarks)?;
-        let partitions = split_limit(&positions.from, &watermarks, Some(most));
+        let mut partitions = split_limit(&positions.from, &watermarks, Some(most));
+        let most = self.widen(&mut partitions, &watermarks)?;
         // A stream that starts at the end is pinned there by an empty plan, or rows that come before its first
         // batch would be passed over.
         let pins = self.last_plan.is_none() && self.job.source.starting_offsets == StartingOffsets::Latest;
@@ -336,6 +357,7 @@ impl Driver {
             replay: None,
             data_loss: losses,
             cut_off: positions.cut_off,
+            most,
             schema_sql: self.job.source.schema_sql.clone(),
             transform_sql: self.job.transform_sql.clone(),
             models: self.job.models.clone(),
@@ -454,7 +476,7 @@ impl Driver {
     /// What a batch leaves unread of what was there when it was planned; `None` where another driver planned it.
     pub(super) fn lag(&self, plan: &Plan) -> Option<Lag> {
         let (_, ends) = self.ends.as_ref().filter(|(batch_id, _)| *batch_id == plan.batch_id)?;
-        plan.replay.is_none().then(|| Lag::after(&plan.partitions, ends))
+        plan.replay.is_none().then(|| Lag::after(&self.read_so_far().unwrap_or_default(), ends))
     }
 
     pub(super) fn crash(&self, batch_id: u64, point: CrashPoint) -> Result<()> {

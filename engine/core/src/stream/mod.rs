@@ -10,7 +10,8 @@
 //! (`bounds`); `replay` feeds dead
 //! letters through the same stages. A crash anywhere is repaired by the next start from the records alone
 //! ([`crate::checkpoint::recovery`]). Where a job keeps a state ([`crate::state`]), the rows of a batch go into it before
-//! the commit, which lists its files too; `stateful` is that path. After a start the models' history is read beside the
+//! the commit, which lists its files too; `stateful` is that path. A batch that ends the process again and again is decoded
+//! in processes of their own, until the message is found that does it: `guard`. After a start the models' history is read beside the
 //! stream, and learning falls behind the commits until it is there: `behind`.
 
 mod batch;
@@ -20,7 +21,10 @@ mod compare;
 mod driver;
 mod files;
 mod fits;
+mod guard;
+mod letters;
 pub mod replay;
+mod rows;
 mod split;
 mod stateful;
 mod unread;
@@ -30,6 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use driver::{CrashPoint, Driver};
+pub use guard::{guard_with, serve as serve_guard};
 
 use crate::error::{ErrorKind, Result};
 use crate::lake::Lake;

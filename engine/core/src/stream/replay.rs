@@ -14,26 +14,20 @@
 //! failed again. Which letters have been fed follows from the plans alone; a crash is repaired as for any batch.
 //! Rows keep the place in Kafka (`_topic`, `_partition`, `_offset`, `_timestamp`) that their message had.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
 use chrono::{SecondsFormat, Utc};
 
 use super::driver::Driver;
+use super::letters::Letters;
 use super::{StreamEvent, StreamSummary, unless_stopped};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lake::Lake;
 use crate::project::Job;
 use crate::records::{Commit, Plan, RecordList, Replay};
-use crate::source::RawRows;
-use crate::table::read::read_rows;
-
-/// Timestamp and payload of a message.
-type Message<'a> = (Option<i64>, Option<&'a [u8]>);
+use crate::source::kafka::Room;
 
 /// The table of dead letters, as in records.
 const DEAD_LETTERS: &str = "system.dead_letters";
@@ -169,6 +163,7 @@ impl Driver {
         plan.partitions.iter_mut().for_each(|range| range.from = range.to);
         plan.replay = Some(replay);
         plan.data_loss.clear();
+        plan.most.clear();
         plan.schema_sql.clone_from(&self.job.source.schema_sql);
         plan.transform_sql.clone_from(&self.job.transform_sql);
         plan.models.clone_from(&self.job.models);
@@ -184,51 +179,13 @@ impl Driver {
         Ok(files)
     }
 
-    /// The messages of a replay, as Kafka would have given them: by partition, in the order of their offsets.
-    pub(super) fn read_letters(&self, replay: &Replay) -> Result<Vec<RawRows>> {
-        let mut batches = Vec::new();
+    /// The messages of a replay.
+    pub(super) fn letters(&self, replay: Replay, room: Room) -> Result<Letters> {
+        let mut files = Vec::new();
         for number in replay.from..replay.to {
-            for file in self.letter_files(number)? {
-                batches.push(read_rows(&self.lake, &file)?);
-            }
+            files.extend(self.letter_files(number)?);
         }
-        let mut letters: BTreeMap<(i32, i64), Message<'_>> = BTreeMap::new();
-        for batch in &batches {
-            let partitions = batch["partition"].as_primitive::<Int32Type>();
-            let offsets = batch["offset"].as_primitive::<Int64Type>();
-            let timestamps = batch["timestamp"].as_primitive::<TimestampMillisecondType>();
-            // The time of a message that is none of a calendar; older files have it in the other column.
-            let numbers =
-                batch.column_by_name("timestamp_ms").map(|column| column.as_primitive::<Int64Type>());
-            let payloads = batch["payload"].as_binary::<i32>();
-            for row in 0..batch.num_rows() {
-                let number =
-                    numbers.filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row));
-                let timestamp = timestamps.is_valid(row).then(|| timestamps.value(row)).or(number);
-                let payload = payloads.is_valid(row).then(|| payloads.value(row));
-                letters.insert((partitions.value(row), offsets.value(row)), (timestamp, payload));
-            }
-        }
-        if letters.len() as u64 != replay.letters {
-            return Err(Error::corrupt(format!(
-                "the plan replays {} dead letters of batches {} to {}, there are {}",
-                replay.letters,
-                replay.from,
-                replay.to - 1,
-                letters.len()
-            ))
-            .hint("a file or record was changed by hand: restore the lake folder as a whole"));
-        }
-        let mut raw: Vec<RawRows> = Vec::new();
-        for ((partition, offset), (timestamp, payload)) in letters {
-            if raw.last().is_none_or(|rows| rows.partition != partition) {
-                raw.push(RawRows::new(partition));
-            }
-            if let Some(rows) = raw.last_mut() {
-                rows.push(offset, timestamp, payload);
-            }
-        }
-        Ok(raw)
+        Letters::open(&self.lake, files, replay, room)
     }
 }
 

@@ -7,6 +7,7 @@ use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use memchr::memmem;
 
+use super::batch::Batch;
 use crate::error::nearest;
 use crate::source::RawRows;
 
@@ -20,6 +21,24 @@ pub(super) struct UnreadField {
     pub(super) name: String,
     /// The key of the messages that is most like it and that the schema does not name.
     pub(super) near: Option<String>,
+}
+
+impl Batch<'_> {
+    /// Once a run, as a schema does not change in it, by the first part that has messages.
+    pub(super) fn warn_of_unread_fields(&self, raw: &[RawRows], rows: &RecordBatch) {
+        if self.driver.done.rows > 0 {
+            return;
+        }
+        let looked_at: usize = raw.iter().map(RawRows::len).sum();
+        for field in unread_fields(raw, rows, self.plan.double_encoded) {
+            let near = field.near.map(|near| format!("; they have `{near}`")).unwrap_or_default();
+            let (batch_id, name) = (self.plan.batch_id, &field.name);
+            tracing::warn!(
+                batch_id,
+                "none of {looked_at} messages has the field `{name}` of the schema{near}"
+            );
+        }
+    }
 }
 
 /// The fields of which `rows`, as decoded, have nulls alone and which no message names.

@@ -243,6 +243,7 @@ mod tests {
             counts: Default::default(),
             ends: Default::default(),
             marks: Default::default(),
+            condemned: Default::default(),
             watermark: None,
             build: None,
         };

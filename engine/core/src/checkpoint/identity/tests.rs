@@ -33,6 +33,7 @@ fn commit(lake: &Lake, number: u64, added: Vec<FileEntry>) {
         counts: Default::default(),
         ends: Default::default(),
         marks: Default::default(),
+        condemned: Default::default(),
         watermark: None,
         build: None,
     };

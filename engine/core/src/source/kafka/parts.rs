@@ -43,13 +43,25 @@ pub struct Reading {
     room: Room,
     /// Losses that were told: a range that is put off can meet them again.
     lost: Vec<DataLoss>,
+    /// Messages that are still wanted of a partition, where not all of its range.
+    most: BTreeMap<i32, u64>,
 }
 
 impl Reading {
     /// Nothing is read yet. Ranges that are empty are passed over.
     pub fn new(ranges: &[PartitionRange], room: Room) -> Reading {
         let left = ranges.iter().copied().filter(|range| range.to > range.from).collect();
-        Reading { left, in_turn: false, room, lost: Vec::new() }
+        Reading { left, in_turn: false, room, lost: Vec::new(), most: BTreeMap::new() }
+    }
+
+    /// Ends a range behind so many messages of its partition.
+    pub fn at_most(self, most: &BTreeMap<i32, u64>) -> Reading {
+        Reading { most: most.clone(), ..self }
+    }
+
+    fn pull(&self, range: PartitionRange) -> Pull {
+        let most = self.most.get(&range.partition).copied().unwrap_or(u64::MAX);
+        Pull { most, ..Pull::new(range) }
     }
 
     /// One partition after the other from the beginning: then the parts depend on the messages alone.
@@ -116,19 +128,26 @@ impl Reader {
 
 impl Pull {
     pub(super) fn new(range: PartitionRange) -> Pull {
-        Pull { range, rows: RawRows::new(range.partition), seen: range.from, sought: false, cut_off: None }
+        Pull {
+            range,
+            rows: RawRows::new(range.partition),
+            seen: range.from,
+            sought: false,
+            cut_off: None,
+            most: u64::MAX,
+            planned_to: range.to,
+        }
     }
 
     pub(super) fn take_waiting(&mut self, reader: &mut Reader, budget: &mut Budget) {
-        while !budget.is_spent() && reader.waiting.front().is_some() {
+        while !budget.is_spent() && !self.done() && reader.waiting.front().is_some() {
             if reader.waiting.front().is_some_and(|message| message.offset >= self.range.to) {
                 self.seen = self.range.to;
                 return;
             }
             let Some(message) = reader.next_waiting() else { return };
             budget.take(message.payload.as_deref());
-            self.seen = message.offset + 1;
-            self.rows.push(message.offset, message.timestamp, message.payload.as_deref());
+            self.push(message.offset, message.timestamp, message.payload.as_deref());
         }
         if reader.waiting.is_empty() {
             // What lies between the last of them and what comes next are gaps.
@@ -158,10 +177,10 @@ impl KafkaSource {
         while !budget.is_spent()
             && let Some(range) = reading.left.pop_front()
         {
-            let mut pulls = BTreeMap::from([(range.partition, Pull::new(range))]);
+            let mut pulls = BTreeMap::from([(range.partition, reading.pull(range))]);
             part.lost.extend(self.fill(&mut pulls, on_loss, &mut budget)?);
             if let Some((_, pull)) = pulls.pop_first()
-                && let Some(left) = self.give_out(pull, &mut part)
+                && let Some(left) = self.give_out(pull, reading, &mut part)
             {
                 reading.left.push_front(left);
             }
@@ -180,13 +199,15 @@ impl KafkaSource {
         budget: &mut Budget,
         part: &mut Read,
     ) -> Result<()> {
+        let left = std::mem::take(&mut reading.left);
         let mut pulls: BTreeMap<i32, Pull> =
-            reading.left.drain(..).map(|range| (range.partition, Pull::new(range))).collect();
+            left.into_iter().map(|range| (range.partition, reading.pull(range))).collect();
         part.lost = self.fill(&mut pulls, on_loss, budget)?;
         reading.in_turn = true;
         for (partition, pull) in pulls {
             if reading.left.is_empty() {
-                reading.left.extend(self.give_out(pull, part));
+                let left = self.give_out(pull, reading, part);
+                reading.left.extend(left);
                 continue;
             }
             if let Some(reader) = self.readers.get_mut(&partition) {
@@ -201,7 +222,7 @@ impl KafkaSource {
             }
             reading
                 .left
-                .push_back(PartitionRange { to: pull.cut_off.unwrap_or(pull.range.to), ..pull.range });
+                .push_back(PartitionRange { to: pull.cut_off.unwrap_or(pull.planned_to), ..pull.range });
         }
         Ok(())
     }
@@ -235,7 +256,12 @@ impl KafkaSource {
     }
 
     /// Gives out what was read of a range; what is left of it, if anything is.
-    fn give_out(&mut self, pull: Pull, part: &mut Read) -> Option<PartitionRange> {
+    fn give_out(&mut self, pull: Pull, reading: &mut Reading, part: &mut Read) -> Option<PartitionRange> {
+        let partition = pull.range.partition;
+        part.filled_up.extend(pull.filled_up_at().map(|at| (partition, at)));
+        if let Some(most) = reading.most.get_mut(&partition) {
+            *most = most.saturating_sub(pull.rows.len() as u64);
+        }
         let left = (!pull.done()).then_some(PartitionRange { from: pull.seen, ..pull.range });
         if let Some(reader) = self.readers.get_mut(&pull.range.partition) {
             reader.position = left.map_or(pull.range.to, |left| left.from);

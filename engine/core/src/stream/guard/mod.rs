@@ -1,0 +1,365 @@
+//! No batch is poison: what ends the process at every start is found, and is a dead letter.
+//!
+//! A plan is fixed, so a message that ends the process (a stack that overflows, an abort in a library) would do so at each
+//! start. A batch that was tried three times without a commit ([`crate::checkpoint::attempts`]) is therefore decoded and
+//! transformed in child processes, which are given messages and give back rows; this process does the rest as ever:
+//!
+//! ```text
+//! messages of a part ──stdin──> child: decode, transform ──stdout──> rows, dead letters ──> state, files, commit
+//!
+//! a child dies     of 5,000 at once      the next takes them 312 at a time
+//!                  of 312 of them        19 of these at a time
+//!                  of 19                 one at a time
+//!                  of one                that one alone, in a process of its own
+//!                  of one, alone         the message is condemned: a dead letter, listed in the commit
+//! ```
+//!
+//! What was done before a child died counts, and what comes after a message that is condemned is tried in growing steps: so
+//! a message costs log₁₆ of the part and two processes more, and one right behind it a single one. A batch that died of
+//! something else (an operator, the machine, a full disk) takes one process for each part, and its commit is the same to the
+//! byte as if it had never been tried before.
+//!
+//! Only a death of the process's own making condemns (an abort, a fault of its memory, an illegal instruction, a panic). One
+//! by SIGKILL, which is how Linux takes memory back, for want of memory, or by any other signal that comes from outside makes
+//! the steps smaller; where it is of one message alone, the stream ends with an error that names it, and condemns nothing.
+//!
+//! A child is this program once more with a word of its own ([`guard_with`]); it knows neither brokers, nor passwords, nor
+//! the lake, and ends when its input does, and thus with this process. A replay that feeds a message which was condemned is
+//! guarded from its first try on.
+
+mod process;
+mod serve;
+mod wire;
+
+use std::ffi::OsString;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+
+use self::process::{Death, End, How};
+pub use self::serve::serve;
+use self::wire::Work;
+use super::batch::Batch;
+use crate::decode::DeadLetters;
+use crate::error::{Error, ErrorKind, Result};
+use crate::records::Condemned;
+use crate::source::RawRows;
+
+/// How much smaller the steps become where a child has died.
+const FACTOR: usize = 16;
+
+static COMMAND: OnceLock<(PathBuf, Vec<OsString>)> = OnceLock::new();
+
+/// Says how this program is called so that it does nothing but [`serve`]. Without it, no batch is guarded.
+pub fn guard_with(program: impl Into<PathBuf>, arguments: impl IntoIterator<Item = impl Into<OsString>>) {
+    // What was said first holds: it is the same program.
+    let _ = COMMAND.set((program.into(), arguments.into_iter().map(Into::into).collect()));
+}
+
+/// What decodes and transforms the messages of one batch.
+pub(super) struct Guard {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    work: Work,
+    /// Columns of the rows.
+    schema: SchemaRef,
+    stop: Arc<AtomicBool>,
+}
+
+/// What came of the messages of a part.
+#[derive(Default)]
+pub(super) struct Guarded {
+    pub(super) rows: Vec<RecordBatch>,
+    pub(super) dead: DeadLetters,
+    pub(super) condemned: Vec<Condemned>,
+}
+
+impl Batch<'_> {
+    /// The guard of this batch; `None` where it needs none.
+    pub(super) fn guard(&self) -> Result<Option<Guard>> {
+        let (driver, plan) = (&*self.driver, self.plan);
+        if !driver.tried_often && !self.feeds_condemned()? {
+            return Ok(None);
+        }
+        let Some((program, arguments)) = COMMAND.get().cloned() else {
+            tracing::warn!(
+                batch_id = plan.batch_id,
+                "the batch has ended the process before, and this program knows no other that decodes its messages"
+            );
+            return Ok(None);
+        };
+        if driver.tried_often {
+            tracing::warn!(
+                batch_id = plan.batch_id,
+                "the batch was begun three times and not committed: its messages are decoded in a process of their own"
+            );
+        }
+        let Some((_, transform)) = &driver.transform else {
+            return Err(Error::internal("a stream without its transform"));
+        };
+        let work = Work {
+            schema_sql: plan.schema_sql.clone(),
+            transform_sql: plan.transform_sql.clone(),
+            double_encoded: plan.double_encoded,
+            batch_id: plan.batch_id,
+            topic: plan.topic.clone(),
+            now: plan.moment()?,
+        };
+        Ok(Some(Guard {
+            program,
+            arguments,
+            work,
+            schema: transform.schema().clone(),
+            stop: driver.stop.clone(),
+        }))
+    }
+
+    fn feeds_condemned(&self) -> Result<bool> {
+        let Some(replay) = &self.plan.replay else { return Ok(false) };
+        for number in replay.from..replay.to {
+            if !self.driver.checkpoint.commits.read(number)?.condemned.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Guard {
+    /// Decodes and transforms the messages of a part. Blocks.
+    ///
+    /// # Errors
+    /// Memory: the process of one message alone was ended from outside; Source, if the stream is asked to stop; what the
+    /// transform gives; Storage: there is no process to be had.
+    pub(super) fn run(&self, raw: &[RawRows]) -> Result<Guarded> {
+        let mut guarded = Guarded::default();
+        let mut search = Search::new(raw.iter().map(RawRows::len).sum());
+        while let Some(ranges) = search.ranges() {
+            self.unless_stopped()?;
+            let mut command = Command::new(&self.program);
+            command.args(&self.arguments);
+            let tried = process::run(command, &self.work, &self.schema, raw, &ranges, &self.stop)?;
+            let done = tried.made.len();
+            for made in tried.made {
+                guarded.rows.extend(made.rows);
+                for fault in made.faults {
+                    guarded.dead.push(raw, fault.partition, fault.offset, fault.stage.word(), fault.error);
+                }
+            }
+            let End::Died(Death { stage, how }) = tried.end else {
+                search.done(&ranges);
+                continue;
+            };
+            // A child whose input was closed has died of that.
+            self.unless_stopped()?;
+            let Some(message) = search.died(&ranges, done) else { continue };
+            let (partition, offset) = place(raw, message)?;
+            let reason = match how {
+                How::ByItself(how) => format!("{} it {how}, tried alone", stage.doing()),
+                How::FromOutside(how) => return Err(self.not_its_fault(partition, offset, &how)),
+            };
+            tracing::warn!(
+                batch_id = self.work.batch_id,
+                partition,
+                offset,
+                "a message is condemned: {reason}"
+            );
+            guarded.dead.push(raw, partition, offset, stage.word(), reason.clone());
+            guarded.condemned.push(Condemned { partition, offset, reason });
+        }
+        Ok(guarded)
+    }
+
+    /// An error of the kind that ends a stream which was asked to stop, and fails nothing.
+    fn unless_stopped(&self) -> Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(Error::source(format!("batch {} is left to the next start", self.work.batch_id))),
+            false => Ok(()),
+        }
+    }
+
+    fn not_its_fault(&self, partition: i32, offset: i64, how: &str) -> Error {
+        let batch_id = self.work.batch_id;
+        let what = format!(
+            "batch {batch_id}: the process that decodes the message at offset {offset} of partition {partition}, and \
+             nothing else, {how}"
+        );
+        Error::new(ErrorKind::Memory, what).hint(
+            "that is no fault of the message, so that it is not passed over: most often memory is what lacks. Give the \
+             machine or the container more, and start again",
+        )
+    }
+}
+
+/// Partition and offset of a message, counted over all partitions.
+fn place(raw: &[RawRows], message: usize) -> Result<(i32, i64)> {
+    let mut at = message;
+    for rows in raw {
+        match rows.offsets.get(at) {
+            Some(offset) => return Ok((rows.partition, *offset)),
+            None => at -= rows.len(),
+        }
+    }
+    Err(Error::internal(format!("there is no message {message}")))
+}
+
+/// Which messages the next child is given, and how many of them at a time.
+#[derive(Debug)]
+struct Search {
+    messages: usize,
+    /// Messages before this are done.
+    at: usize,
+    step: usize,
+    /// Up to here the steps stay as they are: what is there has ended a child. Behind it they grow.
+    suspect: usize,
+}
+
+impl Search {
+    fn new(messages: usize) -> Search {
+        Search { messages, at: 0, step: messages.max(1), suspect: messages }
+    }
+
+    /// The ranges of the next child; `None` once all is done.
+    fn ranges(&self) -> Option<Vec<Range<usize>>> {
+        let (mut from, mut step) = (self.at, self.step);
+        let mut ranges = Vec::new();
+        while from < self.messages {
+            let is_suspect = from < self.suspect;
+            let end = if is_suspect { self.suspect } else { self.messages };
+            let to = end.min(from.saturating_add(step));
+            ranges.push(from..to);
+            if !is_suspect {
+                step = step.saturating_mul(FACTOR);
+            }
+            from = to;
+        }
+        (!ranges.is_empty()).then_some(ranges)
+    }
+
+    /// A child has done all of its ranges.
+    fn done(&mut self, ranges: &[Range<usize>]) {
+        self.at = ranges.last().map_or(self.at, |range| range.end);
+    }
+
+    /// A child has died after so many of its ranges. The message that is to blame, where it was the first that the child
+    /// was given and alone: it is passed over.
+    fn died(&mut self, ranges: &[Range<usize>], done: usize) -> Option<usize> {
+        // It may have died after the last one: then there is nothing to blame.
+        let range = ranges.get(done)?.clone();
+        let was_alone = range.len() == 1 && done == 0;
+        self.at = if was_alone { range.end } else { range.start };
+        self.step = (range.len() / FACTOR).max(1);
+        self.suspect = range.end;
+        was_alone.then_some(range.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is found where these messages end a child, and with how many children.
+    fn found(messages: usize, poison: &BTreeSet<usize>) -> (BTreeSet<usize>, Vec<usize>, usize) {
+        let (mut search, mut children) = (Search::new(messages), 0);
+        let (mut condemned, mut made) = (BTreeSet::new(), Vec::new());
+        while let Some(ranges) = search.ranges() {
+            children += 1;
+            let done = ranges.iter().position(|range| poison.range(range.clone()).next().is_some());
+            ranges.iter().take(done.unwrap_or(ranges.len())).for_each(|range| made.extend(range.clone()));
+            match done {
+                Some(done) => condemned.extend(search.died(&ranges, done)),
+                None => search.done(&ranges),
+            }
+        }
+        (condemned, made, children)
+    }
+
+    #[test]
+    fn a_message_costs_a_few_processes_and_none_costs_one() {
+        let children = |messages, poison: &[usize]| found(messages, &poison.iter().copied().collect()).2;
+        assert_eq!(children(0, &[]), 0);
+        assert_eq!(children(1, &[]), 1);
+        assert_eq!(children(5_000, &[]), 1);
+        assert_eq!(children(1, &[0]), 1);
+        assert_eq!(children(5_000, &[4_321]), 6);
+        assert_eq!(children(2_000_000, &[1_234_567]), 8);
+        let all: Vec<usize> = (0..5_000).collect();
+        assert!(children(5_000, &all) < 5_010, "one a message");
+    }
+
+    /// Whatever is called in the place of this program, no message is condemned for it.
+    #[cfg(unix)]
+    #[test]
+    fn a_process_that_cannot_be_had_condemns_nothing() {
+        let mut rows = RawRows::new(3);
+        rows.push(8, None, Some(b"{}"));
+        let work = Work {
+            schema_sql: String::new(),
+            transform_sql: None,
+            double_encoded: false,
+            batch_id: 5,
+            topic: "t".to_owned(),
+            now: chrono::Utc::now(),
+        };
+        let run = |program: &str, arguments: &[&str]| {
+            let guard = Guard {
+                program: program.into(),
+                arguments: arguments.iter().map(OsString::from).collect(),
+                work: work.clone(),
+                schema: Arc::new(arrow::datatypes::Schema::empty()),
+                stop: Arc::default(),
+            };
+            let error = guard.run(&[RawRows::new(1), rows.clone()]).err().unwrap();
+            (error.kind(), error.to_string())
+        };
+        assert_eq!(run("/nonexistent", &[]).0, ErrorKind::Storage);
+        for ends in ["exit 0", "exit 101", "echo no; exit 1", "kill -6 $$"] {
+            let (kind, text) = run("/bin/sh", &["-c", ends]);
+            assert_eq!(kind, ErrorKind::Internal, "{ends}: {text}");
+        }
+        let (kind, text) = run("/bin/sh", &["-c", "kill -9 $$"]);
+        assert_eq!(kind, ErrorKind::Memory, "{text}");
+        assert!(text.contains("offset 8 of partition 3, and nothing else, was killed (signal 9)"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_that_ends_a_child_is_found_and_no_other(
+            messages in 0usize..3_000,
+            poison in proptest::collection::btree_set(0usize..3_000, 0..20),
+        ) {
+            let poison: BTreeSet<usize> = poison.into_iter().filter(|at| *at < messages).collect();
+            let (condemned, made, children) = found(messages, &poison);
+            prop_assert_eq!(&condemned, &poison);
+            let expected: Vec<usize> = (0..messages).filter(|at| !poison.contains(at)).collect();
+            prop_assert_eq!(made, expected, "each of the others is made once, in order");
+            prop_assert!(children <= 1 + poison.len() * 6, "{children}");
+        }
+
+        /// Where a child dies of what lies together, as one may of memory, smaller steps do.
+        #[test]
+        fn what_dies_together_and_not_alone_is_made(messages in 1usize..2_000, most in 1usize..100) {
+            let mut search = Search::new(messages);
+            let mut made = 0;
+            for _ in 0..10_000 {
+                let Some(ranges) = search.ranges() else { break };
+                let done = ranges.iter().position(|range| range.len() > most);
+                made += ranges.iter().take(done.unwrap_or(ranges.len())).map(Range::len).sum::<usize>();
+                match done {
+                    Some(done) => prop_assert_eq!(search.died(&ranges, done), None),
+                    None => search.done(&ranges),
+                }
+            }
+            prop_assert_eq!(made, messages);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The child: messages come in, rows go out. It reads and writes nothing else.
+
+use std::io::{BufReader, BufWriter, Write, stdin, stdout};
+use std::sync::mpsc::{Receiver, channel};
+
+use arrow::record_batch::RecordBatch;
+
+use super::wire::{self, Fault, Stage, Told, Work};
+use crate::decode::{DeadLetters, Decoded, Decoder};
+use crate::error::{Error, Result};
+use crate::project::parse_schema;
+use crate::rowwise::RowSql;
+use crate::stream::rows::transformed;
+
+/// Decodes and transforms what comes in by stdin, for the driver that has called this program so, and ends with it.
+///
+/// # Errors
+/// What cannot be told to the driver, which has then gone.
+pub async fn serve() -> Result<()> {
+    let mut out = BufWriter::new(stdout());
+    match made(&mut out).await {
+        Ok(()) => Ok(()),
+        Err(error) => wire::write(&mut out, &Told::Failed(error), &[]),
+    }
+}
+
+async fn made(out: &mut impl Write) -> Result<()> {
+    let mut input = BufReader::new(stdin());
+    let Some((work, _)) = wire::read::<Work>(&mut input)? else { return Ok(()) };
+    let ranges = receive(input);
+    let decoder = Decoder::new(parse_schema(&work.schema_sql)?).double_encoded(work.double_encoded);
+    let sql = RowSql::transform(work.transform_sql.as_deref(), &decoder).await?;
+    // Its threads are there from now on: none has to be made for a message.
+    rayon::current_num_threads();
+    let none = decoder.decode(&[], work.batch_id, &work.topic)?;
+    transformed(&sql, work.now, &[], &none.rows, &mut DeadLetters::default()).await?;
+    wire::write(out, &Told::Ready, &[])?;
+    while let Ok(messages) = ranges.recv() {
+        let raw = wire::raw_rows(&messages?);
+        let Decoded { rows, mut dead } = decoder.decode(&raw, work.batch_id, &work.topic)?;
+        wire::write(out, &Told::Decoded, &[])?;
+        let rows = transformed(&sql, work.now, &raw, &rows, &mut dead).await?;
+        let faults = dead.faults().map(|(partition, offset, stage, error)| Fault {
+            partition,
+            offset,
+            stage: Stage::of(stage),
+            error: error.to_owned(),
+        });
+        wire::write(out, &Told::Made(faults.collect()), &rows)?;
+    }
+    Ok(())
+}
+
+/// Takes the messages off the line as they come, so that its end is noticed at once: then the driver is gone or wants to be,
+/// and this process ends, whatever it has in hand.
+fn receive(mut input: BufReader<std::io::Stdin>) -> Receiver<Result<RecordBatch>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        loop {
+            let batch = match wire::read::<()>(&mut input) {
+                Ok(Some(((), mut rows))) => {
+                    rows.pop().ok_or_else(|| Error::internal("a range without messages"))
+                }
+                Ok(None) => std::process::exit(0),
+                Err(error) => Err(error),
+            };
+            let has_failed = batch.is_err();
+            if sender.send(batch).is_err() || has_failed {
+                return;
+            }
+        }
+    });
+    receiver
+}
