@@ -44,7 +44,7 @@ impl Kind {
     fn format(self) -> u32 {
         match self {
             Kind::Classifier => 5,
-            Kind::Preprocessor => 4,
+            Kind::Preprocessor => 5,
             Kind::ClusterStream => 3,
             Kind::KMeans => 2,
         }

@@ -56,7 +56,7 @@ mod metrics;
 pub mod preprocess;
 mod seed;
 mod sgd;
-mod stream_stats;
+mod stats;
 mod table;
 mod training;
 
@@ -76,6 +76,7 @@ pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
-pub use stream_stats::{QuantileSketch, RunningMoments};
+pub use stats::fences::{TUKEY_REACH, tukey_fences};
+pub use stats::{QuantileSketch, RunningMoments};
 pub use table::{FeatureTable, MISSING_CODE};
 pub use training::TrainingRows;

@@ -4,6 +4,7 @@ use super::quantiles::Known;
 use super::rows::of_columns;
 use super::{check_columns, check_fit, map_known};
 use crate::Error;
+use crate::stats::fences::{TUKEY_REACH, bounds};
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,7 @@ pub struct IqrOutliersParams {
 
 impl Default for IqrOutliersParams {
     fn default() -> Self {
-        IqrOutliersParams { factor: 1.5, action: OutlierAction::Cap }
+        IqrOutliersParams { factor: TUKEY_REACH, action: OutlierAction::Cap }
     }
 }
 
@@ -67,7 +68,7 @@ impl IqrOutliers {
         }
         let of_column = |_: usize, values: Vec<f64>| {
             let (known, quartiles) = Known::of(values, QUARTILES);
-            (quartiles.and_then(|[q1, q3]| bounds_of(params, q1, q3)), known)
+            (quartiles.and_then(|[q1, q3]| bounds(q1, q3, params.factor)), known)
         };
         let (bounds, known) = of_columns(&x, of_column).into_iter().unzip();
         Ok(IqrOutliers { params, bounds, known })
@@ -88,7 +89,7 @@ impl IqrOutliers {
             }
             let known = self.known[c].clone().with(values);
             let quartiles = known.quantiles(QUARTILES);
-            (quartiles.and_then(|[q1, q3]| bounds_of(self.params, q1, q3)), known)
+            (quartiles.and_then(|[q1, q3]| bounds(q1, q3, self.params.factor)), known)
         };
         let (bounds, known) = of_columns(&x, of_column).into_iter().unzip();
         Ok(IqrOutliers { params: self.params, bounds, known })
@@ -140,11 +141,4 @@ impl IqrOutliers {
             && self.known.len() == self.bounds.len()
             && self.known.iter().all(Known::is_valid)
     }
-}
-
-/// Bounds by two quartiles; none where they are one value or none.
-fn bounds_of(params: IqrOutliersParams, q1: f64, q3: f64) -> Option<(f64, f64)> {
-    let margin = params.factor * (q3 - q1);
-    // Of bounds past what a number can be, none is ever crossed.
-    (q1 < q3).then(|| ((q1 - margin).max(f64::MIN), (q3 + margin).min(f64::MAX)))
 }
