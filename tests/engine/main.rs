@@ -44,6 +44,7 @@ mod lake_files;
 mod large_batches;
 mod learning;
 mod messages;
+mod other_format;
 mod rfm;
 mod scores;
 mod secrets;

@@ -65,6 +65,23 @@ pub enum Error {
         /// Its weight.
         value: f64,
     },
+    /// No algorithm has this name.
+    #[error("there is no algorithm `{name}`; the algorithms are {}", crate::ALGORITHMS.map(|of| of.name).join(", "))]
+    NoSuchAlgorithm {
+        /// The name given.
+        name: String,
+    },
+    /// A target of another kind than the algorithm learns.
+    #[error("the target is {found}, and what is learned is {expected}")]
+    OtherTarget {
+        /// What is learned.
+        expected: &'static str,
+        /// What was given.
+        found: &'static str,
+    },
+    /// Rows of which each misses a value, where only complete ones can be learned from.
+    #[error("there is no row without a missing value to learn from")]
+    NoCompleteRows,
     /// Something was asked of a model that this algorithm has not.
     #[error("{algorithm} has no {what}")]
     NotOfAlgorithm {
@@ -242,6 +259,7 @@ impl Error {
             | Error::TooFewRows { .. }
             | Error::TooManyRows { .. }
             | Error::TooFewForClusters { .. }
+            | Error::NoCompleteRows
             | Error::OneClass { .. }
             | Error::Overflow { .. }
             | Error::MissingValue { .. }

@@ -71,13 +71,18 @@ pub(crate) fn write<T: Serialize>(kind: Kind, model: &T) -> Result<Vec<u8>, Erro
     Ok(bytes)
 }
 
+/// What a file holds, by its first bytes.
+pub(crate) fn kind_of(bytes: &[u8]) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| bytes.starts_with(kind.magic()))
+}
+
 /// Reads what [`write()`] wrote; `is_valid` says whether a model is as its fit makes it.
 pub(crate) fn read<T: DeserializeOwned>(
     kind: Kind,
     bytes: &[u8],
     is_valid: impl Fn(&T) -> bool,
 ) -> Result<T, Error> {
-    match Kind::ALL.into_iter().find(|kind| bytes.starts_with(kind.magic())) {
+    match kind_of(bytes) {
         None => return Err(Error::NotAModel),
         Some(found) if found != kind => {
             return Err(Error::OtherKind { expected: kind.name(), found: found.name() });

@@ -16,9 +16,13 @@
 //!   Σ rows of bin / rows × |mean probability - share of positives|. [`Calibration`] has the bins.
 
 mod calibration;
+mod list;
 mod ranking;
+mod scores;
 
 pub use calibration::{Calibration, CalibrationBin};
+pub use list::{Better, METRICS, Metric};
+pub use scores::Scores;
 
 use crate::Error;
 use serde::{Deserialize, Serialize};

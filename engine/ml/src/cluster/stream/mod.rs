@@ -14,9 +14,11 @@
 
 mod params;
 mod prepare;
+mod settings;
 mod step;
 
 pub use params::{ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner};
+pub(crate) use settings::{MiniBatchOfState, OnlineOfState, WholeOfState};
 
 use super::metrics::{self, Clustered};
 use super::nearest;
