@@ -80,6 +80,20 @@ impl ClassifierParams {
 }
 
 /// A fitted classifier: knows its feature names, encoders and category strings, and so scores any table of these features.
+///
+/// ```
+/// use tidemill_ml::{Classifier, ClassifierParams, DecisionTreeParams, FeatureTable};
+///
+/// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
+/// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
+/// table.finish_append()?;
+/// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 17).collect(), (0..48).collect());
+/// let params = ClassifierParams::DecisionTree(DecisionTreeParams::default());
+/// let tree = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
+/// assert_eq!(tree.leaves()?.len(), 1, "a tree is a forest of one");
+/// assert!(tree.predict_proba(&table, &[20])?[0] > 0.9);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Classifier {
     numeric_names: Vec<String>,

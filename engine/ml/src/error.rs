@@ -4,6 +4,12 @@
 //! to do about one asks [`Error::kind`].
 
 /// What went wrong, with the values that show it.
+///
+/// ```
+/// use tidemill_ml::{BinaryMetrics, Error};
+///
+/// assert_eq!(BinaryMetrics::compute(&[], &[]), Err(Error::NoRows));
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -239,6 +245,12 @@ pub enum Error {
 }
 
 /// Whose doing an [`Error`] is, and so what to do next.
+///
+/// ```
+/// use tidemill_ml::{Error, ErrorKind};
+///
+/// assert_eq!(Error::NoRows.kind(), ErrorKind::Data, "wait for more rows");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// Settings or arguments: correct them.

@@ -68,6 +68,17 @@ impl CategoryColumn {
 ///
 /// An append fills every column with `push_*` and ends with [`finish_append`](FeatureTable::finish_append); rows count
 /// only from then on.
+///
+/// ```
+/// use tidemill_ml::FeatureTable;
+///
+/// let mut table = FeatureTable::new(vec!["hour".into()], vec!["place".into()]);
+/// table.push_numeric(0, [7.0, f64::NAN]);
+/// table.push_category(0, [Some("street"), None]);
+/// table.finish_append()?;
+/// assert_eq!(table.rows(), 2);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct FeatureTable {
     numeric_names: Vec<String>,

@@ -28,6 +28,14 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// What a binary classifier is worth on some rows. `None` is a metric that these rows do not define.
+///
+/// ```
+/// use tidemill_ml::BinaryMetrics;
+///
+/// let metrics = BinaryMetrics::compute(&[true, false, true], &[0.9, 0.2, 0.4])?;
+/// assert_eq!((metrics.true_positives, metrics.false_negatives, metrics.auc), (1, 1, Some(1.0)));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BinaryMetrics {
     /// Rows scored.

@@ -12,6 +12,16 @@ use serde::{Deserialize, Serialize};
 const QUARTILES: [f64; 2] = [0.25, 0.75];
 
 /// What is done about an outlier.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{IqrOutliers, IqrOutliersParams, OutlierAction};
+///
+/// let x = array![[1.0], [2.0], [3.0], [4.0], [99.0]];
+/// let params = IqrOutliersParams { action: OutlierAction::Drop, ..IqrOutliersParams::default() };
+/// assert_eq!(IqrOutliers::fit(params, x.view())?.transform(x.view())?.nrows(), 4);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum OutlierAction {
@@ -23,6 +33,16 @@ pub enum OutlierAction {
 }
 
 /// Settings of the outlier rule.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{IqrOutliers, IqrOutliersParams, OutlierAction};
+///
+/// let x = array![[1.0], [2.0], [3.0], [4.0], [99.0]];
+/// let params = IqrOutliersParams { action: OutlierAction::Drop, ..IqrOutliersParams::default() };
+/// assert_eq!(IqrOutliers::fit(params, x.view())?.transform(x.view())?.nrows(), 4);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct IqrOutliersParams {
@@ -46,6 +66,16 @@ impl Default for IqrOutliersParams {
 ///
 /// A column whose IQR is 0 has no bounds: where half of the values are one, any other would be an outlier. Nor has one
 /// without a value. A missing value is no outlier.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{IqrOutliers, IqrOutliersParams, OutlierAction};
+///
+/// let x = array![[1.0], [2.0], [3.0], [4.0], [99.0]];
+/// let params = IqrOutliersParams { action: OutlierAction::Drop, ..IqrOutliersParams::default() };
+/// assert_eq!(IqrOutliers::fit(params, x.view())?.transform(x.view())?.nrows(), 4);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IqrOutliers {
     params: IqrOutliersParams,

@@ -9,6 +9,16 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 /// Settings of a standard scaler.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{StandardScaler, StandardScalerParams};
+///
+/// let params = StandardScalerParams { with_std: false, ..StandardScalerParams::default() };
+/// let scaler = StandardScaler::fit(params, array![[1.0], [3.0]].view())?;
+/// assert_eq!(scaler.transform(array![[5.0]].view())?, array![[3.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StandardScalerParams {
@@ -26,6 +36,16 @@ impl Default for StandardScalerParams {
 
 /// (x - mean) / standard deviation of each column; the deviation is that of the rows themselves (divided by n, as
 /// scikit-learn's StandardScaler). A constant column is 0 (its mean is taken off, and it is divided by 1).
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{StandardScaler, StandardScalerParams};
+///
+/// let params = StandardScalerParams { with_std: false, ..StandardScalerParams::default() };
+/// let scaler = StandardScaler::fit(params, array![[1.0], [3.0]].view())?;
+/// assert_eq!(scaler.transform(array![[5.0]].view())?, array![[3.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StandardScaler {
     params: StandardScalerParams,
@@ -115,6 +135,16 @@ impl StandardScaler {
 }
 
 /// Settings of a min-max scaler.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{MinMaxScaler, MinMaxScalerParams};
+///
+/// let params = MinMaxScalerParams { clip: true, ..MinMaxScalerParams::default() };
+/// let scaler = MinMaxScaler::fit(params, array![[1.0], [3.0]].view())?;
+/// assert_eq!(scaler.transform(array![[2.0], [9.0]].view())?, array![[0.5], [1.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MinMaxScalerParams {
@@ -134,6 +164,16 @@ impl Default for MinMaxScalerParams {
 
 /// Each column's least and greatest value onto a range, those between in proportion. A constant column is at the lower
 /// end, as is one without a value.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{MinMaxScaler, MinMaxScalerParams};
+///
+/// let params = MinMaxScalerParams { clip: true, ..MinMaxScalerParams::default() };
+/// let scaler = MinMaxScaler::fit(params, array![[1.0], [3.0]].view())?;
+/// assert_eq!(scaler.transform(array![[2.0], [9.0]].view())?, array![[0.5], [1.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MinMaxScaler {
     params: MinMaxScalerParams,

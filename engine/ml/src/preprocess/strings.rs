@@ -13,6 +13,16 @@ use std::collections::HashMap;
 const LEAST_ROWS: usize = 16_384;
 
 /// What is done with a category that was not there to learn from, and with a missing one (Spark's `handleInvalid`).
+///
+/// ```
+/// use tidemill_ml::preprocess::{IndexedStrings, StringIndexer, StringIndexerParams, Unseen};
+///
+/// let params = StringIndexerParams { unseen: Unseen::Skip };
+/// let indexer = StringIndexer::fit(params, &[Some("b"), Some("a"), Some("b")])?;
+/// let found = indexer.transform(&[Some("a"), Some("new"), Some("b")])?;
+/// assert_eq!(found, IndexedStrings { indices: vec![1, 0], kept: vec![0, 2] });
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Unseen {
@@ -26,6 +36,16 @@ pub enum Unseen {
 }
 
 /// Settings of a string indexer.
+///
+/// ```
+/// use tidemill_ml::preprocess::{IndexedStrings, StringIndexer, StringIndexerParams, Unseen};
+///
+/// let params = StringIndexerParams { unseen: Unseen::Skip };
+/// let indexer = StringIndexer::fit(params, &[Some("b"), Some("a"), Some("b")])?;
+/// let found = indexer.transform(&[Some("a"), Some("new"), Some("b")])?;
+/// assert_eq!(found, IndexedStrings { indices: vec![1, 0], kept: vec![0, 2] });
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct StringIndexerParams {
@@ -34,6 +54,16 @@ pub struct StringIndexerParams {
 }
 
 /// Categories by frequency: 0 is the most frequent, ties are by name, as Spark's StringIndexer (`frequencyDesc`).
+///
+/// ```
+/// use tidemill_ml::preprocess::{IndexedStrings, StringIndexer, StringIndexerParams, Unseen};
+///
+/// let params = StringIndexerParams { unseen: Unseen::Skip };
+/// let indexer = StringIndexer::fit(params, &[Some("b"), Some("a"), Some("b")])?;
+/// let found = indexer.transform(&[Some("a"), Some("new"), Some("b")])?;
+/// assert_eq!(found, IndexedStrings { indices: vec![1, 0], kept: vec![0, 2] });
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StringIndexer {
     params: StringIndexerParams,
@@ -43,6 +73,16 @@ pub struct StringIndexer {
 }
 
 /// Indices, and the positions they are of.
+///
+/// ```
+/// use tidemill_ml::preprocess::{IndexedStrings, StringIndexer, StringIndexerParams, Unseen};
+///
+/// let params = StringIndexerParams { unseen: Unseen::Skip };
+/// let indexer = StringIndexer::fit(params, &[Some("b"), Some("a"), Some("b")])?;
+/// let found = indexer.transform(&[Some("a"), Some("new"), Some("b")])?;
+/// assert_eq!(found, IndexedStrings { indices: vec![1, 0], kept: vec![0, 2] });
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedStrings {
     /// An index for each kept value.
@@ -150,6 +190,17 @@ impl StringIndexer {
 }
 
 /// Settings of a one-hot encoder.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{OneHotEncoder, OneHotEncoderParams};
+///
+/// let params = OneHotEncoderParams { max_categories: 2, ..OneHotEncoderParams::default() };
+/// let encoder = OneHotEncoder::fit(params, &[Some("b"), Some("a"), Some("b"), Some("c")])?;
+/// assert_eq!(encoder.categories(), ["a", "b"]);
+/// assert_eq!(encoder.transform(&[Some("b"), Some("c")])?, array![[0.0, 1.0], [0.0, 0.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct OneHotEncoderParams {
@@ -167,6 +218,17 @@ impl Default for OneHotEncoderParams {
 
 /// A column of 0 and 1 a category, in order of the names. Categories beyond the most frequent ones, missing values, and
 /// unseen categories unless they are an error, are 0 in every column.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{OneHotEncoder, OneHotEncoderParams};
+///
+/// let params = OneHotEncoderParams { max_categories: 2, ..OneHotEncoderParams::default() };
+/// let encoder = OneHotEncoder::fit(params, &[Some("b"), Some("a"), Some("b"), Some("c")])?;
+/// assert_eq!(encoder.categories(), ["a", "b"]);
+/// assert_eq!(encoder.transform(&[Some("b"), Some("c")])?, array![[0.0, 1.0], [0.0, 0.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OneHotEncoder {
     params: OneHotEncoderParams,

@@ -8,6 +8,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// Settings of a target encoder.
+///
+/// ```
+/// use tidemill_ml::preprocess::{TargetEncoder, TargetEncoderParams};
+///
+/// let params = TargetEncoderParams { smoothing: 0.0, ..TargetEncoderParams::default() };
+/// let values = [Some("a"), Some("a"), Some("b"), Some("b")];
+/// let encoder = TargetEncoder::fit(params, &values, &[true, false, true, true])?;
+/// assert_eq!(encoder.transform(&[Some("a"), Some("b"), Some("new")]), [0.5, 1.0, 0.75]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct TargetEncoderParams {
@@ -25,6 +35,16 @@ impl Default for TargetEncoderParams {
 
 /// (positives + smoothing · share) / (rows + smoothing) of each category, `share` being that of all rows (Micci-Barreca
 /// 2001). Missing values are a category; an unseen one has `share`.
+///
+/// ```
+/// use tidemill_ml::preprocess::{TargetEncoder, TargetEncoderParams};
+///
+/// let params = TargetEncoderParams { smoothing: 0.0, ..TargetEncoderParams::default() };
+/// let values = [Some("a"), Some("a"), Some("b"), Some("b")];
+/// let encoder = TargetEncoder::fit(params, &values, &[true, false, true, true])?;
+/// assert_eq!(encoder.transform(&[Some("a"), Some("b"), Some("new")]), [0.5, 1.0, 0.75]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetEncoder {
     params: TargetEncoderParams,
