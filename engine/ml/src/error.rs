@@ -88,6 +88,37 @@ pub enum Error {
     /// Rows of which each misses a value, where only complete ones can be learned from.
     #[error("there is no row without a missing value to learn from")]
     NoCompleteRows,
+    /// A step takes columns of a kind that the table does not have.
+    #[error("there is no {kind} column for it to take")]
+    NoColumns {
+        /// `numeric` or `text`.
+        kind: &'static str,
+    },
+    /// A step names a column that the table does not have, or that is of another kind.
+    #[error("there is no {kind} column `{column}`; the {kind} columns are: {known}")]
+    UnknownColumn {
+        /// `numeric` or `text`.
+        kind: &'static str,
+        /// The name given.
+        column: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A step makes a column of a name that another one has.
+    #[error("it makes a column `{column}`, and there is one already")]
+    RepeatedColumn {
+        /// The name.
+        column: String,
+    },
+    /// A step of a pipeline could not be taken.
+    #[error("step {step}: {error}")]
+    InStep {
+        /// Number of the step, from 1.
+        step: usize,
+        /// Why.
+        #[source]
+        error: Box<Error>,
+    },
     /// Something was asked of a model that this algorithm has not.
     #[error("{algorithm} has no {what}")]
     NotOfAlgorithm {
@@ -267,6 +298,7 @@ impl Error {
     /// Whose doing this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Error::InStep { error, .. } => error.kind(),
             Error::NoRows
             | Error::TooFewRows { .. }
             | Error::TooManyRows { .. }

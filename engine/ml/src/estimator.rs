@@ -2,8 +2,8 @@
 
 use crate::{
     Cache, Classifier, ClassifierParams, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error,
-    Fitted, GradientBoostingParams, KMeans, KMeansParams, LogisticRegressionParams, RandomForestParams, Rows,
-    SgdClassifierParams, Task,
+    Fitted, GradientBoostingParams, KMeans, KMeansParams, LogisticRegressionParams, Pipeline,
+    RandomForestParams, Rows, SgdClassifierParams, Task,
 };
 
 /// An algorithm with its settings. Made of the settings of any of them, or [read](crate::Algorithm::read) from a job file.
@@ -24,6 +24,8 @@ pub enum Estimator {
     KMeans(KMeansParams),
     /// Groups rows that come batch by batch.
     ClusterStream(ClusterStreamParams),
+    /// Steps, and what is fitted after them.
+    Pipeline(Pipeline),
 }
 
 macro_rules! estimator_from {
@@ -40,6 +42,7 @@ estimator_from! {
     ClassifierParams => Estimator::Classifier,
     KMeansParams => Estimator::KMeans,
     ClusterStreamParams => Estimator::ClusterStream,
+    Pipeline => Estimator::Pipeline,
     LogisticRegressionParams => |params| Estimator::Classifier(ClassifierParams::LogisticRegression(params)),
     DecisionTreeParams => |params| Estimator::Classifier(ClassifierParams::DecisionTree(params)),
     RandomForestParams => |params| Estimator::Classifier(ClassifierParams::RandomForest(params)),
@@ -53,6 +56,7 @@ impl Estimator {
         match self {
             Estimator::Classifier(_) => Task::Classify,
             Estimator::KMeans(_) | Estimator::ClusterStream(_) => Task::Cluster,
+            Estimator::Pipeline(pipeline) => pipeline.task(),
         }
     }
 
@@ -66,6 +70,7 @@ impl Estimator {
             Estimator::Classifier(params) => params.validate(),
             Estimator::KMeans(params) => params.validate(),
             Estimator::ClusterStream(params) => params.validate(),
+            Estimator::Pipeline(pipeline) => pipeline.validate(),
         }
     }
 
@@ -74,7 +79,8 @@ impl Estimator {
     /// # Errors
     ///
     /// [`Error::OtherTarget`] for a target that it cannot learn, and those of [`Classifier::fit_rows`], [`KMeans::fit`] and
-    /// [`ClusterStream::partial_fit`]; [`Error::NoCompleteRows`] where batches of clusters have a missing value in each row.
+    /// [`ClusterStream::partial_fit`]; [`Error::NoCompleteRows`] where batches of clusters have a missing value in each row;
+    /// [`Error::InStep`] where a step of a pipeline cannot learn.
     pub fn fit(&self, rows: &Rows<'_>, seed: u64) -> Result<Fitted, Error> {
         self.refit(rows, seed, None, &mut Cache::new())
     }
@@ -82,7 +88,7 @@ impl Estimator {
     /// Fits on these rows after a model of the same settings, `before`, was fitted on the first ones of them. Classifiers
     /// and k-means begin where that is of use to them, as [`Classifier::fit`] and [`KMeans::fit`] say; clusters of batches
     /// learn these rows on top of what `before` has learned, where it has the same settings and features. Anything else is
-    /// ignored. `cache` is what the last fit left: the model is the same without.
+    /// ignored, and so is `before` by a pipeline. `cache` is what the last fit left: the model is the same without.
     ///
     /// # Errors
     ///
@@ -121,6 +127,9 @@ impl Estimator {
                     _ => ClusterStream::new(params.clone(), rows.table.numeric_names().to_vec())?,
                 };
                 learned(stream, rows, seed, cache).map(Fitted::ClusterStream)
+            }
+            Estimator::Pipeline(pipeline) => {
+                pipeline.fit(rows, seed).map(|fitted| Fitted::Pipeline(Box::new(fitted)))
             }
         }
     }

@@ -3,8 +3,8 @@
 use crate::estimator::learned;
 use crate::file::{Kind, kind_of};
 use crate::{
-    BinaryMetrics, Cache, Classifier, ClusterStream, Error, FeatureTable, KMeans, Rows, Scores,
-    SilhouetteRows, Task,
+    BinaryMetrics, Cache, Classifier, ClusterStream, Error, FeatureTable, FittedPipeline, KMeans, Rows,
+    Scores, SilhouetteRows, Task,
 };
 
 /// A fitted model.
@@ -32,6 +32,8 @@ pub enum Fitted {
     KMeans(KMeans),
     /// Groups rows that come batch by batch.
     ClusterStream(ClusterStream),
+    /// Steps, and the model after them.
+    Pipeline(Box<FittedPipeline>),
 }
 
 /// What a model says of rows, one value for each, in their order.
@@ -85,6 +87,7 @@ impl Fitted {
         match self {
             Fitted::Classifier(_) => Task::Classify,
             Fitted::KMeans(_) | Fitted::ClusterStream(_) => Task::Cluster,
+            Fitted::Pipeline(pipeline) => pipeline.model().task(),
         }
     }
 
@@ -92,7 +95,7 @@ impl Fitted {
     pub fn as_classifier(&self) -> Option<&Classifier> {
         match self {
             Fitted::Classifier(model) => Some(model),
-            Fitted::KMeans(_) | Fitted::ClusterStream(_) => None,
+            Fitted::KMeans(_) | Fitted::ClusterStream(_) | Fitted::Pipeline(_) => None,
         }
     }
 
@@ -102,12 +105,17 @@ impl Fitted {
             Fitted::Classifier(model) => model.numeric_names(),
             Fitted::KMeans(model) => model.numeric_names(),
             Fitted::ClusterStream(model) => model.numeric_names(),
+            Fitted::Pipeline(pipeline) => pipeline.numeric_names(),
         }
     }
 
     /// Names of the categorical features, in order.
     pub fn categorical_names(&self) -> &[String] {
-        self.as_classifier().map_or(&[], Classifier::categorical_names)
+        match self {
+            Fitted::Classifier(model) => model.categorical_names(),
+            Fitted::KMeans(_) | Fitted::ClusterStream(_) => &[],
+            Fitted::Pipeline(pipeline) => pipeline.categorical_names(),
+        }
     }
 
     /// Rows that it has learned from.
@@ -116,6 +124,7 @@ impl Fitted {
             Fitted::Classifier(model) => model.training_rows(),
             Fitted::KMeans(model) => model.training_rows(),
             Fitted::ClusterStream(model) => model.training_rows(),
+            Fitted::Pipeline(pipeline) => pipeline.model().training_rows(),
         }
     }
 
@@ -137,6 +146,7 @@ impl Fitted {
             Fitted::ClusterStream(model) => {
                 learned(model.clone(), rows, seed, &mut Cache::new()).map(Fitted::ClusterStream)
             }
+            Fitted::Pipeline(_) => Err(Error::NoPartialFit { what: "a pipeline", why: "fit it on all rows" }),
         }
     }
 
@@ -150,6 +160,7 @@ impl Fitted {
             Fitted::Classifier(model) => model.predict_proba(table, rows).map(Prediction::Probabilities),
             Fitted::KMeans(model) => model.assign(table, rows).map(Prediction::Clusters),
             Fitted::ClusterStream(model) => model.assign(table, rows).map(Prediction::Clusters),
+            Fitted::Pipeline(pipeline) => pipeline.predict(table, rows),
         }
     }
 
@@ -179,13 +190,15 @@ impl Fitted {
                 let exact = SilhouetteRows::Exact;
                 model.metrics(rows.table, rows.rows, exact, seed).map(Scores::Clusters)
             }
+            Fitted::Pipeline(pipeline) => pipeline.score(rows, seed),
         }
     }
 
-    /// The centres of its clusters, if it has any.
+    /// The centres of its clusters, if it has any; those of a pipeline are in columns of its last step, and of its
+    /// [`model`](FittedPipeline::model).
     pub fn centres(&self) -> Vec<Centre> {
         let (values, rows): (Vec<Vec<f64>>, Vec<f64>) = match self {
-            Fitted::Classifier(_) => return Vec::new(),
+            Fitted::Classifier(_) | Fitted::Pipeline(_) => return Vec::new(),
             Fitted::KMeans(model) => {
                 (model.centres(), model.sizes().iter().map(|&rows| rows as f64).collect())
             }
@@ -211,6 +224,7 @@ impl Fitted {
             Fitted::Classifier(model) => model.to_bytes(),
             Fitted::KMeans(model) => model.to_bytes(),
             Fitted::ClusterStream(model) => model.to_bytes(),
+            Fitted::Pipeline(pipeline) => pipeline.to_bytes(),
         }
     }
 
@@ -223,6 +237,9 @@ impl Fitted {
         match kind_of(bytes) {
             Some(Kind::KMeans) => KMeans::from_bytes(bytes).map(Fitted::KMeans),
             Some(Kind::ClusterStream) => ClusterStream::from_bytes(bytes).map(Fitted::ClusterStream),
+            Some(Kind::Pipeline) => {
+                FittedPipeline::from_bytes(bytes).map(|pipeline| Fitted::Pipeline(Box::new(pipeline)))
+            }
             _ => Classifier::from_bytes(bytes).map(Fitted::Classifier),
         }
     }

@@ -27,8 +27,8 @@
 //!
 //! An [`Estimator`] is any of the [`ALGORITHMS`] with its settings, a [`Fitted`] what its fit makes, and [`METRICS`] are
 //! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`] and [`ClusterStream`], with
-//! what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`]:
-//! matrices in, matrices out.
+//! what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`],
+//! matrices in, matrices out; a [`Pipeline`] does it to a table.
 //!
 //! The crate is pure: no Arrow, no files, no clock. Every random choice comes from the seed it is given, sums are made in
 //! a fixed order and counts are integers, so a fit is the same bytes for any number of threads (of one build on one kind
@@ -77,6 +77,7 @@ mod forest;
 mod importance;
 mod logistic;
 mod metrics;
+mod pipeline;
 pub mod preprocess;
 mod rows;
 mod seed;
@@ -104,6 +105,7 @@ pub use forest::{
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{Better, BinaryMetrics, Calibration, CalibrationBin, METRICS, Metric, Scores};
+pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, Transform};
 pub use rows::{Rows, Target};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
 pub use stats::fences::{TUKEY_REACH, tukey_fences};

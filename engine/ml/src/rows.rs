@@ -39,6 +39,14 @@ impl<'a> Target<'a> {
         self.len() == Some(0)
     }
 
+    /// The labels of two classes.
+    pub(crate) fn binary(&self) -> Result<&'a [bool], Error> {
+        match self {
+            Target::Binary(labels) => Ok(labels),
+            _ => Err(Error::OtherTarget { expected: Target::Binary(&[]).kind(), found: self.kind() }),
+        }
+    }
+
     /// The kind in words.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -82,34 +90,34 @@ impl<'a> Rows<'a> {
 
     /// As a classifier of two classes takes them.
     pub(crate) fn binary(&self, bins: Option<&'a KeptBins>) -> Result<TrainingRows<'a>, Error> {
-        let Target::Binary(labels) = self.target else {
-            return Err(Error::OtherTarget {
-                expected: Target::Binary(&[]).kind(),
-                found: self.target.kind(),
-            });
-        };
+        let labels = self.target.binary()?;
         Ok(TrainingRows { table: self.table, labels, rows: self.rows, weights: self.weights, bins })
+    }
+
+    /// Checks that the rows are in the table, and that it has a label and a weight for each of its own.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let expected = self.table.rows();
+        let lengths = [("labels", self.target.len()), ("weights", self.weights.map(<[f64]>::len))];
+        for (what, length) in lengths {
+            if let Some(found) = length.filter(|found| *found != expected) {
+                return Err(Error::LengthMismatch { what, expected, found });
+            }
+        }
+        self.table.check_rows(self.rows)
     }
 
     /// The weight of each of the rows.
     pub(crate) fn weights_of_rows(&self) -> Result<Option<Vec<f64>>, Error> {
-        let Some(weights) = self.weights else { return Ok(None) };
-        let (expected, found) = (self.table.rows(), weights.len());
-        if found != expected {
-            return Err(Error::LengthMismatch { what: "weights", expected, found });
-        }
-        self.table.check_rows(self.rows)?;
-        Ok(Some(self.rows.iter().map(|&row| weights[row as usize]).collect()))
+        self.check()?;
+        let of_rows =
+            |weights: &[f64]| self.rows.iter().map(|&row| weights[row as usize]).collect::<Vec<_>>();
+        Ok(self.weights.map(of_rows))
     }
 
     /// The labels of the rows.
     pub(crate) fn labels_of_rows(&self) -> Result<Vec<bool>, Error> {
-        let TrainingRows { labels, .. } = self.binary(None)?;
-        let (expected, found) = (self.table.rows(), labels.len());
-        if found != expected {
-            return Err(Error::LengthMismatch { what: "labels", expected, found });
-        }
-        self.table.check_rows(self.rows)?;
+        let labels = self.target.binary()?;
+        self.check()?;
         Ok(self.rows.iter().map(|&row| labels[row as usize]).collect())
     }
 }

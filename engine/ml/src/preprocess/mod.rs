@@ -119,7 +119,7 @@ impl Preprocessor {
         file::read(Kind::Preprocessor, bytes, Preprocessor::is_valid)
     }
 
-    fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         match self {
             Preprocessor::StandardScaler(step) => step.is_valid(),
             Preprocessor::MinMaxScaler(step) => step.is_valid(),

@@ -152,17 +152,24 @@ impl IqrOutliers {
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.bounds.len(), &x)?;
         match self.params.action {
-            OutlierAction::Cap => {
-                let ends = |bounds: &Option<(f64, f64)>| bounds.unwrap_or((f64::MIN, f64::MAX));
-                let ends: Vec<(f64, f64)> = self.bounds.iter().map(ends).collect();
-                Ok(map_known(&x, &ends, |v, (low, high)| v.max(*low).min(*high)))
-            }
+            OutlierAction::Cap => self.keeping_rows(x),
             OutlierAction::Drop => {
                 let inliers = self.inliers(x)?;
                 let kept: Vec<usize> = (0..inliers.len()).filter(|&row| inliers[row]).collect();
-                Ok(map_known(&x.select(Axis(0), &kept).view(), &self.bounds, |v, _| v))
+                self.keeping_rows(x.select(Axis(0), &kept).view())
             }
         }
+    }
+
+    /// Rows with outliers capped, or as they are where rows with one are dropped.
+    pub(crate) fn keeping_rows(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
+        check_columns(self.bounds.len(), &x)?;
+        if self.params.action == OutlierAction::Drop {
+            return Ok(map_known(&x, &self.bounds, |v, _| v));
+        }
+        let ends = |bounds: &Option<(f64, f64)>| bounds.unwrap_or((f64::MIN, f64::MAX));
+        let ends: Vec<(f64, f64)> = self.bounds.iter().map(ends).collect();
+        Ok(map_known(&x, &ends, |v, (low, high)| v.max(*low).min(*high)))
     }
 
     pub(super) fn is_valid(&self) -> bool {
