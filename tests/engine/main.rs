@@ -44,6 +44,7 @@ mod lake_files;
 mod large_batches;
 mod learning;
 mod messages;
+mod other_format;
 mod poison;
 mod rfm;
 mod scores;

@@ -18,7 +18,7 @@ pub(crate) use batch::{DescribeArgs, RunArgs, TestArgs};
 pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolderArgs};
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
 pub(crate) use doctor::DoctorArgs;
-pub(crate) use metrics::{BestBy, Evaluation, MetricsArgs};
+pub(crate) use metrics::{Evaluation, MetricsArgs};
 pub(crate) use plot::{PlotArgs, PlotWhat};
 
 use crate::output::Format;

@@ -4,6 +4,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, UInt64Type};
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
+use tidemill_core::learn::{Better, Metric};
 use tidemill_core::{Error, catalog};
 
 use crate::cli::Evaluation;
@@ -37,10 +38,9 @@ impl Series {
     }
 }
 
-/// Whether a metric is the better the higher it is. Losses, times and distances are not.
+/// Whether a metric is the better the higher it is. Times, which are no metrics of a model, are not.
 pub(crate) fn higher_is_better(metric: &str) -> bool {
-    let low = ["log_loss", "inertia", "ssw", "cohesion", "silhouette_river", "xie_beni", "davies_bouldin"];
-    !low.contains(&metric) && !metric.ends_with("_ms")
+    Metric::named(metric).is_some_and(|metric| metric.better == Better::Higher)
 }
 
 /// The metrics that a lake knows: the columns of `system.metrics` that hold fractions.

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, KMeans, KMeansParams,
+    BinaryMetrics, Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, KMeans, KMeansParams,
     LogisticRegressionParams, RandomForestParams, SgdClassifierParams,
 };
 
@@ -41,11 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (table, labels, places) = read(&path)?;
     println!("{} rows, {} positive", table.rows(), labels.iter().filter(|l| **l).count());
     for algorithm in [
-        Algorithm::LogisticRegression(LogisticRegressionParams::default()),
-        Algorithm::SgdClassifier(SgdClassifierParams::default()),
-        Algorithm::DecisionTree(DecisionTreeParams::default()),
-        Algorithm::RandomForest(RandomForestParams::default()),
-        Algorithm::RandomForest(RandomForestParams {
+        ClassifierParams::LogisticRegression(LogisticRegressionParams::default()),
+        ClassifierParams::SgdClassifier(SgdClassifierParams::default()),
+        ClassifierParams::DecisionTree(DecisionTreeParams::default()),
+        ClassifierParams::RandomForest(RandomForestParams::default()),
+        ClassifierParams::RandomForest(RandomForestParams {
             trees: 100,
             max_depth: 10,
             ..RandomForestParams::default()
@@ -91,7 +91,7 @@ fn clusters(places: &FeatureTable) -> Result<(), Box<dyn Error>> {
 }
 
 fn run(
-    algorithm: &Algorithm,
+    algorithm: &ClassifierParams,
     table: &FeatureTable,
     labels: &[bool],
     split: u64,

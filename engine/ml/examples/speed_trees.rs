@@ -9,8 +9,8 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
-    KeptCounts, RandomForestParams, TrainingRows, TreeBackend,
+    BinaryMetrics, Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, GradientBoostingParams,
+    KeptBins, KeptCounts, RandomForestParams, TrainingRows, TreeBackend,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -76,26 +76,30 @@ impl Run<'_> {
     }
 }
 
-fn algorithm(task: &str) -> Result<Algorithm, String> {
+fn algorithm(task: &str) -> Result<ClassifierParams, String> {
     if let Some(task) = task.strip_prefix("smartcore_") {
         let backend = TreeBackend::Smartcore;
         return match algorithm(task)? {
-            Algorithm::RandomForest(params) => {
-                Ok(Algorithm::RandomForest(RandomForestParams { backend, ..params }))
+            ClassifierParams::RandomForest(params) => {
+                Ok(ClassifierParams::RandomForest(RandomForestParams { backend, ..params }))
             }
-            Algorithm::DecisionTree(params) => {
-                Ok(Algorithm::DecisionTree(DecisionTreeParams { backend, ..params }))
+            ClassifierParams::DecisionTree(params) => {
+                Ok(ClassifierParams::DecisionTree(DecisionTreeParams { backend, ..params }))
             }
             _ => Err(format!("smartcore has no {task:?}")),
         };
     }
     let forest = |trees, max_depth| {
-        Algorithm::RandomForest(RandomForestParams { trees, max_depth, ..RandomForestParams::default() })
+        ClassifierParams::RandomForest(RandomForestParams {
+            trees,
+            max_depth,
+            ..RandomForestParams::default()
+        })
     };
     // As many features a split as scikit-learn's forests try: the root of 14.
     let root = |trees, max_depth| {
         let max_features = 3.0 / 14.0 + 1e-9;
-        Algorithm::RandomForest(RandomForestParams {
+        ClassifierParams::RandomForest(RandomForestParams {
             trees,
             max_depth,
             max_features,
@@ -107,10 +111,11 @@ fn algorithm(task: &str) -> Result<Algorithm, String> {
         "forest_100x10" => forest(100, 10),
         "forest_root_20x5" => root(20, 5),
         "forest_root_100x10" => root(100, 10),
-        "tree_10" => {
-            Algorithm::DecisionTree(DecisionTreeParams { max_depth: 10, ..DecisionTreeParams::default() })
-        }
-        "boost_100x31" => Algorithm::GradientBoosting(GradientBoostingParams::default()),
+        "tree_10" => ClassifierParams::DecisionTree(DecisionTreeParams {
+            max_depth: 10,
+            ..DecisionTreeParams::default()
+        }),
+        "boost_100x31" => ClassifierParams::GradientBoosting(GradientBoostingParams::default()),
         other => return Err(format!("no task {other:?}")),
     })
 }

@@ -1,24 +1,30 @@
 //! A fitted binary classifier of any algorithm.
 
 use crate::encode::bins::TableBins;
-use crate::encode::rare::RareCategories;
 use crate::file::{self, Kind, MOST_ROWS};
 use crate::forest::{
     Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Reference, Tree,
-    TreeBackend,
+    TreeBackend, Trees,
 };
 use crate::logistic::{Coefficients, LogisticModel, LogisticRegressionParams};
 use crate::sgd::{SgdClassifierParams, SgdModel};
 use crate::table::check_names;
-use crate::{Error, FeatureTable, KeptBins, KeptCounts, TrainingRows};
+use crate::{Algorithm, Error, FeatureTable, KeptBins, KeptCounts, TrainingRows};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// What to train, with its settings.
+/// What classifier to fit, with its settings.
+///
+/// ```
+/// use tidemill_ml::{Algorithm, ClassifierParams, RandomForestParams};
+///
+/// let params = ClassifierParams::RandomForest(RandomForestParams { trees: 50, ..RandomForestParams::default() });
+/// assert_eq!(params.algorithm(), Algorithm::RandomForest);
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Algorithm {
+pub enum ClassifierParams {
     /// Logistic regression with L2 and L1 penalty.
     LogisticRegression(LogisticRegressionParams),
     /// Random forest over histograms.
@@ -31,24 +37,28 @@ pub enum Algorithm {
     SgdClassifier(SgdClassifierParams),
 }
 
-impl Algorithm {
-    /// The name in job files and metrics: `logistic_regression`, `random_forest`, `decision_tree`,
-    /// `gradient_boosting` or `sgd_classifier`.
-    pub fn name(&self) -> &'static str {
+impl ClassifierParams {
+    /// Which algorithm it is.
+    pub fn algorithm(&self) -> Algorithm {
         match self {
-            Algorithm::LogisticRegression(_) => "logistic_regression",
-            Algorithm::RandomForest(_) => "random_forest",
-            Algorithm::DecisionTree(_) => "decision_tree",
-            Algorithm::GradientBoosting(_) => "gradient_boosting",
-            Algorithm::SgdClassifier(_) => "sgd_classifier",
+            ClassifierParams::LogisticRegression(_) => Algorithm::LogisticRegression,
+            ClassifierParams::RandomForest(_) => Algorithm::RandomForest,
+            ClassifierParams::DecisionTree(_) => Algorithm::DecisionTree,
+            ClassifierParams::GradientBoosting(_) => Algorithm::GradientBoosting,
+            ClassifierParams::SgdClassifier(_) => Algorithm::SgdClassifier,
         }
+    }
+
+    /// Its name in job files and metrics.
+    pub fn name(&self) -> &'static str {
+        self.algorithm().name()
     }
 
     /// Whether counts of its trees are of use to a refit.
     fn keeps_counts(&self) -> bool {
         match self {
-            Algorithm::RandomForest(params) => params.backend == TreeBackend::Tidemill,
-            Algorithm::DecisionTree(params) => params.backend == TreeBackend::Tidemill,
+            ClassifierParams::RandomForest(params) => params.backend == TreeBackend::Tidemill,
+            ClassifierParams::DecisionTree(params) => params.backend == TreeBackend::Tidemill,
             _ => false,
         }
     }
@@ -60,16 +70,30 @@ impl Algorithm {
     /// [`Error::BadParameter`] for the first one outside its range.
     pub fn validate(&self) -> Result<(), Error> {
         match self {
-            Algorithm::LogisticRegression(params) => params.validate(),
-            Algorithm::RandomForest(params) => params.validate(),
-            Algorithm::DecisionTree(params) => params.validate(),
-            Algorithm::GradientBoosting(params) => params.validate(),
-            Algorithm::SgdClassifier(params) => params.validate(),
+            ClassifierParams::LogisticRegression(params) => params.validate(),
+            ClassifierParams::RandomForest(params) => params.validate(),
+            ClassifierParams::DecisionTree(params) => params.validate(),
+            ClassifierParams::GradientBoosting(params) => params.validate(),
+            ClassifierParams::SgdClassifier(params) => params.validate(),
         }
     }
 }
 
-/// A fitted model: knows its feature names, encoders and category strings, and so scores any table of these features.
+/// A fitted classifier: knows its feature names, encoders and category strings, and so scores any table of these features.
+///
+/// ```
+/// use tidemill_ml::{Classifier, ClassifierParams, DecisionTreeParams, FeatureTable};
+///
+/// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
+/// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
+/// table.finish_append()?;
+/// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 17).collect(), (0..48).collect());
+/// let params = ClassifierParams::DecisionTree(DecisionTreeParams::default());
+/// let tree = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
+/// assert_eq!(tree.leaves()?.len(), 1, "a tree is a forest of one");
+/// assert!(tree.predict_proba(&table, &[20])?[0] > 0.9);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Classifier {
     numeric_names: Vec<String>,
@@ -87,6 +111,26 @@ enum Model {
     Boosted(Boosted),
     Sgd(SgdModel),
     Reference(Reference),
+}
+
+/// A model as it is read: the algorithms whose models are alike are one.
+enum Read<'a> {
+    Logistic(&'a LogisticModel),
+    Sgd(&'a SgdModel),
+    Trees(Trees<'a>),
+    Reference(&'a Reference),
+}
+
+impl Model {
+    fn read(&self) -> Read<'_> {
+        match self {
+            Model::Logistic(model) => Read::Logistic(model),
+            Model::Sgd(model) => Read::Sgd(model),
+            Model::Forest(model) | Model::Tree(model) => Read::Trees(model.trees()),
+            Model::Boosted(model) => Read::Trees(model.trees()),
+            Model::Reference(model) => Read::Reference(model),
+        }
+    }
 }
 
 impl Classifier {
@@ -110,7 +154,7 @@ impl Classifier {
     /// [`Error::RowsNotAscending`] for arguments that do not fit; [`Error::Solver`] if no finite model was found, which may
     /// be with `backend = "linfa"`, with an `sgd_classifier` whose steps are too long, and with an `alpha` beyond 1e100.
     pub fn fit(
-        algorithm: &Algorithm,
+        algorithm: &ClassifierParams,
         table: &FeatureTable,
         labels: &[bool],
         rows: &[u32],
@@ -128,7 +172,7 @@ impl Classifier {
     /// Those of [`fit`](Classifier::fit); [`Error::BadWeight`]; [`Error::TooManyRows`] beyond 2²⁸ of them; and
     /// [`Error::NotOfAlgorithm`] where weights differ and the algorithm knows none.
     pub fn fit_rows(
-        algorithm: &Algorithm,
+        algorithm: &ClassifierParams,
         training: &TrainingRows<'_>,
         seed: u64,
         warm_start: Option<&Classifier>,
@@ -145,7 +189,7 @@ impl Classifier {
     ///
     /// Those of [`fit_rows`](Classifier::fit_rows).
     pub fn refit(
-        algorithm: &Algorithm,
+        algorithm: &ClassifierParams,
         training: &TrainingRows<'_>,
         seed: u64,
         warm_start: Option<&Classifier>,
@@ -155,7 +199,7 @@ impl Classifier {
     }
 
     fn fit_keeping(
-        algorithm: &Algorithm,
+        algorithm: &ClassifierParams,
         training: &TrainingRows<'_>,
         seed: u64,
         warm_start: Option<&Classifier>,
@@ -173,7 +217,9 @@ impl Classifier {
             None => Ok(()),
             Some(_) => {
                 let of = match algorithm {
-                    Algorithm::LogisticRegression(_) | Algorithm::SgdClassifier(_) => algorithm.name(),
+                    ClassifierParams::LogisticRegression(_) | ClassifierParams::SgdClassifier(_) => {
+                        algorithm.name()
+                    }
                     _ => "smartcore",
                 };
                 Err(Error::NotOfAlgorithm { algorithm: of, what: "weights of rows" })
@@ -181,7 +227,7 @@ impl Classifier {
         };
         let before = warm_start.filter(|c| c.check_features(table).is_ok()).map(|c| &c.model);
         let model = match algorithm {
-            Algorithm::LogisticRegression(params) => {
+            ClassifierParams::LogisticRegression(params) => {
                 without_weights()?;
                 let previous = match before {
                     Some(Model::Logistic(model)) => Some(model),
@@ -189,30 +235,32 @@ impl Classifier {
                 };
                 Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
             }
-            Algorithm::RandomForest(params) if params.backend == TreeBackend::Smartcore => {
+            ClassifierParams::RandomForest(params) if params.backend == TreeBackend::Smartcore => {
                 without_weights()?;
                 Model::Reference(Reference::fit(params, &training, seed)?)
             }
-            Algorithm::DecisionTree(params) if params.backend == TreeBackend::Smartcore => {
+            ClassifierParams::DecisionTree(params) if params.backend == TreeBackend::Smartcore => {
                 without_weights()?;
                 Model::Reference(Reference::fit_tree(params, &training, seed)?)
             }
-            Algorithm::RandomForest(params) => {
+            ClassifierParams::RandomForest(params) => {
                 let previous = match before {
                     Some(Model::Forest(model)) => Some(model),
                     _ => None,
                 };
                 Model::Forest(Forest::fit(params, &training, seed, counts, previous))
             }
-            Algorithm::DecisionTree(params) => Model::Tree(Forest::fit_tree(params, &training, seed, counts)),
-            Algorithm::GradientBoosting(params) => {
+            ClassifierParams::DecisionTree(params) => {
+                Model::Tree(Forest::fit_tree(params, &training, seed, counts))
+            }
+            ClassifierParams::GradientBoosting(params) => {
                 let previous = match before {
                     Some(Model::Boosted(model)) => Some(model),
                     _ => None,
                 };
                 Model::Boosted(Boosted::fit(params, &training, seed, previous))
             }
-            Algorithm::SgdClassifier(params) => {
+            ClassifierParams::SgdClassifier(params) => {
                 without_weights()?;
                 Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?)
             }
@@ -241,7 +289,7 @@ impl Classifier {
         seed: u64,
     ) -> Result<Classifier, Error> {
         let Model::Sgd(model) = &self.model else {
-            return Err(Error::NoPartialFit { what: self.algorithm_name(), why: "fit it on all rows" });
+            return Err(Error::NoPartialFit { what: self.algorithm().name(), why: "fit it on all rows" });
         };
         self.check_features(table)?;
         check_labels(table, labels)?;
@@ -291,33 +339,24 @@ impl Classifier {
             Some(binned) => binned.take(rows),
             None => bins.transform(table, rows),
         };
-        let with_unseen = |bins: &TableBins, rare: &RareCategories| {
-            let binned = binned(bins);
-            let unseen = rare.unseen(table, rows, &binned);
-            (binned, unseen)
-        };
-        Ok(match &self.model {
-            Model::Logistic(model) => model.predict_proba(table, rows),
-            Model::Forest(model) | Model::Tree(model) => {
-                let (binned, unseen) = with_unseen(model.bins(), model.rare());
-                model.predict_proba(&binned, &unseen)
+        Ok(match self.model.read() {
+            Read::Logistic(model) => model.predict_proba(table, rows),
+            Read::Sgd(model) => model.predict_proba(table, rows),
+            Read::Trees(trees) => {
+                let binned = binned(trees.bins);
+                trees.predict_proba(&binned, &trees.rare.unseen(table, rows, &binned))
             }
-            Model::Boosted(model) => {
-                let (binned, unseen) = with_unseen(model.bins(), model.rare());
-                model.predict_proba(&binned, &unseen)
-            }
-            Model::Sgd(model) => model.predict_proba(table, rows),
-            Model::Reference(model) => model.predict(&binned(model.bins()))?,
+            Read::Reference(model) => model.predict(&binned(model.bins()))?,
         })
     }
 
     /// The weights of a linear model; `None` for trees. An `sgd_classifier` gives those of numeric features only: hashed
     /// categories have no name.
     pub fn coefficients(&self) -> Option<Coefficients> {
-        match &self.model {
-            Model::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
-            Model::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
-            Model::Forest(_) | Model::Tree(_) | Model::Boosted(_) | Model::Reference(_) => None,
+        match self.model.read() {
+            Read::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
+            Read::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
+            Read::Trees(_) | Read::Reference(_) => None,
         }
     }
 
@@ -328,21 +367,13 @@ impl Classifier {
     ///
     /// Those of [`predict_proba`](Classifier::predict_proba), and [`Error::NotOfAlgorithm`] if there are no trees.
     pub fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Result<Array2<u32>, Error> {
-        let trees = self.trees("leaves")?.len();
+        let trees = self.trees("leaves")?;
         self.check_features(table)?;
         table.check_rows(rows)?;
-        let leaves = match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Vec::new(),
-            Model::Forest(model) | Model::Tree(model) => {
-                let binned = model.bins().transform(table, rows);
-                model.apply(&binned, &model.rare().unseen(table, rows, &binned))
-            }
-            Model::Boosted(model) => {
-                let binned = model.bins().transform(table, rows);
-                model.apply(&binned, &model.rare().unseen(table, rows, &binned))
-            }
-        };
-        Array2::from_shape_vec((rows.len(), trees), leaves).map_err(|e| Error::Encode(e.to_string()))
+        let binned = trees.bins.transform(table, rows);
+        let leaves = trees.apply(&binned, &trees.rare.unseen(table, rows, &binned));
+        let shape = (rows.len(), trees.trees.len());
+        Array2::from_shape_vec(shape, leaves).map_err(|e| Error::Encode(e.to_string()))
     }
 
     /// Leaves of each tree.
@@ -351,7 +382,7 @@ impl Classifier {
     ///
     /// [`Error::NotOfAlgorithm`] if there are no trees.
     pub fn leaves(&self) -> Result<Vec<usize>, Error> {
-        Ok(self.trees("leaves")?.iter().map(Tree::leaves).collect())
+        Ok(self.trees("leaves")?.trees.iter().map(Tree::leaves).collect())
     }
 
     /// Share of each feature in what the trees' splits gained, numeric features first, in order. They sum to 1, or are
@@ -363,25 +394,20 @@ impl Classifier {
     ///
     /// [`Error::NotOfAlgorithm`] if there are no trees.
     pub fn gain_importances(&self) -> Result<&[f64], Error> {
-        match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Err(self.has_no("gain of splits")),
-            Model::Forest(model) | Model::Tree(model) => Ok(model.gains()),
-            Model::Boosted(model) => Ok(model.gains()),
-        }
+        Ok(self.trees("gain of splits")?.gains)
     }
 
-    fn trees(&self, what: &'static str) -> Result<&[Tree], Error> {
-        match &self.model {
-            Model::Logistic(_) | Model::Sgd(_) | Model::Reference(_) => Err(self.has_no(what)),
-            Model::Forest(model) | Model::Tree(model) => Ok(model.trees()),
-            Model::Boosted(model) => Ok(model.trees()),
+    fn trees(&self, what: &'static str) -> Result<Trees<'_>, Error> {
+        match self.model.read() {
+            Read::Trees(trees) => Ok(trees),
+            Read::Logistic(_) | Read::Sgd(_) | Read::Reference(_) => Err(self.has_no(what)),
         }
     }
 
     fn has_no(&self, what: &'static str) -> Error {
         let algorithm = match &self.model {
             Model::Reference(_) => "smartcore",
-            _ => self.algorithm_name(),
+            _ => self.algorithm().name(),
         };
         Error::NotOfAlgorithm { algorithm, what }
     }
@@ -401,16 +427,16 @@ impl Classifier {
         self.training_rows
     }
 
-    /// The name of the algorithm, as [`Algorithm::name`] gives it.
-    pub fn algorithm_name(&self) -> &'static str {
+    /// Which algorithm it is of.
+    pub fn algorithm(&self) -> Algorithm {
         match &self.model {
-            Model::Logistic(_) => "logistic_regression",
-            Model::Forest(_) => "random_forest",
-            Model::Tree(_) => "decision_tree",
-            Model::Boosted(_) => "gradient_boosting",
-            Model::Sgd(_) => "sgd_classifier",
-            Model::Reference(model) if model.is_forest() => "random_forest",
-            Model::Reference(_) => "decision_tree",
+            Model::Logistic(_) => Algorithm::LogisticRegression,
+            Model::Forest(_) => Algorithm::RandomForest,
+            Model::Tree(_) => Algorithm::DecisionTree,
+            Model::Boosted(_) => Algorithm::GradientBoosting,
+            Model::Sgd(_) => Algorithm::SgdClassifier,
+            Model::Reference(model) if model.is_forest() => Algorithm::RandomForest,
+            Model::Reference(_) => Algorithm::DecisionTree,
         }
     }
 
@@ -437,7 +463,7 @@ impl Classifier {
         let fits = match &self.model {
             Model::Logistic(model) => model.is_valid(numeric, categorical),
             Model::Forest(model) => model.is_valid(numeric, categorical),
-            Model::Tree(model) => model.trees().len() == 1 && model.is_valid(numeric, categorical),
+            Model::Tree(model) => model.trees().trees.len() == 1 && model.is_valid(numeric, categorical),
             Model::Boosted(model) => model.is_valid(numeric, categorical),
             Model::Sgd(model) => model.is_valid(numeric, categorical),
             Model::Reference(model) => model.is_valid(numeric, categorical),
@@ -468,11 +494,11 @@ mod tests {
         table.push_numeric(0, [1.0, 2.0, 3.0, 4.0]);
         table.finish_append().unwrap();
         for algorithm in [
-            Algorithm::LogisticRegression(LogisticRegressionParams::default()),
-            Algorithm::RandomForest(RandomForestParams::default()),
-            Algorithm::DecisionTree(DecisionTreeParams::default()),
-            Algorithm::GradientBoosting(GradientBoostingParams::default()),
-            Algorithm::SgdClassifier(SgdClassifierParams::default()),
+            ClassifierParams::LogisticRegression(LogisticRegressionParams::default()),
+            ClassifierParams::RandomForest(RandomForestParams::default()),
+            ClassifierParams::DecisionTree(DecisionTreeParams::default()),
+            ClassifierParams::GradientBoosting(GradientBoostingParams::default()),
+            ClassifierParams::SgdClassifier(SgdClassifierParams::default()),
         ] {
             let labels = [true, false, false, true];
             let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();

@@ -4,6 +4,12 @@
 //! to do about one asks [`Error::kind`].
 
 /// What went wrong, with the values that show it.
+///
+/// ```
+/// use tidemill_ml::{BinaryMetrics, Error};
+///
+/// assert_eq!(BinaryMetrics::compute(&[], &[]), Err(Error::NoRows));
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,6 +70,54 @@ pub enum Error {
         row: u32,
         /// Its weight.
         value: f64,
+    },
+    /// No algorithm has this name.
+    #[error("there is no algorithm `{name}`; the algorithms are {}", crate::ALGORITHMS.map(|of| of.name).join(", "))]
+    NoSuchAlgorithm {
+        /// The name given.
+        name: String,
+    },
+    /// A target of another kind than the algorithm learns.
+    #[error("the target is {found}, and what is learned is {expected}")]
+    OtherTarget {
+        /// What is learned.
+        expected: &'static str,
+        /// What was given.
+        found: &'static str,
+    },
+    /// Rows of which each misses a value, where only complete ones can be learned from.
+    #[error("there is no row without a missing value to learn from")]
+    NoCompleteRows,
+    /// A step takes columns of a kind that the table does not have.
+    #[error("there is no {kind} column for it to take")]
+    NoColumns {
+        /// `numeric` or `text`.
+        kind: &'static str,
+    },
+    /// A step names a column that the table does not have, or that is of another kind.
+    #[error("there is no {kind} column `{column}`; the {kind} columns are: {known}")]
+    UnknownColumn {
+        /// `numeric` or `text`.
+        kind: &'static str,
+        /// The name given.
+        column: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A step makes a column of a name that another one has.
+    #[error("it makes a column `{column}`, and there is one already")]
+    RepeatedColumn {
+        /// The name.
+        column: String,
+    },
+    /// A step of a pipeline could not be taken.
+    #[error("step {step}: {error}")]
+    InStep {
+        /// Number of the step, from 1.
+        step: usize,
+        /// Why.
+        #[source]
+        error: Box<Error>,
     },
     /// Something was asked of a model that this algorithm has not.
     #[error("{algorithm} has no {what}")]
@@ -222,6 +276,12 @@ pub enum Error {
 }
 
 /// Whose doing an [`Error`] is, and so what to do next.
+///
+/// ```
+/// use tidemill_ml::{Error, ErrorKind};
+///
+/// assert_eq!(Error::NoRows.kind(), ErrorKind::Data, "wait for more rows");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// Settings or arguments: correct them.
@@ -238,10 +298,12 @@ impl Error {
     /// Whose doing this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Error::InStep { error, .. } => error.kind(),
             Error::NoRows
             | Error::TooFewRows { .. }
             | Error::TooManyRows { .. }
             | Error::TooFewForClusters { .. }
+            | Error::NoCompleteRows
             | Error::OneClass { .. }
             | Error::Overflow { .. }
             | Error::MissingValue { .. }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means,
-//!               "TIDEMCS\0" for a stream of clusters, "TIDEMPP\0" for preprocessing
+//!               "TIDEMCS\0" for a stream of clusters, "TIDEMPP\0" for preprocessing,
+//!               "TIDEMPL\0" for a pipeline
 //! bytes 8..12   format version of the kind, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
@@ -27,10 +28,12 @@ pub(crate) enum Kind {
     KMeans,
     ClusterStream,
     Preprocessor,
+    Pipeline,
 }
 
 impl Kind {
-    const ALL: [Kind; 4] = [Kind::Classifier, Kind::KMeans, Kind::ClusterStream, Kind::Preprocessor];
+    const ALL: [Kind; 5] =
+        [Kind::Classifier, Kind::KMeans, Kind::ClusterStream, Kind::Preprocessor, Kind::Pipeline];
 
     fn magic(self) -> &'static [u8; 8] {
         match self {
@@ -38,15 +41,17 @@ impl Kind {
             Kind::KMeans => b"TIDEMKM\0",
             Kind::ClusterStream => b"TIDEMCS\0",
             Kind::Preprocessor => b"TIDEMPP\0",
+            Kind::Pipeline => b"TIDEMPL\0",
         }
     }
 
     fn format(self) -> u32 {
         match self {
             Kind::Classifier => 5,
-            Kind::Preprocessor => 4,
+            Kind::Preprocessor => 5,
             Kind::ClusterStream => 3,
             Kind::KMeans => 2,
+            Kind::Pipeline => 1,
         }
     }
 
@@ -56,6 +61,7 @@ impl Kind {
             Kind::KMeans => "k-means",
             Kind::ClusterStream => "cluster stream",
             Kind::Preprocessor => "preprocessing",
+            Kind::Pipeline => "pipeline",
         }
     }
 }
@@ -71,13 +77,18 @@ pub(crate) fn write<T: Serialize>(kind: Kind, model: &T) -> Result<Vec<u8>, Erro
     Ok(bytes)
 }
 
+/// What a file holds, by its first bytes.
+pub(crate) fn kind_of(bytes: &[u8]) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| bytes.starts_with(kind.magic()))
+}
+
 /// Reads what [`write()`] wrote; `is_valid` says whether a model is as its fit makes it.
 pub(crate) fn read<T: DeserializeOwned>(
     kind: Kind,
     bytes: &[u8],
     is_valid: impl Fn(&T) -> bool,
 ) -> Result<T, Error> {
-    match Kind::ALL.into_iter().find(|kind| bytes.starts_with(kind.magic())) {
+    match kind_of(bytes) {
         None => return Err(Error::NotAModel),
         Some(found) if found != kind => {
             return Err(Error::OtherKind { expected: kind.name(), found: found.name() });

@@ -1,16 +1,38 @@
 //! Models, metrics and preprocessing of the Tidemill engine: columns in, numbers out.
 //!
-//! ```text
-//! FeatureTable ──rows, labels──> Classifier::fit ──> Classifier ──predict_proba──> BinaryMetrics
-//!      ▲ push batches                                   │ to_bytes / from_bytes
-//!      └─ new rows ──> Classifier::partial_fit (sgd_classifier)
-//! FeatureTable ──rows──> KMeans::fit ──> KMeans ──assign, metrics──> clusters, ClusterMetrics
 //! ```
+//! # use tidemill_ml::FeatureTable;
+//! # let mut table = FeatureTable::new(vec!["hour".into()], vec!["place".into()]);
+//! # table.push_numeric(0, (0..200).map(|i| f64::from(i % 24)));
+//! # table.push_category(0, (0..200).map(|i| [Some("street"), Some("home"), None][i % 3]));
+//! # table.finish_append()?;
+//! # let arrests: Vec<bool> = (0..200).map(|i| i % 24 > 17).collect();
+//! # let (training, held_out): (Vec<u32>, Vec<u32>) = ((0..150).collect(), (150..200).collect());
+//! use tidemill_ml::{Estimator, Fitted, RandomForestParams, Rows, Target};
+//!
+//! let rows = |of| Rows::new(&table, Target::Binary(&arrests), of);
+//! let forest = Estimator::from(RandomForestParams { trees: 50, ..RandomForestParams::default() });
+//! let fitted = forest.fit(&rows(&training), 42)?;
+//! let scores = fitted.score(&rows(&held_out), 42)?;
+//! let file = fitted.to_bytes()?;
+//! assert!(scores.classes().is_some_and(|of| of.accuracy > 0.95) && Fitted::from_bytes(&file)? == fitted);
+//! # Ok::<(), tidemill_ml::Error>(())
+//! ```
+//!
+//! ```text
+//! FeatureTable ──Rows, Target──> Estimator::fit ──> Fitted ──predict──> Prediction
+//!      ▲ push batches              ▲ Cache            │ └─score──> Scores
+//!      └─ new rows                 └─ the one before ─┴─ to_bytes / from_bytes
+//! ```
+//!
+//! An [`Estimator`] is any of the [`ALGORITHMS`] with its settings, a [`Fitted`] what its fit makes, and [`METRICS`] are
+//! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`] and [`ClusterStream`], with
+//! what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`],
+//! matrices in, matrices out; a [`Pipeline`] does it to a table.
 //!
 //! The crate is pure: no Arrow, no files, no clock. Every random choice comes from the seed it is given, sums are made in
 //! a fixed order and counts are integers, so a fit is the same bytes for any number of threads (of one build on one kind
-//! of processor: linear algebra kernels differ between kinds). What is done to columns before a model is in
-//! [`preprocess`]: matrices in, matrices out.
+//! of processor: linear algebra kernels differ between kinds).
 //!
 //! Outcomes that every model shares:
 //!
@@ -25,42 +47,48 @@
 //!
 //! `tests/edges` has the outcome of every edge for every model, backend, preprocessing step and metric.
 //!
-//! ```
-//! use tidemill_ml::{Algorithm, BinaryMetrics, Classifier, FeatureTable, RandomForestParams};
+//! # Why there is no …
 //!
-//! let mut table = FeatureTable::new(vec!["hour".into()], vec!["place".into()]);
-//! table.push_numeric(0, (0..200).map(|i| f64::from(i % 24)));
-//! table.push_category(0, (0..200).map(|i| [Some("street"), Some("home"), None][i % 3]));
-//! table.finish_append()?;
-//! let labels: Vec<bool> = (0..200).map(|i| i % 24 > 17).collect();
-//!
-//! let training: Vec<u32> = (0..150).collect();
-//! let held_out: Vec<u32> = (150..200).collect();
-//! let algorithm = Algorithm::RandomForest(RandomForestParams::default());
-//! let model = Classifier::fit(&algorithm, &table, &labels, &training, 42, None)?;
-//! let metrics = BinaryMetrics::compute(&labels[150..], &model.predict_proba(&table, &held_out)?)?;
-//! assert!(metrics.accuracy > 0.95);
-//! assert_eq!(Classifier::from_bytes(&model.to_bytes()?)?, model);
-//! # Ok::<(), tidemill_ml::Error>(())
-//! ```
+//! - **trait `Estimator`** to implement: a job names its algorithm in a text, and a file says by its first bytes what it
+//!   holds. Both want one closed list, so it is an enum, which the compiler keeps complete.
+//! - **generic float or label type**: `f64` is what Parquet, Arrow and SQL have, and integers are exact in it up to 2⁵³.
+//!   Trees keep what they read often as bytes by themselves.
+//! - **matrix as input**: rows come batch by batch, and many of their columns are text. A [`FeatureTable`] grows at its
+//!   end and keeps codes; [`Rows`] names some of it without a copy.
+//! - **`predict` that gives labels**: a threshold is the caller's decision, and ranking metrics need probabilities.
+//! - **clock or time limit**: a fit that ends by the clock is another one each time. Iterations and rows have limits.
+//! - **random state** that goes on from call to call: each call takes a seed, so that what it makes does not depend on
+//!   the calls before it.
+//! - **thread count**: rayon's pool decides, and results are the same bytes for any.
+//! - **early stopping on held-out rows**: a split of the rows is the caller's, who has to keep it from batch to batch.
+//! - **update of a forest or of boosting by new rows alone**: trees need the rows that they were split by. A refit with a
+//!   [`Cache`] counts most of them once only; [`SgdClassifierParams`] and [`ClusterStream`] learn on without old rows.
 
+mod algorithms;
+mod cache;
 mod classifier;
 mod cluster;
 mod encode;
 mod error;
+mod estimator;
 mod file;
+mod fitted;
 mod forest;
 mod importance;
 mod logistic;
 mod metrics;
+mod pipeline;
 pub mod preprocess;
+mod rows;
 mod seed;
 mod sgd;
-mod stream_stats;
+mod stats;
 mod table;
 mod training;
 
-pub use classifier::{Algorithm, Classifier};
+pub use algorithms::{ALGORITHMS, Algorithm, AlgorithmInfo, Material, Task};
+pub use cache::Cache;
+pub use classifier::{Classifier, ClassifierParams};
 pub use cluster::{
     ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
@@ -68,14 +96,19 @@ pub use cluster::{
 };
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
+pub use estimator::Estimator;
+pub use fitted::{Centre, Fitted, Prediction};
 pub use forest::{
     Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, KeptCounts, RandomForestParams,
     TreeBackend,
 };
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
-pub use metrics::{BinaryMetrics, Calibration, CalibrationBin};
+pub use metrics::{Better, BinaryMetrics, Calibration, CalibrationBin, METRICS, Metric, Scores};
+pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, Transform};
+pub use rows::{Rows, Target};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
-pub use stream_stats::{QuantileSketch, RunningMoments};
+pub use stats::fences::{TUKEY_REACH, tukey_fences};
+pub use stats::{QuantileSketch, RunningMoments};
 pub use table::{FeatureTable, MISSING_CODE};
 pub use training::TrainingRows;

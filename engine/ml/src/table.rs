@@ -68,6 +68,17 @@ impl CategoryColumn {
 ///
 /// An append fills every column with `push_*` and ends with [`finish_append`](FeatureTable::finish_append); rows count
 /// only from then on.
+///
+/// ```
+/// use tidemill_ml::FeatureTable;
+///
+/// let mut table = FeatureTable::new(vec!["hour".into()], vec!["place".into()]);
+/// table.push_numeric(0, [7.0, f64::NAN]);
+/// table.push_category(0, [Some("street"), None]);
+/// table.finish_append()?;
+/// assert_eq!(table.rows(), 2);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct FeatureTable {
     numeric_names: Vec<String>,
@@ -254,6 +265,58 @@ impl FeatureTable {
             to.codes.extend(rows_of(numeric + c).iter().map(|&row| column.codes[row as usize]));
         }
         taken.rows = rows.len();
+    }
+
+    /// These rows as a table of their own, in their order; the caller has checked them.
+    pub(crate) fn taken(&self, rows: &[u32]) -> FeatureTable {
+        let mut taken = FeatureTable::new(self.numeric_names.clone(), self.categorical_names.clone());
+        for (to, column) in taken.numeric.iter_mut().zip(&self.numeric) {
+            to.extend(rows.iter().map(|&row| column[row as usize]));
+        }
+        for (to, column) in taken.categorical.iter_mut().zip(&self.categorical) {
+            *to = CategoryColumn {
+                codes: rows.iter().map(|&row| column.codes[row as usize]).collect(),
+                dictionary: column.dictionary.clone(),
+                code_of: column.code_of.clone(),
+                hashes: column.hashes.clone(),
+                finished_entries: column.finished_entries,
+            };
+        }
+        taken.rows = rows.len();
+        taken
+    }
+
+    /// The table with other columns, as long as its own, in place of some: a numeric one stands where one of its name was,
+    /// the others after the last.
+    pub(crate) fn replaced(
+        &self,
+        dropped: &[String],
+        mut made: Vec<(String, Vec<f64>)>,
+    ) -> Result<FeatureTable, Error> {
+        let mut numeric: Vec<(String, Vec<f64>)> = Vec::new();
+        for (name, column) in self.numeric_names.iter().zip(&self.numeric) {
+            match made.iter().position(|(made, _)| made == name) {
+                Some(at) if dropped.contains(name) => numeric.push(made.remove(at)),
+                Some(_) => return Err(Error::RepeatedColumn { column: name.clone() }),
+                None if dropped.contains(name) => {}
+                None => numeric.push((name.clone(), column.clone())),
+            }
+        }
+        numeric.extend(made);
+        let categorical = self.categorical_names.iter().zip(&self.categorical);
+        let categorical = categorical.filter(|(name, _)| !dropped.contains(name));
+        let (categorical_names, categorical) =
+            categorical.map(|(name, column)| (name.clone(), column.clone())).unzip();
+        let (numeric_names, numeric) = numeric.into_iter().unzip();
+        Ok(FeatureTable {
+            numeric_names,
+            categorical_names,
+            numeric,
+            categorical,
+            rows: self.rows,
+            marks: Vec::new(),
+            bad_column: None,
+        })
     }
 
     /// A table without rows whose codes mean what this one's do, for [`take_into`](FeatureTable::take_into).

@@ -4,6 +4,24 @@ use crate::forest::MAX_ROWS;
 use crate::{Error, FeatureTable, KeptBins};
 
 /// Rows of a table with their labels, and what they weigh.
+///
+/// ```
+/// use tidemill_ml::{
+///     Classifier, ClassifierParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
+/// };
+///
+/// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
+/// table.push_numeric(0, (0..300).map(|i| f64::from(i % 37)));
+/// table.finish_append()?;
+/// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..300).map(|i| i % 37 > 11).collect(), (0..300).collect());
+/// let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
+/// bins.extend(&table, &rows)?;
+/// let training = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
+/// let params = ClassifierParams::RandomForest(RandomForestParams::default());
+/// let forest = Classifier::refit(&params, &training, 42, None, &mut counts)?;
+/// assert_eq!(forest, Classifier::fit_rows(&params, &TrainingRows::new(&table, &labels, &rows), 42, None)?);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingRows<'a> {
     /// The features.

@@ -7,17 +7,17 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Categories, Classifier, DecisionTreeParams, Error, ErrorKind, FeatureTable,
-    GradientBoostingParams, LinearCategories, LogisticRegressionParams, RandomForestParams,
+    BinaryMetrics, Categories, Classifier, ClassifierParams, DecisionTreeParams, Error, ErrorKind,
+    FeatureTable, GradientBoostingParams, LinearCategories, LogisticRegressionParams, RandomForestParams,
     SgdClassifierParams,
 };
 
-fn algorithms() -> [Algorithm; 4] {
+fn algorithms() -> [ClassifierParams; 4] {
     [
-        Algorithm::LogisticRegression(LogisticRegressionParams::default()),
-        Algorithm::RandomForest(RandomForestParams::default()),
-        Algorithm::DecisionTree(DecisionTreeParams::default()),
-        Algorithm::GradientBoosting(GradientBoostingParams {
+        ClassifierParams::LogisticRegression(LogisticRegressionParams::default()),
+        ClassifierParams::RandomForest(RandomForestParams::default()),
+        ClassifierParams::DecisionTree(DecisionTreeParams::default()),
+        ClassifierParams::GradientBoosting(GradientBoostingParams {
             min_samples_leaf: 5,
             ..GradientBoostingParams::default()
         }),
@@ -184,24 +184,48 @@ fn bad_parameters_are_named() {
     let forest = RandomForestParams::default;
     let tree = DecisionTreeParams::default;
     let bad = [
-        ("alpha", Algorithm::LogisticRegression(LogisticRegressionParams { alpha: -1.0, ..logistic() })),
-        ("alpha", Algorithm::LogisticRegression(LogisticRegressionParams { alpha: f64::NAN, ..logistic() })),
+        (
+            "alpha",
+            ClassifierParams::LogisticRegression(LogisticRegressionParams { alpha: -1.0, ..logistic() }),
+        ),
+        (
+            "alpha",
+            ClassifierParams::LogisticRegression(LogisticRegressionParams { alpha: f64::NAN, ..logistic() }),
+        ),
         (
             "max_iterations",
-            Algorithm::LogisticRegression(LogisticRegressionParams { max_iterations: 0, ..logistic() }),
+            ClassifierParams::LogisticRegression(LogisticRegressionParams {
+                max_iterations: 0,
+                ..logistic()
+            }),
         ),
         (
             "gradient_tolerance",
-            Algorithm::LogisticRegression(LogisticRegressionParams { gradient_tolerance: 0.0, ..logistic() }),
+            ClassifierParams::LogisticRegression(LogisticRegressionParams {
+                gradient_tolerance: 0.0,
+                ..logistic()
+            }),
         ),
-        ("trees", Algorithm::RandomForest(RandomForestParams { trees: 0, ..forest() })),
-        ("max_depth", Algorithm::RandomForest(RandomForestParams { max_depth: 33, ..forest() })),
-        ("max_features", Algorithm::RandomForest(RandomForestParams { max_features: f64::NAN, ..forest() })),
-        ("max_features", Algorithm::RandomForest(RandomForestParams { max_features: 1.01, ..forest() })),
-        ("min_samples_leaf", Algorithm::RandomForest(RandomForestParams { min_samples_leaf: 0, ..forest() })),
-        ("max_depth", Algorithm::DecisionTree(DecisionTreeParams { max_depth: 0, ..tree() })),
-        ("max_features", Algorithm::DecisionTree(DecisionTreeParams { max_features: 0.0, ..tree() })),
-        ("min_samples_leaf", Algorithm::DecisionTree(DecisionTreeParams { min_samples_leaf: 0, ..tree() })),
+        ("trees", ClassifierParams::RandomForest(RandomForestParams { trees: 0, ..forest() })),
+        ("max_depth", ClassifierParams::RandomForest(RandomForestParams { max_depth: 33, ..forest() })),
+        (
+            "max_features",
+            ClassifierParams::RandomForest(RandomForestParams { max_features: f64::NAN, ..forest() }),
+        ),
+        (
+            "max_features",
+            ClassifierParams::RandomForest(RandomForestParams { max_features: 1.01, ..forest() }),
+        ),
+        (
+            "min_samples_leaf",
+            ClassifierParams::RandomForest(RandomForestParams { min_samples_leaf: 0, ..forest() }),
+        ),
+        ("max_depth", ClassifierParams::DecisionTree(DecisionTreeParams { max_depth: 0, ..tree() })),
+        ("max_features", ClassifierParams::DecisionTree(DecisionTreeParams { max_features: 0.0, ..tree() })),
+        (
+            "min_samples_leaf",
+            ClassifierParams::DecisionTree(DecisionTreeParams { min_samples_leaf: 0, ..tree() }),
+        ),
     ];
     let table = numeric_table(&[vec![0.0, 1.0]]);
     for (expected, algorithm) in bad {
@@ -249,7 +273,8 @@ fn constant_columns_do_not_end_a_tree() {
     // One feature is tried at a split, and 29 of 30 cannot split.
     let params = RandomForestParams { trees: 1, max_features: 0.01, ..RandomForestParams::default() };
     let model =
-        Classifier::fit(&Algorithm::RandomForest(params), &table, &labels, &all(&table), 0, None).unwrap();
+        Classifier::fit(&ClassifierParams::RandomForest(params), &table, &labels, &all(&table), 0, None)
+            .unwrap();
     assert!(auc(&labels, &model.predict_proba(&table, &all(&table)).unwrap()) > 0.97);
 }
 
@@ -274,12 +299,12 @@ fn ten_thousand_categories_and_no_numeric_column() {
     // A column each, a number each, or hashed.
     let categories = LinearCategories::OneHot;
     for algorithm in [
-        Algorithm::LogisticRegression(LogisticRegressionParams { categories, ..Default::default() }),
-        Algorithm::DecisionTree(DecisionTreeParams {
+        ClassifierParams::LogisticRegression(LogisticRegressionParams { categories, ..Default::default() }),
+        ClassifierParams::DecisionTree(DecisionTreeParams {
             categories: Categories::TargetEncoded,
             ..Default::default()
         }),
-        Algorithm::SgdClassifier(SgdClassifierParams::default()),
+        ClassifierParams::SgdClassifier(SgdClassifierParams::default()),
     ] {
         let model = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
         let scores = model.predict_proba(&table, &[20_000, 20_001]).unwrap();
@@ -385,9 +410,9 @@ proptest! {
         let labels = &labels[..table.rows()];
         let rows: Vec<u32> = all(&table).into_iter().step_by(keep).collect();
         for algorithm in [
-            Algorithm::RandomForest(RandomForestParams { trees, max_depth, min_samples_leaf, max_features, ..RandomForestParams::default() }),
-            Algorithm::LogisticRegression(LogisticRegressionParams { alpha, ..LogisticRegressionParams::default() }),
-            Algorithm::DecisionTree(DecisionTreeParams { max_depth, min_samples_leaf, max_features, ..DecisionTreeParams::default() }),
+            ClassifierParams::RandomForest(RandomForestParams { trees, max_depth, min_samples_leaf, max_features, ..RandomForestParams::default() }),
+            ClassifierParams::LogisticRegression(LogisticRegressionParams { alpha, ..LogisticRegressionParams::default() }),
+            ClassifierParams::DecisionTree(DecisionTreeParams { max_depth, min_samples_leaf, max_features, ..DecisionTreeParams::default() }),
         ] {
             match Classifier::fit(&algorithm, &table, labels, &rows, seed, None) {
                 Ok(model) => {
@@ -417,7 +442,7 @@ proptest! {
         let (table, labels, _) = generated(60, 9);
         let params = RandomForestParams { trees: 2, ..RandomForestParams::default() };
         let algorithm = [
-            algorithms()[0].clone(), Algorithm::RandomForest(params), algorithms()[2].clone(), algorithms()[3].clone(),
+            algorithms()[0].clone(), ClassifierParams::RandomForest(params), algorithms()[2].clone(), algorithms()[3].clone(),
         ][which].clone();
         let bytes = Classifier::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap().to_bytes().unwrap();
         let sealed =

@@ -7,15 +7,19 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, FeatureTable,
+    BinaryMetrics, Categories, ClassWeight, Classifier, ClassifierParams, DecisionTreeParams, FeatureTable,
     GradientBoostingParams, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
 };
 
-fn algorithms(categories: Categories) -> [Algorithm; 3] {
+fn algorithms(categories: Categories) -> [ClassifierParams; 3] {
     [
-        Algorithm::RandomForest(RandomForestParams { trees: 4, categories, ..RandomForestParams::default() }),
-        Algorithm::DecisionTree(DecisionTreeParams { categories, ..DecisionTreeParams::default() }),
-        Algorithm::GradientBoosting(GradientBoostingParams {
+        ClassifierParams::RandomForest(RandomForestParams {
+            trees: 4,
+            categories,
+            ..RandomForestParams::default()
+        }),
+        ClassifierParams::DecisionTree(DecisionTreeParams { categories, ..DecisionTreeParams::default() }),
+        ClassifierParams::GradientBoosting(GradientBoostingParams {
             trees: 4,
             categories,
             ..GradientBoostingParams::default()
@@ -93,15 +97,15 @@ fn a_model_of_kept_bins_is_the_model_of_new_ones_batch_by_batch() {
 
 /// Trees of the kinds that counts are kept of, from noisy rows: some splits stay as they were from batch to batch, some
 /// move by a bin or to another feature.
-fn trees() -> [Algorithm; 4] {
+fn trees() -> [ClassifierParams; 4] {
     let forest = RandomForestParams { trees: 3, max_depth: 6, ..RandomForestParams::default() };
     let tree = DecisionTreeParams { max_depth: 9, ..DecisionTreeParams::default() };
     let balanced = ClassWeight::Balanced;
     [
-        Algorithm::RandomForest(RandomForestParams { class_weight: balanced, ..forest.clone() }),
-        Algorithm::RandomForest(RandomForestParams { max_features: 0.2, ..forest }),
-        Algorithm::DecisionTree(DecisionTreeParams { max_features: 0.6, ..tree.clone() }),
-        Algorithm::DecisionTree(tree),
+        ClassifierParams::RandomForest(RandomForestParams { class_weight: balanced, ..forest.clone() }),
+        ClassifierParams::RandomForest(RandomForestParams { max_features: 0.2, ..forest }),
+        ClassifierParams::DecisionTree(DecisionTreeParams { max_features: 0.6, ..tree.clone() }),
+        ClassifierParams::DecisionTree(tree),
     ]
 }
 
@@ -145,8 +149,13 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
     let trees = trees();
     let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
     let other = |max_depth, max_features, min_samples_leaf| {
-        let Algorithm::RandomForest(params) = trees[0].clone() else { unreachable!("a forest") };
-        Algorithm::RandomForest(RandomForestParams { max_depth, max_features, min_samples_leaf, ..params })
+        let ClassifierParams::RandomForest(params) = trees[0].clone() else { unreachable!("a forest") };
+        ClassifierParams::RandomForest(RandomForestParams {
+            max_depth,
+            max_features,
+            min_samples_leaf,
+            ..params
+        })
     };
     let others = [
         ("algorithm", &trees[3], fit, 1),
@@ -187,7 +196,7 @@ fn nothing_is_kept_of_trees_whose_nodes_count_what_they_try() {
     let mut counts = KeptCounts::new();
     for (max_features, kept) in [(0.5, 6_000), (0.25, 0), (0.2, 0), (0.4, 6_000)] {
         let params = RandomForestParams { trees: 3, max_features, ..RandomForestParams::default() };
-        let forest = Algorithm::RandomForest(params);
+        let forest = ClassifierParams::RandomForest(params);
         let found = Classifier::refit(&forest, &fit, 1, None, &mut counts).unwrap();
         assert!(found == Classifier::fit_rows(&forest, &fit, 1, None).unwrap(), "{max_features}");
         assert_eq!(counts.rows(), kept, "{max_features}");
@@ -205,7 +214,7 @@ fn counts_that_a_fit_cannot_use_are_dropped() {
     let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
     let [forest, _, boosting] = algorithms(Categories::Native);
     let [encoded, ..] = algorithms(Categories::TargetEncoded);
-    let logistic = Algorithm::LogisticRegression(Default::default());
+    let logistic = ClassifierParams::LogisticRegression(Default::default());
     let others = [
         ("forest", &forest, fit, all.len()),
         ("encoded", &encoded, fit, 0),
@@ -238,7 +247,7 @@ fn counts_of_other_values_are_not_taken() {
     let (table, swapped) = (table([0, 1]), table([1, 0]));
     let labels: Vec<bool> = rows.iter().map(|row| row / 2 % 2 == 1 && row % 9 > 0).collect();
     let params = DecisionTreeParams { max_features: 1.0, ..DecisionTreeParams::default() };
-    let tree = Algorithm::DecisionTree(params);
+    let tree = ClassifierParams::DecisionTree(params);
     for first in [12_000, 9_000] {
         let mut counts = KeptCounts::new();
         for (table, rows) in [(&table, &rows[..first]), (&swapped, &rows[..])] {
@@ -301,7 +310,7 @@ fn encoded_categories_learn_from_more_than_254() {
     rows.append(60_000);
     let training: Vec<u32> = (0..40_000).collect();
     let test: Vec<u32> = (40_000..60_000).collect();
-    let auc = |algorithm: &Algorithm| {
+    let auc = |algorithm: &ClassifierParams| {
         let model = Classifier::fit(algorithm, &rows.table, &rows.labels, &training, 1, None).unwrap();
         assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
         let scores = model.predict_proba(&rows.table, &test).unwrap();

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Classifier, Coefficients, Error, FeatureTable, LinearCategories,
+    BinaryMetrics, Classifier, ClassifierParams, Coefficients, Error, FeatureTable, LinearCategories,
     LogisticBackend, LogisticRegressionParams, RandomForestParams,
 };
 
@@ -28,7 +28,7 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 }
 
 fn fit(params: &LogisticRegressionParams, table: &FeatureTable, labels: &[bool]) -> Classifier {
-    let algorithm = Algorithm::LogisticRegression(params.clone());
+    let algorithm = ClassifierParams::LogisticRegression(params.clone());
     Classifier::fit(&algorithm, table, labels, &all(table), 7, None).unwrap()
 }
 
@@ -183,7 +183,7 @@ fn every_variant_is_the_same_bytes_for_any_number_of_threads() {
     let (table, labels) = generated(40_000, 3);
     let rows = all(&table);
     for params in variants() {
-        let algorithm = Algorithm::LogisticRegression(params.clone());
+        let algorithm = ClassifierParams::LogisticRegression(params.clone());
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
@@ -206,7 +206,7 @@ fn a_warm_fit_is_the_cold_fit_to_the_tolerance_and_counts_what_it_counted() {
     let rows = all(&table);
     for params in variants() {
         let params = LogisticRegressionParams { gradient_tolerance: 1e-7, max_iterations: 2_000, ..params };
-        let algorithm = Algorithm::LogisticRegression(params.clone());
+        let algorithm = ClassifierParams::LogisticRegression(params.clone());
         let fit = |rows: &[u32], seed, warm| {
             Classifier::fit(&algorithm, &table, &labels, rows, seed, warm).unwrap()
         };
@@ -306,7 +306,7 @@ fn logistic_regression_is_that_of_scikit_learn_at_the_same_penalty() {
             ..Default::default()
         };
         let model = Classifier::fit(
-            &Algorithm::LogisticRegression(params),
+            &ClassifierParams::LogisticRegression(params),
             &table,
             &golden.labels,
             &all(&table),
@@ -330,8 +330,15 @@ fn a_warm_start_begins_where_the_last_model_ended() {
                 max_iterations: iterations,
                 ..LogisticRegressionParams::default()
             };
-            Classifier::fit(&Algorithm::LogisticRegression(params), &table, labels, &all(&table), 0, warm)
-                .unwrap()
+            Classifier::fit(
+                &ClassifierParams::LogisticRegression(params),
+                &table,
+                labels,
+                &all(&table),
+                0,
+                warm,
+            )
+            .unwrap()
         };
         let score = |model: &Classifier| {
             BinaryMetrics::compute(labels, &model.predict_proba(&table, &all(&table)).unwrap())
@@ -342,7 +349,7 @@ fn a_warm_start_begins_where_the_last_model_ended() {
         let (cold, warm) = (fit(1, None), fit(1, Some(&done)));
         assert!(score(&warm) < score(&done) + 1e-4, "{} after {}", score(&warm), score(&done));
         assert!(score(&cold) > score(&done) + 1e-2, "one cold iteration is not enough: {}", score(&cold));
-        let forest = Algorithm::RandomForest(RandomForestParams::default());
+        let forest = ClassifierParams::RandomForest(RandomForestParams::default());
         let forest = Classifier::fit(&forest, &table, labels, &all(&table), 0, Some(&done)).unwrap();
         assert_eq!(fit(100, Some(&forest)), done, "a model of another kind is no start");
     }
@@ -357,7 +364,7 @@ fn a_warm_start_of_another_layout_is_not_used() {
     let first = numeric_table(&[column(3).collect(), whole.clone()]);
     let second = numeric_table(&[whole, column(4).collect()]);
     let fit = |table: &FeatureTable, warm: Option<&Classifier>| {
-        let logistic = Algorithm::LogisticRegression(LogisticRegressionParams::default());
+        let logistic = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
         Classifier::fit(&logistic, table, &labels, &all(table), 0, warm).unwrap()
     };
     assert_eq!(fit(&second, Some(&fit(&first, None))), fit(&second, None));

@@ -3,13 +3,19 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
-use tidemill_ml::{Algorithm, Classifier, DecisionTreeParams, FeatureTable, RandomForestParams, TreeBackend};
+use tidemill_ml::{
+    Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, RandomForestParams, TreeBackend,
+};
 
-fn algorithms() -> [Algorithm; 2] {
+fn algorithms() -> [ClassifierParams; 2] {
     let backend = TreeBackend::Smartcore;
     [
-        Algorithm::RandomForest(RandomForestParams { trees: 9, backend, ..RandomForestParams::default() }),
-        Algorithm::DecisionTree(DecisionTreeParams { backend, ..DecisionTreeParams::default() }),
+        ClassifierParams::RandomForest(RandomForestParams {
+            trees: 9,
+            backend,
+            ..RandomForestParams::default()
+        }),
+        ClassifierParams::DecisionTree(DecisionTreeParams { backend, ..DecisionTreeParams::default() }),
     ]
 }
 
@@ -38,7 +44,7 @@ fn votes_are_zero_or_one_and_mostly_right() {
     let (table, labels, rows) = rows();
     for algorithm in algorithms() {
         let model = Classifier::fit(&algorithm, &table, &labels, &rows, 1, None).unwrap();
-        assert_eq!(model.algorithm_name(), algorithm.name());
+        assert_eq!(model.algorithm(), algorithm.algorithm());
         let votes = model.predict_proba(&table, &rows).unwrap();
         assert!(votes.iter().all(|&vote| vote == 0.0 || vote == 1.0));
         let right = votes.iter().zip(&labels).filter(|(vote, label)| (**vote == 1.0) == **label).count();

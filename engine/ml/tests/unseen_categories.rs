@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use tidemill_ml::{
-    Algorithm, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
+    Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
     RandomForestParams, TrainingRows,
 };
 
@@ -36,11 +36,11 @@ fn training() -> (FeatureTable, Vec<bool>) {
     (table(&rows), labels)
 }
 
-fn algorithms() -> [Algorithm; 3] {
+fn algorithms() -> [ClassifierParams; 3] {
     [
-        Algorithm::DecisionTree(DecisionTreeParams { max_depth: 6, ..DecisionTreeParams::default() }),
-        Algorithm::RandomForest(RandomForestParams { trees: 10, ..RandomForestParams::default() }),
-        Algorithm::GradientBoosting(GradientBoostingParams {
+        ClassifierParams::DecisionTree(DecisionTreeParams { max_depth: 6, ..DecisionTreeParams::default() }),
+        ClassifierParams::RandomForest(RandomForestParams { trees: 10, ..RandomForestParams::default() }),
+        ClassifierParams::GradientBoosting(GradientBoostingParams {
             trees: 30,
             ..GradientBoostingParams::default()
         }),

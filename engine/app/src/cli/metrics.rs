@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use tidemill_core::learn::Metric;
+use tidemill_core::learn::tables::with_column;
 
 use super::OutputArgs;
 
@@ -30,14 +33,8 @@ pub(crate) struct MetricsArgs {
     #[arg(long, conflicts_with_all = ["model", "last"])]
     pub(crate) best: bool,
     /// What --best goes by; without it the AUC, of a stateful job the silhouette
-    #[arg(
-        long,
-        value_enum,
-        requires = "best",
-        value_name = "auc|accuracy|log_loss|f1|silhouette|davies_bouldin|calinski_harabasz",
-        hide_possible_values = true
-    )]
-    pub(crate) by: Option<BestBy>,
+    #[arg(long, value_parser = a_metric(), requires = "best", value_name = "METRIC")]
+    pub(crate) by: Option<&'static Metric>,
     /// The newest clusterings of a stateful job on its whole state: takes seconds, and grows with its square
     #[arg(long, conflicts_with_all = ["compare", "compare_lake", "best", "evaluation", "last"])]
     pub(crate) exact: bool,
@@ -45,39 +42,10 @@ pub(crate) struct MetricsArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// What makes a model the best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum BestBy {
-    /// The highest AUC.
-    Auc,
-    /// The highest accuracy.
-    Accuracy,
-    /// The lowest log loss.
-    LogLoss,
-    /// The highest F1.
-    F1,
-    /// The highest silhouette.
-    Silhouette,
-    /// The lowest Davies-Bouldin index.
-    DaviesBouldin,
-    /// The highest Calinski-Harabasz index.
-    CalinskiHarabasz,
-}
-
-impl BestBy {
-    /// The column of `system.metrics`.
-    pub(crate) fn column(self) -> &'static str {
-        match self {
-            BestBy::Auc => "auc",
-            BestBy::Accuracy => "accuracy",
-            BestBy::LogLoss => "log_loss",
-            BestBy::F1 => "f1",
-            BestBy::Silhouette => "silhouette",
-            BestBy::DaviesBouldin => "davies_bouldin",
-            BestBy::CalinskiHarabasz => "calinski_harabasz",
-        }
-    }
+/// The name of a metric that `system.metrics` has a column of.
+fn a_metric() -> impl TypedValueParser<Value = &'static Metric> {
+    PossibleValuesParser::new(with_column().map(|metric| metric.name))
+        .try_map(|name| Metric::named(&name).ok_or("there is no such metric"))
 }
 
 /// The ways in which a model is scored.

@@ -9,7 +9,7 @@ use tidemill_core::{Error, catalog};
 
 use super::{environment, lake, project};
 use crate::bars::Bar;
-use crate::cli::{BestBy, Evaluation, GlobalArgs, MetricsArgs};
+use crate::cli::{Evaluation, GlobalArgs, MetricsArgs};
 use crate::exit::{Done, Outcome};
 use crate::output::{Format, Room, write_rows};
 use crate::{compare, invocation, series, style, table};
@@ -45,10 +45,13 @@ pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
         let rows = two_lakes(&session, &lake, args, &Lake::new(folder), evaluation).await?;
         return print(&rows, args.output.format);
     }
-    let by = args.by.unwrap_or(match evaluation {
-        Evaluation::Sample => BestBy::Silhouette,
-        Evaluation::Holdout | Evaluation::Prequential => BestBy::Auc,
-    });
+    let by = args.by.map_or(
+        match evaluation {
+            Evaluation::Sample => "silhouette",
+            Evaluation::Holdout | Evaluation::Prequential => "auc",
+        },
+        |metric| metric.name,
+    );
     let statement = if args.best { best(&args.job, by, evaluation) } else { statement(args) };
     let batches = catalog::query(&session, &lake, &statement).await?;
     let Some(schema) = batches.first().map(RecordBatch::schema) else {
@@ -56,8 +59,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {
     };
     let rows = concat_batches(&schema, &batches).map_err(Error::from)?;
     if args.best && rows.num_rows() == 0 {
-        let what = by.column();
-        return Err(Error::user(format!("no model of {} has a value of {what} at the last batch", args.job))
+        return Err(Error::user(format!("no model of {} has a value of {by} at the last batch", args.job))
             .hint("AUC and F1 need rows of both classes, a silhouette needs two clusters: try another --by, or look at all batches without --best")
             .into());
     }
@@ -109,8 +111,8 @@ async fn two_models(
             .hint("for one model of two lakes: --compare-lake DIR --model NAME"));
     }
     let mut pairs = Vec::new();
-    let found = series::read_all(session, lake, &args.job, &compare::METRICS, Some(evaluation)).await?;
-    for (metric, all) in compare::METRICS.into_iter().zip(found) {
+    let found = series::read_all(session, lake, &args.job, &compare::metrics(), Some(evaluation)).await?;
+    for (metric, all) in compare::metrics().into_iter().zip(found) {
         let of = |name: &str| all.iter().find(|s| s.model == name).map_or(Vec::new(), |s| s.points.clone());
         let (mut first, second) = (of(first), of(second));
         only_last(&mut first, args.last);
@@ -135,9 +137,9 @@ async fn two_lakes(
     let other_session = catalog::open_session(other).await?;
     let evaluation = Some(evaluation);
     let mut pairs = Vec::new();
-    let ours = series::read_all(session, lake, &args.job, &compare::METRICS, evaluation).await?;
-    let theirs = series::read_all(&other_session, other, &args.job, &compare::METRICS, evaluation).await?;
-    for (metric, (ours, theirs)) in compare::METRICS.into_iter().zip(ours.into_iter().zip(theirs)) {
+    let ours = series::read_all(session, lake, &args.job, &compare::metrics(), evaluation).await?;
+    let theirs = series::read_all(&other_session, other, &args.job, &compare::metrics(), evaluation).await?;
+    for (metric, (ours, theirs)) in compare::metrics().into_iter().zip(ours.into_iter().zip(theirs)) {
         for ours in ours {
             let model = ours.model.as_str();
             if args.model.as_deref().is_some_and(|only| only != model) {
@@ -211,8 +213,7 @@ async fn usual_evaluation(session: &SessionContext, lake: &Lake, job: &str) -> R
 }
 
 /// The SELECT of `--best`.
-fn best(job: &str, by: BestBy, evaluation: Evaluation) -> String {
-    let by = by.column();
+fn best(job: &str, by: &str, evaluation: Evaluation) -> String {
     let of = format!(
         "FROM system.metrics WHERE job = {} AND evaluation = {}",
         quoted(job),
@@ -356,9 +357,9 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         let best = |by| best("o'hare", by, Evaluation::Sample);
-        assert!(best(BestBy::LogLoss).ends_with("log_loss IS NOT NULL ORDER BY log_loss ASC, model LIMIT 1"));
-        assert!(best(BestBy::Accuracy).ends_with("ORDER BY accuracy DESC, model LIMIT 1"));
-        assert!(best(BestBy::DaviesBouldin).ends_with("ORDER BY davies_bouldin ASC, model LIMIT 1"));
+        assert!(best("log_loss").ends_with("log_loss IS NOT NULL ORDER BY log_loss ASC, model LIMIT 1"));
+        assert!(best("accuracy").ends_with("ORDER BY accuracy DESC, model LIMIT 1"));
+        assert!(best("davies_bouldin").ends_with("ORDER BY davies_bouldin ASC, model LIMIT 1"));
     }
 
     #[test]

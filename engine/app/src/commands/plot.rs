@@ -5,6 +5,8 @@ mod clusters;
 use std::path::Path;
 
 use tidemill_core::files::write_atomically;
+use tidemill_core::learn::Task;
+use tidemill_core::learn::tables::with_column;
 use tidemill_core::{Error, catalog};
 
 use super::lake;
@@ -54,9 +56,12 @@ async fn metrics(global: &GlobalArgs, args: &PlotArgs) -> Done<Chart> {
         }
     }
     let error = Error::user(format!("no model of job {} has a value of {}", args.job, metrics.join(" or ")));
-    Err(error
-        .hint("classifiers have accuracy, auc, log_loss, precision, recall and f1; k-means has inertia and silhouette")
-        .into())
+    let names = |task| {
+        let of_task = with_column().filter(|metric| metric.task() == task);
+        of_task.map(|metric| metric.name).collect::<Vec<_>>().join(", ")
+    };
+    let (classifiers, clusterings) = (names(Task::Classify), names(Task::Cluster));
+    Err(error.hint(format!("classifiers have {classifiers}; clusterings have {clusterings}")).into())
 }
 
 /// Draws the figures of a job's exploratory tables.

@@ -15,7 +15,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
 
 use tidemill_ml::{
-    ClusterStream, ClusterStreamParams, ClusterSweep, KMeansParams, SilhouetteRows, StreamLearner,
+    ClusterStream, ClusterStreamParams, ClusterSweep, Estimator, Fitted, KMeansParams, Material, Prediction,
+    Rows, SilhouetteRows, StreamLearner, Target,
 };
 
 use super::schemas::Scope;
@@ -23,7 +24,7 @@ use crate::columns::check_names;
 use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
-use crate::learn::{FeatureRows, StateClusters, StateFeatures, tables};
+use crate::learn::{FeatureRows, StateFeatures, tables};
 use crate::project::{ModelSpec, StateSpec, parse_schema};
 use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::rowwise::RowSql;
@@ -159,8 +160,11 @@ impl StateView {
                     features.insert(sql, self.features(model).await?);
                 }
                 if let Some(rows) = features.get(sql) {
-                    let pairs = rows.keys.iter().zip(newest.assign(&rows.table)?);
-                    clusters.extend(pairs.filter_map(|(key, cluster)| Some((key?, cluster?))));
+                    let all: Vec<u32> = (0u32..).take(rows.table.rows()).collect();
+                    if let Prediction::Clusters(of_rows) = newest.predict(&rows.table, &all)? {
+                        let pairs = rows.keys.iter().zip(of_rows);
+                        clusters.extend(pairs.filter_map(|(key, cluster)| Some((key?, cluster?))));
+                    }
                 }
             }
             let of_rows = key.as_string::<i32>().iter().map(|key| clusters.get(key?).copied());
@@ -187,7 +191,11 @@ impl StateView {
     pub async fn sweep(&self, model: &ModelSpec, clusters: RangeInclusive<u32>) -> Result<ClusterSweep> {
         let rows = self.features(model).await?.table;
         let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
-        let outliers = model.config.state_training()?.params.outliers;
+        let Estimator::ClusterStream(ClusterStreamParams { outliers, .. }) =
+            model.config.training(Material::State)?.estimator
+        else {
+            return Err(Error::user(format!("model `{}` has no clusters", model.config.name)));
+        };
         let kmeans = KMeansParams { clusters: *clusters.start(), ..KMeansParams::default() };
         let params = ClusterStreamParams {
             learner: StreamLearner::Kmeans(kmeans),
@@ -210,19 +218,20 @@ impl StateView {
         if let Some((clusters, version)) = self.newest(lake, model)? {
             let rows = self.features(model).await?.table;
             let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
-            let scores = tokio::task::block_in_place(|| clusters.score(&rows, &all, model.config.seed));
-            scored.extend(scores.map(|scores| (name, version, scores)));
+            let rows = Rows::new(&rows, Target::None, &all);
+            let scores = tokio::task::block_in_place(|| clusters.score(&rows, model.config.seed));
+            scored.extend(scores.ok().map(|scores| (name, version, scores)));
         }
         tables::exact_metrics(job, self.state.batches().saturating_sub(1), &scored)
     }
 
     /// The newest model of a clustering and its version, if it has learned.
-    fn newest(&self, lake: &Lake, model: &ModelSpec) -> Result<Option<(StateClusters, Option<u64>)>> {
+    fn newest(&self, lake: &Lake, model: &ModelSpec) -> Result<Option<(Fitted, Option<u64>)>> {
         let outcome = self.learned.iter().find(|outcome| outcome.name == model.config.name);
         let Some((outcome, file)) = outcome.and_then(|o| Some((o, o.file.as_ref()?))) else {
             return Ok(None);
         };
-        let clusters = StateClusters::from_bytes(&read_bytes(lake, file)?)
+        let clusters = Fitted::from_bytes(&read_bytes(lake, file)?)
             .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
         Ok(Some((clusters, outcome.version)))
     }

@@ -183,7 +183,14 @@ impl From<parquet::errors::ParquetError> for Error {
 
 impl From<tidemill_ml::Error> for Error {
     fn from(error: tidemill_ml::Error) -> Self {
-        Error::new(ErrorKind::Data, error.to_string())
+        use tidemill_ml::ErrorKind as Ml;
+        let kind = match error.kind() {
+            Ml::User => ErrorKind::User,
+            Ml::Data => ErrorKind::Data,
+            Ml::Corrupt => ErrorKind::Corrupt,
+            Ml::Internal => ErrorKind::Internal,
+        };
+        Error::new(kind, error.to_string())
     }
 }
 

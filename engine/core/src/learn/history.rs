@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
-use tidemill_ml::{FeatureTable, KeptBins};
+use tidemill_ml::{Cache, FeatureTable};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::labels::{LabelCounts, with_label};
@@ -59,10 +59,12 @@ pub(super) struct History {
     pub(super) training: Vec<u32>,
     /// Rows held out, ascending.
     pub(super) holdout: Vec<u32>,
-    /// Bins of the rows, for the tree models that share this history; of none without a label.
-    pub(super) bins: KeptBins,
+    /// What is kept of the rows for the models that share this history; nothing without a label.
+    pub(super) cache: Cache,
     /// First row of the newest batch.
-    pub(super) batch_start: usize,
+    batch_start: usize,
+    /// Rows of the newest batch, once it has ended.
+    pub(super) newest: Vec<u32>,
     /// Labels of all rows; none without a label.
     pub(super) labelled: LabelCounts,
     /// Those of the newest batch.
@@ -140,8 +142,9 @@ impl History {
             labels: Vec::new(),
             training: Vec::new(),
             holdout: Vec::new(),
-            bins: KeptBins::new(),
+            cache: Cache::new(),
             batch_start: 0,
+            newest: Vec::new(),
             labelled: LabelCounts::default(),
             newest_labelled: LabelCounts::default(),
             newest_failed: 0,
@@ -154,6 +157,7 @@ impl History {
     /// Begins the next batch.
     pub(super) fn begin(&mut self) {
         self.batch_start = self.features.rows();
+        self.newest.clear();
         self.newest_failed = 0;
         self.newest_labelled = LabelCounts::default();
         let has_sides = self.label.is_some() && self.key.holdout != 0.0 && !self.is_given_up;
@@ -172,9 +176,10 @@ impl History {
             columns.iter().map(|&at| self.sql.schema().field(at).name().clone()).collect()
         };
         self.features = FeatureTable::new(names(&self.numeric), names(&self.categorical));
-        self.bins = KeptBins::new();
+        self.cache.clear();
         self.twins = Twins::default();
-        (self.labels, self.training, self.holdout) = (Vec::new(), Vec::new(), Vec::new());
+        (self.labels, self.newest) = (Vec::new(), Vec::new());
+        (self.training, self.holdout) = (Vec::new(), Vec::new());
         (self.newest_twins, self.batch_start, self.is_given_up) = (None, 0, true);
     }
 
@@ -233,14 +238,11 @@ impl History {
     /// Data: the features SELECT gives no features.
     pub(super) fn finish(&mut self) -> Result<()> {
         if self.label.is_some() && !self.is_given_up {
-            self.bins.extend(&self.features, &self.training)?;
+            self.cache.extend(&self.features, &self.training)?;
         }
+        self.newest =
+            (self.batch_start..self.features.rows()).filter_map(|row| u32::try_from(row).ok()).collect();
         Ok(())
-    }
-
-    /// Rows of the newest batch.
-    pub(super) fn newest(&self) -> Vec<u32> {
-        (self.batch_start..self.features.rows()).filter_map(|row| u32::try_from(row).ok()).collect()
     }
 
     /// How many rows from `start` on have a twin on the other side of the split.
@@ -344,7 +346,7 @@ mod tests {
         assert_eq!(one.labels, many.labels);
         let share = one.holdout.len() as f64 / 5000.0;
         assert!((0.28..0.32).contains(&share), "{share}");
-        assert_eq!(many.newest().len(), 2000);
+        assert_eq!(many.newest.len(), 2000);
         assert_eq!(many.newest_twins, Some(0));
     }
 

@@ -7,23 +7,25 @@
 //!        model N on all hold-out rows up to N ───────────────────────────────┘ hold-out
 //! ```
 //!
-//! The models of a stateful job learn from its state instead: see `state_learner`.
+//! The models of a stateful job learn from its state instead: see `state_rows`.
 //!
 //! Everything here is a function of committed rows and earlier learn records: a driver that restarts rebuilds the
 //! history from the table and the champions from their files, and makes the same bytes.
 
+mod champions;
+mod histories;
 mod history;
 mod labels;
 mod learner;
-mod model;
+mod lesson;
 mod sample;
-mod state_clusters;
-mod state_learner;
+mod state_features;
+mod state_rows;
 pub mod tables;
 mod twins;
 
 pub(crate) use learner::Learned;
 pub use learner::{Learner, RowsSeen};
-pub use model::{Centre, Importance};
-pub(crate) use state_clusters::StateClusters;
-pub(crate) use state_learner::{FeatureRows, StateFeatures, StateLearner};
+pub(crate) use state_features::{FeatureRows, StateFeatures};
+pub use tables::{Centre, Importance};
+pub use tidemill_ml::{Better, METRICS, Metric, Task};

@@ -8,10 +8,10 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use tidemill_ml::{BinaryMetrics, ClusterMetrics};
+use tidemill_ml::{BinaryMetrics, Fitted, METRICS, Metric, Task};
 
 use crate::error::Result;
-use crate::learn::{Centre, Importance, RowsSeen};
+use crate::learn::RowsSeen;
 use crate::progress::Durations;
 use crate::records::{BatchCounts, DataLoss, ModelOutcome, ModelStatus, Scores};
 use crate::source::lag::Lag;
@@ -34,39 +34,43 @@ fn numbers(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
     Arc::new(values.collect::<Float64Array>())
 }
 
+/// Metrics that came after the columns of `system.metrics`, which stay as their readers know them.
+const WITHOUT_COLUMN: [&str; 4] = ["brier", "pr_auc", "calibration_error", "bic_river"];
+
+/// Counts of a classifier's rows: name, and by what.
+const CELLS: [(&str, fn(&BinaryMetrics) -> u64); 4] = [
+    ("tp", |m| m.true_positives),
+    ("fp", |m| m.false_positives),
+    ("tn", |m| m.true_negatives),
+    ("fn", |m| m.false_negatives),
+];
+
+/// The metrics that `system.metrics` has a column of.
+pub fn with_column() -> impl Iterator<Item = &'static Metric> {
+    METRICS.iter().filter(|metric| !WITHOUT_COLUMN.contains(&metric.name))
+}
+
+/// Those of models for a task.
+fn columns_of(task: Task) -> impl Iterator<Item = &'static Metric> {
+    with_column().filter(move |metric| metric.task() == task)
+}
+
 /// Columns of `system.metrics`: one row a batch, model and kind of evaluation.
 pub fn metrics_schema() -> SchemaRef {
     use DataType::{Float64, UInt64, Utf8};
-    schema(&[
+    let mut fields = vec![
         ("job", Utf8, false),
         ("batch_id", UInt64, false),
         ("model", Utf8, false),
         ("version", UInt64, true),
         ("evaluation", Utf8, false),
         ("rows", UInt64, false),
-        ("accuracy", Float64, true),
-        ("auc", Float64, true),
-        ("log_loss", Float64, true),
-        ("precision", Float64, true),
-        ("recall", Float64, true),
-        ("f1", Float64, true),
-        ("tp", UInt64, true),
-        ("fp", UInt64, true),
-        ("tn", UInt64, true),
-        ("fn", UInt64, true),
-        ("train_ms", Float64, true),
-        ("inertia", Float64, true),
-        ("silhouette", Float64, true),
-        ("cohesion", Float64, true),
-        ("separation", Float64, true),
-        ("ssw", Float64, true),
-        ("ssb", Float64, true),
-        ("bic", Float64, true),
-        ("silhouette_river", Float64, true),
-        ("xie_beni", Float64, true),
-        ("calinski_harabasz", Float64, true),
-        ("davies_bouldin", Float64, true),
-    ])
+    ];
+    fields.extend(columns_of(Task::Classify).map(|metric| (metric.name, Float64, true)));
+    fields.extend(CELLS.map(|(name, _)| (name, UInt64, true)));
+    fields.push(("train_ms", Float64, true));
+    fields.extend(columns_of(Task::Cluster).map(|metric| (metric.name, Float64, true)));
+    schema(&fields)
 }
 
 /// Rows of `system.metrics` for one batch.
@@ -134,41 +138,20 @@ struct Row<'a> {
 }
 
 fn metrics_of(job: &str, batch_id: u64, rows: &[Row<'_>]) -> Result<RecordBatch> {
-    let score =
-        |f: fn(&BinaryMetrics) -> Option<f64>| numbers(rows.iter().map(|r| r.scores.classes().and_then(f)));
+    let metric = |metric: &Metric| numbers(rows.iter().map(|r| metric.value(r.scores)));
     let cell = |f: fn(&BinaryMetrics) -> u64| counts(rows.iter().map(|r| r.scores.classes().map(f)));
-    let shape =
-        |f: fn(&ClusterMetrics) -> Option<f64>| numbers(rows.iter().map(|r| r.scores.clusters().and_then(f)));
-    let columns = vec![
+    let mut columns = vec![
         texts(rows.iter().map(|_| Some(job))),
         counts(rows.iter().map(|_| Some(batch_id))),
         texts(rows.iter().map(|r| Some(r.name))),
         counts(rows.iter().map(|r| r.version)),
         texts(rows.iter().map(|r| Some(r.evaluation))),
         counts(rows.iter().map(|r| Some(r.scores.rows()))),
-        score(|s| Some(s.accuracy)),
-        score(|s| s.auc),
-        score(|s| Some(s.log_loss)),
-        score(|s| s.precision),
-        score(|s| s.recall),
-        score(|s| s.f1),
-        cell(|s| s.true_positives),
-        cell(|s| s.false_positives),
-        cell(|s| s.true_negatives),
-        cell(|s| s.false_negatives),
-        numbers(rows.iter().map(|r| r.train_ms)),
-        shape(|s| Some(s.inertia)),
-        shape(|s| s.silhouette),
-        shape(|s| s.cohesion),
-        shape(|s| s.separation),
-        shape(|s| s.ssw),
-        shape(|s| s.ssb),
-        shape(|s| s.bic),
-        shape(|s| s.silhouette_river),
-        shape(|s| s.xie_beni),
-        shape(|s| s.calinski_harabasz),
-        shape(|s| s.davies_bouldin),
     ];
+    columns.extend(columns_of(Task::Classify).map(metric));
+    columns.extend(CELLS.map(|(_, count)| cell(count)));
+    columns.push(numbers(rows.iter().map(|r| r.train_ms)));
+    columns.extend(columns_of(Task::Cluster).map(metric));
     Ok(RecordBatch::try_new(metrics_schema(), columns)?)
 }
 
@@ -206,7 +189,7 @@ pub fn models(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Rec
         texts(outcomes.iter().map(|_| Some(job))),
         counts(outcomes.iter().map(|_| Some(batch_id))),
         texts(outcomes.iter().map(|o| Some(o.name.as_str()))),
-        texts(outcomes.iter().map(|o| Some(o.algorithm.as_str()))),
+        texts(outcomes.iter().map(|o| Some(o.algorithm.name()))),
         texts(outcomes.iter().map(|o| Some(status(o)))),
         texts(outcomes.iter().map(|o| o.reason.as_deref())),
         counts(outcomes.iter().map(|o| o.version)),
@@ -327,6 +310,34 @@ pub fn data_loss(job: &str, batch_id: u64, topic: &str, losses: &[DataLoss]) -> 
     Ok(RecordBatch::try_new(data_loss_schema(), columns)?)
 }
 
+/// One coordinate of one cluster's centre, in the feature's own unit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Centre {
+    /// The model.
+    pub model: String,
+    /// Number of the cluster, from 0.
+    pub cluster: u32,
+    /// Rows that the cluster learned from, less what it forgot.
+    pub rows: u64,
+    /// The feature.
+    pub feature: String,
+    /// The coordinate.
+    pub value: f64,
+}
+
+/// The centres of a model, if it has any.
+pub(super) fn centres_of(name: &str, model: &Fitted) -> Vec<Centre> {
+    let mut centres = Vec::new();
+    for (cluster, centre) in (0u32..).zip(model.centres()) {
+        let rows = centre.rows.round() as u64;
+        for (feature, &value) in model.numeric_names().iter().zip(&centre.values) {
+            let (model, feature) = (name.to_owned(), feature.clone());
+            centres.push(Centre { model, cluster, rows, feature, value });
+        }
+    }
+    centres
+}
+
 /// Columns of `system.centres`: one row a batch, clustering, cluster and feature.
 pub fn centres_schema() -> SchemaRef {
     use DataType::{Float64, UInt32, UInt64, Utf8};
@@ -356,6 +367,25 @@ pub fn centres(job: &str, batch_id: u64, centres: &[Centre]) -> Result<RecordBat
         numbers(centres.iter().map(|c| Some(c.value))),
     ];
     Ok(RecordBatch::try_new(centres_schema(), columns)?)
+}
+
+/// How much of what a model's splits gained is due to a feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Importance {
+    /// The model.
+    pub model: String,
+    /// The feature.
+    pub feature: String,
+    /// Its share; those of a model sum to 1.
+    pub value: f64,
+}
+
+/// What the trees of a model lean on, if there are any.
+pub(super) fn importances_of(name: &str, model: &Fitted) -> Vec<Importance> {
+    let gains = model.gain_importances().into_iter();
+    gains
+        .map(|(feature, value)| Importance { model: name.to_owned(), feature: feature.to_owned(), value })
+        .collect()
 }
 
 /// Columns of `system.importances`: one row a batch, model of trees and feature.

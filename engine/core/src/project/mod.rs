@@ -17,7 +17,6 @@ mod overlay;
 mod schema;
 mod source;
 mod state;
-mod state_model;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,14 +27,15 @@ pub use config::{FailOnDataLoss, StartingOffsets};
 pub use csv_options::{CsvOptions, NumberStyle};
 pub use forms::{Form, Forms};
 pub use input::{FileColumns, InputConfig, InputFormat, OnError};
-pub use model::{AlgorithmName, Evaluate, ModelConfig, Training};
+pub use model::{Evaluate, ModelConfig, Training, Turn};
 pub use overlay::Settings;
 pub use schema::parse_schema;
 pub(crate) use schema::sql_type;
 pub(crate) use schema::{may_follow, number_unit};
 pub use source::SourceConfig;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
-pub use state_model::{StateTraining, Turn};
+
+use tidemill_ml::Material;
 
 use crate::error::{Error, Result, io_error};
 use crate::memory;
@@ -210,18 +210,16 @@ impl Project {
             return Err(Error::user(format!("`{name}` is a batch job: it reads files, not a stream"))
                 .hint(format!("tidemill run {name} --input FILE…")));
         }
+        model::check_algorithms(&table)?;
         let file: config::JobFile = key_error::read(text, table)?;
         let memory_limit = size("memory_limit", file.memory_limit)?.unwrap_or_else(memory::limit);
         let source = self.source(name, file.source, memory_limit)?;
         let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
         let table_path = table_path(&file.table.path)?;
+        let material = if file.stateful { Material::State } else { Material::Rows };
         let mut models = Vec::new();
         for config in file.models {
-            let checked = match file.stateful {
-                true => config.state_training().map(drop),
-                false => config.training().map(drop),
-            };
-            checked.map_err(|error| {
+            config.training(material).map_err(|error| {
                 let message = error.to_string();
                 let named = config.parameters.keys().find(|key| message.contains(&format!("`{key}`")));
                 match named.and_then(|key| line_of(text, key)) {

@@ -3,13 +3,11 @@
 //! Keys that every model has are fields here. All others are the algorithm's own parameters, which `tidemill-ml` names,
 //! explains and checks: a new parameter there is one here.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidemill_ml::{Algorithm, KMeansParams};
+use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Task};
 
-use crate::error::nearest;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 
 /// Keys of every model, for the error that names the nearest one.
 const COMMON: [&str; 6] = ["name", "algorithm", "features", "label", "seed", "evaluate"];
@@ -20,7 +18,7 @@ pub struct ModelConfig {
     /// The model's name, as in the metrics.
     pub name: String,
     /// Which algorithm learns.
-    pub algorithm: AlgorithmName,
+    pub algorithm: Algorithm,
     /// Path of the row-wise SELECT over the committed rows that makes the label and the features.
     pub features: String,
     /// The column of `features` that is to be predicted; a k-means has none.
@@ -41,52 +39,36 @@ fn default_seed() -> u64 {
     42
 }
 
-/// The algorithms that a model may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlgorithmName {
-    /// Logistic regression with its encoders.
-    LogisticRegression,
-    /// The engine's histogram tree.
-    DecisionTree,
-    /// The engine's histogram forest.
-    RandomForest,
-    /// The engine's gradient boosting of histogram trees.
-    GradientBoosting,
-    /// Logistic regression by stochastic gradient descent.
-    SgdClassifier,
-    /// K-means on standardised numeric features.
-    Kmeans,
-    /// Mini-batch k-means over a state.
-    MinibatchKmeans,
-    /// River's sequential k-means over a state.
-    OnlineKmeans,
+/// What a model is trained by, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    /// The algorithm with its parameters.
+    pub estimator: Estimator,
+    /// Whether it learns from every batch, or from the whole state every so many batches.
+    pub turn: Turn,
 }
 
-impl AlgorithmName {
-    /// The name as the job file writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AlgorithmName::LogisticRegression => "logistic_regression",
-            AlgorithmName::DecisionTree => "decision_tree",
-            AlgorithmName::RandomForest => "random_forest",
-            AlgorithmName::GradientBoosting => "gradient_boosting",
-            AlgorithmName::SgdClassifier => "sgd_classifier",
-            AlgorithmName::Kmeans => "kmeans",
-            AlgorithmName::MinibatchKmeans => "minibatch_kmeans",
-            AlgorithmName::OnlineKmeans => "online_kmeans",
-        }
+/// When a model learns, and from what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// After every batch: from all rows so far, of a state from the batch's keys and a sample.
+    EveryBatch,
+    /// After the first batch that has enough keys and after every so many, from all keys of a state.
+    WholeState {
+        /// Batches from one turn to the next.
+        every: u64,
+    },
+}
+
+impl Turn {
+    /// Whether the model learns from the whole state after this batch; one that is not trained yet tries after each.
+    pub fn is_whole(self, batch_id: u64, is_trained: bool) -> bool {
+        matches!(self, Turn::WholeState { every } if !is_trained || (batch_id + 1).is_multiple_of(every))
     }
 }
 
-/// What a model is trained by.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Training {
-    /// Predicts a label.
-    Classifier(Algorithm),
-    /// Groups rows.
-    Clusters(KMeansParams),
-}
+/// The parameter of a `kmeans` over a state that says how often it has a turn, and its default.
+const EVERY: (&str, u64) = ("every", 50);
 
 /// How a model is scored at each batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,78 +96,130 @@ impl ModelConfig {
     /// What the model is trained by, with its parameters, checked.
     ///
     /// # Errors
-    /// User: a key that is no parameter of the algorithm (the nearest is named), a value out of range.
-    pub fn training(&self) -> Result<Training> {
-        let refuse = |message: String| Err(Error::user(format!("model `{}`: {message}", self.name)));
-        if let AlgorithmName::MinibatchKmeans | AlgorithmName::OnlineKmeans = self.algorithm {
-            return refuse(format!(
-                "{} learns from a state, which the job does not keep",
-                self.algorithm.as_str()
-            ));
+    /// User: an algorithm that does not learn from this, a key that is no parameter of the algorithm (the nearest is named),
+    /// a value out of range.
+    pub fn training(&self, material: Material) -> Result<Training> {
+        let (info, name) = (self.algorithm.info(), self.algorithm.name());
+        if !info.learns_from(material) {
+            return Err(match material {
+                Material::Rows => {
+                    self.refused(format!("{name} learns from a state, which the job does not keep"))
+                }
+                Material::State => self
+                    .refused(format!("{name} cannot learn from a state"))
+                    .hint(format!("the models of a stateful job are {}", names_for(material).join(", "))),
+            });
         }
-        match (self.algorithm == AlgorithmName::Kmeans, &self.label) {
-            (true, Some(_)) => return refuse("`label` is not for kmeans, which predicts nothing".into()),
-            (false, None) => return refuse("`label` is missing: the column that is to be predicted".into()),
+        match (info.task, &self.label) {
+            (Task::Cluster, Some(_)) => {
+                return Err(self.refused(format!("`label` is not for {name}, which predicts nothing")));
+            }
+            (Task::Classify, None) => {
+                return Err(self.refused("`label` is missing: the column that is to be predicted"));
+            }
             _ => {}
         }
-        if !(0.0..1.0).contains(&self.evaluate.holdout) {
-            return refuse(format!("evaluate.holdout is a share in [0, 1), not {}", self.evaluate.holdout));
+        if material == Material::Rows {
+            self.check_evaluate()?;
         }
-        if self.evaluate.holdout > 0.0 && self.evaluate.holdout_key.is_empty() {
-            return refuse("evaluate.holdout_key names no column".into());
-        }
-        let classifier =
-            |algorithm: Algorithm| algorithm.validate().map(|()| Training::Classifier(algorithm));
-        let training = match self.algorithm {
-            AlgorithmName::LogisticRegression => {
-                classifier(Algorithm::LogisticRegression(self.parameters()?))
-            }
-            AlgorithmName::DecisionTree => classifier(Algorithm::DecisionTree(self.parameters()?)),
-            AlgorithmName::RandomForest => classifier(Algorithm::RandomForest(self.parameters()?)),
-            AlgorithmName::GradientBoosting => classifier(Algorithm::GradientBoosting(self.parameters()?)),
-            AlgorithmName::SgdClassifier => classifier(Algorithm::SgdClassifier(self.parameters()?)),
-            // The others of clusters were refused above.
-            AlgorithmName::Kmeans | AlgorithmName::MinibatchKmeans | AlgorithmName::OnlineKmeans => {
-                let params: KMeansParams = self.parameters()?;
-                params.validate().map(|()| Training::Clusters(params))
-            }
-        };
-        training.or_else(|error| refuse(error.to_string()))
+        let mut parameters = self.parameters.clone();
+        let turn = self.turn(material, &mut parameters)?;
+        let estimator = self.estimator(material, parameters)?;
+        estimator.validate().map_err(|error| self.refused(error.to_string()))?;
+        Ok(Training { estimator, turn })
     }
 
-    /// The algorithm's parameters as its library reads them.
-    pub(super) fn parameters<P: DeserializeOwned>(&self) -> Result<P> {
-        let read = |parameters: &Map<String, Value>| P::deserialize(Value::Object(parameters.clone()));
-        read(&self.parameters).map_err(|error| {
-            // One key alone: serde does not say whose value has the wrong type.
-            let alone = |(key, value): (&String, &Value)| {
-                read(&Map::from_iter([(key.clone(), value.clone())])).err().map(|error| (key.clone(), error))
-            };
-            match self.parameters.iter().find_map(alone) {
-                Some((key, error)) => self.wrong_key(&key, &error.to_string()),
-                None => Error::user(format!("model `{}`: {error}", self.name)),
-            }
-        })
+    fn refused(&self, message: impl std::fmt::Display) -> Error {
+        Error::user(format!("model `{}`: {message}", self.name))
     }
 
-    fn wrong_key(&self, key: &str, message: &str) -> Error {
-        let algorithm = self.algorithm.as_str();
-        if !message.starts_with("unknown field") {
-            return Error::user(format!("model `{}`: `{key}`: {message}", self.name));
+    fn check_evaluate(&self) -> Result<()> {
+        let Evaluate { holdout, holdout_key, .. } = &self.evaluate;
+        if !(0.0..1.0).contains(holdout) {
+            return Err(self.refused(format!("evaluate.holdout is a share in [0, 1), not {holdout}")));
         }
-        let parameters: Vec<&str> = message.split('`').skip(1).step_by(2).skip(1).collect();
-        let known = format!("{algorithm} has: {}", parameters.join(", "));
-        let hint = match nearest(key, parameters.iter().chain(&COMMON).copied()) {
-            Some(near) => format!("did you mean `{near}`? {known}"),
-            None => known,
-        };
-        Error::user(format!("model `{}`: unknown key `{key}`: it is no parameter of {algorithm}", self.name))
-            .hint(hint)
+        if *holdout > 0.0 && holdout_key.is_empty() {
+            return Err(self.refused("evaluate.holdout_key names no column"));
+        }
+        Ok(())
     }
+
+    /// Whether [`EVERY`] is a parameter.
+    fn has_turns(&self, material: Material) -> bool {
+        material == Material::State && self.algorithm == Algorithm::Kmeans
+    }
+
+    /// When the model learns; what says so is taken out of the parameters.
+    fn turn(&self, material: Material, parameters: &mut Map<String, Value>) -> Result<Turn> {
+        let (key, default) = EVERY;
+        if !self.has_turns(material) {
+            return Ok(Turn::EveryBatch);
+        }
+        let every = match parameters.remove(key) {
+            Some(value) => u64::deserialize(value).map_err(|e| self.refused(format!("`{key}`: {e}")))?,
+            None => default,
+        };
+        match every {
+            0 => Err(self.refused(format!("`{key}` is at least 1 batch"))),
+            every => Ok(Turn::WholeState { every }),
+        }
+    }
+
+    /// The algorithm with its parameters, as `tidemill-ml` reads them.
+    fn estimator(&self, material: Material, parameters: Map<String, Value>) -> Result<Estimator> {
+        let defaults = self.algorithm.write_defaults(material, serde_json::value::Serializer);
+        let defaults = defaults.map_err(|e| Error::internal(e.to_string()))?;
+        let known = defaults.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+        let known: Vec<&str> = known.chain(self.has_turns(material).then_some(EVERY.0)).collect();
+        if let Some(key) = parameters.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(self.unknown_key(key, &known));
+        }
+        let read = |parameters| self.algorithm.read(material, Value::Object(parameters));
+        // One key alone: serde does not say whose value has the wrong type.
+        for (key, value) in &parameters {
+            read(Map::from_iter([(key.clone(), value.clone())]))
+                .map_err(|error| self.refused(format!("`{key}`: {error}")))?;
+        }
+        read(parameters).map_err(|error| self.refused(error))
+    }
+
+    fn unknown_key(&self, key: &str, known: &[&str]) -> Error {
+        let algorithm = self.algorithm.name();
+        let all = format!("{algorithm} has: {}", known.join(", "));
+        let hint = match nearest(key, known.iter().chain(&COMMON).copied()) {
+            Some(near) => format!("did you mean `{near}`? {all}"),
+            None => all,
+        };
+        self.refused(format!("unknown key `{key}`: it is no parameter of {algorithm}")).hint(hint)
+    }
+}
+
+/// Names of the algorithms that learn from this.
+fn names_for(material: Material) -> Vec<&'static str> {
+    ALGORITHMS.iter().filter(|of| of.learns_from(material)).map(|of| of.name).collect()
+}
+
+/// Checks that the models of a job file name algorithms that there are.
+///
+/// # Errors
+/// User: one does not; the nearest is named.
+pub(super) fn check_algorithms(file: &toml::Table) -> Result<()> {
+    let models = file.get("models").and_then(toml::Value::as_array).into_iter().flatten();
+    for model in models {
+        let text = |key: &str| model.get(key).and_then(toml::Value::as_str);
+        let Some(name) = text("algorithm").filter(|name| name.parse::<Algorithm>().is_err()) else {
+            continue;
+        };
+        let error = Error::unknown("algorithm", name, &ALGORITHMS.map(|of| of.name));
+        return Err(error.context(format!("model `{}`", text("name").unwrap_or_default())));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use tidemill_ml::{ClusterStreamParams, OnlineKMeansParams, RandomForestParams, StreamLearner};
+
     use super::*;
 
     fn model(text: &str) -> ModelConfig {
@@ -195,10 +229,9 @@ mod tests {
     #[test]
     fn parameters_are_those_of_the_algorithm() {
         let config = model("algorithm = \"random_forest\"\nlabel = \"y\"\ntrees = 7\nmax_features = 0.25");
-        let Training::Classifier(Algorithm::RandomForest(params)) = config.training().unwrap() else {
-            panic!("a forest")
-        };
-        assert_eq!((params.trees, params.max_features), (7, 0.25));
+        let forest = RandomForestParams { trees: 7, max_features: 0.25, ..RandomForestParams::default() };
+        let found = config.training(Material::Rows).unwrap();
+        assert_eq!((found.estimator, found.turn), (forest.into(), Turn::EveryBatch));
         // A plan keeps them beside the other keys, as the job file does.
         let json = serde_json::to_value(&config).unwrap();
         assert_eq!((&json["trees"], &json["label"]), (&7.into(), &"y".into()));
@@ -207,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_wrong_parameter_is_named_with_what_would_be_right() {
-        let of = |text: &str| model(text).training().unwrap_err();
+        let of = |text: &str| model(text).training(Material::Rows).unwrap_err();
         let forest = "algorithm = \"random_forest\"\nlabel = \"y\"\n";
         let error = of(&format!("{forest}tress = 3"));
         assert!(error.to_string().contains("unknown key `tress`"), "{error}");
@@ -218,5 +251,116 @@ mod tests {
         assert!(error.contains("`trees`: invalid type"), "{error}");
         let error = of(&format!("{forest}alpha = 1.0")).to_string();
         assert!(error.contains("no parameter of random_forest"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_algorithm_is_answered_with_the_nearest() {
+        let file = |name: &str| {
+            toml::from_str(&format!("[[models]]\nname = \"m\"\nalgorithm = \"{name}\"")).unwrap()
+        };
+        assert!(check_algorithms(&file("kmeans")).is_ok());
+        let error = check_algorithms(&file("random_forst")).unwrap_err();
+        assert!(error.to_string().contains("model `m`: there is no algorithm `random_forst`"), "{error}");
+        let hint = error.next_step().unwrap();
+        assert!(hint.contains("did you mean `random_forest`?") && hint.contains("online_kmeans"), "{hint}");
+    }
+
+    fn of_state(text: &str) -> Result<Training> {
+        model(text).training(Material::State)
+    }
+
+    fn stream(training: Training) -> ClusterStreamParams {
+        let Estimator::ClusterStream(params) = training.estimator else { panic!("clusters of a state") };
+        params
+    }
+
+    #[test]
+    fn parameters_reach_the_clusters_of_a_state() {
+        let found =
+            of_state("algorithm = \"online_kmeans\"\nclusters = 4\nhalflife = 0.4\nhalf_life_batches = 9");
+        let found = found.unwrap();
+        assert_eq!(found.turn, Turn::EveryBatch);
+        let params = stream(found);
+        let learner = OnlineKMeansParams { clusters: 4, halflife: 0.4 };
+        assert_eq!(params.learner, StreamLearner::OnlineKmeans(learner));
+        assert_eq!(params.half_life_batches, Some(9.0));
+        let found = of_state("algorithm = \"kmeans\"\nclusters = 3\nevery = 20").unwrap();
+        let turn = found.turn;
+        assert_eq!((stream(found).clusters(), turn), (3, Turn::WholeState { every: 20 }));
+        for (algorithm, backend, weights) in
+            [("minibatch_kmeans", "linfa", true), ("kmeans", "linfa", false), ("kmeans", "tidemill", true)]
+        {
+            let text = format!("algorithm = \"{algorithm}\"\nbackend = \"{backend}\"");
+            assert_eq!(stream(of_state(&text).unwrap()).takes_weights(), weights, "{text}");
+        }
+        // Batches 0 to 2 have too few keys.
+        let turns: Vec<u64> = (0..45).filter(|&batch| turn.is_whole(batch, batch > 3)).collect();
+        assert_eq!(turns, [0, 1, 2, 3, 19, 39]);
+        assert!(!Turn::EveryBatch.is_whole(0, false));
+    }
+
+    #[test]
+    fn what_a_state_cannot_teach_is_refused() {
+        for text in [
+            "algorithm = \"random_forest\"\nlabel = \"y\"",
+            "algorithm = \"random_forest\"",
+            "algorithm = \"minibatch_kmeans\"\nlabel = \"y\"",
+            "algorithm = \"minibatch_kmeans\"\nclusters = 0",
+            "algorithm = \"minibatch_kmeans\"\nhalf_life_batches = 0",
+            "algorithm = \"minibatch_kmeans\"\nevery = 3",
+            "algorithm = \"online_kmeans\"\nhalflife = 2",
+            "algorithm = \"kmeans\"\nevery = 0",
+        ] {
+            assert!(of_state(text).is_err(), "{text}");
+        }
+        let error = of_state("algorithm = \"minibatch_kmeans\"\nhalf_life_batch = 3").unwrap_err();
+        assert!(error.next_step().unwrap().contains("`half_life_batches`"), "{error:?}");
+        let error = of_state("algorithm = \"kmeans\"\nevry = 3").unwrap_err();
+        assert!(error.next_step().unwrap().contains("did you mean `every`?"), "{error:?}");
+        assert!(model("algorithm = \"kmeans\"\nevery = 3").training(Material::Rows).is_err());
+    }
+
+    /// The rows of the table of algorithms in jobs/README.md: an algorithm and all that is said of it.
+    fn documented() -> Vec<(&'static str, String)> {
+        let text = include_str!("../../../../jobs/README.md");
+        let table = text.lines().skip_while(|line| !line.starts_with("| algorithm | parameters")).skip(2);
+        let mut rows: Vec<(&str, String)> = Vec::new();
+        for line in table.take_while(|line| line.starts_with('|')) {
+            let cells: Vec<&str> = line.splitn(3, '|').map(str::trim).collect();
+            match cells[1] {
+                "" => rows.last_mut().unwrap().1.push_str(cells[2]),
+                name => rows.push((name.trim_matches('`'), cells[2].to_owned())),
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn the_table_of_algorithms_is_that_of_the_list() {
+        let rows = documented();
+        let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ALGORITHMS.map(|of| of.name));
+        for ((name, text), of) in rows.iter().zip(&ALGORITHMS) {
+            let mut known = Map::from_iter([(EVERY.0.to_owned(), Value::from(EVERY.1))]);
+            for &material in of.materials {
+                let defaults = of.algorithm.write_defaults(material, serde_json::value::Serializer).unwrap();
+                known.extend(defaults.as_object().unwrap().clone());
+            }
+            let settings =
+                text.split('`').skip(1).step_by(2).filter(|code| {
+                    code.contains(" = ") && code.starts_with(|c: char| c.is_ascii_lowercase())
+                });
+            let mut found = 0;
+            for setting in settings {
+                let setting: Map<String, Value> = toml::from_str(setting).unwrap();
+                for (key, value) in setting {
+                    assert_eq!(known.get(&key), Some(&value), "{name}: {key}");
+                    found += 1;
+                }
+            }
+            assert!(found > 0, "{name}");
+            let has_all = known.keys().all(|key| text.contains(&format!("`{key}")) || key == EVERY.0);
+            assert!(has_all || text.contains("those "), "{name}: {known:?}");
+        }
     }
 }

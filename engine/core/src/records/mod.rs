@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tidemill_ml::{BinaryMetrics, ClusterMetrics};
+use tidemill_ml::Algorithm;
+pub use tidemill_ml::Scores;
 
 pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
@@ -15,7 +16,7 @@ pub use list::RecordList;
 pub(crate) use list::{create_at, parse};
 
 use crate::error::{Error, Result};
-use crate::project::{AlgorithmName, ModelSpec, StateSpec};
+use crate::project::{ModelSpec, StateSpec};
 
 /// The format number of every record that this version writes.
 pub const FORMAT: u32 = 1;
@@ -297,7 +298,7 @@ pub struct ModelOutcome {
     /// The model's name.
     pub name: String,
     /// Its algorithm.
-    pub algorithm: AlgorithmName,
+    pub algorithm: Algorithm,
     /// Whether it learned.
     pub status: ModelStatus,
     /// Why it did not.
@@ -322,42 +323,6 @@ pub struct ModelOutcome {
     pub prequential_version: Option<u64>,
     /// Time to train, milliseconds.
     pub train_ms: f64,
-}
-
-/// What a model is worth on some rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Scores {
-    /// Of a classifier.
-    Classes(BinaryMetrics),
-    /// Of a clustering.
-    Clusters(ClusterMetrics),
-}
-
-impl Scores {
-    /// Rows scored.
-    pub fn rows(&self) -> u64 {
-        match self {
-            Scores::Classes(metrics) => metrics.rows,
-            Scores::Clusters(metrics) => metrics.rows,
-        }
-    }
-
-    /// The metrics of a classifier.
-    pub fn classes(&self) -> Option<&BinaryMetrics> {
-        match self {
-            Scores::Classes(metrics) => Some(metrics),
-            Scores::Clusters(_) => None,
-        }
-    }
-
-    /// The metrics of a clustering.
-    pub fn clusters(&self) -> Option<&ClusterMetrics> {
-        match self {
-            Scores::Classes(_) => None,
-            Scores::Clusters(metrics) => Some(metrics),
-        }
-    }
 }
 
 /// Whether a model learned from a batch.

@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use super::driver::Driver;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::learn::{Learned, StateLearner};
+use crate::learn::{Learned, Learner};
 use crate::progress::StateProgress;
 use crate::project::{Job, StateSpec};
 use crate::records::{FileEntry, Plan};
@@ -20,7 +20,7 @@ pub(super) type StateFiles = (Vec<FileEntry>, Vec<FileEntry>);
 /// What a stateful job has between batches.
 pub(super) struct StatefulJob {
     kept: KeyedState,
-    pub(super) learner: StateLearner,
+    pub(super) learner: Learner,
     spec: StateSpec,
 }
 
@@ -38,8 +38,8 @@ impl StatefulJob {
             let what = format!("the state's SELECT does not give its key `{}`", spec.config.key);
             return Err(Error::user(what).context(spec.config.select.clone()));
         }
-        let mut learner = StateLearner::new(&job.schema_name, &spec);
-        learner.prepare(&job.models, &kept).await?;
+        let mut learner = Learner::of_state(&job.schema_name, &spec);
+        learner.prepare_state(&job.models, &kept).await?;
         Ok(Some(StatefulJob { kept, learner, spec }))
     }
 }
@@ -95,7 +95,7 @@ impl Driver {
         let Some(StatefulJob { kept, learner, .. }) = &mut self.state else {
             return Err(Error::internal("a job without a state has nothing to learn from it"));
         };
-        learner.learn(&self.lake, batch_id, &plan.models, kept, plan.moment()?).await
+        learner.learn_state(&self.lake, batch_id, &plan.models, kept, plan.moment()?).await
     }
 }
 

@@ -29,6 +29,7 @@ pub use stream::{
     ClusterStream, ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner,
     StreamReport,
 };
+pub(crate) use stream::{MiniBatchOfState, OnlineOfState, WholeOfState};
 pub use sweep::{ClusterSweep, SweepPoint};
 
 /// Squared Euclidean distance of two points with as many coordinates.

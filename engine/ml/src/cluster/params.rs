@@ -4,6 +4,13 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// Settings of k-means.
+///
+/// ```
+/// use tidemill_ml::KMeansParams;
+///
+/// assert!(KMeansParams::default().validate().is_ok());
+/// assert!(KMeansParams { clusters: 0, ..KMeansParams::default() }.validate().is_err());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct KMeansParams {
@@ -21,6 +28,13 @@ pub struct KMeansParams {
 }
 
 /// Who does the iterations of k-means.
+///
+/// ```
+/// use tidemill_ml::{KMeansBackend, KMeansParams};
+///
+/// let params = KMeansParams { backend: KMeansBackend::Linfa, ..KMeansParams::default() };
+/// assert!(params.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum KMeansBackend {

@@ -10,6 +10,19 @@ use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
 /// K-means of several numbers of clusters on the same rows.
+///
+/// ```
+/// use tidemill_ml::{FeatureTable, KMeans, KMeansParams, SilhouetteRows};
+///
+/// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
+/// table.push_numeric(0, (0..30).map(|i| f64::from(i % 3 * 100 + i)));
+/// table.finish_append()?;
+/// let rows: Vec<u32> = (0..30).collect();
+/// let sweep =
+///     KMeans::sweep(&KMeansParams::default(), &table, &rows, 1..=6, SilhouetteRows::default(), 42)?;
+/// assert_eq!(sweep.points.len(), 6);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterSweep {
     /// Ascending by the number of clusters.
@@ -23,6 +36,19 @@ pub struct ClusterSweep {
 }
 
 /// K-means with one number of clusters.
+///
+/// ```
+/// use tidemill_ml::{FeatureTable, KMeans, KMeansParams, SilhouetteRows};
+///
+/// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
+/// table.push_numeric(0, (0..30).map(|i| f64::from(i % 3 * 100 + i)));
+/// table.finish_append()?;
+/// let rows: Vec<u32> = (0..30).collect();
+/// let sweep =
+///     KMeans::sweep(&KMeansParams::default(), &table, &rows, 1..=6, SilhouetteRows::default(), 42)?;
+/// assert!(sweep.points[2].inertia < sweep.points[1].inertia);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
     /// Number of clusters.

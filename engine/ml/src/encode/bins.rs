@@ -6,6 +6,7 @@
 //! values these are all that a byte can say; which of the others were not seen in training is noted beside the bins, by
 //! [`RareCategories`](super::rare::RareCategories).
 
+use super::frequent::most_frequent;
 use super::target::TargetEncoding;
 use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
 use rayon::prelude::*;
@@ -140,7 +141,7 @@ impl FeatureBins {
     pub(crate) fn fit(table: &FeatureTable, feature: usize, rows: &[u32]) -> FeatureBins {
         match feature.checked_sub(table.numeric_names().len()) {
             None => FeatureBins::Numeric(numeric_edges(table.numeric(feature), rows)),
-            Some(c) => FeatureBins::Categorical(frequent_categories(table, c, rows)),
+            Some(c) => FeatureBins::Categorical(most_frequent(table.categorical(c), rows, MAX_CATEGORIES)),
         }
     }
 
@@ -298,27 +299,6 @@ fn numeric_edges(values: &[f64], rows: &[u32]) -> Vec<f64> {
     }
     edges.truncate(MAX_EDGES);
     edges
-}
-
-fn frequent_categories(table: &FeatureTable, column: usize, rows: &[u32]) -> Vec<String> {
-    let column = table.categorical(column);
-    let mut counts = vec![0u32; column.dictionary.len()];
-    for &row in rows {
-        let code = column.codes[row as usize];
-        if code != MISSING_CODE {
-            counts[code as usize] += 1;
-        }
-    }
-    let mut found: Vec<usize> = (0..counts.len()).filter(|&code| counts[code] > 0).collect();
-    let by_frequency = |a: &usize, b: &usize| {
-        counts[*b].cmp(&counts[*a]).then_with(|| column.dictionary[*a].cmp(&column.dictionary[*b]))
-    };
-    if found.len() > MAX_CATEGORIES {
-        found.select_nth_unstable_by(MAX_CATEGORIES, by_frequency);
-        found.truncate(MAX_CATEGORIES);
-    }
-    found.sort_unstable_by(by_frequency);
-    found.into_iter().map(|code| column.dictionary[code].clone()).collect()
 }
 
 #[cfg(test)]

@@ -43,6 +43,24 @@ const GROUPS: u64 = 16;
 /// [`TrainingRows::bins`](crate::TrainingRows::bins) and to
 /// [`predict_proba_kept`](crate::Classifier::predict_proba_kept). One byte a feature and row of the table. It need not be
 /// written to disk: begun anew with the same rows, it is the same.
+///
+/// ```
+/// use tidemill_ml::{
+///     Classifier, ClassifierParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
+/// };
+///
+/// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
+/// table.push_numeric(0, (0..300).map(|i| f64::from(i % 37)));
+/// table.finish_append()?;
+/// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..300).map(|i| i % 37 > 11).collect(), (0..300).collect());
+/// let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
+/// bins.extend(&table, &rows)?;
+/// let training = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
+/// let params = ClassifierParams::RandomForest(RandomForestParams::default());
+/// let forest = Classifier::refit(&params, &training, 42, None, &mut counts)?;
+/// assert_eq!(bins.rows(), 300);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct KeptBins {
     state: Option<State>,

@@ -13,7 +13,7 @@
 //! a fingerprint of 256 of them), only the rows after them are counted, to the same bytes as from nothing.
 
 use super::one_hot::OneHotEncoding;
-use super::scale::{MOMENT_ROWS, Moments, NumericEncoding};
+use super::scale::{ColumnMoments, MOMENT_ROWS, NumericEncoding};
 use super::target::{FOLD_LANES, FoldScores, TargetEncoding, fold};
 use crate::seed::derive;
 use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
@@ -55,7 +55,7 @@ struct Progress {
     seed: u64,
     fingerprint: u64,
     /// Of the first whole blocks of rows.
-    moments: Vec<Moments>,
+    moments: Vec<ColumnMoments>,
 }
 
 /// What the codes of one table mean.
@@ -222,7 +222,7 @@ impl LinearEncoders {
         self.numeric.len() == numeric
             && self.categorical.len() == categorical
             && self.progress.moments.len() == numeric
-            && self.progress.moments.iter().all(Moments::is_valid)
+            && self.progress.moments.iter().all(ColumnMoments::is_valid)
             && self.numeric.iter().all(NumericEncoding::is_valid)
             && self.categorical.iter().all(|encoding| match encoding {
                 CategoryEncoding::Target(encoding) => encoding.is_valid(),

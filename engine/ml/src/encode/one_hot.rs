@@ -3,6 +3,7 @@
 //! The most frequent training categories (ties by name) have a column each, missing values have one, and the last is
 //! shared by all other categories: the rarer ones and those not seen in training.
 
+use super::frequent::most_frequent;
 use crate::table::CategoryColumn;
 use serde::{Deserialize, Serialize};
 
@@ -16,20 +17,18 @@ pub(crate) struct OneHotEncoding {
 impl OneHotEncoding {
     /// Learns from these rows.
     pub(crate) fn fit(column: &CategoryColumn, rows: &[u32], max_categories: usize) -> OneHotEncoding {
-        let mut counts = vec![0u32; column.dictionary.len()];
-        for &row in rows {
-            if let Some(count) = counts.get_mut(column.codes[row as usize] as usize) {
-                *count += 1;
-            }
-        }
-        let mut kept: Vec<usize> = (0..counts.len()).filter(|&code| counts[code] > 0).collect();
-        kept.sort_unstable_by(|&a, &b| {
-            counts[b].cmp(&counts[a]).then_with(|| column.dictionary[a].cmp(&column.dictionary[b]))
-        });
-        kept.truncate(max_categories);
-        let mut names: Vec<String> = kept.into_iter().map(|code| column.dictionary[code].clone()).collect();
+        OneHotEncoding::of(most_frequent(column, rows, max_categories))
+    }
+
+    /// A column for each of these.
+    pub(crate) fn of(mut names: Vec<String>) -> OneHotEncoding {
         names.sort_unstable();
         OneHotEncoding { names }
+    }
+
+    /// The categories that have a column, ascending.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Number of columns.

@@ -3,6 +3,7 @@
 use crate::FeatureTable;
 use crate::file::MOST_ROWS;
 use crate::seed::derive;
+use crate::stats::RunningMoments;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -111,27 +112,51 @@ impl NumericScale {
     }
 }
 
-/// Rows of a block of [`Moments`]: sums inside a block are in row order, blocks are merged in theirs.
+/// Rows of a block of [`ColumnMoments`]: sums inside a block are in row order, blocks are merged in theirs.
 pub(crate) const MOMENT_ROWS: usize = 4096;
 
-/// What a numeric feature's scales are made of, of some rows: merged block by block (Chan, Golub, LeVeque 1979), and so
-/// kept between batches.
+/// What a numeric feature's scales are made of, of some rows: merged block by block, and so kept between batches.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub(crate) struct Moments {
-    known: u64,
+#[serde(from = "ColumnMomentsInFile", into = "ColumnMomentsInFile")]
+pub(crate) struct ColumnMoments {
+    known: RunningMoments,
     missing: u64,
     /// Sum of a hash of each row without a value: equal for columns that are missing together.
     missing_rows: u64,
     largest: f64,
+}
+
+/// The order of a file's numbers, and its count of rows, which is whole.
+#[derive(Serialize, Deserialize)]
+struct ColumnMomentsInFile {
+    known: u64,
+    missing: u64,
+    missing_rows: u64,
+    largest: f64,
     mean: f64,
-    /// Sum of squared distances to the mean.
     squares: f64,
 }
 
-impl Moments {
+impl From<ColumnMomentsInFile> for ColumnMoments {
+    fn from(file: ColumnMomentsInFile) -> ColumnMoments {
+        let ColumnMomentsInFile { known, missing, missing_rows, largest, mean, squares } = file;
+        let known = RunningMoments::of_parts(known as f64, mean, squares);
+        ColumnMoments { known, missing, missing_rows, largest }
+    }
+}
+
+impl From<ColumnMoments> for ColumnMomentsInFile {
+    fn from(moments: ColumnMoments) -> ColumnMomentsInFile {
+        let ColumnMoments { known, missing, missing_rows, largest } = moments;
+        let (mean, squares) = (known.mean(), known.squares());
+        ColumnMomentsInFile { known: known.weight() as u64, missing, missing_rows, largest, mean, squares }
+    }
+}
+
+impl ColumnMoments {
     /// Of a block of rows.
-    pub(crate) fn of(column: &[f64], rows: &[u32]) -> Moments {
-        let mut moments = Moments::default();
+    pub(crate) fn of(column: &[f64], rows: &[u32]) -> ColumnMoments {
+        let mut moments = ColumnMoments::default();
         let mut sum = 0.0;
         for &row in rows {
             let value = column[row as usize];
@@ -143,58 +168,48 @@ impl Moments {
                 moments.largest = moments.largest.max(value.abs());
             }
         }
-        moments.known = rows.len() as u64 - moments.missing;
-        if moments.known > 0 {
-            moments.mean = sum / moments.known as f64;
-            let distance = |row: u32| Some(column[row as usize] - moments.mean).filter(|d| !d.is_nan());
-            moments.squares = rows.iter().filter_map(|&row| distance(row)).map(|d| d * d).sum();
-        }
+        let known = rows.iter().map(|&row| column[row as usize]).filter(|v| !v.is_nan());
+        moments.known = RunningMoments::of_sum(rows.len() as u64 - moments.missing, sum, known);
         moments.settled()
     }
 
     /// Sums that overflowed have one value, which equals itself.
-    fn settled(mut self) -> Moments {
-        if !(self.mean.is_finite() && self.squares.is_finite()) {
-            (self.mean, self.squares) = (f64::INFINITY, f64::INFINITY);
+    fn settled(mut self) -> ColumnMoments {
+        if !self.known.is_finite() {
+            self.known = RunningMoments::of_parts(self.known.weight(), f64::INFINITY, f64::INFINITY);
         }
         self
     }
 
     /// Whether rows can have made it: counts of a file might overflow in the next merge.
     pub(crate) fn is_valid(&self) -> bool {
-        self.known <= MOST_ROWS && self.missing <= MOST_ROWS
+        self.known.weight() <= MOST_ROWS as f64 && self.missing <= MOST_ROWS
     }
 
     /// These rows and then those.
-    pub(crate) fn merge(self, other: Moments) -> Moments {
-        let known = self.known + other.known;
-        let share = if known == 0 { 0.0 } else { other.known as f64 / known as f64 };
-        let apart = other.mean - self.mean;
-        Moments {
-            known,
-            missing: self.missing + other.missing,
-            missing_rows: self.missing_rows.wrapping_add(other.missing_rows),
-            largest: self.largest.max(other.largest),
-            mean: self.mean + apart * share,
-            squares: self.squares + other.squares + apart * apart * share * self.known as f64,
-        }
-        .settled()
+    pub(crate) fn merge(mut self, other: ColumnMoments) -> ColumnMoments {
+        self.known.merge(&other.known);
+        self.missing += other.missing;
+        self.missing_rows = self.missing_rows.wrapping_add(other.missing_rows);
+        self.largest = self.largest.max(other.largest);
+        self.settled()
     }
 
     /// The scale of the values; `None` if a sum overflowed.
     pub(crate) fn scale(&self) -> Option<NumericScale> {
-        if !(self.mean.is_finite() && self.squares.is_finite()) {
+        if !self.known.is_finite() {
             return None;
         }
-        let deviation = (self.squares / (self.known as f64).max(1.0)).sqrt();
+        let (mean, deviation) = (self.known.mean(), self.known.standard_deviation());
         let usable = deviation > 1e-12 * self.largest && (1.0 / deviation).is_finite();
-        Some(NumericScale { mean: self.mean, inverse: if usable { 1.0 / deviation } else { 0.0 } })
+        Some(NumericScale { mean, inverse: if usable { 1.0 / deviation } else { 0.0 } })
     }
 
     /// The scale of 1 = missing, 0 = known; `None` if all or none are.
     fn indicator(&self) -> Option<NumericScale> {
-        let share = self.missing as f64 / (self.missing + self.known).max(1) as f64;
-        let both = self.missing > 0 && self.known > 0;
+        let (missing, known) = (self.missing as f64, self.known.weight());
+        let share = missing / (missing + known).max(1.0);
+        let both = self.missing > 0 && known > 0.0;
         both.then(|| NumericScale { mean: share, inverse: 1.0 / (share * (1.0 - share)).sqrt() })
     }
 }
@@ -214,24 +229,24 @@ impl NumericEncoding {
     pub(crate) fn fit_all(
         table: &FeatureTable,
         rows: &[u32],
-        before: Option<(usize, &[Moments])>,
-    ) -> (Vec<NumericEncoding>, Vec<Moments>) {
+        before: Option<(usize, &[ColumnMoments])>,
+    ) -> (Vec<NumericEncoding>, Vec<ColumnMoments>) {
         let columns = table.numeric_names().len();
         let (done, mut whole) = match before {
             Some((done, moments)) => (done, moments.to_vec()),
-            None => (0, vec![Moments::default(); columns]),
+            None => (0, vec![ColumnMoments::default(); columns]),
         };
-        let of_block = |block: &[u32]| -> Vec<Moments> {
-            (0..columns).map(|c| Moments::of(table.numeric(c), block)).collect()
+        let of_block = |block: &[u32]| -> Vec<ColumnMoments> {
+            (0..columns).map(|c| ColumnMoments::of(table.numeric(c), block)).collect()
         };
         let blocks = rows[done..].par_chunks_exact(MOMENT_ROWS);
         let tail = of_block(blocks.remainder());
         for block in blocks.map(of_block).collect::<Vec<_>>() {
             whole.iter_mut().zip(block).for_each(|(all, block)| *all = all.merge(block));
         }
-        let all: Vec<Moments> = whole.iter().zip(tail).map(|(whole, tail)| whole.merge(tail)).collect();
+        let all: Vec<ColumnMoments> = whole.iter().zip(tail).map(|(whole, tail)| whole.merge(tail)).collect();
         let encodings = (0..columns).map(|c| {
-            let same = |other: &Moments| {
+            let same = |other: &ColumnMoments| {
                 (other.missing, other.missing_rows) == (all[c].missing, all[c].missing_rows)
             };
             let repeated = all[..c].iter().any(same);

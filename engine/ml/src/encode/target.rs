@@ -13,17 +13,17 @@
 //! byte, that of all rows at once.
 
 use crate::encode::scale::NumericScale;
+use crate::encode::tally::{Tally, fold_of};
 use crate::forest::MAX_ROWS;
-use crate::seed::derive;
 use crate::table::CategoryColumn;
 use serde::{Deserialize, Serialize};
 
 /// Folds of the cross-fitting.
-const FOLDS: usize = 5;
+pub(crate) const FOLDS: usize = 5;
 /// Lanes of a code's out-of-fold scores: the folds and padding, so that an index is a shift.
 pub(crate) const FOLD_LANES: usize = 8;
 /// Rows of the prior mixed into a category.
-const SMOOTHING: f64 = 10.0;
+pub(crate) const SMOOTHING: f64 = 10.0;
 /// Categories of fewer training rows than this have the prior's value.
 const MIN_ROWS: u64 = 2;
 /// With more categories than this, those of fewer than [`MIN_ROWS`] rows are not kept: the next fit counts all rows again.
@@ -53,44 +53,13 @@ pub(crate) struct TargetEncoding {
 /// The scores that training rows have, by code and fold; the last entry is that of missing values.
 pub(crate) type FoldScores = Vec<[f32; FOLD_LANES]>;
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Tally {
-    /// In units, as all counts are.
-    rows: u64,
-    positives: u64,
-}
-
-impl Tally {
-    /// Counts of a file may be anything, hence saturating.
-    fn plus(self, other: Tally) -> Tally {
-        Tally {
-            rows: self.rows.saturating_add(other.rows),
-            positives: self.positives.saturating_add(other.positives),
-        }
+/// The log-odds of a tally. Single precision is plenty for a statistic of counts.
+fn log_odds(tally: Tally, units_of_row: u64, prior: f64) -> f32 {
+    if tally.rows < MIN_ROWS * units_of_row {
+        return (prior / (1.0 - prior)).ln() as f32;
     }
-
-    fn minus(self, other: Tally) -> Tally {
-        Tally { rows: self.rows - other.rows, positives: self.positives - other.positives }
-    }
-
-    fn of(folds: &[Tally]) -> Tally {
-        folds.iter().fold(Tally::default(), |sum, fold| sum.plus(*fold))
-    }
-
-    fn share(self) -> f64 {
-        self.positives as f64 / self.rows as f64
-    }
-
-    /// Single precision is plenty for a statistic of counts.
-    fn log_odds(self, units_of_row: u64, prior: f64) -> f32 {
-        if self.rows < MIN_ROWS * units_of_row {
-            return (prior / (1.0 - prior)).ln() as f32;
-        }
-        let rows = |units: u64| units as f64 / units_of_row as f64;
-        let positives = rows(self.positives) + SMOOTHING * prior;
-        let negatives = rows(self.rows - self.positives) + SMOOTHING * (1.0 - prior);
-        (positives / negatives).ln() as f32
-    }
+    let [positives, negatives] = tally.smoothed(units_of_row, prior, SMOOTHING);
+    (positives / negatives).ln() as f32
 }
 
 impl TargetEncoding {
@@ -139,7 +108,7 @@ impl TargetEncoding {
                 // A category that every row has says nothing; by the other folds it would tell the fold, whose own share is
                 // the lower the higher theirs are.
                 let others = if totals[c].rows == all.rows { all } else { totals[c].minus(fold) };
-                *score = others.log_odds(units_of_row, prior);
+                *score = log_odds(others, units_of_row, prior);
             }
         }
         let counted = scores.iter().zip(&folds).flat_map(|(scores, folds)| {
@@ -204,7 +173,7 @@ impl TargetEncoding {
                 Err(_) => Tally::default(),
             },
         };
-        tally.log_odds(self.units_of_row, self.all.share())
+        log_odds(tally, self.units_of_row, self.all.share())
     }
 
     /// Of the log-odds that the training rows have.
@@ -241,16 +210,16 @@ pub(crate) fn row_units(weights: &[f64], rows: &[u32]) -> Vec<u64> {
     shares().map(|share| ((share / mean * WEIGHED_ROW as f64).round() as u64).max(1)).collect()
 }
 
-/// The fold of a row: by its index and the seed only, so that it stays when the table grows.
+/// The fold of a row.
 pub(crate) fn fold(row: u32, seed: u64) -> usize {
-    // The upper half of the hash as a fraction of 2^32.
-    (((derive(seed, u64::from(row)) >> 32) * FOLDS as u64) >> 32) as usize
+    fold_of(u64::from(row), seed, FOLDS as u64) as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::FeatureTable;
+    use crate::seed::derive;
 
     fn column(names: &[Option<&str>]) -> FeatureTable {
         let mut table = FeatureTable::new(vec![], vec!["c".into()]);

@@ -22,10 +22,11 @@ use super::params::GradientBoostingParams;
 use super::prepare::Prepared;
 use super::split::{Noise, Search};
 use super::tree::Tree;
+use super::trees::{Link, Trees};
 use super::turns::{ONE_IN, is_recent};
 use super::{draw::Drawable, walk};
 use crate::encode::bins::{BinnedRows, TableBins};
-use crate::encode::rare::{RareCategories, Unseen};
+use crate::encode::rare::RareCategories;
 use crate::seed::derive;
 use crate::training::TrainingRows;
 use rayon::prelude::*;
@@ -287,38 +288,10 @@ impl Boosted {
         kept_gains.unwrap_or_else(|| self.gains.clone())
     }
 
-    /// How features become bins.
-    pub(crate) fn bins(&self) -> &TableBins {
-        &self.bins
-    }
-
-    /// Categories that it learned from without a bin of their own.
-    pub(crate) fn rare(&self) -> &RareCategories {
-        &self.rare
-    }
-
-    /// Probability of the label for each of these rows of bins.
-    pub(crate) fn predict_proba(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<f64> {
-        let mut scores = walk::sum(&self.trees, binned);
-        walk::put_unseen_sums(&self.trees, binned, unseen, &mut scores);
-        scores.par_iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-(self.base + *score)).exp()));
-        scores
-    }
-
-    /// The leaf of each row in each tree, row-major.
-    pub(crate) fn apply(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<u32> {
-        let mut leaves = walk::apply(&self.trees, binned);
-        walk::put_unseen_leaves(&self.trees, binned, unseen, &mut leaves);
-        leaves
-    }
-
-    pub(crate) fn trees(&self) -> &[Tree] {
-        &self.trees
-    }
-
-    /// Share of each feature in the gain of all splits; they sum to 1, or are all 0 where there is no split.
-    pub(crate) fn gains(&self) -> &[f64] {
-        &self.gains
+    /// Its trees as a classifier reads them.
+    pub(crate) fn trees(&self) -> Trees<'_> {
+        let Boosted { bins, rare, trees, gains, base, .. } = self;
+        Trees { bins, rare, trees, gains, link: Link::LogOdds(*base) }
     }
 
     /// Whether the model is as `fit` makes it for so many features.

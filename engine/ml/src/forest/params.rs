@@ -4,6 +4,13 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// How much the rows of a class count, besides any weights of their own.
+///
+/// ```
+/// use tidemill_ml::{ClassWeight, RandomForestParams};
+///
+/// let class_weight = ClassWeight::Given { negative: 1.0, positive: 5.0 };
+/// assert!(RandomForestParams { class_weight, ..RandomForestParams::default() }.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClassWeight {
@@ -35,6 +42,13 @@ impl ClassWeight {
 }
 
 /// What trees make of text columns.
+///
+/// ```
+/// use tidemill_ml::{Categories, DecisionTreeParams};
+///
+/// let params = DecisionTreeParams { categories: Categories::TargetEncoded, ..DecisionTreeParams::default() };
+/// assert!(params.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Categories {
@@ -54,6 +68,10 @@ pub enum Categories {
 }
 
 /// Whose trees.
+///
+/// ```
+/// assert_eq!(tidemill_ml::RandomForestParams::default().backend, tidemill_ml::TreeBackend::Tidemill);
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum TreeBackend {
@@ -84,6 +102,12 @@ impl TreeBackend {
 }
 
 /// Settings of a random forest.
+///
+/// ```
+/// use tidemill_ml::RandomForestParams;
+///
+/// assert!(RandomForestParams { trees: 100, max_depth: 10, ..RandomForestParams::default() }.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomForestParams {
@@ -142,6 +166,12 @@ impl RandomForestParams {
 }
 
 /// Settings of a decision tree.
+///
+/// ```
+/// use tidemill_ml::DecisionTreeParams;
+///
+/// assert!(DecisionTreeParams { max_depth: 33, ..DecisionTreeParams::default() }.validate().is_err());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecisionTreeParams {
@@ -199,6 +229,12 @@ impl DecisionTreeParams {
 }
 
 /// Settings of gradient boosting.
+///
+/// ```
+/// use tidemill_ml::GradientBoostingParams;
+///
+/// assert!(GradientBoostingParams { l2: 1.0, ..GradientBoostingParams::default() }.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct GradientBoostingParams {

@@ -31,6 +31,19 @@ use serde::{Deserialize, Serialize};
 const NEWTON_COLUMNS: usize = 64;
 
 /// A fitted linear model's weights, in the units of the features.
+///
+/// ```
+/// use tidemill_ml::{Classifier, ClassifierParams, FeatureTable, LogisticRegressionParams};
+///
+/// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
+/// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
+/// table.finish_append()?;
+/// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 9).collect(), (0..48).collect());
+/// let params = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+/// let model = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
+/// assert!(model.coefficients().is_some_and(|of| of.intercept < 0.0));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coefficients {
     /// The log-odds where every column is 0.
@@ -40,6 +53,20 @@ pub struct Coefficients {
 }
 
 /// The weight of one column of a linear model.
+///
+/// ```
+/// use tidemill_ml::{Classifier, ClassifierParams, FeatureTable, LogisticRegressionParams};
+///
+/// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
+/// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
+/// table.finish_append()?;
+/// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 9).collect(), (0..48).collect());
+/// let params = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+/// let model = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
+/// let hour = model.coefficients().map(|of| of.columns[0].clone());
+/// assert!(hour.is_some_and(|hour| hour.column == "hour" && hour.weight > 0.0));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coefficient {
     /// The feature, or what of it: `hour`, `hour is missing`, `place (log-odds)`, `place = street`.

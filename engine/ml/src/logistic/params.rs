@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 ///
 /// The fit minimises the sum of the rows' log losses plus alpha · (l1_ratio · |w|₁ + (1 - l1_ratio) / 2 · |w|²), the
 /// intercept free: `alpha` is scikit-learn's 1 / C, and `l1_ratio` its own.
+///
+/// ```
+/// use tidemill_ml::LogisticRegressionParams;
+///
+/// assert!(LogisticRegressionParams { alpha: -1.0, ..LogisticRegressionParams::default() }.validate().is_err());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogisticRegressionParams {
@@ -30,6 +36,13 @@ pub struct LogisticRegressionParams {
 }
 
 /// How a linear model takes categorical features.
+///
+/// ```
+/// use tidemill_ml::{LinearCategories, LogisticRegressionParams};
+///
+/// let categories = LinearCategories::OneHot;
+/// assert!(LogisticRegressionParams { categories, ..LogisticRegressionParams::default() }.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum LinearCategories {
@@ -41,6 +54,14 @@ pub enum LinearCategories {
 }
 
 /// What fits a logistic regression.
+///
+/// ```
+/// use tidemill_ml::{LogisticBackend, LogisticRegressionParams};
+///
+/// let (backend, l1_ratio) = (LogisticBackend::Linfa, 0.5);
+/// let params = LogisticRegressionParams { backend, l1_ratio, ..LogisticRegressionParams::default() };
+/// assert!(params.validate().is_err(), "linfa has no L1 penalty");
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum LogisticBackend {

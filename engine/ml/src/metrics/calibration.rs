@@ -5,6 +5,14 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// Rows by their probability, in bins of equal width.
+///
+/// ```
+/// use tidemill_ml::Calibration;
+///
+/// let calibration = Calibration::compute(&[true, false, true], &[0.9, 0.1, 0.8], 10)?;
+/// assert!((calibration.expected_error() - 0.4 / 3.0).abs() < 1e-12);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Ascending; a probability on an edge belongs to the bin below it.
@@ -12,6 +20,14 @@ pub struct Calibration {
 }
 
 /// The rows whose probability is above `low` (or is 0, in the first) and at most `high`.
+///
+/// ```
+/// use tidemill_ml::Calibration;
+///
+/// let calibration = Calibration::compute(&[true, false, true], &[0.9, 0.1, 0.8], 10)?;
+/// assert_eq!(calibration.bins[0].share_positive, Some(0.0));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationBin {
     /// Lower edge.

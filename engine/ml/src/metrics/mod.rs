@@ -16,14 +16,26 @@
 //!   Σ rows of bin / rows × |mean probability - share of positives|. [`Calibration`] has the bins.
 
 mod calibration;
+mod list;
 mod ranking;
+mod scores;
 
 pub use calibration::{Calibration, CalibrationBin};
+pub use list::{Better, METRICS, Metric};
+pub use scores::Scores;
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// What a binary classifier is worth on some rows. `None` is a metric that these rows do not define.
+///
+/// ```
+/// use tidemill_ml::BinaryMetrics;
+///
+/// let metrics = BinaryMetrics::compute(&[true, false, true], &[0.9, 0.2, 0.4])?;
+/// assert_eq!((metrics.true_positives, metrics.false_negatives, metrics.auc), (1, 1, Some(1.0)));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BinaryMetrics {
     /// Rows scored.

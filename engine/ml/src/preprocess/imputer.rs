@@ -10,6 +10,16 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 /// What stands for a missing value.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{ImputeStrategy, Imputer, ImputerParams};
+///
+/// let params = ImputerParams { strategy: ImputeStrategy::Median, ..ImputerParams::default() };
+/// let imputer = Imputer::fit(params, array![[1.0], [f64::NAN], [9.0], [2.0]].view())?;
+/// assert_eq!(imputer.fills(), [2.0]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum ImputeStrategy {
@@ -26,6 +36,16 @@ pub enum ImputeStrategy {
 }
 
 /// Settings of an imputer.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{ImputeStrategy, Imputer, ImputerParams};
+///
+/// let params = ImputerParams { strategy: ImputeStrategy::Median, ..ImputerParams::default() };
+/// let imputer = Imputer::fit(params, array![[1.0], [f64::NAN], [9.0], [2.0]].view())?;
+/// assert_eq!(imputer.fills(), [2.0]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImputerParams {
@@ -36,6 +56,16 @@ pub struct ImputerParams {
 }
 
 /// Puts a value where one is missing. A column without any value gets 0 (scikit-learn's `keep_empty_features`).
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{ImputeStrategy, Imputer, ImputerParams};
+///
+/// let params = ImputerParams { strategy: ImputeStrategy::Median, ..ImputerParams::default() };
+/// let imputer = Imputer::fit(params, array![[1.0], [f64::NAN], [9.0], [2.0]].view())?;
+/// assert_eq!(imputer.fills(), [2.0]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Imputer {
     params: ImputerParams,

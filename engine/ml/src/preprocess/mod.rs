@@ -67,6 +67,15 @@ use serde::{Deserialize, Serialize};
 
 /// Any fitted preprocessing, as a file. The file is that of a model ([`Classifier::to_bytes`](crate::Classifier::to_bytes))
 /// with a magic of its own.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{MinMaxScaler, Preprocessor};
+///
+/// let step = Preprocessor::MinMaxScaler(MinMaxScaler::fit(Default::default(), array![[1.0], [3.0]].view())?);
+/// assert_eq!(Preprocessor::from_bytes(&step.to_bytes()?)?, step);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Preprocessor {
@@ -110,7 +119,7 @@ impl Preprocessor {
         file::read(Kind::Preprocessor, bytes, Preprocessor::is_valid)
     }
 
-    fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         match self {
             Preprocessor::StandardScaler(step) => step.is_valid(),
             Preprocessor::MinMaxScaler(step) => step.is_valid(),

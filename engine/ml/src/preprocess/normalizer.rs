@@ -7,6 +7,14 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 /// How long a row is.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{Norm, Normalizer};
+///
+/// let rows = Normalizer { norm: Norm::L1 }.transform(array![[3.0, -1.0]].view());
+/// assert_eq!(rows, array![[0.75, -0.25]]);
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Norm {
@@ -33,6 +41,14 @@ impl Norm {
 /// Divides each row by its length. A row of zeros stays one. Missing values are left out, and stay missing.
 ///
 /// There is nothing to learn: a fit only says which norm, as scikit-learn's.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{Norm, Normalizer};
+///
+/// let rows = Normalizer { norm: Norm::L1 }.transform(array![[3.0, -1.0]].view());
+/// assert_eq!(rows, array![[0.75, -0.25]]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Normalizer {

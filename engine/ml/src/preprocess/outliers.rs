@@ -4,6 +4,7 @@ use super::quantiles::Known;
 use super::rows::of_columns;
 use super::{check_columns, check_fit, map_known};
 use crate::Error;
+use crate::stats::fences::{TUKEY_REACH, bounds};
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,16 @@ use serde::{Deserialize, Serialize};
 const QUARTILES: [f64; 2] = [0.25, 0.75];
 
 /// What is done about an outlier.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{IqrOutliers, IqrOutliersParams, OutlierAction};
+///
+/// let x = array![[1.0], [2.0], [3.0], [4.0], [99.0]];
+/// let params = IqrOutliersParams { action: OutlierAction::Drop, ..IqrOutliersParams::default() };
+/// assert_eq!(IqrOutliers::fit(params, x.view())?.transform(x.view())?.nrows(), 4);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum OutlierAction {
@@ -22,6 +33,16 @@ pub enum OutlierAction {
 }
 
 /// Settings of the outlier rule.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{IqrOutliers, IqrOutliersParams, OutlierAction};
+///
+/// let x = array![[1.0], [2.0], [3.0], [4.0], [99.0]];
+/// let params = IqrOutliersParams { action: OutlierAction::Drop, ..IqrOutliersParams::default() };
+/// assert_eq!(IqrOutliers::fit(params, x.view())?.transform(x.view())?.nrows(), 4);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct IqrOutliersParams {
@@ -33,7 +54,7 @@ pub struct IqrOutliersParams {
 
 impl Default for IqrOutliersParams {
     fn default() -> Self {
-        IqrOutliersParams { factor: 1.5, action: OutlierAction::Cap }
+        IqrOutliersParams { factor: TUKEY_REACH, action: OutlierAction::Cap }
     }
 }
 
@@ -45,6 +66,16 @@ impl Default for IqrOutliersParams {
 ///
 /// A column whose IQR is 0 has no bounds: where half of the values are one, any other would be an outlier. Nor has one
 /// without a value. A missing value is no outlier.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{IqrOutliers, IqrOutliersParams, OutlierAction};
+///
+/// let x = array![[1.0], [2.0], [3.0], [4.0], [99.0]];
+/// let params = IqrOutliersParams { action: OutlierAction::Drop, ..IqrOutliersParams::default() };
+/// assert_eq!(IqrOutliers::fit(params, x.view())?.transform(x.view())?.nrows(), 4);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IqrOutliers {
     params: IqrOutliersParams,
@@ -67,7 +98,7 @@ impl IqrOutliers {
         }
         let of_column = |_: usize, values: Vec<f64>| {
             let (known, quartiles) = Known::of(values, QUARTILES);
-            (quartiles.and_then(|[q1, q3]| bounds_of(params, q1, q3)), known)
+            (quartiles.and_then(|[q1, q3]| bounds(q1, q3, params.factor)), known)
         };
         let (bounds, known) = of_columns(&x, of_column).into_iter().unzip();
         Ok(IqrOutliers { params, bounds, known })
@@ -88,7 +119,7 @@ impl IqrOutliers {
             }
             let known = self.known[c].clone().with(values);
             let quartiles = known.quantiles(QUARTILES);
-            (quartiles.and_then(|[q1, q3]| bounds_of(self.params, q1, q3)), known)
+            (quartiles.and_then(|[q1, q3]| bounds(q1, q3, self.params.factor)), known)
         };
         let (bounds, known) = of_columns(&x, of_column).into_iter().unzip();
         Ok(IqrOutliers { params: self.params, bounds, known })
@@ -121,17 +152,24 @@ impl IqrOutliers {
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.bounds.len(), &x)?;
         match self.params.action {
-            OutlierAction::Cap => {
-                let ends = |bounds: &Option<(f64, f64)>| bounds.unwrap_or((f64::MIN, f64::MAX));
-                let ends: Vec<(f64, f64)> = self.bounds.iter().map(ends).collect();
-                Ok(map_known(&x, &ends, |v, (low, high)| v.max(*low).min(*high)))
-            }
+            OutlierAction::Cap => self.keeping_rows(x),
             OutlierAction::Drop => {
                 let inliers = self.inliers(x)?;
                 let kept: Vec<usize> = (0..inliers.len()).filter(|&row| inliers[row]).collect();
-                Ok(map_known(&x.select(Axis(0), &kept).view(), &self.bounds, |v, _| v))
+                self.keeping_rows(x.select(Axis(0), &kept).view())
             }
         }
+    }
+
+    /// Rows with outliers capped, or as they are where rows with one are dropped.
+    pub(crate) fn keeping_rows(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
+        check_columns(self.bounds.len(), &x)?;
+        if self.params.action == OutlierAction::Drop {
+            return Ok(map_known(&x, &self.bounds, |v, _| v));
+        }
+        let ends = |bounds: &Option<(f64, f64)>| bounds.unwrap_or((f64::MIN, f64::MAX));
+        let ends: Vec<(f64, f64)> = self.bounds.iter().map(ends).collect();
+        Ok(map_known(&x, &ends, |v, (low, high)| v.max(*low).min(*high)))
     }
 
     pub(super) fn is_valid(&self) -> bool {
@@ -140,11 +178,4 @@ impl IqrOutliers {
             && self.known.len() == self.bounds.len()
             && self.known.iter().all(Known::is_valid)
     }
-}
-
-/// Bounds by two quartiles; none where they are one value or none.
-fn bounds_of(params: IqrOutliersParams, q1: f64, q3: f64) -> Option<(f64, f64)> {
-    let margin = params.factor * (q3 - q1);
-    // Of bounds past what a number can be, none is ever crossed.
-    (q1 < q3).then(|| ((q1 - margin).max(f64::MIN), (q3 + margin).min(f64::MAX)))
 }

@@ -4,10 +4,21 @@ use super::rows::of_blocks;
 use super::{check_columns, check_fit, map_known};
 use crate::Error;
 use crate::file::MOST_ROWS;
+use crate::stats::RunningMoments;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 /// Settings of a standard scaler.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{StandardScaler, StandardScalerParams};
+///
+/// let params = StandardScalerParams { with_std: false, ..StandardScalerParams::default() };
+/// let scaler = StandardScaler::fit(params, array![[1.0], [3.0]].view())?;
+/// assert_eq!(scaler.transform(array![[5.0]].view())?, array![[3.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StandardScalerParams {
@@ -25,70 +36,27 @@ impl Default for StandardScalerParams {
 
 /// (x - mean) / standard deviation of each column; the deviation is that of the rows themselves (divided by n, as
 /// scikit-learn's StandardScaler). A constant column is 0 (its mean is taken off, and it is divided by 1).
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{StandardScaler, StandardScalerParams};
+///
+/// let params = StandardScalerParams { with_std: false, ..StandardScalerParams::default() };
+/// let scaler = StandardScaler::fit(params, array![[1.0], [3.0]].view())?;
+/// assert_eq!(scaler.transform(array![[5.0]].view())?, array![[3.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StandardScaler {
     params: StandardScalerParams,
-    columns: Vec<Running>,
+    columns: Vec<RunningMoments>,
 }
 
-/// Count, mean and sum of squared distances to it.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-struct Running {
-    count: u64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Running {
-    /// Of each column of a block of rows, in two passes, which lose no digits to a far mean. Sums are of the distances to the
-    /// first value, so that a column of one value has that value for its mean.
-    fn of(values: &[f64], columns: usize) -> Vec<Running> {
-        let mut all = vec![(Running::default(), 0.0); columns];
-        let each = |all: &mut [(Running, f64)], add: fn(&mut Running, &mut f64, f64)| {
-            for row in values.chunks_exact(columns) {
-                let known = all.iter_mut().zip(row).filter(|(_, v)| v.is_finite());
-                known.for_each(|((of, first), v)| add(of, first, *v));
-            }
-        };
-        each(&mut all, |of, first, v| {
-            if of.count == 0 {
-                *first = v;
-            }
-            of.count += 1;
-            of.mean += v - *first;
-        });
-        for (of, first) in &mut all {
-            of.mean = *first + of.mean / (of.count as f64).max(1.0);
-        }
-        each(&mut all, |of, _, v| of.squares += (v - of.mean).powi(2));
-        all.into_iter().map(|(of, _)| of).collect()
-    }
-
-    /// Chan, Golub, LeVeque 1979.
-    fn merge(self, other: Running) -> Running {
-        if self.count == 0 || other.count == 0 {
-            return if self.count == 0 { other } else { self };
-        }
-        let count = self.count + other.count;
-        let share = other.count as f64 / count as f64;
-        let apart = other.mean - self.mean;
-        Running {
-            count,
-            mean: self.mean + apart * share,
-            squares: self.squares + other.squares + apart * apart * share * self.count as f64,
-        }
-    }
-
-    fn deviation(&self) -> f64 {
-        (self.squares / (self.count as f64).max(1.0)).sqrt()
-    }
-
-    /// The deviation, or 1 for a column whose spread may be rounding alone, as scikit-learn judges it.
-    fn scale(&self) -> f64 {
-        let (count, variance) = (self.count as f64, self.squares / (self.count as f64).max(1.0));
-        let rounding = count * f64::EPSILON * variance + (count * self.mean * f64::EPSILON).powi(2);
-        if variance <= rounding || variance == 0.0 { 1.0 } else { variance.sqrt() }
-    }
+/// The deviation of a column, or 1 for one whose spread may be rounding alone, as scikit-learn judges it.
+fn scale_of(column: &RunningMoments) -> f64 {
+    let (count, variance) = (column.weight(), column.variance());
+    let rounding = count * f64::EPSILON * variance + (count * column.mean() * f64::EPSILON).powi(2);
+    if variance <= rounding || variance == 0.0 { 1.0 } else { variance.sqrt() }
 }
 
 impl StandardScaler {
@@ -99,7 +67,7 @@ impl StandardScaler {
     /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::Overflow`] for a column whose sums are not finite.
     pub fn fit(params: StandardScalerParams, x: ArrayView2<'_, f64>) -> Result<StandardScaler, Error> {
         check_fit(&x)?;
-        StandardScaler { params, columns: vec![Running::default(); x.ncols()] }.partial_fit(x)
+        StandardScaler { params, columns: vec![RunningMoments::default(); x.ncols()] }.partial_fit(x)
     }
 
     /// The scaler after more rows.
@@ -111,10 +79,10 @@ impl StandardScaler {
         check_fit(&x)?;
         check_columns(self.columns.len(), &x)?;
         let mut columns = self.columns.clone();
-        for block in of_blocks(&x, |values| Running::of(values, x.ncols())) {
-            columns.iter_mut().zip(block).for_each(|(all, of)| *all = all.merge(of));
+        for block in of_blocks(&x, |values| RunningMoments::of_rows(values, x.ncols())) {
+            columns.iter_mut().zip(&block).for_each(|(all, of)| all.merge(of));
         }
-        match columns.iter().position(|c| !(c.mean.is_finite() && c.squares.is_finite())) {
+        match columns.iter().position(|c| !c.is_finite()) {
             Some(column) => Err(Error::Overflow { column }),
             None => Ok(StandardScaler { params: self.params, columns }),
         }
@@ -122,17 +90,17 @@ impl StandardScaler {
 
     /// Mean of each column, 0 for one without a value.
     pub fn means(&self) -> Vec<f64> {
-        self.columns.iter().map(|c| c.mean).collect()
+        self.columns.iter().map(RunningMoments::mean).collect()
     }
 
     /// Standard deviation of each column.
     pub fn deviations(&self) -> Vec<f64> {
-        self.columns.iter().map(Running::deviation).collect()
+        self.columns.iter().map(RunningMoments::standard_deviation).collect()
     }
 
     fn parts(&self) -> Vec<(f64, f64)> {
-        let of = |c: &Running| {
-            let (mean, scale) = (c.mean, c.scale());
+        let of = |c: &RunningMoments| {
+            let (mean, scale) = (c.mean(), scale_of(c));
             (if self.params.with_mean { mean } else { 0.0 }, if self.params.with_std { scale } else { 1.0 })
         };
         self.columns.iter().map(of).collect()
@@ -159,14 +127,24 @@ impl StandardScaler {
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        let valid = |c: &Running| {
-            c.count <= MOST_ROWS && c.mean.is_finite() && (0.0..f64::INFINITY).contains(&c.squares)
+        let valid = |c: &RunningMoments| {
+            (0.0..=MOST_ROWS as f64).contains(&c.weight()) && c.is_finite() && c.squares() >= 0.0
         };
         self.columns.iter().all(valid)
     }
 }
 
 /// Settings of a min-max scaler.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{MinMaxScaler, MinMaxScalerParams};
+///
+/// let params = MinMaxScalerParams { clip: true, ..MinMaxScalerParams::default() };
+/// let scaler = MinMaxScaler::fit(params, array![[1.0], [3.0]].view())?;
+/// assert_eq!(scaler.transform(array![[2.0], [9.0]].view())?, array![[0.5], [1.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MinMaxScalerParams {
@@ -186,6 +164,16 @@ impl Default for MinMaxScalerParams {
 
 /// Each column's least and greatest value onto a range, those between in proportion. A constant column is at the lower
 /// end, as is one without a value.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{MinMaxScaler, MinMaxScalerParams};
+///
+/// let params = MinMaxScalerParams { clip: true, ..MinMaxScalerParams::default() };
+/// let scaler = MinMaxScaler::fit(params, array![[1.0], [3.0]].view())?;
+/// assert_eq!(scaler.transform(array![[2.0], [9.0]].view())?, array![[0.5], [1.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MinMaxScaler {
     params: MinMaxScalerParams,

@@ -2,6 +2,8 @@
 
 use super::rows::BLOCK;
 use crate::Error;
+use crate::encode::frequent;
+use crate::encode::one_hot::OneHotEncoding;
 use ndarray::{Array2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,16 @@ use std::collections::HashMap;
 const LEAST_ROWS: usize = 16_384;
 
 /// What is done with a category that was not there to learn from, and with a missing one (Spark's `handleInvalid`).
+///
+/// ```
+/// use tidemill_ml::preprocess::{IndexedStrings, StringIndexer, StringIndexerParams, Unseen};
+///
+/// let params = StringIndexerParams { unseen: Unseen::Skip };
+/// let indexer = StringIndexer::fit(params, &[Some("b"), Some("a"), Some("b")])?;
+/// let found = indexer.transform(&[Some("a"), Some("new"), Some("b")])?;
+/// assert_eq!(found, IndexedStrings { indices: vec![1, 0], kept: vec![0, 2] });
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Unseen {
@@ -24,6 +36,16 @@ pub enum Unseen {
 }
 
 /// Settings of a string indexer.
+///
+/// ```
+/// use tidemill_ml::preprocess::{IndexedStrings, StringIndexer, StringIndexerParams, Unseen};
+///
+/// let params = StringIndexerParams { unseen: Unseen::Skip };
+/// let indexer = StringIndexer::fit(params, &[Some("b"), Some("a"), Some("b")])?;
+/// let found = indexer.transform(&[Some("a"), Some("new"), Some("b")])?;
+/// assert_eq!(found, IndexedStrings { indices: vec![1, 0], kept: vec![0, 2] });
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct StringIndexerParams {
@@ -32,6 +54,16 @@ pub struct StringIndexerParams {
 }
 
 /// Categories by frequency: 0 is the most frequent, ties are by name, as Spark's StringIndexer (`frequencyDesc`).
+///
+/// ```
+/// use tidemill_ml::preprocess::{IndexedStrings, StringIndexer, StringIndexerParams, Unseen};
+///
+/// let params = StringIndexerParams { unseen: Unseen::Skip };
+/// let indexer = StringIndexer::fit(params, &[Some("b"), Some("a"), Some("b")])?;
+/// let found = indexer.transform(&[Some("a"), Some("new"), Some("b")])?;
+/// assert_eq!(found, IndexedStrings { indices: vec![1, 0], kept: vec![0, 2] });
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StringIndexer {
     params: StringIndexerParams,
@@ -41,6 +73,16 @@ pub struct StringIndexer {
 }
 
 /// Indices, and the positions they are of.
+///
+/// ```
+/// use tidemill_ml::preprocess::{IndexedStrings, StringIndexer, StringIndexerParams, Unseen};
+///
+/// let params = StringIndexerParams { unseen: Unseen::Skip };
+/// let indexer = StringIndexer::fit(params, &[Some("b"), Some("a"), Some("b")])?;
+/// let found = indexer.transform(&[Some("a"), Some("new"), Some("b")])?;
+/// assert_eq!(found, IndexedStrings { indices: vec![1, 0], kept: vec![0, 2] });
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexedStrings {
     /// An index for each kept value.
@@ -74,7 +116,7 @@ fn by_frequency<'a>(
     let known = before.map(|(name, &count)| (name.as_str(), count)).collect();
     let counts = parts.into_iter().fold(known, merge);
     let mut sorted: Vec<(&str, u64)> = counts.into_iter().collect();
-    sorted.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    sorted.sort_unstable_by(frequent::by_frequency);
     sorted.into_iter().map(|(name, count)| (name.to_owned(), count)).unzip()
 }
 
@@ -148,6 +190,17 @@ impl StringIndexer {
 }
 
 /// Settings of a one-hot encoder.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{OneHotEncoder, OneHotEncoderParams};
+///
+/// let params = OneHotEncoderParams { max_categories: 2, ..OneHotEncoderParams::default() };
+/// let encoder = OneHotEncoder::fit(params, &[Some("b"), Some("a"), Some("b"), Some("c")])?;
+/// assert_eq!(encoder.categories(), ["a", "b"]);
+/// assert_eq!(encoder.transform(&[Some("b"), Some("c")])?, array![[0.0, 1.0], [0.0, 0.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct OneHotEncoderParams {
@@ -165,11 +218,21 @@ impl Default for OneHotEncoderParams {
 
 /// A column of 0 and 1 a category, in order of the names. Categories beyond the most frequent ones, missing values, and
 /// unseen categories unless they are an error, are 0 in every column.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{OneHotEncoder, OneHotEncoderParams};
+///
+/// let params = OneHotEncoderParams { max_categories: 2, ..OneHotEncoderParams::default() };
+/// let encoder = OneHotEncoder::fit(params, &[Some("b"), Some("a"), Some("b"), Some("c")])?;
+/// assert_eq!(encoder.categories(), ["a", "b"]);
+/// assert_eq!(encoder.transform(&[Some("b"), Some("c")])?, array![[0.0, 1.0], [0.0, 0.0]]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OneHotEncoder {
     params: OneHotEncoderParams,
-    /// Ascending.
-    categories: Vec<String>,
+    columns: OneHotEncoding,
     /// Those learned from that have no column; ascending.
     rarer: Vec<String>,
     /// How often each category occurs, then each of the rarer ones.
@@ -200,7 +263,7 @@ impl OneHotEncoder {
         let (categories, mut counts): (Vec<String>, Vec<u64>) = known.into_iter().unzip();
         let (rarer, of_rarer): (Vec<String>, Vec<u64>) = rarer.into_iter().unzip();
         counts.extend(of_rarer);
-        OneHotEncoder { params, categories, rarer, counts }
+        OneHotEncoder { params, columns: OneHotEncoding::of(categories), rarer, counts }
     }
 
     /// The encoder after more values: the same as of all at once, so columns may come, move and go.
@@ -210,13 +273,13 @@ impl OneHotEncoder {
     /// [`Error::NoRows`].
     pub fn partial_fit(&self, values: &[Option<&str>]) -> Result<OneHotEncoder, Error> {
         check_values(values)?;
-        let known = self.categories.iter().chain(&self.rarer).zip(&self.counts);
+        let known = self.categories().iter().chain(&self.rarer).zip(&self.counts);
         Ok(OneHotEncoder::of(self.params, by_frequency(known, values)))
     }
 
     /// The category of each column.
     pub fn categories(&self) -> &[String] {
-        &self.categories
+        self.columns.names()
     }
 
     /// A row a value. Shape: values × categories.
@@ -225,13 +288,13 @@ impl OneHotEncoder {
     ///
     /// [`Error::UnseenCategory`] where that is asked for; [`Error::TableFull`] for more cells than memory can address.
     pub fn transform(&self, values: &[Option<&str>]) -> Result<Array2<f64>, Error> {
-        let width = self.categories.len();
+        let width = self.categories().len();
         let cells = values.len().checked_mul(width).filter(|cells| *cells < isize::MAX as usize / 16);
         if cells.is_none() {
             return Err(Error::TableFull { limit: isize::MAX as usize / 16 / width.max(1) });
         }
         let mut out = Array2::zeros((values.len(), width));
-        let columns = self.categories.iter().zip((0..).map(Some));
+        let columns = self.categories().iter().zip((0..).map(Some));
         let places: HashMap<&str, Option<usize>> = columns
             .chain(self.rarer.iter().zip(std::iter::repeat(None)))
             .map(|(name, at)| (name.as_str(), at))
@@ -258,8 +321,9 @@ impl OneHotEncoder {
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        [&self.categories, &self.rarer].into_iter().all(|of| of.windows(2).all(|pair| pair[0] < pair[1]))
-            && self.categories.len() + self.rarer.len() == self.counts.len()
+        self.columns.is_valid()
+            && self.rarer.windows(2).all(|pair| pair[0] < pair[1])
+            && self.categories().len() + self.rarer.len() == self.counts.len()
             && (1..=65_536).contains(&self.params.max_categories)
     }
 }

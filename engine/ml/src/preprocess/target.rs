@@ -1,12 +1,23 @@
 //! Categories as their share of positives, cross-fitted.
 
 use crate::Error;
+use crate::encode::tally::{Tally, fold_of};
+use crate::encode::target::{FOLDS, SMOOTHING};
 use crate::file::MOST_ROWS;
-use crate::seed::derive;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// Settings of a target encoder.
+///
+/// ```
+/// use tidemill_ml::preprocess::{TargetEncoder, TargetEncoderParams};
+///
+/// let params = TargetEncoderParams { smoothing: 0.0, ..TargetEncoderParams::default() };
+/// let values = [Some("a"), Some("a"), Some("b"), Some("b")];
+/// let encoder = TargetEncoder::fit(params, &values, &[true, false, true, true])?;
+/// assert_eq!(encoder.transform(&[Some("a"), Some("b"), Some("new")]), [0.5, 1.0, 0.75]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct TargetEncoderParams {
@@ -18,18 +29,28 @@ pub struct TargetEncoderParams {
 
 impl Default for TargetEncoderParams {
     fn default() -> Self {
-        TargetEncoderParams { smoothing: 10.0, folds: 5 }
+        TargetEncoderParams { smoothing: SMOOTHING, folds: FOLDS as u32 }
     }
 }
 
 /// (positives + smoothing · share) / (rows + smoothing) of each category, `share` being that of all rows (Micci-Barreca
 /// 2001). Missing values are a category; an unseen one has `share`.
+///
+/// ```
+/// use tidemill_ml::preprocess::{TargetEncoder, TargetEncoderParams};
+///
+/// let params = TargetEncoderParams { smoothing: 0.0, ..TargetEncoderParams::default() };
+/// let values = [Some("a"), Some("a"), Some("b"), Some("b")];
+/// let encoder = TargetEncoder::fit(params, &values, &[true, false, true, true])?;
+/// assert_eq!(encoder.transform(&[Some("a"), Some("b"), Some("new")]), [0.5, 1.0, 0.75]);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetEncoder {
     params: TargetEncoderParams,
-    /// Rows and positives of each; `None` is missing.
-    categories: BTreeMap<Option<String>, (u64, u64)>,
-    all: (u64, u64),
+    /// `None` is missing.
+    categories: BTreeMap<Option<String>, Tally>,
+    all: Tally,
 }
 
 impl TargetEncoder {
@@ -51,7 +72,8 @@ impl TargetEncoder {
             let value = params.folds.to_string();
             return Err(Error::BadParameter { name: "folds", value, expected: "from 2 to 100" });
         }
-        TargetEncoder { params, categories: BTreeMap::new(), all: (0, 0) }.partial_fit(values, labels)
+        TargetEncoder { params, categories: BTreeMap::new(), all: Tally::default() }
+            .partial_fit(values, labels)
     }
 
     /// The encoder after more rows.
@@ -62,11 +84,11 @@ impl TargetEncoder {
     pub fn partial_fit(&self, values: &[Option<&str>], labels: &[bool]) -> Result<TargetEncoder, Error> {
         check(values, labels)?;
         let mut more = self.clone();
-        let mut counts: HashMap<Option<&str>, (u64, u64)> = HashMap::new();
-        values.iter().zip(labels).for_each(|(value, label)| add(counts.entry(*value).or_default(), *label));
-        for (value, (rows, positives)) in counts {
-            for sums in [more.categories.entry(value.map(str::to_owned)).or_default(), &mut more.all] {
-                *sums = (sums.0 + rows, sums.1 + positives);
+        let mut tallies: HashMap<Option<&str>, Tally> = HashMap::new();
+        values.iter().zip(labels).for_each(|(value, label)| add(tallies.entry(*value).or_default(), *label));
+        for (value, tally) in tallies {
+            for sum in [more.categories.entry(value.map(str::to_owned)).or_default(), &mut more.all] {
+                *sum = sum.plus(tally);
             }
         }
         Ok(more)
@@ -86,19 +108,20 @@ impl TargetEncoder {
         seed: u64,
     ) -> Result<(TargetEncoder, Vec<f64>), Error> {
         let whole = TargetEncoder::fit(params, values, labels)?;
-        let fold = |position: usize| (derive(seed, position as u64) % u64::from(params.folds)) as u8;
+        let fold = |position: usize| fold_of(position as u64, seed, u64::from(params.folds)) as u8;
         let folds: Vec<u8> = (0..values.len()).map(fold).collect();
-        let mut sums = vec![(0, 0); params.folds as usize];
-        folds.iter().zip(labels).for_each(|(fold, label)| add(&mut sums[usize::from(*fold)], *label));
+        let mut of_folds = vec![Tally::default(); params.folds as usize];
+        folds.iter().zip(labels).for_each(|(fold, label)| add(&mut of_folds[usize::from(*fold)], *label));
         let mut encoded = vec![0.0; values.len()];
         for positions in by_category(values) {
-            let mut parts = vec![(0, 0); params.folds as usize];
+            let mut parts = vec![Tally::default(); params.folds as usize];
             positions.iter().for_each(|&at| add(&mut parts[usize::from(folds[at])], labels[at]));
-            let counts = parts.iter().fold((0, 0), |all, part| (all.0 + part.0, all.1 + part.1));
-            // All but a fold is the whole less it.
-            let less = |all: (u64, u64), part: &(u64, u64)| (all.0 - part.0, all.1 - part.1);
-            let share = |(part, sum)| whole.encode(less(counts, part), less(whole.all, sum));
-            let shares: Vec<f64> = parts.iter().zip(&sums).map(share).collect();
+            let category = Tally::of(&parts);
+            let others = parts
+                .iter()
+                .zip(&of_folds)
+                .map(|(part, of_fold)| whole.encode(category.minus(*part), whole.all.minus(*of_fold)));
+            let shares: Vec<f64> = others.collect();
             positions.iter().for_each(|&at| encoded[at] = shares[usize::from(folds[at])]);
         }
         Ok((whole, encoded))
@@ -106,33 +129,31 @@ impl TargetEncoder {
 
     /// The share of each value. Shape: as `values`.
     pub fn transform(&self, values: &[Option<&str>]) -> Vec<f64> {
-        let by_name: HashMap<Option<&str>, (u64, u64)> =
-            self.categories.iter().map(|(name, counts)| (name.as_deref(), *counts)).collect();
+        let by_name: HashMap<Option<&str>, Tally> =
+            self.categories.iter().map(|(name, tally)| (name.as_deref(), *tally)).collect();
         let encode = |value| self.encode(by_name.get(value).copied().unwrap_or_default(), self.all);
         values.iter().map(encode).collect()
     }
 
-    fn encode(&self, (rows, positives): (u64, u64), all: (u64, u64)) -> f64 {
-        let share = if all.0 == 0 { 0.5 } else { all.1 as f64 / all.0 as f64 };
-        let weight = rows as f64 + self.params.smoothing;
-        if weight == 0.0 { share } else { (positives as f64 + self.params.smoothing * share) / weight }
+    fn encode(&self, category: Tally, all: Tally) -> f64 {
+        let prior = if all.rows == 0 { 0.5 } else { all.share() };
+        let [positives, negatives] = category.smoothed(1, prior, self.params.smoothing);
+        let rows = positives + negatives;
+        if rows == 0.0 { prior } else { positives / rows }
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        let sum = self.categories.values().try_fold((0u64, 0u64), |sum, counts| {
-            Some((sum.0.checked_add(counts.0)?, sum.1.checked_add(counts.1)?))
-                .filter(|_| counts.1 <= counts.0)
-        });
+        let tallies: Vec<Tally> = self.categories.values().copied().collect();
         self.params.smoothing >= 0.0
             && self.params.smoothing.is_finite()
-            && sum == Some(self.all)
-            && self.all.0 <= MOST_ROWS
+            && tallies.iter().all(|tally| tally.positives <= tally.rows)
+            && Tally::of(&tallies) == self.all
+            && self.all.rows <= MOST_ROWS
     }
 }
 
-fn add(counts: &mut (u64, u64), label: bool) {
-    counts.0 += 1;
-    counts.1 += u64::from(label);
+fn add(tally: &mut Tally, label: bool) {
+    *tally = tally.plus(Tally::one(label));
 }
 
 /// The positions of each category's rows.

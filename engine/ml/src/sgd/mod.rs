@@ -17,7 +17,7 @@ pub use params::{LearningRate, SgdClassifierParams, SgdPenalty};
 
 use crate::Error;
 use crate::encode::linear::{BLOCK, each_code};
-use crate::encode::scale::{MOMENT_ROWS, Moments, NumericScale};
+use crate::encode::scale::{ColumnMoments, MOMENT_ROWS, NumericScale};
 use crate::logistic::{Coefficient, Coefficients, loss::sigmoid};
 use crate::seed::derive;
 use crate::table::FeatureTable;
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SgdModel {
     params: SgdClassifierParams,
-    moments: Vec<Moments>,
+    moments: Vec<ColumnMoments>,
     scales: Vec<NumericScale>,
     categorical: u32,
     /// A column a numeric feature, one for its missing values each, then those of the categories.
@@ -68,7 +68,7 @@ impl SgdModel {
             2 * numeric + (1usize << params.hash_bits) * usize::from(!table.categorical_names().is_empty());
         let mut model = SgdModel {
             params: params.clone(),
-            moments: vec![Moments::default(); numeric],
+            moments: vec![ColumnMoments::default(); numeric],
             scales: vec![NumericScale::default(); numeric],
             // A table's columns are counted in 32 bits, as its rows are.
             categorical: table.categorical_names().len() as u32,
@@ -118,9 +118,11 @@ impl SgdModel {
     fn take_moments(&mut self, table: &FeatureTable, rows: &[u32]) {
         let numeric = self.moments.len();
         for (c, moments) in self.moments.iter_mut().enumerate() {
-            let blocks: Vec<Moments> =
-                rows.par_chunks(MOMENT_ROWS).map(|block| Moments::of(table.numeric(c), block)).collect();
-            *moments = blocks.into_iter().fold(*moments, Moments::merge);
+            let blocks: Vec<ColumnMoments> = rows
+                .par_chunks(MOMENT_ROWS)
+                .map(|block| ColumnMoments::of(table.numeric(c), block))
+                .collect();
+            *moments = blocks.into_iter().fold(*moments, ColumnMoments::merge);
             let Some(scale) = moments.scale() else { continue };
             let scale = if self.params.standardise { scale } else { NumericScale::own_units() };
             let (before, after) = (self.scales[c].inverse(), scale.inverse());
@@ -199,7 +201,7 @@ impl SgdModel {
     pub(crate) fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
         self.params.validate().is_ok()
             && self.moments.len() == numeric
-            && self.moments.iter().all(Moments::is_valid)
+            && self.moments.iter().all(ColumnMoments::is_valid)
             && self.scales.len() == numeric
             && self.scales.iter().all(NumericScale::is_valid)
             && self.categorical as usize == categorical

@@ -4,6 +4,12 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// Settings of an SGD classifier; the words and meanings are those of scikit-learn's SGDClassifier with log loss.
+///
+/// ```
+/// use tidemill_ml::SgdClassifierParams;
+///
+/// assert!(SgdClassifierParams { hash_bits: 18, ..SgdClassifierParams::default() }.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SgdClassifierParams {
@@ -39,6 +45,12 @@ pub struct SgdClassifierParams {
 }
 
 /// The penalty of an SGD classifier.
+///
+/// ```
+/// use tidemill_ml::{SgdClassifierParams, SgdPenalty};
+///
+/// assert!(SgdClassifierParams { penalty: SgdPenalty::L1, ..SgdClassifierParams::default() }.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum SgdPenalty {
@@ -54,6 +66,13 @@ pub enum SgdPenalty {
 }
 
 /// The learning rate of row t, counted from 1 over all passes and batches.
+///
+/// ```
+/// use tidemill_ml::{LearningRate, SgdClassifierParams};
+///
+/// let learning_rate = LearningRate::Adaptive;
+/// assert!(SgdClassifierParams { learning_rate, ..SgdClassifierParams::default() }.validate().is_ok());
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum LearningRate {

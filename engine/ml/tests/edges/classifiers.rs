@@ -2,10 +2,11 @@
 
 use crate::data::{all, classifiers, names, numeric_table};
 use tidemill_ml::{
-    Algorithm, BinaryMetrics, Classifier, Error, ErrorKind, FeatureTable, LinearCategories, TrainingRows,
+    BinaryMetrics, Classifier, ClassifierParams, Error, ErrorKind, FeatureTable, LinearCategories,
+    TrainingRows,
 };
 
-fn fit(algorithm: &Algorithm, table: &FeatureTable, labels: &[bool]) -> Classifier {
+fn fit(algorithm: &ClassifierParams, table: &FeatureTable, labels: &[bool]) -> Classifier {
     Classifier::fit(algorithm, table, labels, &all(table), 0, None).unwrap()
 }
 
@@ -117,9 +118,9 @@ fn values_at_the_ends_of_f64_are_learned_from_and_scored() {
             let found = auc(&labels, &scores(&fit(&algorithm, &table, &labels), &table));
             match algorithm {
                 // Sums of squares that are not finite are of no use to it: the column has no say.
-                Algorithm::SgdClassifier(_) => assert_eq!(found, 0.5, "{name}: {high} {low}"),
+                ClassifierParams::SgdClassifier(_) => assert_eq!(found, 0.5, "{name}: {high} {low}"),
                 // A penalty on the weight of such a unit is none, or leaves none.
-                Algorithm::LogisticRegression(params) if !params.standardise => {
+                ClassifierParams::LogisticRegression(params) if !params.standardise => {
                     assert!(found >= 0.5, "{name}")
                 }
                 _ => assert_eq!(found, 1.0, "{name}: {high} {low}"),
@@ -131,7 +132,10 @@ fn values_at_the_ends_of_f64_are_learned_from_and_scored() {
         let table = numeric_table(&[two(high, low)]);
         for (name, algorithm) in classifiers() {
             let found = auc(&labels, &scores(&fit(&algorithm, &table, &labels), &table));
-            let linear = matches!(algorithm, Algorithm::LogisticRegression(_) | Algorithm::SgdClassifier(_));
+            let linear = matches!(
+                algorithm,
+                ClassifierParams::LogisticRegression(_) | ClassifierParams::SgdClassifier(_)
+            );
             assert_eq!(found, if linear { 0.5 } else { 1.0 }, "{name}: {high} {low}");
         }
     }
@@ -150,9 +154,11 @@ fn ten_thousand_categories_are_learned_and_others_score() {
     for (name, algorithm) in classifiers() {
         let algorithm = match algorithm {
             // A column each, not only for the first thousand.
-            Algorithm::LogisticRegression(mut params) if params.categories == LinearCategories::OneHot => {
+            ClassifierParams::LogisticRegression(mut params)
+                if params.categories == LinearCategories::OneHot =>
+            {
                 params.max_categories = 10_000;
-                Algorithm::LogisticRegression(params)
+                ClassifierParams::LogisticRegression(params)
             }
             other => other,
         };

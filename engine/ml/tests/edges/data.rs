@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use std::sync::OnceLock;
 use tidemill_ml::{
-    Algorithm, Categories, ClassWeight, DecisionTreeParams, FeatureTable, GradientBoostingParams,
+    Categories, ClassWeight, ClassifierParams, DecisionTreeParams, FeatureTable, GradientBoostingParams,
     LearningRate, LinearCategories, LogisticBackend, LogisticRegressionParams, RandomForestParams,
     SgdClassifierParams, SgdPenalty,
 };
@@ -130,13 +130,13 @@ pub fn case() -> impl Strategy<Value = Case> {
 }
 
 /// Every classifier in every form of its own, with what to call it.
-pub fn classifiers() -> Vec<(&'static str, Algorithm)> {
+pub fn classifiers() -> Vec<(&'static str, ClassifierParams)> {
     let logistic = LogisticRegressionParams::default;
     let forest = || RandomForestParams { trees: 5, ..RandomForestParams::default() };
     let boosting = || GradientBoostingParams { trees: 20, min_samples_leaf: 5, ..Default::default() };
     let sgd = SgdClassifierParams::default;
     let (hot, encoded) = (LinearCategories::OneHot, Categories::TargetEncoded);
-    let of_logistic = Algorithm::LogisticRegression;
+    let of_logistic = ClassifierParams::LogisticRegression;
     let mut found = vec![
         ("logistic", of_logistic(logistic())),
         ("logistic, L1", of_logistic(LogisticRegressionParams { l1_ratio: 1.0, ..logistic() })),
@@ -151,26 +151,32 @@ pub fn classifiers() -> Vec<(&'static str, Algorithm)> {
             "logistic, linfa",
             of_logistic(LogisticRegressionParams { backend: LogisticBackend::Linfa, ..logistic() }),
         ),
-        ("forest", Algorithm::RandomForest(forest())),
-        ("forest, encoded", Algorithm::RandomForest(RandomForestParams { categories: encoded, ..forest() })),
+        ("forest", ClassifierParams::RandomForest(forest())),
+        (
+            "forest, encoded",
+            ClassifierParams::RandomForest(RandomForestParams { categories: encoded, ..forest() }),
+        ),
         (
             "forest, balanced",
-            Algorithm::RandomForest(RandomForestParams { class_weight: ClassWeight::Balanced, ..forest() }),
+            ClassifierParams::RandomForest(RandomForestParams {
+                class_weight: ClassWeight::Balanced,
+                ..forest()
+            }),
         ),
-        ("tree", Algorithm::DecisionTree(DecisionTreeParams::default())),
+        ("tree", ClassifierParams::DecisionTree(DecisionTreeParams::default())),
         (
             "tree, encoded",
-            Algorithm::DecisionTree(DecisionTreeParams { categories: encoded, ..Default::default() }),
+            ClassifierParams::DecisionTree(DecisionTreeParams { categories: encoded, ..Default::default() }),
         ),
-        ("boosting", Algorithm::GradientBoosting(boosting())),
+        ("boosting", ClassifierParams::GradientBoosting(boosting())),
         (
             "boosting, encoded",
-            Algorithm::GradientBoosting(GradientBoostingParams { categories: encoded, ..boosting() }),
+            ClassifierParams::GradientBoosting(GradientBoostingParams { categories: encoded, ..boosting() }),
         ),
-        ("sgd", Algorithm::SgdClassifier(sgd())),
+        ("sgd", ClassifierParams::SgdClassifier(sgd())),
         (
             "sgd, L1, last weights",
-            Algorithm::SgdClassifier(SgdClassifierParams {
+            ClassifierParams::SgdClassifier(SgdClassifierParams {
                 penalty: SgdPenalty::L1,
                 learning_rate: LearningRate::Constant,
                 average: false,
@@ -183,18 +189,18 @@ pub fn classifiers() -> Vec<(&'static str, Algorithm)> {
 }
 
 #[cfg(not(feature = "smartcore"))]
-pub fn smartcore() -> Vec<(&'static str, Algorithm)> {
+pub fn smartcore() -> Vec<(&'static str, ClassifierParams)> {
     Vec::new()
 }
 
 #[cfg(feature = "smartcore")]
-pub fn smartcore() -> Vec<(&'static str, Algorithm)> {
+pub fn smartcore() -> Vec<(&'static str, ClassifierParams)> {
     use tidemill_ml::TreeBackend::Smartcore;
     let forest = RandomForestParams { trees: 5, backend: Smartcore, ..RandomForestParams::default() };
     let tree = DecisionTreeParams { backend: Smartcore, ..DecisionTreeParams::default() };
     vec![
-        ("smartcore's forest", Algorithm::RandomForest(forest)),
-        ("smartcore's tree", Algorithm::DecisionTree(tree)),
+        ("smartcore's forest", ClassifierParams::RandomForest(forest)),
+        ("smartcore's tree", ClassifierParams::DecisionTree(tree)),
     ]
 }
 

@@ -17,11 +17,9 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, GroupsAccumulator, Signature, Volatility,
 };
+use tidemill_ml::{TUKEY_REACH, tukey_fences};
 
 use super::held::{Figure, Held, state_field};
-
-/// Interquartile ranges from a quartile to its fence (Tukey, Exploratory Data Analysis, 1977).
-const REACH: f64 = 1.5;
 
 /// `quantile(x, q)`, also `percentile_cont(q) WITHIN GROUP (ORDER BY x)`: numpy's default, linear between neighbours.
 pub(super) fn quantile() -> AggregateUDF {
@@ -279,8 +277,7 @@ fn median_of(values: &mut [f64]) -> Option<f64> {
 
 fn bounds_of(values: &mut [f64]) -> Option<(f64, f64)> {
     let (first, third) = (quantile_of(values, 0.25)?, quantile_of(values, 0.75)?);
-    let reach = if first == third { 0.0 } else { REACH * (third - first) };
-    Some((first - reach, third + reach))
+    Some(tukey_fences(first, third, TUKEY_REACH))
 }
 
 /// The two values in the middle; of an odd number twice the one.

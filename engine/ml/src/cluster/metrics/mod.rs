@@ -38,6 +38,19 @@ use serde::{Deserialize, Serialize};
 
 /// What a clustering is worth on some rows. `None` is a metric that these rows do not define (or, in a record, one that
 /// the build that wrote it did not have). Distances are in standard deviations.
+///
+/// ```
+/// use tidemill_ml::{FeatureTable, KMeans, KMeansParams};
+///
+/// let mut table = FeatureTable::new(vec!["spent".into()], vec![]);
+/// table.push_numeric(0, [1.0, 2.0, 90.0, 95.0]);
+/// table.finish_append()?;
+/// let params = KMeansParams { clusters: 2, ..KMeansParams::default() };
+/// let clusters = KMeans::fit(&params, &table, &[0, 1, 2, 3], 42, None)?;
+/// let metrics = clusters.metrics(&table, &[0, 1, 2, 3], 42)?;
+/// assert!(metrics.silhouette.is_some_and(|silhouette| silhouette > 0.9));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterMetrics {
     /// Rows scored: those without a missing value.

@@ -12,6 +12,12 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 /// Over which rows a silhouette is the mean.
+///
+/// ```
+/// use tidemill_ml::SilhouetteRows;
+///
+/// assert_eq!(SilhouetteRows::default(), SilhouetteRows::Drawn(2_000));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SilhouetteRows {
     /// All: time grows with the square of their number (100,000 rows: half a minute on two cores).

@@ -14,9 +14,11 @@
 
 mod params;
 mod prepare;
+mod settings;
 mod step;
 
 pub use params::{ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner};
+pub(crate) use settings::{MiniBatchOfState, OnlineOfState, WholeOfState};
 
 use super::metrics::{self, Clustered};
 use super::nearest;
@@ -71,6 +73,19 @@ pub struct ClusterStream {
 }
 
 /// What a batch did.
+///
+/// ```
+/// use tidemill_ml::{ClusterStream, ClusterStreamParams, FeatureTable, KMeansParams, StreamLearner};
+///
+/// let mut table = FeatureTable::new(vec!["spent".into()], vec![]);
+/// table.push_numeric(0, [1.0, 2.0, 90.0, f64::NAN]);
+/// table.finish_append()?;
+/// let learner = StreamLearner::Kmeans(KMeansParams { clusters: 2, ..KMeansParams::default() });
+/// let params = ClusterStreamParams { learner, ..ClusterStreamParams::default() };
+/// let report = ClusterStream::new(params, vec!["spent".into()])?.partial_fit(&table, &[0, 1, 2, 3], 42)?;
+/// assert_eq!((report.rows, report.left_out), (3, 1));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamReport {
     /// Rows learned from.

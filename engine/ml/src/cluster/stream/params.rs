@@ -5,6 +5,13 @@ use crate::cluster::{KMeansBackend, KMeansParams};
 use serde::{Deserialize, Serialize};
 
 /// Settings of [`ClusterStream`](crate::ClusterStream).
+///
+/// ```
+/// use tidemill_ml::ClusterStreamParams;
+///
+/// let params = ClusterStreamParams { half_life_batches: Some(1.0), ..ClusterStreamParams::default() };
+/// assert!(params.validate().is_ok() && params.clusters() == 8);
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterStreamParams {
@@ -20,6 +27,10 @@ pub struct ClusterStreamParams {
 }
 
 /// What is done with values below Q1 - 1.5 IQR or above Q3 + 1.5 IQR.
+///
+/// ```
+/// assert_eq!(tidemill_ml::ClusterStreamParams::default().outliers, tidemill_ml::Outliers::Cap);
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Outliers {
@@ -31,6 +42,13 @@ pub enum Outliers {
 }
 
 /// Who moves the centres of a [`ClusterStream`](crate::ClusterStream).
+///
+/// ```
+/// use tidemill_ml::{ClusterStreamParams, OnlineKMeansParams, StreamLearner};
+///
+/// let learner = StreamLearner::OnlineKmeans(OnlineKMeansParams::default());
+/// assert_eq!(ClusterStreamParams { learner, ..ClusterStreamParams::default() }.clusters(), 5);
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamLearner {
@@ -49,6 +67,10 @@ impl Default for StreamLearner {
 }
 
 /// Settings of mini-batch k-means (Sculley 2010).
+///
+/// ```
+/// assert_eq!(tidemill_ml::MiniBatchKMeansParams::default().clusters, 8);
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MiniBatchKMeansParams {
@@ -66,6 +88,10 @@ impl Default for MiniBatchKMeansParams {
 }
 
 /// Settings of sequential k-means as River has it (`river.cluster.KMeans`).
+///
+/// ```
+/// assert_eq!(tidemill_ml::OnlineKMeansParams::default().halflife, 0.5);
+/// ```
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct OnlineKMeansParams {

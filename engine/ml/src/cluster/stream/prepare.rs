@@ -3,7 +3,8 @@
 use super::params::Outliers;
 use crate::FeatureTable;
 use crate::encode::scale::NumericScale;
-use crate::stream_stats::{QuantileSketch, RunningMoments};
+use crate::stats::fences::{TUKEY_REACH, bounds};
+use crate::stats::{QuantileSketch, RunningMoments};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -54,20 +55,14 @@ impl Column {
         Prepared { low, high, scale: self.moments.scale() }
     }
 
-    /// Q1 - 1.5 IQR and Q3 + 1.5 IQR; infinite where nothing is capped.
+    /// Tukey's fences; infinite where nothing is capped.
     pub(super) fn bounds(&self) -> (f64, f64) {
-        let free = (f64::NEG_INFINITY, f64::INFINITY);
-        if self.outliers == Outliers::Keep {
-            return free;
-        }
-        match self.quartiles.quantiles([0.25, 0.75]) {
-            Some([q1, q3]) if q3 > q1 => {
-                let reach = 1.5 * (q3 - q1);
-                // Of bounds past what a number can be, none is ever crossed.
-                ((q1 - reach).max(f64::MIN), (q3 + reach).min(f64::MAX))
-            }
-            _ => free,
-        }
+        let quartiles = match self.outliers {
+            Outliers::Cap => self.quartiles.quantiles([0.25, 0.75]),
+            Outliers::Keep => None,
+        };
+        let bounds = quartiles.and_then(|[q1, q3]| bounds(q1, q3, TUKEY_REACH));
+        bounds.unwrap_or((f64::NEG_INFINITY, f64::INFINITY))
     }
 
     pub(super) fn prepared(&self) -> Prepared {

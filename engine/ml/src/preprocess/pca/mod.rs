@@ -23,6 +23,16 @@ use sums::{Sums, check_known, not_finite};
 const ROUNDING: f64 = 1e-12;
 
 /// Settings of a principal component analysis.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{Pca, PcaBackend, PcaParams};
+///
+/// let params = PcaParams { components: 1, backend: PcaBackend::Tidemill, ..PcaParams::default() };
+/// let pca = Pca::fit(params, array![[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]].view())?;
+/// assert!((pca.explained_variance_ratios()[0] - 1.0).abs() < 1e-12);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct PcaParams {
@@ -42,6 +52,16 @@ impl Default for PcaParams {
 }
 
 /// Who finds the components.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{Pca, PcaBackend, PcaParams};
+///
+/// let params = PcaParams { components: 1, backend: PcaBackend::Tidemill, ..PcaParams::default() };
+/// let pca = Pca::fit(params, array![[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]].view())?;
+/// assert!((pca.explained_variance_ratios()[0] - 1.0).abs() < 1e-12);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum PcaBackend {
@@ -58,6 +78,16 @@ pub enum PcaBackend {
 /// The directions in which rows differ most, orthogonal to each other, and the variance of each. The largest loading of a
 /// component is positive, which fixes its sign. A direction whose variance is below 1e-12 of the first one's is rounding:
 /// scale columns of very different units before.
+///
+/// ```
+/// use ndarray::array;
+/// use tidemill_ml::preprocess::{Pca, PcaBackend, PcaParams};
+///
+/// let params = PcaParams { components: 1, backend: PcaBackend::Tidemill, ..PcaParams::default() };
+/// let pca = Pca::fit(params, array![[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]].view())?;
+/// assert!((pca.explained_variance_ratios()[0] - 1.0).abs() < 1e-12);
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pca {
     params: PcaParams,

@@ -24,6 +24,14 @@ const MOST_BUCKETS: usize = 2_048;
 const NEAR: i64 = 16_384;
 
 /// Weights of values by their distance to an origin.
+///
+/// ```
+/// use tidemill_ml::QuantileSketch;
+///
+/// let mut sketch = QuantileSketch::new(0.0);
+/// sketch.extend((1..=1_000).map(f64::from));
+/// assert!(sketch.quantile(0.25).is_some_and(|q1| (q1 - 250.0).abs() <= 250.0 * QuantileSketch::RELATIVE_ERROR));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuantileSketch {
     origin: f64,

@@ -1,9 +1,11 @@
-//! Statistics of columns whose rows come in batches: quantiles, and mean and standard deviation.
+//! Statistics of columns whose rows come in batches: quantiles, mean and standard deviation, and fences beyond which a
+//! value is an outlier. Each is here once, for all encoders, scalers and clusters.
 //!
-//! Both take rows batch by batch, can forget (`forget(0.5)`: all rows so far weigh half), and are the same bytes for the
+//! Quantiles and moments take rows batch by batch, can forget (`forget(0.5)`: all rows so far weigh half), and are the same bytes for the
 //! same rows in the same order. Values that are not finite are passed over, and so are weights that are not finite or not
 //! above 0; no values, weights or shares leave a statistic that is not finite.
 
+pub(crate) mod fences;
 mod moments;
 mod quantiles;
 

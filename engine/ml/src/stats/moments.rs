@@ -7,8 +7,18 @@ use serde::{Deserialize, Serialize};
 /// Values beyond count as this, so that no sum of their squares overflows.
 const LARGEST: f64 = 1e140;
 
-/// Mean and (population) variance of all values so far, each batch merged as by Chan, Golub and LeVeque (1983); within a
-/// batch in two passes. Values that are not finite are passed over, and those beyond ±1e140 count as ±1e140.
+/// Mean and (population) variance of all values so far, each batch merged as by Chan, Golub and LeVeque (1979); within a
+/// batch in two passes, which lose no digits to a far mean. Values that are not finite are passed over, and those beyond
+/// ±1e140 count as ±1e140.
+///
+/// ```
+/// use tidemill_ml::RunningMoments;
+///
+/// let mut price = RunningMoments::default();
+/// price.extend([1.0, 2.0].into_iter());
+/// price.extend([6.0].into_iter());
+/// assert_eq!((price.weight(), price.mean()), (3.0, 3.0));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningMoments {
     weight: f64,
@@ -36,15 +46,51 @@ impl RunningMoments {
         }
     }
 
+    /// Of so many finite values, which sum to this; they are not held to a range, so sums may overflow.
+    pub(crate) fn of_sum(count: u64, sum: f64, values: impl Iterator<Item = f64>) -> RunningMoments {
+        if count == 0 {
+            return RunningMoments::default();
+        }
+        let (weight, mean) = (count as f64, sum / count as f64);
+        RunningMoments { weight, mean, squares: values.map(|v| (v - mean) * (v - mean)).sum() }
+    }
+
+    /// Of each column of a block of rows, one row after the other; sums may overflow. They are of the distances to the
+    /// column's first value, so that a column of one value has that value for its mean.
+    pub(crate) fn of_rows(values: &[f64], columns: usize) -> Vec<RunningMoments> {
+        let mut all = vec![(RunningMoments::default(), 0.0); columns];
+        let each = |all: &mut [(RunningMoments, f64)], add: fn(&mut RunningMoments, &mut f64, f64)| {
+            for row in values.chunks_exact(columns) {
+                let known = all.iter_mut().zip(row).filter(|(_, v)| v.is_finite());
+                known.for_each(|((of, first), v)| add(of, first, *v));
+            }
+        };
+        each(&mut all, |of, first, v| {
+            if of.weight == 0.0 {
+                *first = v;
+            }
+            of.weight += 1.0;
+            of.mean += v - *first;
+        });
+        for (of, first) in &mut all {
+            of.mean = *first + of.mean / of.weight.max(1.0);
+        }
+        each(&mut all, |of, _, v| of.squares += (v - of.mean).powi(2));
+        all.into_iter().map(|(of, _)| of).collect()
+    }
+
     /// Learns what another has learned.
     pub fn merge(&mut self, other: &RunningMoments) {
-        let weight = self.weight + other.weight;
-        if other.weight <= 0.0 {
+        if self.weight <= 0.0 || other.weight <= 0.0 {
+            if self.weight <= 0.0 {
+                *self = *other;
+            }
             return;
         }
+        let weight = self.weight + other.weight;
         let (share, apart) = (other.weight / weight, other.mean - self.mean);
-        self.squares += other.squares + apart * apart * self.weight * share;
-        self.mean = (self.mean + apart * share).clamp(-LARGEST, LARGEST);
+        self.squares = self.squares + other.squares + apart * apart * share * self.weight;
+        self.mean += apart * share;
         self.weight = weight;
     }
 
@@ -68,9 +114,29 @@ impl RunningMoments {
         self.mean
     }
 
+    /// The population variance; 0 before the first value.
+    pub fn variance(&self) -> f64 {
+        if self.weight > 0.0 { (self.squares / self.weight).max(0.0) } else { 0.0 }
+    }
+
     /// The population standard deviation; 0 before the first value.
     pub fn standard_deviation(&self) -> f64 {
-        if self.weight > 0.0 { (self.squares / self.weight).max(0.0).sqrt() } else { 0.0 }
+        self.variance().sqrt()
+    }
+
+    /// Σ weight × (value - mean)².
+    pub(crate) fn squares(&self) -> f64 {
+        self.squares
+    }
+
+    /// What a file keeps of them.
+    pub(crate) fn of_parts(weight: f64, mean: f64, squares: f64) -> RunningMoments {
+        RunningMoments { weight, mean, squares }
+    }
+
+    /// Whether no sum has overflowed.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.mean.is_finite() && self.squares.is_finite()
     }
 
     /// Standard scores by these moments; a column without spread scores 0.
@@ -83,11 +149,11 @@ impl RunningMoments {
         }
     }
 
-    /// Whether batches can have made it: what is further out would overflow in the next one.
+    /// Whether [`extend`](RunningMoments::extend) can have made it: what is further out would overflow in the next one.
     pub(crate) fn is_valid(&self) -> bool {
         let squares = 4.0 * LARGEST * LARGEST * self.weight;
         (0.0..=1e18).contains(&self.weight)
-            && self.mean.abs() <= LARGEST
+            && self.mean.abs() <= LARGEST * (1.0 + 1e-9)
             && (0.0..=squares * (1.0 + 1e-9)).contains(&self.squares)
     }
 }

@@ -1,0 +1,127 @@
+//! What one model does after one batch, whatever it learns from.
+//!
+//! ```text
+//! champion ──score──> prequential        rows of the batch, before they are learned
+//! champion ──refit on `train`──> model   if it has its turn, and there is something to learn
+//! model, else champion ──score──> holdout or sample
+//! ```
+
+use std::time::Instant;
+
+use tidemill_ml::{Cache, Estimator, Fitted, Rows, Target};
+
+use super::champions::Champion;
+use crate::project::ModelSpec;
+use crate::records::Scores;
+
+/// What one model learns from after a batch, and is scored on.
+pub(super) struct Lesson<'a> {
+    /// What it is trained by, and on; `None` where it has no turn. The reason where it cannot be.
+    pub(super) train: Result<Option<Train<'a>>, String>,
+    /// The rows of the batch, for the model before it.
+    pub(super) prequential: Option<Rows<'a>>,
+    /// What the model is scored on after the batch.
+    pub(super) score: Option<(Evaluation, Rows<'a>)>,
+    /// Rows that models can train on, also where this one does not.
+    pub(super) train_rows: u64,
+    /// What is kept of the rows for all models that learn from them.
+    pub(super) rows_cache: Option<&'a Cache>,
+}
+
+/// Rows to train on.
+pub(super) struct Train<'a> {
+    pub(super) estimator: Estimator,
+    pub(super) rows: Rows<'a>,
+    pub(super) seed: u64,
+}
+
+/// Which rows a model is scored on after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evaluation {
+    /// Those that no model trains on.
+    Holdout,
+    /// A sample of a state.
+    Sample,
+}
+
+/// What a model made of its lesson.
+#[derive(Default)]
+pub(super) struct Step {
+    pub(super) model: Option<Fitted>,
+    pub(super) reason: Option<String>,
+    pub(super) holdout: Option<Scores>,
+    pub(super) sample: Option<Scores>,
+    pub(super) prequential: Option<Scores>,
+    pub(super) prequential_version: Option<u64>,
+    pub(super) train_rows: u64,
+    pub(super) train_ms: f64,
+}
+
+impl Step {
+    /// One that was not taken, and why.
+    pub(super) fn failed(reason: impl Into<String>) -> Step {
+        Step { reason: Some(reason.into()), ..Step::default() }
+    }
+
+    pub(super) fn panicked() -> Step {
+        Step::failed("a defect of Tidemill: training panicked")
+    }
+}
+
+impl<'a> Lesson<'a> {
+    /// Nothing to learn and nothing to be scored on.
+    pub(super) fn refused(reason: impl Into<String>) -> Lesson<'a> {
+        Lesson { train: Err(reason.into()), prequential: None, score: None, train_rows: 0, rows_cache: None }
+    }
+
+    /// Takes the step.
+    pub(super) fn learn(
+        self,
+        batch_id: u64,
+        spec: &ModelSpec,
+        champion: Option<&Champion>,
+        cache: &mut Cache,
+    ) -> Step {
+        let mut step = Step { train_rows: self.train_rows, ..Step::default() };
+        if let Some(shared) = self.rows_cache {
+            cache.share_rows(shared);
+        }
+        let score = |model: &Fitted, rows: &Rows<'_>, cache: &Cache| {
+            model.score_kept(rows, spec.config.seed, cache).ok()
+        };
+        if let Some((champion, rows)) = champion.zip(self.prequential.as_ref()) {
+            step.prequential = score(&champion.model, rows, cache);
+            step.prequential_version = step.prequential.as_ref().map(|_| champion.version);
+        }
+        let started = Instant::now();
+        let before = champion.map(|champion| champion.model.as_ref());
+        match self.train {
+            Err(reason) => step.reason = Some(reason),
+            Ok(None) => {}
+            Ok(Some(Train { estimator, rows, seed })) => {
+                match estimator.refit(&rows, seed, before, cache) {
+                    Ok(model) => step.model = Some(model),
+                    Err(error) => step.reason = Some(error.to_string()),
+                }
+                if step.model.is_some() && !cache.reseeded().is_empty() {
+                    let (model, clusters) = (&spec.config.name, cache.reseeded());
+                    tracing::info!(model, batch_id, ?clusters, "clusters begun again");
+                }
+                step.train_ms = started.elapsed().as_secs_f64() * 1e3;
+            }
+        }
+        if let Some(((evaluation, rows), model)) = self.score.zip(step.model.as_ref().or(before)) {
+            let scores = score(model, &rows, cache);
+            match evaluation {
+                Evaluation::Holdout => step.holdout = scores,
+                Evaluation::Sample => step.sample = scores,
+            }
+        }
+        step
+    }
+}
+
+/// Labels as a target; nothing to predict without.
+pub(super) fn target(labels: Option<&[bool]>) -> Target<'_> {
+    labels.map_or(Target::None, Target::Binary)
+}

@@ -1,0 +1,158 @@
+//! What can be fitted: an algorithm with its settings, of whatever task.
+
+use crate::{
+    Cache, Classifier, ClassifierParams, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error,
+    Fitted, GradientBoostingParams, KMeans, KMeansParams, LogisticRegressionParams, Pipeline,
+    RandomForestParams, Rows, SgdClassifierParams, Task,
+};
+
+/// An algorithm with its settings. Made of the settings of any of them, or [read](crate::Algorithm::read) from a job file.
+///
+/// ```
+/// use tidemill_ml::{Estimator, KMeansParams, SgdClassifierParams, Task};
+///
+/// let clusters = Estimator::from(KMeansParams { clusters: 3, ..KMeansParams::default() });
+/// assert_eq!(clusters.task(), Task::Cluster);
+/// assert_eq!(Estimator::from(SgdClassifierParams::default()).task(), Task::Classify);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Estimator {
+    /// Tells two classes apart.
+    Classifier(ClassifierParams),
+    /// Groups rows, all of which are at hand.
+    KMeans(KMeansParams),
+    /// Groups rows that come batch by batch.
+    ClusterStream(ClusterStreamParams),
+    /// Steps, and what is fitted after them.
+    Pipeline(Pipeline),
+}
+
+macro_rules! estimator_from {
+    ($($params:ty => $variant:expr),* $(,)?) => {$(
+        impl From<$params> for Estimator {
+            fn from(params: $params) -> Estimator {
+                $variant(params)
+            }
+        }
+    )*};
+}
+
+estimator_from! {
+    ClassifierParams => Estimator::Classifier,
+    KMeansParams => Estimator::KMeans,
+    ClusterStreamParams => Estimator::ClusterStream,
+    Pipeline => Estimator::Pipeline,
+    LogisticRegressionParams => |params| Estimator::Classifier(ClassifierParams::LogisticRegression(params)),
+    DecisionTreeParams => |params| Estimator::Classifier(ClassifierParams::DecisionTree(params)),
+    RandomForestParams => |params| Estimator::Classifier(ClassifierParams::RandomForest(params)),
+    GradientBoostingParams => |params| Estimator::Classifier(ClassifierParams::GradientBoosting(params)),
+    SgdClassifierParams => |params| Estimator::Classifier(ClassifierParams::SgdClassifier(params)),
+}
+
+impl Estimator {
+    /// What it is for.
+    pub fn task(&self) -> Task {
+        match self {
+            Estimator::Classifier(_) => Task::Classify,
+            Estimator::KMeans(_) | Estimator::ClusterStream(_) => Task::Cluster,
+            Estimator::Pipeline(pipeline) => pipeline.task(),
+        }
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`] for the first one outside its range.
+    pub fn validate(&self) -> Result<(), Error> {
+        match self {
+            Estimator::Classifier(params) => params.validate(),
+            Estimator::KMeans(params) => params.validate(),
+            Estimator::ClusterStream(params) => params.validate(),
+            Estimator::Pipeline(pipeline) => pipeline.validate(),
+        }
+    }
+
+    /// Fits on these rows. `seed` decides every random choice; the result does not depend on the number of threads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherTarget`] for a target that it cannot learn, and those of [`Classifier::fit_rows`], [`KMeans::fit`] and
+    /// [`ClusterStream::partial_fit`]; [`Error::NoCompleteRows`] where batches of clusters have a missing value in each row;
+    /// [`Error::InStep`] where a step of a pipeline cannot learn.
+    pub fn fit(&self, rows: &Rows<'_>, seed: u64) -> Result<Fitted, Error> {
+        self.refit(rows, seed, None, &mut Cache::new())
+    }
+
+    /// Fits on these rows after a model of the same settings, `before`, was fitted on the first ones of them. Classifiers
+    /// and k-means begin where that is of use to them, as [`Classifier::fit`] and [`KMeans::fit`] say; clusters of batches
+    /// learn these rows on top of what `before` has learned, where it has the same settings and features. Anything else is
+    /// ignored, and so is `before` by a pipeline. `cache` is what the last fit left: the model is the same without.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](Estimator::fit).
+    pub fn refit(
+        &self,
+        rows: &Rows<'_>,
+        seed: u64,
+        before: Option<&Fitted>,
+        cache: &mut Cache,
+    ) -> Result<Fitted, Error> {
+        match self {
+            Estimator::Classifier(params) => {
+                let before = before.and_then(Fitted::as_classifier);
+                let fitted = cache.with_trees(|bins, counts| {
+                    Classifier::refit(params, &rows.binary(Some(bins))?, seed, before, counts)
+                });
+                fitted.map(Fitted::Classifier)
+            }
+            Estimator::KMeans(params) => {
+                let before = match before {
+                    Some(Fitted::KMeans(model)) => Some(model),
+                    _ => None,
+                };
+                let fitted = match rows.weights_of_rows()? {
+                    Some(weights) => {
+                        KMeans::fit_weighted(params, rows.table, rows.rows, &weights, seed, before)
+                    }
+                    None => KMeans::fit(params, rows.table, rows.rows, seed, before),
+                };
+                fitted.map(Fitted::KMeans)
+            }
+            Estimator::ClusterStream(params) => {
+                let stream = match before {
+                    Some(Fitted::ClusterStream(model)) if goes_on(model, params, rows) => model.clone(),
+                    _ => ClusterStream::new(params.clone(), rows.table.numeric_names().to_vec())?,
+                };
+                learned(stream, rows, seed, cache).map(Fitted::ClusterStream)
+            }
+            Estimator::Pipeline(pipeline) => {
+                pipeline.fit(rows, seed).map(|fitted| Fitted::Pipeline(Box::new(fitted)))
+            }
+        }
+    }
+}
+
+/// Whether a stream of clusters has these settings and features.
+fn goes_on(model: &ClusterStream, params: &ClusterStreamParams, rows: &Rows<'_>) -> bool {
+    model.params() == params && model.numeric_names() == rows.table.numeric_names()
+}
+
+/// The stream after these rows.
+pub(crate) fn learned(
+    mut stream: ClusterStream,
+    rows: &Rows<'_>,
+    seed: u64,
+    cache: &mut Cache,
+) -> Result<ClusterStream, Error> {
+    let report = match rows.weights_of_rows()? {
+        Some(weights) if stream.params().takes_weights() => {
+            stream.partial_fit_weighted(rows.table, rows.rows, &weights, seed)?
+        }
+        _ => stream.partial_fit(rows.table, rows.rows, seed)?,
+    };
+    cache.set_reseeded(report.reseeded);
+    if report.rows == 0 { Err(Error::NoCompleteRows) } else { Ok(stream) }
+}

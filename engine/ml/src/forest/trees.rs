@@ -1,0 +1,54 @@
+//! The trees of a forest or of boosting as a classifier reads them: what leaves sum to, and what becomes of the sum.
+
+use super::tree::Tree;
+use super::walk;
+use crate::encode::bins::{BinnedRows, TableBins};
+use crate::encode::rare::{RareCategories, Unseen};
+use rayon::prelude::*;
+
+/// The trees of a fitted model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trees<'a> {
+    /// How features become bins.
+    pub(crate) bins: &'a TableBins,
+    /// Categories that the model learned from without a bin of their own.
+    pub(crate) rare: &'a RareCategories,
+    pub(crate) trees: &'a [Tree],
+    /// Share of each feature in the gain of all splits; they sum to 1, or are all 0 where there is no split.
+    pub(crate) gains: &'a [f64],
+    pub(crate) link: Link,
+}
+
+/// How a row's leaves become a probability.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Link {
+    /// Their mean.
+    Mean,
+    /// Their sum is what is added to these log-odds.
+    LogOdds(f64),
+}
+
+impl Trees<'_> {
+    /// Probability of the label for each of these rows of bins.
+    pub(crate) fn predict_proba(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<f64> {
+        let mut sums = walk::sum(self.trees, binned);
+        walk::put_unseen_sums(self.trees, binned, unseen, &mut sums);
+        match self.link {
+            Link::Mean => {
+                let count = self.trees.len() as f64;
+                sums.iter_mut().for_each(|sum| *sum /= count);
+            }
+            Link::LogOdds(base) => {
+                sums.par_iter_mut().for_each(|sum| *sum = 1.0 / (1.0 + (-(base + *sum)).exp()));
+            }
+        }
+        sums
+    }
+
+    /// The leaf of each row in each tree, row-major.
+    pub(crate) fn apply(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<u32> {
+        let mut leaves = walk::apply(self.trees, binned);
+        walk::put_unseen_leaves(self.trees, binned, unseen, &mut leaves);
+        leaves
+    }
+}

@@ -1,0 +1,217 @@
+//! One step of a pipeline: what it does, to which columns, and what it has learned.
+
+use super::columns::{Columns, matrix, texts};
+use crate::preprocess::{
+    Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler, MinMaxScalerParams, Norm,
+    Normalizer, OneHotEncoder, OneHotEncoderParams, OutlierAction, Pca, PcaParams, Preprocessor,
+    StandardScaler, StandardScalerParams, TargetEncoder, TargetEncoderParams,
+};
+use crate::{Error, FeatureTable, Target};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+/// What a step does. Steps of numbers take numeric columns, the encoders text columns.
+///
+/// ```
+/// use tidemill_ml::{Transform, preprocess::PcaParams};
+///
+/// let step = Transform::Pca(PcaParams::default()).of(&["x", "y"]);
+/// assert_eq!(step.columns, ["x", "y"]);
+/// ```
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Transform {
+    /// A value for each missing one.
+    Impute(ImputerParams),
+    /// Outliers are held to Tukey's fences, or training rows that have one are left out; rows that are scored never are.
+    Outliers(IqrOutliersParams),
+    /// Standard scores.
+    Standard(StandardScalerParams),
+    /// A range onto another.
+    MinMax(MinMaxScalerParams),
+    /// Rows of length 1.
+    Normalize(Norm),
+    /// A column of 0 and 1 for each category, `kind = theft` for `theft` of `kind`.
+    OneHot(OneHotEncoderParams),
+    /// The share of positives in the category; a row that is learned from is encoded by the other folds alone. Only where
+    /// the target is one of two classes.
+    Target(TargetEncoderParams),
+    /// Scores on the principal components, `component 0` and so on, in place of the columns.
+    Pca(PcaParams),
+}
+
+/// A step of a [`Pipeline`](crate::Pipeline).
+///
+/// ```
+/// use tidemill_ml::{PipelineStep, Transform, preprocess::Norm};
+///
+/// let step: PipelineStep = Transform::Normalize(Norm::L2).into();
+/// assert!(step.columns.is_empty(), "all numeric columns");
+/// ```
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct PipelineStep {
+    /// What it does.
+    pub transform: Transform,
+    /// To which columns; none are all of the kind that it takes.
+    pub columns: Vec<String>,
+}
+
+impl Transform {
+    /// A step that does it to these columns.
+    pub fn of(self, columns: &[&str]) -> PipelineStep {
+        PipelineStep { transform: self, columns: columns.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    fn takes_text(&self) -> bool {
+        matches!(self, Transform::OneHot(_) | Transform::Target(_))
+    }
+}
+
+impl From<Transform> for PipelineStep {
+    fn from(transform: Transform) -> PipelineStep {
+        transform.of(&[])
+    }
+}
+
+/// A step that has learned.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub(super) struct FittedStep {
+    columns: Vec<String>,
+    /// One for all numeric columns together, or one for each text column.
+    learned: Vec<Preprocessor>,
+}
+
+/// Rows after a step.
+pub(super) struct Stepped {
+    pub(super) step: FittedStep,
+    pub(super) table: FeatureTable,
+    /// Which rows are left; all where it is `None`.
+    pub(super) kept: Option<Vec<u32>>,
+}
+
+impl PipelineStep {
+    /// Learns from all rows of a table, and does it to them.
+    pub(super) fn fit(&self, table: &FeatureTable, target: Target<'_>, seed: u64) -> Result<Stepped, Error> {
+        let columns = Columns::named(table, &self.columns, self.transform.takes_text())?;
+        if self.transform.takes_text() {
+            return self.fit_texts(table, target, seed, &columns);
+        }
+        let x = matrix(table, &columns);
+        let x = x.view();
+        let mut kept = None;
+        let learned = match &self.transform {
+            Transform::Impute(params) => Preprocessor::Imputer(Imputer::fit(*params, x)?),
+            Transform::Outliers(params) => {
+                let outliers = IqrOutliers::fit(*params, x)?;
+                if params.action == OutlierAction::Drop {
+                    let inliers = (0u32..).zip(outliers.inliers(x)?);
+                    kept = Some(inliers.filter(|(_, inlier)| *inlier).map(|(row, _)| row).collect());
+                }
+                Preprocessor::IqrOutliers(outliers)
+            }
+            Transform::Standard(params) => Preprocessor::StandardScaler(StandardScaler::fit(*params, x)?),
+            Transform::MinMax(params) => Preprocessor::MinMaxScaler(MinMaxScaler::fit(*params, x)?),
+            Transform::Normalize(norm) => Preprocessor::Normalizer(Normalizer::fit(*norm, x)?),
+            Transform::Pca(params) => Preprocessor::Pca(Pca::fit(*params, x)?),
+            // Those of texts are above.
+            Transform::OneHot(_) | Transform::Target(_) => return Err(Error::NoFeatures),
+        };
+        let step = FittedStep { columns: columns.names(), learned: vec![learned] };
+        let table = step.transform(table)?;
+        Ok(Stepped { step, table, kept })
+    }
+
+    fn fit_texts(
+        &self,
+        table: &FeatureTable,
+        target: Target<'_>,
+        seed: u64,
+        columns: &Columns,
+    ) -> Result<Stepped, Error> {
+        let (mut learned, mut out_of_fold) = (Vec::new(), Vec::new());
+        for (name, column) in columns.iter() {
+            let values = texts(table, column);
+            learned.push(match &self.transform {
+                Transform::Target(params) => {
+                    let (encoder, shares) =
+                        TargetEncoder::fit_transform(*params, &values, target.binary()?, seed)?;
+                    out_of_fold.push((name.to_owned(), shares));
+                    Preprocessor::TargetEncoder(encoder)
+                }
+                Transform::OneHot(params) => {
+                    Preprocessor::OneHotEncoder(OneHotEncoder::fit(*params, &values)?)
+                }
+                _ => return Err(Error::NoFeatures),
+            });
+        }
+        let step = FittedStep { columns: columns.names(), learned };
+        let table = match out_of_fold.is_empty() {
+            true => step.transform(table)?,
+            false => table.replaced(&step.columns, out_of_fold)?,
+        };
+        Ok(Stepped { step, table, kept: None })
+    }
+}
+
+impl FittedStep {
+    /// Does what was learned to all rows of a table.
+    pub(super) fn transform(&self, table: &FeatureTable) -> Result<FeatureTable, Error> {
+        let of_text = |step: &Preprocessor| {
+            matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_))
+        };
+        let columns = Columns::named(table, &self.columns, self.learned.iter().any(of_text))?;
+        let mut made: Vec<(String, Vec<f64>)> = Vec::new();
+        for (at, step) in self.learned.iter().enumerate() {
+            let (name, column) = (&self.columns[at], columns.place(at));
+            match step {
+                Preprocessor::OneHotEncoder(encoder) => {
+                    let cells = encoder.transform(&texts(table, column))?;
+                    let names = encoder.categories().iter().map(|category| format!("{name} = {category}"));
+                    made.extend(names.zip(cells.columns()).map(|(name, column)| (name, column.to_vec())));
+                }
+                Preprocessor::TargetEncoder(encoder) => {
+                    made.push((name.clone(), encoder.transform(&texts(table, column))));
+                }
+                step => made.extend(self.numbers(step, &matrix(table, &columns))?),
+            }
+        }
+        table.replaced(&self.columns, made)
+    }
+
+    /// The columns that a step of numbers makes.
+    fn numbers(&self, step: &Preprocessor, x: &Array2<f64>) -> Result<Vec<(String, Vec<f64>)>, Error> {
+        let x = x.view();
+        let made = match step {
+            Preprocessor::Imputer(step) => step.transform(x)?,
+            Preprocessor::IqrOutliers(step) => step.keeping_rows(x)?,
+            Preprocessor::StandardScaler(step) => step.transform(x)?,
+            Preprocessor::MinMaxScaler(step) => step.transform(x)?,
+            Preprocessor::Normalizer(step) => step.transform(x),
+            Preprocessor::Pca(step) => step.transform(x)?,
+            Preprocessor::StringIndexer(_)
+            | Preprocessor::OneHotEncoder(_)
+            | Preprocessor::TargetEncoder(_) => {
+                return Err(Error::NoFeatures);
+            }
+        };
+        let name = |at: usize| match step {
+            Preprocessor::Pca(_) => format!("component {at}"),
+            _ => self.columns[at].clone(),
+        };
+        Ok(made.columns().into_iter().enumerate().map(|(at, column)| (name(at), column.to_vec())).collect())
+    }
+
+    /// Whether it can be one that was fitted; a file might hold anything.
+    pub(super) fn is_valid(&self) -> bool {
+        let texts = self
+            .learned
+            .iter()
+            .filter(|step| matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_)));
+        let fits = match texts.count() {
+            0 => self.learned.len() == 1,
+            texts => texts == self.learned.len() && texts == self.columns.len(),
+        };
+        fits && !self.columns.is_empty() && self.learned.iter().all(Preprocessor::is_valid)
+    }
+}
