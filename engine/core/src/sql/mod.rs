@@ -29,6 +29,7 @@ pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContex
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_optimizer_rules(rules::logical())
         .with_physical_optimizer_rules(rules::physical())
         .build();
     let context = SessionContext::new_with_state(state);
