@@ -178,9 +178,20 @@ async fn functions_keep_what_they_are_of() {
         ("SELECT string_agg(DISTINCT s, '+' ORDER BY s DESC) FILTER (WHERE k < 7) FROM tb", &["x"]),
         ("SELECT string_agg(DISTINCT s, '+' ORDER BY s DESC) IS NULL FROM tb WHERE k = 0", &["true"]),
         ("SELECT DISTINCT concat(rtrim('b', 'ab'), COALESCE('', s)) = '' FROM tb", &["true"]),
+        (
+            "SELECT COALESCE(COALESCE(s, s), max(s)) FROM ta GROUP BY COALESCE(s, s) ORDER BY 1",
+            &["1", "a", "b", "c"],
+        ),
         ("SELECT DISTINCT ON (ta.k, ta.k) ta.i FROM ta ORDER BY ta.k, ta.k DESC, i", &["5", "1"]),
     ])
     .await;
+    refuse(
+        &shop(),
+        &[
+            ("SELECT -regr_count(k, i) FROM ta", "-CAST(x AS BIGINT)"),
+            ("SELECT string_agg(s, ',' ORDER BY 2 DESC) FROM ta", "a number is no position there"),
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,6 +210,29 @@ async fn rows_are_in_the_order_that_is_asked_for() {
             "SELECT q.c, count(*) FROM (SELECT 1 AS c FROM ta WHERE i = 5) q FULL JOIN tb a ON q.c >= a.k GROUP BY 1 ORDER BY 1 NULLS FIRST",
             &["|1", "1|2"],
         ),
+        // A place in ORDER BY is what stands there, also where that is computed of groups.
+        ("SELECT k, sum(i) * 2 FROM ta GROUP BY k ORDER BY 2, k", &["0|10", "1|10"]),
+        ("SELECT upper(max(s)) FROM ta GROUP BY k ORDER BY 1 DESC", &["C", "1"]),
     ])
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_several_tables_of_a_subquery_is_not_of_the_rows_around() {
+    expect(&[(
+        "SELECT (SELECT count(*) FROM ta a, ta b WHERE a.i = c.i AND b.i = c.i) FROM ta c ORDER BY 1",
+        &["1", "1", "4", "4"],
+    )])
+    .await;
+    refuse(
+        &shop(),
+        &[
+            ("SELECT (SELECT max(k) FROM ta NATURAL JOIN tb) FROM tb", "write table.k"),
+            (
+                "SELECT (SELECT max(n) FROM (SELECT k AS n FROM ta NATURAL JOIN tb) q) FROM tb",
+                "write table.k",
+            ),
+            ("SELECT (SELECT count(*) FROM ta a, ta b WHERE i = 1) FROM ta c", "write table.i"),
+        ],
+    );
 }

@@ -1,15 +1,19 @@
 //! SQL as a person means it: DataFusion's planner and optimizer with our functions, our times, and the rules that make its
 //! plans right. It knows no lake and no file.
 
+mod bare_names;
+mod coalesces;
 mod deep;
 pub mod functions;
 mod literals;
 mod merged_columns;
+mod orders;
 mod out_of_memory;
 mod relations;
 mod rules;
 mod statement;
 mod time;
+mod unjoined;
 
 use std::sync::Arc;
 
