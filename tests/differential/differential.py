@@ -46,8 +46,10 @@ class Pair:
             ours = self.tidemill.ask(f"SELECT q.*, {marks} FROM ({node.sql()}) AS q")
             if ours.fate == "rows":
                 width = len(theirs.names)
+                # By name: `*` of a join by names has another order here.
+                places = [ours.names.index(theirs.names[i]) for i in texts] if set(theirs.names) <= set(ours.names) else []
                 for row in ours.rows:
-                    for i, mark in zip(texts, row[width:]):
+                    for i, mark in zip(places, row[width:]):
                         row[i] = "" if row[i] is None and mark == "false" else row[i]
                     del row[width:]
                 del ours.names[width:]
@@ -66,13 +68,13 @@ class Shrinking:
     def __init__(self, binary, pair, node, exact, seconds):
         self.binary, self.pair, self.node, self.exact, self.own = binary, pair, node, exact, False
         self.end = time.time() + seconds
-        self.verdict, ours, _ = pair.ask(node, exact)
-        self.shape = shape(ours.error)
+        self.verdict, *answers = pair.ask(node, exact)
+        self.shapes = [shape(answer.error) for answer in answers]
 
     def holds(self, pair, node):
         """Whether it is the same difference: the same verdict and, where there is one, the same error."""
-        got, ours, _ = pair.ask(node, self.exact)
-        return got == self.verdict and shape(ours.error) == self.shape
+        got, *answers = pair.ask(node, self.exact)
+        return got == self.verdict and [shape(answer.error) for answer in answers] == self.shapes
 
     def statement(self):
         tried, found = set(), True

@@ -154,9 +154,14 @@ class DuckDB:
     """The same Parquet files as tables of a DuckDB in memory."""
 
     def __init__(self, tables, folder):
+        self.tables, self.folder = tables, folder
+        self.connect()
+
+    def connect(self):
         self.connection = duckdb.connect(config={"threads": 1})
-        for table in tables:
-            self.connection.execute(f"CREATE TABLE {table.name} AS SELECT * FROM '{folder}/data/{table.name}.parquet'")
+        self.connection.execute("SET order_by_non_integer_literal = true")
+        for table in self.tables:
+            self.connection.execute(f"CREATE TABLE {table.name} AS SELECT * FROM '{self.folder}/data/{table.name}.parquet'")
 
     def ask(self, statement):
         try:
@@ -164,6 +169,10 @@ class DuckDB:
             rows = cursor.fetchall()
             return Answer("rows", [c[0] for c in cursor.description], rows, types=[str(c[1]) for c in cursor.description])
         except (duckdb.Error, OverflowError, ValueError) as error:
+            if isinstance(error, duckdb.FatalException):
+                # It answers nothing after this.
+                self.connection.close()
+                self.connect()
             return Answer("error", error=str(error).strip())
 
     def close(self):

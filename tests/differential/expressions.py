@@ -14,6 +14,14 @@ class Scope:
         return [r for r, t in self.columns if t == type]
 
 
+def tailed(template, tail):
+    """FILTER or OVER behind an aggregate, inside the CAST, NULLIF or round around it."""
+    if template is None:
+        return None
+    place = re.search(r"(?<=\))(?= AS (BIGINT|DECIMAL)|, 'nan'\)|, 6\)$)|$", template).start()
+    return template[:place] + tail + template[place:]
+
+
 class Expressions:
     """Draws expressions; the statements around them are of `Grammar`, which has the random numbers."""
 
@@ -66,6 +74,8 @@ class Expressions:
         return self.pick(*common, *getattr(self, "make_" + type)(e))
 
     def make_int(self, e):
+        # DuckDB's part of a constant null is a DOUBLE.
+        whole = lambda part, of: Node("int", part, of, duck=f"CAST({part} AS BIGINT)")
         field = lambda: self.rng.choice(["year", "month", "day", "dow", "doy", "quarter", "week", "hour", "minute"])
         return [
             (2, lambda: Node("int", "({0} " + self.rng.choice("+-*") + " {1})", e("int"), e("int"))),
@@ -79,18 +89,19 @@ class Expressions:
             (0.3, lambda: Node("int", self.rng.choice(["CAST({0} AS BIGINT)", "CAST({0} AS INT)", "CAST({0} AS SMALLINT)"]), e("int"))),
             (0.3, lambda: Node("int", "CAST({0} AS BIGINT)", e("dec"), duck="CAST(trunc({0}) AS BIGINT)")),
             (0.3, lambda: Node("int", "TRY_CAST({0} AS INT)", e("text"), duck="CASE WHEN regexp_full_match({0}, ' *[-+]?[0-9]+ *') THEN TRY_CAST({0} AS INT) END")),
-            (0.8, lambda: Node("int", "EXTRACT(" + field() + " FROM {0})", e("ts"))),
-            (0.5, lambda: Node("int", "EXTRACT(" + self.rng.choice(["year", "month", "day", "dow", "doy", "quarter", "week"]) + " FROM {0})", e("date"))),
+            (0.8, lambda: whole("EXTRACT(" + field() + " FROM {0})", e("ts"))),
+            (0.5, lambda: whole("EXTRACT(" + self.rng.choice(["year", "month", "day", "dow", "doy", "quarter", "week"]) + " FROM {0})", e("date"))),
             (0.4, lambda: Node("int", "({0} - {1})", e("date"), e("date"))),
             (0.3, lambda: Node("int", "(CAST({0} AS BIGINT) " + self.rng.choice(["&", "|"]) + " CAST({1} AS BIGINT))", e("int"), e("int"))),
-            (0.2, lambda: Node("int", "EXTRACT(" + self.rng.choice(["second", "millisecond", "microsecond"]) + " FROM {0})", e("ts"))),
-            (0.2, lambda: Node("int", "date_part('isodow', {0})", e("date"))), (0.1, lambda: Node("int", "ascii({0})", e("text"))),
+            (0.2, lambda: whole("EXTRACT(" + self.rng.choice(["second", "millisecond", "microsecond"]) + " FROM {0})", e("ts"))),
+            (0.2, lambda: whole("date_part('isodow', {0})", e("date"))), (0.1, lambda: Node("int", "ascii({0})", e("text"))),
         ]
 
     def make_dbl(self, e):
         return [
             (2, lambda: Node("dbl", "({0} " + self.rng.choice("+-*") + " {1})", e("dbl"), e("dbl"))),
-            (0.8, lambda: Node("dbl", "({0} / {1})", e("dbl"), e("dbl"))),
+            # Zero has no sign here.
+            (0.8, lambda: Node("dbl", "({0} / {1})", e("dbl"), e("dbl"), duck="({0} / ({1} + 0e0))")),
             (0.5, lambda: Node("dbl", "({0} " + self.rng.choice("+-*") + " {1})", e("dbl"), e("int"))),
             (0.3, lambda: Node("dbl", "({0} " + self.rng.choice("+-*") + " {1})", e("dec"), e("dbl"))),
             (0.4, lambda: Node("dbl", self.rng.choice(["abs", "floor", "ceil", "round"]) + "({0})", e("dbl"))),
@@ -121,7 +132,9 @@ class Expressions:
         return [
             (1.5, lambda: Node("text", "({0} || {1})", e("text"), e("text"))),
             (0.4, lambda: Node("text", "concat({0}, {1})", e("text"), e("text"))),
-            (0.6, lambda: Node("text", self.rng.choice(["upper", "lower", "trim", "reverse"]) + "({0})", e("text"))),
+            (0.45, lambda: Node("text", self.rng.choice(["lower", "trim", "reverse"]) + "({0})", e("text"))),
+            # DuckDB makes one letter of one.
+            (0.15, lambda: Node("text", "upper({0})", e("text"), duck="replace(upper({0}), 'ﬁ', 'FI')")),
             (0.4, lambda: Node("text", f"substr({{0}}, {self.rng.choice([1, 2, 3])}" + self.rng.choice(["", ", 0", ", 1", ", 2"]) + ")", e("text"))),
             (0.3, lambda: Node("text", "replace({0}, {1}, {2})", e("text"), e("text"), e("text"))),
             (0.3, lambda: Node("text", f"{self.rng.choice(['left', 'right'])}({{0}}, {self.rng.choice([0, 1, 2])})", e("text"))),
@@ -251,12 +264,17 @@ class Expressions:
                 (0.3, lambda: Node(type, self.rng.choice(["bit_and", "bit_or", "bit_xor"]) + "({0})", e("int"))),
                 (0.5 if scope.columns else 0, lambda: (lambda o, w: Node(type, f"{w}_value({{0}} ORDER BY {o})", e("int"), duck=f"{w}({{0}} ORDER BY {o})"))(order(), self.rng.choice(["first", "last"])))),
             "dbl": lambda: self.pick(
-                (2, lambda: Node(type, self.rng.choice(["sum", "avg", "min", "max"]) + f"({d}{{0}})", e("dbl"))), (1, lambda: Node(type, f"avg({d}{{0}})", e("int"))),
+                (2, lambda: Node(type, self.rng.choice(["sum", "avg", "min", "max"]) + f"({d}{{0}})", e("dbl"))), (1, lambda: Node(type, f"avg({d}{{0}})", e("int"), duck=f"avg({d}CAST({{0}} AS DOUBLE))")),
                 (0.8, lambda: Node(type, "round(" + self.rng.choice(["stddev", "var_pop", "stddev_pop", "var_samp"]) + "(CASE WHEN abs({0}) < 1e6 THEN {0} END), 6)", e("dbl"))),
-                (0.5, lambda: Node(type, "median({0})", e(self.rng.choice(["dbl", "int", "dec"])))),
-                (0.3, lambda: Node(type, "quantile({0}, 0.3)", e(self.rng.choice(["dbl", "int"])), duck="quantile_cont({0}, 0.3)")),
-                (0.2, lambda: Node(type, self.rng.choice(["covar_pop", "covar_samp", "regr_slope", "regr_count"]) + "({0}, {1})", e("int"), e("int"))),
-                (0.3, lambda: Node(type, "CAST(avg({0}) AS DOUBLE)", e("dec"), duck="CAST(CAST(avg({0}) AS DECIMAL(38,6)) AS DOUBLE)")), (0.2, lambda: Node(type, "round(corr({0}, {1}), 6)", e("dbl"), e("dbl"), duck="round(NULLIF(corr({0}, {1}), 'nan'), 6)")),
+                (0.35, lambda: Node(type, "median({0})", e(self.rng.choice(["dbl", "int"])))),
+                # DuckDB's is cut off after the digits of what it is of.
+                (0.15, lambda: Node(type, "median({0})", e("dec"), duck="median(CAST({0} AS DECIMAL(28,6)))")),
+                # Rounded, as the last digit decides what trunc and CAST make of it.
+                (0.3, lambda: Node(type, "round(quantile({0}, 0.3), 6)", e(self.rng.choice(["dbl", "int"])), duck="round(quantile_cont({0}, 0.3), 6)")),
+                (0.15, lambda: Node(type, self.rng.choice(["covar_pop", "covar_samp", "regr_count"]) + "({0}, {1})", e("int"), e("int"))),
+                # DuckDB divides by the variance of values that are all the same. Rounded as a quantile is.
+                (0.05, lambda: Node(type, "round(regr_slope({0}, {1}), 6)", e("int"), e("int"), duck="round(NULLIF(regr_slope({0}, {1}), 'nan'), 6)")),
+                (0.3, lambda: Node(type, "CAST(avg({0}) AS DOUBLE)", e("dec"), duck="CAST(CAST(avg({0}) AS DECIMAL(38,6)) AS DOUBLE)")), (0.2, lambda: Node(type, "round(corr({0}, {1}), 6)", e("dbl"), e("dbl"), duck="round(CASE WHEN regr_syy({0}, {1}) = 0 AND bool_and(isfinite({0})) FILTER (WHERE {1} IS NOT NULL) OR regr_sxx({0}, {1}) = 0 AND bool_and(isfinite({1})) FILTER (WHERE {0} IS NOT NULL) THEN NULL ELSE corr({0}, {1}) END, 6)")),
                 (0.3, lambda: Node(type, "percentile_cont({0}, 0.25)", e("dbl"), duck="quantile_cont({0}, 0.25)"))),
             # DuckDB's sum is a DECIMAL(38,2), beside which it rounds what has more digits.
             "dec": lambda: self.pick((2, lambda: Node(type, self.rng.choice(["min", "max"]) + "({0})", e("dec"))),
@@ -271,20 +289,22 @@ class Expressions:
             "ts": lambda: Node(type, self.rng.choice(["min", "max"]) + "({0})", e("ts")),
         }
         node = numbers[type]()
-        if self.chance(0.12) and node.template[:5] not in ("array", "round", "CAST("):
+        if self.chance(0.12) and (node.template[:5] not in ("array", "round", "CAST(") or "regr" in node.template):
             test = e("bool")
             place = len(node.children)
-            node = Node(type, node.template + f" FILTER (WHERE {{{place}}})", *node.children, test,
-                        duck=None if node.duck is None else re.sub(r"\) AS (BIGINT|DECIMAL)|$", f") FILTER (WHERE {{{place}}}) AS \\1" if node.duck.startswith("CAST(") else f" FILTER (WHERE {{{place}}})", node.duck, count=1))
+            node = Node(type, tailed(node.template, f" FILTER (WHERE {{{place}}})"), *node.children, test,
+                        duck=tailed(node.duck, f" FILTER (WHERE {{{place}}})"))
         return node
 
     def total(self, columns):
-        """An order without ties: by the unique columns of base tables where there are any, else by all columns."""
+        """An order without ties of rows that differ: by the unique columns of base tables, and all columns of other relations."""
         columns = self.rng.sample(columns, len(columns))
         unique = [r for r, _ in columns if r[-2:] in ("ia", "ib", "ic", "ie")]
+        counted = {r.split(".")[0] for r in unique}
+        others = [r for r, _ in columns if r.split(".")[0] not in counted]
         if unique:
             columns = columns[:self.rng.choice([0, 1, 2])]
-        names = [r for r, _ in columns] + unique
+        names = [r for r, _ in columns] + unique + others
         return ", ".join(f"{r} {self.direction()}" for r in dict.fromkeys(names))
 
     def gathered(self, scope, x, template):
@@ -320,12 +340,11 @@ class Expressions:
             return self.literal(type)
         def aggregate():
             node = self.aggregate(type, plain, 1)
-            if any(word in node.template for word in ("ORDER BY", "DISTINCT", "round", "array", "percentile", "median", "quantile", "CAST(avg")):
+            if "regr" not in node.template and any(word in node.template for word in ("ORDER BY", "DISTINCT", "round", "array", "percentile", "median", "quantile", "CAST(avg")):
                 node = Node(type, "max({0})", e(type))
             tail = self.pick((2, lambda: over(total, rows)), (1, lambda: over(some, groups)), (1, lambda: over(some)), (1, lambda: over("")),
                              (0.5 if number else 0, near), (0.4 if days else 0, span))
-            duck = None if node.duck is None else re.sub(r"\) AS (BIGINT|DECIMAL)|$", f"){tail} AS \\1" if node.duck.startswith("CAST(") else tail, node.duck, count=1)
-            return Node(type, node.template + tail, *node.children, duck=duck)
+            return Node(type, tailed(node.template, tail), *node.children, duck=tailed(node.duck, tail))
         rank = [(1, lambda: Node(type, "row_number()" + over(total))), (1, lambda: Node(type, self.rng.choice(["rank()", "dense_rank()"]) + over(some))),
                   (0.4, lambda: Node(type, f"ntile({self.rng.choice([1, 2, 3])})" + over(total)))] if type == "int" else []
         share = [(0.8, lambda: Node(type, self.rng.choice(["percent_rank()", "cume_dist()"]) + over(some)))] if type == "dbl" else []

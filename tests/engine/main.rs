@@ -51,4 +51,5 @@ mod scores;
 mod secrets;
 mod security;
 mod sql_answers;
+mod sql_subqueries;
 mod transform_changes;

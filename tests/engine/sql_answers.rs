@@ -7,7 +7,7 @@ use crate::batch::Shop;
 use crate::support::{run, texts, tidemill};
 
 /// Tables `ta` (k, i, s, x), `tb` (k, s, d) and `rates` (id, rate), whose doubles have NaN and a zero with a sign.
-fn shop() -> Shop {
+pub fn shop() -> Shop {
     let shop = Shop::new();
     for old in ["wide", "by_state"] {
         std::fs::remove_file(shop.path().join(format!("sql/shop/{old}.sql"))).unwrap();
@@ -32,7 +32,7 @@ fn shop() -> Shop {
     shop
 }
 
-async fn expect(cases: &[(&str, &[&str])]) {
+pub async fn expect(cases: &[(&str, &[&str])]) {
     let shop = shop();
     for (sql, rows) in cases {
         assert_eq!(shop.rows(sql).await, *rows, "{sql}");
@@ -40,7 +40,7 @@ async fn expect(cases: &[(&str, &[&str])]) {
 }
 
 /// Each statement is refused, with an error that says so.
-fn refuse(shop: &Shop, cases: &[(&str, &str)]) {
+pub fn refuse(shop: &Shop, cases: &[(&str, &str)]) {
     for (sql, reason) in cases {
         let output = run(tidemill(shop.lake().root()).args(["sql", sql]));
         let (_, errors) = texts(&output);

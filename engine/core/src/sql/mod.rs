@@ -1,15 +1,19 @@
 //! SQL as a person means it: DataFusion's planner and optimizer with our functions, our times, and the rules that make its
 //! plans right. It knows no lake and no file.
 
+mod bare_names;
+mod coalesces;
 mod deep;
 pub mod functions;
 mod literals;
 mod merged_columns;
+mod orders;
 mod out_of_memory;
 mod relations;
 mod rules;
 mod statement;
 mod time;
+mod unjoined;
 
 use std::sync::Arc;
 
@@ -29,6 +33,7 @@ pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContex
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_optimizer_rules(rules::logical())
         .with_physical_optimizer_rules(rules::physical())
         .build();
     let context = SessionContext::new_with_state(state);

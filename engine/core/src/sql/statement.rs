@@ -19,8 +19,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{self, ExecutionPlan};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SetExpr,
-    SetOperator, SetQuantifier, Statement as Sql, UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as Sql,
+    UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -28,7 +28,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures::StreamExt;
 
 use super::deep::deep;
-use super::{literals, merged_columns, relations};
+use super::{bare_names, coalesces, literals, merged_columns, orders, relations, unjoined};
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
 use crate::sizes::value_bytes;
@@ -48,9 +48,24 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     check_nesting(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
     let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
+    let bare_names = bare_names::of(&statement);
     // Tables are found here, by the footers of their files.
-    let planned = caught_in(state.statement_to_plan(statement)).await.map_err(external)?;
+    let mut planned = caught_in(state.statement_to_plan(statement)).await.map_err(external)?;
+    if let Err(error) = &planned
+        && error.strip_backtrace().contains("Column in ORDER BY must be in GROUP BY")
+        && let Statement::Statement(inner) = settled(state.sql_to_statement(sql, &dialect)?)?
+    {
+        let statement = Statement::Statement(Box::new(orders::named(*inner)));
+        planned = caught_in(state.statement_to_plan(statement)).await.map_err(external)?;
+    }
+    if let Ok(plan) = &planned {
+        bare_names::check(&bare_names, plan)?;
+    }
     planned.map_err(|error| match error.strip_backtrace() {
+        text if text.contains("Unary operator '-' only supports signed") => {
+            let made = Error::user("a number that is never negative, a count say, has no negative: its type has no sign");
+            external(made.hint("cast it: -CAST(x AS BIGINT)"))
+        }
         text if text.contains("duplicate unqualified field name") => {
             let made = Error::user(format!("{text}: a CAST is not part of the name of what is computed of it"));
             let hint = "give the cast a name of its own: SELECT max(x), max(y) FROM (SELECT x, CAST(x AS REAL) AS y FROM t)";
@@ -123,26 +138,10 @@ fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// The plan as it is run. DataFusion 55 finds out here which subqueries it has no join for.
+/// The plan as it is run.
 async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
-    let made = deep(frame.create_physical_plan()).await;
-    made.map_err(|error| match &error {
-        DataFusionError::NotImplemented(text) if text.contains("Physical plan does not support") => {
-            let is_membership = ["InSubquery", "Exists", "SetComparison"].iter().any(|kind| text.contains(kind));
-            let (what, instead) = match is_membership {
-                true => (
-                    "IN (SELECT …) and EXISTS stand in WHERE and as columns of SELECT, not in aggregates, windows and ORDER BY",
-                    "LEFT JOIN (SELECT DISTINCT k, TRUE AS found FROM b) AS b ON b.k = a.k, and COALESCE(b.found, FALSE) for the column",
-                ),
-                false => (
-                    "a subquery as a value, IN and EXISTS as a column meet the outer row by `=` alone",
-                    "LEFT JOIN what it reads on that condition, and GROUP BY the outer row",
-                ),
-            };
-            external(Error::user(what).hint(format!("write instead: {instead}")))
-        }
-        _ => error,
-    })
+    let plan = frame.logical_plan().clone();
+    deep(frame.create_physical_plan()).await.map_err(|error| unjoined::told(error, &plan))
 }
 
 /// The statements of a text, of little depth.
@@ -206,7 +205,7 @@ fn settled(mut statement: Statement) -> Result<Statement> {
         },
         _ => return Ok(statement),
     };
-    match settle(inner).and_then(|()| relations::check(inner)) {
+    match settle(inner).and_then(|()| relations::check(inner)).and_then(|()| orders::check(inner)) {
         Ok(()) => Ok(statement),
         Err(error) => {
             // Taking a tree of such depth apart would need as deep a recursion.
@@ -251,39 +250,12 @@ impl VisitorMut for Settle {
         if let Err(error) = literals::exact(expr) {
             return ControlFlow::Break(error);
         }
-        one_coalesce(expr);
+        coalesces::flat(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
     }
-}
-
-/// Makes `coalesce(coalesce(a, b), c)` `coalesce(a, b, c)`: DataFusion doubles the work at each level.
-fn one_coalesce(expr: &mut Expr) {
-    let Expr::Function(function) = expr else { return };
-    if !is_coalesce(function) {
-        return;
-    }
-    let FunctionArguments::List(list) = &mut function.args else { return };
-    let mut todo: Vec<FunctionArg> = std::mem::take(&mut list.args).into_iter().rev().collect();
-    while let Some(next) = todo.pop() {
-        match next {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(mut inner))) if is_coalesce(&inner) => {
-                if let FunctionArguments::List(inner) = &mut inner.args {
-                    todo.extend(std::mem::take(&mut inner.args).into_iter().rev());
-                }
-            }
-            other => list.args.push(other),
-        }
-    }
-}
-
-fn is_coalesce(function: &Function) -> bool {
-    let plain = function.over.is_none() && function.filter.is_none() && function.within_group.is_empty();
-    plain
-        && function.name.to_string().eq_ignore_ascii_case("coalesce")
-        && matches!(&function.args, FunctionArguments::List(list) if list.clauses.is_empty() && list.duplicate_treatment.is_none())
 }
 
 /// Reads `NOT EXISTS (…) IS NULL` as NOT (EXISTS (…) IS NULL): sqlparser takes NOT EXISTS for one word.

@@ -3,15 +3,17 @@
 //! DataFusion 55 adds whole numbers up in 64 bits and wraps around, adds decimals up without looking at their digits, and
 //! cuts a mean of decimals off after its last one. So `sum` of whole numbers is added up as DECIMAL(30,0), which holds any
 //! number of them, and then has to fit its type; `avg` of decimals is computed with a digit more and then rounded half
-//! away from zero, as PostgreSQL and Spark do. `min` and `max` of doubles are those of [`ordered`](super::ordered) numbers. What aggregates make of floating point numbers has one NaN and one zero.
+//! away from zero, as PostgreSQL and Spark do. `array_agg` and `string_agg` of DISTINCT values in an order are put in order
+//! afterwards: DataFusion gives them the order of another aggregate beside them. `min` and `max` of doubles are those of [`ordered`](super::ordered) numbers. What aggregates make of floating point numbers has one NaN and one zero.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
-use datafusion::functions_nested::expr_fn::array_sort;
+use datafusion::common::{Column, DFSchema, DFSchemaRef, Result, ScalarValue};
+use datafusion::functions_aggregate::array_agg::array_agg_udaf;
+use datafusion::functions_nested::expr_fn::{array_sort, array_to_string};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, Projection, ScalarUDF, Window,
@@ -75,6 +77,12 @@ enum After {
         descending: bool,
         nulls_first: bool,
     },
+    /// An array of texts without nulls put in order, with a separator between them.
+    Joined {
+        descending: bool,
+        separator: ScalarValue,
+        kind: DataType,
+    },
 }
 
 /// The functions in their wide types; `None` if none changes.
@@ -99,6 +107,24 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
     let text = function.human_display().to_string();
     let result = function.get_type(input)?;
     let mut bare = function.clone().unalias_nested().data;
+    if let Expr::AggregateFunction(AggregateFunction { func, params }) = &mut bare
+        && func.name() == "string_agg"
+        && params.distinct
+        && params.order_by.len() == 1
+        && let [text, Expr::Literal(separator, _)] = params.args.as_slice()
+        && let Some(sort) = params.order_by.pop()
+    {
+        let is_there = text.clone().is_not_null();
+        let (text, separator) = (text.clone(), separator.clone());
+        let filter = match params.filter.take() {
+            Some(filter) => is_there.and(*filter),
+            None => is_there,
+        };
+        params.args = vec![text];
+        params.filter = Some(Box::new(filter));
+        *func = array_agg_udaf();
+        return Ok((bare, After::Joined { descending: !sort.asc, separator, kind: result }));
+    }
     if let Expr::AggregateFunction(AggregateFunction { func, params }) = &mut bare
         && func.name() == "array_agg"
         && params.distinct
@@ -196,6 +222,13 @@ fn finish(
             After::FromOrdered(kind) => {
                 let double = ScalarUDF::from(Ordered::new(Way::Back)).call(vec![column]);
                 columns.push(cast(double, kind).alias_qualified(qualifier.cloned(), field.name()));
+                continue;
+            }
+            After::Joined { descending, separator, kind } => {
+                let order = lit(if descending { "DESC" } else { "ASC" });
+                let texts = array_sort(column, order, lit("NULLS LAST"));
+                let joined = cast(array_to_string(texts, lit(separator)), kind);
+                columns.push(joined.alias_qualified(qualifier.cloned(), field.name()));
                 continue;
             }
             After::Sorted { descending, nulls_first } => {

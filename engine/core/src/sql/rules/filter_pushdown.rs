@@ -15,15 +15,29 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::first_rows::{AllKeys, WhereGroupsAreExact};
+use super::null_rows::NullRows;
+
 /// DataFusion's rules for physical plans, with filters pushed by columns that are told apart.
 pub(in crate::sql) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let rules = PhysicalOptimizer::new().rules.into_iter();
+    let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = Vec::new();
+    for rule in PhysicalOptimizer::new().rules {
+        match rule.name() {
+            // Sides of joins are where they stay, and nothing is sorted yet.
+            "EnsureRequirements" => {
+                rules.push(Arc::new(NullRows));
+                rules.push(rule);
+            }
+            "LimitAggregation" => rules.push(Arc::new(WhereGroupsAreExact(rule))),
+            name if name.starts_with("FilterPushdown") => {
+                // Before the filters that come of sorting.
+                rules.push(Arc::new(AllKeys));
+                rules.push(Arc::new(WhereNamesAreUnique(rule)));
+            }
+            _ => rules.push(rule),
+        }
+    }
     rules
-        .map(|rule| match rule.name().starts_with("FilterPushdown") {
-            true => Arc::new(WhereNamesAreUnique(rule)),
-            false => rule,
-        })
-        .collect()
 }
 
 #[derive(Debug)]

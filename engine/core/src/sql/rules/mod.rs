@@ -9,52 +9,85 @@
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
 //! | [`sort_keys`] | a key that is twice in the ORDER BY of an aggregate |
+//! | [`outer_rows`] | what a subquery reads of the rows around it: of another type, or of rows that GROUP BY has made one |
+//! | [`met_columns`] | columns of one name by which a subquery meets the outer row |
+//! | [`grouped_subqueries`] | subqueries in GROUP BY, which have no plan |
+//! | [`union_names`] | the names of a UNION of which the first SELECT has no row |
+//! | [`lossy_casts`] | comparisons of casts that make one value of several, and of days between dates |
+//! | [`arguments`] | `round` of decimals, and `concat` of nothing |
 //! | [`in_list`] | a list whose values are computed row by row |
 //! | [`many_conditions`] | thousands of conditions, which take the stack or minutes |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
-//!
+//! | [`null_joins`] | joins in which null equals null, beside others |
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
+//! | [`null_rows`] | the order of an outer join by what is constant on one side |
+//! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
 //!
-//! All but the last two are rules of the analyzer: they see the statement as it was written, once its types are settled.
+//! All but the last five are rules of the analyzer: they see the statement as it was written, once its types are settled.
 
 mod aggregates;
+mod arguments;
 mod arithmetic;
 mod as_it_is;
 mod checked;
 mod counted_sets;
 mod filter_pushdown;
+mod first_rows;
+mod grouped_subqueries;
 mod in_list;
+mod lossy_casts;
 mod many_conditions;
+mod met_columns;
 mod moving;
+mod null_joins;
 mod null_membership;
+mod null_rows;
 mod one_nan;
 mod one_row;
 mod ordered;
+mod outer_rows;
 mod shifts;
 mod sort_keys;
 mod subquery_columns;
 mod told;
+mod union_names;
 mod unordered_casts;
 
 use std::sync::Arc;
 
+use datafusion::common::Result;
+use datafusion::common::tree_node::Transformed;
 use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::LogicalPlan;
 
 pub(crate) use one_nan::{OneNan, one_nan};
 
+pub(super) use arguments::SettledArguments;
 pub(super) use filter_pushdown::physical_rules as physical;
+pub(super) use null_joins::logical_rules as logical;
 
 /// Adds the rules for logical plans to a session.
 pub(super) fn register(context: &SessionContext) {
+    context.add_analyzer_rule(Arc::new(outer_rows::OuterRows));
+    context.add_analyzer_rule(Arc::new(grouped_subqueries::GroupedSubqueries));
+    context.add_analyzer_rule(Arc::new(union_names::UnionNames));
+    context.add_analyzer_rule(Arc::new(lossy_casts::HideLossyCasts::new()));
     context.add_analyzer_rule(Arc::new(arithmetic::ExactArithmetic));
     context.add_analyzer_rule(Arc::new(aggregates::ExactAggregates));
     context.add_analyzer_rule(Arc::new(sort_keys::SortKeysOnce));
     context.add_analyzer_rule(Arc::new(one_row::OneRow));
     context.add_analyzer_rule(Arc::new(null_membership::NullMembership));
     context.add_analyzer_rule(Arc::new(subquery_columns::SubqueryColumns));
+    context.add_analyzer_rule(Arc::new(met_columns::MetColumns));
     context.add_analyzer_rule(Arc::new(counted_sets::CountedSets));
     context.add_analyzer_rule(Arc::new(in_list::ComputedLists));
     // Last, as it hides conditions from the others.
     context.add_analyzer_rule(Arc::new(many_conditions::ManyConditions));
     context.add_optimizer_rule(Arc::new(unordered_casts::HideUnorderedCasts::new()));
+}
+
+/// A plan whose nodes know what the ones below them give now.
+fn recomputed(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let of_node = |plan: LogicalPlan| Ok(Transformed::yes(plan.recompute_schema()?));
+    Ok(plan.transform_up_with_subqueries(of_node)?.data)
 }

@@ -8,6 +8,9 @@
 //! ```text
 //! CASE WHEN EXISTS (S where s = x) THEN true WHEN x IS NULL AND EXISTS (S) OR EXISTS (S where s IS NULL) THEN null ELSE false END
 //! ```
+//!
+//! Its join for `NOT IN` needs a column to look for: an x that turns out to be a constant, as `COALESCE('a', c)` does, is compared as
+//! any condition is. So whatever x is, it is a column before. In the ON of a join DataFusion knows no nulls at all.
 
 use std::sync::Arc;
 
@@ -17,7 +20,8 @@ use datafusion::common::{Column, DFSchema, Result, ScalarValue, Spans, not_impl_
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Subquery, SubqueryAlias, lit, not, when,
+    BinaryExpr, Cast, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Projection, Subquery,
+    SubqueryAlias, lit, not, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -36,16 +40,48 @@ impl AnalyzerRule for NullMembership {
 }
 
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let LogicalPlan::Filter(filter) = plan else { return Ok(Transformed::no(plan)) };
+    match plan {
+        LogicalPlan::Filter(filter) => of_filter(filter),
+        LogicalPlan::Join(mut join) if join.filter.as_ref().is_some_and(has_membership) => {
+            let schema = join.left.schema().join(join.right.schema())?;
+            let condition = join.filter.take().unwrap_or_else(|| lit(true));
+            let conditions = split_conjunction_owned(condition).into_iter().map(|condition| {
+                let (condition, negations) = without_not(condition);
+                match condition {
+                    Expr::InSubquery(membership) if membership.negated != negations => {
+                        no_member(membership, &schema)
+                    }
+                    Expr::InSubquery(InSubquery { expr, subquery, .. }) => {
+                        let subquery = named(subquery)?;
+                        Ok(vec![exists(&subquery, Some(equals(&expr, &subquery, &schema)?), false)?])
+                    }
+                    other => Ok(vec![with_third_values(other, negations, &schema)?.data]),
+                }
+            });
+            let conditions = conditions.collect::<Result<Vec<_>>>()?;
+            join.filter = conjunction(conditions.into_iter().flatten());
+            Ok(Transformed::yes(LogicalPlan::Join(join)))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn of_filter(filter: Filter) -> Result<Transformed<LogicalPlan>> {
     let mut changed = false;
     let schema = filter.input.schema().clone();
-    let mut conditions = Vec::new();
+    let (mut conditions, mut looked_for) = (Vec::new(), Vec::new());
     for condition in split_conjunction_owned(filter.predicate) {
         let (condition, negations) = without_not(condition);
-        if let Expr::InSubquery(membership) = condition {
+        if let Expr::InSubquery(mut membership) = condition {
             let negated = membership.negated != negations;
             let is_right = !negated || knows_nulls(&membership, &schema)?;
             if is_right {
+                if negated && !is_column(&membership.expr) {
+                    let name = format!("__looked_for_{}", looked_for.len());
+                    let column = Box::new(Expr::Column(Column::new_unqualified(&name)));
+                    looked_for.push(std::mem::replace(&mut membership.expr, column).alias(name));
+                    changed = true;
+                }
                 conditions.push(Expr::InSubquery(InSubquery { negated, ..membership }));
             } else {
                 changed = true;
@@ -53,22 +89,48 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             }
             continue;
         }
-        let condition = if negations { not(condition) } else { condition };
-        let made = condition.transform_up(|part| match part {
-            Expr::InSubquery(membership) => three_valued(membership, &schema).map(Transformed::yes),
-            // Each value is compared: without a name of its own, `id` is taken for the outer one.
-            Expr::SetComparison(mut comparison) => {
-                comparison.subquery = named(comparison.subquery)?;
-                Ok(Transformed::yes(Expr::SetComparison(comparison)))
-            }
-            other => Ok(Transformed::no(other)),
-        })?;
+        let made = with_third_values(condition, negations, &schema)?;
         changed |= made.transformed;
         conditions.push(made.data);
     }
     let predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
-    let filter = LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?);
-    Ok(Transformed::new_transformed(filter, changed))
+    if looked_for.is_empty() {
+        let filter = LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?);
+        return Ok(Transformed::new_transformed(filter, changed));
+    }
+    let given: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+    let columns = given.iter().cloned().chain(looked_for).collect();
+    let input = Arc::new(LogicalPlan::Projection(Projection::try_new(columns, filter.input)?));
+    let filtered = Arc::new(LogicalPlan::Filter(Filter::try_new(predicate, input)?));
+    Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(given, filtered)?)))
+}
+
+/// Whether there is an IN (SELECT …) in a condition.
+fn has_membership(condition: &Expr) -> bool {
+    condition.exists(|part| Ok(matches!(part, Expr::InSubquery(_)))).unwrap_or(false)
+}
+
+/// A column, or one of another type: no constant, whatever becomes of it.
+fn is_column(expression: &Expr) -> bool {
+    match expression {
+        Expr::Column(_) => true,
+        Expr::Cast(Cast { expr, .. }) => is_column(expr),
+        _ => false,
+    }
+}
+
+/// A condition, or its contrary, with three values for each IN in it.
+fn with_third_values(condition: Expr, negated: bool, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let condition = if negated { not(condition) } else { condition };
+    condition.transform_up(|part| match part {
+        Expr::InSubquery(membership) => three_valued(membership, schema).map(Transformed::yes),
+        // Each value is compared: without a name of its own, `id` is taken for the outer one.
+        Expr::SetComparison(mut comparison) => {
+            comparison.subquery = named(comparison.subquery)?;
+            Ok(Transformed::yes(Expr::SetComparison(comparison)))
+        }
+        other => Ok(Transformed::no(other)),
+    })
 }
 
 /// A condition without the NOTs before it, and whether they are odd.

@@ -5,19 +5,22 @@
 //! the outer one (apache/datafusion#24960). A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
 //! never is (apache/datafusion#24513), and takes `IS NULL` and `COALESCE` away.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, internal_err, not_impl_err};
-use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, ColumnarValue, Expr, GroupingSet, Limit, LogicalPlan, Operator, Projection,
     ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use super::recomputed;
 
 /// Keeps the one row of an aggregate, and the null of a subquery without a row.
 #[derive(Debug)]
@@ -29,14 +32,18 @@ impl AnalyzerRule for OneRow {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(node)?.data)
+        let made = plan.transform_up_with_subqueries(node)?;
+        match made.transformed {
+            // Of a column that may be null, what reads it may be too.
+            true => recomputed(made.data),
+            false => Ok(made.data),
+        }
     }
 }
 
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     if let LogicalPlan::Aggregate(aggregate) = &plan
         && has_row_of_nothing(aggregate)
-        && !plan.contains_outer_reference()
         && !reads_outer_row(&plan)?
     {
         // No filter goes below a LIMIT; this one takes nothing away.
@@ -56,15 +63,23 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 let value = Box::new(Expr::ScalarSubquery(subquery));
                 Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(expr, op, value))))
             }
-            Expr::Exists(Exists { subquery, .. }) | Expr::InSubquery(InSubquery { subquery, .. })
+            Expr::Exists(Exists { subquery, .. })
+            | Expr::InSubquery(InSubquery { subquery, .. })
+            | Expr::SetComparison(SetComparison { subquery, .. })
                 if loses_row(&subquery.subquery)? =>
             {
                 not_impl_err!(
-                    "EXISTS and IN of a subquery that filters an aggregate of rows that meet the outer one: join the aggregate by GROUP BY instead"
+                    "EXISTS, IN, ANY and ALL of an aggregate of rows that meet the outer one: join the aggregate by GROUP BY instead"
                 )
             }
-            Expr::Exists(Exists { subquery, .. }) if skips_rows(&subquery) => {
-                not_impl_err!("EXISTS with OFFSET over rows that meet the outer one: compare count(*) with the offset")
+            Expr::Exists(Exists { subquery, .. })
+            | Expr::InSubquery(InSubquery { subquery, .. })
+            | Expr::SetComparison(SetComparison { subquery, .. })
+                if skips_rows(&subquery) =>
+            {
+                not_impl_err!(
+                    "EXISTS, IN, ANY and ALL with OFFSET over rows that meet the outer one: number them by row_number() in a WITH before"
+                )
             }
             Expr::ScalarSubquery(subquery) if !always_has_row(&subquery.subquery) => {
                 Ok(Transformed::yes(Expr::ScalarSubquery(nullable(subquery)?)))
@@ -89,13 +104,27 @@ fn has_row_of_nothing(aggregate: &Aggregate) -> bool {
     }
 }
 
+/// Whether a plan reads columns that it does not have itself: a LATERAL or a subquery in it reads those of the plan.
 fn reads_outer_row(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
+    let mut read = HashSet::new();
     plan.apply_with_subqueries(|node| {
-        found |= node.contains_outer_reference();
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::OuterReferenceColumn(_, column) = part {
+                    read.insert(column.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
     })?;
-    Ok(found)
+    if read.is_empty() {
+        return Ok(false);
+    }
+    plan.apply_with_subqueries(|node| {
+        read.retain(|column| !node.schema().has_column(column));
+        Ok(if read.is_empty() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(!read.is_empty())
 }
 
 fn always_has_row(plan: &LogicalPlan) -> bool {

@@ -69,6 +69,9 @@ impl ScalarUDFImpl for Ordered {
         let [value] = args.args.as_slice() else { return internal_err!("an order of {}", args.args.len()) };
         let is_scalar = matches!(value, ColumnarValue::Scalar(_));
         let values = value.to_array(if is_scalar { 1 } else { args.number_rows })?;
+        if values.data_type().is_null() {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_new_null(&self.kind())?));
+        }
         let made: ArrayRef = match self.way {
             Way::There => {
                 let doubles = values.as_primitive::<Float64Type>();

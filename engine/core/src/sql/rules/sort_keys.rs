@@ -1,6 +1,6 @@
 //! A key that is there twice in an ORDER BY.
 //!
-//! It decides nothing where it is there again. DataFusion 55 leaves it out in one place and not in another, so that an
+//! It decides nothing where it is there again, in ORDER BY as in DISTINCT ON. DataFusion 55 leaves it out in one place and not in another, so that an
 //! aggregate sorts by the wrong keys, or DISTINCT ON panics. So it is left out before.
 
 use datafusion::common::Result;
@@ -26,11 +26,12 @@ impl AnalyzerRule for SortKeysOnce {
 }
 
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if let LogicalPlan::Distinct(Distinct::On(DistinctOn { sort_expr: Some(keys), .. })) = &plan
-        && has_twice(keys)
+    if let LogicalPlan::Distinct(Distinct::On(DistinctOn { on_expr, sort_expr, .. })) = &plan
+        && (sort_expr.as_ref().is_some_and(|keys| has_twice(keys)) || distinct(on_expr).len() < on_expr.len())
     {
         let LogicalPlan::Distinct(Distinct::On(mut on)) = plan else { return Ok(Transformed::no(plan)) };
         on.sort_expr = on.sort_expr.map(once);
+        on.on_expr = distinct(&on.on_expr);
         return Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(on))));
     }
     let names = NamePreserver::new(&plan);
@@ -47,6 +48,16 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         })?;
         Ok(made.update_data(|expression| name.restore(expression)))
     })
+}
+
+fn distinct(expressions: &[Expr]) -> Vec<Expr> {
+    let mut kept: Vec<Expr> = Vec::with_capacity(expressions.len());
+    for expression in expressions {
+        if !kept.contains(expression) {
+            kept.push(expression.clone());
+        }
+    }
+    kept
 }
 
 fn has_twice(keys: &[Sort]) -> bool {

@@ -4,7 +4,8 @@
 //! least nor for the cast greatest value. For a time of day, and for a number as a boolean, neither says anything: of two
 //! days 10:00 and 9:00 are least and greatest, and 20:00 of the first day is lost. So each such cast takes its column
 //! through a function that gives back what it is given, and that no statistics are known of. The rule is the last one: by
-//! then filters are where they stay, and casts that the planner adds are there.
+//! then filters are where they stay, and casts that the planner adds are there. Of two days that times were cast to, and
+//! that are compared with each other, DataFusion makes more than all rows, and an internal error of that.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::as_it_is::AsItIs;
@@ -45,9 +46,29 @@ impl HideUnorderedCasts {
                 let changed = hidden(&mut cast.expr);
                 Transformed::new_transformed(Expr::TryCast(cast), changed)
             }
+            Expr::BinaryExpr(BinaryExpr { mut left, op, mut right })
+                if op.supports_propagation() && has_column(&left) && has_column(&right) =>
+            {
+                let mut changed = false;
+                for side in [&mut left, &mut right] {
+                    let mut side = &mut **side;
+                    while let Expr::Cast(cast) = side {
+                        if cast.field.data_type() == &DataType::Date32 {
+                            changed |= hidden(&mut cast.expr);
+                            break;
+                        }
+                        side = &mut cast.expr;
+                    }
+                }
+                Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
+            }
             other => Transformed::no(other),
         })
     }
+}
+
+fn has_column(expression: &Expr) -> bool {
+    !expression.column_refs().is_empty()
 }
 
 fn keeps_no_order(to: &DataType) -> bool {

@@ -311,6 +311,8 @@ impl ScalarUDFImpl for TimeText {
             Some(Written::LeapSecond) => false,
         };
         let same = match made.data_type() {
+            // What DataFusion asks of the rows that an outer join adds.
+            DataType::Null => true,
             DataType::Utf8View => made.as_string_view().iter().flatten().all(is_whole),
             DataType::LargeUtf8 => made.as_string::<i64>().iter().flatten().all(is_whole),
             _ => made.as_string::<i32>().iter().flatten().all(is_whole),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
 use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast};
@@ -73,7 +74,7 @@ impl ExprPlanner for Times {
             return Ok(PlannerResult::Original(raw));
         }
         // What has no type yet, such as a placeholder, is for DataFusion to say.
-        let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
+        let (Ok(left), Ok(right)) = (kind(&raw.left, schema), kind(&raw.right, schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
         if product {
@@ -87,6 +88,22 @@ impl ExprPlanner for Times {
         }
         Ok(PlannerResult::Original(raw))
     }
+}
+
+/// The type of a side. A column that NATURAL or USING merges has no table yet.
+fn kind(side: &Expr, schema: &DFSchema) -> Result<DataType> {
+    side.get_type(schema).or_else(|_| {
+        let with_tables = side.clone().transform(|part| match part {
+            Expr::Column(Column { relation: None, name, .. }) => {
+                match schema.columns_with_unqualified_name(&name).into_iter().next() {
+                    Some(column) => Ok(Transformed::yes(Expr::Column(column))),
+                    None => Ok(Transformed::no(Expr::Column(Column::new_unqualified(name)))),
+                }
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        with_tables.data.get_type(schema)
+    })
 }
 
 fn as_time(date: Expr) -> Expr {

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, FieldRef, TimeUnit, TimestampMicrosecondType};
 use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::common::types::{NativeType, logical_date, logical_string};
 use datafusion::common::{Result, ScalarValue, exec_err};
@@ -72,6 +72,9 @@ impl ScalarUDFImpl for DateTrunc {
         {
             args.args[1] = ColumnarValue::Array(value.to_array()?);
         }
+        if let Some(ColumnarValue::Array(times)) = args.args.get_mut(1) {
+            *times = with_zero_for_null(times);
+        }
         let (unit, times) = (args.args.first().cloned(), args.args.get(1).cloned());
         let found = match (self.inner.invoke_with_args(args), unit, times) {
             (Ok(found), ..) => found,
@@ -99,6 +102,19 @@ impl ScalarUDFImpl for DateTrunc {
     fn documentation(&self) -> Option<&Documentation> {
         self.inner.documentation()
     }
+}
+
+/// The same times. What is under a null may be the least number there is, as it is after `max` of no rows, and DataFusion
+/// subtracts from it.
+fn with_zero_for_null(times: &ArrayRef) -> ArrayRef {
+    let DataType::Timestamp(TimeUnit::Microsecond, zone) = times.data_type() else { return times.clone() };
+    if times.null_count() == 0 {
+        return times.clone();
+    }
+    let given = times.as_primitive::<TimestampMicrosecondType>();
+    let values = given.iter().map(Option::unwrap_or_default).collect();
+    let made = TimestampMicrosecondArray::new(values, given.nulls().cloned());
+    Arc::new(made.with_timezone_opt(zone.clone()))
 }
 
 /// Times truncated by the calendar of their zone; `None` for what has none, or another unit.

@@ -1,0 +1,85 @@
+//! The first rows in an order, where DataFusion 55 takes others.
+//!
+//! - A SELECT of constants in a UNION has its rows in any order that is asked for, so each part of the UNION is sorted by what is
+//!   left of the keys; but with a LIMIT the parts share the least row that is worth keeping, and of rows that differ in the
+//!   key that was left out the wrong ones go. Each part is sorted by all keys.
+//! - The first groups of `GROUP BY x ORDER BY x LIMIT n` are kept in a heap, where NaN is not the group that NaN is: a group
+//!   comes twice, or DataFusion panics. Groups of floating point numbers are all kept.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+
+/// Sorts all parts of a result by all keys where only the first rows are kept.
+#[derive(Debug)]
+pub(super) struct AllKeys;
+
+impl PhysicalOptimizerRule for AllKeys {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let made = plan.transform_down(|part| {
+            let Some(merge) = part.downcast_ref::<SortPreservingMergeExec>() else {
+                return Ok(Transformed::no(part));
+            };
+            let Some(sort) = merge.input().downcast_ref::<SortExec>() else {
+                return Ok(Transformed::no(part));
+            };
+            if sort.fetch().is_none() || sort.expr() == merge.expr() {
+                return Ok(Transformed::no(part));
+            }
+            let sorted = SortExec::new(merge.expr().clone(), sort.input().clone())
+                .with_fetch(sort.fetch())
+                .with_preserve_partitioning(sort.preserve_partitioning());
+            let merged = SortPreservingMergeExec::new(merge.expr().clone(), Arc::new(sorted));
+            Ok(Transformed::yes(Arc::new(merged.with_fetch(merge.fetch())) as _))
+        })?;
+        Ok(made.data)
+    }
+
+    fn name(&self) -> &str {
+        "all_keys"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// DataFusion's rule for the first groups, but not of floating point numbers.
+#[derive(Debug)]
+pub(super) struct WhereGroupsAreExact(pub(super) Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for WhereGroupsAreExact {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let made = self.0.optimize(plan, config)?.transform_up(|part| {
+            let Some(aggregate) = part.downcast_ref::<AggregateExec>() else {
+                return Ok(Transformed::no(part));
+            };
+            let is_floating = part.schema().fields().iter().any(|field| field.data_type().is_floating());
+            let is_heap = aggregate.limit_options().is_some_and(|limit| limit.descending.is_some());
+            match is_heap && is_floating {
+                true => Ok(Transformed::yes(Arc::new(aggregate.with_new_limit_options(None)) as _)),
+                false => Ok(Transformed::no(part)),
+            }
+        })?;
+        Ok(made.data)
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}

@@ -1,0 +1,187 @@
+//! Constants on the side of an outer join that gets rows of nulls.
+//!
+//! `b.x` of `a LEFT JOIN (SELECT * FROM b WHERE x = 7) b` is 7 or null. DataFusion 55 goes on to take it for a constant, and does not
+//! sort by it. So there is a node above such a side that says nothing of its columns.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{JoinType, Result, Statistics, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::{
+    ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+    StatisticsArgs,
+};
+
+/// Puts a node above the sides of outer joins that get nulls and have constants.
+#[derive(Debug)]
+pub(super) struct NullRows;
+
+impl PhysicalOptimizerRule for NullRows {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let made = plan.transform_up(|part| {
+            let gets_nulls = match join_type(&part) {
+                Some(JoinType::Left) => [false, true],
+                Some(JoinType::Right) => [true, false],
+                Some(JoinType::Full) => [true, true],
+                _ => return Ok(Transformed::no(part)),
+            };
+            let mut sides: Vec<Arc<dyn ExecutionPlan>> = part.children().into_iter().cloned().collect();
+            let mut changed = false;
+            for (side, gets_nulls) in sides.iter_mut().zip(gets_nulls) {
+                if gets_nulls && has_constants(side) {
+                    *side = Arc::new(Varying::new(side.clone()));
+                    changed = true;
+                }
+            }
+            if !changed {
+                return Ok(Transformed::no(part));
+            }
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            part.replace_children(sides, options).map(Transformed::yes)
+        })?;
+        Ok(made.data)
+    }
+
+    fn name(&self) -> &str {
+        "null_rows"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn join_type(plan: &Arc<dyn ExecutionPlan>) -> Option<JoinType> {
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        return Some(*join.join_type());
+    }
+    if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        return Some(*join.join_type());
+    }
+    plan.downcast_ref::<SortMergeJoinExec>().map(|join| join.join_type())
+}
+
+fn has_constants(side: &Arc<dyn ExecutionPlan>) -> bool {
+    let known = side.equivalence_properties();
+    side.schema().fields().iter().enumerate().any(|(at, field)| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
+        known.is_expr_constant(&column).is_some()
+    })
+}
+
+/// The rows of another node, of which nothing is known but the types.
+#[derive(Debug)]
+struct Varying {
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl Varying {
+    fn new(input: Arc<dyn ExecutionPlan>) -> Varying {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(input.schema()),
+            input.output_partitioning().clone(),
+            input.pipeline_behavior(),
+            input.boundedness(),
+        );
+        Varying { input, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for Varying {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Varying")
+    }
+}
+
+impl ExecutionPlan for Varying {
+    fn name(&self) -> &'static str {
+        "Varying"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(input) => Ok(Arc::new(Varying::new(input))),
+            None => internal_err!("Varying without rows"),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
+    }
+
+    // A filter takes rows away before they are joined.
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        match inputs {
+            [input] => Ok(input.clone()),
+            inputs => internal_err!("Varying of {} inputs", inputs.len()),
+        }
+    }
+}

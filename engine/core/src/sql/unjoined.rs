@@ -1,0 +1,73 @@
+//! Subqueries that DataFusion 55 has no join for: it finds that out when a statement is to run, and says so in its own words,
+//! or that a column is not there which it has renamed itself.
+
+use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Subquery};
+
+use crate::error::Error;
+
+/// The error of a plan that could not be made, with what to write instead.
+pub(super) fn told(error: DataFusionError, plan: &LogicalPlan) -> DataFusionError {
+    let text = error.strip_backtrace();
+    let of_no_join = text.contains("Physical plan does not support");
+    let is_membership =
+        of_no_join && ["InSubquery", "Exists", "SetComparison"].iter().any(|kind| text.contains(kind));
+    let of_lost_name = text.contains("No field named") && has_other_condition(plan);
+    let (what, instead) = match (is_membership, of_no_join || of_lost_name) {
+        (true, _) => (
+            "IN (SELECT …) and EXISTS stand in WHERE and as columns of SELECT, not in aggregates, windows and ORDER BY",
+            "LEFT JOIN (SELECT DISTINCT k, TRUE AS found FROM b) AS b ON b.k = a.k, and COALESCE(b.found, FALSE) for the column",
+        ),
+        (false, true) => (
+            "a subquery as a value, IN and EXISTS as a column meet the outer row by `=` alone",
+            "LEFT JOIN what it reads on that condition, and GROUP BY the outer row",
+        ),
+        (false, false) => return error,
+    };
+    DataFusionError::External(Box::new(Error::user(what).hint(format!("write instead: {instead}"))))
+}
+
+/// Whether a subquery meets the outer row by another condition than `=`.
+fn has_other_condition(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let searched = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::ScalarSubquery(subquery)
+                | Expr::Exists(Exists { subquery, .. })
+                | Expr::InSubquery(InSubquery { subquery, .. }) = part
+                {
+                    found |= meets_otherwise(subquery);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    searched.is_ok() && found
+}
+
+fn meets_otherwise(subquery: &Subquery) -> bool {
+    let mut found = false;
+    let searched = subquery.subquery.apply(|node| {
+        if let LogicalPlan::Filter(filter) = node {
+            let mut conditions = split_conjunction(&filter.predicate).into_iter();
+            found |= conditions.any(|condition| condition.contains_outer() && !is_equality(condition));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    searched.is_ok() && found
+}
+
+/// Whether one side is of the outer row and the other of the subquery's.
+fn is_equality(condition: &Expr) -> bool {
+    let of_outer = |side: &Expr| side.contains_outer() && side.column_refs().is_empty();
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            (of_outer(left) && !right.contains_outer()) || (of_outer(right) && !left.contains_outer())
+        }
+        _ => false,
+    }
+}
