@@ -19,7 +19,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 
 pub(crate) use deep::deep;
 pub(crate) use out_of_memory::{Asker, RESULT, explain_memory};
-pub(crate) use rules::{OneNan, one_nan};
+pub(crate) use rules::{OfItsType, one_nan};
 pub use statement::{collect, frame};
 pub(crate) use statement::{execute, parse, plan};
 

@@ -21,7 +21,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
 use super::moving::Moving;
-use super::one_nan::OneNan;
+use super::of_its_type::OfItsType;
 use super::ordered::{Ordered, Way};
 
 /// The most digits of decimals that a sum of 10^10 of them holds.
@@ -192,7 +192,7 @@ fn finish(
                 continue;
             }
             After::Narrow(kind, text) => ScalarUDF::from(Checked::new(Operation::Narrow, kind, text)),
-            After::OneNan => ScalarUDF::from(OneNan::new()),
+            After::OneNan => ScalarUDF::from(OfItsType::one_nan()),
             After::FromOrdered(kind) => {
                 let double = ScalarUDF::from(Ordered::new(Way::Back)).call(vec![column]);
                 columns.push(cast(double, kind).alias_qualified(qualifier.cloned(), field.name()));

@@ -19,7 +19,8 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
-use super::one_nan::{OneNan, one_nan_scalar};
+use super::of_its_type::OfItsType;
+use super::one_nan::{ONE_NAN, one_nan_scalar};
 use super::told::Told;
 
 /// Checks arithmetic of whole numbers and decimals, and gives that of floating point numbers one NaN and one zero.
@@ -43,7 +44,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
-    let rule = Rewriter { schema: &schema, one_nan: Arc::new(ScalarUDF::from(OneNan::new())) };
+    let rule = Rewriter { schema: &schema, one_nan: Arc::new(ScalarUDF::from(OfItsType::one_nan())) };
     plan.map_expressions(|expression| {
         let name = names.save(&expression);
         Ok(rule.exact(expression, false)?.update_data(|expression| name.restore(expression)))
@@ -86,7 +87,7 @@ impl Rewriter<'_> {
             return Ok(Transformed::new_transformed(Expr::Literal(same, metadata), changed));
         }
         if let Expr::ScalarFunction(ScalarFunction { func, .. }) = &expression
-            && (func.inner().downcast_ref::<OneNan>().is_some()
+            && (func.name() == ONE_NAN
                 || func.inner().downcast_ref::<Checked>().is_some()
                 || func.inner().downcast_ref::<Told>().is_some())
         {

@@ -19,7 +19,6 @@
 
 mod aggregates;
 mod arithmetic;
-mod as_it_is;
 mod checked;
 mod counted_sets;
 mod filter_pushdown;
@@ -27,6 +26,7 @@ mod in_list;
 mod many_conditions;
 mod moving;
 mod null_membership;
+mod of_its_type;
 mod one_nan;
 mod one_row;
 mod ordered;
@@ -40,7 +40,8 @@ use std::sync::Arc;
 
 use datafusion::execution::context::SessionContext;
 
-pub(crate) use one_nan::{OneNan, one_nan};
+pub(crate) use of_its_type::OfItsType;
+pub(crate) use one_nan::one_nan;
 
 pub(super) use filter_pushdown::physical_rules as physical;
 
