@@ -1,6 +1,7 @@
 //! SQL as a person means it: DataFusion's planner and optimizer with our functions, our times, and the rules that make its
 //! plans right. It knows no lake and no file.
 
+mod beside;
 mod deep;
 pub mod functions;
 mod literals;
@@ -10,6 +11,7 @@ mod relations;
 mod rules;
 mod statement;
 mod time;
+mod values;
 
 use std::sync::Arc;
 
@@ -37,3 +39,6 @@ pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContex
     rules::register(&context);
     context
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures::StreamExt;
 
 use super::deep::deep;
-use super::{literals, merged_columns, relations};
+use super::{literals, merged_columns, relations, values};
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
 use crate::sizes::value_bytes;
@@ -236,6 +236,7 @@ impl VisitorMut for Settle {
         if let Err(error) = flatten_unions(&mut query.body).and_then(|()| merged_columns::of_query(query)) {
             return ControlFlow::Break(error);
         }
+        values::double_casts(&mut query.body);
         ControlFlow::Continue(())
     }
 
@@ -381,7 +382,7 @@ fn flatten(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-fn nothing() -> Expr {
+pub(super) fn nothing() -> Expr {
     Expr::Value(Value::Null.into())
 }
 

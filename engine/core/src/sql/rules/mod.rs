@@ -21,6 +21,7 @@ mod aggregates;
 mod arithmetic;
 mod checked;
 mod counted_sets;
+mod doubles;
 mod filter_pushdown;
 mod in_list;
 mod many_conditions;

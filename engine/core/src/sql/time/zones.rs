@@ -175,31 +175,34 @@ pub(super) fn each_expression(
     rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {
     let changed = Cell::new(false);
-    let of_plan = |plan: LogicalPlan| {
-        let mut schema = merge_schema(&plan.inputs());
-        if let LogicalPlan::TableScan(scan) = &plan {
-            schema
-                .merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+    Ok(plan.transform_up_with_subqueries(|plan| expressions_of(plan, &rewrite, &changed))?.data)
+}
+
+/// The same of one node; `changed` says whether one before was.
+pub(in crate::sql) fn expressions_of(
+    plan: LogicalPlan,
+    rewrite: &impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+    changed: &Cell<bool>,
+) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = &plan {
+        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+    }
+    let names = NamePreserver::new(&plan);
+    let rewritten = plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        let rewritten = expression.transform_up(|inner| rewrite(inner, &schema))?;
+        Ok(rewritten.update_data(|expression| name.restore(expression)))
+    })?;
+    changed.set(changed.get() || rewritten.transformed);
+    // A type below may have changed too.
+    rewritten.map_data(|plan| match plan {
+        LogicalPlan::Values(values) if changed.get() => LogicalPlanBuilder::values(values.values)?.build(),
+        LogicalPlan::Union(union) if changed.get() => {
+            Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
         }
-        let names = NamePreserver::new(&plan);
-        let rewritten = plan.map_expressions(|expression| {
-            let name = names.save(&expression);
-            let rewritten = expression.transform_up(|inner| rewrite(inner, &schema))?;
-            Ok(rewritten.update_data(|expression| name.restore(expression)))
-        })?;
-        changed.set(changed.get() || rewritten.transformed);
-        // A type below may have changed too.
-        rewritten.map_data(|plan| match plan {
-            LogicalPlan::Values(values) if changed.get() => {
-                LogicalPlanBuilder::values(values.values)?.build()
-            }
-            LogicalPlan::Union(union) if changed.get() => {
-                Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
-            }
-            plan => plan.recompute_schema(),
-        })
-    };
-    Ok(plan.transform_up_with_subqueries(of_plan)?.data)
+        plan => plan.recompute_schema(),
+    })
 }
 
 fn is_utc(zone: &str) -> bool {

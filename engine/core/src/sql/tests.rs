@@ -1,0 +1,160 @@
+//! Statements over no tables, from their text to their cells. Values are PostgreSQL's where nothing else is said.
+
+use arrow::util::display::array_value_to_string;
+use datafusion::execution::context::SessionConfig;
+use datafusion::execution::runtime_env::RuntimeEnv;
+
+use super::*;
+use crate::error::Result;
+
+/// The rows of a statement, their cells joined by a bar.
+async fn rows(sql: &str) -> Result<Vec<String>> {
+    let session = context(SessionConfig::new().with_target_partitions(2), Arc::new(RuntimeEnv::default()));
+    let mut rows = Vec::new();
+    for batch in collect(frame(&session, sql).await?).await? {
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter().map(|column| array_value_to_string(column, row));
+            rows.push(cells.collect::<std::result::Result<Vec<_>, _>>()?.join("|"));
+        }
+    }
+    Ok(rows)
+}
+
+async fn check(cases: &[(&str, &[&str])]) {
+    for (sql, expected) in cases {
+        match rows(sql).await {
+            Ok(rows) => assert_eq!(rows, *expected, "{sql}"),
+            Err(error) => panic!("{sql}: {error}"),
+        }
+    }
+}
+
+/// A DECIMAL(5,0) 0 as `zero`, and a DOUBLE 1e-20 as `tiny`.
+const ZERO_AND_TINY: &str = "(SELECT CAST(0 AS DECIMAL(5,0)) AS zero, CAST(1e-20 AS DOUBLE) AS tiny) AS t";
+
+#[tokio::test]
+async fn a_decimal_beside_a_double_is_a_double() {
+    for (sql, expected) in [
+        ("zero = tiny, zero <> tiny, zero < tiny, zero >= tiny", "false|true|true|false"),
+        (
+            "zero IS DISTINCT FROM tiny, zero BETWEEN tiny AND 1, tiny BETWEEN zero AND zero",
+            "true|false|false",
+        ),
+        ("zero IN (tiny, 5), zero NOT IN (tiny), zero IN (SELECT CAST(1e-20 AS DOUBLE))", "false|true|false"),
+        ("CASE zero WHEN tiny THEN 1 ELSE 2 END, nullif(zero, tiny)", "2|0.0"),
+        ("greatest(zero, tiny), least(zero, -tiny), coalesce(NULL, tiny, zero)", "1e-20|-1e-20|1e-20"),
+        ("zero = 1e-20, 1e-20 > zero, zero IN (1e-20), zero BETWEEN 1e-20 AND 1", "false|true|false|false"),
+        (
+            "zero < CAST('NaN' AS DOUBLE), zero < CAST('inf' AS DOUBLE), zero = CAST('-0.0' AS DOUBLE)",
+            "true|true|true",
+        ),
+        ("CAST(0.1 AS DECIMAL(2,1)) = CAST(0.1 AS REAL)", "false"),
+    ] {
+        check(&[(&format!("SELECT {sql} FROM {ZERO_AND_TINY}"), &[expected])]).await;
+    }
+    for condition in [
+        "zero IN (SELECT CAST(1e-20 AS DOUBLE))",
+        "zero >= ALL (SELECT CAST(1e-20 AS DOUBLE))",
+        "zero = ANY (SELECT 1e-20)",
+        "EXISTS (SELECT 1 FROM (VALUES (CAST(1e-20 AS DOUBLE))) AS u (y) WHERE u.y = t.zero)",
+    ] {
+        check(&[(&format!("SELECT 1 FROM {ZERO_AND_TINY} WHERE {condition}"), &[])]).await;
+    }
+    for condition in [
+        "zero NOT IN (SELECT CAST(1e-20 AS DOUBLE))",
+        "zero < ANY (SELECT CAST(1e-20 AS DOUBLE))",
+        "tiny > ALL (SELECT CAST(0 AS DECIMAL(5,0)))",
+    ] {
+        check(&[(&format!("SELECT 1 FROM {ZERO_AND_TINY} WHERE {condition}"), &["1"])]).await;
+    }
+}
+
+#[tokio::test]
+async fn joins_and_sets_of_decimals_and_doubles() {
+    let a = "(VALUES (CAST(0 AS DECIMAL(5,0))), (1)) AS a (x)";
+    let b = |name: &str| format!("(VALUES (CAST(1e-20 AS DOUBLE)), (1)) AS b ({name})");
+    check(&[
+        (&format!("SELECT * FROM {a} JOIN {} ON x = y", b("y")), &["1|1.0"]),
+        (&format!("SELECT x FROM {a} JOIN {} USING (x)", b("x")), &["1"]),
+        (
+            &format!("SELECT x FROM {a} FULL JOIN {} USING (x) ORDER BY x", b("x")),
+            &["0.0", "1e-20", "1.0"],
+        ),
+        (
+            &format!("SELECT x, y FROM {a} LEFT JOIN {} ON x < y ORDER BY x, y", b("y")),
+            &["0|1e-20", "0|1.0", "1|"],
+        ),
+        (
+            "SELECT CAST(0 AS DECIMAL(5,0)) AS x UNION ALL SELECT CAST(1e-20 AS DOUBLE) ORDER BY x",
+            &["0.0", "1e-20"],
+        ),
+        ("SELECT CAST(0 AS DECIMAL(5,0)) AS x EXCEPT SELECT CAST(1e-20 AS DOUBLE)", &["0"]),
+        ("SELECT CAST(0 AS DECIMAL(5,0)) AS x INTERSECT SELECT CAST(0 AS DOUBLE)", &["0"]),
+        (
+            "SELECT x FROM (VALUES (CAST(0 AS DECIMAL(5,0))), (CAST(1e-20 AS DOUBLE)), (NULL)) AS t (x) ORDER BY x",
+            &["0.0", "1e-20", ""],
+        ),
+        // A cast that was written stays one.
+        (
+            "SELECT x FROM (VALUES (CAST(1e-20 AS DECIMAL(30,15))), (CAST('NaN' AS DOUBLE))) AS t (x) ORDER BY x",
+            &["0.0", "NaN"],
+        ),
+        // The type of a UNION is known to what reads it.
+        (
+            "SELECT u.x = CAST(1e-20 AS DOUBLE) FROM \
+             (SELECT CAST(0 AS DECIMAL(5,0)) AS x UNION ALL SELECT CAST(1e-20 AS DOUBLE)) AS u ORDER BY u.x",
+            &["false", "true"],
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_double_that_is_written_out_beside_a_decimal_is_one() {
+    check(&[
+        (
+            "SELECT p > 9.99, p = 9.99, p IN (9.98, 9.99), p BETWEEN 9.985 AND 9.995, -p = -9.99 \
+             FROM (SELECT CAST('9.99' AS DECIMAL(10,2)) AS p) AS t",
+            &["false|true|true|true|true"],
+        ),
+        (
+            "SELECT coalesce(p, 0.0), coalesce(NULL, p, 0.0), CASE WHEN p > 100 THEN p ELSE 0.555 END \
+             FROM (SELECT CAST('9.99' AS DECIMAL(10,2)) AS p) AS t",
+            &["9.99|9.99|0.555"],
+        ),
+        ("SELECT CAST('0.10000000000000000001' AS DECIMAL(38,20)) = 0.1", &["false"]),
+        (
+            "SELECT sum(x) FROM (SELECT CAST('1.10' AS DECIMAL(10,2)) AS x UNION ALL SELECT 0.0) AS t",
+            &["1.10"],
+        ),
+        (
+            "SELECT x FROM (VALUES (CAST('0.5' AS DECIMAL(4,2))), (1.5)) AS t (x) ORDER BY x",
+            &["0.50", "1.50"],
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_decimal_as_a_double_is_the_next_one() {
+    check(&[
+        ("SELECT CAST(CAST('1.1' AS DECIMAL(38,25)) AS DOUBLE), CAST('1.1' AS DECIMAL(38,25)) = CAST(1.1 AS DOUBLE)", &["1.1|true"]),
+        ("SELECT CAST(CAST('12345678901234567.89' AS DECIMAL(19,2)) AS DOUBLE)", &["1.2345678901234568e16"]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn dates_beside_times_past_2262() {
+    check(&[
+        (
+            "SELECT x FROM (VALUES (DATE '9999-12-31'), (TIMESTAMP '9999-12-30 12:00:00')) AS t (x) ORDER BY x",
+            &["9999-12-30T12:00:00", "9999-12-31T00:00:00"],
+        ),
+        ("SELECT 1 FROM (SELECT DATE '9999-12-31' AS d) AS t WHERE d IN (SELECT TIMESTAMP '9999-12-31 00:00:00')", &["1"]),
+        ("SELECT 1 FROM (SELECT DATE '9999-12-31' AS d) AS t WHERE d NOT IN (SELECT TIMESTAMP '9999-12-31 00:00:00')", &[]),
+        ("SELECT 1 FROM (SELECT DATE '9999-12-31' AS d) AS t WHERE d > ALL (SELECT TIMESTAMP '9999-12-30 00:00:00')", &["1"]),
+        ("SELECT DATE '9999-12-31' AS x INTERSECT SELECT TIMESTAMP '9999-12-31 00:00:00'", &["9999-12-31"]),
+    ])
+    .await;
+}
