@@ -256,7 +256,7 @@ class Expressions:
                 (0.5, lambda: Node(type, "median({0})", e(self.rng.choice(["dbl", "int", "dec"])))),
                 (0.3, lambda: Node(type, "quantile({0}, 0.3)", e(self.rng.choice(["dbl", "int"])), duck="quantile_cont({0}, 0.3)")),
                 (0.2, lambda: Node(type, self.rng.choice(["covar_pop", "covar_samp", "regr_slope", "regr_count"]) + "({0}, {1})", e("int"), e("int"))),
-                (0.3, lambda: Node(type, "CAST(avg({0}) AS DOUBLE)", e("dec"), duck="CAST(CAST(avg({0}) AS DECIMAL(38,6)) AS DOUBLE)")), (0.2, lambda: Node(type, "round(corr({0}, {1}), 6)", e("dbl"), e("dbl"), duck="round(NULLIF(corr({0}, {1}), 'nan'), 6)")),
+                (0.3, lambda: Node(type, "CAST(avg({0}) AS DOUBLE)", e("dec"), duck="CAST(CAST(avg({0}) AS DECIMAL(38,6)) AS DOUBLE)")), (0.2, lambda: Node(type, "round(corr({0}, {1}), 6)", e("dbl"), e("dbl"), duck="round(CASE WHEN (regr_sxx({0}, {1}) = 0 OR regr_syy({0}, {1}) = 0) AND bool_and(isfinite({0} - {0} + {1} - {1})) THEN NULL ELSE corr({0}, {1}) END, 6)")),
                 (0.3, lambda: Node(type, "percentile_cont({0}, 0.25)", e("dbl"), duck="quantile_cont({0}, 0.25)"))),
             # DuckDB's sum is a DECIMAL(38,2), beside which it rounds what has more digits.
             "dec": lambda: self.pick((2, lambda: Node(type, self.rng.choice(["min", "max"]) + "({0})", e("dec"))),

@@ -29,6 +29,18 @@ async fn check(cases: &[(&str, &[&str])]) {
     }
 }
 
+async fn refused(cases: &[(&str, &str)]) {
+    for (sql, part) in cases {
+        match rows(sql).await {
+            Ok(rows) => panic!("{sql}: {rows:?}"),
+            Err(error) => {
+                let text = format!("{error}; {}", error.next_step().unwrap_or_default());
+                assert!(text.contains(part), "{sql}: {text}");
+            }
+        }
+    }
+}
+
 /// A DECIMAL(5,0) 0 as `zero`, and a DOUBLE 1e-20 as `tiny`.
 const ZERO_AND_TINY: &str = "(SELECT CAST(0 AS DECIMAL(5,0)) AS zero, CAST(1e-20 AS DOUBLE) AS tiny) AS t";
 
@@ -157,4 +169,46 @@ async fn dates_beside_times_past_2262() {
         ("SELECT DATE '9999-12-31' AS x INTERSECT SELECT TIMESTAMP '9999-12-31 00:00:00'", &["9999-12-31"]),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn aggregates_of_pairs() {
+    let frames = "(VALUES (1, 1e20, 1.0), (2, 1, 2), (3, 1, 3), (4, 2, 5)) AS t (o, y, x) \
+                  WINDOW w AS (ORDER BY o ROWS 1 PRECEDING) ORDER BY o";
+    let far = "(VALUES ('a', 1000000001.0, 1000000002.0), ('a', 1000000002, 1000000004), ('a', 1000000003, 1000000005), \
+               ('a', 1000000004, 1000000004), ('a', 1000000005, 1000000005), ('b', 1, 1), ('b', NULL, 1)) AS t (g, y, x)";
+    check(&[
+        // Each frame by itself.
+        (
+            &format!("SELECT corr(y, x) OVER w, covar_pop(y, x) OVER w, regr_slope(y, x) OVER w FROM {frames}"),
+            &["|0.0|", "-1.0|-2.5e19|-1e20", "|0.0|0.0", "1.0|0.5|0.5"],
+        ),
+        // `SELECT round(corr(y, x)::numeric, 9)` and so on of PostgreSQL.
+        (
+            &format!(
+                "SELECT g, round(corr(y, x), 9), covar_samp(y, x), round(regr_slope(y, x), 9), regr_count(y, x) FROM {far} GROUP BY g ORDER BY g"
+            ),
+            &["a|0.774596669|1.5|1.0|5", "b||||1"],
+        ),
+        // Of a constant as in PostgreSQL, of a NaN as in DuckDB.
+        (
+            "SELECT corr(y, x), corr(x, y), regr_slope(y, x), regr_r2(y, x), regr_r2(x, y) \
+             FROM (VALUES (1.0, 2.0), (1.0, 3.0)) AS t (y, x)",
+            &["||0.0|1.0|"],
+        ),
+        (
+            "SELECT corr(y, x), covar_pop(y, x), covar_samp(x, y), regr_slope(y, x), regr_intercept(x, y), regr_r2(y, x) \
+             FROM (VALUES (CAST('NaN' AS DOUBLE), 1.0), (1, 1), (2, 1)) AS t (y, x)",
+            &["NaN|NaN|NaN|NaN|NaN|NaN"],
+        ),
+        (
+            "SELECT corr(x, x), covar_pop(x, x), regr_avgy(x, x), regr_sxx(x, x), slope(x, x) \
+             FROM (VALUES (CAST('inf' AS DOUBLE)), (1), (2)) AS t (x)",
+            &["NaN|NaN|inf|NaN|NaN"],
+        ),
+        ("SELECT corr(x, x) FROM (VALUES (0.1), (0.7), (0.3)) AS t (x)", &["1.0"]),
+        ("SELECT corr(y, x), covar_pop(y, x), regr_count(y, x) FROM (SELECT 1.0 AS y, 2.0 AS x) AS t WHERE y > 1", &["||0"]),
+    ])
+    .await;
+    refused(&[("SELECT corr(x, x) FROM (VALUES (1e200), (2e200)) AS t (x)", "more than DOUBLE holds")]).await;
 }

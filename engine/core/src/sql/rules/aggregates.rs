@@ -23,6 +23,7 @@ use super::checked::{Checked, Operation};
 use super::moving::Moving;
 use super::of_its_type::OfItsType;
 use super::ordered::{Ordered, Way};
+use super::pairs::Pairs;
 
 /// The most digits of decimals that a sum of 10^10 of them holds.
 const SUMMED_DIGITS: u8 = 28;
@@ -141,6 +142,7 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
             return Ok((bare, After::Narrow(result, text)));
         }
     }
+    of_pairs(&mut bare);
     if let Expr::WindowFunction(window) = &mut bare
         && let WindowFunctionDefinition::AggregateUDF(func) = &window.fun
         && result.is_floating()
@@ -154,6 +156,21 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
         true => (bare, After::OneNan),
         false => (function, After::Nothing),
     })
+}
+
+/// Gives an aggregate of pairs its own figures.
+fn of_pairs(function: &mut Expr) {
+    let (func, distinct) = match function {
+        Expr::AggregateFunction(call) => (&mut call.func, call.params.distinct),
+        Expr::WindowFunction(window) => match &mut window.fun {
+            WindowFunctionDefinition::AggregateUDF(func) => (func, window.params.distinct),
+            WindowFunctionDefinition::WindowUDF(_) => return,
+        },
+        _ => return,
+    };
+    if let Some(pairs) = Pairs::of(func).filter(|_| !distinct) {
+        *func = Arc::new(AggregateUDF::from(pairs));
+    }
 }
 
 /// The type in which a function of this argument is computed, if not in the argument's.

@@ -31,6 +31,8 @@ mod of_its_type;
 mod one_nan;
 mod one_row;
 mod ordered;
+mod pairs;
+mod queue;
 mod shifts;
 mod sort_keys;
 mod subquery_columns;
