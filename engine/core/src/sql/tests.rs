@@ -212,3 +212,50 @@ async fn aggregates_of_pairs() {
     .await;
     refused(&[("SELECT corr(x, x) FROM (VALUES (1e200), (2e200)) AS t (x)", "more than DOUBLE holds")]).await;
 }
+
+#[tokio::test]
+async fn times_are_no_numbers() {
+    for (value, part) in [
+        ("DATE '2026-01-31'", "DATE '1970-01-01'"),
+        ("TIMESTAMP '2026-01-31 00:00:00'", "EXTRACT(EPOCH FROM x)"),
+        ("now()", "EXTRACT(EPOCH FROM x)"),
+        ("TIME '10:00:00'", "EXTRACT(EPOCH FROM x)"),
+        ("(TIMESTAMP '2026-01-31 00:00:00' - TIMESTAMP '2026-01-30 00:00:00')", "EXTRACT(EPOCH FROM x)"),
+    ] {
+        for kind in ["INT", "BIGINT", "DOUBLE", "DECIMAL(38,0)"] {
+            refused(&[
+                (&format!("SELECT CAST({value} AS {kind})"), part),
+                (&format!("SELECT TRY_CAST({value} AS {kind})"), part),
+                (&format!("SELECT {value}::{kind}"), part),
+            ])
+            .await;
+        }
+    }
+    check(&[
+        ("SELECT DATE '2026-01-31' - DATE '1970-01-01', CAST(DATE '2026-01-31' - DATE '2026-01-01' AS INT)", &["20484|30"]),
+        ("SELECT CAST(EXTRACT(EPOCH FROM TIME '10:00:00') AS INT)", &["36000"]),
+        ("SELECT to_unixtime(TIMESTAMP '2026-01-31 00:00:00')", &["1769817600"]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_format_says_what_sixty_is_and_reaches_the_year_9999() {
+    check(&[
+        // chrono's `%y` of 60 is 2060, as Python's.
+        ("SELECT to_date('10:05:60', '%d:%m:%y')", &["2060-05-10"]),
+        ("SELECT to_timestamp('31/12/9999 10:00', '%d/%m/%Y %H:%M')", &["9999-12-31T10:00:00"]),
+        ("SELECT to_timestamp('31/12/1500', '%Y-%m-%d', '%d/%m/%Y')", &["1500-12-31T00:00:00"]),
+        (
+            "SELECT to_timestamp('9999-12-31 10:00:00.123456 +0200', '%Y-%m-%d %H:%M:%S%.f %z')",
+            &["9999-12-31T08:00:00.123456"],
+        ),
+    ])
+    .await;
+    refused(&[
+        ("SELECT to_timestamp('31/12/2020 10:00:60', '%d/%m/%Y %H:%M:%S')", "second 60"),
+        ("SELECT to_timestamp('31/12/2020 10:00:60', '%d/%m/%Y %H:%M:%-S')", "second 60"),
+        ("SELECT to_timestamp('31/12/9999 10', '%d/%m/%Y')", "31/12/9999 10"),
+    ])
+    .await;
+}

@@ -104,6 +104,7 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             if func.name() != "arrow_cast"
                 && let Some((text, formats)) = args.split_first_mut()
                 && text.get_type(schema)?.is_string()
+                && (formats.is_empty() || formats.iter().any(may_read_seconds))
             {
                 *text = of_time_text(std::mem::take(text), false, formats.is_empty());
             }
@@ -134,6 +135,18 @@ fn as_written(expression: &Expr) -> Result<String> {
 fn of_time_text(text: Expr, lenient: bool, completes: bool) -> Expr {
     let function = OfItsType::new(TIME_TEXT, move |given| time_text(given, lenient, completes));
     function.with_text(format!("{lenient} {completes}")).call(text)
+}
+
+/// Whether a format may have seconds. One that is not written out may.
+fn may_read_seconds(format: &Expr) -> bool {
+    match format {
+        Expr::Literal(value, _) => value.try_as_str().flatten().is_none_or(|format| {
+            // `%-S` has its padding between.
+            let mut parts = format.split('%').skip(1).map(|part| part.trim_start_matches(['-', '_', '0']));
+            parts.any(|part| part.starts_with(['S', 'T', 'X', 'r', 'c', 's', '+']))
+        }),
+        _ => true,
+    }
 }
 
 fn within(made: Expr, kind: &DataType, text: String, lenient: bool) -> Expr {
