@@ -6,6 +6,7 @@ mod deep;
 pub mod functions;
 mod literals;
 mod merged_columns;
+mod nested;
 mod out_of_memory;
 mod relations;
 mod rules;

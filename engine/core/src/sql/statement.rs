@@ -22,13 +22,10 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SetExpr,
     SetOperator, SetQuantifier, Statement as Sql, UnaryOperator, Value, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures::StreamExt;
 
 use super::deep::deep;
-use super::{literals, merged_columns, relations, values};
+use super::{literals, merged_columns, nested, relations, values};
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
 use crate::sizes::value_bytes;
@@ -37,19 +34,17 @@ use crate::sql::RESULT;
 /// How many operators other than AND, OR, `||` and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;
 
-/// How many brackets and CASEs may stand in each other.
-const MOST_NESTED: usize = 45;
-
 /// The plan of one statement.
 ///
 /// # Errors
 /// Plan: not a statement, or one that DataFusion would get wrong; from the tables that it reads.
 pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
-    check_nesting(sql)?;
+    nested::check_text(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
     let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
     // Tables are found here, by the footers of their files.
     let planned = caught_in(state.statement_to_plan(statement)).await.map_err(external)?;
+    let planned = planned.and_then(|plan| nested::check(&plan).map(|()| plan));
     planned.map_err(|error| match error.strip_backtrace() {
         text if text.contains("duplicate unqualified field name") => {
             let made = Error::user(format!("{text}: a CAST is not part of the name of what is computed of it"));
@@ -150,50 +145,8 @@ async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
 /// # Errors
 /// SQL: not SQL; Plan: too much of something side by side.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
-    check_nesting(sql)?;
+    nested::check_text(sql)?;
     DFParser::parse_sql(sql)?.into_iter().map(settled).collect()
-}
-
-/// Refuses brackets in brackets, and CASE in CASE, beyond what the parser takes: near its limit it tries each level twice. A
-/// NOT before a bracket is another level of it.
-fn check_nesting(sql: &str) -> Result<()> {
-    // What is no token is told by the parser.
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
-    // What is open, with its levels.
-    let mut open: Vec<(bool, usize)> = Vec::new();
-    let (mut depth, mut after_not) = (0usize, false);
-    for token in tokens {
-        let keyword = match &token {
-            Token::Whitespace(_) => continue,
-            Token::Word(word) => word.keyword,
-            _ => Keyword::NoKeyword,
-        };
-        let closed = match (&token, keyword) {
-            (Token::LParen, _) => {
-                open.push((false, if after_not { 2 } else { 1 }));
-                depth += if after_not { 2 } else { 1 };
-                false
-            }
-            (_, Keyword::CASE) => {
-                open.push((true, 1));
-                depth += 1;
-                false
-            }
-            (Token::RParen, _) => matches!(open.last(), Some((false, _))),
-            (_, Keyword::END) => matches!(open.last(), Some((true, _))),
-            _ => false,
-        };
-        if closed && let Some((_, levels)) = open.pop() {
-            depth -= levels;
-        }
-        after_not = keyword == Keyword::NOT;
-        if depth > MOST_NESTED {
-            return Err(plan_datafusion_err!(
-                "more than {MOST_NESTED} brackets and CASEs stand in each other (a NOT before a bracket counts as one): compute parts of it in a WITH before"
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// The statement in a form that can be planned.

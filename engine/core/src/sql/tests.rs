@@ -1,5 +1,7 @@
 //! Statements over no tables, from their text to their cells. Values are PostgreSQL's where nothing else is said.
 
+use std::time::{Duration, Instant};
+
 use arrow::util::display::array_value_to_string;
 use datafusion::execution::context::SessionConfig;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -211,6 +213,65 @@ async fn aggregates_of_pairs() {
     ])
     .await;
     refused(&[("SELECT corr(x, x) FROM (VALUES (1e200), (2e200)) AS t (x)", "more than DOUBLE holds")]).await;
+}
+
+/// `levels` queries in each other.
+fn nested(levels: usize, level: impl Fn(String, usize) -> String) -> String {
+    (0..levels).fold("SELECT 1 AS x".to_owned(), |inner, at| level(inner, at))
+}
+
+#[tokio::test]
+async fn whatever_stands_in_each_other_is_planned_in_bounded_time_or_refused() {
+    type Level = fn(String, usize) -> String;
+    let kinds: [(&str, Level); 10] = [
+        ("value", |q, _| format!("SELECT ({q}) AS x")),
+        ("IN", |q, at| format!("SELECT x FROM (VALUES (1)) AS t{at} (x) WHERE x IN ({q})")),
+        ("NOT IN", |q, at| format!("SELECT x FROM (VALUES (1)) AS t{at} (x) WHERE x NOT IN ({q})")),
+        ("EXISTS", |q, at| format!("SELECT x FROM (VALUES (1)) AS t{at} (x) WHERE EXISTS ({q})")),
+        ("ALL", |q, at| format!("SELECT x FROM (VALUES (1)) AS t{at} (x) WHERE x >= ALL ({q})")),
+        ("FROM", |q, at| format!("SELECT x FROM ({q}) AS t{at} WHERE x > 0")),
+        ("UNION", |q, at| format!("(SELECT {at} AS x UNION {q})")),
+        ("coalesce", |q, _| {
+            q.replacen("SELECT ", "SELECT coalesce(abs(", 1).replacen(" AS x", "), 7) AS x", 1)
+        }),
+        ("between", |q, _| {
+            q.replacen("SELECT ", "SELECT CAST((", 1).replacen(" AS x", ") BETWEEN 0 AND 1 AS INT) AS x", 1)
+        }),
+        ("CASE", |q, _| {
+            q.replacen("SELECT ", "SELECT CASE WHEN 1 = ", 1).replacen(" AS x", " THEN 1 ELSE 0 END AS x", 1)
+        }),
+    ];
+    for (kind, level) in kinds {
+        for levels in [3, 5, 12, 20, 200] {
+            let begin = Instant::now();
+            let made = rows(&nested(levels, level)).await;
+            assert!(begin.elapsed() < Duration::from_secs(20), "{kind} {levels}: {:?}", begin.elapsed());
+            match made {
+                Ok(_) => {}
+                Err(error) if levels > 3 => {
+                    let text = error.to_string();
+                    assert!(text.contains("in each other"), "{kind} {levels}: {text}");
+                }
+                Err(error) => panic!("{kind} {levels}: {error}"),
+            }
+        }
+    }
+    // A chain of WITH parts is as deep.
+    let chain = |levels: usize| {
+        let parts = (1..=levels)
+            .map(|at| format!(", c{at} AS (SELECT 1 AS x WHERE 1 IN (SELECT x FROM c{}))", at - 1));
+        format!("WITH c0 AS (SELECT 1 AS x){} SELECT x FROM c{levels}", parts.collect::<String>())
+    };
+    check(&[(&chain(8), &["1"])]).await;
+    refused(&[(&chain(30), "stand in each other")]).await;
+    let chain = |levels: usize| {
+        let parts = (1..=levels).map(|at| {
+            format!(", c{at} AS (SELECT x + 1 AS x FROM c{} WHERE x > 0 UNION ALL SELECT 1)", at - 1)
+        });
+        format!("WITH c0 AS (SELECT 1 AS x){} SELECT count(*) FROM c{levels}", parts.collect::<String>())
+    };
+    check(&[(&chain(10), &["11"])]).await;
+    refused(&[(&chain(200), "UNIONs")]).await;
 }
 
 #[tokio::test]
