@@ -19,13 +19,13 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{self, ExecutionPlan};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SetExpr,
-    SetOperator, SetQuantifier, Statement as Sql, UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as Sql,
+    UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use futures::StreamExt;
 
 use super::deep::deep;
-use super::{literals, merged_columns, nested, relations, values};
+use super::{literals, merged_columns, names, nested, relations, shorthands, values};
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
 use crate::sizes::value_bytes;
@@ -41,18 +41,35 @@ const MOST_SIDE_BY_SIDE: usize = 500;
 pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
     nested::check_text(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
-    let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
-    // Tables are found here, by the footers of their files.
-    let planned = caught_in(state.statement_to_plan(statement)).await.map_err(external)?;
-    let planned = planned.and_then(|plan| nested::check(&plan).map(|()| plan));
-    planned.map_err(|error| match error.strip_backtrace() {
-        text if text.contains("duplicate unqualified field name") => {
-            let made = Error::user(format!("{text}: a CAST is not part of the name of what is computed of it"));
-            let hint = "give the cast a name of its own: SELECT max(x), max(y) FROM (SELECT x, CAST(x AS REAL) AS y FROM t)";
-            external(made.hint(hint))
-        }
-        _ => error,
+    let parsed = || state.sql_to_statement(sql, &dialect);
+    let error = match planned(state, parsed()?).await {
+        Err(error) if is_one_name_twice(&error) => error,
+        made => return made,
+    };
+    // Told apart they may be two names.
+    let mut statement = parsed()?;
+    if let Statement::Statement(inner) = &mut statement {
+        names::tell_casts(inner);
+    }
+    planned(state, statement).await.map_err(|_| {
+        let made = Error::user(format!("{}: a column is there twice", error.strip_backtrace()));
+        external(made.hint("give each a name of its own: SELECT max(x) AS a, max(y) AS b"))
     })
+}
+
+async fn planned(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
+    let statement = settled(statement)?;
+    // Tables are found here, by the footers of their files.
+    let plan = caught_in(state.statement_to_plan(statement)).await.map_err(external)??;
+    nested::check(&plan)?;
+    names::check_keys(&plan)?;
+    Ok(plan)
+}
+
+/// Whether two columns have one name, by what DataFusion 55 says.
+fn is_one_name_twice(error: &DataFusionError) -> bool {
+    let text = error.to_string();
+    text.contains("duplicate unqualified field name") || text.contains("require unique expression names")
 }
 
 /// One reading statement, ready to run.
@@ -194,6 +211,7 @@ impl VisitorMut for Settle {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        names::of_select(select);
         match merged_columns::of_select(select) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -205,39 +223,12 @@ impl VisitorMut for Settle {
         if let Err(error) = literals::exact(expr) {
             return ControlFlow::Break(error);
         }
-        one_coalesce(expr);
+        shorthands::written_out(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
     }
-}
-
-/// Makes `coalesce(coalesce(a, b), c)` `coalesce(a, b, c)`: DataFusion doubles the work at each level.
-fn one_coalesce(expr: &mut Expr) {
-    let Expr::Function(function) = expr else { return };
-    if !is_coalesce(function) {
-        return;
-    }
-    let FunctionArguments::List(list) = &mut function.args else { return };
-    let mut todo: Vec<FunctionArg> = std::mem::take(&mut list.args).into_iter().rev().collect();
-    while let Some(next) = todo.pop() {
-        match next {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(mut inner))) if is_coalesce(&inner) => {
-                if let FunctionArguments::List(inner) = &mut inner.args {
-                    todo.extend(std::mem::take(&mut inner.args).into_iter().rev());
-                }
-            }
-            other => list.args.push(other),
-        }
-    }
-}
-
-fn is_coalesce(function: &Function) -> bool {
-    let plain = function.over.is_none() && function.filter.is_none() && function.within_group.is_empty();
-    plain
-        && function.name.to_string().eq_ignore_ascii_case("coalesce")
-        && matches!(&function.args, FunctionArguments::List(list) if list.clauses.is_empty() && list.duplicate_treatment.is_none())
 }
 
 /// Reads `NOT EXISTS (…) IS NULL` as NOT (EXISTS (…) IS NULL): sqlparser takes NOT EXISTS for one word.

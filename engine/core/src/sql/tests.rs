@@ -168,6 +168,8 @@ async fn dates_beside_times_past_2262() {
         ("SELECT 1 FROM (SELECT DATE '9999-12-31' AS d) AS t WHERE d IN (SELECT TIMESTAMP '9999-12-31 00:00:00')", &["1"]),
         ("SELECT 1 FROM (SELECT DATE '9999-12-31' AS d) AS t WHERE d NOT IN (SELECT TIMESTAMP '9999-12-31 00:00:00')", &[]),
         ("SELECT 1 FROM (SELECT DATE '9999-12-31' AS d) AS t WHERE d > ALL (SELECT TIMESTAMP '9999-12-30 00:00:00')", &["1"]),
+        ("SELECT nvl2(NULL, DATE '9999-12-30', TIMESTAMP '9999-12-31 01:00:00')", &["9999-12-31T01:00:00"]),
+        ("SELECT nvl2(1, DATE '9999-12-30', TIMESTAMP '9999-12-31 01:00:00')", &["9999-12-30T00:00:00"]),
         ("SELECT DATE '9999-12-31' AS x INTERSECT SELECT TIMESTAMP '9999-12-31 00:00:00'", &["9999-12-31"]),
     ])
     .await;
@@ -272,6 +274,75 @@ async fn whatever_stands_in_each_other_is_planned_in_bounded_time_or_refused() {
     };
     check(&[(&chain(10), &["11"])]).await;
     refused(&[(&chain(200), "UNIONs")]).await;
+}
+
+#[tokio::test]
+async fn columns_that_differ_in_a_cast_alone() {
+    check(&[
+        (
+            "SELECT max(x), max(CAST(x AS REAL)), max(CAST(x AS DOUBLE)) FROM (VALUES (1), (2)) AS t (x)",
+            &["2|2.0|2.0"],
+        ),
+        ("SELECT x, CAST(x AS REAL), x::DOUBLE FROM (VALUES (1)) AS t (x)", &["1|1.0|1.0"]),
+        // DuckDB's: to PostgreSQL the column is called x, and put in order as text.
+        ("SELECT CAST(x AS VARCHAR) FROM (VALUES (2), (10)) AS t (x) ORDER BY x", &["2", "10"]),
+        ("SELECT *, CAST(x AS VARCHAR) || 'a' FROM (VALUES (1)) AS t (x) ORDER BY x", &["1|1a"]),
+        ("SELECT count(*) FROM (VALUES (1), (1)) AS t (x) GROUP BY x, CAST(x AS REAL)", &["2"]),
+        ("SELECT count(*) FROM (VALUES (1), (1)) AS t (x) GROUP BY x, x", &["2"]),
+        (
+            "SELECT CAST(x AS DOUBLE) = 1e0, x = CAST(1e0 AS DOUBLE) FROM (VALUES (1)) AS t (x)",
+            &["true|true"],
+        ),
+    ])
+    .await;
+    refused(&[("SELECT x, x FROM (VALUES (1)) AS t (x)", "a name of its own")]).await;
+}
+
+#[tokio::test]
+async fn headings_are_what_was_written() {
+    let session = context(SessionConfig::new(), Arc::new(RuntimeEnv::default()));
+    let sql = "SELECT 18446744073709551616, -99999999999999999999 + 1, 5 AS n";
+    let frame = frame(&session, sql).await.unwrap();
+    let names: Vec<&String> = frame.schema().fields().iter().map(|field| field.name()).collect();
+    assert_eq!(names, ["18446744073709551616", "-99999999999999999999 + 1", "n"]);
+}
+
+#[tokio::test]
+async fn comparisons_with_all_rows_of_a_subquery_as_columns() {
+    let (t, s) = (
+        "(VALUES (1), (2), (3), (NULL)) AS t (x) ORDER BY x",
+        "SELECT y FROM (VALUES (1), (2), (NULL)) AS s (y)",
+    );
+    let whole = "SELECT y FROM (VALUES (1), (2)) AS s (y)";
+    let none = "SELECT y FROM (VALUES (1)) AS s (y) WHERE y > 1";
+    check(&[
+        (&format!("SELECT x = ANY ({s}), x <> ALL ({s}) FROM {t}"), &["true|false", "true|false", "|", "|"]),
+        (
+            &format!("SELECT x > ANY ({s}), x > ALL ({s}), x > ALL ({whole}) FROM {t}"),
+            &["|false|false", "true|false|false", "true||true", "||"],
+        ),
+        (
+            &format!(
+                "SELECT x < ANY ({s}), x <= ALL ({whole}), x = ALL ({whole}), x <> ANY ({whole}) FROM {t}"
+            ),
+            &["true|true|false|true", "|false|false|true", "|false|false|true", "|||"],
+        ),
+        (
+            &format!("SELECT x > ANY ({none}), x > ALL ({none}), x = ALL ({none}) FROM {t} LIMIT 1"),
+            &["false|true|true"],
+        ),
+        (
+            "SELECT x, x > ALL (SELECT y FROM (VALUES (1, 1), (2, 1), (2, 5)) AS s (k, y) WHERE k = x) \
+          FROM (VALUES (1), (2), (3)) AS t (x) ORDER BY x",
+            &["1|false", "2|false", "3|true"],
+        ),
+    ])
+    .await;
+    refused(&[(
+        "SELECT x < ANY (SELECT max(y) FROM (VALUES (1, 1)) AS s (k, y) WHERE k = x) FROM (VALUES (1), (2)) AS t (x)",
+        "LEFT JOIN",
+    )])
+    .await;
 }
 
 #[tokio::test]

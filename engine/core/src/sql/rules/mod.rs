@@ -5,6 +5,7 @@
 //! | [`arithmetic`] | whole numbers and decimals that wrap, quotients of decimals that are cut off, NaN and zero with a sign |
 //! | [`aggregates`] | `sum` that wraps, `avg` of decimals that is cut off, `min` and `max` of a group with a NaN |
 //! | [`null_membership`] | `IN` and `NOT IN` over a subquery with nulls |
+//! | [`set_comparisons`] | `= ANY`, `> ALL` and the like of a subquery as columns, which have no plan |
 //! | [`subquery_columns`] | `IN` and `EXISTS` as columns, which have no plan |
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
@@ -33,6 +34,7 @@ mod one_row;
 mod ordered;
 mod pairs;
 mod queue;
+mod set_comparisons;
 mod shifts;
 mod sort_keys;
 mod subquery_columns;
@@ -50,6 +52,7 @@ pub(super) use filter_pushdown::physical_rules as physical;
 
 /// Adds the rules for logical plans to a session.
 pub(super) fn register(context: &SessionContext) {
+    context.add_analyzer_rule(Arc::new(set_comparisons::SetComparisons));
     context.add_analyzer_rule(Arc::new(arithmetic::ExactArithmetic));
     context.add_analyzer_rule(Arc::new(aggregates::ExactAggregates));
     context.add_analyzer_rule(Arc::new(sort_keys::SortKeysOnce));
