@@ -81,6 +81,32 @@ fn stream_job(shop: &Path, broker: &TestBroker) -> tidemill_core::project::Job {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_view_over_the_state_or_anothers_table_is_looked_at_before_the_first_batch() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 1).await;
+    broker.send("crimes", 1, &[Some(br#"{"beat":1,"block":"b"}"#.to_vec())]);
+    let shop = shop_of("", "a.csv", "n\n1\n");
+    shop.run(&[]);
+    let job = stream_job(shop.path(), &broker);
+    for (view, first) in [
+        ("SELECT a.block, b.block FROM by_block AS a JOIN s.by_block AS b ON a.block = b.block", "`a.block`"),
+        ("SELECT a.n, b.n FROM all_rows AS a CROSS JOIN all_rows AS b", "`a.n`"),
+        ("SELECT a.job, b.job FROM batches AS a CROSS JOIN system.batches AS b", "`a.job`"),
+    ] {
+        let mut job = job.clone();
+        job.views.insert("twice".into(), view.into());
+        let error = stream_all(&job, &shop.lake()).await.unwrap_err();
+        assert!(error.to_string().contains("view s.twice") && error.to_string().contains(first), "{error}");
+        let plans = shop.lake().checkpoint("s").join("offsets");
+        assert!(!plans.exists() || crate::support::visible_files(&plans).is_empty(), "{view}");
+    }
+    let mut job = job.clone();
+    job.views.insert("once".into(), "SELECT block, highest, n FROM by_block CROSS JOIN all_rows".into());
+    stream_all(&job, &shop.lake()).await.unwrap();
+    assert_eq!(shop.rows("SELECT * FROM s.once").await, ["b|1|1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn views_and_states_of_a_stream_are_looked_at() {
     let broker = TestBroker::start().await;
     broker.create_topic("crimes", 1).await;

@@ -245,7 +245,8 @@ async fn offsets_by_timestamp_are_those_of_the_first_message_from_then_on() {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::new(folder.path());
         stream_all(&broker.job(1000, &[]), &lake).await.unwrap();
-        let times = "SELECT min(CAST(_timestamp AS BIGINT)), max(CAST(_timestamp AS BIGINT)) FROM crimes";
+        let times =
+            "SELECT min(arrow_cast(_timestamp, 'Int64')), max(arrow_cast(_timestamp, 'Int64')) FROM crimes";
         let expected = [FIRST.to_string(), (FIRST + 49_000).to_string()];
         assert_eq!(query(&lake, times).await[0], expected);
     }

@@ -115,7 +115,7 @@ async fn a_time_that_no_calendar_shows_is_null_and_its_number_is_beside() {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::new(folder.path().join("lake"));
         let job = job(folder.path(), &broker, "id INT NOT NULL");
-        let times = "SELECT id, CAST(_timestamp AS BIGINT), _timestamp_ms FROM seen.rows ORDER BY id";
+        let times = "SELECT id, arrow_cast(_timestamp, 'Int64'), _timestamp_ms FROM seen.rows ORDER BY id";
         send(r#"{"id":1}"#, USUAL);
         stream_all(&job, &lake).await.unwrap();
         let columns = "SELECT count(*) FROM information_schema.columns \

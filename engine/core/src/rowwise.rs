@@ -13,6 +13,7 @@
 //! time is planned for each batch, whose time is a constant of the plan.
 
 mod carry;
+mod row_by_row;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,25 +24,22 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use datafusion::sql::parser::Statement;
-use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::FutureExt;
 
 use crate::columns::check_names;
 use crate::decode::{Decoder, ERROR_BYTES, METADATA};
 use crate::error::{Error, Result, shortened};
 use crate::sql;
+use row_by_row::{asks_the_time, check, one_select};
 
 /// What is wrong with a row whose computation panics.
 const PANICKED: &str = "a defect: the computation of this row panicked";
@@ -293,78 +291,6 @@ fn plain_field(field: &Field) -> Field {
         other => other.clone(),
     };
     Field::new(field.name(), data_type, field.is_nullable())
-}
-
-/// The one SELECT of a text, which reads no other table.
-///
-/// # Errors
-/// User: it is something else, or reads another table.
-fn one_select(sql: &str, table: &str) -> Result<Statement> {
-    let mut statements = sql::parse(sql)?;
-    let statement = match (statements.pop(), statements.is_empty()) {
-        (Some(Statement::Statement(one)), true) if matches!(*one, SqlStatement::Query(_)) => {
-            Statement::Statement(one)
-        }
-        _ => return Err(Error::user("this is to be one SELECT statement")),
-    };
-    let (read, _) = resolve_table_references(&statement, true)?;
-    if let Some(other) = read.iter().map(ToString::to_string).find(|name| name != table) {
-        return Err(Error::user(format!("the SELECT reads `{other}`"))
-            .hint(format!("it works row by row over one batch: it can read `{table}` alone")));
-    }
-    Ok(statement)
-}
-
-fn check(plan: &LogicalPlan) -> Result<()> {
-    let mut wrong: Option<String> = None;
-    plan.apply_with_subqueries(|node| {
-        let allowed = matches!(
-            node,
-            LogicalPlan::Projection(_)
-                | LogicalPlan::Filter(_)
-                | LogicalPlan::TableScan(_)
-                | LogicalPlan::SubqueryAlias(_)
-                | LogicalPlan::Unnest(_)
-        );
-        if !allowed {
-            wrong = Some(node.display().to_string());
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        for expression in node.expressions() {
-            let found = expression.exists(|part| {
-                Ok(part.is_volatile_node()
-                    || matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_)))
-            })?;
-            if found {
-                wrong = Some(expression.to_string());
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    match wrong {
-        None => Ok(()),
-        Some(what) => Err(Error::user(format!("not row by row: {what}")).hint(
-            "SQL over a batch may filter, compute and unnest; an aggregate, join, sort or random value would \
-             make the table depend on how the stream was cut into batches: keep what is wanted of each key in a state \
-             (`stateful = true` and [state]), or aggregate the table with `tidemill sql`",
-        )),
-    }
-}
-
-/// Whether a result depends on when the SELECT runs.
-fn asks_the_time(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_with_subqueries(|node| {
-        for expression in node.expressions() {
-            found |= expression.exists(|part| {
-                let of_query = |f: &ScalarFunction| f.func.signature().volatility == Volatility::Stable;
-                Ok(matches!(part, Expr::ScalarFunction(function) if of_query(function)))
-            })?;
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found)
 }
 
 #[cfg(test)]

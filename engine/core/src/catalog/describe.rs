@@ -95,7 +95,8 @@ async fn column(
         _ => None,
     };
     let as_moment = if zone.is_some() { "Some(\"UTC\")" } else { "None" };
-    let microseconds = format!("CAST(arrow_cast({value}, 'Timestamp(Microsecond, {as_moment})') AS BIGINT)");
+    let microseconds =
+        format!("arrow_cast(arrow_cast({value}, 'Timestamp(Microsecond, {as_moment})'), 'Int64')");
     let number = match kind {
         _ if is_number => format!("CAST({value} AS DOUBLE)"),
         DataType::Boolean => format!("CAST(CAST({value} AS INT) AS DOUBLE)"),

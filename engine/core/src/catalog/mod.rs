@@ -26,7 +26,7 @@ pub use derived::{StateView, state};
 pub use describe::describe;
 use followed::{ResolvedFiles, following};
 pub(crate) use schemas::{BareNames, Scope};
-use schemas::{JobSchema, SYSTEM_TABLES, SystemSchema};
+use schemas::{JobSchema, SYSTEM_TABLES, SystemSchema, ViewNames};
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
 use crate::error::{Error, ErrorKind, Result, nearest};
@@ -112,6 +112,24 @@ pub(crate) fn job_session(
     catalog.register_schema(schema_name, own)?;
     context.register_catalog("tidemill", Arc::new(catalog));
     Ok(context)
+}
+
+/// A session for the views of a job that is not there yet: its own tables as they will be, and all others of the lake.
+///
+/// # Errors
+/// Storage: the lake cannot be listed.
+pub(crate) fn view_session(
+    lake: &Lake,
+    schema_name: &str,
+    tables: Vec<(String, Arc<dyn TableProvider>)>,
+) -> Result<SessionContext> {
+    let config = SessionConfig::new().with_target_partitions(1);
+    let session = job_session(lake, schema_name, tables.clone(), config, Arc::default())?;
+    if let Some(catalog) = session.catalog("tidemill") {
+        let names = ViewNames::new(Scope::new(lake.clone()), schema_name.to_owned(), tables);
+        catalog.register_schema("public", Arc::new(names))?;
+    }
+    Ok(session)
 }
 
 /// A job's table as it is committed now; `full` is its name with the schema. `None`: it has no file.

@@ -1,6 +1,6 @@
 //! Schemas of a lake for DataFusion, made from the records at each look.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -61,6 +61,42 @@ pub(super) struct SystemSchema {
 #[derive(Debug)]
 pub(crate) struct BareNames {
     scope: Scope,
+}
+
+/// Tables by their bare names as a view of a job will see them that is not there yet.
+#[derive(Debug)]
+pub(super) struct ViewNames {
+    schema_name: String,
+    own: HashMap<String, Arc<dyn TableProvider>>,
+    others: BareNames,
+}
+
+impl ViewNames {
+    pub(super) fn new(
+        scope: Scope,
+        schema_name: String,
+        own: impl IntoIterator<Item = (String, Arc<dyn TableProvider>)>,
+    ) -> Self {
+        ViewNames { schema_name, own: own.into_iter().collect(), others: BareNames::new(scope) }
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for ViewNames {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(own) = self.own.get(name) else { return self.others.table(name).await };
+        let candidates = self.others.candidates(name).map_err(external)?;
+        let is_alone = candidates.iter().all(|(schema, _)| *schema == self.schema_name);
+        Ok(is_alone.then(|| own.clone()))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.own.contains_key(name) || self.others.table_exist(name)
+    }
 }
 
 impl JobSchema {

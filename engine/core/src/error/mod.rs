@@ -131,6 +131,7 @@ impl std::error::Error for Error {}
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(mut error: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError as D;
+        use datafusion::sql::sqlparser::parser::ParserError;
         // The name of a rule says nothing to who wrote the statement.
         while let D::Context(_, inner) = error {
             error = *inner;
@@ -152,6 +153,9 @@ impl From<datafusion::error::DataFusionError> for Error {
             _ => ErrorKind::Data,
         };
         let message = match error.find_root() {
+            D::SQL(parser, _) if matches!(**parser, ParserError::RecursionLimitExceeded) => {
+                "too much stands in each other: compute the inner parts in a WITH before".to_owned()
+            }
             D::SQL(parser, _) => {
                 format!("not SQL: {}", parser.to_string().trim_start_matches("sql parser error: "))
             }

@@ -8,6 +8,12 @@ use datafusion::sql::sqlparser::ast::{
 /// The most digits of a DECIMAL.
 const MOST_DIGITS: usize = 38;
 
+/// Whether a number that is written out is a whole one beyond 64 bits.
+pub(super) fn is_beyond(text: &str) -> bool {
+    // With a minus before it, the largest one passes them too; it is called as it is written then.
+    text.parse::<i64>().is_err() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Makes a whole number beyond 64 bits a DECIMAL.
 ///
 /// # Errors

@@ -2,18 +2,23 @@
 //! plans right. It knows no lake and no file.
 
 mod bare_names;
+mod beside;
 mod coalesces;
 mod deep;
 pub mod functions;
 mod literals;
 mod merged_columns;
+mod names;
+mod nested;
 mod orders;
 mod out_of_memory;
 mod relations;
 mod rules;
+mod shorthands;
 mod statement;
 mod time;
 mod unjoined;
+mod values;
 
 use std::sync::Arc;
 
@@ -23,7 +28,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 
 pub(crate) use deep::deep;
 pub(crate) use out_of_memory::{Asker, RESULT, explain_memory};
-pub(crate) use rules::{OneNan, one_nan};
+pub(crate) use rules::{OfItsType, one_nan};
 pub use statement::{collect, frame};
 pub(crate) use statement::{execute, parse, plan};
 
@@ -42,3 +47,6 @@ pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContex
     rules::register(&context);
     context
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,13 +22,13 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as Sql,
     UnaryOperator, Value, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures::StreamExt;
 
 use super::deep::deep;
-use super::{bare_names, coalesces, literals, merged_columns, orders, relations, unjoined};
+use super::{
+    bare_names, coalesces, literals, merged_columns, names, nested, orders, relations, shorthands, unjoined,
+    values,
+};
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
 use crate::sizes::value_bytes;
@@ -37,42 +37,59 @@ use crate::sql::RESULT;
 /// How many operators other than AND, OR, `||` and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;
 
-/// How many brackets and CASEs may stand in each other.
-const MOST_NESTED: usize = 45;
-
 /// The plan of one statement.
 ///
 /// # Errors
 /// Plan: not a statement, or one that DataFusion would get wrong; from the tables that it reads.
 pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
-    check_nesting(sql)?;
+    nested::check_text(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
-    let statement = settled(state.sql_to_statement(sql, &dialect)?)?;
+    let parsed = || state.sql_to_statement(sql, &dialect);
+    let error = match planned(state, parsed()?).await {
+        Err(error) => error,
+        made => return made,
+    };
+    let text = error.strip_backtrace();
+    if text.contains("Column in ORDER BY must be in GROUP BY")
+        && let Statement::Statement(inner) = settled(parsed()?)?
+    {
+        return planned(state, Statement::Statement(Box::new(orders::named(*inner)))).await;
+    }
+    if text.contains("Unary operator '-' only supports signed") {
+        let made = Error::user(
+            "a number that is never negative, a count say, has no negative: its type has no sign",
+        );
+        return Err(external(made.hint("cast it: -CAST(x AS BIGINT)")));
+    }
+    if !is_one_name_twice(&error) {
+        return Err(error);
+    }
+    // Told apart they may be two names.
+    let mut statement = parsed()?;
+    if let Statement::Statement(inner) = &mut statement {
+        names::tell_casts(inner);
+    }
+    planned(state, statement).await.map_err(|_| {
+        let made = Error::user(format!("{text}: a column is there twice"));
+        external(made.hint("give each a name of its own: SELECT max(x) AS a, max(y) AS b"))
+    })
+}
+
+async fn planned(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
+    let statement = settled(statement)?;
     let bare_names = bare_names::of(&statement);
     // Tables are found here, by the footers of their files.
-    let mut planned = caught_in(state.statement_to_plan(statement)).await.map_err(external)?;
-    if let Err(error) = &planned
-        && error.strip_backtrace().contains("Column in ORDER BY must be in GROUP BY")
-        && let Statement::Statement(inner) = settled(state.sql_to_statement(sql, &dialect)?)?
-    {
-        let statement = Statement::Statement(Box::new(orders::named(*inner)));
-        planned = caught_in(state.statement_to_plan(statement)).await.map_err(external)?;
-    }
-    if let Ok(plan) = &planned {
-        bare_names::check(&bare_names, plan)?;
-    }
-    planned.map_err(|error| match error.strip_backtrace() {
-        text if text.contains("Unary operator '-' only supports signed") => {
-            let made = Error::user("a number that is never negative, a count say, has no negative: its type has no sign");
-            external(made.hint("cast it: -CAST(x AS BIGINT)"))
-        }
-        text if text.contains("duplicate unqualified field name") => {
-            let made = Error::user(format!("{text}: a CAST is not part of the name of what is computed of it"));
-            let hint = "give the cast a name of its own: SELECT max(x), max(y) FROM (SELECT x, CAST(x AS REAL) AS y FROM t)";
-            external(made.hint(hint))
-        }
-        _ => error,
-    })
+    let plan = caught_in(state.statement_to_plan(statement)).await.map_err(external)??;
+    bare_names::check(&bare_names, &plan)?;
+    nested::check(&plan)?;
+    names::check_keys(&plan)?;
+    Ok(plan)
+}
+
+/// Whether two columns have one name, by what DataFusion 55 says.
+fn is_one_name_twice(error: &DataFusionError) -> bool {
+    let text = error.to_string();
+    text.contains("duplicate unqualified field name") || text.contains("require unique expression names")
 }
 
 /// One reading statement, ready to run.
@@ -149,50 +166,8 @@ async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
 /// # Errors
 /// SQL: not SQL; Plan: too much of something side by side.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
-    check_nesting(sql)?;
+    nested::check_text(sql)?;
     DFParser::parse_sql(sql)?.into_iter().map(settled).collect()
-}
-
-/// Refuses brackets in brackets, and CASE in CASE, beyond what the parser takes: near its limit it tries each level twice. A
-/// NOT before a bracket is another level of it.
-fn check_nesting(sql: &str) -> Result<()> {
-    // What is no token is told by the parser.
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
-    // What is open, with its levels.
-    let mut open: Vec<(bool, usize)> = Vec::new();
-    let (mut depth, mut after_not) = (0usize, false);
-    for token in tokens {
-        let keyword = match &token {
-            Token::Whitespace(_) => continue,
-            Token::Word(word) => word.keyword,
-            _ => Keyword::NoKeyword,
-        };
-        let closed = match (&token, keyword) {
-            (Token::LParen, _) => {
-                open.push((false, if after_not { 2 } else { 1 }));
-                depth += if after_not { 2 } else { 1 };
-                false
-            }
-            (_, Keyword::CASE) => {
-                open.push((true, 1));
-                depth += 1;
-                false
-            }
-            (Token::RParen, _) => matches!(open.last(), Some((false, _))),
-            (_, Keyword::END) => matches!(open.last(), Some((true, _))),
-            _ => false,
-        };
-        if closed && let Some((_, levels)) = open.pop() {
-            depth -= levels;
-        }
-        after_not = keyword == Keyword::NOT;
-        if depth > MOST_NESTED {
-            return Err(plan_datafusion_err!(
-                "more than {MOST_NESTED} brackets and CASEs stand in each other (a NOT before a bracket counts as one): compute parts of it in a WITH before"
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// The statement in a form that can be planned.
@@ -235,10 +210,12 @@ impl VisitorMut for Settle {
         if let Err(error) = flatten_unions(&mut query.body).and_then(|()| merged_columns::of_query(query)) {
             return ControlFlow::Break(error);
         }
+        values::double_casts(&mut query.body);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        names::of_select(select);
         match merged_columns::of_select(select) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -251,6 +228,7 @@ impl VisitorMut for Settle {
             return ControlFlow::Break(error);
         }
         coalesces::flat(expr);
+        shorthands::nvl2_as_case(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -353,7 +331,7 @@ fn flatten(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-fn nothing() -> Expr {
+pub(super) fn nothing() -> Expr {
     Expr::Value(Value::Null.into())
 }
 

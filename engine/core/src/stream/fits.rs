@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
-use datafusion::execution::context::SessionConfig;
 
 use super::driver::Driver;
 use crate::columns::check_names;
 use crate::error::Result;
 use crate::lake::Lake;
-use crate::project::Job;
+use crate::project::{Job, StateSpec};
+use crate::rowwise::RowSql;
+use crate::state::KeyedState;
 use crate::table::evolve::{check_types, newest_schema};
 use crate::{catalog, sql};
 
@@ -29,15 +30,19 @@ pub(super) async fn check(driver: &Driver) -> Result<()> {
     check_views(job, &driver.lake, transform.schema()).await
 }
 
-/// A view that reads what is not there yet, the state say, is told of when it is read.
+/// A view that reads what is not there yet, a table of another job say, is told of when it is read.
 async fn check_views(job: &Job, lake: &Lake, table: &SchemaRef) -> Result<()> {
-    let rows: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(table.clone(), vec![vec![]])?);
-    let mut known = vec![(job.table_name.clone(), rows)];
+    let rows = |schema: SchemaRef| -> Result<Arc<dyn TableProvider>> {
+        Ok(Arc::new(MemTable::try_new(schema, vec![vec![]])?))
+    };
+    let mut known = vec![(job.table_name.clone(), rows(table.clone())?)];
+    if let Some(spec) = &job.state {
+        known.push((spec.config.table.clone(), rows(state_schema(job, spec, table).await?)?));
+    }
     let mut waiting: Vec<_> = job.views.iter().collect();
     // A view may read another, whatever its name.
     loop {
-        let (config, runtime) = (SessionConfig::new().with_target_partitions(1), Arc::default());
-        let session = catalog::job_session(lake, &job.schema_name, known.clone(), config, runtime)?;
+        let session = catalog::view_session(lake, &job.schema_name, known.clone())?;
         let before = waiting.len();
         let mut left = Vec::new();
         for (name, text) in waiting {
@@ -54,4 +59,17 @@ async fn check_views(job: &Job, lake: &Lake, table: &SchemaRef) -> Result<()> {
         }
         waiting = left;
     }
+}
+
+/// The columns that the state is shown with: those of its SELECT, and of each clustering one.
+async fn state_schema(job: &Job, spec: &StateSpec, table: &SchemaRef) -> Result<SchemaRef> {
+    let state = KeyedState::new(spec, table)?;
+    let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]).await?;
+    let mut fields = select.schema().fields().to_vec();
+    fields.extend(
+        job.models.iter().map(|model| {
+            Arc::new(Field::new(format!("cluster_{}", model.config.name), DataType::UInt32, true))
+        }),
+    );
+    Ok(Arc::new(Schema::new(fields)))
 }

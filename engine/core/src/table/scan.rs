@@ -48,7 +48,7 @@ use parquet::file::statistics::Statistics;
 
 use super::evolve::nullable;
 use super::partitioned::partitioned_table;
-use crate::sql::OneNan;
+use crate::sql::OfItsType;
 
 /// What the footer of a file says of whose columns of floating point numbers each NaN and each zero is the one of SQL.
 pub(crate) const ONE_NAN: &str = "tidemill.one_nan";
@@ -228,7 +228,7 @@ fn one_nan_each(plan: Arc<dyn ExecutionPlan>, state: &dyn Session) -> Result<Arc
     if !schema.fields().iter().any(|field| field.data_type().is_floating()) {
         return Ok(plan);
     }
-    let function = Arc::new(ScalarUDF::from(OneNan::new()));
+    let function = Arc::new(ScalarUDF::from(OfItsType::one_nan()));
     let columns = schema.fields().iter().enumerate().map(|(at, field)| {
         let mut expr: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
         if field.data_type().is_floating() {

@@ -23,8 +23,9 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
 use super::moving::Moving;
-use super::one_nan::OneNan;
+use super::of_its_type::OfItsType;
 use super::ordered::{Ordered, Way};
+use super::pairs::Pairs;
 
 /// The most digits of decimals that a sum of 10^10 of them holds.
 const SUMMED_DIGITS: u8 = 28;
@@ -167,6 +168,7 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
             return Ok((bare, After::Narrow(result, text)));
         }
     }
+    of_pairs(&mut bare);
     if let Expr::WindowFunction(window) = &mut bare
         && let WindowFunctionDefinition::AggregateUDF(func) = &window.fun
         && result.is_floating()
@@ -180,6 +182,21 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
         true => (bare, After::OneNan),
         false => (function, After::Nothing),
     })
+}
+
+/// Gives an aggregate of pairs its own figures.
+fn of_pairs(function: &mut Expr) {
+    let (func, distinct) = match function {
+        Expr::AggregateFunction(call) => (&mut call.func, call.params.distinct),
+        Expr::WindowFunction(window) => match &mut window.fun {
+            WindowFunctionDefinition::AggregateUDF(func) => (func, window.params.distinct),
+            WindowFunctionDefinition::WindowUDF(_) => return,
+        },
+        _ => return,
+    };
+    if let Some(pairs) = Pairs::of(func).filter(|_| !distinct) {
+        *func = Arc::new(AggregateUDF::from(pairs));
+    }
 }
 
 /// The type in which a function of this argument is computed, if not in the argument's.
@@ -218,7 +235,7 @@ fn finish(
                 continue;
             }
             After::Narrow(kind, text) => ScalarUDF::from(Checked::new(Operation::Narrow, kind, text)),
-            After::OneNan => ScalarUDF::from(OneNan::new()),
+            After::OneNan => ScalarUDF::from(OfItsType::one_nan()),
             After::FromOrdered(kind) => {
                 let double = ScalarUDF::from(Ordered::new(Way::Back)).call(vec![column]);
                 columns.push(cast(double, kind).alias_qualified(qualifier.cloned(), field.name()));

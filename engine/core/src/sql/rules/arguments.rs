@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF, lit};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::as_it_is::AsItIs;
+use super::of_its_type::OfItsType;
 
 /// Settles arguments that decide what a function is.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(in crate::sql) struct SettledArguments(Arc<ScalarUDF>);
 
 impl SettledArguments {
     pub(in crate::sql) fn new() -> SettledArguments {
-        SettledArguments(Arc::new(ScalarUDF::from(AsItIs::new())))
+        SettledArguments(Arc::new(ScalarUDF::from(OfItsType::as_it_is())))
     }
 
     fn settled(&self, part: Expr) -> Result<Transformed<Expr>> {

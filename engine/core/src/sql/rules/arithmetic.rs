@@ -19,7 +19,9 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
-use super::one_nan::{OneNan, one_nan_scalar};
+use super::doubles::is_rounded_twice;
+use super::of_its_type::OfItsType;
+use super::one_nan::{ONE_NAN, one_nan_scalar};
 use super::told::Told;
 
 /// Checks arithmetic of whole numbers and decimals, and gives that of floating point numbers one NaN and one zero.
@@ -43,7 +45,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
-    let rule = Rewriter { schema: &schema, one_nan: Arc::new(ScalarUDF::from(OneNan::new())) };
+    let rule = Rewriter { schema: &schema, one_nan: Arc::new(ScalarUDF::from(OfItsType::one_nan())) };
     plan.map_expressions(|expression| {
         let name = names.save(&expression);
         Ok(rule.exact(expression, false)?.update_data(|expression| name.restore(expression)))
@@ -66,16 +68,18 @@ impl Rewriter<'_> {
         })
     }
 
-    /// Whether a number, or a text, becomes a REAL that it may be too large for.
+    /// Whether a number, or a text, becomes a REAL that it may be too large for, or a decimal a double next to it.
     fn is_cast_to_real(&self, expression: &Expr) -> Result<bool> {
         let (given, to) = match expression {
             Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => (expr, field),
             _ => return Ok(false),
         };
         let from = given.get_type(self.schema)?;
-        Ok(to.data_type() == &DataType::Float32
-            && from != DataType::Float32
-            && (from.is_numeric() || from.is_string()))
+        Ok(match to.data_type() {
+            DataType::Float32 => from != DataType::Float32 && (from.is_numeric() || from.is_string()),
+            DataType::Float64 => is_rounded_twice(&from),
+            _ => false,
+        })
     }
 
     /// An expression made right; `inside`: what it is part of gives its result one NaN and one zero.
@@ -86,7 +90,7 @@ impl Rewriter<'_> {
             return Ok(Transformed::new_transformed(Expr::Literal(same, metadata), changed));
         }
         if let Expr::ScalarFunction(ScalarFunction { func, .. }) = &expression
-            && (func.inner().downcast_ref::<OneNan>().is_some()
+            && (func.name() == ONE_NAN
                 || func.inner().downcast_ref::<Checked>().is_some()
                 || func.inner().downcast_ref::<Told>().is_some())
         {
@@ -136,7 +140,7 @@ fn checked(made: Transformed<Expr>, kind: DataType, text: String) -> Transformed
     }
 }
 
-/// A cast to REAL in its checked form.
+/// A cast to REAL or DOUBLE in its checked form.
 fn real(cast: Expr, kind: DataType, text: String) -> Transformed<Expr> {
     let (operation, given) = match cast {
         Expr::Cast(Cast { expr, .. }) => (Operation::Narrow, expr),

@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::doubles::doubles;
 use super::one_nan::one_nan;
 
 /// What is computed.
@@ -91,6 +92,9 @@ impl Checked {
             }
             (Operation::Narrow | Operation::TryNarrow, [value]) if self.result == DataType::Float32 => {
                 return real(value.get().0, self.operation == Operation::TryNarrow);
+            }
+            (Operation::Narrow | Operation::TryNarrow, [value]) if self.result == DataType::Float64 => {
+                return doubles(value.get().0);
             }
             (Operation::Binary(operator), [left, right]) => match operator {
                 Operator::Plus => add(*left, *right),

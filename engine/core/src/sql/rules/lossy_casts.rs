@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::as_it_is::AsItIs;
+use super::of_its_type::OfItsType;
 
 /// Hides casts that lose something, and differences of dates.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct HideLossyCasts(Arc<ScalarUDF>);
 
 impl HideLossyCasts {
     pub(super) fn new() -> HideLossyCasts {
-        HideLossyCasts(Arc::new(ScalarUDF::from(AsItIs::new())))
+        HideLossyCasts(Arc::new(ScalarUDF::from(OfItsType::as_it_is())))
     }
 
     fn node(&self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {

@@ -11,7 +11,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::as_it_is::AsItIs;
+use super::of_its_type::OfItsType;
 use crate::sql::statement::balanced;
 
 /// So many conditions may stand side by side.
@@ -56,7 +56,7 @@ fn in_parts(expression: Expr) -> Transformed<Expr> {
         });
         if has_subquery.unwrap_or(true) { made.push(condition) } else { plain.push(condition) }
     }
-    let hide = ScalarUDF::from(AsItIs::new());
+    let hide = ScalarUDF::from(OfItsType::as_it_is());
     while plain.len() > FEW {
         let mut parts = Vec::new();
         let mut rest = plain.into_iter().peekable();

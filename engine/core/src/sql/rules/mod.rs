@@ -5,6 +5,7 @@
 //! | [`arithmetic`] | whole numbers and decimals that wrap, quotients of decimals that are cut off, NaN and zero with a sign |
 //! | [`aggregates`] | `sum` that wraps, `avg` of decimals that is cut off, `min` and `max` of a group with a NaN |
 //! | [`null_membership`] | `IN` and `NOT IN` over a subquery with nulls |
+//! | [`set_comparisons`] | `= ANY`, `> ALL` and the like of a subquery as columns, which have no plan |
 //! | [`subquery_columns`] | `IN` and `EXISTS` as columns, which have no plan |
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
@@ -28,9 +29,9 @@
 mod aggregates;
 mod arguments;
 mod arithmetic;
-mod as_it_is;
 mod checked;
 mod counted_sets;
+mod doubles;
 mod filter_pushdown;
 mod first_rows;
 mod grouped_subqueries;
@@ -42,10 +43,14 @@ mod moving;
 mod null_joins;
 mod null_membership;
 mod null_rows;
+mod of_its_type;
 mod one_nan;
 mod one_row;
 mod ordered;
 mod outer_rows;
+mod pairs;
+mod queue;
+mod set_comparisons;
 mod shifts;
 mod sort_keys;
 mod subquery_columns;
@@ -60,7 +65,8 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::LogicalPlan;
 
-pub(crate) use one_nan::{OneNan, one_nan};
+pub(crate) use of_its_type::OfItsType;
+pub(crate) use one_nan::one_nan;
 
 pub(super) use arguments::SettledArguments;
 pub(super) use filter_pushdown::physical_rules as physical;
@@ -72,6 +78,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(grouped_subqueries::GroupedSubqueries));
     context.add_analyzer_rule(Arc::new(union_names::UnionNames));
     context.add_analyzer_rule(Arc::new(lossy_casts::HideLossyCasts::new()));
+    context.add_analyzer_rule(Arc::new(set_comparisons::SetComparisons));
     context.add_analyzer_rule(Arc::new(arithmetic::ExactArithmetic));
     context.add_analyzer_rule(Arc::new(aggregates::ExactAggregates));
     context.add_analyzer_rule(Arc::new(sort_keys::SortKeysOnce));

@@ -1,10 +1,7 @@
 //! Sums, means and deviations of doubles over a frame that moves, without taking values out of a sum.
 //!
 //! DataFusion 55 subtracts what leaves a frame: of 1e20, 1, 1 the last two then add up to 0, and a NaN or an infinity stays
-//! for ever. Here the values of a frame are a queue of two stacks. Each place of the older one has the figures of what is above
-//! it, the younger one those of all that it holds, and a frame has those of both put together. When the older one is
-//! empty the younger one is turned over. So a value is added up twice, whatever the length of the frame, and one that has
-//! left is gone.
+//! for ever. Here they are in a [`queue`](super::queue). Of pairs, see [`pairs`](super::pairs).
 
 use std::sync::Arc;
 
@@ -14,6 +11,8 @@ use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature};
+
+use super::queue::{Figures, Queue};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -68,13 +67,7 @@ impl AggregateUDFImpl for Moving {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let result = args.return_field.data_type().clone();
-        Ok(Box::new(Frame {
-            kind: self.kind,
-            result,
-            old: Vec::new(),
-            young: Vec::new(),
-            all_young: Figures::NONE,
-        }))
+        Ok(Box::new(Frame { kind: self.kind, result, values: Queue::new() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -88,24 +81,26 @@ impl AggregateUDFImpl for Moving {
 
 /// Of some values: how many, their sum, their mean, and the squares of their distances to it, summed up.
 #[derive(Debug, Clone, Copy)]
-struct Figures {
+struct Spread {
     count: f64,
     sum: f64,
     mean: f64,
     squares: f64,
 }
 
-impl Figures {
-    const NONE: Figures = Figures { count: 0.0, sum: 0.0, mean: 0.0, squares: 0.0 };
+impl Figures for Spread {
+    type Value = f64;
 
-    fn of(value: f64) -> Figures {
+    const NONE: Spread = Spread { count: 0.0, sum: 0.0, mean: 0.0, squares: 0.0 };
+
+    fn of(value: f64) -> Spread {
         // What is no number has no distance.
         let squares = if value.is_finite() { 0.0 } else { f64::NAN };
-        Figures { count: 1.0, sum: value, mean: value, squares }
+        Spread { count: 1.0, sum: value, mean: value, squares }
     }
 
-    /// Of the values of both (Chan, Golub and LeVeque 1979).
-    fn with(self, other: Figures) -> Figures {
+    /// After Chan, Golub and LeVeque 1979.
+    fn with(self, other: Spread) -> Spread {
         if self.count == 0.0 {
             return other;
         }
@@ -114,7 +109,7 @@ impl Figures {
         }
         let count = self.count + other.count;
         let apart = other.mean - self.mean;
-        Figures {
+        Spread {
             count,
             sum: self.sum + other.sum,
             mean: self.mean + apart * (other.count / count),
@@ -127,10 +122,7 @@ impl Figures {
 struct Frame {
     kind: Kind,
     result: DataType,
-    /// The oldest last, each with the younger ones of this stack.
-    old: Vec<Figures>,
-    young: Vec<f64>,
-    all_young: Figures,
+    values: Queue<Spread>,
 }
 
 impl Frame {
@@ -144,8 +136,7 @@ impl Frame {
 impl Accumulator for Frame {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
         for value in Frame::values(columns)? {
-            self.young.push(value);
-            self.all_young = self.all_young.with(Figures::of(value));
+            self.values.push(value);
         }
         Ok(())
     }
@@ -153,17 +144,7 @@ impl Accumulator for Frame {
     fn retract_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
         // They leave in the order in which they came.
         for _ in Frame::values(columns)? {
-            if self.old.is_empty() {
-                let mut above = Figures::NONE;
-                for value in self.young.drain(..).rev() {
-                    above = Figures::of(value).with(above);
-                    self.old.push(above);
-                }
-                self.all_young = Figures::NONE;
-            }
-            if self.old.pop().is_none() {
-                return internal_err!("a value leaves a frame that it was not in");
-            }
+            self.values.pop()?;
         }
         Ok(())
     }
@@ -173,7 +154,7 @@ impl Accumulator for Frame {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let all = self.old.last().copied().unwrap_or(Figures::NONE).with(self.all_young);
+        let all = self.values.all();
         let value = match self.kind {
             _ if all.count == 0.0 => None,
             Kind::Sum => Some(all.sum),
@@ -188,9 +169,7 @@ impl Accumulator for Frame {
     }
 
     fn size(&self) -> usize {
-        size_of::<Frame>()
-            + self.old.capacity() * size_of::<Figures>()
-            + self.young.capacity() * size_of::<f64>()
+        size_of::<Frame>() + self.values.bytes()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -212,13 +191,7 @@ mod tests {
     fn what_has_left_a_frame_is_gone() {
         let column =
             |values: &[f64]| -> Vec<ArrayRef> { vec![Arc::new(Float64Array::from(values.to_vec()))] };
-        let frame = |kind| Frame {
-            kind,
-            result: DataType::Float64,
-            old: vec![],
-            young: vec![],
-            all_young: Figures::NONE,
-        };
+        let frame = |kind| Frame { kind, result: DataType::Float64, values: Queue::new() };
         let values = [1e20, 1.0, 1.0, f64::NAN, 2.0, 3.0, f64::INFINITY, 4.0, 8.0];
         let mut sum = frame(Kind::Sum);
         let mut spread = frame(Kind::Spread { sample: true, root: false });

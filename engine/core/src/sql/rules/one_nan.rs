@@ -8,55 +8,24 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, FieldRef, Float16Type, Float32Type, Float64Type};
-use datafusion::common::{Result, ScalarValue, internal_err};
-use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
-};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::ColumnarValue;
+
+use super::of_its_type::OfItsType;
 
 type F16 = <Float16Type as ArrowPrimitiveType>::Native;
 
-/// `one_nan(x)`: x, but 0.0 for -0.0 and the positive quiet NaN for any NaN.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct OneNan {
-    signature: Signature,
-}
+pub(super) const ONE_NAN: &str = "one_nan";
 
-impl OneNan {
-    pub(crate) fn new() -> OneNan {
-        OneNan { signature: Signature::any(1, Volatility::Immutable) }
-    }
-}
-
-impl ScalarUDFImpl for OneNan {
-    fn name(&self) -> &str {
-        "one_nan"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types.first().cloned().unwrap_or(DataType::Null))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        match args.arg_fields {
-            [field] => Ok(field.clone()),
-            fields => internal_err!("one_nan of {} arguments", fields.len()),
-        }
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(match args.args.pop() {
-            Some(ColumnarValue::Array(values)) => {
-                // The only owner of its values changes them in place.
-                drop(args);
-                ColumnarValue::Array(one_nan(values))
-            }
-            Some(ColumnarValue::Scalar(value)) => ColumnarValue::Scalar(one_nan_scalar(value)),
-            None => return internal_err!("one_nan of nothing"),
+impl OfItsType {
+    /// `one_nan(x)`: x, but 0.0 for -0.0 and the positive quiet NaN for any NaN.
+    pub(crate) fn one_nan() -> OfItsType {
+        OfItsType::new(ONE_NAN, |value| {
+            Ok(match value {
+                ColumnarValue::Array(values) => ColumnarValue::Array(one_nan(values)),
+                ColumnarValue::Scalar(value) => ColumnarValue::Scalar(one_nan_scalar(value)),
+            })
         })
     }
 }

@@ -8,18 +8,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, internal_err, not_impl_err};
+use datafusion::common::{Column, Result, not_impl_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, ColumnarValue, Expr, GroupingSet, Limit, LogicalPlan, Operator, Projection,
-    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, lit,
+    Aggregate, BinaryExpr, Expr, GroupingSet, Limit, LogicalPlan, Operator, Projection, Subquery, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::of_its_type::OfItsType;
 use super::recomputed;
 
 /// Keeps the one row of an aggregate, and the null of a subquery without a row.
@@ -180,43 +179,8 @@ fn skips_rows(subquery: &Subquery) -> bool {
 fn nullable(subquery: Subquery) -> Result<Subquery> {
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
     let column = Expr::Column(Column::from((qualifier, field)));
-    let function = ScalarUDF::from(MaybeNull { signature: Signature::any(1, Volatility::Volatile) });
     // A join adds the columns that meet the outer row, and this one may be among them.
-    let made = function.call(vec![column]).alias("__value");
+    let made = OfItsType::maybe_null().call(column).alias("__value");
     let plan = LogicalPlan::Projection(Projection::try_new(vec![made], subquery.subquery)?);
     Ok(Subquery { subquery: Arc::new(plan), ..subquery })
-}
-
-/// `maybe_null(x)`: x, of a type that may be null. Volatile, as a constant in its place would never be null again.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct MaybeNull {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for MaybeNull {
-    fn name(&self) -> &str {
-        "maybe_null"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types.first().cloned().unwrap_or(DataType::Null))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        match args.arg_fields {
-            [field] => Ok(Arc::new(Field::clone(field).with_nullable(true))),
-            fields => internal_err!("maybe_null of {} arguments", fields.len()),
-        }
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        match args.args.pop() {
-            Some(value) => Ok(value),
-            None => internal_err!("maybe_null of nothing"),
-        }
-    }
 }

@@ -16,7 +16,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use super::as_it_is::AsItIs;
+use super::of_its_type::OfItsType;
 
 /// Hides casts that do not keep order.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct HideUnorderedCasts(Arc<ScalarUDF>);
 
 impl HideUnorderedCasts {
     pub(super) fn new() -> HideUnorderedCasts {
-        HideUnorderedCasts(Arc::new(ScalarUDF::from(AsItIs::new())))
+        HideUnorderedCasts(Arc::new(ScalarUDF::from(OfItsType::as_it_is())))
     }
 
     fn hide(&self, expression: Expr) -> Result<Transformed<Expr>> {

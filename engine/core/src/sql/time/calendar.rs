@@ -6,27 +6,24 @@
 //! the next minute, and no text without seconds: the one is refused, the other read, as PostgreSQL and DuckDB do. Last,
 //! numbers that DataFusion takes for days since 1970 beside a date are refused.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::compute::{cast, max, min, nullif};
-use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, FieldRef, Int64Type, TimeUnit, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, Date32Type, Date64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, internal_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility,
+    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, TryCast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 use super::refused;
 use super::zones::each_expression;
+use crate::sql::OfItsType;
 
 /// 0001-01-01 and 9999-12-31, in days since 1970.
 const DAYS: (i64, i64) = (-719_162, 2_932_896);
@@ -92,7 +89,7 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
             }
             let text = format!("CAST({} AS {to})", as_written(&expr)?);
-            let read = Box::new(call(TimeText::new(false, true), *expr));
+            let read = Box::new(of_time_text(*expr, false, true));
             Transformed::yes(within(Expr::Cast(Cast { expr: read, field }), &to, text, false))
         }
         Expr::TryCast(TryCast { expr, field }) => {
@@ -100,15 +97,16 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             if !expr.get_type(schema)?.is_string() || !is_of_a_calendar(&to) {
                 return Ok(Transformed::no(Expr::TryCast(TryCast { expr, field })));
             }
-            let read = Box::new(call(TimeText::new(true, true), *expr));
+            let read = Box::new(of_time_text(*expr, true, true));
             Transformed::yes(within(Expr::TryCast(TryCast { expr: read, field }), &to, String::new(), true))
         }
         Expr::ScalarFunction(ScalarFunction { func, mut args }) => {
-            let alone = args.len() == 1;
-            if let Some(text) = args.first_mut().filter(|_| func.name() != "arrow_cast")
+            if func.name() != "arrow_cast"
+                && let Some((text, formats)) = args.split_first_mut()
                 && text.get_type(schema)?.is_string()
+                && (formats.is_empty() || formats.iter().any(may_read_seconds))
             {
-                *text = call(TimeText::new(false, alone), std::mem::take(text));
+                *text = of_time_text(std::mem::take(text), false, formats.is_empty());
             }
             let made = Expr::ScalarFunction(ScalarFunction { func, args });
             let kind = made.get_type(schema)?;
@@ -125,8 +123,7 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn as_written(expression: &Expr) -> Result<String> {
     let bare = expression.clone().transform_up(|part| match part {
         Expr::ScalarFunction(ScalarFunction { func, mut args })
-            if func.inner().downcast_ref::<WithinYears>().is_some()
-                || func.inner().downcast_ref::<TimeText>().is_some() =>
+            if WITHIN_YEARS.contains(&func.name()) || func.name() == TIME_TEXT =>
         {
             Ok(Transformed::yes(args.pop().unwrap_or_default()))
         }
@@ -135,16 +132,38 @@ fn as_written(expression: &Expr) -> Result<String> {
     Ok(bare.data.human_display().to_string())
 }
 
-fn call(function: impl ScalarUDFImpl + 'static, argument: Expr) -> Expr {
-    ScalarUDF::from(function).call(vec![argument])
+fn of_time_text(text: Expr, lenient: bool, completes: bool) -> Expr {
+    let function = OfItsType::new(TIME_TEXT, move |given| time_text(given, lenient, completes));
+    function.with_text(format!("{lenient} {completes}")).call(text)
+}
+
+/// Whether a format may have seconds. One that is not written out may.
+fn may_read_seconds(format: &Expr) -> bool {
+    match format {
+        Expr::Literal(value, _) => value.try_as_str().flatten().is_none_or(|format| {
+            // `%-S` has its padding between.
+            let mut parts = format.split('%').skip(1).map(|part| part.trim_start_matches(['-', '_', '0']));
+            parts.any(|part| part.starts_with(['S', 'T', 'X', 'r', 'c', 's', '+']))
+        }),
+        _ => true,
+    }
 }
 
 fn within(made: Expr, kind: &DataType, text: String, lenient: bool) -> Expr {
     match kind {
         DataType::Time32(_) | DataType::Time64(_) => made,
-        _ => call(WithinYears::new(text, lenient), made),
+        _ => {
+            let (name, of) = (if lenient { WITHIN_YEARS[1] } else { WITHIN_YEARS[0] }, text.clone());
+            let function = OfItsType::new(name, move |given| within_years(given, &of, lenient));
+            function.with_text(text).call(made)
+        }
     }
 }
+
+const TIME_TEXT: &str = "time_text";
+
+/// What is beyond the years is an error to the one, and null to the other.
+const WITHIN_YEARS: [&str; 2] = ["within_years", "try_within_years"];
 
 fn is_date(kind: &DataType) -> bool {
     matches!(kind, DataType::Date32 | DataType::Date64)
@@ -154,80 +173,28 @@ fn is_of_a_calendar(kind: &DataType) -> bool {
     is_date(kind) || matches!(kind, DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_))
 }
 
-/// `within_years(x)`: x, where it is of the years 1 to 9999.
-#[derive(Debug)]
-struct WithinYears {
-    /// What x is, as it was written.
-    text: String,
-    /// What is beyond them is null, and no error.
-    lenient: bool,
-    signature: Signature,
-}
-
-impl WithinYears {
-    fn new(text: String, lenient: bool) -> WithinYears {
-        WithinYears { text, lenient, signature: Signature::any(1, Volatility::Immutable) }
+/// `within_years(x)`: x, where it is of the years 1 to 9999. What is beyond them is an error, or null.
+fn within_years(given: ColumnarValue, text: &str, lenient: bool) -> Result<ColumnarValue> {
+    let made = match &given {
+        ColumnarValue::Array(array) => array.clone(),
+        ColumnarValue::Scalar(value) => value.to_array()?,
+    };
+    let Some(first) = beyond(&made)? else { return Ok(given) };
+    if !lenient {
+        // Some have no text at all.
+        let options = FormatOptions::default().with_display_error(false);
+        let formatter = ArrayFormatter::try_new(&made, &options)?;
+        let value = formatter.value(first).try_to_string();
+        let is = value.map_or_else(|_| "is beyond every calendar".to_owned(), |value| format!("is {value}"));
+        return exec_err!("`{text}` {is}: a DATE or TIMESTAMP is of the years 1 to 9999");
     }
-}
-
-impl PartialEq for WithinYears {
-    fn eq(&self, other: &WithinYears) -> bool {
-        (&self.text, self.lenient) == (&other.text, other.lenient)
-    }
-}
-
-impl Eq for WithinYears {}
-
-impl Hash for WithinYears {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.text, self.lenient).hash(state);
-    }
-}
-
-impl ScalarUDFImpl for WithinYears {
-    fn name(&self) -> &str {
-        "within_years"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types.first().cloned().unwrap_or(DataType::Null))
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        match args.arg_fields {
-            [field] => Ok(field.clone()),
-            fields => internal_err!("within_years of {} arguments", fields.len()),
-        }
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let Some(given) = args.args.pop() else { return internal_err!("within_years of nothing") };
-        let made = match &given {
-            ColumnarValue::Array(array) => array.clone(),
-            ColumnarValue::Scalar(value) => value.to_array()?,
-        };
-        let Some(first) = beyond(&made)? else { return Ok(given) };
-        if !self.lenient {
-            // Some have no text at all.
-            let options = FormatOptions::default().with_display_error(false);
-            let formatter = ArrayFormatter::try_new(&made, &options)?;
-            let value = formatter.value(first).try_to_string();
-            let is =
-                value.map_or_else(|_| "is beyond every calendar".to_owned(), |value| format!("is {value}"));
-            return exec_err!("`{}` {is}: a DATE or TIMESTAMP is of the years 1 to 9999", self.text);
-        }
-        let dropped = (0..made.len()).map(|row| Ok(Some(beyond(&made.slice(row, 1))?.is_some())));
-        let dropped = dropped.collect::<Result<BooleanArray>>()?;
-        let made = nullif(&made, &dropped)?;
-        Ok(match given {
-            ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?),
-            ColumnarValue::Array(_) => ColumnarValue::Array(made),
-        })
-    }
+    let dropped = (0..made.len()).map(|row| Ok(Some(beyond(&made.slice(row, 1))?.is_some())));
+    let dropped = dropped.collect::<Result<BooleanArray>>()?;
+    let made = nullif(&made, &dropped)?;
+    Ok(match given {
+        ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?),
+        ColumnarValue::Array(_) => ColumnarValue::Array(made),
+    })
 }
 
 /// The first row that is beyond the years; `None` where there is none.
@@ -270,75 +237,46 @@ fn beyond(made: &ArrayRef) -> Result<Option<usize>> {
     Ok(counts.iter().position(|count| count.is_some_and(|count| !(first..=last).contains(&count))))
 }
 
-/// `time_text(x)`: x with its seconds, where it is a time without; a second 60 is an error.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct TimeText {
-    /// A second 60 is null, and no error.
-    lenient: bool,
-    /// Parts are added; of a text that comes with a format they are not.
-    completes: bool,
-    signature: Signature,
-}
-
-impl TimeText {
-    fn new(lenient: bool, completes: bool) -> TimeText {
-        TimeText { lenient, completes, signature: Signature::any(1, Volatility::Immutable) }
+/// `time_text(x)`: x with its seconds, where it is a time without; a second 60 is an error, or null. Parts are not added to a
+/// text that comes with a format.
+fn time_text(given: ColumnarValue, lenient: bool, completes: bool) -> Result<ColumnarValue> {
+    let made = match &given {
+        ColumnarValue::Array(array) => array.clone(),
+        ColumnarValue::Scalar(value) => value.to_array()?,
+    };
+    let is_whole = |text: &str| match whole(text) {
+        None => true,
+        Some(Written::Short(_)) => !completes,
+        Some(Written::LeapSecond) => false,
+    };
+    let same = match made.data_type() {
+        // What DataFusion asks of the rows that an outer join adds.
+        DataType::Null => true,
+        DataType::Utf8View => made.as_string_view().iter().flatten().all(is_whole),
+        DataType::LargeUtf8 => made.as_string::<i64>().iter().flatten().all(is_whole),
+        _ => made.as_string::<i32>().iter().flatten().all(is_whole),
+    };
+    if same {
+        return Ok(given);
     }
-}
-
-impl ScalarUDFImpl for TimeText {
-    fn name(&self) -> &str {
-        if self.lenient { "try_time_text" } else { "time_text" }
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types.first().cloned().unwrap_or(DataType::Utf8))
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let Some(given) = args.args.pop() else { return internal_err!("time_text of nothing") };
-        let made = match &given {
-            ColumnarValue::Array(array) => array.clone(),
-            ColumnarValue::Scalar(value) => value.to_array()?,
-        };
-        let is_whole = |text: &str| match whole(text) {
-            None => true,
-            Some(Written::Short(_)) => !self.completes,
-            Some(Written::LeapSecond) => false,
-        };
-        let same = match made.data_type() {
-            // What DataFusion asks of the rows that an outer join adds.
-            DataType::Null => true,
-            DataType::Utf8View => made.as_string_view().iter().flatten().all(is_whole),
-            DataType::LargeUtf8 => made.as_string::<i64>().iter().flatten().all(is_whole),
-            _ => made.as_string::<i32>().iter().flatten().all(is_whole),
-        };
-        if same {
-            return Ok(given);
-        }
-        let texts = cast(&made, &DataType::Utf8)?;
-        let read = texts.as_string::<i32>().iter().map(|text| {
-            let Some(text) = text else { return Ok(None) };
-            match whole(text) {
-                Some(Written::Short(whole)) if self.completes => Ok(Some(whole)),
-                Some(Written::LeapSecond) if self.lenient => Ok(None),
-                Some(Written::LeapSecond) => {
-                    exec_err!("`{text}` has a second 60, which neither TIME nor TIMESTAMP counts")
-                }
-                Some(Written::Short(_)) | None => Ok(Some(text.to_owned())),
+    let texts = cast(&made, &DataType::Utf8)?;
+    let read = texts.as_string::<i32>().iter().map(|text| {
+        let Some(text) = text else { return Ok(None) };
+        match whole(text) {
+            Some(Written::Short(whole)) if completes => Ok(Some(whole)),
+            Some(Written::LeapSecond) if lenient => Ok(None),
+            Some(Written::LeapSecond) => {
+                exec_err!("`{text}` has a second 60, which neither TIME nor TIMESTAMP counts")
             }
-        });
-        let read: ArrayRef = Arc::new(read.collect::<Result<StringArray>>()?);
-        let read = cast(&read, made.data_type())?;
-        Ok(match given {
-            ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&read, 0)?),
-            ColumnarValue::Array(_) => ColumnarValue::Array(read),
-        })
-    }
+            Some(Written::Short(_)) | None => Ok(Some(text.to_owned())),
+        }
+    });
+    let read: ArrayRef = Arc::new(read.collect::<Result<StringArray>>()?);
+    let read = cast(&read, made.data_type())?;
+    Ok(match given {
+        ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&read, 0)?),
+        ColumnarValue::Array(_) => ColumnarValue::Array(read),
+    })
 }
 
 /// A text that Arrow does not read as it is meant.

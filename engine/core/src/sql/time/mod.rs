@@ -10,7 +10,6 @@
 //! - Dates and times are of the years 1 to 9999; what would be beyond is an error ([`calendar`]).
 //! - A DATE and an interval make a DATE where the interval is written out in whole days or months; else a TIMESTAMP.
 
-mod beside;
 mod calendar;
 mod multiples;
 mod now;
@@ -29,7 +28,11 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::ScalarUDF;
 
+use super::beside;
 use crate::error::Error;
+
+pub(super) use spans::is_comparison;
+pub(super) use zones::expressions_of;
 
 /// Gives a session these times. What the session knows beyond DataFusion's own comes afterwards.
 pub(super) fn prepare(context: &SessionContext) {
@@ -37,7 +40,7 @@ pub(super) fn prepare(context: &SessionContext) {
     let mut rules = state.analyzer().rules.clone();
     // Before types are made equal, for they would be made so wrongly.
     rules.insert(0, Arc::new(spans::ByLength::new()));
-    rules.insert(0, Arc::new(beside::DatesBesideTimes));
+    rules.insert(0, Arc::new(beside::OneType));
     rules.insert(0, Arc::new(zones::AtTimeZone::new()));
     rules.insert(0, Arc::new(super::rules::SettledArguments::new()));
     rules.push(Arc::new(zones::ZonedCasts::new()));

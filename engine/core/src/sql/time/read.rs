@@ -4,8 +4,11 @@
 
 use std::sync::Arc;
 
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array, AsArray, TimestampMicrosecondArray};
+use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Field, TimeUnit};
+use chrono::NaiveTime;
+use chrono::format::{Parsed, StrftimeItems, parse};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::datetime::{to_timestamp, to_timestamp_micros, to_timestamp_seconds};
@@ -30,6 +33,46 @@ impl ToTimestamp {
             of_seconds: to_timestamp_seconds(&config),
         }
     }
+}
+
+/// Texts by the first format that fits, of which DataFusion has found a time that nanoseconds do not hold. `None`: one fits no
+/// format.
+fn by_formats(values: &[ColumnarValue], rows: usize) -> Result<Option<ColumnarValue>> {
+    let texts = values.iter().map(|value| cast(&value.to_array(rows)?, &DataType::Utf8).map_err(Into::into));
+    let texts = texts.collect::<Result<Vec<_>>>()?;
+    let Some((texts, formats)) = texts.split_first() else { return Ok(None) };
+    let mut times = TimestampMicrosecondArray::builder(rows);
+    for row in 0..rows {
+        if texts.is_null(row) {
+            times.append_null();
+            continue;
+        }
+        let text = texts.as_string::<i32>().value(row);
+        let mut formats = formats.iter().filter(|format| format.is_valid(row));
+        match formats.find_map(|format| moment(text, format.as_string::<i32>().value(row))) {
+            Some(micros) => times.append_value(micros),
+            None => return Ok(None),
+        }
+    }
+    let times = times.finish();
+    Ok(Some(match values.iter().all(|value| matches!(value, ColumnarValue::Scalar(_))) {
+        true => ColumnarValue::Scalar(ScalarValue::try_from_array(&times, 0)?),
+        false => ColumnarValue::Array(Arc::new(times)),
+    }))
+}
+
+/// Microseconds since 1970, as DataFusion reads a text.
+fn moment(text: &str, format: &str) -> Option<i64> {
+    let mut parsed = Parsed::new();
+    parse(&mut parsed, text, StrftimeItems::new(format)).ok()?;
+    let time = match parsed.to_datetime() {
+        Ok(time) => time.naive_utc(),
+        Err(_) => match parsed.to_naive_datetime_with_offset(0) {
+            Ok(time) => time,
+            Err(_) => parsed.to_naive_date().ok()?.and_time(NaiveTime::MIN),
+        },
+    };
+    Some(time.and_utc().timestamp_micros())
 }
 
 impl ScalarUDFImpl for ToTimestamp {
@@ -60,7 +103,13 @@ impl ScalarUDFImpl for ToTimestamp {
             _ => (&self.nanoseconds, TimeUnit::Nanosecond),
         };
         args.return_field = Arc::new(Field::new(self.name(), DataType::Timestamp(unit, None), true));
-        let found = given.invoke_with_args(args)?;
+        let values = args.args.clone();
+        let found = match given.invoke_with_args(args) {
+            Err(error) if unit == TimeUnit::Microsecond && error.to_string().contains("nanoseconds") => {
+                return by_formats(&values, rows)?.ok_or(error);
+            }
+            found => found?,
+        };
         let times = cast_with_options(&found.to_array(rows)?, &kind, &exact)?;
         Ok(match found {
             ColumnarValue::Scalar(_) if times.len() == 1 => {

@@ -22,7 +22,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Case, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan, Operator,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SortExpr, Volatility, cast,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SortExpr, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -50,12 +50,6 @@ impl ByLength {
         let Ok(kinds) = sides.iter().map(|side| side.get_type(schema)).collect::<Result<Vec<_>>>() else {
             return false;
         };
-        if dates_as_times(&kinds) {
-            for (side, _) in sides.into_iter().zip(kinds).filter(|(_, kind)| is_date(kind)) {
-                *side = cast(std::mem::take(side), DataType::Timestamp(TimeUnit::Microsecond, None));
-            }
-            return true;
-        }
         let is_span = |kind: &DataType| is_interval(kind) || matches!(kind, DataType::Duration(_));
         let all_spans = kinds.iter().all(|kind| is_span(kind) || kind.is_null());
         let is_one_duration =
@@ -176,20 +170,7 @@ impl AnalyzerRule for ByLength {
     }
 }
 
-pub(super) fn is_date(kind: &DataType) -> bool {
-    matches!(kind, DataType::Date32 | DataType::Date64)
-}
-
-/// Dates beside times are their midnights. DataFusion would take both for nanoseconds, which end in 2262.
-pub(super) fn dates_as_times(kinds: &[DataType]) -> bool {
-    let is_time =
-        |kind: &DataType| matches!(kind, DataType::Timestamp(unit, _) if *unit != TimeUnit::Nanosecond);
-    kinds.iter().any(is_date)
-        && kinds.iter().any(is_time)
-        && kinds.iter().all(|kind| is_date(kind) || is_time(kind) || kind.is_null())
-}
-
-pub(super) fn is_comparison(op: Operator) -> bool {
+pub(in crate::sql) fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }

@@ -41,11 +41,11 @@ impl AtTimeZone {
     }
 
     fn rewrite(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-        if let Expr::TryCast(TryCast { expr, field }) = &expression {
+        if let Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) = &expression {
             refuse_number(expr, field.data_type(), schema)?;
+            refuse_time(expr, field.data_type(), schema)?;
         }
         let Expr::Cast(call) = expression else { return Ok(Transformed::no(expression)) };
-        refuse_number(&call.expr, call.field.data_type(), schema)?;
         let DataType::Timestamp(unit, zone) = call.field.data_type() else {
             return Ok(Transformed::no(Expr::Cast(call)));
         };
@@ -99,6 +99,31 @@ fn refuse_number(expression: &Expr, to: &DataType, schema: &DFSchema) -> Result<
         ),
         false => Ok(()),
     }
+}
+
+/// Refuses a cast of a date, a time or a span to a number.
+fn refuse_time(expression: &Expr, to: &DataType, schema: &DFSchema) -> Result<()> {
+    if !to.is_numeric() {
+        return Ok(());
+    }
+    let (kind, instead) = match expression.get_type(schema)? {
+        DataType::Date32 | DataType::Date64 => {
+            ("DATE", "write x - DATE '1970-01-01' for days since 1970, or EXTRACT(EPOCH FROM x) for seconds")
+        }
+        DataType::Timestamp(..) => (
+            "TIMESTAMP",
+            "write EXTRACT(EPOCH FROM x) for seconds since 1970, or to_unixtime(x) for whole ones",
+        ),
+        DataType::Time32(_) | DataType::Time64(_) => ("TIME", "write EXTRACT(EPOCH FROM x) for its seconds"),
+        DataType::Duration(_) | DataType::Interval(_) => {
+            ("difference of times", "write EXTRACT(EPOCH FROM x) for its seconds")
+        }
+        _ => return Ok(()),
+    };
+    refused(
+        format!("CAST({} AS …) to a number: a {kind} does not say its unit", expression.human_display()),
+        instead,
+    )
 }
 
 impl AnalyzerRule for AtTimeZone {
@@ -175,31 +200,34 @@ pub(super) fn each_expression(
     rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<LogicalPlan> {
     let changed = Cell::new(false);
-    let of_plan = |plan: LogicalPlan| {
-        let mut schema = merge_schema(&plan.inputs());
-        if let LogicalPlan::TableScan(scan) = &plan {
-            schema
-                .merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+    Ok(plan.transform_up_with_subqueries(|plan| expressions_of(plan, &rewrite, &changed))?.data)
+}
+
+/// The same of one node; `changed` says whether one before was.
+pub(in crate::sql) fn expressions_of(
+    plan: LogicalPlan,
+    rewrite: &impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+    changed: &Cell<bool>,
+) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = &plan {
+        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+    }
+    let names = NamePreserver::new(&plan);
+    let rewritten = plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        let rewritten = expression.transform_up(|inner| rewrite(inner, &schema))?;
+        Ok(rewritten.update_data(|expression| name.restore(expression)))
+    })?;
+    changed.set(changed.get() || rewritten.transformed);
+    // A type below may have changed too.
+    rewritten.map_data(|plan| match plan {
+        LogicalPlan::Values(values) if changed.get() => LogicalPlanBuilder::values(values.values)?.build(),
+        LogicalPlan::Union(union) if changed.get() => {
+            Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
         }
-        let names = NamePreserver::new(&plan);
-        let rewritten = plan.map_expressions(|expression| {
-            let name = names.save(&expression);
-            let rewritten = expression.transform_up(|inner| rewrite(inner, &schema))?;
-            Ok(rewritten.update_data(|expression| name.restore(expression)))
-        })?;
-        changed.set(changed.get() || rewritten.transformed);
-        // A type below may have changed too.
-        rewritten.map_data(|plan| match plan {
-            LogicalPlan::Values(values) if changed.get() => {
-                LogicalPlanBuilder::values(values.values)?.build()
-            }
-            LogicalPlan::Union(union) if changed.get() => {
-                Union::try_new_with_loose_types(union.inputs).map(LogicalPlan::Union)
-            }
-            plan => plan.recompute_schema(),
-        })
-    };
-    Ok(plan.transform_up_with_subqueries(of_plan)?.data)
+        plan => plan.recompute_schema(),
+    })
 }
 
 fn is_utc(zone: &str) -> bool {

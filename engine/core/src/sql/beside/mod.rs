@@ -1,0 +1,237 @@
+//! Values of two types side by side, where a result or a comparison is of one: dates beside times, and decimals beside
+//! doubles ([`numbers`]).
+//!
+//! It comes before DataFusion makes types equal, as that is what goes wrong: of a date and a time DataFusion 55 makes
+//! nanoseconds, which end in 2262. Here a date is its midnight in microseconds.
+//!
+//! The values of a VALUES come with DataFusion's casts. A cast that is the user's is there twice
+//! ([`values`](super::values)), so that one may be taken off.
+
+mod numbers;
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{InSubquery, ScalarFunction, SetComparison};
+use datafusion::logical_expr::expr_schema::cast_subquery;
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Projection, Subquery,
+    Union, Values, cast,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::time::{expressions_of, is_comparison};
+use numbers::as_numbers;
+
+/// Functions that give back one of their arguments, or all.
+const OF_ONE_TYPE: [&str; 7] = ["coalesce", "nvl", "ifnull", "greatest", "least", "nullif", "make_array"];
+
+const MIDNIGHT: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+/// Gives values that are side by side one type that holds them.
+#[derive(Debug)]
+pub(super) struct OneType;
+
+impl AnalyzerRule for OneType {
+    fn name(&self) -> &str {
+        "one_type"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let changed = Cell::new(false);
+        let node = |plan: LogicalPlan| {
+            let plan = expressions_of(plan, &rewrite, &changed)?;
+            let made = match plan.data {
+                LogicalPlan::Union(union) => of_union(union)?,
+                LogicalPlan::Values(values) => of_values(values)?,
+                LogicalPlan::Join(join) => of_join(join)?,
+                other => Transformed::no(other),
+            };
+            changed.set(changed.get() || made.transformed);
+            Ok(Transformed::new_transformed(made.data, plan.transformed || made.transformed))
+        };
+        Ok(plan.transform_up_with_subqueries(node)?.data)
+    }
+}
+
+fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    Ok(match expression {
+        Expr::Case(Case { mut expr, mut when_then_expr, mut else_expr }) => {
+            let results = when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+            let mut changed = settle(results.chain(else_expr.as_deref_mut()).collect(), schema)?;
+            if let Some(value) = expr.as_deref_mut() {
+                let compared = when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+                changed |= settle(compared.chain([value]).collect(), schema)?;
+            }
+            Transformed::new_transformed(Expr::Case(Case { expr, when_then_expr, else_expr }), changed)
+        }
+        Expr::ScalarFunction(ScalarFunction { func, mut args }) if OF_ONE_TYPE.contains(&func.name()) => {
+            let changed = settle(args.iter_mut().collect(), schema)?;
+            Transformed::new_transformed(Expr::ScalarFunction(ScalarFunction { func, args }), changed)
+        }
+        Expr::BinaryExpr(BinaryExpr { mut left, op, mut right }) if is_comparison(op) => {
+            let changed = settle(vec![&mut left, &mut right], schema)?;
+            Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
+        }
+        Expr::Between(mut range) => {
+            let changed = settle(vec![&mut range.expr, &mut range.low, &mut range.high], schema)?;
+            Transformed::new_transformed(Expr::Between(range), changed)
+        }
+        Expr::InList(mut list) => {
+            let parts = list.list.iter_mut().chain([&mut *list.expr]);
+            let changed = settle(parts.collect(), schema)?;
+            Transformed::new_transformed(Expr::InList(list), changed)
+        }
+        Expr::InSubquery(InSubquery { mut expr, subquery, negated }) => {
+            let subquery = with_subquery(&mut expr, subquery, schema)?;
+            subquery.update_data(|subquery| Expr::InSubquery(InSubquery { expr, subquery, negated }))
+        }
+        Expr::SetComparison(SetComparison { mut expr, subquery, op, quantifier }) => {
+            let subquery = with_subquery(&mut expr, subquery, schema)?;
+            subquery
+                .update_data(|subquery| Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }))
+        }
+        other => Transformed::no(other),
+    })
+}
+
+/// Gives the parts one type, where DataFusion would give them a wrong one.
+fn settle(mut parts: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
+    let kinds = parts.iter().map(|part| part.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    Ok(settle_of(&mut parts, &kinds))
+}
+
+/// The same of parts whose types are known.
+fn settle_of(parts: &mut [&mut Expr], kinds: &[DataType]) -> bool {
+    if as_numbers(parts, kinds) {
+        return true;
+    }
+    if !dates_as_times(kinds) {
+        return false;
+    }
+    for (part, _) in parts.iter_mut().zip(kinds).filter(|(_, kind)| is_date(kind)) {
+        **part = cast(std::mem::take(*part), MIDNIGHT);
+    }
+    true
+}
+
+/// A value that is compared with those of a subquery, which are given back.
+fn with_subquery(expr: &mut Expr, subquery: Subquery, schema: &DFSchema) -> Result<Transformed<Subquery>> {
+    let plan = &subquery.subquery;
+    let mut member = Expr::Column(Column::from(plan.schema().qualified_field(0)));
+    let kinds = [expr.get_type(schema)?, plan.schema().field(0).data_type().clone()];
+    if !settle_of(&mut [expr, &mut member], &kinds) {
+        return Ok(Transformed::no(subquery));
+    }
+    Ok(Transformed::yes(match member {
+        Expr::Cast(Cast { field, .. }) => cast_subquery(subquery, field.data_type())?,
+        _ => subquery,
+    }))
+}
+
+/// The keys of a join, also of INTERSECT and EXCEPT, which are joins by now.
+fn of_join(mut join: Join) -> Result<Transformed<LogicalPlan>> {
+    let mut changed = false;
+    for (left, right) in &mut join.on {
+        let kinds = [left.get_type(join.left.schema())?, right.get_type(join.right.schema())?];
+        changed |= settle_of(&mut [left, right], &kinds);
+    }
+    Ok(Transformed::new_transformed(LogicalPlan::Join(join), changed))
+}
+
+/// The columns of a UNION. A literal counts as one: `SELECT price FROM t UNION ALL SELECT 0.0`.
+fn of_union(union: Union) -> Result<Transformed<LogicalPlan>> {
+    let width = union.schema.fields().len();
+    if union.inputs.iter().any(|input| input.schema().fields().len() != width) {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let value = |input: &LogicalPlan, at: usize| match input {
+        LogicalPlan::Projection(made) => match made.expr.get(at).map(without_names) {
+            Some(literal @ Expr::Literal(..)) => literal.clone(),
+            _ => Expr::Column(Column::from(input.schema().qualified_field(at))),
+        },
+        _ => Expr::Column(Column::from(input.schema().qualified_field(at))),
+    };
+    let mut changed = false;
+    let mut columns: Vec<Vec<Expr>> = vec![Vec::with_capacity(width); union.inputs.len()];
+    for at in 0..width {
+        let mut values: Vec<Expr> = union.inputs.iter().map(|input| value(input, at)).collect();
+        let kinds: Vec<DataType> =
+            union.inputs.iter().map(|input| input.schema().field(at).data_type().clone()).collect();
+        changed |= settle_of(&mut values.iter_mut().collect::<Vec<_>>(), &kinds);
+        for (columns, value) in columns.iter_mut().zip(values) {
+            columns.push(value);
+        }
+    }
+    if !changed {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let mut inputs = Vec::with_capacity(union.inputs.len());
+    for (input, columns) in union.inputs.into_iter().zip(columns) {
+        let schema = input.schema().clone();
+        let columns = columns.into_iter().zip(schema.iter()).map(|(value, (qualifier, field))| match value {
+            Expr::Column(_) => value,
+            made => made.alias_qualified(qualifier.cloned(), field.name()),
+        });
+        let columns = columns.collect();
+        inputs.push(Arc::new(LogicalPlan::Projection(Projection::try_new(columns, input)?)));
+    }
+    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
+}
+
+fn without_names(mut expression: &Expr) -> &Expr {
+    while let Expr::Alias(named) = expression {
+        expression = &named.expr;
+    }
+    expression
+}
+
+/// The columns of VALUES, whose values DataFusion has cast to one type by now.
+fn of_values(values: Values) -> Result<Transformed<LogicalPlan>> {
+    let Values { schema, values: mut rows } = values;
+    let mut changed = false;
+    for (at, field) in schema.fields().iter().enumerate() {
+        let made = field.data_type();
+        if !(made.is_decimal() || matches!(made, DataType::Timestamp(..))) {
+            continue;
+        }
+        let mut bare = Vec::with_capacity(rows.len());
+        for value in rows.iter().filter_map(|row| row.get(at)) {
+            bare.push(match value {
+                Expr::Cast(Cast { expr, field }) if field.data_type() == made => (**expr).clone(),
+                Expr::Literal(null, _) if null.is_null() => Expr::Literal(ScalarValue::Null, None),
+                other => other.clone(),
+            });
+        }
+        let empty = DFSchema::empty();
+        if settle(bare.iter_mut().collect(), &empty)? {
+            changed = true;
+            for (row, bare) in rows.iter_mut().zip(bare) {
+                if let Some(value) = row.get_mut(at) {
+                    *value = bare;
+                }
+            }
+        }
+    }
+    if !changed {
+        return Ok(Transformed::no(LogicalPlan::Values(Values { schema, values: rows })));
+    }
+    Ok(Transformed::yes(LogicalPlanBuilder::values(rows)?.build()?))
+}
+
+fn is_date(kind: &DataType) -> bool {
+    matches!(kind, DataType::Date32 | DataType::Date64)
+}
+
+/// Dates beside times are their midnights. DataFusion would take both for nanoseconds, which end in 2262.
+fn dates_as_times(kinds: &[DataType]) -> bool {
+    let is_time =
+        |kind: &DataType| matches!(kind, DataType::Timestamp(unit, _) if *unit != TimeUnit::Nanosecond);
+    kinds.iter().any(is_date)
+        && kinds.iter().any(is_time)
+        && kinds.iter().all(|kind| is_date(kind) || is_time(kind) || kind.is_null())
+}
