@@ -72,6 +72,8 @@ impl Sender {
     fn new(broker: &Broker, settings: &[(&str, &str)]) -> Self {
         let mut config = client(broker);
         config.set("message.max.bytes", "4000000").set("message.timeout.ms", "15000");
+        // A request that is sent again, as on a machine under load, may not come behind later ones.
+        config.set("max.in.flight.requests.per.connection", "1");
         for (key, value) in settings {
             config.set(*key, *value);
         }

@@ -37,8 +37,11 @@ fn numbers(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
 /// Metrics that came after the columns of `system.metrics`, which stay as their readers know them.
 const WITHOUT_COLUMN: [&str; 4] = ["brier", "pr_auc", "calibration_error", "bic_river"];
 
-/// Counts of a classifier's rows: name, and by what.
-const CELLS: [(&str, fn(&BinaryMetrics) -> u64); 4] = [
+/// A count of a classifier's rows.
+type Count = fn(&BinaryMetrics) -> u64;
+
+/// The counts, by their names.
+const CELLS: [(&str, Count); 4] = [
     ("tp", |m| m.true_positives),
     ("fp", |m| m.false_positives),
     ("tn", |m| m.true_negatives),

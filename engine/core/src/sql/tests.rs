@@ -219,7 +219,7 @@ async fn aggregates_of_pairs() {
 
 /// `levels` queries in each other.
 fn nested(levels: usize, level: impl Fn(String, usize) -> String) -> String {
-    (0..levels).fold("SELECT 1 AS x".to_owned(), |inner, at| level(inner, at))
+    (0..levels).fold("SELECT 1 AS x".to_owned(), level)
 }
 
 #[tokio::test]
