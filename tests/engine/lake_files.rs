@@ -278,3 +278,23 @@ async fn a_file_that_is_not_what_its_record_says_is_named_by_every_reader() {
     assert!(code == 1 && text.contains("mine.parquet is in no record"), "{text}");
     assert_eq!(said(&["doctor", "olist"]).0, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_ends_with_an_error_is_no_attempt_that_died() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 1).await;
+    broker.send("crimes", 1, &messages(1));
+    let job = job(&broker.address(), PER_BATCH, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    die_after(&job, &lake, 0, CrashPoint::Plan).await;
+    let attempts = lake.checkpoint("chicago_arrests").join("attempts");
+    for _ in 0..4 {
+        let mut driver = Driver::open(&job, &lake).await.unwrap();
+        driver.crash_after(0, CrashPoint::Read);
+        driver.recover(&mut |_| {}).await.unwrap_err();
+        assert!(!attempts.exists());
+    }
+    stream_all(&job, &lake).await.unwrap();
+    assert!(!attempts.exists());
+}

@@ -7,8 +7,9 @@
 //! | `N.3` | writes nothing, and runs it guarded (see `stream`) | as often as it takes |
 //!
 //! A batch that is committed at its first try thus costs nothing. A driver that was killed by hand, or for want of memory, is
-//! counted like one that died of a message: guarded, such a batch comes out the same. Attempts are removed after the commit;
-//! one that a driver has left which died between the two, by the next start.
+//! counted like one that died of a message: guarded, such a batch comes out the same. A start that ends with an error takes
+//! its attempt back. Attempts are removed after the commit; one that a driver has left which died between the two, by the next
+//! start.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ impl Attempts {
         create_folders(&self.folder)?;
         let began = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let record = Attempt { format: FORMAT, batch_id, attempt, began };
-        create_at(&self.folder.join(format!("{batch_id}.{attempt}.json")), &record)
+        create_at(&self.path(batch_id, attempt), &record)
     }
 
     /// Reads one, as [`Attempts::all`] gives it.
@@ -84,6 +85,22 @@ impl Attempts {
                     .hint("it was renamed by hand: remove it, or name it as it was"))
             }
         }
+    }
+
+    /// Takes back what [`Attempts::begin`] wrote: the start ended with an error, and no process died.
+    ///
+    /// # Errors
+    /// Storage.
+    pub(crate) fn withdraw(&self, batch_id: u64, attempt: u64) -> Result<()> {
+        let path = self.path(batch_id, attempt);
+        fs::remove_file(&path).map_err(|e| io_error("remove", &path, &e))?;
+        // It is not empty while an earlier attempt is there.
+        let _ = fs::remove_dir(&self.folder);
+        Ok(())
+    }
+
+    fn path(&self, batch_id: u64, attempt: u64) -> PathBuf {
+        self.folder.join(format!("{batch_id}.{attempt}.json"))
     }
 
     /// Removes those of batches up to this one, which are committed, and the folder where nothing is left in it.
@@ -113,6 +130,8 @@ mod tests {
         attempts.begin(7, 2).unwrap();
         attempts.begin(7, 3).unwrap();
         assert!(attempts.begin(7, 3).is_err(), "create-only");
+        attempts.begin(7, 4).unwrap();
+        attempts.withdraw(7, 4).unwrap();
         attempts.begin(12, 2).unwrap();
         assert_eq!([7, 12, 1].map(|batch| attempts.tries(batch).unwrap()), [3, 2, 1]);
         let (batch, attempt, path) = attempts.all().unwrap().remove(1);

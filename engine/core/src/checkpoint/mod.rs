@@ -11,8 +11,8 @@
 //!   staged/          files of a record that is not written yet, or not rolled forward
 //! ```
 //!
-//! Records are create-only and never change. What a driver does on start follows from the three newest numbers
-//! alone: see [`recovery`].
+//! Records are create-only and never change. What a driver does on start follows from the three newest numbers (see
+//! [`recovery`]), and how it runs a planned batch again, from the attempts.
 
 pub(crate) mod attempts;
 mod identity;

@@ -15,13 +15,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Bytes of a message, a place or a hint that an error keeps: a value of megabytes may be in any of them.
 const MOST_BYTES: usize = 8_000;
 
-/// A text of at most about so many bytes: of a longer one the beginning and the end, and how much is left out.
+/// Bytes that it takes to say how much is left out.
+const LEFT_OUT: usize = 60;
+
+/// A text of at most so many bytes: of a longer one the beginning and the end, and how much is left out. What was shortened
+/// once is not again.
 pub(crate) fn shortened(text: String, most: usize) -> String {
     if text.len() <= most {
         return text;
     }
+    let room = most.saturating_sub(LEFT_OUT);
     let (start, end) =
-        (text.floor_char_boundary(most / 4 * 3), text.ceil_char_boundary(text.len() - most / 4));
+        (text.floor_char_boundary(room / 4 * 3), text.ceil_char_boundary(text.len() - room / 4));
     format!("{} … ({} bytes left out) … {}", &text[..start], end - start, &text[end..])
 }
 
@@ -219,5 +224,21 @@ pub(crate) fn io_error(what: &str, path: &std::path::Path, error: &std::io::Erro
             ours.hint("make room there and run it again; what was there before is as it was")
         }
         _ => ours,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_shortened_once() {
+        for length in [999, 1_000, 1_001, 1_100, 5_000, 3_000_000] {
+            let text: String = "añb".chars().cycle().take(length).collect();
+            let short = shortened(text.clone(), 1_000);
+            assert!(short.len() <= 1_000, "{length}: {}", short.len());
+            assert_eq!(shortened(short.clone(), 1_000), short);
+            assert_eq!(short == text, text.len() <= 1_000);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The three kinds of record of a job's checkpoint, each `"format": 1`, and the list that holds those of one kind.
+//! The kinds of record of a job's checkpoint, each `"format": 1`, and the list that holds those of one kind.
 
 mod input_report;
 mod list;
@@ -84,7 +84,7 @@ pub struct PartitionRange {
 }
 
 impl Plan {
-    /// Messages covered: offsets over all partitions, or the dead letters of a replay.
+    /// Offsets covered, over all partitions, or the dead letters of a replay. Not each holds a message.
     pub fn offsets(&self) -> u64 {
         let new: u64 = self.partitions.iter().map(|p| u64::try_from(p.to - p.from).unwrap_or(0)).sum();
         new + self.replay.map_or(0, |replay| replay.letters)

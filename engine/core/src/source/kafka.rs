@@ -1,6 +1,6 @@
 //! Kafka by `assign` and exact ranges: what is read follows from the plan, never from a consumer group.
 //!
-//! One consumer lives as long as the stream. A batch reads each partition from `from` until it has seen `to`;
+//! One consumer lives as long as the stream. A batch reads each partition from `from` until it has seen `to`, or as many messages as are wanted of it;
 //! what librdkafka delivered beyond that waits for the next batch. Offsets that hold no message (compaction,
 //! transaction markers) are not loss: a range is done when the next message lies past it, when librdkafka has passed
 //! over markers up to there, or when the end of the partition was reached from a fresh seek (an end-of-partition event

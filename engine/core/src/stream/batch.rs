@@ -301,12 +301,22 @@ impl<'a> Batch<'a> {
             added,
             removed,
             counts,
-            ends: self.filled_up.iter().chain(&self.ends).map(|(p, end)| (*p, *end)).collect(),
+            ends: self.read_until(),
             marks: self.marks.clone(),
             condemned: self.condemned.clone(),
             watermark: None,
             build: None,
         })
+    }
+
+    /// Where reading ended before its plan does: a partition was cut off, or had its messages; of one that was both, where it
+    /// was first.
+    fn read_until(&self) -> BTreeMap<i32, i64> {
+        let mut ends = self.ends.clone();
+        for (partition, end) in &self.filled_up {
+            ends.entry(*partition).and_modify(|cut| *cut = (*cut).min(*end)).or_insert(*end);
+        }
+        ends
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<()> {

@@ -144,12 +144,8 @@ impl Driver {
         ranges: &mut [PartitionRange],
         watermarks: &BTreeMap<i32, Watermarks>,
     ) -> Result<BTreeMap<i32, u64>> {
-        if self.found.is_none()
-            && let Some(number) = self.latest_batch()
-        {
-            let (plan, commit) =
-                (self.checkpoint.offsets.read(number)?, self.checkpoint.commits.read(number)?);
-            self.found = Found::of(&plan, &commit);
+        if self.found.is_none() {
+            self.found = self.newest(|plan, commit| Found::of(plan, commit))?;
         }
         Ok(self.found.map(|found| widen(ranges, watermarks, found)).unwrap_or_default())
     }
@@ -178,7 +174,7 @@ impl Driver {
             return Ok(most);
         }
         if self.seen.is_none() {
-            self.seen = self.seen_before()?;
+            self.seen = self.newest(|_, commit| Seen::of(commit.counts))?;
         }
         let seen = match self.seen {
             Some(seen) => seen,
@@ -198,12 +194,13 @@ impl Driver {
         Ok(most.min(seen.messages_of(most_bytes)))
     }
 
-    /// What the newest commit with messages tells.
-    fn seen_before(&self) -> Result<Option<Seen>> {
+    /// What the newest batch tells that tells anything: replays and batches without messages do not.
+    fn newest<T>(&self, told: impl Fn(&Plan, &Commit) -> Option<T>) -> Result<Option<T>> {
         let Some(newest) = self.latest_batch() else { return Ok(None) };
         for number in (newest.saturating_sub(COMMITS_ASKED)..=newest).rev() {
-            if let Some(seen) = Seen::of(self.checkpoint.commits.read(number)?.counts) {
-                return Ok(Some(seen));
+            let plan = self.checkpoint.offsets.read(number)?;
+            if let Some(told) = told(&plan, &self.checkpoint.commits.read(number)?) {
+                return Ok(Some(told));
             }
         }
         Ok(None)

@@ -82,7 +82,8 @@ pub struct Driver {
     cluster_id: Option<String>,
     pub(super) last_plan: Option<Plan>,
     committed: Option<u64>,
-    /// Where partitions go on that were cut off while the newest committed batch was read.
+    /// Where partitions go on of which the newest committed batch did not read what it had planned: they were cut off, or
+    /// had as many messages as were wanted before.
     goes_on_at: BTreeMap<i32, i64>,
     /// The last message that was read of each partition.
     pub(super) marks: BTreeMap<i32, Mark>,
@@ -237,9 +238,18 @@ impl Driver {
         if !self.tried_often {
             attempts.begin(plan.batch_id, tries + 1)?;
         }
-        let batch_id = self.run_batch(plan, Durations::default(), started, on_event).await?;
+        let number = plan.batch_id;
+        let done = self.run_batch(plan, Durations::default(), started, on_event).await;
+        let attempts = &self.checkpoint.attempts;
+        if let Err(error) = done {
+            // Brokers that are away or a full disk end this start, but no process: what was written for it counts a death.
+            if !self.tried_often {
+                attempts.withdraw(number, tries + 1)?;
+            }
+            return Err(error);
+        }
         self.tried_often = false;
-        self.checkpoint.attempts.clear(batch_id)
+        attempts.clear(number)
     }
 
     /// Plans and commits the next batch and gives its number; `None` if there is nothing new. `ends` bounds what counts as
@@ -412,7 +422,7 @@ impl Driver {
         }
     }
 
-    /// `from(N) == to(N-1)`, but for ranges that the plan itself calls lost.
+    /// `from(N) == to(N-1)`, but for ranges that the plan itself calls lost, and where the commit says that reading ended before.
     fn check_continuity(&self) -> Result<()> {
         let Some(last) = &self.last_plan else { return Ok(()) };
         let numbers = self.checkpoint.offsets.numbers()?;

@@ -1,7 +1,7 @@
 //! The dead letters of a replay, as Kafka would have given them: by partition, in the order of their offsets, in parts.
 //!
 //! Where they are is looked up first; what they hold is read as their turn comes, a file at a time, so that a part and a
-//! file are in memory, however many there are.
+//! file are in memory, and of each letter where it is (40 bytes).
 
 use std::collections::VecDeque;
 
