@@ -174,3 +174,25 @@ fn a_sql_test_is_written_as_its_input() {
     let output = crate::support::run(&mut shop.command(&["test", "shop"]));
     assert!(output.status.success(), "{:?}", crate::support::texts(&output));
 }
+
+/// DataFusion 55 estimates such filters by midnights that are outside of the footer's times, and gives up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_of_a_time_is_compared_whatever_the_footer_says() {
+    for times in [["2024-01-01 23:00:00", "2024-01-31 00:00:00"], ["1965-12-31 23:00:00", "1968-01-01 05:00:00"]] {
+        let text = format!("n\n{}\n{}\n", times[0], times[1]);
+        let shop = shop_of("types = { n = \"TIMESTAMP\" }", "a.csv", text);
+        shop.run(&[]);
+        let [first, last] = times.map(|time| &time[..10]);
+        for (condition, rows) in [
+            (format!("> DATE '{first}'"), "1"),
+            (format!(">= DATE '{first}'"), "2"),
+            (format!("= DATE '{first}'"), "1"),
+            (format!("< DATE '{last}'"), "1"),
+            (format!("<= DATE '{last}'"), "2"),
+            (format!("<> DATE '{last}'"), "1"),
+        ] {
+            let sql = format!("SELECT count(n) FROM all_rows WHERE CAST(n AS DATE) {condition}");
+            assert_eq!(shop.rows(&sql).await, [rows], "{sql}");
+        }
+    }
+}
