@@ -17,6 +17,9 @@ use crate::support::{TestBroker, query, run, texts, visible_files};
 /// What a message holds that does something.
 const MARK: &str = "MARK";
 
+/// What is in the environment of each driver, and of no child.
+const SECRET: &str = "hidden from children";
+
 /// A folder with a job of its own, `s`, that has no models.
 struct Folder {
     folder: tempfile::TempDir,
@@ -53,7 +56,7 @@ impl Folder {
     fn command(&self, lake: &str, arguments: &[&str], fail: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
         command.arg("--lake").arg(self.lake(lake).root()).arg("--project").arg(self.folder.path());
-        command.args(arguments).env_remove("TIDEMILL_BROKERS");
+        command.args(arguments).env_remove("TIDEMILL_BROKERS").env("KAFKA_PASSWORD", SECRET);
         if !fail.is_empty() {
             command.env("TIDEMILL_FAIL", fail);
         }
@@ -364,6 +367,11 @@ async fn a_signal_ends_a_guarded_batch_at_once_and_children_end_with_the_driver(
         folder.wait_for(|| !children(driver.id()).is_empty(), "a child");
         let child = children(driver.id())[0];
         std::thread::sleep(Duration::from_millis(500));
+        let knows = |id: u32, what: &str| {
+            let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap();
+            String::from_utf8_lossy(&environment).contains(what)
+        };
+        assert!(knows(driver.id(), SECRET) && !knows(child, SECRET) && knows(child, "PATH="));
         let started = Instant::now();
         succeeded(&run(Command::new("kill").args([signal, &driver.id().to_string()])));
         assert_eq!(driver.wait().unwrap().code(), code, "{signal}");
@@ -373,4 +381,62 @@ async fn a_signal_ends_a_guarded_batch_at_once_and_children_end_with_the_driver(
     }
     succeeded(&run(&mut folder.stream("lake", "s", "")));
     assert_eq!(folder.rows("lake", "SELECT count(*) FROM seen").await, ["500"]);
+}
+
+/// A service manager asks all processes of a service to end, and the child may hear of it first.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_is_asked_to_end_before_its_driver_is_no_fault() {
+    let folder = Folder::new(1, &[Some(format!(r#"{{"n":1,"s":"{MARK}"}}"#).into_bytes())]).await;
+    folder.be_killed_three_times("lake", "s");
+    let mut driver = folder.begin("lake", "s");
+    folder.wait_for(|| !children(driver.id()).is_empty(), "a child");
+    let child = children(driver.id())[0];
+    std::thread::sleep(Duration::from_millis(1_500));
+    let both = format!("kill -TERM {child}; sleep 0.05; kill -TERM {}", driver.id());
+    succeeded(&run(Command::new("sh").args(["-c", &both])));
+    assert_eq!(driver.wait().unwrap().code(), Some(143));
+    succeeded(&run(&mut folder.stream("lake", "s", "")));
+    assert_eq!(folder.commit("lake", "s", 0).condemned, []);
+}
+
+/// Where rows multiply, a child gives them in many steps, of which those before the one that it dies in count.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_multiply_are_made_once_and_are_the_same() {
+    let mut all = messages(1_500);
+    // It makes no row, so that the table is the same without it.
+    all[1_200] = Some(format!(r#"{{"n":1200,"s":"{MARK}"}}"#).into_bytes());
+    all[300] = Some(b"no JSON".to_vec());
+    let folder = Folder::new(2, &all).await;
+    let write = |name: &str, text: &str| std::fs::write(folder.folder.path().join(name), text).unwrap();
+    write(
+        "sql/s/transform.sql",
+        "SELECT n, s, unnest(range(0, n % 100)) AS k, 100 / (n - 7) AS q FROM batch",
+    );
+    let job = std::fs::read_to_string(folder.folder.path().join("jobs/s.toml")).unwrap();
+    write("jobs/s.toml", &format!("memory_limit = \"1MB\"\n{job}"));
+    succeeded(&run(&mut folder.stream("whole", "s", "")));
+    let counts = folder.commit("whole", "s", 0).counts;
+    let rows = (0..1_500).filter(|n| *n != 7).map(|n| n % 100).sum::<u64>();
+    assert_eq!((counts.rows_read, counts.rows_out, counts.dead_letters), (1_500, rows, 2));
+
+    folder.be_killed_three_times("killed", "s");
+    let guarded = run(&mut folder.stream("killed", "s", ""));
+    succeeded(&guarded);
+    assert!(texts(&guarded).1.contains("begun three times"), "{}", texts(&guarded).1);
+    assert!(folder.files("killed") == folder.files("whole"));
+    assert_eq!(folder.commit("killed", "s", 0).counts, counts);
+
+    let fail = "transform:MARK:abort";
+    folder.die_three_times("lake", "s", fail, |died| died.status.signal() == Some(6));
+    succeeded(&run(&mut folder.stream("lake", "s", fail)));
+    let commit = folder.commit("lake", "s", 0);
+    assert_eq!(commit.condemned.iter().map(|c| (c.partition, c.offset)).collect::<Vec<_>>(), [(0, 600)]);
+    assert_eq!((commit.counts.rows_out, commit.counts.dead_letters), (rows, 3));
+    let table = |lake| {
+        let mut files = folder.files(lake);
+        files.retain(|name, _| name.starts_with("s/seen/"));
+        files
+    };
+    assert!(table("lake") == table("whole"));
 }

@@ -1,6 +1,7 @@
 //! SIGINT and SIGTERM for commands that have something to finish.
 //!
-//! The first one asks: the batch in hand is finished and committed, then the command ends with 130 or 143. A second
+//! The first one asks: the batch in hand is finished and committed (but for one that is decoded in child processes, which is
+//! left to the next start), then the command ends with 130 or 143. A second
 //! one ends the process at once (which loses nothing either: the batch is run again on the next start).
 //! Commands that do not call [`watch`] die by the signal, as any Unix program.
 

@@ -99,11 +99,11 @@ impl<'a> Batch<'a> {
         let room = self.room(&decoder);
         let mut messages = self.messages(room)?;
         let mut made = self.begin()?;
-        let guard = self.guard()?;
+        let mut guard = self.guard(room)?;
         loop {
             let raw = self.read(&mut messages)?;
-            let (rows, dead) = match &guard {
-                Some(guard) => self.guarded(guard, &raw)?,
+            let (rows, dead) = match self.guarded(&mut made, &mut guard, &raw)? {
+                Some(dead) => (Vec::new(), dead),
                 None => {
                     let decoded = self.decode(&decoder, &raw)?;
                     if made.counts.rows_read == 0 {
@@ -241,13 +241,23 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Decodes and transforms a part in processes of their own; see `guard`.
-    fn guarded(&mut self, guard: &Guard, raw: &[RawRows]) -> Result<(Vec<RecordBatch>, DeadLetters)> {
-        let started = Instant::now();
-        let made = block_in_place(|| guard.run(raw))?;
-        self.condemned.extend(made.condemned);
-        add_ms(&mut self.durations.decode, started);
-        Ok((made.rows, made.dead))
+    /// Decodes and transforms a part in processes of their own, and takes in its rows; see `guard`. Not without one.
+    fn guarded(
+        &mut self,
+        made: &mut Made,
+        guard: &mut Option<Guard>,
+        raw: &[RawRows],
+    ) -> Result<Option<DeadLetters>> {
+        let Some(children) = guard else { return Ok(None) };
+        let (started, written) = (Instant::now(), self.durations.write);
+        let Some(found) = block_in_place(|| children.run(raw, &mut |rows| self.add(made, rows)))? else {
+            *guard = None;
+            return Ok(None);
+        };
+        let writing = self.durations.write.unwrap_or(0.0) - written.unwrap_or(0.0);
+        *self.durations.decode.get_or_insert(0.0) += ms(started) - writing;
+        self.condemned.extend(found.condemned);
+        Ok(Some(found.dead))
     }
 
     /// Takes in rows, and stages the files that are full.

@@ -99,8 +99,8 @@ pub struct StreamSummary {
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs a job's stream until what is available now is used up, `max_batches` were done, or `stop` is set: the
-/// batch in hand is then finished and committed. Brokers that are away are waited for as long as the job says, but not
-/// once `stop` is set.
+/// batch in hand is then finished and committed; one that is decoded in processes of their own (`guard`) ends there, and is
+/// the next start's. Brokers that are away are waited for as long as the job says, but not once `stop` is set.
 ///
 /// # Errors
 /// By kind: User (the job), Source (no broker, no topic), Held (another driver runs), DataLoss (promised rows are

@@ -14,18 +14,21 @@
 //!                  of one, alone         the message is condemned: a dead letter, listed in the commit
 //! ```
 //!
-//! What was done before a child died counts, and what comes after a message that is condemned is tried in growing steps: so
-//! a message costs log₁₆ of the part and two processes more, and one right behind it a single one. A batch that died of
-//! something else (an operator, the machine, a full disk) takes one process for each part, and its commit is the same to the
-//! byte as if it had never been tried before.
+//! What was done before a child died counts: its rows are taken in as they come, and the next begins behind their messages.
+//! So a part is never in this process as rows, also where a transform makes many of a message: a child does as many at a time
+//! as come out to a part ([`Steps`](super::bounds::Steps)), and waits until their rows are taken. What comes after a message
+//! that is condemned is tried in growing steps: so a message costs log₁₆ of the part and two processes more, and one right
+//! behind it a single one. A batch that died of something else (an operator, the machine, a full disk) takes one process for
+//! each part, and its commit is the same to the byte as if it had never been tried before.
 //!
 //! Only a death of the process's own making condemns (an abort, a fault of its memory, an illegal instruction, a panic). One
 //! by SIGKILL, which is how Linux takes memory back, for want of memory, or by any other signal that comes from outside makes
 //! the steps smaller; where it is of one message alone, the stream ends with an error that names it, and condemns nothing.
 //!
-//! A child is this program once more with a word of its own ([`guard_with`]); it knows neither brokers, nor passwords, nor
-//! the lake, and ends when its input does, and thus with this process. A replay that feeds a message which was condemned is
-//! guarded from its first try on.
+//! A child is this program once more with a word of its own ([`guard_with`]); it knows neither brokers, nor passwords (of the
+//! environment it has what a program needs to run), nor the lake, and ends when its input does, and thus with this process.
+//! Where not even the first one can be had (a container that forbids it), the batch is decoded here, as ever. A replay that
+//! feeds a message which was condemned is guarded from its first try on.
 
 mod process;
 mod serve;
@@ -34,14 +37,13 @@ mod wire;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
-use self::process::{Death, End, How};
+use self::process::{Death, End, How, Made};
 pub use self::serve::serve;
 use self::wire::Work;
 use super::batch::Batch;
@@ -49,6 +51,7 @@ use crate::decode::DeadLetters;
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::Condemned;
 use crate::source::RawRows;
+use crate::source::kafka::Room;
 
 /// How much smaller the steps become where a child has died.
 const FACTOR: usize = 16;
@@ -68,20 +71,21 @@ pub(super) struct Guard {
     work: Work,
     /// Columns of the rows.
     schema: SchemaRef,
+    /// Whether there was a child to be had.
+    has_begun: bool,
     stop: Arc<AtomicBool>,
 }
 
-/// What came of the messages of a part.
-#[derive(Default)]
+/// What came of the messages of a part, beside rows.
+#[derive(Debug, Default)]
 pub(super) struct Guarded {
-    pub(super) rows: Vec<RecordBatch>,
     pub(super) dead: DeadLetters,
     pub(super) condemned: Vec<Condemned>,
 }
 
 impl Batch<'_> {
-    /// The guard of this batch; `None` where it needs none.
-    pub(super) fn guard(&self) -> Result<Option<Guard>> {
+    /// The guard of this batch; `None` where it needs none. So much of the batch is to be in memory at a time.
+    pub(super) fn guard(&self, room: Room) -> Result<Option<Guard>> {
         let (driver, plan) = (&*self.driver, self.plan);
         if !driver.tried_often && !self.feeds_condemned()? {
             return Ok(None);
@@ -109,12 +113,14 @@ impl Batch<'_> {
             batch_id: plan.batch_id,
             topic: plan.topic.clone(),
             now: plan.moment()?,
+            step_bytes: room.bytes,
         };
         Ok(Some(Guard {
             program,
             arguments,
             work,
             schema: transform.schema().clone(),
+            has_begun: false,
             stop: driver.stop.clone(),
         }))
     }
@@ -131,33 +137,48 @@ impl Batch<'_> {
 }
 
 impl Guard {
-    /// Decodes and transforms the messages of a part. Blocks.
+    /// Decodes and transforms the messages of a part, and hands over their rows in order, as they are made. Blocks. `None`
+    /// where there is no process to be had from the first on: then nothing is done.
     ///
     /// # Errors
     /// Memory: the process of one message alone was ended from outside; Source, if the stream is asked to stop; what the
-    /// transform gives; Storage: there is no process to be had.
-    pub(super) fn run(&self, raw: &[RawRows]) -> Result<Guarded> {
+    /// transform gives; what `take` says; Storage or Internal: there is no process to be had any more.
+    pub(super) fn run(
+        &mut self,
+        raw: &[RawRows],
+        take: &mut dyn FnMut(Vec<RecordBatch>) -> Result<()>,
+    ) -> Result<Option<Guarded>> {
         let mut guarded = Guarded::default();
         let mut search = Search::new(raw.iter().map(RawRows::len).sum());
         while let Some(ranges) = search.ranges() {
             self.unless_stopped()?;
-            let mut command = Command::new(&self.program);
-            command.args(&self.arguments);
-            let tried = process::run(command, &self.work, &self.schema, raw, &ranges, &self.stop)?;
-            let done = tried.made.len();
-            for made in tried.made {
-                guarded.rows.extend(made.rows);
+            let child = match process::start(&self.program, &self.arguments) {
+                Ok(child) => child,
+                Err(error) => {
+                    let what = format!("cannot start a process that decodes messages: {error}");
+                    return self.without(Error::storage(what));
+                }
+            };
+            let mut take = |made: Made| {
                 for fault in made.faults {
                     guarded.dead.push(raw, fault.partition, fault.offset, fault.stage.word(), fault.error);
                 }
-            }
-            let End::Died(Death { stage, how }) = tried.end else {
-                search.done(&ranges);
-                continue;
+                take(made.rows)
             };
+            let tried = process::run(child, &self.work, &self.schema, raw, &ranges, &self.stop, &mut take)?;
+            let Death { stage, how } = match tried.end {
+                End::Unfit(what) => return self.without(Error::internal(what)),
+                End::Whole => {
+                    self.has_begun = true;
+                    search.done(&ranges);
+                    continue;
+                }
+                End::Died(death) => death,
+            };
+            self.has_begun = true;
             // A child whose input was closed has died of that.
             self.unless_stopped()?;
-            let Some(message) = search.died(&ranges, done) else { continue };
+            let Some(message) = search.died(&ranges, tried.done) else { continue };
             let (partition, offset) = place(raw, message)?;
             let reason = match how {
                 How::ByItself(how) => format!("{} it {how}, tried alone", stage.doing()),
@@ -172,7 +193,20 @@ impl Guard {
             guarded.dead.push(raw, partition, offset, stage.word(), reason.clone());
             guarded.condemned.push(Condemned { partition, offset, reason });
         }
-        Ok(guarded)
+        Ok(Some(guarded))
+    }
+
+    /// What there is without a child: all is as it was before there were any, or, where there was one, an error.
+    fn without(&self, error: Error) -> Result<Option<Guarded>> {
+        let batch_id = self.work.batch_id;
+        if self.has_begun {
+            return Err(error.context(format!("batch {batch_id}")));
+        }
+        tracing::warn!(
+            batch_id,
+            "the messages of the batch are decoded in this process, as no other is to be had: {error}"
+        );
+        Ok(None)
     }
 
     /// An error of the kind that ends a stream which was asked to stop, and fails nothing.
@@ -246,16 +280,17 @@ impl Search {
         self.at = ranges.last().map_or(self.at, |range| range.end);
     }
 
-    /// A child has died after so many of its ranges. The message that is to blame, where it was the first that the child
+    /// A child has died after so many of its messages. The message that is to blame, where it was the first that the child
     /// was given and alone: it is passed over.
     fn died(&mut self, ranges: &[Range<usize>], done: usize) -> Option<usize> {
+        self.at += done;
         // It may have died after the last one: then there is nothing to blame.
-        let range = ranges.get(done)?.clone();
+        let range = ranges.iter().find(|range| range.contains(&self.at))?;
+        let left = range.end - self.at;
         let was_alone = range.len() == 1 && done == 0;
-        self.at = if was_alone { range.end } else { range.start };
-        self.step = (range.len() / FACTOR).max(1);
+        self.step = (left / FACTOR).max(1);
         self.suspect = range.end;
-        was_alone.then_some(range.start)
+        was_alone.then(|| std::mem::replace(&mut self.at, range.end))
     }
 }
 
@@ -267,17 +302,33 @@ mod tests {
 
     use super::*;
 
-    /// What is found where these messages end a child, and with how many children.
-    fn found(messages: usize, poison: &BTreeSet<usize>) -> (BTreeSet<usize>, Vec<usize>, usize) {
+    /// How many messages a child does that goes through its ranges in such steps, where it cannot do a step of these.
+    fn done(ranges: &[Range<usize>], step: usize, ends: impl Fn(Range<usize>) -> bool) -> usize {
+        let mut done = 0;
+        for range in ranges {
+            for from in range.clone().step_by(step) {
+                let to = range.end.min(from.saturating_add(step));
+                if ends(from..to) {
+                    return done;
+                }
+                done += to - from;
+            }
+        }
+        done
+    }
+
+    /// What is found where these messages end a child, what is made, and with how many children.
+    fn found(messages: usize, poison: &BTreeSet<usize>, step: usize) -> (BTreeSet<usize>, Vec<usize>, usize) {
         let (mut search, mut children) = (Search::new(messages), 0);
         let (mut condemned, mut made) = (BTreeSet::new(), Vec::new());
         while let Some(ranges) = search.ranges() {
             children += 1;
-            let done = ranges.iter().position(|range| poison.range(range.clone()).next().is_some());
-            ranges.iter().take(done.unwrap_or(ranges.len())).for_each(|range| made.extend(range.clone()));
-            match done {
-                Some(done) => condemned.extend(search.died(&ranges, done)),
-                None => search.done(&ranges),
+            let all = ranges.iter().map(Range::len).sum();
+            let done = done(&ranges, step, |range| poison.range(range).next().is_some());
+            made.extend(ranges.iter().cloned().flatten().take(done));
+            match done < all {
+                true => condemned.extend(search.died(&ranges, done)),
+                false => search.done(&ranges),
             }
         }
         (condemned, made, children)
@@ -285,7 +336,8 @@ mod tests {
 
     #[test]
     fn a_message_costs_a_few_processes_and_none_costs_one() {
-        let children = |messages, poison: &[usize]| found(messages, &poison.iter().copied().collect()).2;
+        let children =
+            |messages, poison: &[usize]| found(messages, &poison.iter().copied().collect(), usize::MAX).2;
         assert_eq!(children(0, &[]), 0);
         assert_eq!(children(1, &[]), 1);
         assert_eq!(children(5_000, &[]), 1);
@@ -309,25 +361,50 @@ mod tests {
             batch_id: 5,
             topic: "t".to_owned(),
             now: chrono::Utc::now(),
+            step_bytes: 1 << 20,
         };
-        let run = |program: &str, arguments: &[&str]| {
-            let guard = Guard {
+        let run = |has_begun, program: &str, arguments: &[&str]| {
+            let mut guard = Guard {
                 program: program.into(),
                 arguments: arguments.iter().map(OsString::from).collect(),
                 work: work.clone(),
                 schema: Arc::new(arrow::datatypes::Schema::empty()),
+                has_begun,
                 stop: Arc::default(),
             };
-            let error = guard.run(&[RawRows::new(1), rows.clone()]).err().unwrap();
-            (error.kind(), error.to_string())
+            let guarded = guard.run(&[RawRows::new(1), rows.clone()], &mut |rows| {
+                assert!(rows.is_empty());
+                Ok(())
+            });
+            guarded.map(|guarded| guarded.map(|all| (all.dead.len(), all.condemned.len())))
         };
-        assert_eq!(run("/nonexistent", &[]).0, ErrorKind::Storage);
-        for ends in ["exit 0", "exit 101", "echo no; exit 1", "kill -6 $$"] {
-            let (kind, text) = run("/bin/sh", &["-c", ends]);
-            assert_eq!(kind, ErrorKind::Internal, "{ends}: {text}");
+        let shell = |has_begun, script: &str| run(has_begun, "/bin/sh", &["-c", script]);
+        // Where there never was one, this process does it.
+        assert_eq!(run(false, "/nonexistent", &[]).unwrap(), None);
+        assert_eq!(run(true, "/nonexistent", &[]).unwrap_err().kind(), ErrorKind::Storage);
+        for ends in ["exit 0", "exit 101", "kill -6 $$"] {
+            assert_eq!(shell(false, ends).unwrap(), None, "{ends}");
+            assert_eq!(shell(true, ends).unwrap_err().kind(), ErrorKind::Internal, "{ends}");
         }
-        let (kind, text) = run("/bin/sh", &["-c", "kill -9 $$"]);
-        assert_eq!(kind, ErrorKind::Memory, "{text}");
+        let says = |told: &[&str], then: &str| {
+            let lines: Vec<String> =
+                told.iter().map(|told| format!("echo '{{\"told\":{told},\"bytes\":0}}'")).collect();
+            shell(false, &format!("{}; {then}", lines.join("; ")))
+        };
+        let (ready, made) = (r#""Ready""#, |n| format!(r#"{{"Made":{{"messages":{n},"faults":[]}}}}"#));
+        for error in
+            [shell(false, "echo no; exit 1"), says(&[ready], "exit 3"), says(&[ready, &made(2)], "exit 0")]
+        {
+            let error = error.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+        }
+        // One that has done everything is not waited for.
+        let started = std::time::Instant::now();
+        assert_eq!(says(&[ready, &made(1)], "exec sleep 100").unwrap(), Some((0, 0)));
+        assert!(started.elapsed().as_secs() < 50, "{:?}", started.elapsed());
+        let error = shell(false, "kill -9 $$").unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::Memory, "{text}");
         assert!(text.contains("offset 8 of partition 3, and nothing else, was killed (signal 9)"), "{text}");
     }
 
@@ -336,9 +413,10 @@ mod tests {
         fn every_message_that_ends_a_child_is_found_and_no_other(
             messages in 0usize..3_000,
             poison in proptest::collection::btree_set(0usize..3_000, 0..20),
+            step in prop_oneof![Just(usize::MAX), 1usize..300],
         ) {
             let poison: BTreeSet<usize> = poison.into_iter().filter(|at| *at < messages).collect();
-            let (condemned, made, children) = found(messages, &poison);
+            let (condemned, made, children) = found(messages, &poison, step);
             prop_assert_eq!(&condemned, &poison);
             let expected: Vec<usize> = (0..messages).filter(|at| !poison.contains(at)).collect();
             prop_assert_eq!(made, expected, "each of the others is made once, in order");
@@ -347,16 +425,20 @@ mod tests {
 
         /// Where a child dies of what lies together, as one may of memory, smaller steps do.
         #[test]
-        fn what_dies_together_and_not_alone_is_made(messages in 1usize..2_000, most in 1usize..100) {
+        fn what_dies_together_and_not_alone_is_made(
+            messages in 1usize..2_000,
+            most in 1usize..100,
+            step in prop_oneof![Just(usize::MAX), 1usize..300],
+        ) {
             let mut search = Search::new(messages);
             let mut made = 0;
             for _ in 0..10_000 {
                 let Some(ranges) = search.ranges() else { break };
-                let done = ranges.iter().position(|range| range.len() > most);
-                made += ranges.iter().take(done.unwrap_or(ranges.len())).map(Range::len).sum::<usize>();
-                match done {
-                    Some(done) => prop_assert_eq!(search.died(&ranges, done), None),
-                    None => search.done(&ranges),
+                let done = done(&ranges, step, |range| range.len() > most);
+                made += done;
+                match done < ranges.iter().map(Range::len).sum() {
+                    true => prop_assert_eq!(search.died(&ranges, done), None),
+                    false => search.done(&ranges),
                 }
             }
             prop_assert_eq!(made, messages);

@@ -1,10 +1,12 @@
 //! One child: given its messages, listened to, and what it died of.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{BufReader, BufWriter, Read};
 use std::ops::Range;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -15,6 +17,26 @@ use crate::source::RawRows;
 
 /// How often the side that has sent everything looks whether it is to hang up.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long a signal that was sent to all processes of a service takes to be noticed by this one too.
+const MOMENT: Duration = Duration::from_millis(200);
+/// Such signals: SIGHUP, SIGINT, SIGTERM.
+const TO_ALL: [i32; 3] = [1, 2, 15];
+/// What a child is told of the surroundings, beside `LC_*`: how a program runs, and no password.
+const PASSED_ON: [&str; 11] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "RUST_LOG",
+    "RUST_MIN_STACK",
+    "RAYON_NUM_THREADS",
+    "TOKIO_WORKER_THREADS",
+    "MALLOC_ARENA_MAX",
+    "LD_LIBRARY_PATH",
+];
+/// And on Windows, where no program starts without it.
+const SYSTEM_ROOT: &str = "SystemRoot";
 /// Bytes that are kept of what a child says on its way out.
 const LAST_WORDS: usize = 4_000;
 /// The code of a Rust process that panicked.
@@ -22,7 +44,7 @@ const PANICKED: i32 = 101;
 /// What Rust's allocator says before it aborts.
 const NO_MEMORY: &str = "memory allocation of ";
 
-/// What a child made of a range.
+/// What a child made of its next messages.
 pub(super) struct Made {
     pub(super) rows: Vec<RecordBatch>,
     pub(super) faults: Vec<Fault>,
@@ -30,8 +52,8 @@ pub(super) struct Made {
 
 /// What came of a child.
 pub(super) struct Tried {
-    /// Of the ranges that it got through.
-    pub(super) made: Vec<Made>,
+    /// How many of its messages, from the first on, it got through.
+    pub(super) done: usize,
     pub(super) end: End,
 }
 
@@ -39,6 +61,8 @@ pub(super) enum End {
     /// It has done all of its ranges.
     Whole,
     Died(Death),
+    /// It has ended by itself before it was ready for a message: why.
+    Unfit(String),
 }
 
 /// A child that has not come to its end.
@@ -55,19 +79,13 @@ pub(super) enum How {
     FromOutside(String),
 }
 
-/// Runs a child over some ranges of the messages, one after the other. It ends early once `stop` is set.
+/// Starts a child.
 ///
 /// # Errors
-/// Storage: it cannot be started or talked to; Internal: it is no child of this program, or dies before it has a message;
-/// what it says that it failed at.
-pub(super) fn run(
-    mut command: Command,
-    work: &Work,
-    schema: &SchemaRef,
-    raw: &[RawRows],
-    ranges: &[Range<usize>],
-    stop: &AtomicBool,
-) -> Result<Tried> {
+/// What the system says that keeps it from it.
+pub(super) fn start(program: &Path, arguments: &[OsString]) -> std::io::Result<Child> {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(std::env::vars_os().filter(|(name, _)| is_passed_on(name)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // What it died of is to be its last words.
     command.env("RUST_BACKTRACE", "0");
@@ -77,9 +95,35 @@ pub(super) fn run(
         // Ctrl-C in a terminal is for this process alone, which then hangs up.
         command.process_group(0);
     }
-    let mut child = command
-        .spawn()
-        .map_err(|e| Error::storage(format!("cannot start a process that decodes messages: {e}")))?;
+    command.spawn()
+}
+
+fn is_passed_on(name: &OsStr) -> bool {
+    let is_ours = |name: &str| {
+        PASSED_ON.contains(&name)
+            || name.starts_with("LC_")
+            || (cfg!(windows) && name.eq_ignore_ascii_case(SYSTEM_ROOT))
+            || (cfg!(debug_assertions) && name == "TIDEMILL_FAIL")
+    };
+    name.to_str().is_some_and(is_ours)
+}
+
+/// Has a child run over some ranges of the messages, one after the other, and hands over what it makes as it comes. It ends
+/// early once `stop` is set.
+///
+/// # Errors
+/// Storage: it cannot be talked to; Internal: it is no child of this program; what it says that it failed at; what `take`
+/// says.
+pub(super) fn run(
+    mut child: Child,
+    work: &Work,
+    schema: &SchemaRef,
+    raw: &[RawRows],
+    ranges: &[Range<usize>],
+    stop: &AtomicBool,
+    take: &mut dyn FnMut(Made) -> Result<()>,
+) -> Result<Tried> {
+    let messages = ranges.iter().map(Range::len).sum();
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
@@ -94,34 +138,42 @@ pub(super) fn run(
             }
         });
         let last_words = scope.spawn(|| last_of(stderr));
-        let heard = listen(&mut BufReader::new(stdout), schema, ranges.len());
+        let heard = listen(&mut BufReader::new(stdout), schema, messages, take);
         is_over.store(true, Ordering::Relaxed);
-        if heard.is_err() {
-            // It is not waited for; one that is gone already needs no killing.
+        if heard.as_ref().map_or(true, |heard| heard.done == messages) {
+            // Nothing more is wanted of it, so that its end is not waited for; one that is gone already needs no killing.
             let _ = child.kill();
         }
         (heard, last_words.join().unwrap_or_default())
     });
     let status = ended(&mut child)?;
-    let Heard { made, stage, is_ready } = heard?;
-    if made.len() == ranges.len() {
-        return Ok(Tried { made, end: End::Whole });
+    let Heard { done, stage, is_ready } = heard?;
+    if done == messages {
+        return Ok(Tried { done, end: End::Whole });
     }
     tracing::debug!(%status, "a child has died: {last_words}");
+    if signal_of(status).is_some_and(|signal| TO_ALL.contains(&signal)) {
+        let died = Instant::now();
+        while !stop.load(Ordering::Relaxed) && died.elapsed() < MOMENT {
+            std::thread::sleep(LOOK);
+        }
+    }
     let how = how_it_died(status, &last_words)
         .filter(|how| is_ready || matches!(how, How::FromOutside(_)) || stop.load(Ordering::Relaxed));
-    match how {
-        Some(how) => Ok(Tried { made, end: End::Died(Death { stage, how }) }),
+    let end = match how {
+        Some(how) => End::Died(Death { stage, how }),
         // The input was closed.
         None if stop.load(Ordering::Relaxed) => {
-            let how = How::FromOutside("was told to stop".to_owned());
-            Ok(Tried { made, end: End::Died(Death { stage, how }) })
+            End::Died(Death { stage, how: How::FromOutside("was told to stop".to_owned()) })
         }
-        None => Err(Error::internal(format!(
-            "batch {}: a process that decodes messages ended by itself ({status}): {last_words}",
-            work.batch_id
-        ))),
-    }
+        None if !is_ready && done == 0 => End::Unfit(ended_by_itself(status, &last_words)),
+        None => return Err(Error::internal(ended_by_itself(status, &last_words))),
+    };
+    Ok(Tried { done, end })
+}
+
+fn ended_by_itself(status: ExitStatus, last_words: &str) -> String {
+    format!("a process that decodes messages ended by itself ({status}): {last_words}")
 }
 
 fn ended(child: &mut Child) -> Result<ExitStatus> {
@@ -156,22 +208,32 @@ fn send(
 
 /// What was heard of a child.
 struct Heard {
-    made: Vec<Made>,
+    /// Messages that it has done.
+    done: usize,
     stage: Stage,
     is_ready: bool,
 }
 
-fn listen(stdout: &mut BufReader<impl Read>, schema: &SchemaRef, ranges: usize) -> Result<Heard> {
-    let mut heard = Heard { made: Vec::new(), stage: Stage::Decode, is_ready: false };
-    while heard.made.len() < ranges
+fn listen(
+    stdout: &mut BufReader<impl Read>,
+    schema: &SchemaRef,
+    messages: usize,
+    take: &mut dyn FnMut(Made) -> Result<()>,
+) -> Result<Heard> {
+    let mut heard = Heard { done: 0, stage: Stage::Decode, is_ready: false };
+    while heard.done < messages
         && let Some((told, rows)) = wire::read(stdout)?
     {
         match told {
             Told::Ready => heard.is_ready = true,
             Told::Decoded => heard.stage = Stage::Transform,
-            Told::Made(faults) => {
+            Told::Made { messages: made, faults } => {
                 heard.stage = Stage::Decode;
-                heard.made.push(Made { rows: wire::with_schema(rows, schema)?, faults });
+                heard.done += made;
+                if heard.done > messages {
+                    return Err(Error::internal("a child has made more messages than it was given"));
+                }
+                take(Made { rows: wire::with_schema(rows, schema)?, faults })?;
             }
             Told::Failed(error) => return Err(error),
         }
@@ -189,16 +251,22 @@ fn last_of(mut from: impl Read) -> String {
     String::from_utf8_lossy(&kept).trim().to_owned()
 }
 
+#[cfg(unix)]
+fn signal_of(status: ExitStatus) -> Option<i32> {
+    std::os::unix::process::ExitStatusExt::signal(&status)
+}
+
+#[cfg(not(unix))]
+fn signal_of(_: ExitStatus) -> Option<i32> {
+    None
+}
+
 /// What a process that did not finish died of; `None` where it ended as processes do.
 fn how_it_died(status: ExitStatus, last_words: &str) -> Option<How> {
     /// Signals that a process brings upon itself: SIGILL, SIGTRAP, SIGABRT, SIGFPE, SIGSEGV. SIGBUS is none of them: a
     /// file that cannot be read, if it is mapped into the memory, ends in it.
     const OWN: [i32; 5] = [4, 5, 6, 8, 11];
-    #[cfg(unix)]
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    #[cfg(not(unix))]
-    let signal: Option<i32> = None;
-    match signal {
+    match signal_of(status) {
         Some(signal) if OWN.contains(&signal) && last_words.contains(NO_MEMORY) => {
             Some(How::FromOutside(format!("found no memory (signal {signal})")))
         }
@@ -230,6 +298,15 @@ mod tests {
         }
         assert_eq!(died(101 << 8, ""), own("panicked"));
         assert_eq!((died(0, ""), died(2 << 8, "")), (None, None));
+    }
+
+    #[test]
+    fn no_secret_is_passed_on() {
+        let passed_on =
+            |names: &[&str]| names.iter().map(|name| is_passed_on(OsStr::new(name))).collect::<Vec<_>>();
+        assert_eq!(passed_on(&["PATH", "LC_ALL", "RUST_LOG", "TIDEMILL_FAIL"]), [true; 4]);
+        let others = ["KAFKA_PASSWORD", "AWS_SECRET_ACCESS_KEY", "TIDEMILL_LAKE", "path", "LCA", ""];
+        assert_eq!(passed_on(&others), [false; 6]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::decode::{DeadLetters, Decoded, Decoder};
 use crate::error::{Error, Result};
 use crate::project::parse_schema;
 use crate::rowwise::RowSql;
+use crate::source::kafka::Room;
+use crate::stream::bounds::Steps;
 use crate::stream::rows::transformed;
 
 /// Decodes and transforms what comes in by stdin, for the driver that has called this program so, and ends with it.
@@ -35,18 +37,29 @@ async fn made(out: &mut impl Write) -> Result<()> {
     let none = decoder.decode(&[], work.batch_id, &work.topic)?;
     transformed(&sql, work.now, &[], &none.rows, &mut DeadLetters::default()).await?;
     wire::write(out, &Told::Ready, &[])?;
-    while let Ok(messages) = ranges.recv() {
-        let raw = wire::raw_rows(&messages?);
-        let Decoded { rows, mut dead } = decoder.decode(&raw, work.batch_id, &work.topic)?;
-        wire::write(out, &Told::Decoded, &[])?;
-        let rows = transformed(&sql, work.now, &raw, &rows, &mut dead).await?;
-        let faults = dead.faults().map(|(partition, offset, stage, error)| Fault {
-            partition,
-            offset,
-            stage: Stage::of(stage),
-            error: error.to_owned(),
-        });
-        wire::write(out, &Told::Made(faults.collect()), &rows)?;
+    let multiplies = sql.multiplies();
+    let mut steps = Steps::new(multiplies, Room { bytes: work.step_bytes, per_message: 0 });
+    while let Ok(range) = ranges.recv() {
+        let (range, mut at) = (range?, 0);
+        while at < range.num_rows() {
+            let step = range.slice(at, steps.rows().min(range.num_rows() - at));
+            let (raw, messages) = (wire::raw_rows(&step), step.num_rows());
+            let Decoded { rows, mut dead } = decoder.decode(&raw, work.batch_id, &work.topic)?;
+            wire::write(out, &Told::Decoded, &[])?;
+            let rows = transformed(&sql, work.now, &raw, &rows, &mut dead).await?;
+            let faults = dead.faults().map(|(partition, offset, stage, error)| Fault {
+                partition,
+                offset,
+                stage: Stage::of(stage),
+                error: error.to_owned(),
+            });
+            wire::write(out, &Told::Made { messages, faults: faults.collect() }, &rows)?;
+            at += messages;
+            if multiplies {
+                let bytes = rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+                steps.saw(messages, bytes as u64);
+            }
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! | to the child | from the child |
 //! | --- | --- |
 //! | [`Work`], once | [`Told::Ready`], once |
-//! | `null` and messages, for each range | [`Told::Decoded`], then [`Told::Made`] with rows, or [`Told::Failed`] |
+//! | `null` and messages, for each range | for each step of it [`Told::Decoded`], then [`Told::Made`] with rows; or [`Told::Failed`] |
 
 use std::io::{BufRead, Cursor, Error as IoError, Write};
 use std::ops::Range;
@@ -30,6 +30,8 @@ pub(super) struct Work {
     pub(super) batch_id: u64,
     pub(super) topic: String,
     pub(super) now: DateTime<Utc>,
+    /// Bytes of the rows of a step, where messages become several.
+    pub(super) step_bytes: u64,
 }
 
 /// What a message is being made into.
@@ -75,10 +77,14 @@ pub(super) struct Fault {
 pub(super) enum Told {
     /// It has made its transform, and threads to decode with.
     Ready,
-    /// The messages of a range are decoded.
+    /// The messages of a step are decoded.
     Decoded,
-    /// They are rows, which follow, but for these.
-    Made(Vec<Fault>),
+    /// They are rows, which follow, but for those that are at fault.
+    Made {
+        /// How many they are, behind those of the step before.
+        messages: usize,
+        faults: Vec<Fault>,
+    },
     /// It cannot go on, and not for a message.
     Failed(Error),
 }
@@ -190,7 +196,7 @@ mod tests {
         for range in [0..4, 0..0, 1..3, 3..4] {
             let mut pipe = Vec::new();
             write(&mut pipe, &(), &[messages(&raw, range.clone()).unwrap()]).unwrap();
-            write(&mut pipe, &Told::Made(Vec::new()), &[]).unwrap();
+            write(&mut pipe, &Told::Made { messages: 3, faults: Vec::new() }, &[]).unwrap();
             let mut from = pipe.as_slice();
             let ((), batches) = read(&mut from).unwrap().unwrap();
             let arrived: Vec<_> = (raw_rows(&batches[0]).iter())
@@ -200,9 +206,8 @@ mod tests {
                 })
                 .collect();
             assert_eq!(arrived, all[range]);
-            assert!(
-                matches!(read(&mut from).unwrap(), Some((Told::Made(faults), rows)) if faults.is_empty() && rows.is_empty())
-            );
+            let Some((Told::Made { messages: 3, faults }, rows)) = read(&mut from).unwrap() else { panic!() };
+            assert!(faults.is_empty() && rows.is_empty());
             assert!(read::<Told>(&mut from).unwrap().is_none());
             for cut in 1..pipe.len() {
                 let mut torn = &pipe[..cut];
