@@ -12,6 +12,7 @@
 //! | [`sort_keys`] | a key that is twice in the ORDER BY of an aggregate |
 //! | [`outer_rows`] | what a subquery reads of the rows around it: of another type, or of rows that GROUP BY has made one |
 //! | [`met_columns`] | columns of one name by which a subquery meets the outer row |
+//! | [`on_subqueries`] | IN and EXISTS in the ON of a join, which have no plan |
 //! | [`grouped_subqueries`] | subqueries in GROUP BY, which have no plan |
 //! | [`union_names`] | the names of a UNION of which the first SELECT has no row |
 //! | [`lossy_casts`] | comparisons of casts that make one value of several, and of days between dates |
@@ -44,6 +45,7 @@ mod null_joins;
 mod null_membership;
 mod null_rows;
 mod of_its_type;
+mod on_subqueries;
 mod one_nan;
 mod one_row;
 mod ordered;
@@ -75,6 +77,7 @@ pub(super) use null_joins::logical_rules as logical;
 /// Adds the rules for logical plans to a session.
 pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(outer_rows::OuterRows));
+    context.add_analyzer_rule(Arc::new(on_subqueries::OnSubqueries));
     context.add_analyzer_rule(Arc::new(grouped_subqueries::GroupedSubqueries));
     context.add_analyzer_rule(Arc::new(union_names::UnionNames));
     context.add_analyzer_rule(Arc::new(lossy_casts::HideLossyCasts::new()));
