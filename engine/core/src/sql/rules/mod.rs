@@ -13,6 +13,7 @@
 //! | [`outer_rows`] | what a subquery reads of the rows around it: of another type, or of rows that GROUP BY has made one |
 //! | [`met_columns`] | columns of one name by which a subquery meets the outer row |
 //! | [`on_subqueries`] | IN and EXISTS in the ON of a join, which have no plan |
+//! | [`grouping_keys`] | expressions in ROLLUP, CUBE and GROUPING SETS, which lose their names |
 //! | [`grouped_subqueries`] | subqueries in GROUP BY, which have no plan |
 //! | [`union_names`] | the names of a UNION of which the first SELECT has no row |
 //! | [`lossy_casts`] | comparisons of casts that make one value of several, and of days between dates |
@@ -36,6 +37,7 @@ mod doubles;
 mod filter_pushdown;
 mod first_rows;
 mod grouped_subqueries;
+mod grouping_keys;
 mod in_list;
 mod lossy_casts;
 mod many_conditions;
@@ -72,6 +74,7 @@ pub(crate) use one_nan::one_nan;
 
 pub(super) use arguments::SettledArguments;
 pub(super) use filter_pushdown::physical_rules as physical;
+pub(super) use grouping_keys::GroupingKeys;
 pub(super) use null_joins::logical_rules as logical;
 
 /// Adds the rules for logical plans to a session.
