@@ -22,7 +22,7 @@ async fn rows(sql: &str) -> Result<Vec<String>> {
     Ok(rows)
 }
 
-async fn check(cases: &[(&str, &[&str])]) {
+pub(super) async fn check(cases: &[(&str, &[&str])]) {
     for (sql, expected) in cases {
         match rows(sql).await {
             Ok(rows) => assert_eq!(rows, *expected, "{sql}"),
@@ -31,7 +31,7 @@ async fn check(cases: &[(&str, &[&str])]) {
     }
 }
 
-async fn refused(cases: &[(&str, &str)]) {
+pub(super) async fn refused(cases: &[(&str, &str)]) {
     for (sql, part) in cases {
         match rows(sql).await {
             Ok(rows) => panic!("{sql}: {rows:?}"),

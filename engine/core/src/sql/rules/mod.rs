@@ -12,6 +12,8 @@
 //! | [`sort_keys`] | a key that is twice in the ORDER BY of an aggregate |
 //! | [`outer_rows`] | what a subquery reads of the rows around it: of another type, or of rows that GROUP BY has made one |
 //! | [`met_columns`] | columns of one name by which a subquery meets the outer row |
+//! | [`on_subqueries`] | IN and EXISTS in the ON of a join, which have no plan |
+//! | [`grouping_keys`] | expressions in ROLLUP, CUBE and GROUPING SETS, which lose their names |
 //! | [`grouped_subqueries`] | subqueries in GROUP BY, which have no plan |
 //! | [`union_names`] | the names of a UNION of which the first SELECT has no row |
 //! | [`lossy_casts`] | comparisons of casts that make one value of several, and of days between dates |
@@ -35,6 +37,7 @@ mod doubles;
 mod filter_pushdown;
 mod first_rows;
 mod grouped_subqueries;
+mod grouping_keys;
 mod in_list;
 mod lossy_casts;
 mod many_conditions;
@@ -44,6 +47,7 @@ mod null_joins;
 mod null_membership;
 mod null_rows;
 mod of_its_type;
+mod on_subqueries;
 mod one_nan;
 mod one_row;
 mod ordered;
@@ -70,11 +74,13 @@ pub(crate) use one_nan::one_nan;
 
 pub(super) use arguments::SettledArguments;
 pub(super) use filter_pushdown::physical_rules as physical;
+pub(super) use grouping_keys::GroupingKeys;
 pub(super) use null_joins::logical_rules as logical;
 
 /// Adds the rules for logical plans to a session.
 pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(outer_rows::OuterRows));
+    context.add_analyzer_rule(Arc::new(on_subqueries::OnSubqueries));
     context.add_analyzer_rule(Arc::new(grouped_subqueries::GroupedSubqueries));
     context.add_analyzer_rule(Arc::new(union_names::UnionNames));
     context.add_analyzer_rule(Arc::new(lossy_casts::HideLossyCasts::new()));

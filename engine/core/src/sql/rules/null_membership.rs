@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Its join for `NOT IN` needs a column to look for: an x that turns out to be a constant, as `COALESCE('a', c)` does, is compared as
-//! any condition is. So whatever x is, it is a column before. In the ON of a join DataFusion knows no nulls at all.
+//! any condition is. So whatever x is, it is a column before.
 
 use std::sync::Arc;
 
@@ -42,26 +42,6 @@ impl AnalyzerRule for NullMembership {
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Filter(filter) => of_filter(filter),
-        LogicalPlan::Join(mut join) if join.filter.as_ref().is_some_and(has_membership) => {
-            let schema = join.left.schema().join(join.right.schema())?;
-            let condition = join.filter.take().unwrap_or_else(|| lit(true));
-            let conditions = split_conjunction_owned(condition).into_iter().map(|condition| {
-                let (condition, negations) = without_not(condition);
-                match condition {
-                    Expr::InSubquery(membership) if membership.negated != negations => {
-                        no_member(membership, &schema)
-                    }
-                    Expr::InSubquery(InSubquery { expr, subquery, .. }) => {
-                        let subquery = named(subquery)?;
-                        Ok(vec![exists(&subquery, Some(equals(&expr, &subquery, &schema)?), false)?])
-                    }
-                    other => Ok(vec![with_third_values(other, negations, &schema)?.data]),
-                }
-            });
-            let conditions = conditions.collect::<Result<Vec<_>>>()?;
-            join.filter = conjunction(conditions.into_iter().flatten());
-            Ok(Transformed::yes(LogicalPlan::Join(join)))
-        }
         other => Ok(Transformed::no(other)),
     }
 }
@@ -103,11 +83,6 @@ fn of_filter(filter: Filter) -> Result<Transformed<LogicalPlan>> {
     let input = Arc::new(LogicalPlan::Projection(Projection::try_new(columns, filter.input)?));
     let filtered = Arc::new(LogicalPlan::Filter(Filter::try_new(predicate, input)?));
     Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(given, filtered)?)))
-}
-
-/// Whether there is an IN (SELECT …) in a condition.
-fn has_membership(condition: &Expr) -> bool {
-    condition.exists(|part| Ok(matches!(part, Expr::InSubquery(_)))).unwrap_or(false)
 }
 
 /// A column, or one of another type: no constant, whatever becomes of it.

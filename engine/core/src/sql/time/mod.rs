@@ -43,6 +43,7 @@ pub(super) fn prepare(context: &SessionContext) {
     rules.insert(0, Arc::new(beside::OneType));
     rules.insert(0, Arc::new(zones::AtTimeZone::new()));
     rules.insert(0, Arc::new(super::rules::SettledArguments::new()));
+    rules.insert(0, Arc::new(super::rules::GroupingKeys));
     rules.push(Arc::new(zones::ZonedCasts::new()));
     rules.push(Arc::new(calendar::Calendar));
     let session_id = state.session_id().to_owned();

@@ -19,7 +19,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, exec_err};
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionDefinition};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::utils::{grouping_set_to_exprlist, merge_schema};
 use datafusion::logical_expr::{
     Between, BinaryExpr, Case, ColumnarValue, Distinct, Expr, ExprSchemable, LogicalPlan, Operator,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SortExpr, Volatility,
@@ -133,7 +133,9 @@ impl ByLength {
                 }
             }
             LogicalPlan::Aggregate(aggregate)
-                if aggregate.group_expr.iter().any(|key| of_interval(key, &schema)) =>
+                if grouping_set_to_exprlist(&aggregate.group_expr)?
+                    .into_iter()
+                    .any(|key| of_interval(key, &schema)) =>
             {
                 return two_writings("GROUP BY of an interval");
             }
