@@ -98,6 +98,51 @@ async fn a_subquery_meets_the_outer_row_by_the_columns_that_are_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_of_the_table_around_it_reads_the_rows_around_it() {
+    let meets = "FROM ta t2 WHERE t2.k = ta.k";
+    let none = "FROM ta t2 WHERE t2.k = ta.k AND t2.i > 100";
+    expect(&[
+        (&format!("SELECT count(*) FROM ta WHERE i >= (SELECT avg(i) {meets})"), &["3"]),
+        (&format!("SELECT s, (SELECT count(*) {meets}) FROM ta ORDER BY s"), &["1|1", "a|3", "b|3", "c|3"]),
+        (
+            "WITH c AS (SELECT k, i FROM ta) SELECT k, i FROM c WHERE i > (SELECT avg(c2.i) FROM c c2 WHERE c2.k = c.k) ORDER BY i",
+            &["1|2", "1|2"],
+        ),
+        (&format!("SELECT count(*) FROM ta WHERE 3 IN (SELECT count(*) {meets})"), &["3"]),
+        (&format!("SELECT count(*) FROM ta WHERE 0 IN (SELECT count(*) {none})"), &["4"]),
+        (
+            &format!("SELECT s, i >= ALL (SELECT t2.i {meets}) FROM ta ORDER BY s"),
+            &["1|true", "a|false", "b|true", "c|true"],
+        ),
+        (&format!("SELECT count(*) FROM ta, LATERAL (SELECT count(*) AS n {none}) q WHERE q.n = 0"), &["4"]),
+        (
+            &format!("SELECT s, (SELECT max(t2.i) {meets} AND EXISTS (SELECT 1 FROM tb WHERE tb.k = t2.k)) FROM ta ORDER BY s"),
+            &["1|5", "a|2", "b|2", "c|2"],
+        ),
+        (
+            &format!("SELECT m FROM (SELECT max(q.n) AS m FROM ta, LATERAL (SELECT count(*) AS n {meets}) q) r WHERE m = 3"),
+            &["3"],
+        ),
+        // One row whatever there is, which no condition on what does not stand in it takes away.
+        (
+            &format!("SELECT n FROM (SELECT count(*) AS n FROM ta WHERE i > (SELECT avg(t2.i) {meets})) q WHERE 1 = 2"),
+            &[],
+        ),
+    ])
+    .await;
+    let refused = |having: &str| {
+        format!("SELECT count(*) FROM ta WHERE EXISTS (SELECT count(*) {none} HAVING {having})")
+    };
+    refuse(
+        &shop(),
+        &[
+            (&refused("count(*) = 0"), "GROUP BY instead"),
+            (&refused("sum(t2.i) IS NULL"), "GROUP BY instead"),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn null_equals_null_also_beside_another_join() {
     expect(&[
         ("SELECT count(*) FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s JOIN ta ON ta.k = a.k", &["4"]),

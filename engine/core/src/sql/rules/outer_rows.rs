@@ -145,7 +145,7 @@ impl Search {
 }
 
 /// Whether the right side of a join sees the left one.
-fn is_lateral(plan: &LogicalPlan) -> bool {
+pub(super) fn is_lateral(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Subquery(_) => true,
         LogicalPlan::SubqueryAlias(alias) => is_lateral(&alias.input),
