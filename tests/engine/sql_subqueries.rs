@@ -222,6 +222,17 @@ async fn functions_keep_what_they_are_of() {
         ),
         ("SELECT string_agg(DISTINCT s, '+' ORDER BY s DESC) FILTER (WHERE k < 7) FROM tb", &["x"]),
         ("SELECT string_agg(DISTINCT s, '+' ORDER BY s DESC) IS NULL FROM tb WHERE k = 0", &["true"]),
+        ("SELECT string_agg(DISTINCT s, '-' ORDER BY s, s DESC) FROM ta", &["1-a-b-c"]),
+        (
+            "SELECT string_agg(DISTINCT CAST(i AS VARCHAR), ',' ORDER BY CAST(i AS VARCHAR) DESC) FROM ta",
+            &["5,2,1"],
+        ),
+        // PostgreSQL's; to DuckDB all of it is null.
+        (
+            "SELECT string_agg(DISTINCT s, NULL ORDER BY s), string_agg(s, NULL ORDER BY s) FROM ta",
+            &["1abc|1abc"],
+        ),
+        ("SELECT array_to_string(array_agg(DISTINCT i ORDER BY i DESC), ',') FROM ta", &["5,2,1"]),
         ("SELECT DISTINCT concat(rtrim('b', 'ab'), COALESCE('', s)) = '' FROM tb", &["true"]),
         (
             "SELECT COALESCE(COALESCE(s, s), max(s)) FROM ta GROUP BY COALESCE(s, s) ORDER BY 1",
@@ -235,6 +246,11 @@ async fn functions_keep_what_they_are_of() {
         &[
             ("SELECT -regr_count(k, i) FROM ta", "-CAST(x AS BIGINT)"),
             ("SELECT string_agg(s, ',' ORDER BY 2 DESC) FROM ta", "a number is no position there"),
+            ("SELECT string_agg(DISTINCT s, ',' ORDER BY length(s)) FROM ta", "write ORDER BY x"),
+            ("SELECT string_agg(DISTINCT s, ',' ORDER BY i) FROM ta", "write ORDER BY x"),
+            ("SELECT string_agg(DISTINCT CAST(i AS VARCHAR), ',' ORDER BY i) FROM ta", "write ORDER BY x"),
+            ("SELECT array_agg(DISTINCT s ORDER BY i) FROM ta", "write ORDER BY x"),
+            ("SELECT array_agg(DISTINCT s ORDER BY s, i) FROM ta", "write ORDER BY x"),
         ],
     );
 }
