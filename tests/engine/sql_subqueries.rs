@@ -280,10 +280,19 @@ async fn rows_are_in_the_order_that_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_several_tables_of_a_subquery_is_not_of_the_rows_around() {
-    expect(&[(
-        "SELECT (SELECT count(*) FROM ta a, ta b WHERE a.i = c.i AND b.i = c.i) FROM ta c ORDER BY 1",
-        &["1", "1", "4", "4"],
-    )])
+    let (qualified, bare) = (
+        "EXISTS (SELECT 1 FROM tb, ta t2 WHERE tb.k = t2.k AND t2.k = ta.k)",
+        "ta.k IN (SELECT k FROM tb, (VALUES (1)) AS v (n) WHERE n = d)",
+    );
+    expect(&[
+        (
+            "SELECT (SELECT count(*) FROM ta a, ta b WHERE a.i = c.i AND b.i = c.i) FROM ta c ORDER BY 1",
+            &["1", "1", "4", "4"],
+        ),
+        // A name that is read elsewhere, where one table has it.
+        (&format!("SELECT count(*) FROM ta WHERE {qualified} AND {bare}"), &["4"]),
+        (&format!("SELECT count(*) FROM ta WHERE {bare} AND {qualified}"), &["4"]),
+    ])
     .await;
     refuse(
         &shop(),
@@ -294,6 +303,10 @@ async fn a_name_of_several_tables_of_a_subquery_is_not_of_the_rows_around() {
                 "write table.k",
             ),
             ("SELECT (SELECT count(*) FROM ta a, ta b WHERE i = 1) FROM ta c", "write table.i"),
+            (
+                "SELECT count(*) FROM ta WHERE EXISTS (SELECT 1 FROM tb, ta t2 WHERE tb.k = t2.k AND k = 1)",
+                "write table.k",
+            ),
         ],
     );
 }
