@@ -148,6 +148,21 @@ async fn null_equals_null_also_beside_another_join() {
         ("SELECT count(*) FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s JOIN ta ON ta.k = a.k", &["4"]),
         ("SELECT count(*) FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s CROSS JOIN ta", &["12"]),
         ("SELECT count(*) FROM ta JOIN tb a ON ta.k = a.k JOIN tb b ON a.s IS NOT DISTINCT FROM b.s", &["4"]),
+        (
+            "SELECT n, count(*) FROM (SELECT a.k AS n FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s) q, ta t, tb \
+             WHERE t.k = q.n AND tb.k = t.k GROUP BY n ORDER BY 1",
+            &["0|1", "1|3"],
+        ),
+        (
+            "SELECT count(*) FROM tb a JOIN (SELECT t.k, tb.s FROM ta t, tb WHERE t.k = tb.k) q \
+             ON a.s IS NOT DISTINCT FROM q.s JOIN tb c ON c.k = a.k",
+            &["4"],
+        ),
+        (
+            "SELECT count(*) FROM ta t, tb WHERE t.k = tb.k AND t.k IN \
+             (SELECT a.k FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s CROSS JOIN ta)",
+            &["4"],
+        ),
     ])
     .await;
 }
