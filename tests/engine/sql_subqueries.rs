@@ -98,11 +98,71 @@ async fn a_subquery_meets_the_outer_row_by_the_columns_that_are_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_of_the_table_around_it_reads_the_rows_around_it() {
+    let meets = "FROM ta t2 WHERE t2.k = ta.k";
+    let none = "FROM ta t2 WHERE t2.k = ta.k AND t2.i > 100";
+    expect(&[
+        (&format!("SELECT count(*) FROM ta WHERE i >= (SELECT avg(i) {meets})"), &["3"]),
+        (&format!("SELECT s, (SELECT count(*) {meets}) FROM ta ORDER BY s"), &["1|1", "a|3", "b|3", "c|3"]),
+        (
+            "WITH c AS (SELECT k, i FROM ta) SELECT k, i FROM c WHERE i > (SELECT avg(c2.i) FROM c c2 WHERE c2.k = c.k) ORDER BY i",
+            &["1|2", "1|2"],
+        ),
+        (&format!("SELECT count(*) FROM ta WHERE 3 IN (SELECT count(*) {meets})"), &["3"]),
+        (&format!("SELECT count(*) FROM ta WHERE 0 IN (SELECT count(*) {none})"), &["4"]),
+        (
+            &format!("SELECT s, i >= ALL (SELECT t2.i {meets}) FROM ta ORDER BY s"),
+            &["1|true", "a|false", "b|true", "c|true"],
+        ),
+        (&format!("SELECT count(*) FROM ta, LATERAL (SELECT count(*) AS n {none}) q WHERE q.n = 0"), &["4"]),
+        (
+            &format!("SELECT s, (SELECT max(t2.i) {meets} AND EXISTS (SELECT 1 FROM tb WHERE tb.k = t2.k)) FROM ta ORDER BY s"),
+            &["1|5", "a|2", "b|2", "c|2"],
+        ),
+        (
+            &format!("SELECT m FROM (SELECT max(q.n) AS m FROM ta, LATERAL (SELECT count(*) AS n {meets}) q) r WHERE m = 3"),
+            &["3"],
+        ),
+        // One row whatever there is, which no condition on what does not stand in it takes away.
+        (
+            &format!("SELECT n FROM (SELECT count(*) AS n FROM ta WHERE i > (SELECT avg(t2.i) {meets})) q WHERE 1 = 2"),
+            &[],
+        ),
+    ])
+    .await;
+    let refused = |having: &str| {
+        format!("SELECT count(*) FROM ta WHERE EXISTS (SELECT count(*) {none} HAVING {having})")
+    };
+    refuse(
+        &shop(),
+        &[
+            (&refused("count(*) = 0"), "GROUP BY instead"),
+            (&refused("sum(t2.i) IS NULL"), "GROUP BY instead"),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn null_equals_null_also_beside_another_join() {
     expect(&[
         ("SELECT count(*) FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s JOIN ta ON ta.k = a.k", &["4"]),
         ("SELECT count(*) FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s CROSS JOIN ta", &["12"]),
         ("SELECT count(*) FROM ta JOIN tb a ON ta.k = a.k JOIN tb b ON a.s IS NOT DISTINCT FROM b.s", &["4"]),
+        (
+            "SELECT n, count(*) FROM (SELECT a.k AS n FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s) q, ta t, tb \
+             WHERE t.k = q.n AND tb.k = t.k GROUP BY n ORDER BY 1",
+            &["0|1", "1|3"],
+        ),
+        (
+            "SELECT count(*) FROM tb a JOIN (SELECT t.k, tb.s FROM ta t, tb WHERE t.k = tb.k) q \
+             ON a.s IS NOT DISTINCT FROM q.s JOIN tb c ON c.k = a.k",
+            &["4"],
+        ),
+        (
+            "SELECT count(*) FROM ta t, tb WHERE t.k = tb.k AND t.k IN \
+             (SELECT a.k FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s CROSS JOIN ta)",
+            &["4"],
+        ),
     ])
     .await;
 }
@@ -177,6 +237,17 @@ async fn functions_keep_what_they_are_of() {
         ),
         ("SELECT string_agg(DISTINCT s, '+' ORDER BY s DESC) FILTER (WHERE k < 7) FROM tb", &["x"]),
         ("SELECT string_agg(DISTINCT s, '+' ORDER BY s DESC) IS NULL FROM tb WHERE k = 0", &["true"]),
+        ("SELECT string_agg(DISTINCT s, '-' ORDER BY s, s DESC) FROM ta", &["1-a-b-c"]),
+        (
+            "SELECT string_agg(DISTINCT CAST(i AS VARCHAR), ',' ORDER BY CAST(i AS VARCHAR) DESC) FROM ta",
+            &["5,2,1"],
+        ),
+        // PostgreSQL's; to DuckDB all of it is null.
+        (
+            "SELECT string_agg(DISTINCT s, NULL ORDER BY s), string_agg(s, NULL ORDER BY s) FROM ta",
+            &["1abc|1abc"],
+        ),
+        ("SELECT array_to_string(array_agg(DISTINCT i ORDER BY i DESC), ',') FROM ta", &["5,2,1"]),
         ("SELECT DISTINCT concat(rtrim('b', 'ab'), COALESCE('', s)) = '' FROM tb", &["true"]),
         (
             "SELECT COALESCE(COALESCE(s, s), max(s)) FROM ta GROUP BY COALESCE(s, s) ORDER BY 1",
@@ -190,6 +261,11 @@ async fn functions_keep_what_they_are_of() {
         &[
             ("SELECT -regr_count(k, i) FROM ta", "-CAST(x AS BIGINT)"),
             ("SELECT string_agg(s, ',' ORDER BY 2 DESC) FROM ta", "a number is no position there"),
+            ("SELECT string_agg(DISTINCT s, ',' ORDER BY length(s)) FROM ta", "write ORDER BY x"),
+            ("SELECT string_agg(DISTINCT s, ',' ORDER BY i) FROM ta", "write ORDER BY x"),
+            ("SELECT string_agg(DISTINCT CAST(i AS VARCHAR), ',' ORDER BY i) FROM ta", "write ORDER BY x"),
+            ("SELECT array_agg(DISTINCT s ORDER BY i) FROM ta", "write ORDER BY x"),
+            ("SELECT array_agg(DISTINCT s ORDER BY s, i) FROM ta", "write ORDER BY x"),
         ],
     );
 }
@@ -219,10 +295,19 @@ async fn rows_are_in_the_order_that_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_several_tables_of_a_subquery_is_not_of_the_rows_around() {
-    expect(&[(
-        "SELECT (SELECT count(*) FROM ta a, ta b WHERE a.i = c.i AND b.i = c.i) FROM ta c ORDER BY 1",
-        &["1", "1", "4", "4"],
-    )])
+    let (qualified, bare) = (
+        "EXISTS (SELECT 1 FROM tb, ta t2 WHERE tb.k = t2.k AND t2.k = ta.k)",
+        "ta.k IN (SELECT k FROM tb, (VALUES (1)) AS v (n) WHERE n = d)",
+    );
+    expect(&[
+        (
+            "SELECT (SELECT count(*) FROM ta a, ta b WHERE a.i = c.i AND b.i = c.i) FROM ta c ORDER BY 1",
+            &["1", "1", "4", "4"],
+        ),
+        // A name that is read elsewhere, where one table has it.
+        (&format!("SELECT count(*) FROM ta WHERE {qualified} AND {bare}"), &["4"]),
+        (&format!("SELECT count(*) FROM ta WHERE {bare} AND {qualified}"), &["4"]),
+    ])
     .await;
     refuse(
         &shop(),
@@ -233,6 +318,10 @@ async fn a_name_of_several_tables_of_a_subquery_is_not_of_the_rows_around() {
                 "write table.k",
             ),
             ("SELECT (SELECT count(*) FROM ta a, ta b WHERE i = 1) FROM ta c", "write table.i"),
+            (
+                "SELECT count(*) FROM ta WHERE EXISTS (SELECT 1 FROM tb, ta t2 WHERE tb.k = t2.k AND k = 1)",
+                "write table.k",
+            ),
         ],
     );
 }

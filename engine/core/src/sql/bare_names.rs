@@ -7,15 +7,25 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{Column, Result, plan_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr as Written, Query, SetExpr, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    Expr as Written, ObjectName, Query, SetExpr, TableFactor, Visit, Visitor,
+};
 
-/// The names without a table in subqueries of several tables that are part of an expression, in small letters.
-pub(super) fn of(statement: &Statement) -> HashSet<String> {
-    let mut search = Search { queries: Vec::new(), next_is_part: false, found: HashSet::new() };
+/// A subquery of several tables that is part of an expression, in small letters.
+pub(super) struct OfSeveral {
+    /// The names without a table.
+    names: HashSet<String>,
+    /// What tables are called in it, or in queries that stand in it.
+    tables: HashSet<String>,
+}
+
+/// The subqueries of several tables that are part of an expression.
+pub(super) fn of(statement: &Statement) -> Vec<OfSeveral> {
+    let mut search = Search { queries: Vec::new(), next_is_part: false, found: Vec::new() };
     if let Statement::Statement(statement) = statement {
         let _: ControlFlow<()> = statement.visit(&mut search);
     }
@@ -23,11 +33,22 @@ pub(super) fn of(statement: &Statement) -> HashSet<String> {
 }
 
 struct Search {
-    /// Of each query that is being read, whether it is within an expression, and whether it is then of several tables.
-    queries: Vec<(bool, bool)>,
+    /// Of each query that is being read, whether it is within an expression, whether it is then of several tables, and
+    /// what there is in it so far.
+    queries: Vec<(bool, bool, OfSeveral)>,
     /// The next query is part of an expression.
     next_is_part: bool,
-    found: HashSet<String>,
+    found: Vec<OfSeveral>,
+}
+
+impl Search {
+    fn table(&mut self, name: &str) {
+        for (_, counts, query) in &mut self.queries {
+            if *counts {
+                query.tables.insert(name.to_lowercase());
+            }
+        }
+    }
 }
 
 impl Visitor for Search {
@@ -40,14 +61,37 @@ impl Visitor for Search {
             }
             _ => false,
         };
-        let is_within = self.queries.last().is_some_and(|(is_within, _)| *is_within);
+        let is_within = self.queries.last().is_some_and(|(is_within, ..)| *is_within);
         let is_part = std::mem::take(&mut self.next_is_part) || is_within;
-        self.queries.push((is_part, is_part && of_several));
+        let nothing = OfSeveral { names: HashSet::new(), tables: HashSet::new() };
+        self.queries.push((is_part, is_part && of_several, nothing));
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries.pop();
+        if let Some((_, true, query)) = self.queries.pop().filter(|(.., query)| !query.names.is_empty()) {
+            self.found.push(query);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        if let Some(name) = relation.0.last().and_then(|part| part.as_ident()) {
+            self.table(&name.value);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::TableFunction { alias: Some(alias), .. }
+        | TableFactor::Function { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. }
+        | TableFactor::NestedJoin { alias: Some(alias), .. } = factor
+        {
+            self.table(&alias.name.value);
+        }
         ControlFlow::Continue(())
     }
 
@@ -56,8 +100,10 @@ impl Visitor for Search {
             Written::Subquery(_) | Written::Exists { .. } | Written::InSubquery { .. } => {
                 self.next_is_part = true;
             }
-            Written::Identifier(name) if self.queries.last().is_some_and(|(_, counts)| *counts) => {
-                self.found.insert(name.value.to_lowercase());
+            Written::Identifier(name) => {
+                if let Some((_, true, query)) = self.queries.last_mut() {
+                    query.names.insert(name.value.to_lowercase());
+                }
             }
             _ => {}
         }
@@ -69,8 +115,8 @@ impl Visitor for Search {
 ///
 /// # Errors
 /// Plan: there is one.
-pub(super) fn check(names: &HashSet<String>, plan: &LogicalPlan) -> Result<()> {
-    if names.is_empty() {
+pub(super) fn check(queries: &[OfSeveral], plan: &LogicalPlan) -> Result<()> {
+    if queries.is_empty() {
         return Ok(());
     }
     let mut found = None;
@@ -82,7 +128,7 @@ pub(super) fn check(names: &HashSet<String>, plan: &LogicalPlan) -> Result<()> {
                 | Expr::InSubquery(InSubquery { subquery, .. })
                 | Expr::SetComparison(SetComparison { subquery, .. }) = part
                 {
-                    found = found.take().or(ambiguous(names, &subquery.subquery)?);
+                    found = found.take().or(ambiguous(queries, &subquery.subquery)?);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -95,18 +141,24 @@ pub(super) fn check(names: &HashSet<String>, plan: &LogicalPlan) -> Result<()> {
 }
 
 /// A name of the rows around that several tables have where it is read in a subquery.
-fn ambiguous(names: &HashSet<String>, subquery: &LogicalPlan) -> Result<Option<String>> {
+fn ambiguous(queries: &[OfSeveral], subquery: &LogicalPlan) -> Result<Option<String>> {
     let mut found = None;
     subquery.apply(|node| {
         node.apply_expressions(|expression| {
             expression.apply(|part| {
                 if let Expr::OuterReferenceColumn(_, column) = part
-                    && names.contains(&column.name.to_lowercase())
+                    && let name = column.name.to_lowercase()
+                    && queries.iter().any(|query| query.names.contains(&name))
                 {
-                    let of = |input: &&LogicalPlan| {
-                        input.schema().columns_with_unqualified_name(&column.name).len()
+                    let of = |input: &LogicalPlan| input.schema().columns_with_unqualified_name(&column.name);
+                    let columns: Vec<Column> = node.inputs().into_iter().flat_map(of).collect();
+                    // Another subquery may have such a name, of which there is one there.
+                    let is_of = |query: &OfSeveral| {
+                        let mut tables = columns.iter().filter_map(|column| column.relation.as_ref());
+                        query.names.contains(&name)
+                            && tables.all(|table| query.tables.contains(&table.table().to_lowercase()))
                     };
-                    if node.inputs().iter().map(of).sum::<usize>() > 1 {
+                    if columns.len() > 1 && queries.iter().any(is_of) {
                         found = Some(column.name.clone());
                     }
                 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue};
 use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::functions_nested::expr_fn::{array_sort, array_to_string};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
@@ -26,6 +26,7 @@ use super::moving::Moving;
 use super::of_its_type::OfItsType;
 use super::ordered::{Ordered, Way};
 use super::pairs::Pairs;
+use crate::error::Error;
 
 /// The most digits of decimals that a sum of 10^10 of them holds.
 const SUMMED_DIGITS: u8 = 28;
@@ -109,32 +110,36 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
     let result = function.get_type(input)?;
     let mut bare = function.clone().unalias_nested().data;
     if let Expr::AggregateFunction(AggregateFunction { func, params }) = &mut bare
-        && func.name() == "string_agg"
         && params.distinct
-        && params.order_by.len() == 1
-        && let [text, Expr::Literal(separator, _)] = params.args.as_slice()
-        && let Some(sort) = params.order_by.pop()
+        && matches!(func.name(), "string_agg" | "array_agg")
+        && let (Some(sort), Some(value)) = (params.order_by.first(), params.args.first())
     {
-        let is_there = text.clone().is_not_null();
-        let (text, separator) = (text.clone(), separator.clone());
-        let filter = match params.filter.take() {
-            Some(filter) => is_there.and(*filter),
-            None => is_there,
-        };
-        params.args = vec![text];
-        params.filter = Some(Box::new(filter));
-        *func = array_agg_udaf();
-        return Ok((bare, After::Joined { descending: !sort.asc, separator, kind: result }));
-    }
-    if let Expr::AggregateFunction(AggregateFunction { func, params }) = &mut bare
-        && func.name() == "array_agg"
-        && params.distinct
-        && let Some(sort) = params.order_by.pop()
-    {
+        for key in &params.order_by {
+            if without_text_casts(&key.expr, input)? != without_text_casts(value, input)? {
+                return Err(other_order(func.name()));
+            }
+        }
         // One that sorts its distinct values itself does so backwards beside another order; the key is the value.
         let (descending, nulls_first) = (!sort.asc, sort.nulls_first);
-        params.order_by.clear();
-        return Ok((bare, After::Sorted { descending, nulls_first }));
+        if func.name() == "array_agg" {
+            params.order_by.clear();
+            return Ok((bare, After::Sorted { descending, nulls_first }));
+        }
+        if let [text, Expr::Literal(separator, _)] = params.args.as_slice() {
+            let is_there = text.clone().is_not_null();
+            // None is as good as an empty one, as it is without DISTINCT.
+            let separator = if separator.is_null() { ScalarValue::from("") } else { separator.clone() };
+            let text = text.clone();
+            let filter = match params.filter.take() {
+                Some(filter) => is_there.and(*filter),
+                None => is_there,
+            };
+            params.args = vec![text];
+            params.filter = Some(Box::new(filter));
+            params.order_by.clear();
+            *func = array_agg_udaf();
+            return Ok((bare, After::Joined { descending, separator, kind: result }));
+        }
     }
     let of_aggregate = match &mut bare {
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
@@ -182,6 +187,30 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
         true => (bare, After::OneNan),
         false => (function, After::Nothing),
     })
+}
+
+/// An expression without its name, and without casts of one type of text to another.
+fn without_text_casts<'a>(mut expression: &'a Expr, input: &DFSchema) -> Result<&'a Expr> {
+    loop {
+        expression = match expression {
+            Expr::Alias(alias) => &alias.expr,
+            Expr::Cast(made)
+                if made.expr.get_type(input)?.is_string() && expression.get_type(input)?.is_string() =>
+            {
+                &made.expr
+            }
+            _ => return Ok(expression),
+        };
+    }
+}
+
+/// The error for DISTINCT values in an order that is not theirs.
+fn other_order(function: &str) -> DataFusionError {
+    let made = Error::user(format!(
+        "{function}(DISTINCT x ORDER BY y): of DISTINCT values there are the values alone to put them in order by"
+    ));
+    let hint = "write ORDER BY x, or GROUP BY x in a WITH before, and there ORDER BY min(y)";
+    DataFusionError::External(Box::new(made.hint(hint)))
 }
 
 /// Gives an aggregate of pairs its own figures.

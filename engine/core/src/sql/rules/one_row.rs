@@ -5,20 +5,21 @@
 //! the outer one (apache/datafusion#24960). A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
 //! never is (apache/datafusion#24513), and takes `IS NULL` and `COALESCE` away.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, not_impl_err};
+use datafusion::common::{Column, DFSchema, Result, not_impl_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Expr, GroupingSet, Limit, LogicalPlan, Operator, Projection, Subquery, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 use super::of_its_type::OfItsType;
+use super::outer_rows::is_lateral;
 use super::recomputed;
 
 /// Keeps the one row of an aggregate, and the null of a subquery without a row.
@@ -43,7 +44,7 @@ impl AnalyzerRule for OneRow {
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     if let LogicalPlan::Aggregate(aggregate) = &plan
         && has_row_of_nothing(aggregate)
-        && !reads_outer_row(&plan)?
+        && !reads_outer_row(&plan, &mut Vec::new())?
     {
         // No filter goes below a LIMIT; this one takes nothing away.
         let limit = Limit { skip: None, fetch: Some(Box::new(lit(i64::MAX))), input: Arc::new(plan) };
@@ -103,27 +104,44 @@ fn has_row_of_nothing(aggregate: &Aggregate) -> bool {
     }
 }
 
-/// Whether a plan reads columns that it does not have itself: a LATERAL or a subquery in it reads those of the plan.
-fn reads_outer_row(plan: &LogicalPlan) -> Result<bool> {
-    let mut read = HashSet::new();
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expression| {
-            expression.apply(|part| {
-                if let Expr::OuterReferenceColumn(_, column) = part {
-                    read.insert(column.clone());
+/// Whether a plan reads rows around it, and not only such that subqueries and LATERALs in it stand in, which are `within`.
+///
+/// By their names alone they cannot be told apart: below `x AS x2` stands an x too.
+fn reads_outer_row(plan: &LogicalPlan, within: &mut Vec<Arc<DFSchema>>) -> Result<bool> {
+    let mut reads = false;
+    plan.apply_expressions(|expression| {
+        expression.apply(|part| {
+            match part {
+                Expr::OuterReferenceColumn(_, column) => {
+                    reads |= !within.iter().any(|rows| rows.has_column(column));
                 }
-                Ok(TreeNodeRecursion::Continue)
-            })
+                Expr::ScalarSubquery(subquery)
+                | Expr::Exists(Exists { subquery, .. })
+                | Expr::InSubquery(InSubquery { subquery, .. })
+                | Expr::SetComparison(SetComparison { subquery, .. }) => {
+                    within.push(Arc::new(merge_schema(&plan.inputs())));
+                    reads |= reads_outer_row(&subquery.subquery, within)?;
+                    within.pop();
+                }
+                _ => {}
+            }
+            Ok(if reads { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })
     })?;
-    if read.is_empty() {
-        return Ok(false);
+    for (at, input) in plan.inputs().into_iter().enumerate() {
+        if reads {
+            break;
+        }
+        match plan {
+            LogicalPlan::Join(join) if at == 1 && is_lateral(input) => {
+                within.push(join.left.schema().clone());
+                reads = reads_outer_row(input, within)?;
+                within.pop();
+            }
+            _ => reads = reads_outer_row(input, within)?,
+        }
     }
-    plan.apply_with_subqueries(|node| {
-        read.retain(|column| !node.schema().has_column(column));
-        Ok(if read.is_empty() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(!read.is_empty())
+    Ok(reads)
 }
 
 fn always_has_row(plan: &LogicalPlan) -> bool {
@@ -158,7 +176,7 @@ fn loses_row(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply(|node| {
         if let LogicalPlan::Aggregate(aggregate) = node {
-            found |= has_row_of_nothing(aggregate) && reads_outer_row(node)?;
+            found |= has_row_of_nothing(aggregate) && reads_outer_row(node, &mut Vec::new())?;
         }
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
