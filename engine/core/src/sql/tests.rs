@@ -149,6 +149,96 @@ async fn a_double_that_is_written_out_beside_a_decimal_is_one() {
     .await;
 }
 
+/// Two columns of DECIMAL(15,2) and one of whole numbers.
+const TAXES: &str = "(VALUES (CAST('0.05' AS DECIMAL(15,2)), CAST('0.06' AS DECIMAL(15,2)), 6), \
+    (CAST('0.07' AS DECIMAL(15,2)), CAST('0.08' AS DECIMAL(15,2)), 7), \
+    (CAST('0.37' AS DECIMAL(15,2)), CAST('0.74' AS DECIMAL(15,2)), 74))";
+
+/// Values from DuckDB.
+#[tokio::test]
+async fn what_is_computed_of_decimals_and_written_numbers_is_compared_as_a_decimal() {
+    for (condition, expected) in [
+        // The sixth query of TPC-H, whose discount of 0.07 is one of those.
+        ("d BETWEEN 0.06 - 0.01 AND 0.06 + 0.01", &["0.05", "0.07"] as &[&str]),
+        ("d <= 0.06 + 0.01", &["0.05", "0.07"]),
+        ("t = d + 0.01", &["0.05", "0.07"]),
+        ("d = 0.1 * 0.7", &["0.07"]),
+        ("d IN (0.01 + 0.06, 0.03)", &["0.07"]),
+        ("d >= 0.1 * 3.7", &["0.37"]),
+        ("nullif(t, d + 0.01) IS NULL", &["0.05", "0.07"]),
+        ("t - 0.01 = 0.07 OR abs(d - 0.38) <= 0.01", &["0.07", "0.37"]),
+        ("t = k * 0.01", &["0.05", "0.37"]),
+        ("d * 1.1 = 0.077", &["0.07"]),
+        ("t % 0.37 = 0", &["0.37"]),
+        ("CASE WHEN k = 7 THEN d + 0.01 ELSE d END = t", &["0.07"]),
+        // Doubles they stay beside a double.
+        ("t = d + CAST(0.01 AS DOUBLE) AND k = 6", &[]),
+    ] {
+        check(&[(&format!("SELECT d FROM {TAXES} AS l (d, t, k) WHERE {condition} ORDER BY d"), expected)])
+            .await;
+    }
+}
+
+/// Values from DuckDB.
+#[tokio::test]
+async fn what_is_computed_of_decimals_meets_decimals_of_other_tables() {
+    let numbers = "WITH p AS (SELECT 0.06 AS m, 0.01 AS s)";
+    for (sql, expected) in [
+        (
+            format!(
+                "SELECT l.d, m.t FROM {TAXES} AS l (d, t, k) JOIN {TAXES} AS m (d, t, k) ON l.d + 0.37 = m.t"
+            ),
+            &["0.37|0.74"] as &[&str],
+        ),
+        (
+            format!(
+                "{numbers} SELECT d FROM {TAXES} AS l (d, t, k), p WHERE d BETWEEN m - s AND m + s ORDER BY d"
+            ),
+            &["0.05", "0.07"],
+        ),
+        (
+            format!("{numbers} SELECT d FROM {TAXES} AS l (d, t, k) JOIN p ON d <= m + s ORDER BY d"),
+            &["0.05", "0.07"],
+        ),
+        (
+            format!(
+                "SELECT d FROM {TAXES} AS l (d, t, k) \
+                 WHERE d + 0.01 IN (SELECT t FROM {TAXES} AS m (d, t, k)) ORDER BY d"
+            ),
+            &["0.05", "0.07"],
+        ),
+        (format!("SELECT count(*) FROM {TAXES} AS l (d, t, k) HAVING sum(t) = sum(d) + 0.39"), &["3"]),
+    ] {
+        check(&[(&sql, expected)]).await;
+    }
+}
+
+/// Values from DuckDB.
+#[tokio::test]
+async fn decimals_of_38_digits_are_compared_as_decimals() {
+    let v = "(VALUES (CAST('12345678901234567.00' AS DECIMAL(38,2))), \
+             (CAST('12345678901234568.00' AS DECIMAL(38,2)))) AS x (v)";
+    for (sql, expected) in [
+        (
+            format!("SELECT v FROM {v} WHERE v NOT IN (0.125, 12345678901234568)"),
+            &["12345678901234567.00"] as &[&str],
+        ),
+        (format!("SELECT v FROM {v} WHERE v BETWEEN 0.125 AND 12345678901234567"), &["12345678901234567.00"]),
+        (
+            format!("SELECT v FROM {v} WHERE v > 0.125 AND v <> 12345678901234567 AND 0.125 IN (0.125, v)"),
+            &["12345678901234568.00"],
+        ),
+        (
+            format!(
+                "SELECT CASE v WHEN 0.125 THEN 1 WHEN 12345678901234568 THEN 2 ELSE 3 END FROM {v} ORDER BY v"
+            ),
+            &["3", "2"],
+        ),
+    ] {
+        check(&[(&sql, expected)]).await;
+    }
+}
+
 #[tokio::test]
 async fn a_decimal_as_a_double_is_the_next_one() {
     check(&[
