@@ -215,6 +215,52 @@ async fn what_is_computed_of_decimals_meets_decimals_of_other_tables() {
 
 /// Values from DuckDB.
 #[tokio::test]
+async fn a_whole_number_before_a_decimal_or_double_does_not_hide_it() {
+    let z = "(VALUES (1, CAST('0' AS DECIMAL(8,2))), (2, CAST('0.5' AS DECIMAL(8,2)))) AS z (a, p)";
+    let y = "(VALUES (1, CAST('NaN' AS DOUBLE)), (2, CAST(0.25 AS DOUBLE))) AS y (a, f)";
+    for (sql, expected) in [
+        (
+            format!("SELECT CASE WHEN a = 1 THEN 0 ELSE p END = CAST(1e-20 AS DOUBLE) FROM {z} ORDER BY a"),
+            &["false", "false"] as &[&str],
+        ),
+        (
+            format!(
+                "SELECT CASE WHEN a = 1 THEN 0 WHEN a = 2 THEN p ELSE CAST('NaN' AS DOUBLE) END \
+                 = CAST(1e-20 AS DOUBLE) FROM {z} ORDER BY a"
+            ),
+            &["false", "false"],
+        ),
+        (
+            format!(
+                "SELECT v, f FROM (SELECT 1 AS v UNION ALL SELECT p FROM {z}) AS u JOIN {y} ON v <= f ORDER BY v, f"
+            ),
+            &["0.00|0.25", "0.00|NaN", "0.50|NaN", "1.00|NaN"],
+        ),
+        (
+            format!("SELECT a FROM {z} UNION ALL SELECT p FROM {z} UNION ALL SELECT f FROM {y} ORDER BY a"),
+            &["0.0", "0.25", "0.5", "1.0", "2.0", "NaN"],
+        ),
+        (
+            format!("SELECT sum(CASE WHEN a = 1 THEN 0 ELSE p END) < CAST('NaN' AS DOUBLE) FROM {z}"),
+            &["true"],
+        ),
+        (
+            format!("SELECT p FROM {z} WHERE p IN (SELECT CASE WHEN a = 1 THEN 0 ELSE f END FROM {y})"),
+            &["0.00"],
+        ),
+        (
+            format!(
+                "SELECT sum(CASE WHEN a = 1 THEN 0 ELSE p END), max(CASE WHEN a = 1 THEN 3 ELSE 0.5 END) FROM {z}"
+            ),
+            &["0.50|3.0"],
+        ),
+    ] {
+        check(&[(&sql, expected)]).await;
+    }
+}
+
+/// Values from DuckDB.
+#[tokio::test]
 async fn decimals_of_38_digits_are_compared_as_decimals() {
     let v = "(VALUES (CAST('12345678901234567.00' AS DECIMAL(38,2))), \
              (CAST('12345678901234568.00' AS DECIMAL(38,2)))) AS x (v)";

@@ -28,7 +28,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::time::{expressions_of, is_comparison};
 use exact::Around;
-use numbers::{Use, as_numbers};
+use numbers::{Use, as_numbers, whole_as_others};
 
 /// Functions that give back one of their arguments, or all.
 const OF_ONE_TYPE: [&str; 7] = ["coalesce", "nvl", "ifnull", "greatest", "least", "nullif", "make_array"];
@@ -82,6 +82,8 @@ fn rewrite(expression: Expr, around: &Around<'_>) -> Result<Transformed<Expr>> {
             let results = when_then_expr.iter_mut().map(|(_, then)| &mut **then);
             let mut results: Vec<&mut Expr> = results.chain(else_expr.as_deref_mut()).collect();
             let mut changed = settle(&mut results, around, Use::Result)?;
+            let kinds = kinds_of(&results, around)?;
+            changed |= whole_as_others(&mut results, &kinds);
             if let Some(value) = expr.as_deref_mut() {
                 let compared = when_then_expr.iter_mut().map(|(when, _)| &mut **when);
                 let mut compared: Vec<&mut Expr> = compared.chain([value]).collect();
@@ -191,10 +193,18 @@ fn of_union(union: Union) -> Result<Transformed<LogicalPlan>> {
     let mut columns: Vec<Vec<Expr>> = vec![Vec::with_capacity(width); union.inputs.len()];
     for at in 0..width {
         let mut values: Vec<Expr> = union.inputs.iter().map(|input| value(input, at)).collect();
-        let kinds: Vec<DataType> =
+        let mut kinds: Vec<DataType> =
             union.inputs.iter().map(|input| input.schema().field(at).data_type().clone()).collect();
         let mut parts: Vec<&mut Expr> = values.iter_mut().collect();
         changed |= settle_of(&mut parts, &kinds, &around, Use::Result);
+        for (part, kind) in parts.iter().zip(&mut kinds) {
+            match &**part {
+                Expr::Literal(value, _) => *kind = value.data_type(),
+                Expr::Cast(Cast { field, .. }) => *kind = field.data_type().clone(),
+                _ => {}
+            }
+        }
+        changed |= whole_as_others(&mut parts, &kinds);
         for (columns, value) in columns.iter_mut().zip(values) {
             columns.push(value);
         }

@@ -7,6 +7,7 @@
 
 use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType, i256};
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 use datafusion::logical_expr::{Expr, cast};
 
 use super::exact::{Around, exact, precision};
@@ -52,6 +53,24 @@ pub(super) fn as_numbers(
     }
     for (part, _) in parts.iter_mut().zip(kinds).filter(|(_, kind)| kind.is_decimal()) {
         **part = cast(std::mem::take(*part), DataType::Float64);
+    }
+    true
+}
+
+/// Gives whole numbers among the results the type of all. DataFusion takes the type of the first one for that of a CASE and of
+/// a UNION until it makes them equal, and what stands around would not see the decimal or double in it.
+pub(super) fn whole_as_others(parts: &mut [&mut Expr], kinds: &[DataType]) -> bool {
+    let is_mixed = kinds.iter().any(DataType::is_integer)
+        && kinds.iter().any(|kind| kind.is_decimal() || kind.is_floating())
+        && kinds.iter().all(|kind| kind.is_numeric() || kind.is_null());
+    let mut numbers = kinds.iter().filter(|kind| !kind.is_null());
+    let (true, Some(first)) = (is_mixed, numbers.next()) else { return false };
+    let Some(common) = numbers.try_fold(first.clone(), |common, kind| type_union_coercion(&common, kind))
+    else {
+        return false;
+    };
+    for (part, _) in parts.iter_mut().zip(kinds).filter(|(_, kind)| kind.is_integer()) {
+        **part = cast(std::mem::take(*part), common.clone());
     }
     true
 }
