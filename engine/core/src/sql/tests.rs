@@ -432,6 +432,12 @@ async fn columns_that_differ_in_a_cast_alone() {
     ])
     .await;
     refused(&[("SELECT x, x FROM (VALUES (1)) AS t (x)", "a name of its own")]).await;
+    refused(&[(
+        "SELECT max(b) OVER w, max(CAST(b AS BIGINT)) OVER w FROM (VALUES (5, DATE '2024-01-01')) AS t (b, d) \
+         WINDOW w AS (ORDER BY d RANGE BETWEEN CAST('3 days' AS INTERVAL) PRECEDING AND CURRENT ROW)",
+        "Invalid window frame",
+    )])
+    .await;
 }
 
 #[tokio::test]
