@@ -69,7 +69,10 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     if let Statement::Statement(inner) = &mut statement {
         names::tell_casts(inner);
     }
-    planned(state, statement).await.map_err(|_| {
+    planned(state, statement).await.map_err(|error| {
+        if !is_one_name_twice(&error) {
+            return error;
+        }
         let made = Error::user(format!("{text}: a column is there twice"));
         external(made.hint("give each a name of its own: SELECT max(x) AS a, max(y) AS b"))
     })

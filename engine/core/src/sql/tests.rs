@@ -149,6 +149,142 @@ async fn a_double_that_is_written_out_beside_a_decimal_is_one() {
     .await;
 }
 
+/// Two columns of DECIMAL(15,2) and one of whole numbers.
+const TAXES: &str = "(VALUES (CAST('0.05' AS DECIMAL(15,2)), CAST('0.06' AS DECIMAL(15,2)), 6), \
+    (CAST('0.07' AS DECIMAL(15,2)), CAST('0.08' AS DECIMAL(15,2)), 7), \
+    (CAST('0.37' AS DECIMAL(15,2)), CAST('0.74' AS DECIMAL(15,2)), 74))";
+
+/// Values from DuckDB.
+#[tokio::test]
+async fn what_is_computed_of_decimals_and_written_numbers_is_compared_as_a_decimal() {
+    for (condition, expected) in [
+        // The sixth query of TPC-H, whose discount of 0.07 is one of those.
+        ("d BETWEEN 0.06 - 0.01 AND 0.06 + 0.01", &["0.05", "0.07"] as &[&str]),
+        ("d <= 0.06 + 0.01", &["0.05", "0.07"]),
+        ("t = d + 0.01", &["0.05", "0.07"]),
+        ("d = 0.1 * 0.7", &["0.07"]),
+        ("d IN (0.01 + 0.06, 0.03)", &["0.07"]),
+        ("d >= 0.1 * 3.7", &["0.37"]),
+        ("nullif(t, d + 0.01) IS NULL", &["0.05", "0.07"]),
+        ("t - 0.01 = 0.07 OR abs(d - 0.38) <= 0.01", &["0.07", "0.37"]),
+        ("t = k * 0.01", &["0.05", "0.37"]),
+        ("d * 1.1 = 0.077", &["0.07"]),
+        ("t % 0.37 = 0", &["0.37"]),
+        ("CASE WHEN k = 7 THEN d + 0.01 ELSE d END = t", &["0.07"]),
+        // Doubles they stay beside a double.
+        ("t = d + CAST(0.01 AS DOUBLE) AND k = 6", &[]),
+    ] {
+        check(&[(&format!("SELECT d FROM {TAXES} AS l (d, t, k) WHERE {condition} ORDER BY d"), expected)])
+            .await;
+    }
+}
+
+/// Values from DuckDB.
+#[tokio::test]
+async fn what_is_computed_of_decimals_meets_decimals_of_other_tables() {
+    let numbers = "WITH p AS (SELECT 0.06 AS m, 0.01 AS s)";
+    for (sql, expected) in [
+        (
+            format!(
+                "SELECT l.d, m.t FROM {TAXES} AS l (d, t, k) JOIN {TAXES} AS m (d, t, k) ON l.d + 0.37 = m.t"
+            ),
+            &["0.37|0.74"] as &[&str],
+        ),
+        (
+            format!(
+                "{numbers} SELECT d FROM {TAXES} AS l (d, t, k), p WHERE d BETWEEN m - s AND m + s ORDER BY d"
+            ),
+            &["0.05", "0.07"],
+        ),
+        (
+            format!("{numbers} SELECT d FROM {TAXES} AS l (d, t, k) JOIN p ON d <= m + s ORDER BY d"),
+            &["0.05", "0.07"],
+        ),
+        (
+            format!(
+                "SELECT d FROM {TAXES} AS l (d, t, k) \
+                 WHERE d + 0.01 IN (SELECT t FROM {TAXES} AS m (d, t, k)) ORDER BY d"
+            ),
+            &["0.05", "0.07"],
+        ),
+        (format!("SELECT count(*) FROM {TAXES} AS l (d, t, k) HAVING sum(t) = sum(d) + 0.39"), &["3"]),
+    ] {
+        check(&[(&sql, expected)]).await;
+    }
+}
+
+/// Values from DuckDB.
+#[tokio::test]
+async fn a_whole_number_before_a_decimal_or_double_does_not_hide_it() {
+    let z = "(VALUES (1, CAST('0' AS DECIMAL(8,2))), (2, CAST('0.5' AS DECIMAL(8,2)))) AS z (a, p)";
+    let y = "(VALUES (1, CAST('NaN' AS DOUBLE)), (2, CAST(0.25 AS DOUBLE))) AS y (a, f)";
+    for (sql, expected) in [
+        (
+            format!("SELECT CASE WHEN a = 1 THEN 0 ELSE p END = CAST(1e-20 AS DOUBLE) FROM {z} ORDER BY a"),
+            &["false", "false"] as &[&str],
+        ),
+        (
+            format!(
+                "SELECT CASE WHEN a = 1 THEN 0 WHEN a = 2 THEN p ELSE CAST('NaN' AS DOUBLE) END \
+                 = CAST(1e-20 AS DOUBLE) FROM {z} ORDER BY a"
+            ),
+            &["false", "false"],
+        ),
+        (
+            format!(
+                "SELECT v, f FROM (SELECT 1 AS v UNION ALL SELECT p FROM {z}) AS u JOIN {y} ON v <= f ORDER BY v, f"
+            ),
+            &["0.00|0.25", "0.00|NaN", "0.50|NaN", "1.00|NaN"],
+        ),
+        (
+            format!("SELECT a FROM {z} UNION ALL SELECT p FROM {z} UNION ALL SELECT f FROM {y} ORDER BY a"),
+            &["0.0", "0.25", "0.5", "1.0", "2.0", "NaN"],
+        ),
+        (
+            format!("SELECT sum(CASE WHEN a = 1 THEN 0 ELSE p END) < CAST('NaN' AS DOUBLE) FROM {z}"),
+            &["true"],
+        ),
+        (
+            format!("SELECT p FROM {z} WHERE p IN (SELECT CASE WHEN a = 1 THEN 0 ELSE f END FROM {y})"),
+            &["0.00"],
+        ),
+        (
+            format!(
+                "SELECT sum(CASE WHEN a = 1 THEN 0 ELSE p END), max(CASE WHEN a = 1 THEN 3 ELSE 0.5 END) FROM {z}"
+            ),
+            &["0.50|3.0"],
+        ),
+    ] {
+        check(&[(&sql, expected)]).await;
+    }
+}
+
+/// Values from DuckDB.
+#[tokio::test]
+async fn decimals_of_38_digits_are_compared_as_decimals() {
+    let v = "(VALUES (CAST('12345678901234567.00' AS DECIMAL(38,2))), \
+             (CAST('12345678901234568.00' AS DECIMAL(38,2)))) AS x (v)";
+    for (sql, expected) in [
+        (
+            format!("SELECT v FROM {v} WHERE v NOT IN (0.125, 12345678901234568)"),
+            &["12345678901234567.00"] as &[&str],
+        ),
+        (format!("SELECT v FROM {v} WHERE v BETWEEN 0.125 AND 12345678901234567"), &["12345678901234567.00"]),
+        (
+            format!("SELECT v FROM {v} WHERE v > 0.125 AND v <> 12345678901234567 AND 0.125 IN (0.125, v)"),
+            &["12345678901234568.00"],
+        ),
+        (
+            format!(
+                "SELECT CASE v WHEN 0.125 THEN 1 WHEN 12345678901234568 THEN 2 ELSE 3 END FROM {v} ORDER BY v"
+            ),
+            &["3", "2"],
+        ),
+    ] {
+        check(&[(&sql, expected)]).await;
+    }
+}
+
 #[tokio::test]
 async fn a_decimal_as_a_double_is_the_next_one() {
     check(&[
@@ -296,6 +432,12 @@ async fn columns_that_differ_in_a_cast_alone() {
     ])
     .await;
     refused(&[("SELECT x, x FROM (VALUES (1)) AS t (x)", "a name of its own")]).await;
+    refused(&[(
+        "SELECT max(b) OVER w, max(CAST(b AS BIGINT)) OVER w FROM (VALUES (5, DATE '2024-01-01')) AS t (b, d) \
+         WINDOW w AS (ORDER BY d RANGE BETWEEN CAST('3 days' AS INTERVAL) PRECEDING AND CURRENT ROW)",
+        "Invalid window frame",
+    )])
+    .await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 //! The values of a VALUES come with DataFusion's casts. A cast that is the user's is there twice
 //! ([`values`](super::values)), so that one may be taken off.
 
+mod exact;
 mod numbers;
 
 use std::cell::Cell;
@@ -18,6 +19,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{InSubquery, ScalarFunction, SetComparison};
 use datafusion::logical_expr::expr_schema::cast_subquery;
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Projection, Subquery,
     Union, Values, cast,
@@ -25,7 +27,8 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::time::{expressions_of, is_comparison};
-use numbers::as_numbers;
+use exact::Around;
+use numbers::{Use, as_numbers, whole_as_others};
 
 /// Functions that give back one of their arguments, or all.
 const OF_ONE_TYPE: [&str; 7] = ["coalesce", "nvl", "ifnull", "greatest", "least", "nullif", "make_array"];
@@ -44,6 +47,10 @@ impl AnalyzerRule for OneType {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let changed = Cell::new(false);
         let node = |plan: LogicalPlan| {
+            let inputs = rows_below(&plan);
+            let rewrite = |expression: Expr, schema: &DFSchema| {
+                rewrite(expression, &Around { schema, inputs: &inputs })
+            };
             let plan = expressions_of(plan, &rewrite, &changed)?;
             let made = match plan.data {
                 LogicalPlan::Union(union) => of_union(union)?,
@@ -58,40 +65,56 @@ impl AnalyzerRule for OneType {
     }
 }
 
-fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+/// The plans whose rows an expression sees, where written numbers may come from.
+fn rows_below(plan: &LogicalPlan) -> Vec<Arc<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Filter(filter) => vec![filter.input.clone()],
+        LogicalPlan::Projection(made) => vec![made.input.clone()],
+        LogicalPlan::Aggregate(aggregate) => vec![aggregate.input.clone()],
+        LogicalPlan::Join(join) => vec![join.left.clone(), join.right.clone()],
+        _ => Vec::new(),
+    }
+}
+
+fn rewrite(expression: Expr, around: &Around<'_>) -> Result<Transformed<Expr>> {
     Ok(match expression {
         Expr::Case(Case { mut expr, mut when_then_expr, mut else_expr }) => {
             let results = when_then_expr.iter_mut().map(|(_, then)| &mut **then);
-            let mut changed = settle(results.chain(else_expr.as_deref_mut()).collect(), schema)?;
+            let mut results: Vec<&mut Expr> = results.chain(else_expr.as_deref_mut()).collect();
+            let mut changed = settle(&mut results, around, Use::Result)?;
+            let kinds = kinds_of(&results, around)?;
+            changed |= whole_as_others(&mut results, &kinds);
             if let Some(value) = expr.as_deref_mut() {
                 let compared = when_then_expr.iter_mut().map(|(when, _)| &mut **when);
-                changed |= settle(compared.chain([value]).collect(), schema)?;
+                let mut compared: Vec<&mut Expr> = compared.chain([value]).collect();
+                changed |= settle(&mut compared, around, Use::Compared)?;
             }
             Transformed::new_transformed(Expr::Case(Case { expr, when_then_expr, else_expr }), changed)
         }
         Expr::ScalarFunction(ScalarFunction { func, mut args }) if OF_ONE_TYPE.contains(&func.name()) => {
-            let changed = settle(args.iter_mut().collect(), schema)?;
+            let changed = settle(&mut args.iter_mut().collect::<Vec<_>>(), around, Use::Result)?;
             Transformed::new_transformed(Expr::ScalarFunction(ScalarFunction { func, args }), changed)
         }
         Expr::BinaryExpr(BinaryExpr { mut left, op, mut right }) if is_comparison(op) => {
-            let changed = settle(vec![&mut left, &mut right], schema)?;
+            let changed = settle(&mut [&mut left, &mut right], around, Use::Compared)?;
             Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
         }
         Expr::Between(mut range) => {
-            let changed = settle(vec![&mut range.expr, &mut range.low, &mut range.high], schema)?;
+            let parts = &mut [&mut *range.expr, &mut *range.low, &mut *range.high];
+            let changed = settle(parts, around, Use::Compared)?;
             Transformed::new_transformed(Expr::Between(range), changed)
         }
         Expr::InList(mut list) => {
             let parts = list.list.iter_mut().chain([&mut *list.expr]);
-            let changed = settle(parts.collect(), schema)?;
+            let changed = settle(&mut parts.collect::<Vec<_>>(), around, Use::Compared)?;
             Transformed::new_transformed(Expr::InList(list), changed)
         }
         Expr::InSubquery(InSubquery { mut expr, subquery, negated }) => {
-            let subquery = with_subquery(&mut expr, subquery, schema)?;
+            let subquery = with_subquery(&mut expr, subquery, around)?;
             subquery.update_data(|subquery| Expr::InSubquery(InSubquery { expr, subquery, negated }))
         }
         Expr::SetComparison(SetComparison { mut expr, subquery, op, quantifier }) => {
-            let subquery = with_subquery(&mut expr, subquery, schema)?;
+            let subquery = with_subquery(&mut expr, subquery, around)?;
             subquery
                 .update_data(|subquery| Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }))
         }
@@ -100,14 +123,18 @@ fn rewrite(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 }
 
 /// Gives the parts one type, where DataFusion would give them a wrong one.
-fn settle(mut parts: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
-    let kinds = parts.iter().map(|part| part.get_type(schema)).collect::<Result<Vec<_>>>()?;
-    Ok(settle_of(&mut parts, &kinds))
+fn settle(parts: &mut [&mut Expr], around: &Around<'_>, used: Use) -> Result<bool> {
+    let kinds = kinds_of(parts, around)?;
+    Ok(settle_of(parts, &kinds, around, used))
+}
+
+fn kinds_of(parts: &[&mut Expr], around: &Around<'_>) -> Result<Vec<DataType>> {
+    parts.iter().map(|part| part.get_type(around.schema)).collect()
 }
 
 /// The same of parts whose types are known.
-fn settle_of(parts: &mut [&mut Expr], kinds: &[DataType]) -> bool {
-    if as_numbers(parts, kinds) {
+fn settle_of(parts: &mut [&mut Expr], kinds: &[DataType], around: &Around<'_>, used: Use) -> bool {
+    if as_numbers(parts, kinds, around, used) {
         return true;
     }
     if !dates_as_times(kinds) {
@@ -120,11 +147,13 @@ fn settle_of(parts: &mut [&mut Expr], kinds: &[DataType]) -> bool {
 }
 
 /// A value that is compared with those of a subquery, which are given back.
-fn with_subquery(expr: &mut Expr, subquery: Subquery, schema: &DFSchema) -> Result<Transformed<Subquery>> {
+fn with_subquery(expr: &mut Expr, subquery: Subquery, around: &Around<'_>) -> Result<Transformed<Subquery>> {
     let plan = &subquery.subquery;
     let mut member = Expr::Column(Column::from(plan.schema().qualified_field(0)));
-    let kinds = [expr.get_type(schema)?, plan.schema().field(0).data_type().clone()];
-    if !settle_of(&mut [expr, &mut member], &kinds) {
+    let kinds = [expr.get_type(around.schema)?, plan.schema().field(0).data_type().clone()];
+    // The member is no column of the rows around.
+    let around = Around { schema: around.schema, inputs: &[] };
+    if !settle_of(&mut [expr, &mut member], &kinds, &around, Use::Compared) {
         return Ok(Transformed::no(subquery));
     }
     Ok(Transformed::yes(match member {
@@ -136,9 +165,11 @@ fn with_subquery(expr: &mut Expr, subquery: Subquery, schema: &DFSchema) -> Resu
 /// The keys of a join, also of INTERSECT and EXCEPT, which are joins by now.
 fn of_join(mut join: Join) -> Result<Transformed<LogicalPlan>> {
     let mut changed = false;
+    let schema = merge_schema(&[&join.left, &join.right]);
+    let around = Around { schema: &schema, inputs: &[] };
     for (left, right) in &mut join.on {
         let kinds = [left.get_type(join.left.schema())?, right.get_type(join.right.schema())?];
-        changed |= settle_of(&mut [left, right], &kinds);
+        changed |= settle_of(&mut [left, right], &kinds, &around, Use::Compared);
     }
     Ok(Transformed::new_transformed(LogicalPlan::Join(join), changed))
 }
@@ -157,12 +188,23 @@ fn of_union(union: Union) -> Result<Transformed<LogicalPlan>> {
         _ => Expr::Column(Column::from(input.schema().qualified_field(at))),
     };
     let mut changed = false;
+    let schema = DFSchema::empty();
+    let around = Around { schema: &schema, inputs: &[] };
     let mut columns: Vec<Vec<Expr>> = vec![Vec::with_capacity(width); union.inputs.len()];
     for at in 0..width {
         let mut values: Vec<Expr> = union.inputs.iter().map(|input| value(input, at)).collect();
-        let kinds: Vec<DataType> =
+        let mut kinds: Vec<DataType> =
             union.inputs.iter().map(|input| input.schema().field(at).data_type().clone()).collect();
-        changed |= settle_of(&mut values.iter_mut().collect::<Vec<_>>(), &kinds);
+        let mut parts: Vec<&mut Expr> = values.iter_mut().collect();
+        changed |= settle_of(&mut parts, &kinds, &around, Use::Result);
+        for (part, kind) in parts.iter().zip(&mut kinds) {
+            match &**part {
+                Expr::Literal(value, _) => *kind = value.data_type(),
+                Expr::Cast(Cast { field, .. }) => *kind = field.data_type().clone(),
+                _ => {}
+            }
+        }
+        changed |= whole_as_others(&mut parts, &kinds);
         for (columns, value) in columns.iter_mut().zip(values) {
             columns.push(value);
         }
@@ -208,7 +250,8 @@ fn of_values(values: Values) -> Result<Transformed<LogicalPlan>> {
             });
         }
         let empty = DFSchema::empty();
-        if settle(bare.iter_mut().collect(), &empty)? {
+        let around = Around { schema: &empty, inputs: &[] };
+        if settle(&mut bare.iter_mut().collect::<Vec<_>>(), &around, Use::Result)? {
             changed = true;
             for (row, bare) in rows.iter_mut().zip(bare) {
                 if let Some(value) = row.get_mut(at) {
