@@ -18,6 +18,7 @@ mod shorthands;
 mod statement;
 mod time;
 mod unjoined;
+mod unplanned;
 mod values;
 
 use std::sync::Arc;

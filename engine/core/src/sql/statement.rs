@@ -27,7 +27,7 @@ use futures::StreamExt;
 use super::deep::deep;
 use super::{
     bare_names, coalesces, literals, merged_columns, names, nested, orders, relations, shorthands, unjoined,
-    values,
+    unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -60,6 +60,9 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
             "a number that is never negative, a count say, has no negative: its type has no sign",
         );
         return Err(external(made.hint("cast it: -CAST(x AS BIGINT)")));
+    }
+    if let Some(told) = unplanned::told(&text) {
+        return Err(told);
     }
     if !is_one_name_twice(&error) {
         return Err(error);

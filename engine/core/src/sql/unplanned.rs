@@ -1,0 +1,49 @@
+//! Statements that DataFusion 55 refuses while it reads them, in words that do not say what to write instead.
+
+use datafusion::common::DataFusionError;
+
+use crate::error::Error;
+
+/// The error of a statement that could not be planned, by the text of DataFusion's.
+pub(super) fn told(text: &str) -> Option<DataFusionError> {
+    let made = if text.contains("'date_part' failed to match any signature") {
+        let kind = text.split_once("but received ").and_then(|(_, rest)| rest.split([' ', '.']).next());
+        let made = format!(
+            "EXTRACT and date_part read a date, a time or an interval, and this is {}: the difference of two DATEs is a number of days",
+            kind.unwrap_or("none of them")
+        );
+        Error::user(made).hint("for its seconds write 86400 * (a - b), for its days a - b alone")
+    } else if let Some((_, columns)) = text.split_once("The subquery should only return one column: ") {
+        let made = format!(
+            "a subquery beside IN or a comparison, or as a value, has one column, and this one has several: {columns}"
+        );
+        Error::user(made).hint(
+            "for (a, b) IN (SELECT c, d FROM t) write EXISTS (SELECT 1 FROM (SELECT c, d FROM t) AS m WHERE m.c = a AND m.d = b)",
+        )
+    } else {
+        return None;
+    };
+    Some(DataFusionError::External(Box::new(made)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::refused;
+
+    #[tokio::test]
+    async fn what_is_refused_says_what_to_write() {
+        refused(&[
+            (
+                "SELECT EXTRACT(EPOCH FROM d - DATE '2026-01-01') FROM (VALUES (DATE '2026-03-01')) AS v (d)",
+                "this is Int64: the difference of two DATEs is a number of days; for its seconds write 86400 * (a - b)",
+            ),
+            ("SELECT date_part('year', 5.5)", "this is Float64"),
+            (
+                "SELECT 1 WHERE (1, 2) IN (SELECT 1, max(2))",
+                "this one has several: Int64(1), max(Int64(2)); for (a, b) IN (SELECT c, d FROM t) write EXISTS",
+            ),
+            ("SELECT 1 WHERE 1 = (SELECT 1, 2)", "has one column"),
+        ])
+        .await;
+    }
+}
