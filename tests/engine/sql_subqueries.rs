@@ -161,10 +161,16 @@ async fn a_subquery_reads_rows_that_stand_further_off() {
     .await;
     refuse(
         &shop(),
-        &[(
-            "SELECT max(i) + 1 AS m FROM ta GROUP BY k HAVING EXISTS (SELECT 1 FROM tb WHERE tb.k = m)",
-            "write what the name stands for",
-        )],
+        &[
+            (
+                "SELECT max(i) + 1 AS m FROM ta GROUP BY k HAVING EXISTS (SELECT 1 FROM tb WHERE tb.k = m)",
+                "write what the name stands for",
+            ),
+            (
+                "SELECT count(*) FROM ta, LATERAL (SELECT max(d) AS m FROM tb WHERE tb.k = ta.k) u FULL JOIN tb z ON z.k = 1",
+                "make that join in a WITH before",
+            ),
+        ],
     );
 }
 

@@ -88,9 +88,16 @@ impl Search {
                 let left = self.plan(Arc::unwrap_or_clone(join.left))?;
                 let columns = left.data.schema().clone();
                 self.around.push(Rows { columns, grouped: false, given: Vec::new() });
+                let before = self.found.len();
                 let right = self.plan(Arc::unwrap_or_clone(join.right));
                 self.around.pop();
                 let right = right?;
+                let reads_left = self.found[before..].iter().any(|(at, _)| *at == self.around.len());
+                if reads_left && matches!(right.data, LogicalPlan::Join(_)) {
+                    return plan_err!(
+                        "a LATERAL reads rows before it, and a RIGHT or FULL JOIN or one with a condition is between: make that join in a WITH before"
+                    );
+                }
                 let changed = is_far || left.transformed || right.transformed;
                 let (left, right) = (Arc::new(left.data), Arc::new(right.data));
                 Transformed::new_transformed(LogicalPlan::Join(Join { left, right, ..join }), changed)
