@@ -143,6 +143,38 @@ async fn a_subquery_of_the_table_around_it_reads_the_rows_around_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_reads_rows_that_stand_further_off() {
+    let meets = "HAVING EXISTS (SELECT 1 FROM tb WHERE tb.k = kk) ORDER BY 1";
+    expect(&[
+        (&format!("SELECT k AS kk, count(*) FROM ta GROUP BY kk {meets}"), &["0|1", "1|3"]),
+        (
+            "SELECT ta.k, u.m, z.d FROM ta, LATERAL (SELECT max(d) AS m FROM tb WHERE tb.k = ta.k) u JOIN tb z ON z.k = 1 ORDER BY 1",
+            &["0|1.00|1.00", "1|1.00|1.00", "1|1.00|1.00", "1|1.00|1.00"],
+        ),
+        (
+            "SELECT ta.i, z.d, u.n FROM ta, tb z LEFT JOIN LATERAL (SELECT tb.k AS n FROM tb WHERE tb.k = ta.k AND tb.d = z.d) u ON true \
+             LEFT JOIN tb y ON y.k = u.n WHERE ta.i > 2 ORDER BY z.k",
+            &["5|1.00|0", "5|1.00|0", "5|3.00|"],
+        ),
+        (&format!("SELECT k + 1 AS kk, count(*) FROM ta GROUP BY kk {meets}"), &["1|1"]),
+    ])
+    .await;
+    refuse(
+        &shop(),
+        &[
+            (
+                "SELECT max(i) + 1 AS m FROM ta GROUP BY k HAVING EXISTS (SELECT 1 FROM tb WHERE tb.k = m)",
+                "write what the name stands for",
+            ),
+            (
+                "SELECT count(*) FROM ta, LATERAL (SELECT max(d) AS m FROM tb WHERE tb.k = ta.k) u FULL JOIN tb z ON z.k = 1",
+                "make that join in a WITH before",
+            ),
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn null_equals_null_also_beside_another_join() {
     expect(&[
         ("SELECT count(*) FROM tb a JOIN tb b ON a.s IS NOT DISTINCT FROM b.s JOIN ta ON ta.k = a.k", &["4"]),

@@ -3,8 +3,9 @@
 //! DataFusion 55 notes the type of such a column while the statement is read, when a CASE of INT and BIGINT is still an INT:
 //! the join that it makes later compares two types, and ends in an internal error. It counts what a LATERAL, or a subquery
 //! within, reads of the subquery itself as read of the rows around it, and then looks for a join that is not there. And a
-//! column that GROUP BY has merged away it takes wherever the subquery turns out to have no row. Here each such column
-//! is looked up where it comes from, and types are made equal once more.
+//! column that GROUP BY has merged away it takes wherever the subquery turns out to have no row. In HAVING it leaves a name
+//! that SELECT gives as it is, though the rows there do not have it. Here each such column is looked up where it comes from,
+//! and types are made equal once more.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, Subquery};
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, Subquery};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 
@@ -31,7 +32,7 @@ impl AnalyzerRule for OuterRows {
         if !reads_rows_around(&plan)? {
             return Ok(plan);
         }
-        let mut search = Search { around: Vec::new(), found: Vec::new(), retyped: false };
+        let mut search = Search { around: Vec::new(), given: Vec::new(), found: Vec::new(), retyped: false };
         let plan = search.plan(plan)?.data;
         match search.retyped {
             true => TypeCoercion::new().analyze(plan, config),
@@ -50,9 +51,21 @@ fn reads_rows_around(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
+/// The rows that a subquery stands in.
+#[derive(Clone)]
+struct Rows {
+    columns: Arc<DFSchema>,
+    /// Whether GROUP BY has made them.
+    grouped: bool,
+    /// The names that the SELECT gives above its HAVING, and to which columns.
+    given: Vec<(String, Column)>,
+}
+
 struct Search {
-    /// The columns of the rows around, the nearest last.
-    around: Vec<Arc<DFSchema>>,
+    /// The rows around, the nearest last.
+    around: Vec<Rows>,
+    /// The names that the SELECT gives which is being looked at.
+    given: Vec<(String, Column)>,
     /// The columns that were read so far, with their places in `around`.
     found: Vec<(usize, Column)>,
     retyped: bool,
@@ -60,26 +73,47 @@ struct Search {
 
 impl Search {
     fn plan(&mut self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let mut given = std::mem::take(&mut self.given);
+        if let LogicalPlan::Projection(projection) = &plan {
+            self.given = names_given(&projection.expr);
+        }
+        match &plan {
+            LogicalPlan::Filter(_) => self.given.clone_from(&given),
+            _ => given.clear(),
+        }
         let below = match plan {
             LogicalPlan::Join(join) if is_lateral(&join.right) => {
+                let is_far = matches!(&*join.right, LogicalPlan::Join(_));
+                let join = beside_its_rows(join)?;
                 let left = self.plan(Arc::unwrap_or_clone(join.left))?;
-                self.around.push(left.data.schema().clone());
+                let columns = left.data.schema().clone();
+                self.around.push(Rows { columns, grouped: false, given: Vec::new() });
+                let before = self.found.len();
                 let right = self.plan(Arc::unwrap_or_clone(join.right));
                 self.around.pop();
                 let right = right?;
-                let changed = left.transformed || right.transformed;
+                let reads_left = self.found[before..].iter().any(|(at, _)| *at == self.around.len());
+                if reads_left && matches!(right.data, LogicalPlan::Join(_)) {
+                    return plan_err!(
+                        "a LATERAL reads rows before it, and a RIGHT or FULL JOIN or one with a condition is between: make that join in a WITH before"
+                    );
+                }
+                let changed = is_far || left.transformed || right.transformed;
                 let (left, right) = (Arc::new(left.data), Arc::new(right.data));
                 Transformed::new_transformed(LogicalPlan::Join(Join { left, right, ..join }), changed)
             }
             LogicalPlan::Subquery(subquery) => self.subquery(subquery)?.update_data(LogicalPlan::Subquery),
             other => other.map_children(|child| self.plan(child))?,
         };
-        let schema = Arc::new(merge_schema(&below.data.inputs()));
+        self.given.clear();
+        let inputs = below.data.inputs();
+        let grouped = inputs.iter().any(|input| is_grouped(input));
+        let rows = Rows { columns: Arc::new(merge_schema(&inputs)), grouped, given };
         let names = NamePreserver::new(&below.data);
         let made = below.transform_data(|plan| {
             plan.map_expressions(|expression| {
                 let name = names.save(&expression);
-                let made = expression.transform_down(|part| self.part(part, &schema))?;
+                let made = expression.transform_down(|part| self.part(part, &rows))?;
                 Ok(made.update_data(|expression| name.restore(expression)))
             })
         })?;
@@ -89,10 +123,10 @@ impl Search {
         }
     }
 
-    /// A part of an expression over rows of a schema.
-    fn part(&mut self, part: Expr, schema: &Arc<DFSchema>) -> Result<Transformed<Expr>> {
+    /// A part of an expression over rows.
+    fn part(&mut self, part: Expr, rows: &Rows) -> Result<Transformed<Expr>> {
         let mut within = |subquery: Subquery| {
-            self.around.push(schema.clone());
+            self.around.push(rows.clone());
             let made = self.subquery(subquery);
             self.around.pop();
             made
@@ -129,19 +163,77 @@ impl Search {
 
     fn column(&mut self, part: Expr) -> Result<Transformed<Expr>> {
         let Expr::OuterReferenceColumn(field, column) = part else { return Ok(Transformed::no(part)) };
-        for (at, schema) in self.around.iter().enumerate().rev() {
-            let Ok((_, there)) = schema.qualified_field_from_column(&column) else { continue };
-            self.found.push((at, column.clone()));
-            if there.data_type() == field.data_type() {
+        for (at, rows) in self.around.iter().enumerate().rev() {
+            let given = rows.given.iter().find(|(name, _)| column.relation.is_none() && *name == column.name);
+            let meant = match given {
+                Some((_, meant)) if !rows.columns.has_column(&column) => meant,
+                _ => &column,
+            };
+            let Ok((_, there)) = rows.columns.qualified_field_from_column(meant) else { continue };
+            self.found.push((at, meant.clone()));
+            if there.data_type() != field.data_type() {
+                self.retyped = true;
+            } else if *meant == column {
                 return Ok(Transformed::no(Expr::OuterReferenceColumn(field, column)));
             }
-            self.retyped = true;
-            return Ok(Transformed::yes(Expr::OuterReferenceColumn(there.clone(), column)));
+            return Ok(Transformed::yes(Expr::OuterReferenceColumn(there.clone(), meant.clone())));
+        }
+        if column.relation.is_some() && self.around.iter().any(|rows| rows.grouped) {
+            return plan_err!(
+                "a subquery reads `{column}` of rows that GROUP BY has made one: group by it too, or read an aggregate of it"
+            );
         }
         plan_err!(
-            "a subquery reads `{column}` of rows that GROUP BY has made one: group by it too, or read an aggregate of it"
+            "a subquery reads `{column}`, which no rows around it have where it stands: write what the name stands for, or join it in a WITH before"
         )
     }
+}
+
+/// The names that a SELECT gives to columns of what is below it.
+fn names_given(columns: &[Expr]) -> Vec<(String, Column)> {
+    let given = columns.iter().filter_map(|column| match column {
+        Expr::Alias(alias) => match alias.expr.as_ref() {
+            Expr::Column(of) => Some((alias.name.clone(), of.clone())),
+            _ => None,
+        },
+        _ => None,
+    });
+    given.collect()
+}
+
+/// Whether rows are those of a GROUP BY.
+fn is_grouped(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(_) => true,
+        LogicalPlan::Filter(filter) => is_grouped(&filter.input),
+        LogicalPlan::Projection(projection) => is_grouped(&projection.input),
+        LogicalPlan::Sort(sort) => is_grouped(&sort.input),
+        LogicalPlan::Window(window) => is_grouped(&window.input),
+        _ => false,
+    }
+}
+
+/// `x, (LATERAL (…) u JOIN z)` as `(x, LATERAL (…) u) JOIN z`, where that is the same: DataFusion makes a join of a LATERAL that
+/// stands beside the rows that it reads.
+fn beside_its_rows(join: Join) -> Result<Join> {
+    let is_cross = join.join_type == JoinType::Inner && join.on.is_empty() && join.filter.is_none();
+    match join.right.as_ref() {
+        LogicalPlan::Join(below)
+            if is_cross
+                && is_lateral(&join.right)
+                && matches!(below.join_type, JoinType::Inner | JoinType::Left) =>
+        {
+            let below = below.clone();
+            let left = beside_its_rows(with_sides(join.left.clone(), below.left.clone(), join)?)?;
+            beside_its_rows(with_sides(Arc::new(LogicalPlan::Join(left)), below.right.clone(), below)?)
+        }
+        _ => Ok(join),
+    }
+}
+
+fn with_sides(left: Arc<LogicalPlan>, right: Arc<LogicalPlan>, join: Join) -> Result<Join> {
+    let Join { on, filter, join_type, join_constraint, null_equality, null_aware, .. } = join;
+    Join::try_new(left, right, on, filter, join_type, join_constraint, null_equality, null_aware)
 }
 
 /// Whether the right side of a join sees the left one.
@@ -150,6 +242,7 @@ pub(super) fn is_lateral(plan: &LogicalPlan) -> bool {
         LogicalPlan::Subquery(_) => true,
         LogicalPlan::SubqueryAlias(alias) => is_lateral(&alias.input),
         LogicalPlan::Projection(projection) => is_lateral(&projection.input),
+        LogicalPlan::Join(join) => is_lateral(&join.left) || is_lateral(&join.right),
         _ => false,
     }
 }
