@@ -178,7 +178,9 @@ fn a_sql_test_is_written_as_its_input() {
 /// DataFusion 55 estimates such filters by midnights that are outside of the footer's times, and gives up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_of_a_time_is_compared_whatever_the_footer_says() {
-    for times in [["2024-01-01 23:00:00", "2024-01-31 00:00:00"], ["1965-12-31 23:00:00", "1968-01-01 05:00:00"]] {
+    for times in
+        [["2024-01-01 23:00:00", "2024-01-31 00:00:00"], ["1965-12-31 23:00:00", "1968-01-01 05:00:00"]]
+    {
         let text = format!("n\n{}\n{}\n", times[0], times[1]);
         let shop = shop_of("types = { n = \"TIMESTAMP\" }", "a.csv", text);
         shop.run(&[]);

@@ -145,7 +145,7 @@ impl Driver {
         watermarks: &BTreeMap<i32, Watermarks>,
     ) -> Result<BTreeMap<i32, u64>> {
         if self.found.is_none() {
-            self.found = self.newest(|plan, commit| Found::of(plan, commit))?;
+            self.found = self.newest(Found::of)?;
         }
         Ok(self.found.map(|found| widen(ranges, watermarks, found)).unwrap_or_default())
     }
