@@ -25,7 +25,7 @@ REFUSED = [
     (r"merges in ROLLUP|cannot be told|is merged again after|may be the column that|may be of several tables|Ambiguous reference", "USING that is ambiguous"),
     (r"write parentheses around IS", "IS DISTINCT FROM without parentheses"),
     (r"must be aggregated to return|can only be used in Projection, Filter, Aggregate|only supports single column join key", "correlated subquery"),
-    (r"meet the outer row by `=` alone|stand in WHERE and as columns", "a subquery that no join answers"),
+    (r"meet the outer row by `=` alone|stand in WHERE and as columns|reads columns of both sides, or of a LATERAL one", "a subquery that no join answers"),
     (r"its type has no sign", "the negative of regr_count"),
     (r"a DATE or TIMESTAMP is of the years 1 to 9999", "a date beyond the years 1 to 9999"),
     (r"exceeds the representable|out of range", "a date that nanoseconds do not hold"),

@@ -269,13 +269,13 @@ class Expressions:
                 (0.35, lambda: Node(type, "median({0})", e(self.rng.choice(["dbl", "int"])))),
                 # DuckDB's is cut off after the digits of what it is of.
                 (0.15, lambda: Node(type, "median({0})", e("dec"), duck="median(CAST({0} AS DECIMAL(28,6)))")),
-                # Rounded, as the last digit decides what trunc and CAST make of it.
-                (0.3, lambda: Node(type, "round(quantile({0}, 0.3), 6)", e(self.rng.choice(["dbl", "int"])), duck="round(CASE WHEN bool_or(isnan({0})) THEN 'nan' ELSE quantile_cont({0}, 0.3) END, 6)")),
+                # Without NaN, which is the greatest number to DuckDB, and to us makes NaN of all. Rounded, as the last digit decides what trunc and CAST make of it.
+                (0.3, lambda: Node(type, "round(quantile(CASE WHEN NOT isnan({0}) THEN {0} END, 0.3), 6)", e(self.rng.choice(["dbl", "int"])), duck="round(quantile_cont(CASE WHEN NOT isnan({0}) THEN {0} END, 0.3), 6)")),
                 (0.15, lambda: Node(type, self.rng.choice(["covar_pop", "covar_samp", "regr_count"]) + "({0}, {1})", e("int"), e("int"))),
                 # DuckDB divides by the variance of values that are all the same. Rounded as a quantile is.
                 (0.05, lambda: Node(type, "round(regr_slope({0}, {1}), 6)", e("int"), e("int"), duck="round(NULLIF(regr_slope({0}, {1}), 'nan'), 6)")),
                 (0.3, lambda: Node(type, "CAST(avg({0}) AS DOUBLE)", e("dec"), duck="CAST(CAST(avg({0}) AS DECIMAL(38,6)) AS DOUBLE)")), (0.2, lambda: Node(type, "round(corr({0}, {1}), 6)", e("dbl"), e("dbl"), duck="round(CASE WHEN (regr_sxx({0}, {1}) = 0 OR regr_syy({0}, {1}) = 0) AND bool_and(isfinite({0} - {0} + {1} - {1})) THEN NULL ELSE corr({0}, {1}) END, 6)")),
-                (0.3, lambda: Node(type, "percentile_cont({0}, 0.25)", e("dbl"), duck="CASE WHEN bool_or(isnan({0})) THEN 'nan' ELSE quantile_cont({0}, 0.25) END"))),
+                (0.3, lambda: Node(type, "percentile_cont(CASE WHEN NOT isnan({0}) THEN {0} END, 0.25)", e("dbl"), duck="quantile_cont(CASE WHEN NOT isnan({0}) THEN {0} END, 0.25)"))),
             # DuckDB's sum is a DECIMAL(38,2), beside which it rounds what has more digits.
             "dec": lambda: self.pick((2, lambda: Node(type, self.rng.choice(["min", "max"]) + "({0})", e("dec"))),
                                      (2, lambda: Node(type, f"sum({d}{{0}})", e("dec"), duck=f"CAST(sum({d}{{0}}) AS DECIMAL(28,6))"))),
