@@ -7,8 +7,7 @@ use std::time::Instant;
 use arrow::record_batch::RecordBatch;
 use tokio::task::block_in_place;
 
-use super::behind::Ours;
-use super::bounds::{Steps, read_of};
+use super::bounds::Steps;
 use super::driver::{CrashPoint, Driver, ms};
 use super::files::Files;
 use super::guard::Guard;
@@ -17,25 +16,17 @@ use super::rows::transformed;
 use super::stateful::forget_state_files;
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
-use crate::files::at_once;
-use crate::lake::{Lake, batch_file_name, batch_of_file_name};
+use crate::lake::{Lake, batch_file_name};
 use crate::learn::tables;
-use crate::progress::{BatchProgress, Durations, ModelProgress, SinkProgress, SourceProgress};
+use crate::progress::Durations;
 use crate::project::{FailOnDataLoss, parse_schema};
-use crate::records::FORMAT;
-use crate::records::{
-    BatchCounts, Commit, Condemned, DataLoss, FileEntry, Learn, Mark, ModelOutcome, PartitionRange, Plan,
-};
+use crate::records::{BatchCounts, Commit, Condemned, DataLoss, FORMAT, FileEntry, Mark, Plan};
 use crate::source::RawRows;
 use crate::source::kafka::{Reading, Room};
-use crate::source::lag::Lag;
 use crate::state::Fold;
 use crate::table::evolve::newest_schema;
 use crate::table::publish::{roll_forward, stage};
 use crate::table::write::parquet_bytes;
-
-/// Versions of a model that are kept; older files are removed once a newer one is recorded.
-const VERSIONS_KEPT: u64 = 10;
 
 /// A batch on its way to its commit.
 pub(super) struct Batch<'a> {
@@ -346,7 +337,7 @@ fn add_ms(total: &mut Option<f64>, started: Instant) {
 }
 
 /// Stages one file of a system table.
-fn stage_system(
+pub(super) fn stage_system(
     lake: &Lake,
     schema_name: &str,
     table: &str,
@@ -367,144 +358,6 @@ impl Driver {
                 let newest = newest_schema(&self.lake, &self.checkpoint.commits, &table)?;
                 Ok(newest.is_some_and(|schema| schema.index_of(TIME_NUMBER).is_ok()))
             }
-        }
-    }
-
-    /// Learns from a committed batch, whose rows the learner has, and records it.
-    pub(super) async fn learn(
-        &mut self,
-        plan: &Plan,
-        commit: &Commit,
-        lag: Option<&Lag>,
-        mut durations: Durations,
-    ) -> Result<(Learn, Durations)> {
-        let started = Instant::now();
-        let batch_id = commit.batch_id;
-        let learned = match self.state {
-            Some(_) => self.learn_from_state(plan, batch_id).await?,
-            None => {
-                let learner = self.behind.learner()?;
-                block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models))?
-            }
-        };
-        let mut added = learned.files;
-        let (job, lake) = (&self.job, &self.lake);
-        let mut system = Vec::new();
-        if !learned.outcomes.is_empty() {
-            system.push(("metrics", tables::metrics(&job.name, batch_id, &learned.outcomes)?));
-            system.push(("models", tables::models(&job.name, batch_id, &learned.outcomes)?));
-        }
-        if !learned.centres.is_empty() {
-            system.push(("centres", tables::centres(&job.name, batch_id, &learned.centres)?));
-        }
-        if !learned.importances.is_empty() {
-            let rows = tables::importances(&job.name, batch_id, &learned.importances)?;
-            system.push(("importances", rows));
-        }
-        let stage =
-            |(table, rows): &(&str, RecordBatch)| stage_system(lake, &job.schema_name, table, batch_id, rows);
-        for file in at_once(&system, stage) {
-            added.push(file?);
-        }
-        durations.learn = Some(ms(started));
-        let (rows, seen) = (commit.counts, learned.rows);
-        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, lag, &durations)?;
-        added.push(stage(&("batches", batches))?);
-        self.crash(batch_id, CrashPoint::Train)?;
-        let record = Learn {
-            format: FORMAT,
-            batch_id,
-            query_id: plan.query_id.clone(),
-            models: learned.outcomes,
-            added,
-        };
-        self.checkpoint.learn.create(batch_id, &record)?;
-        self.crash(batch_id, CrashPoint::Learn)?;
-        roll_forward(&self.lake, &record.added)?;
-        self.forget_versions(&record);
-        durations.learn = Some(ms(started));
-        self.crash(batch_id, CrashPoint::PublishLearn)?;
-        Ok((record, durations))
-    }
-
-    /// Removes model files that are [`VERSIONS_KEPT`] batches old and not a champion's. What cannot be removed
-    /// costs space and nothing else.
-    fn forget_versions(&self, record: &Learn) {
-        let Some(oldest) = record.batch_id.checked_sub(VERSIONS_KEPT - 1) else { return };
-        for outcome in &record.models {
-            let folder = self.lake.resolve(&format!("{}/_models/{}", self.job.schema_name, outcome.name));
-            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let version = entry.file_name().to_str().and_then(batch_of_file_name);
-                if version.is_some_and(|v| v < oldest && outcome.version != Some(v))
-                    && let Err(error) = std::fs::remove_file(entry.path())
-                {
-                    tracing::warn!(path = %entry.path().display(), %error, "cannot remove an old model");
-                }
-            }
-        }
-    }
-
-    pub(super) fn progress(
-        &mut self,
-        plan: &Plan,
-        commit: &Commit,
-        models: &[ModelOutcome],
-        Ours { durations, started, lag, waited_ms }: Ours,
-    ) -> BatchProgress {
-        let batch_duration = ms(started);
-        let rows = commit.counts.rows_read;
-        let since_last =
-            self.last_planned.replace(started).map(|last| started.duration_since(last).as_secs_f64());
-        let of_topic = |offsets: BTreeMap<String, i64>| BTreeMap::from([(plan.topic.clone(), offsets)]);
-        let read = read_of(plan, commit);
-        let offsets = |pick: fn(&PartitionRange) -> i64| {
-            of_topic(read.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
-        };
-        let latest = |lag: &Lag| of_topic(lag.latest.iter().map(|(p, end)| (p.to_string(), *end)).collect());
-        BatchProgress {
-            id: self.checkpoint.query_id.clone(),
-            run_id: self.run_id.clone(),
-            name: self.job.name.clone(),
-            timestamp: plan.now.clone(),
-            batch_id: plan.batch_id,
-            batch_duration,
-            num_input_rows: rows,
-            input_rows_per_second: since_last.filter(|s| *s > 0.0).map(|s| rows as f64 / s),
-            processed_rows_per_second: rows as f64 / (batch_duration / 1e3).max(1e-9),
-            duration_ms: durations,
-            state_operators: self.state_progress(),
-            sources: vec![SourceProgress {
-                description: match plan.replay {
-                    Some(replay) => format!("DeadLetters[batches {}..{}]", replay.from, replay.to),
-                    None => format!("KafkaV2[Subscribe[{}]]", plan.topic),
-                },
-                start_offset: offsets(|p| p.from),
-                end_offset: offsets(|p| p.to),
-                latest_offset: lag.as_ref().map(latest),
-                num_input_rows: rows,
-                brokers_away_ms: waited_ms,
-                metrics: lag.as_ref().map(Lag::metrics).unwrap_or_default(),
-            }],
-            sink: SinkProgress {
-                description: format!("{}.{}", self.job.schema_name, self.job.table_name),
-                num_output_rows: commit.counts.rows_out,
-            },
-            models: models
-                .iter()
-                .map(|m| ModelProgress {
-                    name: m.name.clone(),
-                    status: m.status,
-                    reason: m.reason.clone(),
-                    version: m.version,
-                    train_ms: m.train_ms,
-                    train_rows: m.train_rows,
-                    holdout: m.holdout.clone(),
-                    sample: m.sample.clone(),
-                    prequential: m.prequential.clone(),
-                })
-                .collect(),
-            dead_letters: commit.counts.dead_letters,
-            data_loss: commit.counts.data_loss,
         }
     }
 }

@@ -17,13 +17,16 @@
 mod batch;
 mod behind;
 mod bounds;
+mod checks;
 mod compare;
 mod driver;
 mod files;
 mod fits;
 mod guard;
+mod learn;
 mod letters;
 pub mod replay;
+mod report;
 mod rows;
 mod split;
 mod stateful;

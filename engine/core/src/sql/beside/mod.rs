@@ -278,3 +278,6 @@ fn dates_as_times(kinds: &[DataType]) -> bool {
         && kinds.iter().any(is_time)
         && kinds.iter().all(|kind| is_date(kind) || is_time(kind) || kind.is_null())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Whether a job, its topic and its checkpoint still belong together, looked at before anything is read.
+
+use super::driver::Driver;
+use crate::decode::Decoder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::project::{may_follow, parse_schema};
+use crate::records::Plan;
+use crate::rowwise::RowSql;
+use crate::table::evolve::{self, newest_schema};
+
+impl Driver {
+    /// Whether the topic or the cluster is another one than the last plan's.
+    pub(super) fn remade(&self, topic_id: Option<&str>) -> Option<String> {
+        let last = self.last_plan.as_ref()?;
+        if last.topic != self.job.source.topic {
+            return Some(format!(
+                "the checkpoint is of topic {}, the job reads {}",
+                last.topic, self.job.source.topic
+            ));
+        }
+        if let (Some(then), Some(now)) = (&last.cluster_id, &self.cluster_id)
+            && then != now
+        {
+            return Some(format!("the checkpoint is of cluster {then}, this is cluster {now}"));
+        }
+        match (last.topic_id.as_deref(), topic_id) {
+            (Some(then), Some(now)) if then != now => Some(format!(
+                "topic {} was deleted and made anew (its id was {then}, it is {now})",
+                last.topic
+            )),
+            _ => None,
+        }
+    }
+
+    pub(super) fn data_loss(&self, reason: &str) -> Error {
+        Error::new(ErrorKind::DataLoss, format!("the stream cannot go on where it was: {reason}"))
+            .hint("rows are lost: if that is accepted, run with --set source.fail_on_data_loss=record")
+    }
+
+    /// Offsets of another topic or cluster mean other rows: there is no going on, lossy or not.
+    pub(super) fn another(&self, reason: &str) -> Error {
+        Error::new(ErrorKind::DataLoss, format!("the stream cannot go on where it was: {reason}")).hint(format!(
+            "start anew, which no fail_on_data_loss does by itself: move the folders {} and {} away, or name another \
+             lake with --lake",
+            self.lake.root().join(&self.job.schema_name).display(),
+            self.lake.root().join("system/*").join(&self.job.schema_name).display()
+        ))
+    }
+
+    pub(super) fn check_identity(&self, plan: &Plan) -> Result<()> {
+        match self.remade(self.source.topic_id().as_deref()) {
+            Some(reason) => Err(self.another(&reason).context(format!("batch {}", plan.batch_id))),
+            None => Ok(()),
+        }
+    }
+
+    /// `from(N) == to(N-1)`, but for ranges that the plan itself calls lost, and where the commit says that reading ended before.
+    pub(super) fn check_continuity(&self) -> Result<()> {
+        let Some(last) = &self.last_plan else { return Ok(()) };
+        let numbers = self.checkpoint.offsets.numbers()?;
+        for number in numbers.start.max(last.batch_id.saturating_sub(1))..last.batch_id {
+            let before = self.checkpoint.offsets.read(number)?;
+            let ends = self.checkpoint.commits.read(number).map(|commit| commit.ends).unwrap_or_default();
+            for range in &last.partitions {
+                let to = before.partitions.iter().find(|p| p.partition == range.partition).map(|p| p.to);
+                let to = ends.get(&range.partition).copied().or(to);
+                let lost = last.data_loss.iter().any(|l| l.partition == range.partition);
+                if let Some(to) = to.filter(|&to| to != range.from && !lost) {
+                    return Err(Error::corrupt(format!(
+                        "plan {} begins partition {} at offset {}, plan {number} ended at {to}",
+                        last.batch_id, range.partition, range.from
+                    ))
+                    .hint("a plan was changed by hand: restore the checkpoint folder as a whole"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The message schema may not change under a table.
+    pub(super) fn check_schema(&self) -> Result<()> {
+        let Some(last) = &self.last_plan else { return Ok(()) };
+        let before = parse_schema(&last.schema_sql)?;
+        if !may_follow(&self.job.source.schema, &before) {
+            return Err(Error::user("the message schema differs from that of the last batch").hint(
+                "this version has no evolution rule: put the schema file back as it was, or start a new table",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the job's transform gives goes into the table as it is by now.
+    pub(super) async fn check_table(&self) -> Result<()> {
+        let Some((sql, gives)) = &self.transform else { return Ok(()) };
+        let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
+        if let Some(has) = newest_schema(&self.lake, &self.checkpoint.commits, &table)? {
+            evolve::check(&table, &has, gives.schema())?;
+        }
+        let pending = self.last_plan.iter().find(|plan| self.committed != Some(plan.batch_id));
+        if let Some(plan) = pending.filter(|plan| &plan.transform_sql != sql) {
+            // It is run again by its plan, and its rows may be the table's first.
+            let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
+            let planned = RowSql::transform(plan.transform_sql.as_deref(), &decoder).await?;
+            evolve::check(&table, planned.schema(), gives.schema())
+                .map_err(|e| e.context(format!("batch {} is planned", plan.batch_id)))?;
+        }
+        Ok(())
+    }
+}

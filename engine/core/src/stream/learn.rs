@@ -1,0 +1,96 @@
+//! What follows a commit: the models learn from it, and a learn record says what they have learned.
+
+use std::time::Instant;
+
+use arrow::record_batch::RecordBatch;
+use tokio::task::block_in_place;
+
+use super::batch::stage_system;
+use super::driver::{CrashPoint, Driver, ms};
+use crate::error::Result;
+use crate::files::at_once;
+use crate::lake::batch_of_file_name;
+use crate::learn::tables;
+use crate::progress::Durations;
+use crate::records::{Commit, FORMAT, Learn, Plan};
+use crate::source::lag::Lag;
+use crate::table::publish::roll_forward;
+
+/// Versions of a model that are kept; older files are removed once a newer one is recorded.
+const VERSIONS_KEPT: u64 = 10;
+
+impl Driver {
+    /// Learns from a committed batch, whose rows the learner has, and records it.
+    pub(super) async fn learn(
+        &mut self,
+        plan: &Plan,
+        commit: &Commit,
+        lag: Option<&Lag>,
+        mut durations: Durations,
+    ) -> Result<(Learn, Durations)> {
+        let started = Instant::now();
+        let batch_id = commit.batch_id;
+        let learned = match self.state {
+            Some(_) => self.learn_from_state(plan, batch_id).await?,
+            None => {
+                let learner = self.behind.learner()?;
+                block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models))?
+            }
+        };
+        let mut added = learned.files;
+        let (job, lake) = (&self.job, &self.lake);
+        let mut system = Vec::new();
+        if !learned.outcomes.is_empty() {
+            system.push(("metrics", tables::metrics(&job.name, batch_id, &learned.outcomes)?));
+            system.push(("models", tables::models(&job.name, batch_id, &learned.outcomes)?));
+        }
+        if !learned.centres.is_empty() {
+            system.push(("centres", tables::centres(&job.name, batch_id, &learned.centres)?));
+        }
+        if !learned.importances.is_empty() {
+            let rows = tables::importances(&job.name, batch_id, &learned.importances)?;
+            system.push(("importances", rows));
+        }
+        let stage =
+            |(table, rows): &(&str, RecordBatch)| stage_system(lake, &job.schema_name, table, batch_id, rows);
+        for file in at_once(&system, stage) {
+            added.push(file?);
+        }
+        durations.learn = Some(ms(started));
+        let (rows, seen) = (commit.counts, learned.rows);
+        let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, lag, &durations)?;
+        added.push(stage(&("batches", batches))?);
+        self.crash(batch_id, CrashPoint::Train)?;
+        let record = Learn {
+            format: FORMAT,
+            batch_id,
+            query_id: plan.query_id.clone(),
+            models: learned.outcomes,
+            added,
+        };
+        self.checkpoint.learn.create(batch_id, &record)?;
+        self.crash(batch_id, CrashPoint::Learn)?;
+        roll_forward(&self.lake, &record.added)?;
+        self.forget_versions(&record);
+        durations.learn = Some(ms(started));
+        self.crash(batch_id, CrashPoint::PublishLearn)?;
+        Ok((record, durations))
+    }
+
+    /// Removes model files that are [`VERSIONS_KEPT`] batches old and not a champion's. What cannot be removed
+    /// costs space and nothing else.
+    fn forget_versions(&self, record: &Learn) {
+        let Some(oldest) = record.batch_id.checked_sub(VERSIONS_KEPT - 1) else { return };
+        for outcome in &record.models {
+            let folder = self.lake.resolve(&format!("{}/_models/{}", self.job.schema_name, outcome.name));
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let version = entry.file_name().to_str().and_then(batch_of_file_name);
+                if version.is_some_and(|v| v < oldest && outcome.version != Some(v))
+                    && let Err(error) = std::fs::remove_file(entry.path())
+                {
+                    tracing::warn!(path = %entry.path().display(), %error, "cannot remove an old model");
+                }
+            }
+        }
+    }
+}
