@@ -260,19 +260,7 @@ mod tests {
 
     fn take_out_and_commit(lake: &Lake, number: u64, added: Vec<FileEntry>, removed: Vec<FileEntry>) {
         let list = RecordList::<Commit>::open(lake.checkpoint("j").join("commits")).unwrap();
-        let commit = Commit {
-            format: 1,
-            batch_id: number,
-            query_id: "q".into(),
-            added: added.clone(),
-            removed,
-            counts: Default::default(),
-            ends: Default::default(),
-            marks: Default::default(),
-            condemned: Default::default(),
-            watermark: None,
-            build: None,
-        };
+        let commit = Commit { added: added.clone(), removed, ..Commit::of_nothing(number) };
         list.create(number, &commit).unwrap();
         roll_forward(lake, &added).unwrap();
     }

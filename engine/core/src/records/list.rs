@@ -154,22 +154,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::records::{Commit, FORMAT};
+    use crate::records::Commit;
 
     fn commit(batch_id: u64) -> Commit {
-        Commit {
-            format: FORMAT,
-            batch_id,
-            query_id: "q".into(),
-            added: Vec::new(),
-            removed: Vec::new(),
-            counts: Default::default(),
-            ends: Default::default(),
-            marks: Default::default(),
-            condemned: Default::default(),
-            watermark: None,
-            build: None,
-        }
+        Commit::of_nothing(batch_id)
     }
 
     #[test]

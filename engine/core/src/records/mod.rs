@@ -196,6 +196,26 @@ pub struct Commit {
     pub build: Option<Build>,
 }
 
+#[cfg(test)]
+impl Commit {
+    /// A commit for tests: of the query `q`, without files and rows.
+    pub(crate) fn of_nothing(batch_id: u64) -> Commit {
+        Commit {
+            format: FORMAT,
+            batch_id,
+            query_id: "q".into(),
+            added: Vec::new(),
+            removed: Vec::new(),
+            counts: BatchCounts::default(),
+            ends: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            condemned: Vec::new(),
+            watermark: None,
+            build: None,
+        }
+    }
+}
+
 /// A message, to tell a log that was written again from the one that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {

@@ -5,8 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::lake::Lake;
-use crate::records::FORMAT;
-use crate::records::{BatchCounts, Commit, RecordList};
+use crate::records::{Commit, RecordList};
 use crate::table::publish::roll_forward;
 
 /// Key, order, payment, time, amount in hundredths.
@@ -173,20 +172,7 @@ fn commit(
     added: Vec<crate::records::FileEntry>,
     removed: Vec<crate::records::FileEntry>,
 ) -> Commit {
-    let counts = BatchCounts::default();
-    Commit {
-        format: FORMAT,
-        batch_id,
-        query_id: "q".into(),
-        added,
-        removed,
-        counts,
-        ends: Default::default(),
-        marks: Default::default(),
-        condemned: Default::default(),
-        watermark: None,
-        build: None,
-    }
+    Commit { added, removed, ..Commit::of_nothing(batch_id) }
 }
 
 #[test]

@@ -217,7 +217,6 @@ mod tests {
     fn the_columns_are_those_of_the_last_file_of_a_batch() {
         use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
-        use crate::records::FORMAT;
         use crate::table::publish::{roll_forward, stage};
         use crate::table::write::parquet_bytes;
 
@@ -234,19 +233,7 @@ mod tests {
         ];
         roll_forward(&lake, &added).unwrap();
         let commits = RecordList::<Commit>::open(lake.checkpoint("j").join("commits")).unwrap();
-        let commit = Commit {
-            format: FORMAT,
-            batch_id: 0,
-            query_id: "q".into(),
-            added,
-            removed: Vec::new(),
-            counts: Default::default(),
-            ends: Default::default(),
-            marks: Default::default(),
-            condemned: Default::default(),
-            watermark: None,
-            build: None,
-        };
+        let commit = Commit { added, ..Commit::of_nothing(0) };
         commits.create(0, &commit).unwrap();
         let schema = newest_schema(&lake, &commits, "j.t").unwrap().unwrap();
         assert!(schema.index_of("_timestamp_ms").is_ok(), "{schema}");

@@ -24,19 +24,7 @@ fn stream(lake: &Lake) -> Result<String> {
 
 fn commit(lake: &Lake, number: u64, added: Vec<FileEntry>) {
     let list = RecordList::<Commit>::open(lake.checkpoint("j_k").join("commits")).unwrap();
-    let commit = Commit {
-        format: 1,
-        batch_id: number,
-        query_id: "q".into(),
-        added,
-        removed: Vec::new(),
-        counts: Default::default(),
-        ends: Default::default(),
-        marks: Default::default(),
-        condemned: Default::default(),
-        watermark: None,
-        build: None,
-    };
+    let commit = Commit { added, ..Commit::of_nothing(number) };
     list.create(number, &commit).unwrap();
     // A stream has plans; what is in one does not matter here.
     let plans = lake.checkpoint("j_k").join("offsets");
