@@ -78,6 +78,8 @@ pub mod progress;
 // What is known of each key, and what is learned.
 pub mod state;
 
+mod features;
+
 pub mod learn;
 
 // All of that by its names.

@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use tidemill_ml::{Cache, FeatureTable};
@@ -14,6 +14,7 @@ use super::labels::{LabelCounts, with_label};
 use super::twins::Twins;
 use crate::decode::METADATA;
 use crate::error::{Error, Result};
+use crate::features::FeatureColumns;
 use crate::project::{Evaluate, ModelSpec};
 use crate::rowwise::RowSql;
 
@@ -47,8 +48,7 @@ impl HistoryKey {
 pub(super) struct History {
     pub(super) key: HistoryKey,
     sql: RowSql,
-    numeric: Vec<usize>,
-    categorical: Vec<usize>,
+    columns: FeatureColumns,
     label: Option<usize>,
     holdout_key: Vec<usize>,
     /// Features of all rows.
@@ -108,37 +108,16 @@ impl History {
             }
         }
         let holdout_key = key.holdout_key.iter().map(|name| column(name)).collect::<Result<Vec<_>>>()?;
-        let (mut numeric, mut categorical) = (Vec::new(), Vec::new());
-        for (index, field) in schema.fields().iter().enumerate() {
-            // A hold-out key that only came along is no feature; the engine's columns never are.
-            let came_along =
-                METADATA.contains(&field.name().as_str()) || sql.carried().contains(field.name());
-            if Some(index) == label || came_along {
-                continue;
-            }
-            match field.data_type() {
-                DataType::Boolean => numeric.push(index),
-                t if t.is_numeric() => numeric.push(index),
-                DataType::Utf8 | DataType::LargeUtf8 => categorical.push(index),
-                other => {
-                    return Err(Error::user(format!("feature `{}` is of type {other}", field.name()))
-                        .hint("numbers and booleans are numeric features, text is a category: cast it in the SELECT"));
-                }
-            }
-        }
-        if numeric.is_empty() && categorical.is_empty() {
-            return Err(Error::user("the features SELECT has no feature beside the label"));
-        }
-        let names = |columns: &[usize]| columns.iter().map(|&i| schema.field(i).name().clone()).collect();
-        let features = FeatureTable::new(names(&numeric), names(&categorical));
+        // A hold-out key that only came along is no feature; the engine's columns never are.
+        let came_along = |name: &str| METADATA.contains(&name) || sql.carried().iter().any(|of| of == name);
+        let columns = FeatureColumns::of(&schema, |at, name| Some(at) != label && !came_along(name))?;
         Ok(History {
             key,
             sql,
-            numeric,
-            categorical,
             label,
             holdout_key,
-            features,
+            features: columns.table(),
+            columns,
             labels: Vec::new(),
             training: Vec::new(),
             holdout: Vec::new(),
@@ -166,16 +145,14 @@ impl History {
 
     /// Memory of the rows, about: their values, bins, labels, sides of the split and hashes.
     pub(super) fn bytes(&self) -> u64 {
-        let row = 9 * self.numeric.len() + 5 * self.categorical.len() + 25;
+        let (numbers, categories) = self.columns.counts();
+        let row = 9 * numbers + 5 * categories + 25;
         (self.features.rows() * row) as u64
     }
 
     /// Forgets all rows, and takes no more.
     pub(super) fn give_up(&mut self) {
-        let names = |columns: &[usize]| {
-            columns.iter().map(|&at| self.sql.schema().field(at).name().clone()).collect()
-        };
-        self.features = FeatureTable::new(names(&self.numeric), names(&self.categorical));
+        self.features = self.columns.table();
         self.cache.clear();
         self.twins = Twins::default();
         (self.labels, self.newest) = (Vec::new(), Vec::new());
@@ -207,16 +184,7 @@ impl History {
             None => output.rows,
         };
         let start = self.features.rows();
-        for (slot, &column) in self.numeric.iter().enumerate() {
-            let values = cast(rows.column(column), &DataType::Float64)?;
-            let values = values.as_primitive::<Float64Type>();
-            self.features.push_numeric(slot, values.iter().map(|v| v.unwrap_or(f64::NAN)));
-        }
-        for (slot, &column) in self.categorical.iter().enumerate() {
-            let values = cast(rows.column(column), &DataType::Utf8)?;
-            self.features.push_category(slot, values.as_string::<i32>().iter());
-        }
-        self.features.finish_append()?;
+        self.columns.append(&rows, &mut self.features)?;
         if let Some(label) = self.label {
             let labels = cast(rows.column(label), &DataType::Boolean)?;
             self.labels.extend(labels.as_boolean().iter().map(|label| label == Some(true)));

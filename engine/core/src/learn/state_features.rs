@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use chrono::{DateTime, Utc};
 use tidemill_ml::FeatureTable;
 
 use crate::error::{Error, Result};
+use crate::features::FeatureColumns;
 use crate::project::{ModelSpec, StateSpec};
 use crate::rowwise::RowSql;
 use crate::state::KeyedState;
@@ -21,9 +22,7 @@ pub(crate) struct StateFeatures {
     text: String,
     key: String,
     sql: RowSql,
-    /// Place and name of each feature.
-    columns: Vec<usize>,
-    names: Vec<String>,
+    columns: FeatureColumns,
 }
 
 /// Features of keys.
@@ -56,21 +55,9 @@ impl StateFeatures {
         fields.push(Arc::new(Field::new(PLACE, DataType::UInt32, false)));
         let sql = RowSql::new(&sql, table, Arc::new(Schema::new(fields)), &carried).await;
         let sql = sql.map_err(|e| e.context(model.config.features.clone()))?;
-        let (mut columns, mut names) = (Vec::new(), Vec::new());
-        for (index, field) in sql.schema().fields().iter().enumerate() {
-            if carried.contains(&field.name().as_str()) {
-                continue;
-            }
-            if !field.data_type().is_numeric() && field.data_type() != &DataType::Boolean {
-                let what = format!("feature `{}` is of type {}", field.name(), field.data_type());
-                return Err(Error::user(what)
-                    .hint("clusters are of numbers: cast it, or leave it out of the SELECT")
-                    .context(model.config.features.clone()));
-            }
-            columns.push(index);
-            names.push(field.name().clone());
-        }
-        Ok(StateFeatures { text: model.features_sql.clone(), key: key.clone(), sql, columns, names })
+        let columns = FeatureColumns::of_numbers(sql.schema(), |_, name| !carried.contains(&name));
+        let columns = columns.map_err(|e| e.context(model.config.features.clone()))?;
+        Ok(StateFeatures { text: model.features_sql.clone(), key: key.clone(), sql, columns })
     }
 
     /// The text of the models' SELECT.
@@ -99,13 +86,8 @@ impl StateFeatures {
         for (row, error) in output.failed.iter().take(3) {
             tracing::warn!(row, error, "a key of the state has no features and is left out of learning");
         }
-        let mut table = FeatureTable::new(self.names.clone(), Vec::new());
-        for (slot, &column) in self.columns.iter().enumerate() {
-            let values = cast(output.rows.column(column), &DataType::Float64)?;
-            let values = values.as_primitive::<Float64Type>();
-            table.push_numeric(slot, values.iter().map(|v| v.unwrap_or(f64::NAN)));
-        }
-        table.finish_append()?;
+        let mut table = self.columns.table();
+        self.columns.append(&output.rows, &mut table)?;
         let column = |name: &str, data_type| {
             let found = output.rows.column_by_name(name);
             let found = found.ok_or_else(|| Error::internal(format!("features without their `{name}`")))?;
