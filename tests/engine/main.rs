@@ -46,6 +46,7 @@ mod learning;
 mod messages;
 mod other_format;
 mod poison;
+mod predict;
 mod rfm;
 mod scores;
 mod secrets;

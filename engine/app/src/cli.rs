@@ -5,6 +5,7 @@ mod data;
 mod dlq;
 mod doctor;
 pub(crate) mod metrics;
+mod models;
 mod plot;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -19,6 +20,7 @@ pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolder
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use metrics::{Evaluation, MetricsArgs};
+pub(crate) use models::{ModelsCommand, PredictArgs};
 pub(crate) use plot::{PlotArgs, PlotWhat};
 
 use crate::output::Format;
@@ -206,6 +208,22 @@ Examples:
   tidemill metrics olist-rfm --exact
   tidemill metrics chicago-arrests --format json")]
     Metrics(MetricsArgs),
+    /// Show the models of a lake: those in use, their versions, settings and scores
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Ask a trained model about the rows of a file
+    #[command(after_help = "\
+The rows come back with a column `prediction` and, by a classifier, `probability`:
+that the label is true. They have either the model's features or what its
+features SELECT reads (the columns of the job's table); the label need not be
+there. A row that the SELECT leaves out has no prediction.
+In SQL: predict('job.model', feature, …), predict_proba, cluster_id.
+
+Examples:
+  tidemill predict chicago-arrests forest --input some.csv --format csv
+  tidemill predict chicago-arrests forest@batch:3 --input crimes.parquet
+  cat rows.ndjson | tidemill predict chicago-arrests forest --input - --input-format nd-json")]
+    Predict(PredictArgs),
     /// Draw a metric or centres over batches, the elbow of a clustering, or a job's figures: in the terminal, .svg or .html
     #[command(after_help = "\
 A line a model: solid on held-out rows, dashed prequential (the new batch before

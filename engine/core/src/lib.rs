@@ -80,6 +80,11 @@ pub mod state;
 
 mod features;
 
+// Models by their names, and what they say of rows.
+pub mod registry;
+
+pub mod predict;
+
 pub mod learn;
 
 // All of that by its names.

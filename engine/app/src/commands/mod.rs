@@ -7,7 +7,9 @@ mod describe;
 mod dlq;
 mod doctor;
 pub(crate) mod metrics;
+mod models;
 mod plot;
+mod predict;
 mod produce;
 mod run;
 pub(crate) mod sql;
@@ -40,6 +42,8 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Describe(args) => block_on(describe::run(global, args)),
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
+        Command::Models(command) => models::run(global, command),
+        Command::Predict(args) => block_on(predict::run(global, args)),
         Command::Plot(args) => block_on(plot::run(global, args)),
         Command::Doctor(args) => doctor::run(global, args),
         Command::Dlq(DlqCommand::Show(args)) => block_on(dlq::show(global, args)),

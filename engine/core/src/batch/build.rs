@@ -23,7 +23,9 @@ use crate::columns::check_names;
 use crate::error::nearest;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
+use crate::predict;
 use crate::project::{BatchJob, TableConfig};
+use crate::registry::Models;
 use crate::sql;
 use crate::table::read::{committed_files, damage};
 use crate::table::scan::version_table;
@@ -46,6 +48,8 @@ pub(super) struct Builder {
     /// By their place in the job; those that no selected table reads are not opened.
     pub inputs: Vec<Option<Arc<Input>>>,
     pub runtime: Arc<RuntimeEnv>,
+    /// The models that the SELECTs ask, each looked up once in a run.
+    pub models: Models,
     /// What the runtime has of memory.
     pub memory_limit_bytes: Option<u64>,
     /// Which of them run at the same time.
@@ -98,7 +102,7 @@ impl Builder {
             let reserved = &mut config.options_mut().execution.sort_spill_reservation_bytes;
             *reserved = (*reserved).min(share);
         }
-        job_session(&self.lake, &self.job.schema_name, tables, config, self.runtime.clone())
+        job_session(&self.lake, &self.job.schema_name, tables, config, self.runtime.clone(), &self.models)
     }
 
     /// Size of all that a SELECT reads, as text, about; `None` where it reads tables of other jobs.
@@ -137,6 +141,18 @@ impl Builder {
             volatile::is_volatile(&sql::deep(sql::plan(&session.state(), text)).await?)
         };
         asks.await.unwrap_or(true)
+    }
+
+    /// Which versions of models these SELECTs ask; `None` where one cannot be had, which planning it tells.
+    pub(super) fn models_asked<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Option<Vec<String>> {
+        let mut versions = Vec::new();
+        for text in texts {
+            for name in predict::calls(&one_select(text).ok()?) {
+                let loaded = self.models.get(&name.parse().ok()?).ok()?;
+                versions.push(format!("{name} {} {}", loaded.entry.version, loaded.entry.file.xxh3));
+            }
+        }
+        Some(versions)
     }
 
     async fn committed(&self, name: &str) -> Result<Arc<dyn TableProvider>> {

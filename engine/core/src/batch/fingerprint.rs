@@ -1,7 +1,7 @@
 //! Whether a table would come out as it is: one hash over everything that decides its rows and what its audits find.
 //!
 //! That is its SELECT, its settings and audits, the content of every file that these read with how the job reads it, and
-//! the versions of the tables that they read. Where files lie does not count. A SELECT that asks for the time or for chance
+//! the versions of the tables that they read and of the models that they ask. Where files lie does not count. A SELECT that asks for the time or for chance
 //! ([`super::volatile`]), or reads what cannot be told apart from what it was, has no fingerprint: it is built each time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,8 @@ pub(super) struct Material<'a> {
     pub versions: BTreeMap<String, u64>,
     /// Tables of other jobs and of the system, `schema.table`.
     pub others: BTreeSet<String>,
+    /// Models that are asked: which versions.
+    pub models: Vec<String>,
 }
 
 /// The fingerprint of a table. `None`: built each time.
@@ -90,6 +92,7 @@ pub(super) fn fingerprint<'a>(
     for (name, version) in &material.versions {
         part(&format!("{name} {version}"));
     }
+    material.models.iter().for_each(|model| part(model));
     for other in &material.others {
         let Some(parts) = others::parts(lake, other)? else { return Ok(None) };
         parts.iter().for_each(|text| part(text));

@@ -71,7 +71,7 @@ pub use clean::{CleanBatch, CleanFile};
 pub use csv_file::CsvFile;
 pub use graph::Graph;
 pub use input::Progress;
-pub use path_tables::open_session_with_files;
+pub use path_tables::{open_session_with_files, rows_of_file};
 pub use run::{plan, run};
 pub use run_report::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport};
 pub use sql_test::{SqlTestReport, test};

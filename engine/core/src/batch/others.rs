@@ -11,6 +11,7 @@ use super::volatile;
 use crate::catalog::{Derived, derived, table_names};
 use crate::error::Result;
 use crate::lake::Lake;
+use crate::predict;
 use crate::table::read::committed_files;
 
 /// Part by part, what decides the rows of `schema.table`; `None` where that cannot be told: it is then another each time.
@@ -57,7 +58,8 @@ fn add(lake: &Lake, full: &str, seen: &mut BTreeSet<String>, parts: &mut Vec<Str
 fn view(lake: &Lake, sql: &str, seen: &mut BTreeSet<String>, parts: &mut Vec<String>) -> Result<bool> {
     parts.push(sql.to_owned());
     let Ok(statement) = one_select(sql) else { return Ok(false) };
-    if volatile::calls(&statement) {
+    // Nor is it looked up which version of a model a view asks.
+    if volatile::calls(&statement) || !predict::calls(&statement).is_empty() {
         return Ok(false);
     }
     let (references, _) = resolve_table_references(&statement, true)?;

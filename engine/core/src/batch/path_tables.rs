@@ -4,16 +4,18 @@
 
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result, TableReference};
-use datafusion::execution::context::SessionContext;
+use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::sql::parser::DFParser;
 use datafusion::sql::resolve::resolve_table_references;
 
-use super::input::path_table;
+use super::input::{path_table, text_table};
 use crate::catalog::{BareNames, Scope, check_lake, session};
 use crate::lake::Lake;
+use crate::sql;
 
 /// Bare names of tables, then paths.
 #[derive(Debug)]
@@ -34,6 +36,18 @@ pub async fn open_session_with_files(lake: &Lake, statements: &[String]) -> crat
     let context = session(&scope)?;
     register(&context, scope)?;
     Ok(context)
+}
+
+/// The rows of a file, or of those that a pattern finds: of a text file each cell is a text.
+///
+/// # Errors
+/// User: no such file, or one that does not say how it is written; Data: it cannot be read; Memory.
+pub async fn rows_of_file(path: &str) -> crate::Result<Vec<RecordBatch>> {
+    let context = sql::context(SessionConfig::new().with_target_partitions(1), Arc::default());
+    let frame = context.read_table(text_table(path).await?)?;
+    let schema = Arc::new(frame.schema().as_arrow().clone());
+    let rows = sql::collect(frame).await?;
+    Ok(if rows.is_empty() { vec![RecordBatch::new_empty(schema)] } else { rows })
 }
 
 /// Lets a session read files by their paths.

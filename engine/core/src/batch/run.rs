@@ -26,6 +26,7 @@ use crate::lake::Lake;
 use crate::project::BatchJob;
 use crate::records::InputReport;
 use crate::records::{BatchCounts, Build, Commit};
+use crate::registry::Models;
 
 /// The tables that a run would build, in order, with what each reads.
 ///
@@ -94,6 +95,7 @@ pub async fn run(
             job: job.clone(),
             inputs,
             runtime,
+            models: Models::of(lake),
             memory_limit_bytes,
             turns: Turns::default(),
         }),
@@ -370,8 +372,11 @@ impl Run {
             inputs: reads.inputs.iter().filter_map(|input| self.builder.inputs[*input].as_deref()).collect(),
             versions: versions.collect(),
             others: reads.others,
+            models: Vec::new(),
         };
-        let audits = audit::texts(&self.audits[at]);
+        let texts = audit::texts(&self.audits[at]).chain([table.file.sql.as_str()]);
+        let Some(models) = self.builder.models_asked(texts) else { return Ok(None) };
+        let (audits, material) = (audit::texts(&self.audits[at]), Material { models, ..material });
         fingerprint(&self.builder.lake, table, &material, audits, &mut self.hashes)
     }
 

@@ -19,7 +19,6 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SessionConfig;
-use datafusion::execution::runtime_env::RuntimeEnv;
 use serde::Serialize;
 
 use super::graph::Graph;
@@ -31,6 +30,7 @@ use crate::columns::check_names;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
 use crate::project::{BatchJob, Project};
+use crate::registry::Models;
 use crate::sql;
 
 const EXPECTED: &str = "expected_";
@@ -121,7 +121,8 @@ async fn one(job: &BatchJob, graph: &Graph, name: &str, files: Files) -> Result<
         }
         let config = SessionConfig::new().with_target_partitions(1);
         let nowhere = Lake::new(std::path::PathBuf::from("/nonexistent/lake"));
-        let session = job_session(&nowhere, &job.schema_name, own, config, Arc::new(RuntimeEnv::default()))?;
+        let session =
+            job_session(&nowhere, &job.schema_name, own, config, Arc::default(), &Models::of(&nowhere))?;
         let place = || table.file.path.clone();
         let frame = sql::frame(&session, &table.file.sql).await.context_with(place)?;
         check_names(frame.schema()).context_with(place)?;

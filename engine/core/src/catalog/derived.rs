@@ -27,10 +27,10 @@ use crate::lake::Lake;
 use crate::learn::{FeatureRows, StateFeatures, tables};
 use crate::project::{ModelSpec, StateSpec, parse_schema};
 use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList};
+use crate::registry::load;
 use crate::rowwise::RowSql;
 use crate::sql;
 use crate::state::KeyedState;
-use crate::table::read::read_bytes;
 
 /// The state of a job as it was after its newest batch.
 pub struct StateView {
@@ -231,9 +231,8 @@ impl StateView {
         let Some((outcome, file)) = outcome.and_then(|o| Some((o, o.file.as_ref()?))) else {
             return Ok(None);
         };
-        let clusters = Fitted::from_bytes(&read_bytes(lake, file)?)
-            .context_with(|| format!("model `{}`, {}", outcome.name, file.path))?;
-        Ok(Some((clusters, outcome.version)))
+        // One that another version of Tidemill wrote is trained anew by the next batch.
+        Ok(load(lake, &outcome.name, file)?.ok().map(|clusters| (clusters, outcome.version)))
     }
 }
 

@@ -32,6 +32,8 @@ pub use tidemill_ml::{ClusterSweep, SweepPoint};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::lake::Lake;
 use crate::memory;
+use crate::predict;
+use crate::registry::Models;
 use crate::sql::{collect, context, explain_memory, frame};
 use crate::table::rowless::rowless;
 
@@ -62,6 +64,7 @@ pub(crate) fn session(scope: &Scope) -> Result<SessionContext> {
     let (lake, resolved) = (&scope.lake, &scope.resolved);
     let config = SessionConfig::new()
         .with_extension(resolved.clone())
+        .with_extension(Arc::new(scope.models.clone()))
         .with_information_schema(true)
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
@@ -69,6 +72,7 @@ pub(crate) fn session(scope: &Scope) -> Result<SessionContext> {
     let pool = FairSpillPool::new(usize::try_from(memory::limit()).unwrap_or(usize::MAX));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
     let context = context(config, following(&runtime, resolved));
+    predict::register(&context, &scope.models)?;
     let catalog = MemoryCatalogProvider::new();
     for schema_name in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), schema_name.clone());
@@ -81,7 +85,7 @@ pub(crate) fn session(scope: &Scope) -> Result<SessionContext> {
 }
 
 /// A session for the SELECTs of a batch job: its own tables and inputs by their bare names and as `schema_name.table`,
-/// and what the lake has of other jobs.
+/// and what the lake has of other jobs; `models` are those that they ask.
 ///
 /// # Errors
 /// Storage: the lake cannot be listed.
@@ -91,13 +95,15 @@ pub(crate) fn job_session(
     tables: Vec<(String, Arc<dyn TableProvider>)>,
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
+    models: &Models,
 ) -> Result<SessionContext> {
-    let scope = Scope::new(lake.clone());
+    let scope = Scope { models: models.clone(), ..Scope::new(lake.clone()) };
     let config = config
         .with_extension(scope.resolved.clone())
         .with_default_catalog_and_schema("tidemill", "public")
         .with_create_default_catalog_and_schema(false);
     let context = context(config, following(&runtime, &scope.resolved));
+    predict::register(&context, models)?;
     let catalog = MemoryCatalogProvider::new();
     for other in lake.schema_names()? {
         let schema = JobSchema::new(scope.clone(), other.clone());
@@ -124,7 +130,8 @@ pub(crate) fn view_session(
     tables: Vec<(String, Arc<dyn TableProvider>)>,
 ) -> Result<SessionContext> {
     let config = SessionConfig::new().with_target_partitions(1);
-    let session = job_session(lake, schema_name, tables.clone(), config, Arc::default())?;
+    let models = Models::of(lake);
+    let session = job_session(lake, schema_name, tables.clone(), config, Arc::default(), &models)?;
     if let Some(catalog) = session.catalog("tidemill") {
         let names = ViewNames::new(Scope::new(lake.clone()), schema_name.to_owned(), tables);
         catalog.register_schema("public", Arc::new(names))?;
@@ -153,6 +160,9 @@ pub(crate) async fn committed_table(
 /// User: the statement; Storage or Corrupt: the tables.
 pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<Vec<RecordBatch>> {
     let resolved = context.copied_config().get_extension::<ResolvedFiles>();
+    if let Some(models) = context.copied_config().get_extension::<Models>() {
+        models.forget();
+    }
     for _ in 0..ATTEMPTS {
         if let Some(resolved) = &resolved {
             resolved.clear();

@@ -15,6 +15,7 @@ use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
 use crate::learn::tables;
 use crate::records::{Commit, FileEntry, RecordList};
+use crate::registry::Models;
 use crate::table::read::committed_files;
 use crate::table::scan::{parquet_table, version_table};
 
@@ -27,13 +28,16 @@ pub(super) const SYSTEM_TABLES: [&str; 7] =
 pub(crate) struct Scope {
     pub(super) lake: Lake,
     pub(super) resolved: Arc<ResolvedFiles>,
+    /// The models that are asked by `predict` and its like.
+    pub(super) models: Models,
     /// The views that are being planned, by their full names: each within the one before it.
     pub(super) planning: Vec<String>,
 }
 
 impl Scope {
     pub(crate) fn new(lake: Lake) -> Scope {
-        Scope { resolved: Arc::new(ResolvedFiles::new(lake.clone())), lake, planning: Vec::new() }
+        let (resolved, models) = (Arc::new(ResolvedFiles::new(lake.clone())), Models::of(&lake));
+        Scope { resolved, models, lake, planning: Vec::new() }
     }
 
     /// The scope of what a view reads.

@@ -7,13 +7,13 @@ use tidemill_ml::Fitted;
 use super::learner::Learned;
 use super::lesson::Step;
 use super::tables::{centres_of, importances_of};
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::files::at_once;
 use crate::lake::{Lake, batch_file_name};
 use crate::project::ModelSpec;
 use crate::records::{FileEntry, Learn, ModelOutcome, ModelStatus};
+use crate::registry::load;
 use crate::table::publish::stage;
-use crate::table::read::read_bytes;
 
 /// The champions of a job.
 pub(super) struct Champions {
@@ -48,12 +48,12 @@ impl Champions {
     pub(super) fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
         for outcome in &newest.models {
             let (Some(version), Some(file)) = (outcome.version, &outcome.file) else { continue };
-            let model = match Fitted::from_bytes(&read_bytes(lake, file)?) {
-                Err(error @ tidemill_ml::Error::OtherVersion { .. }) => {
+            let model = match load(lake, &outcome.name, file)? {
+                Ok(model) => model,
+                Err(error) => {
                     tracing::warn!(model = outcome.name, file = file.path, %error, "trained anew");
                     continue;
                 }
-                read => read.context_with(|| format!("model `{}`, {}", outcome.name, file.path))?,
             };
             if model.training_rows() > 0 {
                 self.put(&outcome.name, version, file.clone(), model);

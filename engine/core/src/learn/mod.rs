@@ -24,7 +24,6 @@ mod state_rows;
 pub mod tables;
 mod twins;
 
-pub(crate) use learner::Learned;
 pub use learner::{Learner, RowsSeen};
 pub(crate) use state_features::{FeatureRows, StateFeatures};
 pub use tables::{Centre, Importance};

@@ -123,12 +123,16 @@ impl Driver {
         let job = &split::of_lake(job, lake)?;
         let decoder = Decoder::new(job.source.schema.clone());
         let transform = RowSql::transform(job.transform_sql.as_deref(), &decoder).await?;
-        let mut learner = Learner::new(&job.schema_name, &job.table_name);
-        learner.limit(job.memory_limit);
         let state = StatefulJob::open(job, transform.schema()).await?;
-        if state.is_none() {
-            learner.prepare(&job.models, &nullable(transform.schema())).await?;
-        }
+        let learner = match &state {
+            Some(state) => state.learner(job).await?,
+            None => {
+                let mut learner = Learner::new(&job.schema_name, &job.table_name);
+                learner.limit(job.memory_limit);
+                learner.prepare(&job.models, &nullable(transform.schema())).await?;
+                learner
+            }
+        };
         // A job that has been there before knows its brokers.
         let first = !lake.checkpoint(&job.schema_name).exists();
         // Brokers may be waited for: who else holds the job is told before. A job that is new leaves nothing where there is
@@ -215,10 +219,7 @@ impl Driver {
         if let Some(number) = learned {
             let record = self.checkpoint.learn.read(number)?;
             roll_forward(&self.lake, &record.added)?;
-            match &mut self.state {
-                Some(state) => state.learner.restore(&self.lake, &record)?,
-                None => self.behind.learner()?.restore(&self.lake, &record)?,
-            }
+            self.behind.learner()?.restore(&self.lake, &record)?;
         }
         self.catch_up_state(recovery.learn.start)?;
         let plan = recovery.rerun.map(|number| self.checkpoint.offsets.read(number)).transpose()?;

@@ -7,17 +7,16 @@ use tokio::task::block_in_place;
 
 use super::batch::stage_system;
 use super::driver::{CrashPoint, Driver, ms};
+use super::stateful::StatefulJob;
 use crate::error::Result;
 use crate::files::at_once;
 use crate::lake::batch_of_file_name;
 use crate::learn::tables;
 use crate::progress::Durations;
 use crate::records::{Commit, FORMAT, Learn, Plan};
+use crate::registry::VERSIONS_KEPT;
 use crate::source::lag::Lag;
 use crate::table::publish::roll_forward;
-
-/// Versions of a model that are kept; older files are removed once a newer one is recorded.
-const VERSIONS_KEPT: u64 = 10;
 
 impl Driver {
     /// Learns from a committed batch, whose rows the learner has, and records it.
@@ -30,12 +29,15 @@ impl Driver {
     ) -> Result<(Learn, Durations)> {
         let started = Instant::now();
         let batch_id = commit.batch_id;
-        let learned = match self.state {
-            Some(_) => self.learn_from_state(plan, batch_id).await?,
-            None => {
-                let learner = self.behind.learner()?;
-                block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models))?
+        if self.state.is_some() {
+            self.catch_up_state(batch_id + 1)?;
+        }
+        let learner = self.behind.learner()?;
+        let learned = match self.state.as_ref().map(StatefulJob::kept) {
+            Some(state) => {
+                learner.learn_state(&self.lake, batch_id, &plan.models, state, plan.moment()?).await?
             }
+            None => block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models))?,
         };
         let mut added = learned.files;
         let (job, lake) = (&self.job, &self.lake);

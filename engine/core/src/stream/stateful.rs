@@ -1,5 +1,4 @@
-//! The state of a job among the stages of a batch: folded before the commit that lists its files, restored on start,
-//! learned from after the commit.
+//! The state of a job among the stages of a batch: folded before the commit that lists its files, restored on start.
 
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
@@ -7,7 +6,7 @@ use arrow::record_batch::RecordBatch;
 use super::driver::Driver;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::learn::{Learned, Learner};
+use crate::learn::Learner;
 use crate::progress::StateProgress;
 use crate::project::{Job, StateSpec};
 use crate::records::{FileEntry, Plan};
@@ -20,15 +19,14 @@ pub(super) type StateFiles = (Vec<FileEntry>, Vec<FileEntry>);
 /// What a stateful job has between batches.
 pub(super) struct StatefulJob {
     kept: KeyedState,
-    pub(super) learner: Learner,
     spec: StateSpec,
 }
 
 impl StatefulJob {
-    /// The state before the first batch, and its models, checked; `None` for a job without a state.
+    /// The state before the first batch, checked; `None` for a job without a state.
     ///
     /// # Errors
-    /// User: the state, its SELECT or the models' features do not fit the table.
+    /// User: the state or its SELECT does not fit the table.
     pub(super) async fn open(job: &Job, table: &Schema) -> Result<Option<StatefulJob>> {
         let Some(spec) = job.state.clone() else { return Ok(None) };
         let kept = KeyedState::new(&spec, table)?;
@@ -38,9 +36,22 @@ impl StatefulJob {
             let what = format!("the state's SELECT does not give its key `{}`", spec.config.key);
             return Err(Error::user(what).context(spec.config.select.clone()));
         }
-        let mut learner = Learner::of_state(&job.schema_name, &spec);
-        learner.prepare_state(&job.models, &kept).await?;
-        Ok(Some(StatefulJob { kept, learner, spec }))
+        Ok(Some(StatefulJob { kept, spec }))
+    }
+
+    /// What is kept for each key.
+    pub(super) fn kept(&self) -> &KeyedState {
+        &self.kept
+    }
+
+    /// A learner from the state, without models, that these can be learned by.
+    ///
+    /// # Errors
+    /// User: the models' features do not fit the state.
+    pub(super) async fn learner(&self, job: &Job) -> Result<Learner> {
+        let mut learner = Learner::of_state(&job.schema_name, &self.spec);
+        learner.prepare_state(&job.models, &self.kept).await?;
+        Ok(learner)
     }
 }
 
@@ -87,15 +98,6 @@ impl Driver {
             kept.advance(&self.lake, &self.checkpoint.commits.read(kept.batches())?)?;
         }
         Ok(())
-    }
-
-    /// Learns from the state after a committed batch.
-    pub(super) async fn learn_from_state(&mut self, plan: &Plan, batch_id: u64) -> Result<Learned> {
-        self.catch_up_state(batch_id + 1)?;
-        let Some(StatefulJob { kept, learner, .. }) = &mut self.state else {
-            return Err(Error::internal("a job without a state has nothing to learn from it"));
-        };
-        learner.learn_state(&self.lake, batch_id, &plan.models, kept, plan.moment()?).await
     }
 }
 

@@ -248,7 +248,15 @@ impl Input {
 /// # Errors
 /// User: no such file, one that does not say how it is written; Data: it cannot be read.
 pub(crate) async fn path_table(path: &str) -> Result<Arc<dyn TableProvider>> {
-    Ok(Arc::new(Input::look(path).await?).table(&Arc::default()))
+    Ok(Arc::new(Input::look(path, true).await?).table(&Arc::default()))
+}
+
+/// [`path_table`] whose cells of text files are text.
+///
+/// # Errors
+/// As [`path_table`].
+pub(crate) async fn text_table(path: &str) -> Result<Arc<dyn TableProvider>> {
+    Ok(Arc::new(Input::look(path, false).await?).table(&Arc::default()))
 }
 
 /// An error of ours on its way through DataFusion. `Error::from` takes it out again.

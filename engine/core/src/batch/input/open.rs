@@ -108,7 +108,7 @@ impl Input {
     ///
     /// # Errors
     /// User: no such file, one that does not say how it is written, files whose columns differ; Data: unreadable.
-    pub(super) async fn look(path: &str) -> Result<Input> {
+    pub(super) async fn look(path: &str, auto_types: bool) -> Result<Input> {
         let missing = |near: Option<PathBuf>| {
             let error = Error::user(format!("there is no file {path}"));
             match near {
@@ -122,7 +122,7 @@ impl Input {
         let mut config = InputConfig {
             name: path.to_owned(),
             path: Some(path.to_owned()),
-            auto_types: true,
+            auto_types,
             ..InputConfig::default()
         };
         let first = find::find(path).map_err(|_| missing(None))?.into_iter().next();

@@ -1,0 +1,103 @@
+//! Arguments of `tidemill models` and `tidemill predict`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::OutputArgs;
+
+/// `tidemill models`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// The models in use, of one job or of all
+    #[command(after_help = "\
+Examples:
+  tidemill models list
+  tidemill models list chicago-arrests --format json")]
+    List {
+        /// The job, as its file in jobs/ is named; without one, all of the lake
+        job: Option<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// All that is known of one version: settings, what it was trained on, scores, file
+    #[command(after_help = "\
+Examples:
+  tidemill models show chicago-arrests forest
+  tidemill models show chicago-arrests forest@3
+  tidemill models show chicago-arrests forest@batch:40")]
+    Show {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The model: NAME (the one in use), NAME@VERSION, NAME@batch:N (the one in use after batch N)
+        model: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// The versions of a model, oldest first, with their scores
+    #[command(after_help = "\
+Examples:
+  tidemill models history chicago-arrests forest")]
+    History {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The model
+        model: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Two versions, of one model or of two, beside each other
+    #[command(after_help = "\
+Examples:
+  tidemill models compare chicago-arrests forest@3 forest
+  tidemill models compare chicago-arrests forest logistic")]
+    Compare {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The one
+        first: String,
+        /// The other
+        second: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// `tidemill predict`.
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// The job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// The model: NAME (the one in use), NAME@VERSION, NAME@batch:N (the one in use after batch N)
+    pub(crate) model: String,
+    /// Rows: a CSV, JSON lines or Parquet file, a glob of them, or `-` for stdin
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) input: PathBuf,
+    /// What stdin is
+    #[arg(long, value_enum, default_value = "csv")]
+    pub(crate) input_format: InputFormat,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// What stdin is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    /// CSV with a heading.
+    Csv,
+    /// One object a line.
+    NdJson,
+    /// Parquet.
+    Parquet,
+}
+
+impl InputFormat {
+    /// The ending of the name of such a file.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            InputFormat::Csv => "csv",
+            InputFormat::NdJson => "ndjson",
+            InputFormat::Parquet => "parquet",
+        }
+    }
+}

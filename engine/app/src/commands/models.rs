@@ -1,0 +1,77 @@
+//! `tidemill models`: which models a lake has, and what is known of each.
+
+use arrow::array::RecordBatch;
+use tidemill_core::Error;
+use tidemill_core::lake::Lake;
+use tidemill_core::registry::{Entry, ModelRef, Registry, shown};
+
+use super::lake;
+use crate::cli::{GlobalArgs, ModelsCommand, OutputArgs};
+use crate::exit::{Done, Outcome};
+use crate::output::{Room, write_rows};
+
+/// Prints rows.
+pub(crate) fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
+    let lake = lake(global);
+    match command {
+        ModelsCommand::List { job, output } => list(&lake, job.as_deref(), output),
+        ModelsCommand::Show { job, model, output } => {
+            let (registry, entry) = find(&lake, job, model)?;
+            print(&shown::details(&registry, &entry)?, output)
+        }
+        ModelsCommand::History { job, model, output } => {
+            let registry = Registry::open(&lake, job)?;
+            print(&shown::rows(&registry, &registry.history(model)?)?, output)
+        }
+        ModelsCommand::Compare { job, first, second, output } => {
+            let (registry, one) = find(&lake, job, first)?;
+            let (_, other) = find(&lake, job, second)?;
+            print(&shown::rows(&registry, &[one, other])?, output)
+        }
+    }
+}
+
+/// One version of a job's model.
+fn find(lake: &Lake, job: &str, model: &str) -> Result<(Registry, Entry), Error> {
+    let registry = Registry::open(lake, job)?;
+    let ModelRef { model, at, .. } = ModelRef::of_job(job, model)?;
+    let entry = registry.find(&model, &at)?;
+    Ok((registry, entry))
+}
+
+fn list(lake: &Lake, job: Option<&str>, output: &OutputArgs) -> Done {
+    let jobs = match job {
+        Some(job) => vec![job.to_owned()],
+        None => lake.schema_names()?,
+    };
+    let mut entries = Vec::new();
+    let mut last = None;
+    for job in &jobs {
+        let registry = Registry::open(lake, job)?;
+        for outcome in registry.newest()?.iter().filter(|outcome| outcome.version.is_some()) {
+            entries.push(registry.find(&outcome.name, &Default::default())?);
+        }
+        last = Some(registry);
+    }
+    match last.filter(|_| !entries.is_empty()) {
+        Some(registry) => print(&shown::rows(&registry, &entries)?, output),
+        None => Err(Error::user(match job {
+            Some(job) => format!("job {job} has no trained model in this lake"),
+            None => "no job of this lake has a trained model".to_owned(),
+        })
+        .hint("a job has models by [[models]]: see jobs/chicago-arrests.toml, and `tidemill demo`")
+        .into()),
+    }
+}
+
+fn print(rows: &RecordBatch, output: &OutputArgs) -> Done {
+    let room = Room::of_stdout();
+    write_rows(
+        &mut std::io::stdout().lock(),
+        &rows.schema(),
+        std::slice::from_ref(rows),
+        output.format,
+        room,
+    )?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,59 @@
+//! `tidemill predict`: what a trained model says of the rows of a file.
+
+use std::io::Read;
+
+use tidemill_core::predict::Scorer;
+use tidemill_core::registry::ModelRef;
+use tidemill_core::{Error, batch};
+
+use super::lake;
+use crate::cli::{GlobalArgs, PredictArgs};
+use crate::exit::{Done, Outcome};
+use crate::output::{Room, write_rows};
+use crate::style;
+
+/// Prints the rows with what the model says of each.
+pub(crate) async fn run(global: &GlobalArgs, args: &PredictArgs) -> Done {
+    let lake = lake(global);
+    let name = ModelRef::of_job(&args.job, &args.model)?;
+    let held;
+    let path = if args.input.as_os_str() == "-" {
+        held = stdin(args.input_format.extension())?;
+        held.path().display().to_string()
+    } else {
+        args.input.display().to_string()
+    };
+    let batches = batch::rows_of_file(&path).await?;
+    let Some(schema) = batches.first().map(|rows| rows.schema()) else {
+        return Err(Error::internal("a file was read without its columns").into());
+    };
+    let scorer = Scorer::open(&lake, &name, &schema).await?;
+    let (mut scored, mut left_out, mut rows) = (Vec::new(), 0, 0);
+    for batch in &batches {
+        let (with_answers, without) = scorer.score(batch).await?;
+        left_out += without;
+        rows += with_answers.num_rows() as u64;
+        scored.push(with_answers);
+    }
+    write_rows(
+        &mut std::io::stdout().lock(),
+        &scorer.schema(&schema)?,
+        &scored,
+        args.output.format,
+        Room::of_stdout(),
+    )?;
+    let version = scorer.entry().version;
+    eprintln!("{} by {} version {version}", style::rows(rows), args.model);
+    if left_out > 0 {
+        eprintln!("{} have no features by the model's SELECT and no prediction", style::rows(left_out));
+    }
+    Ok(Outcome::Done)
+}
+
+/// What comes on stdin, as a file.
+fn stdin(extension: &str) -> Result<tempfile::NamedTempFile, Error> {
+    let cannot = |e: std::io::Error| Error::storage(format!("cannot keep what comes on stdin: {e}"));
+    let mut file = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile().map_err(cannot)?;
+    std::io::copy(&mut std::io::stdin().lock().by_ref(), &mut file).map_err(cannot)?;
+    Ok(file)
+}

@@ -1,0 +1,136 @@
+//! What trained models say of rows: of a file's, and in SQL.
+//!
+//! | function | of a | gives |
+//! | --- | --- | --- |
+//! | `predict('job.model', column, …)` | classifier | BOOLEAN: whether the probability is at least one half |
+//! | | clustering | the number of the cluster, from 0 |
+//! | `predict_proba('job.model', column, …)` | classifier | the probability that the label is true |
+//! | `cluster_id('job.model', column, …)` | clustering | the number of the cluster, from 0 |
+//!
+//! Columns are the model's features by their names, in any order; what is computed is named by a struct, `{hour:
+//! date_part('hour', t)}`. A feature that is null is a missing value: a classifier has an answer all the same, a
+//! clustering has none. Which version is meant is looked up once in a statement.
+
+mod functions;
+mod scorer;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Schema};
+use tidemill_ml::{Fitted, Prediction, Task};
+
+pub(crate) use functions::{calls, register};
+pub use scorer::Scorer;
+
+use crate::error::{Error, Result};
+use crate::features::FeatureColumns;
+use crate::registry::Loaded;
+
+/// What is asked of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Ask {
+    /// What it predicts.
+    Predict,
+    /// How probable the one of two classes is that is looked for.
+    Proba,
+    /// The cluster.
+    Cluster,
+}
+
+impl Ask {
+    const ALL: [Ask; 3] = [Ask::Predict, Ask::Proba, Ask::Cluster];
+
+    /// The name of the SQL function.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Ask::Predict => "predict",
+            Ask::Proba => "predict_proba",
+            Ask::Cluster => "cluster_id",
+        }
+    }
+
+    /// The type of the answer.
+    ///
+    /// # Errors
+    /// User: the model has no such answer.
+    pub(crate) fn data_type(self, loaded: &Loaded) -> Result<DataType> {
+        match (self, loaded.model.task()) {
+            (Ask::Predict, Task::Classify) => Ok(DataType::Boolean),
+            (Ask::Proba, Task::Classify) => Ok(DataType::Float64),
+            (Ask::Predict | Ask::Cluster, Task::Cluster) => Ok(DataType::UInt32),
+            _ => {
+                let what = format!(
+                    "{} is not for model `{}`, whose algorithm is {}",
+                    self.name(),
+                    loaded.entry.outcome.name,
+                    loaded.entry.outcome.algorithm.name()
+                );
+                Err(Error::user(what).hint(
+                    "predict is for every model, predict_proba for classifiers, cluster_id for clusterings",
+                ))
+            }
+        }
+    }
+
+    /// The answers of a model for all rows of a table.
+    ///
+    /// # Errors
+    /// User: the model has no such answer; Internal: the table has not its features.
+    fn answers(self, model: &Fitted, table: &tidemill_ml::FeatureTable) -> Result<ArrayRef> {
+        let all: Vec<u32> = (0u32..).take(table.rows()).collect();
+        match (self, model.predict(table, &all)?) {
+            (Ask::Predict, Prediction::Probabilities(of)) => {
+                Ok(Arc::new(of.into_iter().map(|p| Some(p >= 0.5)).collect::<BooleanArray>()))
+            }
+            (Ask::Proba, Prediction::Probabilities(of)) => Ok(Arc::new(Float64Array::from(of))),
+            (Ask::Predict | Ask::Cluster, Prediction::Clusters(of)) => Ok(Arc::new(UInt32Array::from(of))),
+            _ => Err(Error::user(format!("{} is not for this model", self.name()))),
+        }
+    }
+}
+
+/// A model over columns that are named.
+#[derive(Debug)]
+pub struct Predictor {
+    loaded: Arc<Loaded>,
+    columns: FeatureColumns,
+}
+
+impl Predictor {
+    /// Finds the model's features among these columns.
+    ///
+    /// # Errors
+    /// User: one is not there, or of a type that is no such feature.
+    pub fn new(loaded: Arc<Loaded>, schema: &Schema) -> Result<Predictor> {
+        let columns =
+            FeatureColumns::named(schema, loaded.model.numeric_names(), loaded.model.categorical_names());
+        let columns =
+            columns.map_err(|error| error.context(format!("model `{}`", loaded.entry.outcome.name)))?;
+        Ok(Predictor { loaded, columns })
+    }
+
+    /// The rows with what the model says of each: `prediction` and, of a classifier, `probability`.
+    ///
+    /// # Errors
+    /// User: a column has that name already; Data.
+    pub fn answers(&self, rows: &RecordBatch) -> Result<Vec<(&'static str, ArrayRef)>> {
+        let mut table = self.columns.table();
+        self.columns.append(rows, &mut table)?;
+        let asks: &[(&'static str, Ask)] = match self.loaded.model.task() {
+            Task::Classify => &[("prediction", Ask::Predict), ("probability", Ask::Proba)],
+            _ => &[("prediction", Ask::Predict)],
+        };
+        asks.iter().map(|&(name, ask)| Ok((name, ask.answers(&self.loaded.model, &table)?))).collect()
+    }
+
+    /// One answer for each row.
+    ///
+    /// # Errors
+    /// User: the model has no such answer; Data.
+    fn answer(&self, ask: Ask, rows: &RecordBatch) -> Result<ArrayRef> {
+        let mut table = self.columns.table();
+        self.columns.append(rows, &mut table)?;
+        ask.answers(&self.loaded.model, &table)
+    }
+}

@@ -1,0 +1,219 @@
+//! Rows of a file, each with what a model says of it.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{CastOptions, cast_with_options, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use chrono::{DateTime, Utc};
+use datafusion::sql::resolve::resolve_table_references;
+
+use super::{Ask, Predictor};
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::project::ModelSpec;
+use crate::registry::{Entry, Loaded, ModelRef, Registry};
+use crate::rowwise::RowSql;
+use crate::sql;
+use crate::table::read::{committed_files, read_schema};
+
+/// The column that says which row of the input a row of features is of.
+const ROW: &str = "_row";
+
+/// A model, ready for rows with these columns.
+///
+/// | the rows have | |
+/// | --- | --- |
+/// | all features of the model | they are taken as they are |
+/// | what the model's features SELECT reads | it makes the features of them; the label need not be there |
+/// | neither | an error that names both |
+pub struct Scorer {
+    predictor: Predictor,
+    /// Makes the features, where the rows do not have them.
+    features: Option<RowSql>,
+    /// The columns of the rows, of the types that they are taken as: a cell of a CSV file is a text.
+    taken: SchemaRef,
+    /// What `now()` means in the SELECT.
+    now: DateTime<Utc>,
+}
+
+impl Scorer {
+    /// Looks the model up and finds its features in rows with these columns.
+    ///
+    /// # Errors
+    /// User: there is no such model or version, or the rows have not what it needs; Storage or Corrupt: the lake.
+    pub async fn open(lake: &Lake, name: &ModelRef, input: &SchemaRef) -> Result<Scorer> {
+        let registry = Registry::open(lake, &name.job)?;
+        let entry = registry.find(&name.model, &name.at)?;
+        let model = registry.load(&entry)?;
+        let spec = registry.spec(&entry)?;
+        let loaded = Arc::new(Loaded { model, entry });
+        let now = Utc::now();
+        named_once(input)?;
+        let taken = of_types(input, &feature_types(&loaded));
+        let missing = match Predictor::new(loaded.clone(), &taken) {
+            Ok(predictor) => return Ok(Scorer { predictor, features: None, taken, now }),
+            Err(error) => error,
+        };
+        let made = async {
+            let table = table_of(&spec)?;
+            let taken = of_types(input, &table_types(lake, &name.job, &table)?);
+            let sql = RowSql::new(&spec.features_sql, &table, with_more(&taken, Some(&spec)), &[ROW]).await?;
+            Ok::<_, Error>((taken, sql))
+        };
+        let (taken, sql) = made.await.map_err(|error| {
+            let what = format!("{missing}, nor can they be made by its SELECT: {error}");
+            let hint = format!("give the rows that {} reads, or those features", spec.config.features);
+            Error::user(what).hint(hint)
+        })?;
+        let predictor = Predictor::new(loaded, sql.schema())?;
+        Ok(Scorer { predictor, features: Some(sql), taken, now })
+    }
+
+    /// Which version it asks.
+    pub fn entry(&self) -> &Entry {
+        &self.predictor.loaded.entry
+    }
+
+    /// The rows with a column `prediction` and, of a classifier, `probability`; null for a row that the features SELECT
+    /// leaves out or cannot compute, with the number of these.
+    ///
+    /// # Errors
+    /// User: the rows have such columns already, or are of other types than was said; Data.
+    pub async fn score(&self, rows: &RecordBatch) -> Result<(RecordBatch, u64)> {
+        let mut fields: Vec<Field> =
+            rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut columns = rows.columns().to_vec();
+        let mut left_out = 0;
+        let typed = typed(rows, &self.taken)?;
+        let answers = match &self.features {
+            None => self.predictor.answers(&typed)?,
+            Some(sql) => {
+                let output = sql.run(&numbered(&typed)?, self.now).await?.rows;
+                let places =
+                    output.column_by_name(ROW).map(|column| column.as_primitive::<UInt32Type>().clone());
+                let places =
+                    places.ok_or_else(|| Error::internal("features without the number of their row"))?;
+                left_out = (rows.num_rows() - places.len()) as u64;
+                let mut of_row: Vec<Option<u32>> = vec![None; rows.num_rows()];
+                for (at, &row) in (0u32..).zip(places.values()) {
+                    of_row[row as usize] = Some(at);
+                }
+                let of_row = UInt32Array::from(of_row);
+                let answers = self.predictor.answers(&output)?.into_iter();
+                answers
+                    .map(|(name, values)| Ok((name, take(&values, &of_row, None)?)))
+                    .collect::<Result<Vec<_>>>()?
+            }
+        };
+        for (name, values) in answers {
+            if fields.iter().any(|field| field.name() == name) {
+                return Err(Error::user(format!("the rows have a column `{name}` already"))
+                    .hint("call it otherwise: the answers are `prediction` and `probability`"));
+            }
+            fields.push(Field::new(name, values.data_type().clone(), true));
+            columns.push(values);
+        }
+        Ok((RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, left_out))
+    }
+
+    /// The columns of what [`score`](Scorer::score) gives for rows with these.
+    ///
+    /// # Errors
+    /// Internal.
+    pub fn schema(&self, rows: &Schema) -> Result<SchemaRef> {
+        let loaded = &self.predictor.loaded;
+        let mut fields: Vec<Field> = rows.fields().iter().map(|field| field.as_ref().clone()).collect();
+        fields.push(Field::new("prediction", Ask::Predict.data_type(loaded)?, true));
+        if let Ok(data_type) = Ask::Proba.data_type(loaded) {
+            fields.push(Field::new("probability", data_type, true));
+        }
+        Ok(Arc::new(Schema::new(fields)))
+    }
+}
+
+/// The columns that the features SELECT of a model runs on: those of the rows, a label that is not there, and their number.
+fn with_more(input: &Schema, spec: Option<&ModelSpec>) -> SchemaRef {
+    let mut fields: Vec<Field> =
+        input.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let label = spec.and_then(|spec| spec.config.label.clone());
+    if let Some(label) = label.filter(|label| input.column_with_name(label).is_none()) {
+        fields.push(Field::new(label, DataType::Boolean, true));
+    }
+    fields.push(Field::new(ROW, DataType::UInt32, false));
+    Arc::new(Schema::new(fields))
+}
+
+/// The name of the table that a model's features SELECT reads.
+fn table_of(spec: &ModelSpec) -> Result<String> {
+    let statement = sql::parse(&spec.features_sql)?.pop();
+    let statement = statement.ok_or_else(|| Error::internal("features without a SELECT"))?;
+    match resolve_table_references(&statement, true)?.0.as_slice() {
+        [table] => Ok(table.table().to_owned()),
+        _ => Err(Error::user("its SELECT reads several tables")),
+    }
+}
+
+/// The types of a job's table, as its newest file has them; none where no file has it (a state).
+fn table_types(lake: &Lake, job: &str, table: &str) -> Result<Vec<(String, DataType)>> {
+    let files = committed_files(lake, job, &format!("{job}.{table}"))?;
+    let schema = files.last().map(|file| read_schema(lake, file)).transpose()?;
+    let fields = schema.iter().flat_map(|schema| schema.fields().iter());
+    Ok(fields.map(|field| (field.name().clone(), field.data_type().clone())).collect())
+}
+
+/// What a model takes its features as.
+fn feature_types(loaded: &Loaded) -> Vec<(String, DataType)> {
+    let numbers = loaded.model.numeric_names().iter().map(|name| (name.clone(), DataType::Float64));
+    let texts = loaded.model.categorical_names().iter().map(|name| (name.clone(), DataType::Utf8));
+    numbers.chain(texts).collect()
+}
+
+/// The columns, those that are named as these types.
+fn of_types(input: &Schema, types: &[(String, DataType)]) -> SchemaRef {
+    let fields = input.fields().iter().map(|field| {
+        let wanted = types.iter().find(|(name, _)| name == field.name()).map(|(_, of)| of.clone());
+        Field::new(field.name(), wanted.unwrap_or_else(|| field.data_type().clone()), true)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Checks that each column has a name of its own.
+///
+/// # Errors
+/// User: two have the same.
+fn named_once(input: &Schema) -> Result<()> {
+    for (at, field) in input.fields().iter().enumerate() {
+        if input.index_of(field.name()).is_ok_and(|first| first != at) {
+            return Err(Error::user(format!("the rows have two columns `{}`", field.name())));
+        }
+    }
+    Ok(())
+}
+
+/// The rows with these types.
+///
+/// # Errors
+/// Data: a value that is none of its type.
+fn typed(rows: &RecordBatch, taken: &SchemaRef) -> Result<RecordBatch> {
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let columns = rows.columns().iter().zip(taken.fields()).map(|(column, field)| {
+        let to = field.data_type();
+        let cast = cast_with_options(column, to, &strict).or_else(|error| {
+            // A boolean is a number to a model: true is 1.
+            let truths = cast_with_options(column, &DataType::Boolean, &strict).map_err(|_| error)?;
+            cast_with_options(&truths, to, &strict)
+        });
+        cast.map_err(|error| {
+            Error::data(format!("column `{}`: {error}", field.name())).hint("mend the cell, or empty it")
+        })
+    });
+    Ok(RecordBatch::try_new(taken.clone(), columns.collect::<Result<Vec<ArrayRef>>>()?)?)
+}
+
+/// The rows with their numbers; a label that the SELECT asks for is null by itself where it is not there.
+fn numbered(rows: &RecordBatch) -> Result<RecordBatch> {
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new((0u32..).take(rows.num_rows()).collect::<UInt32Array>()));
+    Ok(RecordBatch::try_new(with_more(&rows.schema(), None), columns)?)
+}

@@ -1,0 +1,235 @@
+//! The models of a lake by their names: which versions there are, what each was trained on, and the one place that loads
+//! them.
+//!
+//! ```text
+//! learn/N.json ── models after batch N ──> Registry ── @champion, @version, @batch:N ──> Entry ── load ──> Fitted
+//! JOB/_models/NAME/batch-….model ───────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A version is the number of the batch that trained it. The files of old versions are removed ([`VERSIONS_KEPT`]); what
+//! they were trained on and scored stays in the records.
+
+mod reference;
+pub mod shown;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidemill_ml::Fitted;
+
+pub use reference::{At, ModelRef};
+
+use crate::error::{Context, Error, Result};
+use crate::lake::Lake;
+use crate::project::ModelSpec;
+use crate::records::{FileEntry, Learn, ModelOutcome, ModelStatus, Plan, RecordList};
+use crate::table::publish::readable_path;
+use crate::table::read::read_bytes;
+
+/// Versions of a model that are kept; older files are removed once a newer one is recorded.
+pub const VERSIONS_KEPT: u64 = 10;
+
+/// Reads a model's file.
+///
+/// # Errors
+/// Storage or Corrupt: it is not there, or not what its record says. `Err` within: another version of Tidemill wrote it.
+pub(crate) fn load(
+    lake: &Lake,
+    name: &str,
+    file: &FileEntry,
+) -> Result<std::result::Result<Fitted, tidemill_ml::Error>> {
+    match Fitted::from_bytes(&read_bytes(lake, file)?) {
+        Err(error @ tidemill_ml::Error::OtherVersion { .. }) => Ok(Err(error)),
+        read => read.context_with(|| format!("model `{name}`, {}", file.path)).map(Ok),
+    }
+}
+
+/// The models of one job, by its learn records.
+#[derive(Debug)]
+pub struct Registry {
+    lake: Lake,
+    schema_name: String,
+    records: RecordList<Learn>,
+}
+
+/// One version of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The job's schema.
+    pub job: String,
+    /// The version: the batch that trained it.
+    pub version: u64,
+    /// Its file.
+    pub file: FileEntry,
+    /// What the record says of the model after the batch that was asked for; of a version, after the batch that trained it.
+    pub outcome: ModelOutcome,
+}
+
+impl Registry {
+    /// The models of a job.
+    ///
+    /// # Errors
+    /// User: the lake has no such job; Storage.
+    pub fn open(lake: &Lake, job: &str) -> Result<Registry> {
+        let schema_name = job.replace('-', "_");
+        let jobs = lake.schema_names()?;
+        if !jobs.contains(&schema_name) {
+            return Err(Error::unknown("job", job, &jobs));
+        }
+        let records = RecordList::read_only(lake.checkpoint(&schema_name).join("learn"));
+        Ok(Registry { lake: lake.clone(), schema_name, records })
+    }
+
+    /// What the newest record says of each model; none of a job that has learned nothing.
+    ///
+    /// # Errors
+    /// Storage or Corrupt.
+    pub fn newest(&self) -> Result<Vec<ModelOutcome>> {
+        let newest = self.records.latest()?.map(|number| self.records.read(number)).transpose()?;
+        Ok(newest.map_or_else(Vec::new, |record| record.models))
+    }
+
+    /// What the record of each batch says that trained the model, oldest first.
+    ///
+    /// # Errors
+    /// User: there is no such model; Storage or Corrupt.
+    pub fn history(&self, model: &str) -> Result<Vec<Entry>> {
+        self.check(model)?;
+        let mut entries = Vec::new();
+        for number in self.records.numbers()? {
+            let outcome = self.records.read(number)?.models.into_iter().find(|of| of.name == model);
+            if let Some(outcome) = outcome.filter(|of| of.status == ModelStatus::Trained) {
+                entries.extend(self.entry(outcome));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// One version of a model.
+    ///
+    /// # Errors
+    /// User: there is no such model, version or batch; Storage or Corrupt.
+    pub fn find(&self, model: &str, at: &At) -> Result<Entry> {
+        self.check(model)?;
+        let newest = self.records.latest()?.unwrap_or_default();
+        let batch = match *at {
+            At::Champion => newest,
+            At::Version(number) | At::Batch(number) if number > newest => {
+                return Err(Error::user(format!("model `{model}` has learned from batches 0 to {newest}"))
+                    .hint(format!("take one of them instead of {number}")));
+            }
+            At::Version(number) | At::Batch(number) => number,
+        };
+        let outcome = self.records.read(batch)?.models.into_iter().find(|of| of.name == model);
+        let entry = outcome.and_then(|outcome| self.entry(outcome));
+        match (entry, at) {
+            (Some(entry), At::Version(version)) if entry.version != *version => Err(Error::user(format!(
+                "batch {version} did not train model `{model}`: version {} stayed in use",
+                entry.version
+            ))
+            .hint(format!("take @{} or @batch:{version}", entry.version))),
+            (Some(entry), _) => Ok(entry),
+            (None, _) => Err(Error::user(format!("model `{model}` was not trained by batch {batch}"))
+                .hint(format!("`tidemill models history {} {model}` shows its versions", self.schema_name))),
+        }
+    }
+
+    /// The model of an entry.
+    ///
+    /// # Errors
+    /// User: its file was removed, as it is old, or another version of Tidemill wrote it; Storage or Corrupt.
+    pub fn load(&self, entry: &Entry) -> Result<Fitted> {
+        let name = &entry.outcome.name;
+        if self.is_gone(entry) {
+            let what = format!("the file of version {} of model `{name}` was removed", entry.version);
+            return Err(Error::user(what).hint(format!(
+                "of each model the last {VERSIONS_KEPT} versions and the one in use are kept"
+            )));
+        }
+        load(&self.lake, name, &entry.file)?.map_err(|error| {
+            Error::user(error.to_string())
+                .context(format!("model `{name}`, {}", entry.file.path))
+                .hint("the next batch of its job trains it anew")
+        })
+    }
+
+    /// Whether the file of a version is there no more.
+    pub fn is_gone(&self, entry: &Entry) -> bool {
+        !readable_path(&self.lake, &entry.file).exists()
+    }
+
+    /// How the model was made that a batch trained: the job's `[[models]]` entry of that time, with its SELECT.
+    ///
+    /// # Errors
+    /// Storage or Corrupt: the plan of that batch.
+    pub fn spec(&self, entry: &Entry) -> Result<ModelSpec> {
+        let plans: RecordList<Plan> =
+            RecordList::read_only(self.lake.checkpoint(&self.schema_name).join("offsets"));
+        let models = plans.read(entry.version)?.models;
+        let spec = models.into_iter().find(|spec| spec.config.name == entry.outcome.name);
+        spec.ok_or_else(|| {
+            Error::corrupt(format!("plan {} does not have the model it trained", entry.version))
+        })
+    }
+
+    fn entry(&self, outcome: ModelOutcome) -> Option<Entry> {
+        let (version, file) = (outcome.version?, outcome.file.clone()?);
+        Some(Entry { job: self.schema_name.clone(), version, file, outcome })
+    }
+
+    /// Whether the job has such a model.
+    fn check(&self, model: &str) -> Result<()> {
+        let known: Vec<String> = self.newest()?.into_iter().map(|of| of.name).collect();
+        if known.iter().any(|name| name == model) {
+            return Ok(());
+        }
+        Err(Error::unknown("model", model, &known).context(format!("job {}", self.schema_name)))
+    }
+}
+
+/// A version with its model.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Which it is.
+    pub entry: Entry,
+    /// The model.
+    pub model: Fitted,
+}
+
+/// The models that a statement or a run names: each is looked up once, and is then the same to the end.
+#[derive(Debug, Clone)]
+pub(crate) struct Models {
+    lake: Lake,
+    found: Arc<Mutex<HashMap<ModelRef, Arc<Loaded>>>>,
+}
+
+impl Models {
+    /// Those of a lake.
+    pub(crate) fn of(lake: &Lake) -> Models {
+        Models { lake: lake.clone(), found: Arc::default() }
+    }
+
+    /// The model of this name.
+    ///
+    /// # Errors
+    /// As [`Registry::find`] and [`Registry::load`].
+    pub(crate) fn get(&self, name: &ModelRef) -> Result<Arc<Loaded>> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = found.get(name) {
+            return Ok(loaded.clone());
+        }
+        let load = || {
+            let registry = Registry::open(&self.lake, &name.job)?;
+            let entry = registry.find(&name.model, &name.at)?;
+            Ok::<_, Error>(Arc::new(Loaded { model: registry.load(&entry)?, entry }))
+        };
+        let loaded = load().map_err(|error| error.context(format!("model `{name}`")))?;
+        found.insert(name.clone(), loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Forgets what was looked up: the next statement sees what is newest then.
+    pub(crate) fn forget(&self) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

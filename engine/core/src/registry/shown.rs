@@ -1,0 +1,103 @@
+//! Versions of models as rows, for people and programs.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use tidemill_ml::METRICS;
+
+use super::{Entry, Registry};
+use crate::error::Result;
+use crate::records::{ModelOutcome, Scores};
+
+/// What a record says a model is worth: on rows held out, on a sample of a state, or else on the batch before it was learned.
+fn scores(outcome: &ModelOutcome) -> Option<(&'static str, &Scores)> {
+    let by = |name, of: &'static str| Some((of, name));
+    let holdout = outcome.holdout.as_ref().and_then(|scores| by(scores, "holdout"));
+    let sample = || outcome.sample.as_ref().and_then(|scores| by(scores, "sample"));
+    let prequential = || outcome.prequential.as_ref().and_then(|scores| by(scores, "prequential"));
+    holdout.or_else(sample).or_else(prequential)
+}
+
+/// One row a version: what it was trained on, what it is worth, and whether its file is still there. Metrics that none of
+/// them has are left out.
+///
+/// # Errors
+/// Internal.
+pub fn rows(registry: &Registry, entries: &[Entry]) -> Result<RecordBatch> {
+    let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+    let mut add = |name: &str, column: ArrayRef| {
+        fields.push(Field::new(name, column.data_type().clone(), true));
+        columns.push(column);
+    };
+    let outcomes = || entries.iter().map(|entry| &entry.outcome);
+    let counts = |of: &dyn Fn(&Entry) -> u64| Arc::new(UInt64Array::from_iter_values(entries.iter().map(of)));
+    add("job", Arc::new(StringArray::from_iter_values(entries.iter().map(|entry| &entry.job))));
+    add("model", Arc::new(StringArray::from_iter_values(outcomes().map(|of| &of.name))));
+    add("version", counts(&|entry| entry.version));
+    add("algorithm", Arc::new(StringArray::from_iter_values(outcomes().map(|of| of.algorithm.name()))));
+    add("train_rows", counts(&|entry| entry.outcome.train_rows));
+    add("evaluation", Arc::new(outcomes().map(|of| Some(scores(of)?.0)).collect::<StringArray>()));
+    for metric in METRICS.iter().filter(|metric| metric.is_headline) {
+        let values: Vec<Option<f64>> = outcomes().map(|of| metric.value(scores(of)?.1)).collect();
+        if values.iter().any(Option::is_some) {
+            add(metric.name, Arc::new(Float64Array::from(values)));
+        }
+    }
+    add("bytes", counts(&|entry| entry.file.bytes));
+    add(
+        "has_file",
+        Arc::new(entries.iter().map(|entry| Some(!registry.is_gone(entry))).collect::<BooleanArray>()),
+    );
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// All that is known of one version, a row each.
+///
+/// # Errors
+/// Internal; Storage or Corrupt: its plan.
+pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
+    let spec = registry.spec(entry)?;
+    let outcome = &entry.outcome;
+    let mut cells: Vec<(String, String)> = [
+        ("job", entry.job.clone()),
+        ("model", outcome.name.clone()),
+        ("version", entry.version.to_string()),
+        ("algorithm", outcome.algorithm.name().to_owned()),
+        ("features", spec.config.features.clone()),
+        ("label", spec.config.label.clone().unwrap_or_default()),
+        ("seed", outcome.seed.to_string()),
+        ("train_rows", outcome.train_rows.to_string()),
+        ("train_ms", format!("{:.1}", outcome.train_ms)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec();
+    cells.extend(
+        spec.config.parameters.iter().map(|(name, value)| (format!("parameters.{name}"), value.to_string())),
+    );
+    for (evaluation, scores) in
+        [("holdout", &outcome.holdout), ("sample", &outcome.sample), ("prequential", &outcome.prequential)]
+    {
+        let Some(scores) = scores else { continue };
+        cells.push((format!("{evaluation}.rows"), scores.rows().to_string()));
+        let values = METRICS.iter().filter_map(|metric| Some((metric.name, metric.value(scores)?)));
+        cells.extend(values.map(|(name, value)| (format!("{evaluation}.{name}"), value.to_string())));
+    }
+    let file =
+        if registry.is_gone(entry) { "removed, as it is old".to_owned() } else { entry.file.path.clone() };
+    cells.extend([
+        ("file".to_owned(), file),
+        ("bytes".to_owned(), entry.file.bytes.to_string()),
+        ("xxh3".to_owned(), entry.file.xxh3.clone()),
+    ]);
+    cells.retain(|(_, value)| !value.is_empty());
+    let (names, values): (Vec<String>, Vec<String>) = cells.into_iter().unzip();
+    let schema = Schema::new(vec![
+        Field::new("name", DataType::Utf8, false),
+        Field::new("value", DataType::Utf8, false),
+    ]);
+    Ok(RecordBatch::try_new(
+        Arc::new(schema),
+        vec![Arc::new(StringArray::from(names)), Arc::new(StringArray::from(values))],
+    )?)
+}
