@@ -32,6 +32,7 @@ mod damaged_parquet;
 mod dead_letters;
 mod figures;
 mod full_disk;
+mod gate;
 mod group_offsets;
 mod job_names;
 mod jobs;

@@ -93,7 +93,10 @@ async fn what_cannot_be_asked_is_told_with_what_can() {
             "predict('chicago_arrests.forest@7', domestic)",
             ["has learned from batches 0 to 2", "instead of 7"],
         ),
-        ("predict('chicago_arrests.forest@newest', domestic)", ["`@newest` is no version", "@batch:40"]),
+        (
+            "predict('chicago_arrests.forest@newest', domestic)",
+            ["is called `newest`", "the aliases are: champion"],
+        ),
         (
             "predict('chicago_arrests.forest', domestic)",
             ["its features `beat`, `district`", "the columns are: domestic"],

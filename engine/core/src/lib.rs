@@ -83,6 +83,8 @@ mod features;
 // Models by their names, and what they say of rows.
 pub mod registry;
 
+mod gate;
+
 pub mod predict;
 
 pub mod learn;

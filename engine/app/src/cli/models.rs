@@ -46,6 +46,60 @@ Examples:
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Put a version in use and keep it there: what is trained later is the challenger, until `unpin`
+    #[command(after_help = "\
+A running driver takes it up at its next batch; predict asks it at once.
+
+Examples:
+  tidemill models promote chicago-arrests forest@3
+  tidemill models promote chicago-arrests forest@challenger")]
+    Promote {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The version: NAME@VERSION, NAME@challenger
+        model: String,
+    },
+    /// Let what is trained next be in use again
+    Unpin {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The model
+        model: String,
+    },
+    /// Put the version in use that was before the present one, and keep it there
+    Rollback {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The model
+        model: String,
+    },
+    /// Give a version a name of your own, by which it can be asked: NAME@live
+    #[command(after_help = "\
+The version that had the name has it no more. Its file is kept as long as it has one.
+
+Examples:
+  tidemill models alias chicago-arrests forest@3 live
+  tidemill models alias chicago-arrests forest live --remove")]
+    Alias {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The version: NAME (the one in use), NAME@VERSION
+        model: String,
+        /// The name
+        alias: String,
+        /// Take the name away
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Note something about a version; its file is kept
+    Tag {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The version: NAME (the one in use), NAME@VERSION
+        model: String,
+        /// What is noted
+        tag: String,
+    },
     /// Two versions, of one model or of two, beside each other
     #[command(after_help = "\
 Examples:

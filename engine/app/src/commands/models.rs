@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use tidemill_core::Error;
 use tidemill_core::lake::Lake;
-use tidemill_core::registry::{Entry, ModelRef, Registry, shown};
+use tidemill_core::registry::{CHAMPION, Entry, ModelRef, Registry, shown};
 
 use super::lake;
 use crate::cli::{GlobalArgs, ModelsCommand, OutputArgs};
@@ -23,12 +23,55 @@ pub(crate) fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
             let registry = Registry::open(&lake, job)?;
             print(&shown::rows(&registry, &registry.history(model)?)?, output)
         }
+        ModelsCommand::Promote { job, model } => {
+            let (registry, entry) = find(&lake, job, model)?;
+            registry.set(&entry, CHAMPION, "promote")?;
+            in_use(&entry)
+        }
+        ModelsCommand::Unpin { job, model } => {
+            Registry::open(&lake, job)?.unset(model, CHAMPION)?;
+            eprintln!("{model}: what is trained next is in use");
+            Ok(Outcome::Done)
+        }
+        ModelsCommand::Rollback { job, model } => {
+            let registry = Registry::open(&lake, job)?;
+            let entry = registry.before(model)?;
+            registry.set(&entry, CHAMPION, "rollback")?;
+            in_use(&entry)
+        }
+        ModelsCommand::Alias { job, model, alias, remove: true } => {
+            Registry::open(&lake, job)?.unset(model, alias)?;
+            eprintln!("{model}: no version is called {alias} any more");
+            Ok(Outcome::Done)
+        }
+        ModelsCommand::Alias { job, model, alias, .. } => {
+            let (registry, entry) = find(&lake, job, model)?;
+            registry.set(&entry, alias, "alias")?;
+            eprintln!("{} version {} is {}@{alias}", entry.outcome.name, entry.version, entry.outcome.name);
+            Ok(Outcome::Done)
+        }
+        ModelsCommand::Tag { job, model, tag } => {
+            let (registry, entry) = find(&lake, job, model)?;
+            registry.tag(&entry, tag)?;
+            eprintln!("{} version {}: {tag}", entry.outcome.name, entry.version);
+            Ok(Outcome::Done)
+        }
         ModelsCommand::Compare { job, first, second, output } => {
             let (registry, one) = find(&lake, job, first)?;
             let (_, other) = find(&lake, job, second)?;
             print(&shown::rows(&registry, &[one, other])?, output)
         }
     }
+}
+
+/// Says that a version is in use.
+fn in_use(entry: &Entry) -> Done {
+    let (name, version) = (&entry.outcome.name, entry.version);
+    eprintln!(
+        "{name} version {version} is in use; a running driver takes it up at its next batch. Later ones are challengers until"
+    );
+    eprintln!("  tidemill models unpin {} {name}", entry.job.replace('_', "-"));
+    Ok(Outcome::Done)
 }
 
 /// One version of a job's model.

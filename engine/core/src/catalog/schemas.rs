@@ -20,8 +20,8 @@ use crate::table::read::committed_files;
 use crate::table::scan::{parquet_table, version_table};
 
 /// Names of the system tables.
-pub(super) const SYSTEM_TABLES: [&str; 7] =
-    ["batches", "centres", "data_loss", "dead_letters", "importances", "metrics", "models"];
+pub(super) const SYSTEM_TABLES: [&str; 8] =
+    ["batches", "centres", "data_loss", "dead_letters", "importances", "metrics", "model_events", "models"];
 
 /// What the schemas of one session share.
 #[derive(Debug, Clone)]
@@ -191,6 +191,7 @@ impl SchemaProvider for SystemSchema {
             "dead_letters" => dead_letters_schema(),
             "importances" => tables::importances_schema(),
             "metrics" => tables::metrics_schema(),
+            "model_events" => tables::model_events_schema(),
             "models" => tables::models_schema(),
             _ => return Ok(None),
         };

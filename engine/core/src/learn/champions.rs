@@ -1,27 +1,46 @@
-//! The models that are in use: taken up from the newest record, and from each step that trained one.
+//! The models that are in use, and those that are not yet: taken up from the newest record, and from each step that trained
+//! one, as the gate and people decide.
+//!
+//! | the model is | a version is trained | |
+//! | --- | --- | --- |
+//! | pinned by a person | | it is the challenger |
+//! | not, without a gate | | it is the champion |
+//! | not, with a gate | accepted | it is the champion |
+//! | | rejected, or waits | it is the challenger |
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidemill_ml::Fitted;
+use tidemill_ml::{Fitted, Metric};
 
 use super::learner::Learned;
-use super::lesson::Step;
-use super::tables::{centres_of, importances_of};
-use crate::error::Result;
+use super::lesson::{Evaluation, Known, Step};
+use super::tables::{ModelEvent, centres_of, importances_of};
+use crate::error::{Error, Result};
 use crate::files::at_once;
+use crate::gate::{Compared, decide, remember};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::ModelSpec;
-use crate::records::{FileEntry, Learn, ModelOutcome, ModelStatus};
-use crate::registry::load;
+use crate::records::{
+    Challenger, FileEntry, Gated, Learn, ModelOutcome, ModelStatus, Scores, Standing, Verdict,
+};
+use crate::registry::{Aliases, At, Registry, load};
 use crate::table::publish::stage;
 
-/// The champions of a job.
+/// The models of a job.
 pub(super) struct Champions {
     schema_name: String,
     list: Vec<Champion>,
+    /// Newer versions that are not in use, with what they are worth.
+    challengers: Vec<(Champion, Option<Scores>)>,
+    /// By model: what its gate remembers.
+    standings: HashMap<String, Standing>,
+    /// Models of which a person has said which version is in use.
+    pinned: Vec<String>,
 }
 
-/// A model in use.
+/// A version of a model.
+#[derive(Clone)]
 pub(super) struct Champion {
     name: String,
     /// The id of the batch that trained it.
@@ -32,12 +51,35 @@ pub(super) struct Champion {
 
 impl Champions {
     pub(super) fn new(schema_name: &str) -> Champions {
-        Champions { schema_name: schema_name.to_owned(), list: Vec::new() }
+        Champions {
+            schema_name: schema_name.to_owned(),
+            list: Vec::new(),
+            challengers: Vec::new(),
+            standings: HashMap::new(),
+            pinned: Vec::new(),
+        }
     }
 
     /// The champion of this name.
     pub(super) fn get(&self, name: &str) -> Option<&Champion> {
         self.list.iter().find(|champion| champion.name == name)
+    }
+
+    fn challenger(&self, name: &str) -> Option<&(Champion, Option<Scores>)> {
+        self.challengers.iter().find(|(of, _)| of.name == name)
+    }
+
+    /// What there is of a model before its lesson. One that a gate keeps out learns on, until it was rejected so often that it
+    /// begins again from the champion.
+    pub(super) fn known(&self, spec: &ModelSpec) -> Known<'_> {
+        let name = &spec.config.name;
+        let champion = self.get(name);
+        let rejected = self.standings.get(name).map_or(0, |standing| standing.rejected);
+        let begins_again =
+            spec.config.gate.as_ref().is_some_and(|gate| rejected > 0 && rejected % gate.patience == 0);
+        let shadow = self.challenger(name).filter(|_| !begins_again).map(|(of, _)| of);
+        let compares = spec.config.gate.is_some() || self.pinned.contains(name);
+        Known { champion, before: shadow.or(champion), compares }
     }
 
     /// Takes up those of a learn record. One that another version of Tidemill wrote is left, and one that has learned
@@ -47,27 +89,78 @@ impl Champions {
     /// Storage or Corrupt: a model file that is not there or not what its record says.
     pub(super) fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
         for outcome in &newest.models {
-            let (Some(version), Some(file)) = (outcome.version, &outcome.file) else { continue };
-            let model = match load(lake, &outcome.name, file)? {
-                Ok(model) => model,
+            let read = |version: u64, file: &FileEntry| match load(lake, &outcome.name, file)? {
+                Ok(model) if model.training_rows() > 0 => {
+                    let (name, file) = (outcome.name.clone(), file.clone());
+                    Ok(Some(Champion { name, version, file, model: Arc::new(model) }))
+                }
+                Ok(_) => Ok(None),
                 Err(error) => {
                     tracing::warn!(model = outcome.name, file = file.path, %error, "trained anew");
-                    continue;
+                    Ok::<_, Error>(None)
                 }
             };
-            if model.training_rows() > 0 {
-                self.put(&outcome.name, version, file.clone(), model);
+            if let (Some(version), Some(file)) = (outcome.version, &outcome.file)
+                && let Some(champion) = read(version, file)?
+            {
+                self.put(champion);
+                if let Some(Challenger { version, file, scores }) = &outcome.challenger {
+                    let challenger = read(*version, file)?;
+                    self.challengers.extend(challenger.map(|challenger| (challenger, scores.clone())));
+                }
+                self.standings.insert(outcome.name.clone(), outcome.standing.clone());
             }
         }
         Ok(())
     }
 
-    fn put(&mut self, name: &str, version: u64, file: FileEntry, model: Fitted) {
-        self.list.retain(|champion| champion.name != name);
-        self.list.push(Champion { name: name.to_owned(), version, file, model: Arc::new(model) });
+    /// Puts the versions in use that people have said are, and tells of those that were not.
+    ///
+    /// # Errors
+    /// User, Storage or Corrupt: a version that has no file.
+    pub(super) fn pin(
+        &mut self,
+        lake: &Lake,
+        batch_id: u64,
+        specs: &[ModelSpec],
+        aliases: &Aliases,
+    ) -> Result<Vec<ModelEvent>> {
+        let mut events = Vec::new();
+        self.pinned.clear();
+        for name in specs.iter().map(|spec| &spec.config.name) {
+            let Some((version, why)) = aliases.pinned(name) else { continue };
+            self.pinned.push(name.clone());
+            let from = self.get(name).map(|champion| champion.version);
+            if from == Some(version) {
+                continue;
+            }
+            let registry = Registry::open(lake, &self.schema_name)?;
+            let entry = registry.find(name, &At::Version(version))?;
+            let model = Arc::new(registry.load(&entry)?);
+            self.put(Champion { name: name.clone(), version, file: entry.file, model });
+            self.standings.remove(name);
+            tracing::info!(model = name, batch_id, version, why, "in use from now on");
+            events.push(ModelEvent {
+                model: name.clone(),
+                from,
+                to: Some(version),
+                verdict: "accepted",
+                why: why.to_owned(),
+                gated: None,
+            });
+        }
+        Ok(events)
     }
 
-    /// The model of each step that has one becomes the champion; its file is staged.
+    /// A version is the one in use; what was the challenger is none any more.
+    fn put(&mut self, champion: Champion) {
+        self.challengers.retain(|(of, _)| of.name != champion.name);
+        self.list.retain(|of| of.name != champion.name);
+        self.list.push(champion);
+    }
+
+    /// The model of each step that has one becomes the champion or the challenger; its file is staged. `events` are those
+    /// before the steps.
     ///
     /// # Errors
     /// Storage, when a model file cannot be written.
@@ -77,6 +170,7 @@ impl Champions {
         batch_id: u64,
         specs: &[ModelSpec],
         steps: Vec<Step>,
+        events: Vec<ModelEvent>,
     ) -> Result<Learned> {
         let each: Vec<_> = specs.iter().map(|spec| &spec.config.name).zip(&steps).collect();
         let staged = at_once(&each, |(name, step)| {
@@ -84,21 +178,43 @@ impl Champions {
             let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
             stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0).map(Some)
         });
-        let mut learned = Learned::default();
-        for ((spec, step), file) in specs.iter().zip(steps).zip(staged) {
+        let mut learned = Learned { events, ..Learned::default() };
+        for ((spec, mut step), file) in specs.iter().zip(steps).zip(staged) {
             let name = &spec.config.name;
-            let status = match (&step.reason, &step.model) {
-                (Some(_), _) => ModelStatus::Failed,
-                (None, Some(_)) => ModelStatus::Trained,
-                (None, None) => ModelStatus::Kept,
-            };
-            if let (Some(model), Some(file)) = (step.model, file?) {
+            let mut status = if step.reason.is_some() { ModelStatus::Failed } else { ModelStatus::Kept };
+            let mut gated = None;
+            let mut scores = step.champion_scores.take();
+            if let (Some(model), Some(file)) = (step.model.take(), file?) {
                 learned.centres.extend(centres_of(name, &model));
                 learned.importances.extend(importances_of(name, &model));
                 learned.files.push(file.clone());
-                self.put(name, batch_id, file, model);
+                gated = self.decide(spec, step.scores.as_ref(), scores.as_ref())?;
+                let trained =
+                    Champion { name: name.clone(), version: batch_id, file, model: Arc::new(model) };
+                let is_in = gated.as_ref().is_none_or(|gated| gated.verdict == Verdict::Accepted);
+                if let Some(gated) = &gated {
+                    learned.events.push(self.event(name, batch_id, gated));
+                }
+                if is_in && !(self.pinned.contains(name) && self.get(name).is_some()) {
+                    self.put(trained);
+                    (status, scores) = (ModelStatus::Trained, step.scores.take());
+                } else {
+                    self.challengers.retain(|(of, _)| of.name != *name);
+                    self.challengers.push((trained, step.scores.take().map(|(_, scores)| scores)));
+                    status = ModelStatus::Challenger;
+                }
             }
             let champion = self.get(name);
+            let challenger = self.challenger(name).map(|(of, scores)| Challenger {
+                version: of.version,
+                file: of.file.clone(),
+                scores: scores.clone(),
+            });
+            let (holdout, sample) = match scores {
+                Some((Evaluation::Holdout, scores)) => (Some(scores), None),
+                Some((Evaluation::Sample, scores)) => (None, Some(scores)),
+                None => (None, None),
+            };
             learned.outcomes.push(ModelOutcome {
                 name: name.clone(),
                 algorithm: spec.config.algorithm,
@@ -108,13 +224,61 @@ impl Champions {
                 file: champion.map(|c| c.file.clone()),
                 seed: spec.config.seed,
                 train_rows: step.train_rows,
-                holdout: step.holdout,
-                sample: step.sample,
+                holdout,
+                sample,
                 prequential: step.prequential,
                 prequential_version: step.prequential_version,
+                challenger,
+                gate: gated,
+                standing: self.standings.get(name).cloned().unwrap_or_default(),
                 train_ms: step.train_ms,
             });
         }
         Ok(learned)
+    }
+
+    /// What the gate of a model says of a new version, and remembers; `None` where there is no gate, or a person has said
+    /// which version is in use.
+    fn decide(
+        &mut self,
+        spec: &ModelSpec,
+        new: Option<&(Evaluation, Scores)>,
+        champion: Option<&(Evaluation, Scores)>,
+    ) -> Result<Option<Gated>> {
+        let name = &spec.config.name;
+        let Some(gate) = spec.config.gate.as_ref().filter(|_| !self.pinned.contains(name)) else {
+            return Ok(None);
+        };
+        let metric = gate.metric(spec.config.algorithm.info().task)?;
+        let value =
+            |of: Option<&(Evaluation, Scores)>| of.and_then(|(_, scores)| Metric::value(metric, scores));
+        let compared = Compared {
+            rows: new.map_or(0, |(_, scores)| scores.rows()),
+            challenger: value(new),
+            champion: value(champion),
+        };
+        let standing = self.standings.remove(name).unwrap_or_default();
+        let gated = decide(gate, metric, self.get(name).is_none(), compared, &standing)?;
+        self.standings.insert(name.clone(), remember(gate, &gated, standing));
+        Ok(Some(gated))
+    }
+
+    /// The row that tells of a gate's decision.
+    fn event(&self, name: &str, batch_id: u64, gated: &Gated) -> ModelEvent {
+        let from = self.get(name).map(|champion| champion.version);
+        let (verdict, to) = match gated.verdict {
+            Verdict::Accepted => ("accepted", Some(batch_id)),
+            Verdict::Rejected => ("rejected", from),
+            Verdict::Waits => ("waits", from),
+        };
+        let why = if from.is_none() { "first" } else { "gate" };
+        ModelEvent {
+            model: name.to_owned(),
+            from,
+            to,
+            verdict,
+            why: why.to_owned(),
+            gated: Some(gated.clone()),
+        }
     }
 }

@@ -15,11 +15,12 @@ use super::champions::Champions;
 use super::histories::Histories;
 use super::lesson::{Lesson, Step};
 use super::state_rows::StateRows;
-use super::tables::{Centre, Importance};
+use super::tables::{Centre, Importance, ModelEvent};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::{ModelSpec, StateSpec};
 use crate::records::{FileEntry, Learn, ModelOutcome};
+use crate::registry::Aliases;
 use crate::state::KeyedState;
 
 /// The models of a job with all that they learn from.
@@ -51,6 +52,8 @@ pub struct Learned {
     pub importances: Vec<Importance>,
     /// What became of the batch's rows.
     pub rows: RowsSeen,
+    /// Which models changed places, or did not by the word of a gate or a person.
+    pub events: Vec<ModelEvent>,
 }
 
 /// What became of a batch's rows in learning: the largest number of any model, of any with a label where labels are
@@ -163,7 +166,14 @@ impl Learner {
     ///
     /// # Errors
     /// Storage, when a model file cannot be written.
-    pub fn learn(&mut self, lake: &Lake, batch_id: u64, specs: &[ModelSpec]) -> Result<Learned> {
+    pub fn learn(
+        &mut self,
+        lake: &Lake,
+        batch_id: u64,
+        specs: &[ModelSpec],
+        aliases: &Aliases,
+    ) -> Result<Learned> {
+        let promoted = self.champions.pin(lake, batch_id, specs, aliases)?;
         let Material::Rows(histories) = &self.material else {
             return Err(Error::internal("models of a state learn from it"));
         };
@@ -172,7 +182,7 @@ impl Learner {
         let (steps, caches) = steps(batch_id, specs, lessons, &self.champions, caches);
         let rows = histories.rows_seen(batch_id);
         self.caches = caches;
-        let learned = self.champions.take_up(lake, batch_id, specs, steps)?;
+        let learned = self.champions.take_up(lake, batch_id, specs, steps, promoted)?;
         Ok(Learned { rows, ..learned })
     }
 
@@ -187,7 +197,9 @@ impl Learner {
         specs: &[ModelSpec],
         state: &KeyedState,
         now: DateTime<Utc>,
+        aliases: &Aliases,
     ) -> Result<Learned> {
+        let promoted = self.champions.pin(lake, batch_id, specs, aliases)?;
         let Material::State(rows) = &mut self.material else {
             return Err(Error::internal("models of rows do not learn from a state"));
         };
@@ -197,7 +209,7 @@ impl Learner {
         let (steps, caches) = block_in_place(|| steps(batch_id, specs, lessons, &self.champions, caches));
         rows.forget();
         self.caches = caches;
-        self.champions.take_up(lake, batch_id, specs, steps)
+        self.champions.take_up(lake, batch_id, specs, steps, promoted)
     }
 }
 
@@ -216,7 +228,7 @@ fn steps(
         let each = specs.iter().zip(lessons).zip(&mut caches);
         let running: Vec<_> = each
             .map(|((spec, lesson), cache)| {
-                scope.spawn(move || lesson.learn(batch_id, spec, champions.get(&spec.config.name), cache))
+                scope.spawn(move || lesson.learn(batch_id, spec, champions.known(spec), cache))
             })
             .collect();
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Step::panicked())).collect()

@@ -44,13 +44,26 @@ pub(super) enum Evaluation {
     Sample,
 }
 
+/// What there is of a model before its lesson.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// The one in use.
+    pub(super) champion: Option<&'a Champion>,
+    /// The one that it learns on from: the champion or, where that stayed, a later one.
+    pub(super) before: Option<&'a Champion>,
+    /// Whether the new one does not take the champion's place by itself.
+    pub(super) compares: bool,
+}
+
 /// What a model made of its lesson.
 #[derive(Default)]
 pub(super) struct Step {
     pub(super) model: Option<Fitted>,
     pub(super) reason: Option<String>,
-    pub(super) holdout: Option<Scores>,
-    pub(super) sample: Option<Scores>,
+    /// What the new model is worth, and on which rows.
+    pub(super) scores: Option<(Evaluation, Scores)>,
+    /// What the champion is worth on the same rows, where they are compared or there is no new one.
+    pub(super) champion_scores: Option<(Evaluation, Scores)>,
     pub(super) prequential: Option<Scores>,
     pub(super) prequential_version: Option<u64>,
     pub(super) train_rows: u64,
@@ -75,13 +88,8 @@ impl<'a> Lesson<'a> {
     }
 
     /// Takes the step.
-    pub(super) fn learn(
-        self,
-        batch_id: u64,
-        spec: &ModelSpec,
-        champion: Option<&Champion>,
-        cache: &mut Cache,
-    ) -> Step {
+    pub(super) fn learn(self, batch_id: u64, spec: &ModelSpec, known: Known<'_>, cache: &mut Cache) -> Step {
+        let Known { champion, before, compares } = known;
         let mut step = Step { train_rows: self.train_rows, ..Step::default() };
         if let Some(shared) = self.rows_cache {
             cache.share_rows(shared);
@@ -94,7 +102,7 @@ impl<'a> Lesson<'a> {
             step.prequential_version = step.prequential.as_ref().map(|_| champion.version);
         }
         let started = Instant::now();
-        let before = champion.map(|champion| champion.model.as_ref());
+        let before = before.map(|before| before.model.as_ref());
         match self.train {
             Err(reason) => step.reason = Some(reason),
             Ok(None) => {}
@@ -110,11 +118,11 @@ impl<'a> Lesson<'a> {
                 step.train_ms = started.elapsed().as_secs_f64() * 1e3;
             }
         }
-        if let Some(((evaluation, rows), model)) = self.score.zip(step.model.as_ref().or(before)) {
-            let scores = score(model, &rows, cache);
-            match evaluation {
-                Evaluation::Holdout => step.holdout = scores,
-                Evaluation::Sample => step.sample = scores,
+        if let Some((evaluation, rows)) = self.score {
+            let of = |model: &Fitted| score(model, &rows, cache).map(|scores| (evaluation, scores));
+            step.scores = step.model.as_ref().and_then(of);
+            if compares || step.model.is_none() {
+                step.champion_scores = champion.and_then(|champion| of(&champion.model));
             }
         }
         step

@@ -13,7 +13,7 @@ use tidemill_ml::{BinaryMetrics, Fitted, METRICS, Metric, Task};
 use crate::error::Result;
 use crate::learn::RowsSeen;
 use crate::progress::Durations;
-use crate::records::{BatchCounts, DataLoss, ModelOutcome, ModelStatus, Scores};
+use crate::records::{BatchCounts, DataLoss, Gated, ModelOutcome, ModelStatus, Scores};
 use crate::source::lag::Lag;
 
 fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
@@ -187,6 +187,7 @@ pub fn models(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Rec
         ModelStatus::Trained => "trained",
         ModelStatus::Failed => "failed",
         ModelStatus::Kept => "kept",
+        ModelStatus::Challenger => "challenger",
     };
     let columns = vec![
         texts(outcomes.iter().map(|_| Some(job))),
@@ -204,6 +205,64 @@ pub fn models(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Rec
         texts(outcomes.iter().map(|o| o.file.as_ref().map(|f| f.xxh3.as_str()))),
     ];
     Ok(RecordBatch::try_new(models_schema(), columns)?)
+}
+
+/// A model that changed its place, or did not by the word of a gate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelEvent {
+    /// The model.
+    pub model: String,
+    /// The version that was in use.
+    pub from: Option<u64>,
+    /// The version that is.
+    pub to: Option<u64>,
+    /// `accepted`, `rejected` or `waits`.
+    pub verdict: &'static str,
+    /// `first`, `gate`, `promote` or `rollback`.
+    pub why: String,
+    /// What the gate went by.
+    pub gated: Option<Gated>,
+}
+
+/// Columns of `system.model_events`: one row a decision of a gate or a person about which version is in use.
+pub fn model_events_schema() -> SchemaRef {
+    use DataType::{Float64, UInt64, Utf8};
+    schema(&[
+        ("job", Utf8, false),
+        ("batch_id", UInt64, false),
+        ("model", Utf8, false),
+        ("from_version", UInt64, true),
+        ("to_version", UInt64, true),
+        ("verdict", Utf8, false),
+        ("why", Utf8, false),
+        ("metric", Utf8, true),
+        ("rows", UInt64, true),
+        ("challenger", Float64, true),
+        ("reference", Float64, true),
+    ])
+}
+
+/// Rows of `system.model_events` for one batch. `reference` is what the new version was compared with: the champion's value
+/// on the same rows, or the mean of the accepted ones.
+///
+/// # Errors
+/// Internal, if the columns do not fit the schema.
+pub fn model_events(job: &str, batch_id: u64, events: &[ModelEvent]) -> Result<RecordBatch> {
+    let gated = || events.iter().map(|event| event.gated.as_ref());
+    let columns = vec![
+        texts(events.iter().map(|_| Some(job))),
+        counts(events.iter().map(|_| Some(batch_id))),
+        texts(events.iter().map(|event| Some(event.model.as_str()))),
+        counts(events.iter().map(|event| event.from)),
+        counts(events.iter().map(|event| event.to)),
+        texts(events.iter().map(|event| Some(event.verdict))),
+        texts(events.iter().map(|event| Some(event.why.as_str()))),
+        texts(gated().map(|of| Some(of?.metric.as_str()))),
+        counts(gated().map(|of| Some(of?.rows))),
+        numbers(gated().map(|of| of?.challenger)),
+        numbers(gated().map(|of| of?.reference)),
+    ];
+    Ok(RecordBatch::try_new(model_events_schema(), columns)?)
 }
 
 /// Columns of `system.batches`: one row a batch. Durations are null where the batch was committed by a driver

@@ -8,6 +8,7 @@ mod builtin;
 mod config;
 mod csv_options;
 mod forms;
+mod gate;
 mod input;
 mod kafka_options;
 mod key_error;
@@ -26,6 +27,8 @@ pub use batch::{BatchJob, Relationship, RowCount, SqlFile, TableAudits, TableCon
 pub use config::{FailOnDataLoss, StartingOffsets};
 pub use csv_options::{CsvOptions, NumberStyle};
 pub use forms::{Form, Forms};
+pub(crate) use gate::Bound;
+pub use gate::{GateConfig, Over};
 pub use input::{FileColumns, InputConfig, InputFormat, OnError};
 pub use model::{Evaluate, ModelConfig, Training, Turn};
 pub use overlay::Settings;

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Task};
 
+use super::gate::GateConfig;
 use crate::error::{Error, Result, nearest};
 
 /// Keys of every model, for the error that names the nearest one.
-const COMMON: [&str; 6] = ["name", "algorithm", "features", "label", "seed", "evaluate"];
+const COMMON: [&str; 8] = ["name", "algorithm", "features", "label", "seed", "evaluate", "gate", "keep"];
 
 /// One `[[models]]` entry. It is kept in every plan, since it decides what is learned from the batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,12 @@ pub struct ModelConfig {
     /// How the model is scored.
     #[serde(default)]
     pub evaluate: Evaluate,
+    /// What a new model has to be worth to be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateConfig>,
+    /// Versions whose files are kept, beside those in use and those that have an alias or a tag.
+    #[serde(default = "default_keep", skip_serializing_if = "is_default_keep")]
+    pub keep: u64,
     /// The algorithm's parameters, those that are not left at their defaults.
     #[serde(flatten)]
     pub parameters: Map<String, Value>,
@@ -37,6 +44,14 @@ pub struct ModelConfig {
 
 fn default_seed() -> u64 {
     42
+}
+
+fn default_keep() -> u64 {
+    10
+}
+
+fn is_default_keep(keep: &u64) -> bool {
+    *keep == default_keep()
 }
 
 /// What a model is trained by, and when.
@@ -121,6 +136,15 @@ impl ModelConfig {
         }
         if material == Material::Rows {
             self.check_evaluate()?;
+        }
+        if let Some(gate) = &self.gate {
+            gate.check(info.task).map_err(|error| error.context(format!("model `{}`", self.name)))?;
+            if material == Material::Rows && self.evaluate.holdout == 0.0 {
+                return Err(self.refused("a gate compares models on held-out rows: evaluate.holdout is 0"));
+            }
+        }
+        if self.keep == 0 {
+            return Err(self.refused("`keep` is at least 1 version"));
         }
         let mut parameters = self.parameters.clone();
         let turn = self.turn(material, &mut parameters)?;

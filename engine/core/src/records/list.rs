@@ -131,7 +131,8 @@ pub(crate) fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8])
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(1) => {
-            let found = value.get("batch_id").and_then(serde_json::Value::as_u64);
+            let found =
+                value.get("batch_id").or_else(|| value.get("number")).and_then(serde_json::Value::as_u64);
             if found != Some(number) {
                 let found = found.map_or("no batch".to_owned(), |id| format!("batch {id}"));
                 return Err(Error::corrupt(format!("{} is the record of {found}", path.display())).hint(

@@ -70,6 +70,13 @@ pub struct Plan {
     /// Texts of the job's views, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub views: BTreeMap<String, String>,
+    /// How many alias records were there: what they say holds from this batch on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub aliases: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Offsets of one partition: `from` to `to`, `to` being the next offset to read.
@@ -341,6 +348,16 @@ pub struct ModelOutcome {
     pub prequential: Option<Scores>,
     /// The version that the prequential scores are of.
     pub prequential_version: Option<u64>,
+    /// The newest version that is not in use: one that the gate has not let through, or that was trained while another was
+    /// pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenger: Option<Challenger>,
+    /// What the gate said of what was trained from the batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gated>,
+    /// What the gate remembers for the next batch.
+    #[serde(default, skip_serializing_if = "Standing::is_empty")]
+    pub standing: Standing,
     /// Time to train, milliseconds.
     pub train_ms: f64,
 }
@@ -355,4 +372,61 @@ pub enum ModelStatus {
     Failed,
     /// It was not its turn; the former champion stays.
     Kept,
+    /// A new version is the challenger; the former champion stays.
+    Challenger,
+}
+
+/// A version that is not in use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Challenger {
+    /// The id of the batch that trained it.
+    pub version: u64,
+    /// Its file.
+    pub file: FileEntry,
+    /// What it is worth on the rows that the champion is scored on.
+    pub scores: Option<Scores>,
+}
+
+/// A decision of a gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gated {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// By which metric.
+    pub metric: String,
+    /// On how many rows.
+    pub rows: u64,
+    /// The value of the new model.
+    pub challenger: Option<f64>,
+    /// The value that it was compared with.
+    pub reference: Option<f64>,
+}
+
+/// What a gate decides of a new model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is the champion now.
+    Accepted,
+    /// The champion stays.
+    Rejected,
+    /// There are too few rows to tell: the champion stays.
+    Waits,
+}
+
+/// What a gate remembers of its decisions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What the last accepted models were worth, oldest first; where that is the reference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<f64>,
+    /// Rejections since the last acceptance.
+    #[serde(default)]
+    pub rejected: u32,
+}
+
+impl Standing {
+    fn is_empty(&self) -> bool {
+        *self == Standing::default()
+    }
 }

@@ -6,9 +6,10 @@
 //! JOB/_models/NAME/batch-….model ───────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A version is the number of the batch that trained it. The files of old versions are removed ([`VERSIONS_KEPT`]); what
-//! they were trained on and scored stays in the records.
+//! A version is the number of the batch that trained it. The files of old versions are removed, but for those in use and
+//! those that have an alias or a tag; what they were trained on and scored stays in the records.
 
+mod aliases;
 mod reference;
 pub mod shown;
 
@@ -17,17 +18,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_ml::Fitted;
 
+pub(crate) use aliases::records as alias_records;
+pub use aliases::{AliasRecord, Aliases, CHALLENGER, CHAMPION, Said};
 pub use reference::{At, ModelRef};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, suggestion};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::records::{FileEntry, Learn, ModelOutcome, ModelStatus, Plan, RecordList};
+use crate::records::{Challenger, FileEntry, Learn, ModelOutcome, ModelStatus, Plan, RecordList};
 use crate::table::publish::readable_path;
 use crate::table::read::read_bytes;
-
-/// Versions of a model that are kept; older files are removed once a newer one is recorded.
-pub const VERSIONS_KEPT: u64 = 10;
 
 /// Reads a model's file.
 ///
@@ -50,6 +50,7 @@ pub struct Registry {
     lake: Lake,
     schema_name: String,
     records: RecordList<Learn>,
+    aliases: Aliases,
 }
 
 /// One version of a model.
@@ -77,7 +78,8 @@ impl Registry {
             return Err(Error::unknown("job", job, &jobs));
         }
         let records = RecordList::read_only(lake.checkpoint(&schema_name).join("learn"));
-        Ok(Registry { lake: lake.clone(), schema_name, records })
+        let aliases = Aliases::read(lake, &schema_name, None)?;
+        Ok(Registry { lake: lake.clone(), schema_name, records, aliases })
     }
 
     /// What the newest record says of each model; none of a job that has learned nothing.
@@ -98,8 +100,10 @@ impl Registry {
         let mut entries = Vec::new();
         for number in self.records.numbers()? {
             let outcome = self.records.read(number)?.models.into_iter().find(|of| of.name == model);
-            if let Some(outcome) = outcome.filter(|of| of.status == ModelStatus::Trained) {
-                entries.extend(self.entry(outcome));
+            let is_new =
+                |of: &ModelOutcome| matches!(of.status, ModelStatus::Trained | ModelStatus::Challenger);
+            if let Some(outcome) = outcome.filter(is_new) {
+                entries.extend(self.trained_by(number, outcome));
             }
         }
         Ok(entries)
@@ -113,7 +117,11 @@ impl Registry {
         self.check(model)?;
         let newest = self.records.latest()?.unwrap_or_default();
         let batch = match *at {
-            At::Champion => newest,
+            At::Champion => match self.aliases.pinned(model) {
+                Some((version, _)) => return self.find(model, &At::Version(version)),
+                None => newest,
+            },
+            At::Alias(ref alias) => return self.named(model, alias),
             At::Version(number) | At::Batch(number) if number > newest => {
                 return Err(Error::user(format!("model `{model}` has learned from batches 0 to {newest}"))
                     .hint(format!("take one of them instead of {number}")));
@@ -121,7 +129,10 @@ impl Registry {
             At::Version(number) | At::Batch(number) => number,
         };
         let outcome = self.records.read(batch)?.models.into_iter().find(|of| of.name == model);
-        let entry = outcome.and_then(|outcome| self.entry(outcome));
+        let entry = outcome.and_then(|outcome| match at {
+            At::Version(version) => self.trained_by(*version, outcome),
+            _ => self.entry(outcome),
+        });
         match (entry, at) {
             (Some(entry), At::Version(version)) if entry.version != *version => Err(Error::user(format!(
                 "batch {version} did not train model `{model}`: version {} stayed in use",
@@ -142,9 +153,9 @@ impl Registry {
         let name = &entry.outcome.name;
         if self.is_gone(entry) {
             let what = format!("the file of version {} of model `{name}` was removed", entry.version);
-            return Err(Error::user(what).hint(format!(
-                "of each model the last {VERSIONS_KEPT} versions and the one in use are kept"
-            )));
+            return Err(Error::user(what).hint(
+                "the `keep` newest versions of a model stay, those in use, and what has an alias or a tag",
+            ));
         }
         load(&self.lake, name, &entry.file)?.map_err(|error| {
             Error::user(error.to_string())
@@ -172,6 +183,97 @@ impl Registry {
         })
     }
 
+    /// The version that has this name.
+    fn named(&self, model: &str, alias: &str) -> Result<Entry> {
+        if let Some(version) = self.aliases.version(model, alias) {
+            return self.find(model, &At::Version(version));
+        }
+        let outcome = self.newest()?.into_iter().find(|of| of.name == model);
+        let challenger = outcome.filter(|_| alias == CHALLENGER).and_then(|outcome| as_challenger(&outcome));
+        if let Some(entry) = challenger.and_then(|outcome| self.entry(outcome)) {
+            return Ok(entry);
+        }
+        if alias == CHALLENGER {
+            return Err(Error::user(format!("model `{model}` has no challenger"))
+                .hint("there is one once a gate has not let a version through, or while another is pinned"));
+        }
+        let mut known = self.aliases.names(model);
+        known.push(CHAMPION);
+        Err(Error::user(format!("no version of model `{model}` is called `{alias}`"))
+            .hint(suggestion(alias, "aliases", &known)))
+    }
+
+    /// The entry of the version that a batch trained: the champion after it, or the challenger.
+    fn trained_by(&self, batch: u64, outcome: ModelOutcome) -> Option<Entry> {
+        match &outcome.challenger {
+            Some(challenger) if challenger.version == batch => self.entry(as_challenger(&outcome)?),
+            _ => self.entry(outcome),
+        }
+    }
+
+    /// What people say of versions.
+    pub fn aliases(&self) -> &Aliases {
+        &self.aliases
+    }
+
+    /// Gives a version a name, in place of the one that has it; `champion` pins it.
+    ///
+    /// # Errors
+    /// User: it cannot be a name, or the version has no file any more; Storage.
+    pub fn set(&self, entry: &Entry, alias: &str, why: &str) -> Result<AliasRecord> {
+        aliases::check_name(alias)?;
+        if alias == CHALLENGER {
+            return Err(Error::user(
+                "the challenger is what was trained last and is not in use: it cannot be named",
+            ));
+        }
+        self.load(entry)?;
+        let said = Said::Set { alias: alias.to_owned(), version: entry.version, why: why.to_owned() };
+        aliases::say(&self.lake, &self.schema_name, &entry.outcome.name, said)
+    }
+
+    /// Takes a name away; without `champion` what is trained next is in use again.
+    ///
+    /// # Errors
+    /// User: no version has it; Storage.
+    pub fn unset(&self, model: &str, alias: &str) -> Result<AliasRecord> {
+        self.check(model)?;
+        if self.aliases.version(model, alias).is_none() {
+            return Err(match alias {
+                CHAMPION => Error::user(format!("model `{model}` is not pinned")),
+                _ => Error::user(format!("no version of model `{model}` is called `{alias}`"))
+                    .hint(suggestion(alias, "aliases", &self.aliases.names(model))),
+            });
+        }
+        aliases::say(&self.lake, &self.schema_name, model, Said::Unset { alias: alias.to_owned() })
+    }
+
+    /// Gives a version a tag.
+    ///
+    /// # Errors
+    /// User: its file is gone; Storage.
+    pub fn tag(&self, entry: &Entry, tag: &str) -> Result<AliasRecord> {
+        self.load(entry)?;
+        let said = Said::Tag { version: entry.version, tag: tag.to_owned() };
+        aliases::say(&self.lake, &self.schema_name, &entry.outcome.name, said)
+    }
+
+    /// The version that was in use before the one that is.
+    ///
+    /// # Errors
+    /// User: there was none; Storage or Corrupt.
+    pub fn before(&self, model: &str) -> Result<Entry> {
+        let current = self.find(model, &At::Champion)?.version;
+        for number in self.records.numbers()?.rev() {
+            let outcome = self.records.read(number)?.models.into_iter().find(|of| of.name == model);
+            let earlier = outcome.filter(|of| of.version.is_some_and(|version| version < current));
+            if let Some(entry) = earlier.and_then(|outcome| self.entry(outcome)) {
+                return self.find(model, &At::Version(entry.version));
+            }
+        }
+        Err(Error::user(format!("no version of model `{model}` was in use before version {current}")))
+    }
+
     fn entry(&self, outcome: ModelOutcome) -> Option<Entry> {
         let (version, file) = (outcome.version?, outcome.file.clone()?);
         Some(Entry { job: self.schema_name.clone(), version, file, outcome })
@@ -185,6 +287,19 @@ impl Registry {
         }
         Err(Error::unknown("model", model, &known).context(format!("job {}", self.schema_name)))
     }
+}
+
+/// What a record says of the challenger of a model, as if it was in use.
+fn as_challenger(outcome: &ModelOutcome) -> Option<ModelOutcome> {
+    let Challenger { version, file, scores } = outcome.challenger.clone()?;
+    let (holdout, sample) = match outcome.sample.is_some() {
+        true => (None, scores),
+        false => (scores, None),
+    };
+    let mut of = outcome.clone();
+    (of.version, of.file, of.holdout, of.sample) = (Some(version), Some(file), holdout, sample);
+    (of.prequential, of.prequential_version) = (None, None);
+    Some(of)
 }
 
 /// A version with its model.

@@ -11,6 +11,8 @@ pub enum At {
     /// The one in use: `@champion`, or nothing.
     #[default]
     Champion,
+    /// The one of this name: `@challenger`, `@live`.
+    Alias(String),
     /// This one: `@12`. A stream's versions are the batches that trained them.
     Version(u64),
     /// The one that was in use after a batch: `@batch:40`.
@@ -77,13 +79,14 @@ impl FromStr for At {
         let number = |digits: &str| digits.parse::<u64>().ok();
         let found = match text.split_once(':') {
             None if text == "champion" => Some(At::Champion),
+            None if text.starts_with(|c: char| c.is_ascii_alphabetic()) => Some(At::Alias(text.to_owned())),
             None => number(text).map(At::Version),
             Some(("batch", digits)) => number(digits).map(At::Batch),
             Some(_) => None,
         };
         found.ok_or_else(|| {
             Error::user(format!("`@{text}` is no version of a model"))
-                .hint("write @champion (the one in use), @12 (a version) or @batch:40 (the one in use after batch 40)")
+                .hint("write @champion (the one in use) or another alias, @12 (a version) or @batch:40 (the one in use after batch 40)")
         })
     }
 }
@@ -91,8 +94,9 @@ impl FromStr for At {
 impl fmt::Display for ModelRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.job, self.model)?;
-        match self.at {
+        match &self.at {
             At::Champion => Ok(()),
+            At::Alias(alias) => write!(f, "@{alias}"),
             At::Version(version) => write!(f, "@{version}"),
             At::Batch(batch) => write!(f, "@batch:{batch}"),
         }
@@ -105,9 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_no_name_of_a_model_is_refused_with_what_would_be() {
-        for text in
-            ["forest", "a.", ".b", "a.b@", "a.b@newest", "a.b@-1", "a.b@batch:", "a.b@batch:x", "a.b@day:3"]
-        {
+        for text in ["forest", "a.", ".b", "a.b@", "a.b@-1", "a.b@batch:", "a.b@batch:x", "a.b@day:3"] {
             let error = text.parse::<ModelRef>().unwrap_err();
             assert!(error.next_step().unwrap().contains("write "), "{text}: {error}");
         }

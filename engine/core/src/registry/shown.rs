@@ -44,6 +44,13 @@ pub fn rows(registry: &Registry, entries: &[Entry]) -> Result<RecordBatch> {
             add(metric.name, Arc::new(Float64Array::from(values)));
         }
     }
+    let said = |entry: &Entry| {
+        let of = registry.aliases().of(&entry.outcome.name, entry.version);
+        (!of.is_empty()).then(|| of.join(" "))
+    };
+    if entries.iter().any(|entry| said(entry).is_some()) {
+        add("names", Arc::new(entries.iter().map(said).collect::<StringArray>()));
+    }
     add("bytes", counts(&|entry| entry.file.bytes));
     add(
         "has_file",
@@ -69,6 +76,7 @@ pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
         ("seed", outcome.seed.to_string()),
         ("train_rows", outcome.train_rows.to_string()),
         ("train_ms", format!("{:.1}", outcome.train_ms)),
+        ("names", registry.aliases().of(&outcome.name, entry.version).join(" ")),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();

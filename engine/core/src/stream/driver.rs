@@ -26,6 +26,7 @@ use crate::progress::Durations;
 use crate::project::{FailOnDataLoss, Job, StartingOffsets};
 use crate::records::FORMAT;
 use crate::records::{Mark, PartitionRange, Plan};
+use crate::registry::alias_records;
 use crate::rowwise::RowSql;
 use crate::source::Patience;
 use crate::source::kafka::KafkaSource;
@@ -375,6 +376,7 @@ impl Driver {
             double_encoded: self.job.source.double_encoded,
             state: self.job.state.clone(),
             views: self.job.views.clone(),
+            aliases: alias_records(&self.lake, &self.job.schema_name).numbers()?.end,
         }))
     }
 

@@ -14,7 +14,7 @@ use crate::lake::batch_of_file_name;
 use crate::learn::tables;
 use crate::progress::Durations;
 use crate::records::{Commit, FORMAT, Learn, Plan};
-use crate::registry::VERSIONS_KEPT;
+use crate::registry::Aliases;
 use crate::source::lag::Lag;
 use crate::table::publish::roll_forward;
 
@@ -32,12 +32,15 @@ impl Driver {
         if self.state.is_some() {
             self.catch_up_state(batch_id + 1)?;
         }
+        let aliases = Aliases::read(&self.lake, &self.job.schema_name, Some(plan.aliases))?;
         let learner = self.behind.learner()?;
         let learned = match self.state.as_ref().map(StatefulJob::kept) {
             Some(state) => {
-                learner.learn_state(&self.lake, batch_id, &plan.models, state, plan.moment()?).await?
+                learner
+                    .learn_state(&self.lake, batch_id, &plan.models, state, plan.moment()?, &aliases)
+                    .await?
             }
-            None => block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models))?,
+            None => block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models, &aliases))?,
         };
         let mut added = learned.files;
         let (job, lake) = (&self.job, &self.lake);
@@ -45,6 +48,9 @@ impl Driver {
         if !learned.outcomes.is_empty() {
             system.push(("metrics", tables::metrics(&job.name, batch_id, &learned.outcomes)?));
             system.push(("models", tables::models(&job.name, batch_id, &learned.outcomes)?));
+        }
+        if !learned.events.is_empty() {
+            system.push(("model_events", tables::model_events(&job.name, batch_id, &learned.events)?));
         }
         if !learned.centres.is_empty() {
             system.push(("centres", tables::centres(&job.name, batch_id, &learned.centres)?));
@@ -73,26 +79,35 @@ impl Driver {
         self.checkpoint.learn.create(batch_id, &record)?;
         self.crash(batch_id, CrashPoint::Learn)?;
         roll_forward(&self.lake, &record.added)?;
-        self.forget_versions(&record);
+        self.forget_versions(plan, &record)?;
         durations.learn = Some(ms(started));
         self.crash(batch_id, CrashPoint::PublishLearn)?;
         Ok((record, durations))
     }
 
-    /// Removes model files that are [`VERSIONS_KEPT`] batches old and not a champion's. What cannot be removed
+    /// Removes the files of old versions, but for those in use and those that have an alias or a tag. What cannot be removed
     /// costs space and nothing else.
-    fn forget_versions(&self, record: &Learn) {
-        let Some(oldest) = record.batch_id.checked_sub(VERSIONS_KEPT - 1) else { return };
-        for outcome in &record.models {
+    fn forget_versions(&self, plan: &Plan, record: &Learn) -> Result<()> {
+        let aliases = Aliases::read(&self.lake, &self.job.schema_name, None)?;
+        for (outcome, spec) in record.models.iter().zip(&plan.models) {
             let folder = self.lake.resolve(&format!("{}/_models/{}", self.job.schema_name, outcome.name));
-            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let version = entry.file_name().to_str().and_then(batch_of_file_name);
-                if version.is_some_and(|v| v < oldest && outcome.version != Some(v))
-                    && let Err(error) = std::fs::remove_file(entry.path())
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let version = |entry: &std::fs::DirEntry| entry.file_name().to_str().and_then(batch_of_file_name);
+            let mut files: Vec<_> =
+                entries.filter_map(|entry| Some((version(&entry)?, entry.path()))).collect();
+            files.sort();
+            let old = files.len().saturating_sub(usize::try_from(spec.config.keep).unwrap_or(usize::MAX));
+            let challenger = outcome.challenger.as_ref().map(|challenger| challenger.version);
+            for (version, path) in files.drain(..old) {
+                let is_in_use = [outcome.version, challenger].contains(&Some(version));
+                if !is_in_use
+                    && !aliases.keeps(&outcome.name, version)
+                    && let Err(error) = std::fs::remove_file(&path)
                 {
-                    tracing::warn!(path = %entry.path().display(), %error, "cannot remove an old model");
+                    tracing::warn!(path = %path.display(), %error, "cannot remove an old model");
                 }
             }
         }
+        Ok(())
     }
 }

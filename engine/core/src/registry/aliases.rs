@@ -1,0 +1,179 @@
+//! What people say of versions: which is in use, and names and tags of their own.
+//!
+//! `aliases/N.json` of a job's checkpoint, create-only and numbered from 0. A running driver takes them up at its next
+//! plan, which holds how many it has seen, so that a batch that is learned again gives the same bytes.
+//!
+//! `champion` is pinned by an alias: what is trained later becomes the challenger, until `unpin`.
+
+use std::collections::BTreeMap;
+
+use chrono::{SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::records::{FORMAT, RecordList};
+
+/// The alias of the version in use.
+pub const CHAMPION: &str = "champion";
+/// The alias of the newest version that is not in use.
+pub const CHALLENGER: &str = "challenger";
+
+/// `aliases/N.json`: something that was said of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasRecord {
+    /// Record format.
+    pub format: u32,
+    /// Number of the record, from 0 without gaps.
+    pub number: u64,
+    /// When it was said (RFC 3339, UTC).
+    pub at: String,
+    /// The model.
+    pub model: String,
+    /// What was said.
+    #[serde(flatten)]
+    pub said: Said,
+}
+
+/// What was said of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Said {
+    /// It has this name from now on, in place of the version that had it.
+    Set {
+        /// The name.
+        alias: String,
+        /// The version.
+        version: u64,
+        /// Why: `promote`, `rollback` or `alias`.
+        why: String,
+    },
+    /// No version has this name any more; the champion is what is trained.
+    Unset {
+        /// The name.
+        alias: String,
+    },
+    /// It has this tag.
+    Tag {
+        /// The version.
+        version: u64,
+        /// The tag.
+        tag: String,
+    },
+}
+
+/// What is said of the versions of a job's models.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aliases {
+    /// By model and alias: the version, and why it has the name.
+    names: BTreeMap<(String, String), (u64, String)>,
+    /// By model and version: its tags, in the order in which they were given.
+    tags: BTreeMap<(String, u64), Vec<String>>,
+}
+
+/// The list of a job.
+pub(crate) fn records(lake: &Lake, schema_name: &str) -> RecordList<AliasRecord> {
+    RecordList::read_only(lake.checkpoint(schema_name).join("aliases"))
+}
+
+impl Aliases {
+    /// As the first `seen` records say; `None`: as all say that are there.
+    ///
+    /// # Errors
+    /// Storage or Corrupt.
+    pub(crate) fn read(lake: &Lake, schema_name: &str, seen: Option<u64>) -> Result<Aliases> {
+        let list = records(lake, schema_name);
+        let end = match seen {
+            Some(seen) => seen,
+            None => list.numbers()?.end,
+        };
+        let mut aliases = Aliases::default();
+        for number in 0..end {
+            aliases.take(list.read(number)?);
+        }
+        Ok(aliases)
+    }
+
+    fn take(&mut self, record: AliasRecord) {
+        let model = record.model;
+        match record.said {
+            Said::Set { alias, version, why } => {
+                self.names.insert((model, alias), (version, why));
+            }
+            Said::Unset { alias } => {
+                self.names.remove(&(model, alias));
+            }
+            Said::Tag { version, tag } => {
+                let tags = self.tags.entry((model, version)).or_default();
+                if !tags.contains(&tag) {
+                    tags.push(tag);
+                }
+            }
+        }
+    }
+
+    /// The version that has a name.
+    pub fn version(&self, model: &str, alias: &str) -> Option<u64> {
+        self.names.get(&(model.to_owned(), alias.to_owned())).map(|(version, _)| *version)
+    }
+
+    /// The version that is pinned as the champion, and why.
+    pub fn pinned(&self, model: &str) -> Option<(u64, &str)> {
+        let found = self.names.get(&(model.to_owned(), CHAMPION.to_owned()));
+        found.map(|(version, why)| (*version, why.as_str()))
+    }
+
+    /// The names that versions of a model have.
+    pub fn names(&self, model: &str) -> Vec<&str> {
+        self.names.keys().filter(|(of, _)| of == model).map(|(_, alias)| alias.as_str()).collect()
+    }
+
+    /// Versions of a model that have a name or a tag: their files are kept.
+    pub(crate) fn keeps(&self, model: &str, version: u64) -> bool {
+        let named = self.names.iter().any(|((of, _), (found, _))| of == model && *found == version);
+        named || self.tags.contains_key(&(model.to_owned(), version))
+    }
+
+    /// Names and tags of a version.
+    pub fn of(&self, model: &str, version: u64) -> Vec<String> {
+        let named = self.names.iter().filter(|((of, _), (found, _))| of == model && *found == version);
+        let names = named.map(|((_, alias), _)| format!("@{alias}"));
+        let tags = self.tags.get(&(model.to_owned(), version)).into_iter().flatten().cloned();
+        names.chain(tags).collect()
+    }
+}
+
+/// Adds a record; one that somebody else adds at the same time comes before it.
+///
+/// # Errors
+/// Storage.
+pub(crate) fn say(lake: &Lake, schema_name: &str, model: &str, said: Said) -> Result<AliasRecord> {
+    let list = RecordList::open(lake.checkpoint(schema_name).join("aliases"))?;
+    let mut tries = 0;
+    loop {
+        let number = list.numbers()?.end;
+        let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let record = AliasRecord { format: FORMAT, number, at, model: model.to_owned(), said: said.clone() };
+        match list.create(number, &record) {
+            Ok(()) => return Ok(record),
+            // Somebody else was before us.
+            Err(_) if list.numbers()?.end > number && tries < 20 => tries += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Checks the name of an alias.
+///
+/// # Errors
+/// User: it cannot be told from a version.
+pub(crate) fn check_name(alias: &str) -> Result<()> {
+    let is_word = alias.starts_with(|c: char| c.is_ascii_alphabetic())
+        && alias.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if is_word {
+        Ok(())
+    } else {
+        Err(Error::user(format!("`{alias}` cannot be an alias"))
+            .hint("an alias begins with a letter, and has letters, digits, _ and - only"))
+    }
+}
