@@ -23,10 +23,11 @@
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
 //! | [`null_joins`] | joins in which null equals null, beside others |
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
+//! | [`guards`] | what a WHERE keeps away from an expression that may be an error |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
 //! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
 //!
-//! All but the last five are rules of the analyzer: they see the statement as it was written, once its types are settled.
+//! All but the last six are rules of the analyzer: they see the statement as it was written, once its types are settled.
 
 mod aggregates;
 mod arguments;
@@ -39,6 +40,7 @@ mod first_rows;
 mod grouped_subqueries;
 mod grouping_keys;
 mod in_list;
+mod guards;
 mod lossy_casts;
 mod many_conditions;
 mod met_columns;
