@@ -20,6 +20,7 @@
 //! | [`arguments`] | `round` of decimals, and `concat` of nothing |
 //! | [`in_list`] | a list whose values are computed row by row |
 //! | [`many_conditions`] | thousands of conditions, which take the stack or minutes |
+//! | [`truths`] | `IS TRUE` and the like as keys |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
 //! | [`null_joins`] | joins in which null equals null, beside others |
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
@@ -61,6 +62,7 @@ mod shifts;
 mod sort_keys;
 mod subquery_columns;
 mod told;
+mod truths;
 mod union_names;
 mod unordered_casts;
 
@@ -97,6 +99,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(counted_sets::CountedSets));
     context.add_analyzer_rule(Arc::new(in_list::ComputedLists));
     // Last, as it hides conditions from the others.
+    context.add_analyzer_rule(Arc::new(truths::Truths));
     context.add_analyzer_rule(Arc::new(many_conditions::ManyConditions));
     context.add_optimizer_rule(Arc::new(unordered_casts::HideUnorderedCasts::new()));
 }
