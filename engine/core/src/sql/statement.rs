@@ -250,6 +250,7 @@ impl VisitorMut for Settle {
         coalesces::flat(expr);
         shorthands::nvl2_as_case(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
+        shorthands::interval_of_text(expr);
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
