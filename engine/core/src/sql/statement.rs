@@ -69,7 +69,7 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
         );
         return Err(external(made.hint("cast it: -CAST(x AS BIGINT)")));
     }
-    if let Some(told) = unplanned::told(&text) {
+    if let Some(told) = unplanned::told(&text, sql) {
         return Err(told);
     }
     if !is_one_name_twice(&error) {

@@ -16,6 +16,20 @@ pub(super) fn told(error: DataFusionError, plan: &LogicalPlan) -> DataFusionErro
     let is_membership =
         of_no_join && ["InSubquery", "Exists", "SetComparison"].iter().any(|kind| text.contains(kind));
     let of_lost_name = text.contains("No field named") && has_other_condition(plan);
+    let is_elsewhere = text.contains("Correlated scalar subquery can only be used in");
+    if is_elsewhere || (text.contains("No field named") && text.contains("__scalar_sq")) {
+        let (what, instead) = match is_elsewhere {
+            true => (
+                "a subquery that reads the row around it stands in SELECT, WHERE and HAVING, not within a window or ORDER BY",
+                "compute it in a WITH before, and read its column there",
+            ),
+            false => (
+                "there is no plan for a subquery beside a LATERAL or another subquery that reads a column of the same name",
+                "compute the LATERAL, or the subquery, in a WITH before",
+            ),
+        };
+        return DataFusionError::External(Box::new(Error::user(what).hint(instead)));
+    }
     let (what, instead) = match (is_membership, of_no_join || of_lost_name) {
         (true, _) => (
             "IN (SELECT …) and EXISTS stand in WHERE and as columns of SELECT, not in aggregates, windows and ORDER BY",

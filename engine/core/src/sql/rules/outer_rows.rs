@@ -184,7 +184,7 @@ impl Search {
             );
         }
         plan_err!(
-            "a subquery reads `{column}`, which no rows around it have where it stands: write what the name stands for, or join it in a WITH before"
+            "a subquery reads `{column}`, which no rows around it have where it stands: write what the name stands for, in ORDER BY give the subquery a name in SELECT, (SELECT …) AS key, and write ORDER BY key, or join it in a WITH before"
         )
     }
 }
