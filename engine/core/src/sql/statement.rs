@@ -247,10 +247,11 @@ impl VisitorMut for Settle {
         if let Err(error) = literals::exact(expr) {
             return ControlFlow::Break(error);
         }
+        literals::mark_doubles(expr);
         coalesces::flat(expr);
         shorthands::nvl2_as_case(expr);
-        match whole_operand(expr).and_then(|()| flatten(expr)) {
         shorthands::interval_of_text(expr);
+        match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }

@@ -23,8 +23,8 @@
 //! | [`truths`] | `IS TRUE` and the like as keys |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
 //! | [`null_joins`] | joins in which null equals null, beside others |
-//! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`guards`] | what a WHERE keeps away from an expression that may be an error |
+//! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
 //! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
 //!
@@ -40,8 +40,8 @@ mod filter_pushdown;
 mod first_rows;
 mod grouped_subqueries;
 mod grouping_keys;
-mod in_list;
 mod guards;
+mod in_list;
 mod lossy_casts;
 mod many_conditions;
 mod met_columns;
@@ -80,6 +80,7 @@ pub(super) use arguments::SettledArguments;
 pub(super) use filter_pushdown::physical_rules as physical;
 pub(super) use grouping_keys::GroupingKeys;
 pub(super) use null_joins::logical_rules as logical;
+pub(super) use outer_rows::{looked_up, reads_rows_around};
 
 /// Adds the rules for logical plans to a session.
 pub(super) fn register(context: &SessionContext) {
@@ -98,8 +99,8 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(met_columns::MetColumns));
     context.add_analyzer_rule(Arc::new(counted_sets::CountedSets));
     context.add_analyzer_rule(Arc::new(in_list::ComputedLists));
-    // Last, as it hides conditions from the others.
     context.add_analyzer_rule(Arc::new(truths::Truths));
+    // Last, as it hides conditions from the others.
     context.add_analyzer_rule(Arc::new(many_conditions::ManyConditions));
     context.add_optimizer_rule(Arc::new(unordered_casts::HideUnorderedCasts::new()));
 }
