@@ -71,7 +71,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, Union};
 
 pub(crate) use of_its_type::OfItsType;
 pub(crate) use one_nan::one_nan;
@@ -107,6 +107,22 @@ pub(super) fn register(context: &SessionContext) {
 
 /// A plan whose nodes know what the ones below them give now.
 fn recomputed(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let of_node = |plan: LogicalPlan| Ok(Transformed::yes(plan.recompute_schema()?));
+    let of_node = |plan: LogicalPlan| {
+        Ok(Transformed::yes(match plan {
+            // By itself it stays as it was.
+            LogicalPlan::Union(union) if may_be_null_now(&union) => {
+                LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)
+            }
+            plan => plan.recompute_schema()?,
+        }))
+    };
     Ok(plan.transform_up_with_subqueries(of_node)?.data)
+}
+
+/// Whether a column may be null in a part of a UNION, and not in all of it.
+fn may_be_null_now(union: &Union) -> bool {
+    union.inputs.iter().any(|input| {
+        let mut pairs = union.schema.fields().iter().zip(input.schema().fields());
+        pairs.any(|(all, part)| part.is_nullable() && !all.is_nullable())
+    })
 }

@@ -75,6 +75,7 @@ mod tests {
                 ),
                 &["false", "true", ""],
             ),
+            (format!("SELECT p IS TRUE AS t {rows} UNION SELECT FALSE ORDER BY t"), &["false", "true"]),
         ] {
             check(&[(&statement, expected)]).await;
         }
