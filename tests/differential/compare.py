@@ -25,7 +25,7 @@ REFUSED = [
     (r"merges in ROLLUP|cannot be told|is merged again after|may be the column that|may be of several tables|Ambiguous reference", "USING that is ambiguous"),
     (r"write parentheses around IS", "IS DISTINCT FROM without parentheses"),
     (r"must be aggregated to return|only supports single column join key", "correlated subquery"),
-    (r"not within a window or ORDER BY|no plan for a subquery beside a LATERAL", "a subquery that no join answers"),
+    (r"not within a window or ORDER BY|no plan for a subquery that reads the row", "a subquery that no join answers"),
     (r"before a column that USING or NATURAL merges", "USING that is ambiguous"),
     (r"meet the outer row by `=` alone|stand in WHERE and as columns|reads columns of both sides, or of a LATERAL one", "a subquery that no join answers"),
     (r"its type has no sign", "the negative of regr_count"),

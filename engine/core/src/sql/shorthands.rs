@@ -81,12 +81,8 @@ mod tests {
     #[tokio::test]
     async fn spans_of_a_frame() {
         let rows = "FROM (VALUES (3, DATE '2024-01-01'), (4, DATE '2024-01-03'), (5, DATE '2024-01-09')) AS v (j, d) ORDER BY d";
-        for span in [
-            "CAST('3 days' AS INTERVAL)",
-            "INTERVAL 3 DAY",
-            "INTERVAL '3' DAY",
-            "INTERVAL '3 days'",
-        ] {
+        for span in ["CAST('3 days' AS INTERVAL)", "INTERVAL 3 DAY", "INTERVAL '3' DAY", "INTERVAL '3 days'"]
+        {
             let sum = format!("sum(j) OVER (ORDER BY d RANGE BETWEEN {span} PRECEDING AND CURRENT ROW)");
             check(&[(&format!("SELECT {sum} {rows}"), &["3", "7", "5"])]).await;
         }

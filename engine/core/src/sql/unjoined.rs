@@ -7,6 +7,7 @@ use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Subquery};
 
+use super::rules::reads_rows_around;
 use crate::error::Error;
 
 /// The error of a plan that could not be made, with what to write instead.
@@ -17,15 +18,17 @@ pub(super) fn told(error: DataFusionError, plan: &LogicalPlan) -> DataFusionErro
         of_no_join && ["InSubquery", "Exists", "SetComparison"].iter().any(|kind| text.contains(kind));
     let of_lost_name = text.contains("No field named") && has_other_condition(plan);
     let is_elsewhere = text.contains("Correlated scalar subquery can only be used in");
-    if is_elsewhere || (text.contains("No field named") && text.contains("__scalar_sq")) {
+    if is_elsewhere
+        || (text.contains("No field named") && !of_lost_name && reads_rows_around(plan).unwrap_or(false))
+    {
         let (what, instead) = match is_elsewhere {
             true => (
                 "a subquery that reads the row around it stands in SELECT, WHERE and HAVING, not within a window or ORDER BY",
                 "compute it in a WITH before, and read its column there",
             ),
             false => (
-                "there is no plan for a subquery beside a LATERAL or another subquery that reads a column of the same name",
-                "compute the LATERAL, or the subquery, in a WITH before",
+                "there is no plan for a subquery that reads the row around it where others, a LATERAL or groups give columns of the same names",
+                "give the columns names of their own, or LEFT JOIN what it reads, and GROUP BY the outer row",
             ),
         };
         return DataFusionError::External(Box::new(Error::user(what).hint(instead)));
