@@ -160,7 +160,7 @@ pub(crate) async fn execute(frame: DataFrame) -> Result<SendableRecordBatchStrea
     let schema = stream.schema();
     let rows = AssertUnwindSafe(stream).catch_unwind().map(move |rows| {
         let _held = &guard;
-        rows.unwrap_or_else(|panic| Err(external(panics::error(&*panic))))
+        rows.unwrap_or_else(|panic| Err(external(panics::error(&*panic)))).map_err(unjoined::of_frame)
     });
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
 }

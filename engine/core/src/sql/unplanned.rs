@@ -27,6 +27,9 @@ pub(super) fn told(text: &str, sql: &str) -> Option<DataFusionError> {
         Error::user(made).hint(
             "for (a, b) IN (SELECT c, d FROM t) write EXISTS (SELECT 1 FROM (SELECT c, d FROM t) AS m WHERE m.c = a AND m.d = b)",
         )
+    } else if text.contains("Only identifiers and literals are supported in tuples") {
+        Error::user("(a, b) IN ((c, d), …) is of columns and of what is written out, not of what is computed")
+            .hint("write (a = c AND b = d) OR …, or compute the values in a WITH before")
     } else {
         return None;
     };
@@ -64,6 +67,15 @@ mod tests {
                 "this one has several: Int64(1), max(Int64(2)); for (a, b) IN (SELECT c, d FROM t) write EXISTS",
             ),
             ("SELECT 1 WHERE 1 = (SELECT 1, 2)", "has one column"),
+            ("SELECT 1 WHERE (1, 2) IN ((1 + 0, 2), (3, 4))", "write (a = c AND b = d) OR"),
+            (
+                "SELECT a, string_agg(b, ',' ORDER BY b), string_agg(b, ',' ORDER BY c DESC) FROM (VALUES (1, 'x', 2), (1, 'y', 1)) AS v (a, b, c) GROUP BY a",
+                "do not go together; make each in a WITH of its own",
+            ),
+            (
+                "SELECT bool_and(a > 1) OVER (ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1), (2)) AS v (a)",
+                "bool_and has no moving frame, only one that begins with UNBOUNDED PRECEDING; for bool_and write min(x)",
+            ),
             (
                 "SELECT (SELECT max(c) FROM (VALUES (1)) AS w (c) WHERE c = k) FROM (VALUES (1)) AS a (k) NATURAL JOIN (VALUES (1)) AS b (k)",
                 "no column is called k where it is read; in a subquery, and in ORDER BY of a window, write the table before",
