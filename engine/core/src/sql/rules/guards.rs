@@ -226,7 +226,7 @@ fn may_fail(expression: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool>
 }
 
 /// Whether a type has values that another has not.
-fn is_narrower(from: &DataType, to: &DataType) -> bool {
+pub(super) fn is_narrower(from: &DataType, to: &DataType) -> bool {
     let digits = |kind: &DataType| match kind {
         DataType::Decimal32(digits, scale)
         | DataType::Decimal64(digits, scale)

@@ -20,6 +20,7 @@
 //! | [`arguments`] | `round` of decimals, and `concat` of nothing |
 //! | [`in_list`] | a list whose values are computed row by row |
 //! | [`many_conditions`] | thousands of conditions, which take the stack or minutes |
+//! | [`cases`] | what a CASE leaves out, and is computed all the same |
 //! | [`truths`] | `IS TRUE` and the like as keys |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
 //! | [`null_joins`] | joins in which null equals null, beside others |
@@ -33,6 +34,7 @@
 mod aggregates;
 mod arguments;
 mod arithmetic;
+mod cases;
 mod checked;
 mod counted_sets;
 mod doubles;
@@ -100,6 +102,8 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(counted_sets::CountedSets));
     context.add_analyzer_rule(Arc::new(in_list::ComputedLists));
     context.add_analyzer_rule(Arc::new(truths::Truths));
+    // Once it is known what is checked.
+    context.add_analyzer_rule(Arc::new(cases::LazyCases));
     // Last, as it hides conditions from the others.
     context.add_analyzer_rule(Arc::new(many_conditions::ManyConditions));
     context.add_optimizer_rule(Arc::new(unordered_casts::HideUnorderedCasts::new()));
