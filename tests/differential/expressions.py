@@ -104,6 +104,7 @@ class Expressions:
             (0.8, lambda: Node("dbl", "({0} / {1})", e("dbl"), e("dbl"), duck="({0} / ({1} + 0e0))")),
             (0.5, lambda: Node("dbl", "({0} " + self.rng.choice("+-*") + " {1})", e("dbl"), e("int"))),
             (0.3, lambda: Node("dbl", "({0} " + self.rng.choice("+-*") + " {1})", e("dec"), e("dbl"))),
+            (0.2, lambda: Node("dbl", f"({{0}} / {self.rng.choice(['0.07', '1.5', '(-0.25)'])})", e("dec"))),
             (0.4, lambda: Node("dbl", self.rng.choice(["abs", "floor", "ceil", "round"]) + "({0})", e("dbl"))),
             (0.2, lambda: Node("dbl", "sqrt(abs({0}))", e("dbl"))),
             (0.2, lambda: Node("dbl", "(- {0})", e("dbl"))),
@@ -120,6 +121,9 @@ class Expressions:
             (2, lambda: Node("dec", "({0} " + self.rng.choice("+-") + " {1})", e("dec"), e("dec"))),
             (0.5, lambda: Node("dec", "({0} * {1})", e("dec"), e("dec"))),
             (0.4, lambda: Node("dec", "({0} " + self.rng.choice("+-*") + " {1})", e("dec"), e("int"))),
+            # A number with a point beside a decimal is one.
+            (0.6, lambda: Node("dec", "({0} " + self.rng.choice("+-*") + f" {self.rng.choice(['0.07', '1.19', '0.5', '(-0.25)', '100.0', '(1 - 0.07)'])})", e("dec"))),
+            (0.2, lambda: Node("dec", "({0} % " + self.rng.choice(["0.5", "0.07", "1.5"]) + ")", e("dec"))),
             (0.3, lambda: Node("dec", "abs({0})", e("dec"))), (0.2, lambda: Node("dec", "(- {0})", e("dec"))),
             (0.3, lambda: Node("dec", "CAST({0} AS DECIMAL(12,1))", e("dec"))),
             (0.4, lambda: Node("dec", "CAST({0} AS DECIMAL(10,2))", e(self.rng.choice(["int", "dec"])))),

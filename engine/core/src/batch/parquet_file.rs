@@ -17,6 +17,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
 
+use crate::memory;
 use crate::sql::one_nan;
 use crate::table::scan::ONE_NAN;
 
@@ -25,6 +26,11 @@ const GROUP_ROWS: usize = 1 << 20;
 /// A column whose distinct values take more than these bytes has no dictionary. With the crate's megabyte, columns of ids
 /// were kept in one and given up late: `olist.wide` was a tenth larger (22.2 MB, not 20) and took longer to write.
 const DICTIONARY_BYTES: usize = 1 << 17;
+
+/// Bytes that zstd has for a column while its rows are written, about, however few they are.
+const ZSTD_BYTES: u64 = 24 << 10;
+/// The part of the memory limit that it may have.
+const ZSTD_SHARE: u64 = 8;
 
 /// A file being written.
 pub(super) struct ParquetFile<W: Write + Send> {
@@ -38,7 +44,7 @@ pub(super) struct ParquetFile<W: Write + Send> {
 }
 
 impl<W: Write + Send> ParquetFile<W> {
-    /// A file of these columns, compressed with zstd, that says `beside` of them.
+    /// A file of these columns, compressed, that says `beside` of them.
     ///
     /// # Errors
     /// A type that Parquet does not have; the disk.
@@ -47,7 +53,7 @@ impl<W: Write + Send> ParquetFile<W> {
         let properties = WriterProperties::builder()
             .set_key_value_metadata(Some(beside.into_iter().chain([one_nan]).collect()))
             .set_created_by("tidemill".to_owned())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_compression(compression(schema.flattened_fields().len() as u64, memory::limit())?)
             .set_dictionary_page_size_limit(DICTIONARY_BYTES)
             .build();
         // Arrow's own schema would make readers of text ask for views, which not all know ([`super::kept_types`]).
@@ -111,6 +117,15 @@ impl<W: Write + Send> ParquetFile<W> {
     }
 }
 
+/// zstd, or Snappy for so many columns that zstd would have too much of the memory: four tables of 4,000 columns and two rows
+/// took 334 MB with it under a limit of 100 MB.
+fn compression(columns: u64, limit: u64) -> Result<Compression> {
+    Ok(match columns * ZSTD_BYTES > limit / ZSTD_SHARE {
+        true => Compression::SNAPPY,
+        false => Compression::ZSTD(ZstdLevel::try_new(1)?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -120,6 +135,16 @@ mod tests {
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     use super::*;
+
+    #[test]
+    fn many_columns_are_compressed_by_what_takes_little() {
+        for (columns, limit, few) in
+            [(4_000, 100_000_000, true), (56, 100_000_000, false), (4_000, 4 << 30, false)]
+        {
+            let made = compression(columns, limit).unwrap();
+            assert_eq!(made == Compression::SNAPPY, few, "{columns} columns in {limit}");
+        }
+    }
 
     #[test]
     fn row_groups_and_nested_columns_come_back() {

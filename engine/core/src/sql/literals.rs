@@ -1,8 +1,13 @@
-//! Whole numbers that are written out and that 64 bits do not hold: DECIMALs, where DataFusion 55 has doubles.
+//! Numbers that are written out.
+//!
+//! Whole ones that 64 bits do not hold are DECIMALs, where DataFusion 55 has doubles. One with a point is a double to it, of
+//! which nobody can tell any more how it was written: beside a DECIMAL it becomes the decimal of its digits
+//! ([`beside`](super::beside)). One with an exponent, or with more digits than a double has, is marked as the double that it
+//! stays by a cast.
 
 use datafusion::common::{Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value, ValueWithSpan,
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value, ValueWithSpan,
 };
 
 /// The most digits of a DECIMAL.
@@ -51,4 +56,65 @@ pub(super) fn exact(expr: &mut Expr) -> Result<()> {
         format: None,
     };
     Ok(())
+}
+
+/// Marks operands of `+ - * %` that are no decimals.
+pub(super) fn mark_doubles(expr: &mut Expr) {
+    let Expr::BinaryOp { left, op, right } = expr else { return };
+    if matches!(
+        op,
+        BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Modulo
+    ) {
+        mark(left);
+        mark(right);
+    }
+}
+
+fn mark(operand: &mut Expr) {
+    match operand {
+        Expr::Nested(inner) => return mark(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => return mark(expr),
+        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) if !is_kept(text) => {}
+        _ => return,
+    }
+    let expr = Box::new(std::mem::replace(operand, super::statement::nothing()));
+    *operand = Expr::Cast {
+        kind: CastKind::Cast,
+        expr,
+        data_type: DataType::Double(ExactNumberInfo::None),
+        array: false,
+        format: None,
+    };
+}
+
+/// Whether a number is whole, or has a point and all of its digits as a double too.
+fn is_kept(text: &str) -> bool {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return true;
+    }
+    let Ok(double) = text.parse::<f64>() else { return true };
+    digits(text) == digits(&double.to_string())
+}
+
+/// Without zeros that say nothing.
+fn digits(text: &str) -> (&str, &str) {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    (whole.trim_start_matches('0'), part.trim_end_matches('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_an_exponent_or_many_digits_is_a_double() {
+        for kept in ["7", "0.07", "1.10", ".5", "5.", "007.50", "12345678901234.5"] {
+            assert!(is_kept(kept), "{kept}");
+        }
+        for marked in
+            ["1e0", "1.5E3", "12345678901234567.89", "0.10000000000000000001", "3.14159265358979323846"]
+        {
+            assert!(!is_kept(marked), "{marked}");
+        }
+    }
 }

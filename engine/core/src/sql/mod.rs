@@ -5,6 +5,7 @@ mod bare_names;
 mod beside;
 mod coalesces;
 mod deep;
+mod first_in_lists;
 pub mod functions;
 mod literals;
 mod merged_columns;

@@ -1,8 +1,8 @@
 //! Functions that stand for something longer.
 
 use datafusion::sql::sqlparser::ast::{
-    CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    helpers::attached_token::AttachedToken,
+    CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Interval,
+    Value, ValueWithSpan, helpers::attached_token::AttachedToken,
 };
 
 /// Whether it is `nvl2(x, a, b)`.
@@ -36,7 +36,56 @@ pub(super) fn nvl2_as_case(expr: &mut Expr) {
     }
 }
 
+/// Makes `CAST('3 days' AS INTERVAL)` and `INTERVAL 3 DAY` what DataFusion 55 takes in the frame of a window: INTERVAL and
+/// a text.
+pub(super) fn interval_of_text(expr: &mut Expr) {
+    match expr {
+        Expr::Interval(Interval { value, .. }) => {
+            if let Expr::Value(ValueWithSpan { value, .. }) = &mut **value
+                && let Value::Number(text, _) = value
+            {
+                *value = Value::SingleQuotedString(std::mem::take(text));
+            }
+        }
+        Expr::Cast {
+            kind: CastKind::Cast | CastKind::DoubleColon,
+            expr: given,
+            data_type: DataType::Interval { fields: None, precision: None },
+            ..
+        } => {
+            if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }) = &**given {
+                let value = Box::new(std::mem::replace(&mut **given, super::statement::nothing()));
+                *expr = Expr::Interval(Interval {
+                    value,
+                    leading_field: None,
+                    leading_precision: None,
+                    last_field: None,
+                    fractional_seconds_precision: None,
+                });
+            }
+        }
+        _ => {}
+    }
+}
+
 fn is_plain(function: &Function, name: &str) -> bool {
     let plain = function.over.is_none() && function.filter.is_none() && function.within_group.is_empty();
     plain && function.name.to_string().eq_ignore_ascii_case(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::check;
+
+    /// Values are DuckDB's.
+    #[tokio::test]
+    async fn spans_of_a_frame() {
+        let rows = "FROM (VALUES (3, DATE '2024-01-01'), (4, DATE '2024-01-03'), (5, DATE '2024-01-09')) AS v (j, d) ORDER BY d";
+        for span in ["CAST('3 days' AS INTERVAL)", "INTERVAL 3 DAY", "INTERVAL '3' DAY", "INTERVAL '3 days'"]
+        {
+            let sum = format!("sum(j) OVER (ORDER BY d RANGE BETWEEN {span} PRECEDING AND CURRENT ROW)");
+            check(&[(&format!("SELECT {sum} {rows}"), &["3", "7", "5"])]).await;
+        }
+        check(&[("SELECT DATE '2024-01-01' + 3 * INTERVAL 2 DAY, TIMESTAMP '2024-01-01' + CAST('36 hours' AS INTERVAL)", &["2024-01-07|2024-01-02T12:00:00"])]).await;
+    }
 }

@@ -26,8 +26,8 @@ use futures::StreamExt;
 
 use super::deep::deep;
 use super::{
-    bare_names, coalesces, literals, merged_columns, names, nested, orders, relations, shorthands, unjoined,
-    unplanned, values,
+    bare_names, coalesces, first_in_lists, literals, merged_columns, names, nested, orders, relations,
+    shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -44,7 +44,15 @@ const MOST_SIDE_BY_SIDE: usize = 500;
 pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
     nested::check_text(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
-    let parsed = || state.sql_to_statement(sql, &dialect);
+    let parsed = || {
+        let made = state.sql_to_statement(sql, &dialect);
+        // What could not be read is read another way, or said as it was.
+        let other = made.is_err().then(|| first_in_lists::as_case(sql)).flatten();
+        match other.map(|sql| state.sql_to_statement(&sql, &dialect)) {
+            Some(Ok(statement)) => Ok(statement),
+            _ => made,
+        }
+    };
     let error = match planned(state, parsed()?).await {
         Err(error) => error,
         made => return made,
@@ -61,7 +69,7 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
         );
         return Err(external(made.hint("cast it: -CAST(x AS BIGINT)")));
     }
-    if let Some(told) = unplanned::told(&text) {
+    if let Some(told) = unplanned::told(&text, sql) {
         return Err(told);
     }
     if !is_one_name_twice(&error) {
@@ -152,7 +160,7 @@ pub(crate) async fn execute(frame: DataFrame) -> Result<SendableRecordBatchStrea
     let schema = stream.schema();
     let rows = AssertUnwindSafe(stream).catch_unwind().map(move |rows| {
         let _held = &guard;
-        rows.unwrap_or_else(|panic| Err(external(panics::error(&*panic))))
+        rows.unwrap_or_else(|panic| Err(external(panics::error(&*panic)))).map_err(unjoined::of_frame)
     });
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
 }
@@ -173,7 +181,13 @@ async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
 /// SQL: not SQL; Plan: too much of something side by side.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
     nested::check_text(sql)?;
-    DFParser::parse_sql(sql)?.into_iter().map(settled).collect()
+    let made = DFParser::parse_sql(sql);
+    let other = made.is_err().then(|| first_in_lists::as_case(sql)).flatten();
+    let statements = match other.map(|sql| DFParser::parse_sql(&sql)) {
+        Some(Ok(statements)) => statements,
+        _ => made?,
+    };
+    statements.into_iter().map(settled).collect()
 }
 
 /// The statement in a form that can be planned.
@@ -233,8 +247,10 @@ impl VisitorMut for Settle {
         if let Err(error) = literals::exact(expr) {
             return ControlFlow::Break(error);
         }
+        literals::mark_doubles(expr);
         coalesces::flat(expr);
         shorthands::nvl2_as_case(expr);
+        shorthands::interval_of_text(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),

@@ -265,3 +265,20 @@ async fn a_format_says_what_sixty_is_and_reaches_the_year_9999() {
     ])
     .await;
 }
+
+/// Values from DuckDB.
+#[tokio::test]
+async fn a_subquery_without_a_row_is_null_in_a_union() {
+    let none = "(SELECT 'x' AS v FROM (VALUES (1)) AS w (a) WHERE a > 1 LIMIT 1)";
+    check(&[
+        (
+            &format!("SELECT {none} AS b FROM (VALUES (1), (2)) AS v (k) UNION SELECT 'y' ORDER BY b"),
+            &["y", ""],
+        ),
+        (
+            &format!("SELECT count(*) FROM (SELECT {none} AS b UNION ALL SELECT 'y') AS q WHERE b IS NULL"),
+            &["1"],
+        ),
+    ])
+    .await;
+}

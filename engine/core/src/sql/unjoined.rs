@@ -7,6 +7,7 @@ use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Subquery};
 
+use super::rules::reads_rows_around;
 use crate::error::Error;
 
 /// The error of a plan that could not be made, with what to write instead.
@@ -16,6 +17,25 @@ pub(super) fn told(error: DataFusionError, plan: &LogicalPlan) -> DataFusionErro
     let is_membership =
         of_no_join && ["InSubquery", "Exists", "SetComparison"].iter().any(|kind| text.contains(kind));
     let of_lost_name = text.contains("No field named") && has_other_condition(plan);
+    if let Some((what, instead)) = of_order(&text) {
+        return DataFusionError::External(Box::new(Error::user(what).hint(instead)));
+    }
+    let is_elsewhere = text.contains("Correlated scalar subquery can only be used in");
+    if is_elsewhere
+        || (text.contains("No field named") && !of_lost_name && reads_rows_around(plan).unwrap_or(false))
+    {
+        let (what, instead) = match is_elsewhere {
+            true => (
+                "a subquery that reads the row around it stands in SELECT, WHERE and HAVING, not within a window or ORDER BY",
+                "compute it in a WITH before, and read its column there",
+            ),
+            false => (
+                "there is no plan for a subquery that reads the row around it where others, a LATERAL or groups give columns of the same names",
+                "give the columns names of their own, or LEFT JOIN what it reads, and GROUP BY the outer row",
+            ),
+        };
+        return DataFusionError::External(Box::new(Error::user(what).hint(instead)));
+    }
     let (what, instead) = match (is_membership, of_no_join || of_lost_name) {
         (true, _) => (
             "IN (SELECT …) and EXISTS stand in WHERE and as columns of SELECT, not in aggregates, windows and ORDER BY",
@@ -28,6 +48,26 @@ pub(super) fn told(error: DataFusionError, plan: &LogicalPlan) -> DataFusionErro
         (false, false) => return error,
     };
     DataFusionError::External(Box::new(Error::user(what).hint(format!("write instead: {instead}"))))
+}
+
+/// What there is no plan for because of an order, and what to write instead.
+fn of_order(text: &str) -> Option<(&'static str, &'static str)> {
+    text.contains("Conflicting ordering requirements in aggregate functions").then_some((
+        "aggregates of one SELECT are ORDER BY keys that do not go together",
+        "make each in a WITH of its own, with the same GROUP BY, and join these by the groups",
+    ))
+}
+
+/// The error of an aggregate that cannot leave rows of a frame behind: DataFusion 55 finds that out with the first rows.
+pub(super) fn of_frame(error: DataFusionError) -> DataFusionError {
+    let text = error.strip_backtrace();
+    let Some((_, call)) = text.split_once("`retract_batch` is not implemented: ") else { return error };
+    let name = call.split('(').next().unwrap_or_default();
+    let made =
+        Error::user(format!("{name} has no moving frame, only one that begins with UNBOUNDED PRECEDING"));
+    DataFusionError::External(Box::new(made.hint(
+        "for bool_and write min(x) OVER …, for bool_or max(x); else join the rows of the frame and GROUP BY the row",
+    )))
 }
 
 /// Whether a subquery meets the outer row by another condition than `=`.

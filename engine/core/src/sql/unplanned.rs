@@ -5,8 +5,15 @@ use datafusion::common::DataFusionError;
 use crate::error::Error;
 
 /// The error of a statement that could not be planned, by the text of DataFusion's.
-pub(super) fn told(text: &str) -> Option<DataFusionError> {
-    let made = if text.contains("'date_part' failed to match any signature") {
+pub(super) fn told(text: &str, sql: &str) -> Option<DataFusionError> {
+    let made = if let Some(name) = lost(text)
+        && merges(sql)
+    {
+        let made = format!("no column is called {name} where it is read");
+        Error::user(made).hint(format!(
+            "in a subquery, and in ORDER BY of a window, write the table before a column that USING or NATURAL merges: t.{name}"
+        ))
+    } else if text.contains("'date_part' failed to match any signature") {
         let kind = text.split_once("but received ").and_then(|(_, rest)| rest.split([' ', '.']).next());
         let made = format!(
             "EXTRACT and date_part read a date, a time or an interval, and this is {}: the difference of two DATEs is a number of days",
@@ -20,10 +27,27 @@ pub(super) fn told(text: &str) -> Option<DataFusionError> {
         Error::user(made).hint(
             "for (a, b) IN (SELECT c, d FROM t) write EXISTS (SELECT 1 FROM (SELECT c, d FROM t) AS m WHERE m.c = a AND m.d = b)",
         )
+    } else if text.contains("Only identifiers and literals are supported in tuples") {
+        Error::user("(a, b) IN ((c, d), …) is of columns and of what is written out, not of what is computed")
+            .hint("write (a = c AND b = d) OR …, or compute the values in a WITH before")
     } else {
         return None;
     };
     Some(DataFusionError::External(Box::new(made)))
+}
+
+/// The name, without a table, of a column that is not there.
+fn lost(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("Schema error: No field named ")?;
+    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))?;
+    let name = rest[..end].trim_end_matches('.');
+    (!name.is_empty() && !name.contains('.')).then_some(name)
+}
+
+/// Whether a statement may merge columns.
+fn merges(sql: &str) -> bool {
+    let words = || sql.split(|c: char| !c.is_alphanumeric());
+    words().any(|word| word.eq_ignore_ascii_case("NATURAL") || word.eq_ignore_ascii_case("USING"))
 }
 
 #[cfg(test)]
@@ -43,6 +67,19 @@ mod tests {
                 "this one has several: Int64(1), max(Int64(2)); for (a, b) IN (SELECT c, d FROM t) write EXISTS",
             ),
             ("SELECT 1 WHERE 1 = (SELECT 1, 2)", "has one column"),
+            ("SELECT 1 WHERE (1, 2) IN ((1 + 0, 2), (3, 4))", "write (a = c AND b = d) OR"),
+            (
+                "SELECT a, string_agg(b, ',' ORDER BY b), string_agg(b, ',' ORDER BY c DESC) FROM (VALUES (1, 'x', 2), (1, 'y', 1)) AS v (a, b, c) GROUP BY a",
+                "do not go together; make each in a WITH of its own",
+            ),
+            (
+                "SELECT bool_and(a > 1) OVER (ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1), (2)) AS v (a)",
+                "bool_and has no moving frame, only one that begins with UNBOUNDED PRECEDING; for bool_and write min(x)",
+            ),
+            (
+                "SELECT (SELECT max(c) FROM (VALUES (1)) AS w (c) WHERE c = k) FROM (VALUES (1)) AS a (k) NATURAL JOIN (VALUES (1)) AS b (k)",
+                "no column is called k where it is read; in a subquery, and in ORDER BY of a window, write the table before",
+            ),
         ])
         .await;
     }

@@ -1,12 +1,12 @@
 //! Decimals among doubles: what DataFusion has as a double, and PostgreSQL and DuckDB as a decimal.
 //!
 //! A double that is written out in few digits is the decimal that it says, and so is what `+ - * %` make of such and of
-//! decimals and whole numbers: `0.06 + 0.01` is 0.07, which the sum of the two doubles is not.
+//! decimals and whole numbers: `0.06 + 0.01` is 0.07, which the sum of the two doubles is not, and `price * 0.07` a DECIMAL.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
-use datafusion::common::{DFSchema, JoinType, ScalarValue};
+use datafusion::common::{DFSchema, JoinType, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, LogicalPlan, Operator};
 
@@ -85,6 +85,38 @@ pub(super) fn exact(expression: &Expr, kind: &DataType, around: &Around<'_>) -> 
     Some(Exact { expr: expression.clone(), whole: whole.max(0), scale, value: None, of_decimal })
 }
 
+/// What `+ - * %` make of decimals and written doubles, as a decimal; `None` where DataFusion has one already, or where a
+/// double is among them.
+///
+/// # Errors
+/// Plan: an operand has no type.
+pub(super) fn as_decimal(expression: &Expr, around: &Around<'_>) -> Result<Option<Expr>> {
+    let Expr::BinaryExpr(BinaryExpr { op, .. }) = expression else { return Ok(None) };
+    if !is_exact(*op) || expression.get_type(around.schema)? != DataType::Float64 {
+        return Ok(None);
+    }
+    Ok(computed(expression, around).filter(|made| made.of_decimal).map(|made| made.expr))
+}
+
+/// Whether a decimal is computed of a double that was written out: no decimal is a literal but by [`exact`].
+pub(super) fn of_written(expression: &Expr) -> bool {
+    match expression {
+        Expr::Literal(value, _) => value.data_type().is_decimal(),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_exact(*op) => {
+            of_written(left) || of_written(right)
+        }
+        Expr::Negative(inner) => of_written(inner),
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "abs" => {
+            args.iter().any(of_written)
+        }
+        _ => false,
+    }
+}
+
+fn is_exact(op: Operator) -> bool {
+    matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Modulo)
+}
+
 fn computed(expression: &Expr, around: &Around<'_>) -> Option<Exact> {
     let part = |part: &Expr| exact(part, &part.get_type(around.schema).ok()?, around);
     match expression {
@@ -108,7 +140,7 @@ fn computed(expression: &Expr, around: &Around<'_>) -> Option<Exact> {
             Some(Exact { expr: func.call(vec![inner.expr]), value: None, ..inner })
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            if !matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Modulo) {
+            if !is_exact(*op) {
                 return None;
             }
             operation(part(left)?, *op, part(right)?)
@@ -117,7 +149,8 @@ fn computed(expression: &Expr, around: &Around<'_>) -> Option<Exact> {
     }
 }
 
-/// An operation, whose result has room in its type whatever the numbers are. Of written ones it is done.
+/// An operation. Of written numbers it is done. The result of others has all decimals; where 38 digits hold fewer than they
+/// might make, one that passes them is an error when it is computed.
 fn operation(left: Exact, op: Operator, right: Exact) -> Option<Exact> {
     let (whole, scale) = match op {
         Operator::Multiply => (left.whole + right.whole + 1, left.scale + right.scale),
@@ -133,11 +166,10 @@ fn operation(left: Exact, op: Operator, right: Exact) -> Option<Exact> {
         };
         return Exact::literal(value, scale);
     }
-    // A remainder by zero is no number among doubles, and an error among decimals.
-    if op == Operator::Modulo && right.value.is_none_or(|value| value == 0) {
+    let whole = whole.min(i16::from(DECIMAL128_MAX_PRECISION) - scale);
+    if whole < 0 {
         return None;
     }
-    precision(whole, scale)?;
     let expr = Expr::BinaryExpr(BinaryExpr { left: Box::new(left.expr), op, right: Box::new(right.expr) });
     Some(Exact { expr, whole, scale, value: None, of_decimal: left.of_decimal || right.of_decimal })
 }

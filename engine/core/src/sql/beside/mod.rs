@@ -21,13 +21,14 @@ use datafusion::logical_expr::expr::{InSubquery, ScalarFunction, SetComparison};
 use datafusion::logical_expr::expr_schema::cast_subquery;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Projection, Subquery,
-    Union, Values, cast,
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+    Subquery, Union, Values, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::rules::{looked_up, reads_rows_around};
 use super::time::{expressions_of, is_comparison};
-use exact::Around;
+use exact::{Around, as_decimal, of_written};
 use numbers::{Use, as_numbers, whole_as_others};
 
 /// Functions that give back one of their arguments, or all.
@@ -61,8 +62,49 @@ impl AnalyzerRule for OneType {
             changed.set(changed.get() || made.transformed);
             Ok(Transformed::new_transformed(made.data, plan.transformed || made.transformed))
         };
+        let plan = with_outer_decimals(plan.transform_up_with_subqueries(with_its_doubles)?.data)?;
         Ok(plan.transform_up_with_subqueries(node)?.data)
     }
+}
+
+/// A subquery knows the type of what it reads of the rows around it, which is a DECIMAL where those compute one.
+fn with_outer_decimals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if !reads_rows_around(&plan)? {
+        return Ok(plan);
+    }
+    let (changed, made) = (Cell::new(false), Cell::new(false));
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let inputs = rows_below(&plan);
+        let decimals = |expression: Expr, schema: &DFSchema| {
+            let decimal = as_decimal(&expression, &Around { schema, inputs: &inputs })?;
+            made.set(made.get() || decimal.is_some());
+            Ok(decimal.map_or_else(|| Transformed::no(expression), Transformed::yes))
+        };
+        expressions_of(plan, &decimals, &changed)
+    })?;
+    if made.get() { looked_up(plan.data) } else { Ok(plan.data) }
+}
+
+/// The terms of a recursive query have the types of the rows that they read.
+fn with_its_doubles(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::RecursiveQuery(mut query) = plan else { return Ok(Transformed::no(plan)) };
+    for term in [&mut query.static_term, &mut query.recursive_term] {
+        let schema = term.schema().clone();
+        if !schema.fields().iter().any(|field| *field.data_type() == DataType::Float64) {
+            continue;
+        }
+        let columns = schema.iter().map(|(table, field)| {
+            let column = Expr::Column(Column::from((table, field)));
+            match field.data_type() {
+                DataType::Float64 => {
+                    cast(column, DataType::Float64).alias_qualified(table.cloned(), field.name())
+                }
+                _ => column,
+            }
+        });
+        *term = Arc::new(LogicalPlan::Projection(Projection::try_new(columns.collect(), term.clone())?));
+    }
+    Ok(Transformed::yes(LogicalPlan::RecursiveQuery(query)))
 }
 
 /// The plans whose rows an expression sees, where written numbers may come from.
@@ -118,8 +160,34 @@ fn rewrite(expression: Expr, around: &Around<'_>) -> Result<Transformed<Expr>> {
             subquery
                 .update_data(|subquery| Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }))
         }
+        // A quotient or mean of decimals has four decimals more than they have. Of `price * 0.07` it is a double.
+        Expr::BinaryExpr(BinaryExpr { mut left, op: op @ Operator::Divide, mut right }) => {
+            let changed = as_double(&mut left) | as_double(&mut right);
+            Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
+        }
+        Expr::AggregateFunction(mut call) if call.func.name() == "avg" => {
+            let changed = call.params.args.iter_mut().any(as_double);
+            Transformed::new_transformed(Expr::AggregateFunction(call), changed)
+        }
+        Expr::WindowFunction(mut call) if call.fun.name() == "avg" => {
+            let changed = call.params.args.iter_mut().any(as_double);
+            Transformed::new_transformed(Expr::WindowFunction(call), changed)
+        }
+        made @ Expr::BinaryExpr(_) => match as_decimal(&made, around)? {
+            Some(decimal) => Transformed::yes(decimal),
+            None => Transformed::no(made),
+        },
         other => Transformed::no(other),
     })
+}
+
+/// Makes a decimal that is computed of a written double a double.
+fn as_double(operand: &mut Expr) -> bool {
+    let is_one = of_written(operand);
+    if is_one {
+        *operand = cast(std::mem::take(operand), DataType::Float64);
+    }
+    is_one
 }
 
 /// Gives the parts one type, where DataFusion would give them a wrong one.

@@ -29,9 +29,10 @@ pub(super) fn as_numbers(
     around: &Around<'_>,
     used: Use,
 ) -> bool {
-    if !kinds.iter().any(DataType::is_floating)
-        || !kinds.iter().all(|kind| kind.is_numeric() || kind.is_null())
-    {
+    if !kinds.iter().all(|kind| kind.is_numeric() || kind.is_null()) {
+        return false;
+    }
+    if !kinds.iter().any(DataType::is_floating) && !(used == Use::Compared && have_no_room(kinds)) {
         return false;
     }
     let is_mixed = kinds.iter().any(DataType::is_decimal);
@@ -48,13 +49,26 @@ pub(super) fn as_numbers(
         }
         return true;
     }
-    if !is_mixed {
+    if !is_mixed || !kinds.iter().any(DataType::is_floating) {
         return false;
     }
     for (part, _) in parts.iter_mut().zip(kinds).filter(|(_, kind)| kind.is_decimal()) {
         **part = cast(std::mem::take(*part), DataType::Float64);
     }
     true
+}
+
+/// Whether 38 digits do not hold all decimals of these types.
+fn have_no_room(kinds: &[DataType]) -> bool {
+    let of = |kind: &DataType| match kind {
+        DataType::Decimal128(digits, scale) => {
+            Some((i16::from(*digits) - i16::from(*scale), i16::from(*scale)))
+        }
+        _ => None,
+    };
+    let all = || kinds.iter().filter_map(of);
+    let whole = all().map(|(whole, _)| whole).max().unwrap_or(0);
+    precision(whole, all().map(|(_, scale)| scale).max().unwrap_or(0)).is_none()
 }
 
 /// Gives whole numbers among the results the type of all. DataFusion takes the type of the first one for that of a CASE and of

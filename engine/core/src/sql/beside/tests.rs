@@ -1,6 +1,6 @@
 //! Decimals, doubles, dates and times beside each other. Values are PostgreSQL's where nothing else is said.
 
-use crate::sql::tests::check;
+use crate::sql::tests::{check, refused};
 
 /// A DECIMAL(5,0) 0 as `zero`, and a DOUBLE 1e-20 as `tiny`.
 const ZERO_AND_TINY: &str = "(SELECT CAST(0 AS DECIMAL(5,0)) AS zero, CAST(1e-20 AS DOUBLE) AS tiny) AS t";
@@ -170,6 +170,49 @@ async fn what_is_computed_of_decimals_meets_decimals_of_other_tables() {
     ] {
         check(&[(&sql, expected)]).await;
     }
+}
+
+/// Values from DuckDB, but for zeros at the end.
+#[tokio::test]
+async fn what_is_computed_of_decimals_and_written_numbers_is_a_decimal() {
+    let rows = "(VALUES (CAST('9.99' AS DECIMAL(10,2)), 3, CAST(1.5 AS DOUBLE))) AS t (p, i, x)";
+    for (columns, expected) in [
+        ("p * 0.07, p + 0.5, p - 0.5, p % 0.5, -0.5 * p", "0.6993|10.49|9.49|0.49|-4.995"),
+        ("p * (1 - 0.07), p * (1 + i * 0.5), p * 0.07 * 0.19 * 1.5", "9.2907|24.975|0.1993005"),
+        ("abs(p * -0.5), sum(p * 0.07) OVER (), coalesce(p * 0.07, 0.0)", "4.995|0.6993|0.6993"),
+        ("arrow_typeof(p * 0.07), arrow_typeof(p + 0.001)", "Decimal128(13, 4)|Decimal128(12, 3)"),
+        // Doubles: of a double, of one with an exponent or more digits than a double has, quotients and means.
+        ("arrow_typeof(x * 0.07), arrow_typeof(i * 0.07), arrow_typeof(p * 7e-2)", "Float64|Float64|Float64"),
+        ("arrow_typeof(p * 3.14159265358979323846), arrow_typeof(p * x * 0.5)", "Float64|Float64"),
+        ("p / 0.5, p * 0.07 / 11, 3 / (p * 0.07)", "19.98|0.06357272727272728|4.29000429000429"),
+        ("avg(p * 0.07 + 0.0001) OVER (), CAST(p * 0.07 AS DOUBLE)", "0.6994|0.6993"),
+        // As wide as there is: DECIMAL(38,4) and DECIMAL(38,3).
+        ("CAST(p AS DECIMAL(38,2)) * 0.07, CAST(p AS DECIMAL(38,2)) + 0.075", "0.6993|10.065"),
+        ("CAST(p AS DECIMAL(38,2)) * 0.07 = CAST('0.6993' AS DECIMAL(38,30))", "true"),
+    ] {
+        check(&[(&format!("SELECT {columns} FROM {rows}"), &[expected])]).await;
+    }
+    check(&[
+        ("SELECT avg(p * 0.07), sum(p * 0.07) FROM (VALUES (CAST('9.99' AS DECIMAL(10,2))), (10.00), (10.00)) AS t (p)", &["0.6997666666666666|2.0993"]),
+        (
+            "WITH q AS (SELECT p, p * 0.07 AS tax FROM (VALUES (CAST('9.99' AS DECIMAL(10,2)))) AS t (p)) \
+             SELECT q.tax, (SELECT max(a.p) FROM q AS a WHERE a.tax = q.tax), \
+               (SELECT count(*) FROM (VALUES (CAST('0.6993' AS DECIMAL(38,20)))) AS v (y) WHERE v.y = q.tax) FROM q",
+            &["0.6993|9.99|1"],
+        ),
+        (
+            "WITH RECURSIVE r AS (SELECT CAST('5' AS DECIMAL(10,2)) * 0.5 AS n, 1 AS k UNION ALL SELECT n * 0.5, k + 1 FROM r WHERE k < 3) \
+             SELECT n FROM r ORDER BY k",
+            &["2.5", "1.25", "0.625"],
+        ),
+    ])
+    .await;
+    let most = "CAST('9999999999999999999999999999999999.99' AS DECIMAL(38,2))";
+    refused(&[
+        ("SELECT p % 0.0 FROM (SELECT CAST('9.99' AS DECIMAL(10,2)) AS p) AS t", "is a division by zero"),
+        (&format!("SELECT p * 1000.5 FROM (SELECT {most} AS p) AS t"), "is more than DECIMAL(38,3) holds"),
+    ])
+    .await;
 }
 
 /// Values from DuckDB.

@@ -16,6 +16,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::first_rows::{AllKeys, WhereGroupsAreExact};
+use super::guards::{FiltersFirst, GuardedFilters};
 use super::null_rows::NullRows;
 
 /// DataFusion's rules for physical plans, with filters pushed by columns that are told apart.
@@ -28,6 +29,7 @@ pub(in crate::sql) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Se
                 rules.push(Arc::new(NullRows));
                 rules.push(rule);
             }
+            "ProjectionPushdown" => rules.push(Arc::new(FiltersFirst(rule))),
             "LimitAggregation" => rules.push(Arc::new(WhereGroupsAreExact(rule))),
             name if name.starts_with("FilterPushdown") => {
                 // Before the filters that come of sorting.
@@ -37,6 +39,8 @@ pub(in crate::sql) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Se
             _ => rules.push(rule),
         }
     }
+    // Last, as the others read conditions off a filter.
+    rules.push(Arc::new(GuardedFilters));
     rules
 }
 

@@ -20,17 +20,21 @@
 //! | [`arguments`] | `round` of decimals, and `concat` of nothing |
 //! | [`in_list`] | a list whose values are computed row by row |
 //! | [`many_conditions`] | thousands of conditions, which take the stack or minutes |
+//! | [`cases`] | what a CASE leaves out, and is computed all the same |
+//! | [`truths`] | `IS TRUE` and the like as keys |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
 //! | [`null_joins`] | joins in which null equals null, beside others |
+//! | [`guards`] | what a WHERE keeps away from an expression that may be an error |
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
 //! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
 //!
-//! All but the last five are rules of the analyzer: they see the statement as it was written, once its types are settled.
+//! All but the last six are rules of the analyzer: they see the statement as it was written, once its types are settled.
 
 mod aggregates;
 mod arguments;
 mod arithmetic;
+mod cases;
 mod checked;
 mod counted_sets;
 mod doubles;
@@ -38,6 +42,7 @@ mod filter_pushdown;
 mod first_rows;
 mod grouped_subqueries;
 mod grouping_keys;
+mod guards;
 mod in_list;
 mod lossy_casts;
 mod many_conditions;
@@ -59,6 +64,7 @@ mod shifts;
 mod sort_keys;
 mod subquery_columns;
 mod told;
+mod truths;
 mod union_names;
 mod unordered_casts;
 
@@ -67,7 +73,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, Union};
 
 pub(crate) use of_its_type::OfItsType;
 pub(crate) use one_nan::one_nan;
@@ -76,6 +82,7 @@ pub(super) use arguments::SettledArguments;
 pub(super) use filter_pushdown::physical_rules as physical;
 pub(super) use grouping_keys::GroupingKeys;
 pub(super) use null_joins::logical_rules as logical;
+pub(super) use outer_rows::{looked_up, reads_rows_around};
 
 /// Adds the rules for logical plans to a session.
 pub(super) fn register(context: &SessionContext) {
@@ -94,6 +101,9 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(met_columns::MetColumns));
     context.add_analyzer_rule(Arc::new(counted_sets::CountedSets));
     context.add_analyzer_rule(Arc::new(in_list::ComputedLists));
+    context.add_analyzer_rule(Arc::new(truths::Truths));
+    // Once it is known what is checked.
+    context.add_analyzer_rule(Arc::new(cases::LazyCases));
     // Last, as it hides conditions from the others.
     context.add_analyzer_rule(Arc::new(many_conditions::ManyConditions));
     context.add_optimizer_rule(Arc::new(unordered_casts::HideUnorderedCasts::new()));
@@ -101,6 +111,22 @@ pub(super) fn register(context: &SessionContext) {
 
 /// A plan whose nodes know what the ones below them give now.
 fn recomputed(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let of_node = |plan: LogicalPlan| Ok(Transformed::yes(plan.recompute_schema()?));
+    let of_node = |plan: LogicalPlan| {
+        Ok(Transformed::yes(match plan {
+            // By itself it stays as it was.
+            LogicalPlan::Union(union) if may_be_null_now(&union) => {
+                LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)
+            }
+            plan => plan.recompute_schema()?,
+        }))
+    };
     Ok(plan.transform_up_with_subqueries(of_node)?.data)
+}
+
+/// Whether a column may be null in a part of a UNION, and not in all of it.
+fn may_be_null_now(union: &Union) -> bool {
+    union.inputs.iter().any(|input| {
+        let mut pairs = union.schema.fields().iter().zip(input.schema().fields());
+        pairs.any(|(all, part)| part.is_nullable() && !all.is_nullable())
+    })
 }

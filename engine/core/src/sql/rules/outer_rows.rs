@@ -32,7 +32,7 @@ impl AnalyzerRule for OuterRows {
         if !reads_rows_around(&plan)? {
             return Ok(plan);
         }
-        let mut search = Search { around: Vec::new(), given: Vec::new(), found: Vec::new(), retyped: false };
+        let mut search = Search::new();
         let plan = search.plan(plan)?.data;
         match search.retyped {
             true => TypeCoercion::new().analyze(plan, config),
@@ -41,8 +41,16 @@ impl AnalyzerRule for OuterRows {
     }
 }
 
+/// The plan whose subqueries know the types of the rows around them.
+///
+/// # Errors
+/// Plan: a subquery reads what is not there.
+pub(in crate::sql) fn looked_up(plan: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(Search::new().plan(plan)?.data)
+}
+
 /// Whether there is a subquery that reads the rows around it.
-fn reads_rows_around(plan: &LogicalPlan) -> Result<bool> {
+pub(in crate::sql) fn reads_rows_around(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         found |= node.contains_outer_reference();
@@ -72,6 +80,10 @@ struct Search {
 }
 
 impl Search {
+    fn new() -> Search {
+        Search { around: Vec::new(), given: Vec::new(), found: Vec::new(), retyped: false }
+    }
+
     fn plan(&mut self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let mut given = std::mem::take(&mut self.given);
         if let LogicalPlan::Projection(projection) = &plan {
@@ -184,7 +196,7 @@ impl Search {
             );
         }
         plan_err!(
-            "a subquery reads `{column}`, which no rows around it have where it stands: write what the name stands for, or join it in a WITH before"
+            "a subquery reads `{column}`, which no rows around it have where it stands: write what the name stands for, in ORDER BY give the subquery a name in SELECT, (SELECT …) AS key, and write ORDER BY key, or join it in a WITH before"
         )
     }
 }

@@ -61,7 +61,11 @@ impl ScalarUDFImpl for Told {
         self.inner.return_field_from_args(args)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        // Of one value for all rows, DataFusion makes a column as long as the rows and takes its first: of no rows there is none.
+        if args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) {
+            args.number_rows = args.number_rows.max(1);
+        }
         self.inner.invoke_with_args(args).map_err(|error| {
             exec_datafusion_err!(
                 "`{}` has no result of its type ({}): cast what it is made of to DECIMAL(38,0) or to DOUBLE",
@@ -69,5 +73,40 @@ impl ScalarUDFImpl for Told {
                 error.strip_backtrace()
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::Field;
+    use datafusion::common::ScalarValue;
+    use datafusion::common::config::ConfigOptions;
+    use datafusion::functions::math;
+
+    use super::*;
+
+    #[test]
+    fn one_value_for_no_rows_is_one_value() {
+        let kind = DataType::Decimal128(10, 2);
+        for (function, whole) in [(math::floor(), 900), (math::ceil(), 1000), (math::abs(), 999)] {
+            let told = Told::of(&function, "f(x)".to_owned()).unwrap();
+            let arg = Arc::new(Field::new("x", kind.clone(), true));
+            let asked = ReturnFieldArgs { arg_fields: std::slice::from_ref(&arg), scalar_arguments: &[None] };
+            let return_field = told.return_field_from_args(asked).unwrap();
+            let value = ColumnarValue::Scalar(ScalarValue::Decimal128(Some(999), 10, 2));
+            let made = told.invoke_with_args(ScalarFunctionArgs {
+                args: vec![value],
+                arg_fields: vec![arg],
+                number_rows: 0,
+                return_field,
+                config_options: Arc::new(ConfigOptions::default()),
+            });
+            let made = made.unwrap().to_array(1).unwrap();
+            let made = ScalarValue::try_from_array(&made, 0).unwrap();
+            let ScalarValue::Decimal128(Some(units), _, scale) = made else { panic!("{made:?}") };
+            assert_eq!(f64::from(units as i32) / 10f64.powi(i32::from(scale)), f64::from(whole) / 100.0);
+        }
     }
 }

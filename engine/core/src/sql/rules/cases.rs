@@ -1,0 +1,140 @@
+//! CASE as a guard: `CASE WHEN b <> 0 THEN x / b > 1 ELSE FALSE END`.
+//!
+//! DataFusion 55 makes a CASE of truth values `b <> 0 AND x / b > 1 OR …`, and computes the right side for all rows then, as
+//! that of an AND after WHEN. Here a CASE of truth values that may fail is one of the numbers 1 and 0, and what may fail after
+//! WHEN is such a CASE of what cannot ([`guards`](super::guards) has the same for WHERE).
+
+use arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
+use datafusion::logical_expr::{Case, Cast, Expr, ExprSchemable, LogicalPlan, cast, lit};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::checked::Checked;
+use super::guards::is_narrower;
+use super::told::Told;
+
+/// Keeps a CASE from being computed for rows that it leaves out.
+#[derive(Debug)]
+pub(super) struct LazyCases;
+
+impl AnalyzerRule for LazyCases {
+    fn name(&self) -> &str {
+        "lazy_cases"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(plan.transform_up_with_subqueries(node)?.data)
+    }
+}
+
+fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        let made = expression.transform_up(|part| match part {
+            Expr::Case(case) if case.expr.is_none() => lazy(case, &schema),
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(made.update_data(|expression| name.restore(expression)))
+    })
+}
+
+fn lazy(mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let mut changed = false;
+    for (when, _) in &mut case.when_then_expr {
+        if may_fail(when, schema)? {
+            let made = guarded(std::mem::take(&mut **when), schema)?;
+            changed |= made.transformed;
+            **when = made.data;
+        }
+    }
+    let results = case.when_then_expr.iter().map(|(_, then)| &**then).chain(case.else_expr.as_deref());
+    let mut is_truth = true;
+    let mut fails = false;
+    for result in results {
+        is_truth &= matches!(result.get_type(schema)?, DataType::Boolean | DataType::Null);
+        fails |= may_fail(result, schema)?;
+    }
+    for (when, _) in case.when_then_expr.iter().skip(1) {
+        fails |= may_fail(when, schema)?;
+    }
+    match is_truth && fails {
+        true => Ok(Transformed::yes(as_number(case))),
+        false => Ok(Transformed::new_transformed(Expr::Case(case), changed)),
+    }
+}
+
+/// A CASE of truth values by way of one of numbers.
+fn as_number(case: Case) -> Expr {
+    let number = |value: Expr| Box::new(cast(value, DataType::Int8));
+    let Case { expr, when_then_expr, else_expr } = case;
+    let when_then_expr = when_then_expr.into_iter().map(|(when, then)| (when, number(*then))).collect();
+    let else_expr = else_expr.map(|value| number(*value));
+    cast(Expr::Case(Case { expr, when_then_expr, else_expr }), DataType::Boolean)
+}
+
+/// A condition that computes what may fail where the rest holds; null is as good as false after WHEN.
+fn guarded(when: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (mut safe, mut others) = (Vec::new(), Vec::new());
+    for part in split_conjunction_owned(when) {
+        if may_fail(&part, schema)? { &mut others } else { &mut safe }.push(part);
+    }
+    Ok(match (conjunction(safe), conjunction(others)) {
+        (Some(test), Some(rest)) => Transformed::yes(as_number(Case {
+            expr: None,
+            when_then_expr: vec![(Box::new(test), Box::new(rest))],
+            else_expr: Some(Box::new(lit(false))),
+        })),
+        (Some(one), None) | (None, Some(one)) => Transformed::no(one),
+        (None, None) => Transformed::no(lit(true)),
+    })
+}
+
+/// Whether an expression may be an error for some rows.
+fn may_fail(expression: &Expr, schema: &DFSchema) -> Result<bool> {
+    let mut found = false;
+    expression.apply(|part| {
+        found |= match part {
+            Expr::ScalarFunction(ScalarFunction { func, .. }) => {
+                let inner = func.inner();
+                inner.is::<Checked>() || inner.is::<Told>() || func.name() == "parse_date"
+            }
+            Expr::Cast(Cast { expr, field }) => is_narrower(&expr.get_type(schema)?, field.data_type()),
+            _ => false,
+        };
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::check;
+
+    /// Values are DuckDB's.
+    #[tokio::test]
+    async fn a_case_computes_what_it_gives() {
+        let rows = "FROM (SELECT * FROM (VALUES (1, 0, 'a'), (4, 2, '7'), (9, NULL, '8')) AS v (x, b, s) ORDER BY x LIMIT 5) AS v";
+        for (column, expected) in [
+            ("CASE WHEN b <> 0 THEN x / b > 1 ELSE FALSE END", &["false", "true", "false"] as &[&str]),
+            ("CASE WHEN b <> 0 AND x / b > 1 THEN 1 ELSE 0 END", &["0", "1", "0"]),
+            ("CASE WHEN x / b > 1 AND b <> 0 THEN TRUE END", &["", "true", ""]),
+            ("CASE WHEN b = 0 THEN NULL WHEN x / b > 1 THEN TRUE ELSE FALSE END", &["", "true", "false"]),
+            ("CASE WHEN s <> 'a' THEN CAST(s AS INT) = 7 END", &["", "true", "false"]),
+            ("sum(CASE WHEN b <> 0 AND x % b = 0 THEN 1 ELSE 0 END) OVER ()", &["1", "1", "1"]),
+        ] {
+            check(&[(&format!("SELECT {column} {rows} ORDER BY x"), expected)]).await;
+        }
+        check(&[(
+            &format!("SELECT x {rows} WHERE CASE WHEN b <> 0 THEN x / b > 1 ELSE x > 5 END ORDER BY x"),
+            &["4", "9"],
+        )])
+        .await;
+    }
+}
