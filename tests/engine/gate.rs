@@ -241,3 +241,27 @@ fn a_gate_that_cannot_be_is_refused_before_anything_is_done() {
         assert!(error.to_string().contains(expected), "{gate}: {error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_metric_is_a_row_of_its_own_too() {
+    let broker = broker_with(2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    stream_all(&job(&broker.address(), PER_BATCH, &GATES), &lake).await.unwrap();
+    for (metric, evaluation) in [("auc", "holdout"), ("log_loss", "prequential"), ("silhouette", "holdout")] {
+        let wide = format!(
+            "SELECT job, batch_id, model, version, rows, {metric} FROM metrics WHERE evaluation = '{evaluation}' \
+             AND {metric} IS NOT NULL ORDER BY batch_id, model"
+        );
+        let long = format!(
+            "SELECT job, batch_id, model, version, rows, value FROM metric_values WHERE evaluation = '{evaluation}' \
+             AND metric = '{metric}' ORDER BY batch_id, model"
+        );
+        assert_eq!(query(&lake, &long).await, query(&lake, &wide).await, "{metric}");
+    }
+    let challenger = "SELECT v.value = e.challenger FROM metric_values v JOIN model_events e USING (batch_id, model, metric) \
+         WHERE v.evaluation = 'challenger' AND model = 'forest'";
+    assert_eq!(query(&lake, challenger).await, [["true"]]);
+    let brier = "SELECT count(*) FROM metric_values WHERE metric = 'brier' AND value BETWEEN 0 AND 1";
+    assert_eq!(query(&lake, brier).await, [["9"]]);
+}

@@ -9,6 +9,7 @@ mod describe;
 mod followed;
 mod model_files;
 mod schemas;
+mod system_tables;
 
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ pub use derived::{StateView, state};
 pub use describe::describe;
 use followed::{ResolvedFiles, following};
 pub(crate) use schemas::{BareNames, Scope};
-use schemas::{JobSchema, SYSTEM_TABLES, SystemSchema, ViewNames};
+use schemas::{JobSchema, SystemSchema, ViewNames};
+use system_tables::SYSTEM_TABLES;
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
 use crate::error::{Error, ErrorKind, Result, nearest};
@@ -219,7 +221,7 @@ pub fn table_names(lake: &Lake) -> Result<Vec<String>> {
     for schema_name in lake.schema_names()? {
         names.extend(schemas::job_tables(lake, &schema_name)?.iter().map(|t| format!("{schema_name}.{t}")));
     }
-    names.extend(SYSTEM_TABLES.iter().map(|t| format!("system.{t}")));
+    names.extend(SYSTEM_TABLES.iter().map(|table| format!("system.{}", table.name)));
     Ok(names)
 }
 

@@ -8,20 +8,16 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::MemTable;
 
 use super::followed::ResolvedFiles;
+use super::system_tables::{self, SYSTEM_TABLES};
 use super::{derived, model_files};
-use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
-use crate::learn::tables;
 use crate::records::{Commit, FileEntry, RecordList};
 use crate::registry::Models;
 use crate::table::read::committed_files;
 use crate::table::scan::{parquet_table, version_table};
-
-/// Names of the system tables.
-pub(super) const SYSTEM_TABLES: [&str; 8] =
-    ["batches", "centres", "data_loss", "dead_letters", "importances", "metrics", "model_events", "models"];
 
 /// What the schemas of one session share.
 #[derive(Debug, Clone)]
@@ -127,7 +123,7 @@ impl BareNames {
                 found.push((schema, name.to_owned()));
             }
         }
-        if SYSTEM_TABLES.contains(&name) {
+        if system_tables::named(name).is_some() {
             found.push(("system".to_owned(), name.to_owned()));
         }
         Ok(found)
@@ -180,32 +176,26 @@ impl SchemaProvider for JobSchema {
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        SYSTEM_TABLES.map(String::from).to_vec()
+        SYSTEM_TABLES.iter().map(|table| table.name.to_owned()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let schema = match name {
-            "batches" => tables::batches_schema(),
-            "centres" => tables::centres_schema(),
-            "data_loss" => tables::data_loss_schema(),
-            "dead_letters" => dead_letters_schema(),
-            "importances" => tables::importances_schema(),
-            "metrics" => tables::metrics_schema(),
-            "model_events" => tables::model_events_schema(),
-            "models" => tables::models_schema(),
-            _ => return Ok(None),
-        };
+        let Some(table) = system_tables::named(name) else { return Ok(None) };
+        if table.is_derived {
+            let rows = system_tables::metric_values(&self.scope.lake).map_err(external)?;
+            return Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)));
+        }
         let mut files = Vec::new();
         let Scope { lake, resolved, .. } = &self.scope;
         for job in lake.schema_names().map_err(external)? {
             files.extend(committed_files(lake, &job, &format!("system.{name}")).map_err(external)?);
         }
-        let table = provider(resolved, &files, Some(schema)).await?;
+        let table = provider(resolved, &files, Some((table.schema)())).await?;
         Ok(Some(if name == "models" { model_files::only_what_is_there(table, lake)? } else { table }))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        SYSTEM_TABLES.contains(&name)
+        system_tables::named(name).is_some()
     }
 }
 
