@@ -28,6 +28,7 @@ mod cleaning;
 mod clusters;
 mod command_line;
 mod crash;
+mod cut_anew;
 mod damaged_parquet;
 mod dead_letters;
 mod figures;
