@@ -56,3 +56,4 @@ mod security;
 mod sql_answers;
 mod sql_subqueries;
 mod transform_changes;
+mod unwritable_output;
