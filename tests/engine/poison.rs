@@ -106,7 +106,13 @@ impl Folder {
     /// A start that waits while it decodes.
     fn begin(&self, lake: &str, job: &str) -> Child {
         let mut command = self.stream(lake, job, &format!("decode:{MARK}:wait"));
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        let said = std::fs::File::create(self.said()).unwrap();
+        command.stdout(Stdio::null()).stderr(said).spawn().unwrap()
+    }
+
+    /// What the driver says that was begun last.
+    fn said(&self) -> PathBuf {
+        self.lake("said").root().with_extension("txt")
     }
 
     fn wait_for(&self, is_so: impl Fn() -> bool, what: &str) {
@@ -375,6 +381,9 @@ async fn a_signal_ends_a_guarded_batch_at_once_and_children_end_with_the_driver(
         let started = Instant::now();
         succeeded(&run(Command::new("kill").args([signal, &driver.id().to_string()])));
         assert_eq!(driver.wait().unwrap().code(), code, "{signal}");
+        let said = std::fs::read_to_string(folder.said()).unwrap();
+        assert_eq!(said.contains("leaving the batch in hand to the next start"), signal != "-9", "{said}");
+        assert!(!said.contains("finishing the batch"), "{said}");
         folder.wait_for(|| !is_alive(child), "the end of the child");
         assert!(started.elapsed() < Duration::from_secs(3), "{signal}: {:?}", started.elapsed());
         assert_eq!(folder.names("lake", "s", "commits"), Vec::<String>::new());

@@ -50,6 +50,38 @@ pub fn refuse(shop: &Shop, cases: &[(&str, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn distinct_structs_and_lists_are_counted() {
+    expect(&[
+        ("SELECT count(*), count(DISTINCT (k, i)) FROM shop.ta", &["4|3"]),
+        // A field may be null, a struct that is null itself is none.
+        ("SELECT count(*), count(DISTINCT (k, x)) FROM shop.ta", &["4|4"]),
+        ("SELECT sum(i), count(DISTINCT CASE WHEN i > 1 THEN (k, i) END) FROM shop.ta", &["10|2"]),
+        (
+            "SELECT k, count(*), count(DISTINCT (i, 0)) AS n FROM shop.ta GROUP BY k ORDER BY n",
+            &["0|1|1", "1|3|2"],
+        ),
+        ("SELECT count(*), count(DISTINCT (k, i)) FILTER (WHERE s <> 'a') FROM shop.ta", &["4|2"]),
+        ("SELECT sum(i), count(DISTINCT [k, i]), count(DISTINCT s) FROM shop.ta", &["10|3|4"]),
+        ("SELECT k FROM shop.ta GROUP BY k HAVING count(DISTINCT (i, s)) > 1 AND count(*) > 1", &["1"]),
+        ("SELECT count(*), count(DISTINCT (rate, 1)) FROM shop.rates", &["5|3"]),
+        ("SELECT count(*), count(DISTINCT (x, 1)) FROM shop.ta", &["4|3"]),
+        ("SELECT count(DISTINCT (k, i)) FROM shop.ta", &["3"]),
+        ("SELECT count(*), count(DISTINCT (k, i)) FROM shop.ta WHERE k > 9", &["0|0"]),
+        // These took more memory than there is.
+        (
+            "SELECT count(*), count(DISTINCT struct(value % 1000, value)) FROM generate_series(1, 200000)",
+            &["200000|200000"],
+        ),
+        (
+            "SELECT max(n) FROM (SELECT value % 7, count(*), count(DISTINCT [value % 1000]) AS n \
+             FROM generate_series(1, 200000) GROUP BY 1)",
+            &["1000"],
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nan_is_one_value_greater_than_all_and_in_no_statistics() {
     expect(&[
         // 0 / 0 of two rows, written and read back; a NaN of x86 has a sign.

@@ -6,7 +6,6 @@ use std::path::Path;
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
-use tidemill_core::stream::{CrashPoint, Driver};
 
 use crate::support::{TestBroker, query, stream_all};
 
@@ -130,25 +129,6 @@ async fn a_column_may_be_added_and_nothing_else_may_change() {
     send(&broker, 1001..1011);
     stream_all(&none, &lake).await.unwrap();
     assert_eq!(rows(&lake, "SELECT count(*), count(late), count(rule) FROM seen").await, ["160|10|60"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_is_planned_counts_as_the_table() {
-    let broker = broker().await;
-    let folder = tempfile::tempdir().unwrap();
-    let lake = Lake::new(folder.path().join("lake"));
-    let first = job(folder.path(), &broker, "SELECT n, y FROM batch", FEATURES);
-    let mut driver = Driver::open(&first, &lake).await.unwrap();
-    driver.crash_after(0, CrashPoint::Read);
-    driver.recover(&mut |_| {}).await.unwrap();
-    driver.next_batch(None, &mut |_| {}).await.unwrap_err();
-    drop(driver);
-    send(&broker, 100..110);
-    let other = job(folder.path(), &broker, "SELECT CAST(n AS TEXT) AS n, y FROM batch", FEATURES);
-    let error = stream_all(&other, &lake).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::User && error.to_string().contains("`n` as TEXT"), "{error}");
-    stream_all(&first, &lake).await.unwrap();
-    assert_eq!(rows(&lake, "SELECT count(*), sum(n) FROM seen").await, ["110|5995"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

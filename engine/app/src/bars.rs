@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tidemill_core::batch::Progress;
 
+use crate::notes::note;
 use crate::style;
 
 /// One stage of work that counts rows.
@@ -49,7 +50,7 @@ impl Bar {
     /// Replaces the bar by a line with the time that the stage took.
     pub(crate) fn finish(self, line: &str) {
         self.bar.finish_and_clear();
-        eprintln!("{line} in {}", style::duration_ms(style::elapsed_ms(self.start)));
+        note(format_args!("{line} in {}", style::duration_ms(style::elapsed_ms(self.start))));
     }
 }
 
@@ -100,9 +101,12 @@ impl TableBars {
         self.say(line);
     }
 
-    /// A line above the bars.
+    /// A line above the bars. (`MultiProgress::suspend` would panic where the terminal has gone.)
     pub(crate) fn say(&self, line: &str) {
-        self.bars.suspend(|| eprintln!("{line}"));
+        match self.bars.is_hidden() {
+            true => note(line),
+            false => drop(self.bars.println(line)),
+        }
     }
 }
 

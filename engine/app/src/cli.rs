@@ -397,14 +397,17 @@ pub(crate) struct BrokerArgs {
 }
 
 /// Reads the command line; a wrong one ends the process with a message and exit code 2.
-pub(crate) fn parse() -> Cli {
+///
+/// # Errors
+/// Help and version, which were asked for, and what is wrong with the line.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
     // Clap colours its help before the flags are read.
     if std::env::args_os().any(|argument| argument == "--no-color") {
         command = command.color(ColorChoice::Never);
     }
-    let matches = command.get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let matches = command.try_get_matches()?;
+    Cli::from_arg_matches(&matches)
 }
 
 /// A rate; clap prints the error, so the hint goes into its text.

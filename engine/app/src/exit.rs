@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use tidemill_core::{Error, ErrorKind};
 
+use crate::notes::note;
 use crate::style;
 use crate::visible::visible;
 
@@ -88,13 +89,23 @@ pub(crate) fn describe(error: &Error, color: bool) -> String {
     text
 }
 
+/// Prints help or version on stdout, or on stderr what is wrong with the command line.
+pub(crate) fn tell(told: &clap::Error) -> ExitCode {
+    use std::io::Write;
+    let written = told.print().and_then(|()| io::stdout().flush());
+    match written {
+        Err(error) if !told.use_stderr() => finish(Err(output_failure(&error))),
+        _ => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(1)),
+    }
+}
+
 /// Prints the error, if there is one, and gives the exit code.
 pub(crate) fn finish(result: Done) -> ExitCode {
     match result {
         Ok(Outcome::Done) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Ok(Outcome::Signal(number)) => ExitCode::from(128 + number),
         Err(Failure::Engine(error)) => {
-            eprintln!("{}", describe(&error, style::stderr_color()));
+            note(describe(&error, style::stderr_color()));
             ExitCode::from(code_of(error.kind()))
         }
     }

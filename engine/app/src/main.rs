@@ -14,6 +14,7 @@ mod demo_folder;
 mod exit;
 mod generate;
 mod invocation;
+mod notes;
 mod output;
 mod plot;
 mod produce;
@@ -31,7 +32,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     take_few_addresses();
-    let cli = cli::parse();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(told) => return exit::tell(&told),
+    };
     style::set_color(!cli.global.no_color);
     init_logs(cli.global.verbose);
     if let Some(bytes) = cli.global.memory_limit {
@@ -69,7 +73,9 @@ fn init_logs(verbose: u8) {
     // Fails only where a subscriber is set already, and then logs go there.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| notes::Lossy)
+        // A line that cannot be written is not told of in another one.
+        .log_internal_errors(false)
         .with_ansi(style::stderr_color())
         .with_target(verbose > 1)
         .try_init();

@@ -20,6 +20,7 @@ use tidemill_core::{Error, batch, catalog};
 
 use crate::commands::sql::execute;
 use crate::exit::{Done, Failure, Outcome, describe, print_line};
+use crate::notes::note;
 use crate::output::{Format, Room, write_rows};
 use crate::{statements, style};
 
@@ -54,16 +55,16 @@ pub(crate) async fn run(lake: &Lake, format: Format, verify: bool) -> Done {
         // A first start has no history, and one that cannot be read is no reason to refuse the prompt.
         let _ = editor.load_history(file);
     }
-    eprintln!(
+    note(format_args!(
         "Tidemill SQL on the lake {}. Statements end with ;  .help lists the rest.",
         style::folder(lake.root())
-    );
+    ));
     let end = loop {
         match editor.readline("tidemill> ") {
             Ok(line) => match run_line(lake, &line, format, verify).await {
                 Ok(true) => {}
                 Ok(false) => break Ok(Outcome::Done),
-                Err(Failure::Engine(error)) => eprintln!("{}", describe(&error, style::stderr_color())),
+                Err(Failure::Engine(error)) => note(describe(&error, style::stderr_color())),
                 Err(Failure::OutputClosed) => break Err(Failure::OutputClosed),
             },
             Err(ReadlineError::Interrupted) => {}
@@ -75,7 +76,7 @@ pub(crate) async fn run(lake: &Lake, format: Format, verify: bool) -> Done {
         let saved = file.parent().map_or(Ok(()), std::fs::create_dir_all).is_ok()
             && editor.save_history(file).is_ok();
         if !saved {
-            eprintln!("note: the history could not be kept in {}", file.display());
+            note(format_args!("note: the history could not be kept in {}", file.display()));
         }
     }
     end
@@ -106,7 +107,7 @@ async fn run_line(lake: &Lake, line: &str, format: Format, verify: bool) -> Done
                 tokio::select! {
                     done = execute(&session, lake, &statement, format, room) => done?,
                     _ = tokio::signal::ctrl_c() => {
-                        eprintln!("cancelled");
+                        note("cancelled");
                         break;
                     }
                 }

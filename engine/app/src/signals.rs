@@ -5,13 +5,14 @@
 //! one ends the process at once (which loses nothing either: the batch is run again on the next start).
 //! Commands that do not call [`watch`] die by the signal, as any Unix program.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_core::{Error, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Outcome;
+use crate::notes::note;
 
 /// What the signal handler has seen so far.
 #[derive(Debug, Clone)]
@@ -19,12 +20,18 @@ pub(crate) struct Stop {
     flag: Arc<AtomicBool>,
     number: Arc<AtomicU8>,
     notify: Arc<tokio::sync::Notify>,
+    said: Arc<Mutex<&'static str>>,
 }
 
 impl Stop {
     /// The flag that the engine looks at between batches.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.flag)
+    }
+
+    /// What is said at the first signal from now on.
+    pub(crate) fn say(&self, said: &'static str) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = said;
     }
 
     /// Whether the command was asked to stop.
@@ -49,11 +56,11 @@ impl Stop {
     }
 }
 
-/// Starts watching; must be called inside the runtime. `note` is said on stderr at the first signal.
+/// Starts watching; must be called inside the runtime. `said` is said on stderr at the first signal.
 ///
 /// # Errors
 /// Where the operating system refuses a handler.
-pub(crate) fn watch(note: &'static str) -> Result<Stop> {
+pub(crate) fn watch(said: &'static str) -> Result<Stop> {
     let refused = |e: std::io::Error| Error::internal(format!("cannot watch for signals: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
@@ -61,6 +68,7 @@ pub(crate) fn watch(note: &'static str) -> Result<Stop> {
         flag: Arc::new(AtomicBool::new(false)),
         number: Arc::new(AtomicU8::new(0)),
         notify: Arc::new(tokio::sync::Notify::new()),
+        said: Arc::new(Mutex::new(said)),
     };
     let seen = stop.clone();
     tokio::spawn(async move {
@@ -75,8 +83,9 @@ pub(crate) fn watch(note: &'static str) -> Result<Stop> {
             seen.number.store(number, Ordering::Release);
             seen.flag.store(true, Ordering::Release);
             seen.notify.notify_one();
-            if !note.is_empty() {
-                eprintln!("{note}");
+            let said = *seen.said.lock().unwrap_or_else(PoisonError::into_inner);
+            if !said.is_empty() {
+                note(said);
             }
         }
     });

@@ -131,6 +131,7 @@ impl Examination<'_> {
             self.found("record", &error);
         }
         self.attempts(plans.1);
+        self.replaced_plans(plans.1);
         let mut live: BTreeMap<String, FileEntry> = BTreeMap::new();
         let mut listed: BTreeSet<String> = BTreeSet::new();
         for commit in &commits.0 {
@@ -194,6 +195,27 @@ impl Examination<'_> {
                     self.found("record", &Error::corrupt(what).hint(advice));
                 }
                 Ok(_) => {}
+            }
+        }
+    }
+
+    /// Plans that hold instead of others: each of a number has those before it beside it.
+    fn replaced_plans(&mut self, plans: Option<u64>) {
+        let list = RecordList::<Plan>::read_only(self.lake.checkpoint(self.job).join("offsets"));
+        let all = match list.replacements() {
+            Ok(all) => all,
+            Err(error) => return self.found("record", &error),
+        };
+        let mut before = (0, 0);
+        for (number, times, path) in all {
+            self.report.records += 1;
+            let follows = times == 1 || before == (number, times - 1);
+            before = (number, times);
+            if !follows || plans.is_some_and(|plans| number >= plans) {
+                let what = format!("{} replaces a plan that is not there", path.display());
+                let advice =
+                    "records were deleted or renamed by hand: restore the checkpoint folder as a whole";
+                self.found("record", &Error::corrupt(what).hint(advice));
             }
         }
     }
@@ -313,6 +335,15 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].ends_with("4.2.json is of a batch that was never planned"), "{found:?}");
         assert!(report.findings.iter().all(|finding| !finding.advice.is_empty()));
+        // And so are plans that replace others.
+        for name in ["3.1", "2.2", "4.1"] {
+            std::fs::write(plans.join(format!("{name}.json")), "").unwrap();
+        }
+        let report = examine(&lake, None).unwrap();
+        let found = report.findings.iter().filter(|finding| finding.problem.contains("replaces a plan"));
+        let found: Vec<_> =
+            found.filter_map(|f| f.problem.split_whitespace().next()?.rsplit('/').next()).collect();
+        assert_eq!(found, ["2.2.json", "4.1.json"]);
     }
 
     #[test]

@@ -101,6 +101,40 @@ pub(crate) fn at_once<T: Sync, R: Send>(
     })
 }
 
+/// The text of what a person wrote. A mark at its beginning that says UTF-8 is none of it.
+///
+/// # Errors
+/// What it is instead of UTF-8.
+pub fn text(bytes: Vec<u8>) -> std::result::Result<String, String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it is UTF-16: save it as UTF-8".to_owned());
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|e| format!("the byte at {} is no UTF-8: save it as UTF-8", e.utf8_error().valid_up_to()))?;
+    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+}
+
+/// What a path is that is neither a file nor a folder: reading it may wait for ever, and it is gone once it is read.
+pub(crate) fn special(path: &Path) -> Option<&'static str> {
+    let kind = fs::metadata(path).ok()?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        return None;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let kinds = [
+            (kind.is_fifo(), "a pipe"),
+            (kind.is_socket(), "a socket"),
+            (kind.is_char_device() || kind.is_block_device(), "a device"),
+        ];
+        if let Some((_, name)) = kinds.into_iter().find(|(is, _)| *is) {
+            return Some(name);
+        }
+    }
+    Some("no file")
+}
+
 /// XXH3 (64 bits) of a file's content, as records have it.
 pub(crate) fn checksum(content: &[u8]) -> String {
     format!("{:016x}", xxh3_64(content))
@@ -109,6 +143,20 @@ pub(crate) fn checksum(content: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_utf_8_with_or_without_a_mark_that_says_so() {
+        for (bytes, expected) in [
+            (&b"SELECT 1"[..], Ok("SELECT 1")),
+            (b"\xef\xbb\xbfSELECT '\xc3\xbc'", Ok("SELECT 'ü'")),
+            (b"", Ok("")),
+            (b"\xff\xfeS\0", Err("it is UTF-16: save it as UTF-8")),
+            (b"\xfe\xff\0S", Err("it is UTF-16: save it as UTF-8")),
+            (b"ab\xfc", Err("the byte at 2 is no UTF-8: save it as UTF-8")),
+        ] {
+            assert_eq!(text(bytes.to_vec()), expected.map(String::from).map_err(String::from));
+        }
+    }
 
     #[test]
     fn results_are_in_the_order_of_the_items_however_many_there_are() {

@@ -19,6 +19,7 @@ use super::broker_error;
 use crate::bars::Bar;
 use crate::cli::{DemoArgs, GlobalArgs};
 use crate::exit::{Done, Outcome, print_line};
+use crate::notes::note;
 use crate::output::{Format, Room, write_rows};
 use crate::produce::{ProduceOptions, Rate};
 use crate::signals::{self, Stop};
@@ -57,7 +58,10 @@ pub(crate) async fn run(global: &GlobalArgs, args: &DemoArgs) -> Done {
     let broker_data = folder.join(".broker");
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let broker = Broker::start(BrokerConfig::new(listen, &broker_data)).await.map_err(broker_error)?;
-    eprintln!("An embedded broker listens on {} (Kafka's protocol, loopback only).", broker.address());
+    note(format_args!(
+        "An embedded broker listens on {} (Kafka's protocol, loopback only).",
+        broker.address()
+    ));
 
     let done = stages(folder, args.rows, &broker.address().to_string(), &stop).await;
 

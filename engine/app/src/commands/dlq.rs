@@ -13,9 +13,10 @@ use tidemill_core::stream::StreamEvent;
 use tidemill_core::stream::replay::{self, committed_replays};
 use tidemill_core::{Error, catalog};
 
-use super::{environment, job, lake, project};
+use super::{FINISHING, LEAVING, environment, job, lake, project};
 use crate::cli::{DlqReplayArgs, DlqShowArgs, GlobalArgs};
 use crate::exit::{Done, Outcome, print_line};
+use crate::notes::note;
 use crate::output::{Format, Room, write_rows};
 use crate::{invocation, report, signals, style};
 
@@ -128,12 +129,14 @@ pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
     let lake = lake(global);
     let job = job(&project(global), &args.job, args.brokers.as_deref(), &args.sets)?;
     check_checkpoint(&lake, &job.name, &job.schema_name, "stream")?;
-    let stop = signals::watch("finishing the batch in hand; once more stops at once")?;
+    let stop = signals::watch(FINISHING)?;
     let mut output: Done<()> = Ok(());
     let mut out = 0;
     let end = stop.flag();
     let summary = replay::replay(&job, &lake, stop.flag(), &mut |event| match event {
-        StreamEvent::HistoryTakesLong { batches } => eprintln!("{}", report::history_takes_long(batches)),
+        StreamEvent::HistoryTakesLong { batches } => note(report::history_takes_long(batches)),
+        StreamEvent::Planned { .. } => stop.say(FINISHING),
+        StreamEvent::Guarded { .. } => stop.say(LEAVING),
         StreamEvent::Batch(progress) => {
             out += progress.sink.num_output_rows;
             if output.is_ok() {
@@ -148,15 +151,15 @@ pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
     .await?;
     output?;
     if summary.batches == 0 {
-        eprintln!("{}: no dead letter is left to replay", job.name);
+        note(format_args!("{}: no dead letter is left to replay", job.name));
     } else {
-        eprintln!(
+        note(format_args!(
             "{}: {} fed again, {} of them in the table now, {} again dead",
             job.name,
             style::count(summary.rows),
             style::count(out),
             style::count(summary.dead_letters)
-        );
+        ));
     }
     Ok(stop.outcome())
 }

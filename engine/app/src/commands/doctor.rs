@@ -10,6 +10,7 @@ use tidemill_core::{Error, ErrorKind};
 use super::lake;
 use crate::cli::{DoctorArgs, GlobalArgs};
 use crate::exit::{Done, Outcome};
+use crate::notes::note;
 use crate::output::{Room, write_rows};
 use crate::style;
 
@@ -17,18 +18,20 @@ use crate::style;
 pub(crate) fn run(global: &GlobalArgs, args: &DoctorArgs) -> Done {
     let report = examine(&lake(global), args.job.as_deref())?;
     let format = args.output.format;
+    let mut written = Ok(());
     if !report.findings.is_empty() || !format.is_for_people() {
         let rows = rows(&report.findings)?;
-        write_rows(&mut std::io::stdout().lock(), &rows.schema(), &[rows], format, Room::of_stdout())?;
+        written =
+            write_rows(&mut std::io::stdout().lock(), &rows.schema(), &[rows], format, Room::of_stdout());
     }
-    eprintln!(
+    note(format_args!(
         "{} records read; {} files with {} bytes are as their records say",
         style::count(report.records),
         style::count(report.files),
         style::count(report.bytes)
-    );
+    ));
     match report.findings.len() {
-        0 => Ok(Outcome::Done),
+        0 => written.map(|()| Outcome::Done),
         1 => Err(Error::new(ErrorKind::Corrupt, "one thing in the lake is not as its records say").into()),
         many => {
             let what = format!("{many} things in the lake are not as its records say");

@@ -11,6 +11,7 @@ use super::{environment, lake, project};
 use crate::bars::Bar;
 use crate::cli::{Evaluation, GlobalArgs, MetricsArgs};
 use crate::exit::{Done, Outcome};
+use crate::notes::note;
 use crate::output::{Format, Room, write_rows};
 use crate::{compare, invocation, series, style, table};
 
@@ -75,7 +76,10 @@ fn print(rows: &RecordBatch, format: Format) -> Done {
             let left_out;
             (rows, left_out) = fitted(rows, usize::from(width))?;
             if !left_out.is_empty() {
-                eprintln!("Not shown for lack of room: {}. --format csv has them.", left_out.join(", "));
+                note(format_args!(
+                    "Not shown for lack of room: {}. --format csv has them.",
+                    left_out.join(", ")
+                ));
             }
         }
     }

@@ -64,6 +64,11 @@ pub(crate) fn run(cli: &Cli) -> Done {
     }
 }
 
+/// What is said at the first signal of a batch that is finished before the end, and of one that is not.
+const FINISHING: &str = "finishing the batch in hand; once more stops at once";
+const LEAVING: &str = "leaving the batch in hand to the next start, as its messages are decoded in processes of their own; \
+                       once more stops at once";
+
 /// How long a command that has ended waits for its threads.
 const MOMENT: Duration = Duration::from_millis(200);
 

@@ -13,6 +13,7 @@ use super::lake;
 use super::metrics::{model_names, no_metrics};
 use crate::cli::{GlobalArgs, PlotArgs, PlotWhat};
 use crate::exit::{Done, Outcome, print_line};
+use crate::notes::note;
 use crate::plot::{Chart, FileKind, figures, html, svg, terminal};
 use crate::{series, style};
 
@@ -92,7 +93,7 @@ fn write(path: &Path, text: &str) -> Done {
             .into());
     }
     write_atomically(&absolute, text.as_bytes())?;
-    eprintln!("{}: {} written", path.display(), size(text.len()));
+    note(format_args!("{}: {} written", path.display(), size(text.len())));
     Ok(Outcome::Done)
 }
 

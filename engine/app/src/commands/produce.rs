@@ -7,6 +7,7 @@ use super::{job, lake, project};
 use crate::bars::Bar;
 use crate::cli::{GlobalArgs, ProduceArgs};
 use crate::exit::{Done, print_line};
+use crate::notes::note;
 use crate::produce::{ProduceOptions, produce};
 use crate::signals::{self, Stop};
 use crate::style;
@@ -51,7 +52,7 @@ pub(super) async fn with_bar(
         summary.partitions
     ));
     for (reason, rows) in &summary.dropped {
-        eprintln!("{} of the file not sent: {reason}", style::rows(*rows));
+        note(format_args!("{} of the file not sent: {reason}", style::rows(*rows)));
     }
     Ok(summary.rows)
 }

@@ -16,6 +16,7 @@ use super::{environment, lake, project};
 use crate::bars::TableBars;
 use crate::cli::{GlobalArgs, RunArgs};
 use crate::exit::{Done, Outcome};
+use crate::notes::{Lossy, note};
 use crate::output::{Room, write_rows};
 use crate::style;
 
@@ -55,18 +56,17 @@ pub(crate) async fn run(global: &GlobalArgs, args: &RunArgs) -> Done {
     .await
     .map_err(|error| sample::offer(error, &job))?;
     drop(bars);
-    eprintln!("{}", peaks(&report));
+    note(peaks(&report));
     let rows = rows(&report)?;
     // A program is told all; a person reads what went wrong, and nothing that looks like a result.
-    match (&report.error, format.is_for_people()) {
-        (Some(_), true) => {
-            write_rows(&mut std::io::stderr().lock(), &rows.schema(), &[rows], format, Room::of_stdout())?
-        }
-        _ => write_rows(&mut std::io::stdout().lock(), &rows.schema(), &[rows], format, Room::of_stdout())?,
-    }
+    let written = match (&report.error, format.is_for_people()) {
+        (Some(_), true) => write_rows(&mut Lossy, &rows.schema(), &[rows], format, Room::of_stdout()),
+        _ => write_rows(&mut std::io::stdout().lock(), &rows.schema(), &[rows], format, Room::of_stdout()),
+    };
+    // What went wrong counts, also where the report could not be written.
     match report.error {
         Some(error) => Err(error.into()),
-        None => Ok(Outcome::Done),
+        None => written.map(|()| Outcome::Done),
     }
 }
 

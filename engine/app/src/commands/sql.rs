@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
+use tidemill_core::files::text;
 use tidemill_core::lake::Lake;
 use tidemill_core::{Error, batch, catalog};
 
 use super::lake;
 use crate::cli::{GlobalArgs, SqlArgs};
 use crate::exit::{Done, Outcome};
+use crate::notes::note;
 use crate::output::{Format, Room, write_rows};
 use crate::{prompt, statements, style};
 
@@ -19,17 +21,18 @@ pub(crate) async fn run(global: &GlobalArgs, args: &SqlArgs) -> Done {
     let lake = lake(global);
     let text = match (&args.statement, &args.file) {
         (Some(statement), _) => statement.clone(),
-        (None, Some(file)) => std::fs::read_to_string(file)
+        (None, Some(file)) => std::fs::read(file)
+            .map_err(|e| e.to_string())
+            .and_then(text)
             .map_err(|e| Error::user(format!("cannot read {}: {e}", file.display())))?,
         (None, None) if std::io::stdin().is_terminal() => {
             return prompt::run(&lake, args.output.format, args.verify).await;
         }
         (None, None) => {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|e| Error::user(format!("cannot read statements from stdin: {e}")))?;
-            text
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().read_to_end(&mut bytes).map_err(|e| e.to_string());
+            read.and_then(|_| text(bytes))
+                .map_err(|e| Error::user(format!("cannot read statements from stdin: {e}")))?
         }
     };
     let statements = statements::split(&text);
@@ -65,6 +68,6 @@ pub(crate) async fn execute(
     };
     write_rows(&mut std::io::stdout().lock(), &schema, &batches, format, room)?;
     let rows = style::rows(u64::try_from(rows).unwrap_or(u64::MAX));
-    eprintln!("{rows} in {}", style::duration_ms(elapsed));
+    note(format_args!("{rows} in {}", style::duration_ms(elapsed)));
     Ok(())
 }

@@ -6,9 +6,10 @@ use tidemill_core::Error;
 use tidemill_core::progress::BatchProgress;
 use tidemill_core::stream::{self, StreamEvent, StreamOptions};
 
-use super::{job, lake, project};
+use super::{FINISHING, LEAVING, job, lake, project};
 use crate::cli::{GlobalArgs, ProgressFormat, StreamArgs};
 use crate::exit::{Done, Failure, print_line};
+use crate::notes::note;
 use crate::{report, signals, style};
 
 /// Runs until what was asked for is done or a signal asks for the end.
@@ -16,15 +17,15 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     let start = Instant::now();
     let lake = lake(global);
     let job = job(&project(global), &args.job, args.brokers.as_deref(), &args.sets)?;
-    let stop = signals::watch("finishing the batch in hand; once more stops at once")?;
+    let stop = signals::watch(FINISHING)?;
     let options = StreamOptions { available_now: args.available_now, max_batches: args.batches };
-    eprintln!(
+    note(format_args!(
         "{}: topic {} at {} into the lake {}",
         job.name,
         job.source.topic,
         job.source.bootstrap_servers,
         style::folder(lake.root())
-    );
+    ));
     // A reader of stdout that has gone ends the stream as a signal does: after the batch in hand.
     let mut output: Done<()> = Ok(());
     let end = stop.flag();
@@ -34,17 +35,19 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
                 Some(batch_id) => format!("going on after batch {batch_id}"),
                 None => "no batch yet".to_string(),
             };
-            eprintln!("ready in {}, {from}", style::duration_ms(startup_ms));
+            note(format_args!("ready in {}, {from}", style::duration_ms(startup_ms)));
         }
+        StreamEvent::Planned { .. } => stop.say(FINISHING),
+        StreamEvent::Guarded { .. } => stop.say(LEAVING),
         StreamEvent::Batch(progress) if output.is_ok() => {
             output = line(progress, args.progress).and_then(|line| print_line(&line));
             if output.is_err() {
                 end.store(true, std::sync::atomic::Ordering::Release);
             }
         }
-        StreamEvent::HistoryTakesLong { batches } => eprintln!("{}", report::history_takes_long(batches)),
+        StreamEvent::HistoryTakesLong { batches } => note(report::history_takes_long(batches)),
         StreamEvent::Learned { batch_id } => {
-            eprintln!("batch {batch_id} is learned from, which was committed before this start");
+            note(format_args!("batch {batch_id} is learned from, which was committed before this start"));
         }
         _ => {}
     })
@@ -56,12 +59,12 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
         dead if dead == summary.rows => ", all of them dead letters,".to_owned(),
         dead => format!(", {} of them dead letters,", style::count(dead)),
     };
-    eprintln!(
+    note(format_args!(
         "{batches} {} with {}{dead} in {}",
         if summary.batches == 1 { "batch" } else { "batches" },
         style::rows(summary.rows),
         style::duration_ms(style::elapsed_ms(start))
-    );
+    ));
     Ok(stop.outcome())
 }
 

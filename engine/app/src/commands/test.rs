@@ -10,6 +10,7 @@ use tidemill_core::{Error, Result};
 use super::{environment, project};
 use crate::cli::{GlobalArgs, TestArgs};
 use crate::exit::{Done, Outcome};
+use crate::notes::note;
 use crate::output::{Room, write_rows};
 use crate::visible::visible;
 
@@ -19,19 +20,19 @@ pub(crate) async fn run(global: &GlobalArgs, args: &TestArgs) -> Done {
     let job = project.batch_job(&args.job, &Settings { sets: Vec::new(), environment: environment() })?;
     let reports = batch::test(&project, &job, &args.select).await?;
     for report in reports.iter().filter(|report| !report.diff.is_empty()) {
-        eprintln!("{}: {} differs (- expected, + came)", report.test, report.table);
-        report.diff.iter().for_each(|line| eprintln!("  {}", visible(line)));
+        note(format_args!("{}: {} differs (- expected, + came)", report.test, report.table));
+        report.diff.iter().for_each(|line| note(format_args!("  {}", visible(line))));
     }
     let rows = rows(&reports)?;
-    write_rows(
+    let written = write_rows(
         &mut std::io::stdout().lock(),
         &rows.schema(),
         &[rows],
         args.output.format,
         Room::of_stdout(),
-    )?;
+    );
     match reports.iter().filter(|report| !report.diff.is_empty()).count() {
-        0 => Ok(Outcome::Done),
+        0 => written.map(|()| Outcome::Done),
         1 => Err(Error::data(format!("1 of {} tests has failed", reports.len())).into()),
         failed => Err(Error::data(format!("{failed} of {} tests have failed", reports.len())).into()),
     }

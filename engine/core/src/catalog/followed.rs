@@ -27,7 +27,7 @@ use crate::error::io_error;
 use crate::lake::Lake;
 use crate::records::FileEntry;
 use crate::table::publish::readable_path;
-use crate::table::read::{checked_path, damage, verified_path};
+use crate::table::read::{checked_path, damage, missing, verified_path};
 use crate::table::scan::whole;
 
 /// Files that the tables of a statement were resolved to. DataFusion takes one that is gone, or has been emptied, for an
@@ -79,6 +79,16 @@ impl ResolvedFiles {
         files.iter().all(|(path, file)| {
             is_whole(path, file) || (!path.is_file() && is_whole(&readable_path(&self.lake, file), file))
         })
+    }
+
+    /// Why not all could be read: one that is gone is named. Another may have been replaced since by a newer version.
+    pub(super) fn not_there(&self) -> crate::error::Error {
+        let files = self.files();
+        match files.values().find(|file| !readable_path(&self.lake, file).is_file()) {
+            Some(gone) => missing(&self.lake, gone),
+            None => crate::error::Error::storage("the files of a table kept moving while they were read")
+                .hint("run it again"),
+        }
     }
 
     /// The first that is not what its record says, as an error that names it.

@@ -177,8 +177,8 @@ pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<V
             return Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches });
         }
     }
-    Err(Error::storage("the files of a table kept moving while they were read")
-        .hint("run the statement again"))
+    let gone = resolved.map(|resolved| resolved.not_there());
+    Err(gone.unwrap_or_else(|| Error::internal("a session that reads no files of a lake has lost one")))
 }
 
 /// The error of a statement: where a file that it read is not what its record says, that is what is wrong.
@@ -204,10 +204,7 @@ pub fn verify_files(context: &SessionContext) {
 /// Storage: one is not.
 pub(crate) fn check_files(context: &SessionContext) -> Result<()> {
     match context.copied_config().get_extension::<ResolvedFiles>() {
-        Some(resolved) if !resolved.all_there() => {
-            Err(Error::storage("the files of a table were moved while they were read")
-                .hint("run the job again"))
-        }
+        Some(resolved) if !resolved.all_there() => Err(resolved.not_there()),
         _ => Ok(()),
     }
 }

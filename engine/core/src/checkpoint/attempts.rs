@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use chrono::{SecondsFormat, Utc};
 
 use crate::error::{Error, Result, io_error};
-use crate::files::{create_folders, entries};
-use crate::records::{Attempt, FORMAT, create_at, parse};
+use crate::files::create_folders;
+use crate::records::{Attempt, FORMAT, counted, create_at, parse};
 
 /// Tries of a batch before it is run guarded.
 pub(crate) const MOST_ATTEMPTS: u64 = 3;
@@ -37,15 +37,7 @@ impl Attempts {
 
     /// Batch, number and path of each, ascending.
     pub(crate) fn all(&self) -> Result<Vec<(u64, u64, PathBuf)>> {
-        let numbers = |path: &PathBuf| {
-            let (batch, attempt) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('.')?;
-            Some((batch.parse().ok()?, attempt.parse().ok()?))
-        };
-        let found = entries(&self.folder)?.into_iter();
-        let mut all: Vec<(u64, u64, PathBuf)> =
-            found.filter_map(|path| numbers(&path).map(|(batch, attempt)| (batch, attempt, path))).collect();
-        all.sort();
-        Ok(all)
+        counted(&self.folder)
     }
 
     /// How often a planned batch was tried, its first try counted. What an attempt holds is for people: that it is there

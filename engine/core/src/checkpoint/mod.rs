@@ -5,6 +5,7 @@
 //!   query.json       whose checkpoint this is (see `identity`)
 //!   lock             held by the driver for life
 //!   offsets/N.json   the plan of batch N, written before anything is read      [Plan]
+//!   offsets/N.K.json the plan that holds instead, of a job that was changed before batch N was committed
 //!   commits/N.json   batch N is in the table                                   [Commit]
 //!   learn/N.json     what was learned after batch N                            [Learn]
 //!   attempts/N.K.json  a start tries batch N for the Kth time (see `attempts`)   [Attempt]

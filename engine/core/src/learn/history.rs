@@ -3,7 +3,7 @@
 use std::hash::Hasher;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
+use arrow::compute::{can_cast_types, cast};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
@@ -108,6 +108,14 @@ impl History {
             }
         }
         let holdout_key = key.holdout_key.iter().map(|name| column(name)).collect::<Result<Vec<_>>>()?;
+        let as_text = |at: &&usize| can_cast_types(schema.field(**at).data_type(), &DataType::Utf8);
+        if let Some(&at) = holdout_key.iter().find(|at| !as_text(at)) {
+            let (name, kind) = (schema.field(at).name(), schema.field(at).data_type());
+            return Err(Error::user(format!(
+                "the hold-out column `{name}` is of type {kind}, which has no text"
+            ))
+            .hint("name columns in evaluate.holdout_key that are numbers, texts, dates or times"));
+        }
         // A hold-out key that only came along is no feature; the engine's columns never are.
         let came_along = |name: &str| METADATA.contains(&name) || sql.carried().iter().any(|of| of == name);
         let columns = FeatureColumns::of(&schema, |at, name| Some(at) != label && !came_along(name))?;

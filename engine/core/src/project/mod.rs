@@ -41,6 +41,7 @@ pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 use tidemill_ml::Material;
 
 use crate::error::{Error, Result, io_error};
+use crate::files::{special, text};
 use crate::memory;
 use key_error::line_of;
 use source::size;
@@ -128,8 +129,11 @@ impl Project {
     /// User, if it is neither in the folder nor built in; Storage, if it cannot be read.
     pub fn read(&self, relative: &str) -> Result<String> {
         let path = self.root.join(relative);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(text),
+        if let Some(kind) = special(&path) {
+            return Err(Error::user(format!("{} is {kind}, and is to be a file", path.display())));
+        }
+        match std::fs::read(&path) {
+            Ok(bytes) => text(bytes).map_err(|e| Error::user(format!("cannot read {}: {e}", path.display()))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => builtin::FILES
                 .iter()
                 .find(|(name, _)| *name == relative)

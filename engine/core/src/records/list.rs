@@ -1,4 +1,11 @@
 //! One numbered list of create-only JSON records in a folder.
+//!
+//! A record never changes. A plan that has no commit may be replaced by a later one of its number, which stands beside it:
+//!
+//! ```text
+//! offsets/7.json      as it was planned
+//! offsets/7.1.json    cut anew, with the job's texts of a later start: this one holds
+//! ```
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, io_error};
-use crate::files::{create_folders, sync_folder};
+use crate::files::{create_folders, entries, sync_folder};
 
 /// The folder of one kind of record.
 #[derive(Debug)]
@@ -72,12 +79,15 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
         Ok(self.numbers()?.end.checked_sub(1))
     }
 
-    /// Reads a record.
+    /// Reads a record; of one that was replaced, the newest.
     ///
     /// # Errors
     /// Storage, if it is not there; Corrupt, if it is not what it should be.
     pub fn read(&self, number: u64) -> Result<R> {
-        let path = self.path(number);
+        let path = match self.times_replaced(number) {
+            0 => self.path(number),
+            times => self.replacement(number, times),
+        };
         let bytes = fs::read(&path).map_err(|e| io_error("read", &path, &e))?;
         parse(&path, number, &bytes)
     }
@@ -90,9 +100,50 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
         create_at(&self.path(number), record)
     }
 
+    /// Creates a record that holds instead of the one of this number, which stays.
+    ///
+    /// # Errors
+    /// Corrupt, if another process does so at the same time; Storage.
+    pub(crate) fn replace(&self, number: u64, record: &R) -> Result<()> {
+        create_at(&self.replacement(number, self.times_replaced(number) + 1), record)
+    }
+
+    /// How often the record of this number was replaced.
+    fn times_replaced(&self, number: u64) -> u64 {
+        (1..).take_while(|times| self.replacement(number, *times).exists()).last().unwrap_or(0)
+    }
+
+    /// Number, times and path of each record that holds instead of another, ascending.
+    ///
+    /// # Errors
+    /// Storage.
+    pub(crate) fn replacements(&self) -> Result<Vec<(u64, u64, PathBuf)>> {
+        counted(&self.folder)
+    }
+
     fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number}.json"))
     }
+
+    fn replacement(&self, number: u64, times: u64) -> PathBuf {
+        self.folder.join(format!("{number}.{times}.json"))
+    }
+}
+
+/// Both numbers and the path of each `N.K.json` of a folder, ascending.
+///
+/// # Errors
+/// Storage.
+pub(crate) fn counted(folder: &Path) -> Result<Vec<(u64, u64, PathBuf)>> {
+    let numbers = |path: &PathBuf| {
+        let (number, count) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('.')?;
+        Some((number.parse().ok()?, count.parse().ok()?))
+    };
+    let found = entries(folder)?.into_iter();
+    let mut all: Vec<(u64, u64, PathBuf)> =
+        found.filter_map(|path| numbers(&path).map(|(number, count)| (number, count, path))).collect();
+    all.sort();
+    Ok(all)
 }
 
 /// Creates a record: on return it is on disk, whole, and was not there before.
@@ -181,6 +232,30 @@ mod tests {
         list.create(0, &commit(0)).unwrap();
         list.create(2, &commit(2)).unwrap();
         assert!(list.latest().is_err());
+    }
+
+    #[test]
+    fn the_newest_of_a_number_holds_and_the_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = RecordList::open(folder.path().to_owned()).unwrap();
+        let with = |bytes_read| {
+            let mut one = commit(0);
+            one.counts.bytes_read = bytes_read;
+            one
+        };
+        for bytes in [0, 1, 2] {
+            match bytes {
+                0 => list.create(0, &with(0)).unwrap(),
+                more => list.replace(0, &with(more)).unwrap(),
+            }
+            assert_eq!(list.read(0).unwrap(), with(bytes));
+            assert_eq!(list.numbers().unwrap(), 0..1);
+        }
+        list.create(1, &commit(1)).unwrap();
+        assert_eq!(list.read(1).unwrap(), commit(1));
+        let replaced: Vec<_> = list.replacements().unwrap().into_iter().map(|(n, k, _)| (n, k)).collect();
+        assert_eq!(replaced, [(0, 1), (0, 2)]);
+        assert_eq!(parse::<Commit>(Path::new(""), 0, &fs::read(list.path(0)).unwrap()).unwrap(), with(0));
     }
 
     #[test]

@@ -13,10 +13,10 @@ pub use tidemill_ml::Scores;
 pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
 pub use list::RecordList;
-pub(crate) use list::{create_at, parse};
+pub(crate) use list::{counted, create_at, parse};
 
 use crate::error::{Error, Result};
-use crate::project::{ModelSpec, StateSpec};
+use crate::project::{Job, ModelSpec, StateSpec};
 
 /// The format number of every record that this version writes.
 pub const FORMAT: u32 = 1;
@@ -95,6 +95,16 @@ impl Plan {
     pub fn offsets(&self) -> u64 {
         let new: u64 = self.partitions.iter().map(|p| u64::try_from(p.to - p.from).unwrap_or(0)).sum();
         new + self.replay.map_or(0, |replay| replay.letters)
+    }
+
+    /// Takes the job's texts for its own.
+    pub(crate) fn take_texts(&mut self, job: &Job) {
+        self.schema_sql.clone_from(&job.source.schema_sql);
+        self.transform_sql.clone_from(&job.transform_sql);
+        self.models.clone_from(&job.models);
+        self.double_encoded = job.source.double_encoded;
+        self.state.clone_from(&job.state);
+        self.views.clone_from(&job.views);
     }
 
     /// The batch's "now".

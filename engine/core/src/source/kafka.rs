@@ -255,6 +255,7 @@ impl KafkaSource {
     ) -> Result<Vec<DataLoss>> {
         let mut lost = Vec::new();
         let mut last_message = Instant::now();
+        let mut last_error = None;
         // How long it had been silent when the brokers were last asked whether they are there, and until they are next.
         let (mut asked_after, mut until_next) = (Duration::ZERO, QUESTION);
         let mut quiet = 0;
@@ -317,6 +318,10 @@ impl KafkaSource {
                 Some(Err(error)) => {
                     tracing::debug!(%error, "kafka");
                     self.reconnected |= may_pass(&error);
+                    if let Some(RDKafkaErrorCode::TopicAuthorizationFailed) = error.rdkafka_error_code() {
+                        return Err(self.questions.not_let(&error));
+                    }
+                    last_error = Some(error);
                 }
                 // A moment without a message is none worth a question.
                 None if quiet > 1 => self.pass_over_markers(pulls)?,
@@ -338,10 +343,12 @@ impl KafkaSource {
                 }
             }
             if last_message.elapsed() > SILENCE {
+                let reason = last_error.map(|error| format!(", the last error was: {error}"));
                 return Err(Error::source(format!(
-                    "no message of topic {} came for {} s while a batch was incomplete",
+                    "no message of topic {} came for {} s while a batch was incomplete{}",
                     self.topic,
-                    SILENCE.as_secs()
+                    SILENCE.as_secs(),
+                    reason.unwrap_or_default()
                 ))
                 .hint("see whether the brokers are up; the batch is read again on the next start"));
             }

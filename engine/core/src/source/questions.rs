@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::plan::Watermarks;
 use super::security::{self, Listener};
-use super::wait::{ANSWER, Patience, Unanswered, may_pass};
+use super::wait::{ANSWER, Patience, Unanswered, is_answer, may_pass, refused};
 use crate::error::nearest;
 use crate::error::{Error, Result};
 
@@ -30,6 +30,8 @@ pub(super) struct Questions {
     topic: String,
     /// The brokers have answered once: what they refuse later may pass.
     answered: AtomicBool,
+    /// Of the newest question, the brokers have answered the first part: which partitions there are.
+    knows_partitions: Arc<AtomicBool>,
     pub(super) patience: Patience,
 }
 
@@ -40,6 +42,7 @@ impl Questions {
             bootstrap_servers: bootstrap_servers.to_owned(),
             topic: topic.to_owned(),
             answered: AtomicBool::new(false),
+            knows_partitions: Arc::default(),
             patience,
         }
     }
@@ -75,9 +78,11 @@ impl Questions {
     /// # Errors
     /// Source.
     pub(super) fn watermarks(&self) -> Result<BTreeMap<i32, Watermarks>> {
-        let topic = self.topic.clone();
+        let (topic, known) = (self.topic.clone(), Arc::clone(&self.knows_partitions));
         let marks = self.ask(move |client| {
+            known.store(false, Ordering::Relaxed);
             let partitions = partitions(client, &topic, ANSWER)?;
+            known.store(true, Ordering::Relaxed);
             if partitions.is_empty() {
                 return Ok(BTreeMap::new());
             }
@@ -112,7 +117,12 @@ impl Questions {
         question: impl Fn(&Client) -> KafkaResult<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let client = Arc::clone(client);
-        let answer = self.patience.ask(&self.bootstrap_servers, move || question(&client));
+        let lacks = |error: &KafkaError| self.lacks(error);
+        let answer = self.patience.ask(&self.bootstrap_servers, &lacks, move || question(&client));
+        if answer.is_ok() {
+            // What was refused on the way to an answer is over.
+            self.client.context().forget_refusal();
+        }
         answer.map_err(|unanswered| match unanswered {
             Unanswered::Failed(error) => self.unreachable(&error),
             Unanswered::Stopped => {
@@ -131,11 +141,39 @@ impl Questions {
                 false => refusal,
             };
         }
-        if may_pass(error) {
-            return self.no_broker(&error.to_string());
+        if !may_pass(error) {
+            return self.not_let(error);
         }
+        match refused(&self.bootstrap_servers) {
+            None if self.is_served_in_part(error) => {
+                Error::source(format!("{}: {error}", self.lacks(error))).hint(
+                    "a broker that leads partitions of the topic is away, or another is being chosen: see whether all brokers \
+                     of the cluster are up; the batch is run again by the next start",
+                )
+            }
+            Some(reason) => self.no_broker(&reason),
+            None => self.no_broker(&error.to_string()),
+        }
+    }
+
+    /// The brokers know who asks, and say no.
+    pub(super) fn not_let(&self, error: &KafkaError) -> Error {
         let (topic, servers) = (&self.topic, &self.bootstrap_servers);
         Error::source(format!("the brokers at {servers} do not let topic {topic} be read: {error}"))
+    }
+
+    fn is_served_in_part(&self, error: &KafkaError) -> bool {
+        is_answer(error) || self.knows_partitions.load(Ordering::Relaxed)
+    }
+
+    /// What is wrong with the brokers while they are waited for.
+    fn lacks(&self, error: &KafkaError) -> String {
+        let servers = &self.bootstrap_servers;
+        security::is_refused(&self.client);
+        match self.client.context().refusal_reason() {
+            Some(reason) => format!("the brokers at {servers} refuse the connection, {reason},"),
+            None => lack(servers, &self.topic, self.is_served_in_part(error)),
+        }
     }
 
     pub(super) fn no_broker(&self, reason: &str) -> Error {
@@ -155,6 +193,14 @@ impl Questions {
             .unwrap_or_default();
         Error::source(format!("there is no topic `{}` at {}", self.topic, self.bootstrap_servers))
             .hint(format!("{near}produce to it first, e.g. `tidemill produce JOB --input FILE`"))
+    }
+}
+
+/// What brokers lack that give no answer, or only a part of one.
+fn lack(servers: &str, topic: &str, is_served_in_part: bool) -> String {
+    match is_served_in_part {
+        true => format!("the brokers at {servers} answer, but cannot serve all partitions of topic {topic}"),
+        false => format!("no Kafka broker answers at {servers}"),
     }
 }
 
@@ -194,4 +240,24 @@ fn offsets(client: &Client, topic: &str, partitions: &[i32], end: Offset) -> Kaf
 fn is_no_topic(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as C;
     matches!(code, C::UnknownTopicOrPartition | C::UnknownTopic | C::InvalidTopic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_answers_is_not_said_to_be_away() {
+        use RDKafkaErrorCode as C;
+        for code in [C::NotLeaderForPartition, C::LeaderNotAvailable, C::KafkaStorageError] {
+            let error = KafkaError::MetadataFetch(code);
+            assert!(may_pass(&error) && is_answer(&error), "{error}");
+        }
+        for code in [C::BrokerTransportFailure, C::AllBrokersDown, C::OperationTimedOut, C::Resolve] {
+            let error = KafkaError::MetadataFetch(code);
+            assert!(may_pass(&error) && !is_answer(&error), "{error}");
+        }
+        assert_eq!(lack("a:1", "t", false), "no Kafka broker answers at a:1");
+        assert!(lack("a:1", "t", true).contains("a:1 answer, but cannot serve all partitions of topic t"));
+    }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -181,6 +182,20 @@ struct Refusal {
 }
 
 impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        use RDKafkaLogLevel as Level;
+        match level {
+            // The group's offsets are a courtesy, and a stream may be through before the group's coordinator is found.
+            _ if facility == "COMMITFAIL" => tracing::debug!(target: "librdkafka", "{facility} {line}"),
+            Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
+                tracing::error!(target: "librdkafka", "{facility} {line}");
+            }
+            Level::Warning => tracing::warn!(target: "librdkafka", "{facility} {line}"),
+            Level::Notice | Level::Info => tracing::info!(target: "librdkafka", "{facility} {line}"),
+            Level::Debug => tracing::debug!(target: "librdkafka", "{facility} {line}"),
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", "{error}: {reason}");
         self.hear(&error, reason);
@@ -232,13 +247,7 @@ impl Listener {
     /// Why brokers refused since the last call: User if another try gives the same, else Source.
     pub fn take_refusal(&self, bootstrap_servers: &str) -> Option<Error> {
         let Refusal { reason, certain } = self.refusal().take()?;
-        // `sasl_ssl://host:port/bootstrap: SSL handshake failed: …: … (after 12ms in state SSL_HANDSHAKE)`
-        let reason = reason
-            .split_once("://")
-            .and_then(|(_, rest)| rest.split_once(": "))
-            .map_or(reason.as_str(), |(_, rest)| rest);
-        let reason =
-            reason.split_once(" (after ").map_or(reason, |(head, _)| head).trim_end_matches([':', ' ']);
+        let reason = brief(&reason);
         let about = match reason.to_ascii_lowercase().contains("sasl") {
             true => "sasl.mechanism, sasl.username and sasl.password",
             false => "security.protocol and the properties ssl.*",
@@ -250,9 +259,27 @@ impl Listener {
         )
     }
 
+    /// Why brokers refuse, where they do.
+    pub(super) fn refusal_reason(&self) -> Option<String> {
+        self.refusal().as_ref().map(|refusal| brief(&refusal.reason).to_owned())
+    }
+
+    /// They have answered since.
+    pub(super) fn forget_refusal(&self) {
+        *self.refusal() = None;
+    }
+
     fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A reason as librdkafka gives it, without what is around it:
+/// `sasl_ssl://host:port/bootstrap: SSL handshake failed: …: … (after 12ms in state SSL_HANDSHAKE)`.
+fn brief(reason: &str) -> &str {
+    let rest = reason.split_once("://").and_then(|(_, rest)| rest.split_once(": "));
+    let reason = rest.map_or(reason, |(_, rest)| rest);
+    reason.split_once(" (after ").map_or(reason, |(head, _)| head).trim_end_matches([':', ' '])
 }
 
 /// Why the brokers refused a consumer that got no answer, if they did.

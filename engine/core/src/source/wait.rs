@@ -78,15 +78,17 @@ impl Patience {
         self.asked_again.swap(false, Ordering::Relaxed)
     }
 
-    /// Asks until there is an answer.
+    /// Asks until there is an answer. `lacks` says what is wrong with these servers, for the lines on stderr.
     pub(super) fn ask<T: Send + 'static>(
         &self,
         servers: &str,
+        lacks: &dyn Fn(&KafkaError) -> String,
         question: impl Fn() -> Result<T, KafkaError> + Send + Sync + 'static,
     ) -> Result<T, Unanswered> {
         let mut outage = Outage {
             patience: self,
             servers,
+            lacks,
             since: Instant::now(),
             next_line: FIRST_LINE,
             last: KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut),
@@ -112,6 +114,7 @@ impl Patience {
 struct Outage<'a> {
     patience: &'a Patience,
     servers: &'a str,
+    lacks: &'a dyn Fn(&KafkaError) -> String,
     since: Instant,
     next_line: Duration,
     last: KafkaError,
@@ -160,8 +163,8 @@ impl Outage<'_> {
         if away >= self.next_line && limit > ANSWER {
             self.next_line *= 2;
             tracing::warn!(
-                "no Kafka broker answers at {} for {} s: waiting, {} at most ({})",
-                self.servers,
+                "{} for {} s: waiting, {} at most ({})",
+                (self.lacks)(&self.last),
                 away.as_secs(),
                 humantime::format_duration(limit),
                 self.last
@@ -175,7 +178,7 @@ impl Outage<'_> {
         if away >= FIRST_LINE {
             let ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
             self.patience.waited_ms.fetch_add(ms, Ordering::Relaxed);
-            tracing::warn!("the brokers at {} answer again after {} s", self.servers, away.as_secs());
+            tracing::warn!("the brokers at {} serve again after {} s", self.servers, away.as_secs());
         }
     }
 }
@@ -200,6 +203,26 @@ pub(super) fn may_pass(error: &KafkaError) -> bool {
                 | C::ReplicaNotAvailable
                 | C::RequestTimedOut
                 | C::Resolve
+                | C::UnknownLeaderEpoch
+        )
+    )
+}
+
+/// Whether an error is what a broker has answered: it is there, and cannot serve what was asked for now.
+pub(super) fn is_answer(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            C::BrokerNotAvailable
+                | C::FencedLeaderEpoch
+                | C::KafkaStorageError
+                | C::LeaderNotAvailable
+                | C::NotLeaderForPartition
+                | C::OffsetNotAvailable
+                | C::PreferredLeaderNotAvailable
+                | C::ReplicaNotAvailable
+                | C::RequestTimedOut
                 | C::UnknownLeaderEpoch
         )
     )
@@ -253,7 +276,7 @@ mod tests {
         };
         // Pauses of .1, .2, .4 and .8 s.
         let started = Instant::now();
-        assert_eq!(patience.ask("there:1", question).unwrap(), 4);
+        assert_eq!(patience.ask("there:1", &|_| String::new(), question).unwrap(), 4);
         assert!(started.elapsed() >= Duration::from_millis(1500));
     }
 
@@ -266,7 +289,7 @@ mod tests {
             stop.store(true, Ordering::Relaxed);
         });
         let started = Instant::now();
-        let answer: Result<(), Unanswered> = patience.ask("there:1", || {
+        let answer: Result<(), Unanswered> = patience.ask("there:1", &|_| String::new(), || {
             std::thread::sleep(Duration::from_secs(8));
             Err(away())
         });
@@ -278,8 +301,9 @@ mod tests {
     fn what_no_waiting_changes_is_told_at_once() {
         let patience = Patience::new(Duration::from_secs(600), Arc::default());
         let started = Instant::now();
-        let answer: Result<(), Unanswered> = patience
-            .ask("there:1", || Err(KafkaError::MetadataFetch(RDKafkaErrorCode::TopicAuthorizationFailed)));
+        let answer: Result<(), Unanswered> = patience.ask("there:1", &|_| String::new(), || {
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::TopicAuthorizationFailed))
+        });
         assert!(matches!(answer, Err(Unanswered::Failed(_))), "{answer:?}");
         assert!(started.elapsed() < Duration::from_secs(2));
     }

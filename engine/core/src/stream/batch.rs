@@ -86,7 +86,6 @@ impl<'a> Batch<'a> {
     pub(super) async fn run(mut self) -> Result<(Commit, Durations)> {
         let decoder =
             Decoder::new(parse_schema(&self.plan.schema_sql)?).double_encoded(self.plan.double_encoded);
-        self.prepare(&decoder).await?;
         let room = self.room(&decoder);
         let mut messages = self.messages(room)?;
         let mut made = self.begin()?;
@@ -213,9 +212,7 @@ impl<'a> Batch<'a> {
         decoded: Decoded,
     ) -> Result<(Vec<RecordBatch>, DeadLetters)> {
         let Decoded { rows, mut dead } = decoded;
-        let Some(sql) = self.driver.transform.as_ref().map(|(_, sql)| sql.clone()) else {
-            return Ok((vec![rows], dead));
-        };
+        let sql = self.driver.transform.clone();
         let (now, mut steps, mut at) = (self.plan.moment()?, Steps::new(sql.multiplies(), room), 0);
         loop {
             let started = Instant::now();

@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -275,9 +274,9 @@ impl Driver {
             let learner = read.map_err(|e| Error::internal(format!("reading the history: {e}")))??;
             self.behind.learner = Some(learner);
         }
-        let schema = self.table_schema()?;
+        let schema = nullable(self.transform.schema());
         let learner = self.behind.learner()?;
-        if learner.prepare(models, &nullable(&schema)).await? {
+        if learner.prepare(models, &schema).await? {
             self.behind.has = 0;
         }
         if !self.behind.learner()?.needs_rows() {
@@ -315,12 +314,6 @@ impl Driver {
         });
         self.behind.reading = Some(Reading { task, until, began: Instant::now(), stop });
         Ok(())
-    }
-
-    /// The columns of the table as the transform gives them.
-    fn table_schema(&self) -> Result<SchemaRef> {
-        let transform = self.transform.as_ref().map(|(_, transform)| transform.schema().clone());
-        transform.ok_or_else(|| Error::internal("a stream without its transform"))
     }
 }
 

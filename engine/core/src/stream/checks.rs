@@ -1,12 +1,41 @@
 //! Whether a job, its topic and its checkpoint still belong together, looked at before anything is read.
 
+use std::path::Path;
+
 use super::driver::Driver;
-use crate::decode::Decoder;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::recovery::{Recovery, decide};
 use crate::error::{Error, ErrorKind, Result};
 use crate::project::{may_follow, parse_schema};
 use crate::records::Plan;
-use crate::rowwise::RowSql;
 use crate::table::evolve::{self, newest_schema};
+
+/// What the records say that is to be done.
+///
+/// # Errors
+/// Corrupt: they contradict each other, or a batch job has written among them.
+pub(super) fn recovery(checkpoint: &Checkpoint, folder: &Path) -> Result<Recovery> {
+    let (plan, commit) = (checkpoint.offsets.latest()?, checkpoint.commits.latest()?);
+    let decided = decide(plan, commit, checkpoint.learn.latest()?);
+    if decided.is_err()
+        && let Some(number) = commit
+        && checkpoint.commits.read(number).is_ok_and(|commit| commit.build.is_some())
+    {
+        let first =
+            (0..number).rev().take_while(|n| checkpoint.commits.read(*n).is_ok_and(|c| c.build.is_some()));
+        let first = first.last().unwrap_or(number);
+        let place = folder.join("commits");
+        return Err(Error::corrupt(format!(
+            "a batch job has written commits {first} to {number} in {}, which are the stream's",
+            place.display()
+        ))
+        .hint(format!(
+            "move these out of the folder, from {first}.json on: the stream has no rows of them. Give the batch job another \
+             name, or run it with another --lake"
+        )));
+    }
+    decided
+}
 
 impl Driver {
     /// Whether the topic or the cluster is another one than the last plan's.
@@ -79,7 +108,7 @@ impl Driver {
 
     /// The message schema may not change under a table.
     pub(super) fn check_schema(&self) -> Result<()> {
-        let Some(last) = &self.last_plan else { return Ok(()) };
+        let Some(last) = self.committed_plan()? else { return Ok(()) };
         let before = parse_schema(&last.schema_sql)?;
         if !may_follow(&self.job.source.schema, &before) {
             return Err(Error::user("the message schema differs from that of the last batch").hint(
@@ -90,20 +119,11 @@ impl Driver {
     }
 
     /// What the job's transform gives goes into the table as it is by now.
-    pub(super) async fn check_table(&self) -> Result<()> {
-        let Some((sql, gives)) = &self.transform else { return Ok(()) };
+    pub(super) fn check_table(&self) -> Result<()> {
         let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
-        if let Some(has) = newest_schema(&self.lake, &self.checkpoint.commits, &table)? {
-            evolve::check(&table, &has, gives.schema())?;
+        match newest_schema(&self.lake, &self.checkpoint.commits, &table)? {
+            Some(has) => evolve::check(&table, &has, self.transform.schema()),
+            None => Ok(()),
         }
-        let pending = self.last_plan.iter().find(|plan| self.committed != Some(plan.batch_id));
-        if let Some(plan) = pending.filter(|plan| &plan.transform_sql != sql) {
-            // It is run again by its plan, and its rows may be the table's first.
-            let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
-            let planned = RowSql::transform(plan.transform_sql.as_deref(), &decoder).await?;
-            evolve::check(&table, planned.schema(), gives.schema())
-                .map_err(|e| e.context(format!("batch {} is planned", plan.batch_id)))?;
-        }
-        Ok(())
     }
 }

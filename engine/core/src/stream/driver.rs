@@ -11,13 +11,13 @@ use tokio::task::block_in_place;
 use super::batch::Batch;
 use super::behind::Behind;
 use super::bounds::{Found, Seen};
+use super::checks::recovery;
 use super::compare::newest_marks;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use super::{StreamEvent, StreamSummary};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::attempts::MOST_ATTEMPTS;
-use crate::checkpoint::recovery::decide;
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -101,8 +101,8 @@ pub struct Driver {
     crash_after: Option<(u64, CrashPoint)>,
     /// Where the partitions ended when this batch was planned.
     pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
-    /// Transform of the SQL text that it was made from: planned once, used for every batch.
-    pub(super) transform: Option<(Option<String>, Arc<RowSql>)>,
+    /// Planned once, used for every batch.
+    pub(super) transform: Arc<RowSql>,
     /// Whether the table has a column of times that are none of a calendar; `None` before the first rows.
     pub(super) has_time_number: Option<bool>,
 }
@@ -142,6 +142,8 @@ impl Driver {
         let patience = Patience::new(job.source.broker_timeout, stop.clone());
         let source = block_in_place(|| KafkaSource::connect_with(&job.source, patience, first))?;
         let checkpoint = held.map_or_else(|| Checkpoint::open(lake, job), Ok)?;
+        // Before any record is looked for by what another says.
+        recovery(&checkpoint, &lake.checkpoint(&job.schema_name))?;
         let committed = checkpoint.commits.latest()?;
         let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
         let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.ends);
@@ -166,14 +168,14 @@ impl Driver {
             found: None,
             crash_after: None,
             ends: None,
-            transform: Some((job.transform_sql.clone(), Arc::new(transform))),
+            transform: Arc::new(transform),
             has_time_number: None,
             checkpoint,
         };
         driver.check_continuity()?;
         driver.check_schema()?;
-        check_state(driver.last_plan.as_ref(), job)?;
-        driver.check_table().await?;
+        check_state(driver.committed_plan()?.as_ref(), job)?;
+        driver.check_table()?;
         Ok(driver)
     }
 
@@ -211,7 +213,7 @@ impl Driver {
     /// See [`super::run`].
     pub async fn recover(&mut self, on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send)) -> Result<()> {
         let learned = self.checkpoint.learn.latest()?;
-        let recovery = decide(self.last_plan.as_ref().map(|p| p.batch_id), self.committed, learned)?;
+        let recovery = recovery(&self.checkpoint, &self.lake.checkpoint(&self.job.schema_name))?;
         if let Some(number) = self.committed {
             let commit = self.checkpoint.commits.read(number)?;
             roll_forward(&self.lake, &commit.added)?;
@@ -224,6 +226,7 @@ impl Driver {
         }
         self.catch_up_state(recovery.learn.start)?;
         let plan = recovery.rerun.map(|number| self.checkpoint.offsets.read(number)).transpose()?;
+        let plan = plan.map(|plan| self.cut_anew(plan)).transpose()?;
         self.take_up(recovery.learn, plan.as_ref(), on_event).await?;
         let Some(plan) = plan else {
             // The driver before may have died between its commit and this.
@@ -293,7 +296,11 @@ impl Driver {
     ) -> Result<u64> {
         // What was read of these is no longer in the log.
         self.marks.retain(|partition, _| plan.data_loss.iter().all(|loss| loss.partition != *partition));
-        let (commit, durations) = Batch::new(self, &plan, durations).run().await?;
+        let batch = Batch::new(self, &plan, durations);
+        if batch.is_guarded()? {
+            on_event(StreamEvent::Guarded { batch_id: plan.batch_id });
+        }
+        let (commit, durations) = batch.run().await?;
         let (batch_id, counts) = (commit.batch_id, commit.counts);
         self.committed = Some(batch_id);
         self.goes_on_at.clone_from(&commit.ends);
@@ -307,6 +314,31 @@ impl Driver {
         self.tell_group();
         self.follow(plan, commit, durations, started, on_event).await?;
         Ok(batch_id)
+    }
+
+    /// The plan of the newest committed batch: what it says is in the lake, one without a commit has left nothing there.
+    pub(super) fn committed_plan(&self) -> Result<Option<Plan>> {
+        match &self.last_plan {
+            Some(last) if self.committed == Some(last.batch_id) => Ok(Some(last.clone())),
+            _ => self.committed.map(|number| self.checkpoint.offsets.read(number)).transpose(),
+        }
+    }
+
+    /// A plan without a commit, with the texts that the job has now: those that it was made with may be what the job was
+    /// mended of. Its offsets and its time stay.
+    fn cut_anew(&mut self, planned: Plan) -> Result<Plan> {
+        let mut plan = planned.clone();
+        plan.take_texts(&self.job);
+        if plan == planned {
+            return Ok(planned);
+        }
+        tracing::info!(
+            batch_id = plan.batch_id,
+            "the job has changed since the batch was planned, of which nothing is committed: it is run as the job is now"
+        );
+        self.checkpoint.offsets.replace(plan.batch_id, &plan)?;
+        self.last_plan = Some(plan.clone());
+        Ok(plan)
     }
 
     /// The plan of the next batch, or `None` if no partition has anything new.

@@ -1,20 +1,24 @@
-//! What a stream gives and shows is looked at before its first batch is planned: a plan that is written is run again by what
-//! it says, and a column that no file keeps would stop it there for good.
+//! What a stream gives and shows is looked at before its first batch is planned, or a planned one is run again: what no file
+//! keeps would stop it in the middle of a batch.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::driver::Driver;
 use crate::columns::check_names;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::{Job, StateSpec};
 use crate::rowwise::RowSql;
 use crate::state::KeyedState;
 use crate::table::evolve::{check_types, newest_schema};
+use crate::table::write::parquet_bytes;
 use crate::{catalog, sql};
 
 /// Checks the types of the table that the transform makes, and the columns of the views over it.
@@ -22,12 +26,29 @@ use crate::{catalog, sql};
 /// # Errors
 /// User: a column of a type that the table cannot keep, a view of which two columns have one name.
 pub(super) async fn check(driver: &Driver) -> Result<()> {
-    let Some((_, transform)) = &driver.transform else { return Ok(()) };
-    let job = &driver.job;
+    let (job, transform) = (&driver.job, &driver.transform);
     let table = format!("{}.{}", job.schema_name, job.table_name);
     let has = newest_schema(&driver.lake, &driver.checkpoint.commits, &table)?;
     check_types(has.as_deref(), transform.schema())?;
+    check_file(transform.schema()).map_err(|e| e.context("the transform's columns"))?;
     check_views(job, &driver.lake, transform.schema()).await
+}
+
+/// Whether Parquet writes and reads rows of these columns: some types have no form there (a struct without fields).
+fn check_file(schema: &SchemaRef) -> Result<()> {
+    let refused = |error: Error| {
+        Error::user(error.to_string())
+            .hint("no file of a table keeps such a column: CAST it to another type, or to TEXT")
+    };
+    let bytes = parquet_bytes(&RecordBatch::new_empty(schema.clone())).map_err(refused)?;
+    let read = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(|e| refused(e.into()))?;
+    for (given, kept) in schema.fields().iter().zip(read.schema().fields()) {
+        if !given.data_type().equals_datatype(kept.data_type()) {
+            let (name, given, kept) = (given.name(), given.data_type(), kept.data_type());
+            return Err(refused(Error::user(format!("`{name}` is {given}, a file gives it back as {kept}"))));
+        }
+    }
+    Ok(())
 }
 
 /// A view that reads what is not there yet, a table of another job say, is told of when it is read.
@@ -71,5 +92,13 @@ async fn state_schema(job: &Job, spec: &StateSpec, table: &SchemaRef) -> Result<
             Arc::new(Field::new(format!("cluster_{}", model.config.name), DataType::UInt32, true))
         }),
     );
+    for (at, field) in fields.iter().enumerate() {
+        if fields[..at].iter().any(|before| before.name() == field.name()) {
+            let what = format!("two columns of the state are called `{}`", field.name());
+            return Err(Error::user(what).context(spec.config.select.clone()).hint(
+                "a model NAME gives the column `cluster_NAME`: give the SELECT's column, or the model, another name",
+            ));
+        }
+    }
     Ok(Arc::new(Schema::new(fields)))
 }

@@ -70,6 +70,11 @@ pub enum StreamEvent<'a> {
         /// Offsets that it covers.
         rows: u64,
     },
+    /// Its messages are decoded in processes of their own: one that is asked to stop ends without a commit.
+    Guarded {
+        /// Its number.
+        batch_id: u64,
+    },
     /// A batch is committed and learned from; or, as the run ends before that, is left to be learned from by the next
     /// start: its progress then has no model, and no time of learning.
     Batch(&'a BatchProgress),

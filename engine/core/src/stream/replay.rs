@@ -164,12 +164,7 @@ impl Driver {
         plan.replay = Some(replay);
         plan.data_loss.clear();
         plan.most.clear();
-        plan.schema_sql.clone_from(&self.job.source.schema_sql);
-        plan.transform_sql.clone_from(&self.job.transform_sql);
-        plan.models.clone_from(&self.job.models);
-        plan.double_encoded = self.job.source.double_encoded;
-        plan.state.clone_from(&self.job.state);
-        plan.views.clone_from(&self.job.views);
+        plan.take_texts(&self.job);
         Ok(Some(plan))
     }
 

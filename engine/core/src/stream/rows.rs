@@ -1,7 +1,5 @@
 //! Decoded messages to rows of the table.
 
-use std::sync::Arc;
-
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
@@ -16,18 +14,9 @@ use crate::source::RawRows;
 use crate::source::kafka::Room;
 
 impl Batch<'_> {
-    /// Makes the transform of the plan, where the driver has another.
-    pub(super) async fn prepare(&mut self, decoder: &Decoder) -> Result<()> {
-        if self.driver.transform.as_ref().is_none_or(|(sql, _)| sql != &self.plan.transform_sql) {
-            let made = RowSql::transform(self.plan.transform_sql.as_deref(), decoder).await?;
-            self.driver.transform = Some((self.plan.transform_sql.clone(), Arc::new(made)));
-        }
-        Ok(())
-    }
-
     /// How much of it is in memory at a time.
     pub(super) fn room(&self, decoder: &Decoder) -> Room {
-        let made = self.driver.transform.as_ref().map_or(0, |(_, sql)| sql.schema().fields().len());
+        let made = self.driver.transform.schema().fields().len();
         room(self.driver.job.memory_limit, decoder.row_schema().fields().len() + made)
     }
 }

@@ -1,6 +1,6 @@
 //! The hold-out split of a lake: which rows no model trains on is decided with its first batch, and stays.
 //!
-//! | key and share of the last plan's model | of the job's | whose word it is | |
+//! | key and share of the model at the last commit | of the job's | whose word it is | |
 //! | --- | --- | --- | --- |
 //! | none: a new lake, or a new model | any | | the job's hold |
 //! | any | nothing held out | | the job's hold |
@@ -16,18 +16,22 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::{Job, ModelSpec};
-use crate::records::{Plan, RecordList};
+use crate::records::{Commit, Plan, RecordList};
 
 /// The job with the split that its lake has.
 ///
 /// # Errors
 /// User: a key that the user has changed; Storage or Corrupt: the newest plan.
 pub(super) fn of_lake(job: &Job, lake: &Lake) -> Result<Job> {
-    let plans: RecordList<Plan> = RecordList::read_only(lake.checkpoint(&job.schema_name).join("offsets"));
+    let checkpoint = lake.checkpoint(&job.schema_name);
+    let plans: RecordList<Plan> = RecordList::read_only(checkpoint.join("offsets"));
+    let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
     let mut job = job.clone();
     // Models of a state are scored on a sample of it: nothing is held out.
     if job.state.is_none()
-        && let Some(newest) = plans.latest()?
+        && let (Some(newest), planned) = (commits.latest()?, plans.numbers()?.end)
+        // What a batch job has committed was never planned; whose the folder is, is told later.
+        && newest < planned
     {
         keep(&plans.read(newest)?.models, &mut job)?;
     }

@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
+use super::read::missing;
 use crate::error::{Error, Result, io_error};
 use crate::files::{at_once, checksum, create_folders, entries, remove_folder, sync_folder, write_synced};
 use crate::lake::Lake;
@@ -62,8 +63,7 @@ pub fn roll_forward(lake: &Lake, files: &[FileEntry]) -> Result<()> {
         if move_to(&aside(lake, file, STAGED), &path)? || move_to(&beside(&path, OLD_STAGED), &path)? {
             folders.extend(path.parent().map(Path::to_owned));
         } else if !path.is_file() {
-            return Err(Error::corrupt(format!("{} is listed but is not there", path.display()))
-                .hint("restore the file, or the whole lake, from a copy"));
+            return Err(missing(lake, file));
         }
     }
     folders.sort();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{ErrorKind as IoKind, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use arrow::compute::concat_batches;
@@ -60,8 +61,30 @@ pub(crate) fn checked_path(lake: &Lake, file: &FileEntry) -> Result<PathBuf> {
             Err(e) => return Err(io_error("read", &path, &e)),
         }
     }
+    Err(missing(lake, file))
+}
+
+/// A listed file that is gone, with the record that lists it.
+pub(crate) fn missing(lake: &Lake, file: &FileEntry) -> Error {
+    let checkpoint = lake.checkpoint(file.schema_name());
+    let lists = |added: &[FileEntry]| added.iter().any(|listed| listed.path == file.path);
+    let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
+    let learn: RecordList<Learn> = RecordList::read_only(checkpoint.join("learn"));
+    let newest = |numbers: Result<Range<u64>>| numbers.unwrap_or_default().rev();
+    let commit = newest(commits.numbers()).find(|n| commits.read(*n).is_ok_and(|c| lists(&c.added)));
+    let learned = || newest(learn.numbers()).find(|n| learn.read(*n).is_ok_and(|l| lists(&l.added)));
+    let by = match (commit, commit.map_or_else(learned, |_| None)) {
+        (Some(number), _) => format!(", commits/{number}.json lists it"),
+        (_, Some(number)) => format!(", learn/{number}.json lists it"),
+        _ => String::new(),
+    };
     let path = lake.resolve(&file.path);
-    Err(Error::corrupt(format!("{} is listed but is not there", path.display())).hint(RESTORE))
+    Error::corrupt(format!("{} is listed but is not there{by}", path.display())).hint(RESTORE)
+}
+
+/// A file whose bytes are what its record says, and that is no Parquet all the same.
+fn unreadable(path: &Path, error: impl Into<Error>) -> Error {
+    error.into().context(path.display().to_string()).hint(RESTORE)
 }
 
 fn check_size(path: &Path, size: u64, file: &FileEntry) -> Result<()> {
@@ -119,16 +142,12 @@ pub(crate) fn damage<'a>(lake: &Lake, files: impl IntoIterator<Item = &'a FileEn
 /// Storage; Corrupt, if the file is not what its record says.
 pub fn read_rows(lake: &Lake, file: &FileEntry) -> Result<RecordBatch> {
     let (path, bytes) = checked_bytes(lake, file)?;
-    let place = || path.display().to_string();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).context_with(place)?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(|e| unreadable(&path, e))?;
     let schema = builder.schema().clone();
-    let batches = builder
-        .with_batch_size(1 << 16)
-        .build()
-        .context_with(place)?
-        .collect::<Result<Vec<_>, _>>()
-        .context_with(place)?;
-    concat_batches(&schema, &batches).context_with(place)
+    let reader = builder.with_batch_size(1 << 16).build().map_err(|e| unreadable(&path, e))?;
+    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(&path, e))?;
+    concat_batches(&schema, &batches).context_with(|| path.display().to_string())
 }
 
 /// The columns of one committed file.
@@ -138,7 +157,7 @@ pub fn read_rows(lake: &Lake, file: &FileEntry) -> Result<RecordBatch> {
 pub(crate) fn read_schema(lake: &Lake, file: &FileEntry) -> Result<SchemaRef> {
     let (path, bytes) = checked_bytes(lake, file)?;
     let file = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes));
-    Ok(file.context_with(|| path.display().to_string())?.schema().clone())
+    Ok(file.map_err(|e| unreadable(&path, e))?.schema().clone())
 }
 
 /// The bytes of a published file, checked against its record.

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::nearest;
 use crate::error::{Error, Result, io_error};
+use crate::files::special;
 use crate::table::partitioned::folder_value;
 
 /// A file with the columns that its folders give.
@@ -36,6 +37,13 @@ pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
         && !only.path.exists()
     {
         return Err(missing(&only.path));
+    }
+    if let Some((file, kind)) = files.iter().find_map(|file| Some((file, special(&file.path)?))) {
+        return Err(Error::user(format!(
+            "{} is {kind}: an input is read more than once",
+            file.path.display()
+        ))
+        .hint("write what comes out of it to a file first, and name that"));
     }
     if files.is_empty() {
         return Err(Error::user(format!(
@@ -249,6 +257,20 @@ mod tests {
         assert_eq!(found(&folder, "**/_old/**/a*").unwrap(), ["_old/a.csv[]"]);
         assert!(found(&folder, "d/_S*x").unwrap_err().to_string().contains("no file"));
         assert!(found(&folder, "d/[._]*S").unwrap_err().to_string().contains("begin with `.` or `_`"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_read_twice_is_named() {
+        let folder = folder(&["a.csv", "h/y=1/a.csv"]);
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("b.csv")).unwrap();
+        let _deeper = std::os::unix::net::UnixListener::bind(folder.path().join("h/y=1/b.csv")).unwrap();
+        for pattern in ["b.csv", "*.csv", "h"] {
+            let error = found(&folder, pattern).unwrap_err().to_string();
+            assert!(error.contains("b.csv is a socket"), "{pattern}: {error}");
+        }
+        assert!(find("/dev/null").unwrap_err().to_string().starts_with("/dev/null is a device"));
+        assert_eq!(found(&folder, "a.csv").unwrap(), ["a.csv[]"]);
     }
 
     #[test]

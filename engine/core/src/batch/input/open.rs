@@ -125,7 +125,14 @@ impl Input {
             auto_types,
             ..InputConfig::default()
         };
-        let first = find::find(path).map_err(|_| missing(None))?.into_iter().next();
+        let first = find::find(path).map_err(|error| match error.to_string() {
+            none if none.starts_with("there is no file") => missing(None),
+            _ if error.next_step().is_some_and(|step| step.contains("--input")) => {
+                error.hint("name one of them, or move the other away")
+            }
+            _ => error,
+        })?;
+        let first = first.into_iter().next();
         let first = first.map(|first| file(&config, first)).transpose()?;
         if let Some(first) = first.filter(|file| file.format.is_text()) {
             config.csv.delimiter = csv::other_delimiter(&first, &config.csv, bytes::encoding(None)?)?;

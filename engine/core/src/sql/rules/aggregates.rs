@@ -5,6 +5,7 @@
 //! number of them, and then has to fit its type; `avg` of decimals is computed with a digit more and then rounded half
 //! away from zero, as PostgreSQL and Spark do. `array_agg` and `string_agg` of DISTINCT values in an order are put in order
 //! afterwards: DataFusion gives them the order of another aggregate beside them. `min` and `max` of doubles are those of [`ordered`](super::ordered) numbers. What aggregates make of floating point numbers has one NaN and one zero.
+//! Distinct structs and lists are counted by their [bytes](super::row_bytes).
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use super::moving::Moving;
 use super::of_its_type::OfItsType;
 use super::ordered::{Ordered, Way};
 use super::pairs::Pairs;
+use super::row_bytes::RowBytes;
 use crate::error::Error;
 
 /// The most digits of decimals that a sum of 10^10 of them holds.
@@ -70,6 +72,8 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 /// What a column is made of after it is computed.
 enum After {
     Nothing,
+    /// Nothing but its name.
+    Named,
     Narrow(DataType, String),
     OneNan,
     /// A double of its place in the order of all, and of that the type.
@@ -140,6 +144,15 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
             *func = array_agg_udaf();
             return Ok((bare, After::Joined { descending, separator, kind: result }));
         }
+    }
+    if let Expr::AggregateFunction(AggregateFunction { func, params }) = &mut bare
+        && params.distinct
+        && func.name() == "count"
+        && let [value] = params.args.as_mut_slice()
+        && let Some(bytes) = RowBytes::of(&value.get_type(input)?)
+    {
+        *value = ScalarUDF::from(bytes).call(vec![std::mem::take(value)]);
+        return Ok((bare, After::Named));
     }
     let of_aggregate = match &mut bare {
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
@@ -261,6 +274,10 @@ fn finish(
         let function = match then {
             After::Nothing => {
                 columns.push(column);
+                continue;
+            }
+            After::Named => {
+                columns.push(column.alias_qualified(qualifier.cloned(), field.name()));
                 continue;
             }
             After::Narrow(kind, text) => ScalarUDF::from(Checked::new(Operation::Narrow, kind, text)),

@@ -3,7 +3,8 @@
 //! | rule | what it mends |
 //! | --- | --- |
 //! | [`arithmetic`] | whole numbers and decimals that wrap, quotients of decimals that are cut off, NaN and zero with a sign |
-//! | [`aggregates`] | `sum` that wraps, `avg` of decimals that is cut off, `min` and `max` of a group with a NaN |
+//! | [`aggregates`] | `sum` that wraps, `avg` of decimals that is cut off, `min` and `max` of a group with a NaN; distinct |
+//! | | structs and lists, which are counted slowly |
 //! | [`null_membership`] | `IN` and `NOT IN` over a subquery with nulls |
 //! | [`set_comparisons`] | `= ANY`, `> ALL` and the like of a subquery as columns, which have no plan |
 //! | [`subquery_columns`] | `IN` and `EXISTS` as columns, which have no plan |
@@ -59,6 +60,7 @@ mod ordered;
 mod outer_rows;
 mod pairs;
 mod queue;
+mod row_bytes;
 mod set_comparisons;
 mod shifts;
 mod sort_keys;

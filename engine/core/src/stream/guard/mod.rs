@@ -103,9 +103,6 @@ impl Batch<'_> {
                 "the batch was begun three times and not committed: its messages are decoded in a process of their own"
             );
         }
-        let Some((_, transform)) = &driver.transform else {
-            return Err(Error::internal("a stream without its transform"));
-        };
         let work = Work {
             schema_sql: plan.schema_sql.clone(),
             transform_sql: plan.transform_sql.clone(),
@@ -119,10 +116,15 @@ impl Batch<'_> {
             program,
             arguments,
             work,
-            schema: transform.schema().clone(),
+            schema: driver.transform.schema().clone(),
             has_begun: false,
             stop: driver.stop.clone(),
         }))
+    }
+
+    /// Whether its messages are decoded in processes of their own, where such can be had.
+    pub(super) fn is_guarded(&self) -> Result<bool> {
+        Ok(COMMAND.get().is_some() && (self.driver.tried_often || self.feeds_condemned()?))
     }
 
     fn feeds_condemned(&self) -> Result<bool> {
