@@ -15,7 +15,7 @@
 //! let fitted = forest.fit(&rows(&training), 42)?;
 //! let scores = fitted.score(&rows(&held_out), 42)?;
 //! let file = fitted.to_bytes()?;
-//! assert!(scores.classes().is_some_and(|of| of.accuracy > 0.95) && Fitted::from_bytes(&file)? == fitted);
+//! assert!(scores.binary().is_some_and(|of| of.accuracy > 0.95) && Fitted::from_bytes(&file)? == fitted);
 //! # Ok::<(), tidemill_ml::Error>(())
 //! ```
 //!
@@ -77,18 +77,21 @@ mod forest;
 mod importance;
 mod logistic;
 mod metrics;
+mod multiclass;
 mod pipeline;
 pub mod preprocess;
+mod regressor;
 mod rows;
 mod seed;
 mod sgd;
 mod stats;
+mod supervised;
 mod table;
 mod training;
 
 pub use algorithms::{ALGORITHMS, Algorithm, AlgorithmInfo, Material, Task};
 pub use cache::Cache;
-pub use classifier::{Classifier, ClassifierParams};
+pub use classifier::Classifier;
 pub use cluster::{
     ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
@@ -104,11 +107,16 @@ pub use forest::{
 };
 pub use importance::Importance;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
-pub use metrics::{Better, BinaryMetrics, Calibration, CalibrationBin, METRICS, Metric, Scores};
+pub use metrics::{
+    Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics, Scores,
+};
+pub use multiclass::MultiClassifier;
 pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, Transform};
-pub use rows::{Rows, Target};
+pub use regressor::Regressor;
+pub use rows::{Rows, Target, TargetKind};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
 pub use stats::fences::{TUKEY_REACH, tukey_fences};
 pub use stats::{QuantileSketch, RunningMoments};
+pub use supervised::SupervisedParams;
 pub use table::{FeatureTable, MISSING_CODE};
 pub use training::TrainingRows;

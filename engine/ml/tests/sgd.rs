@@ -8,8 +8,8 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
-    BinaryMetrics, Classifier, ClassifierParams, Error, FeatureTable, LearningRate, RandomForestParams,
-    SgdClassifierParams, SgdPenalty, TrainingRows,
+    BinaryMetrics, Classifier, Error, FeatureTable, LearningRate, RandomForestParams, SgdClassifierParams,
+    SgdPenalty, SupervisedParams, TrainingRows,
 };
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 }
 
 fn fit(params: &SgdClassifierParams, table: &FeatureTable, labels: &[bool], rows: &[u32]) -> Classifier {
-    Classifier::fit(&ClassifierParams::SgdClassifier(params.clone()), table, labels, rows, 7, None).unwrap()
+    Classifier::fit(&SupervisedParams::SgdClassifier(params.clone()), table, labels, rows, 7, None).unwrap()
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_scale_that_moves_leaves_the_scores_where_they_are() {
 #[test]
 fn a_first_fit_wants_two_rows_of_two_classes() {
     let (table, labels, _) = generated(200, 3);
-    let algorithm = ClassifierParams::SgdClassifier(SgdClassifierParams::default());
+    let algorithm = SupervisedParams::SgdClassifier(SgdClassifierParams::default());
     let fits = |labels: &[bool], rows: &[u32]| Classifier::fit(&algorithm, &table, labels, rows, 0, None);
     assert_eq!(fits(&labels, &[]).unwrap_err(), Error::NoRows);
     assert_eq!(fits(&labels, &[3]).unwrap_err(), Error::TooFewRows { rows: 1, needed: 2 });
@@ -197,12 +197,12 @@ fn a_batch_may_have_one_class_and_one_row_but_not_none() {
     assert!(matches!(model.partial_fit(&table, &labels[1..], &[0], 0), Err(Error::LengthMismatch { .. })));
     let other = FeatureTable::new(names("y", 2), names("c", 2));
     assert!(matches!(model.partial_fit(&other, &[], &[], 0), Err(Error::FeatureMismatch { .. })));
-    let forest = ClassifierParams::RandomForest(RandomForestParams { trees: 1, ..Default::default() });
+    let forest = SupervisedParams::RandomForest(RandomForestParams { trees: 1, ..Default::default() });
     let forest = Classifier::fit(&forest, &table, &labels, &all(&table), 0, None).unwrap();
     let error = forest.partial_fit(&table, &labels, &[0], 0).unwrap_err().to_string();
     let weights = vec![2.0; 199].into_iter().chain([1.0]).collect::<Vec<f64>>();
     let weighted = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
-    let algorithm = ClassifierParams::SgdClassifier(SgdClassifierParams::default());
+    let algorithm = SupervisedParams::SgdClassifier(SgdClassifierParams::default());
     let refused = Classifier::fit_rows(&algorithm, &weighted, 0, None).unwrap_err();
     assert!(matches!(refused, Error::NotOfAlgorithm { algorithm: "sgd_classifier", .. }), "{refused}");
     assert_eq!(error, "random_forest cannot learn from new rows alone: fit it on all rows");
@@ -299,7 +299,7 @@ proptest! {
         let (labels, all) = (&labels[..rows], all(&table));
         let cut = cut.min(rows);
         let scores_of = |model: &Classifier| model.predict_proba(&table, &all).unwrap();
-        if let Ok(model) = Classifier::fit(&ClassifierParams::SgdClassifier(params), &table, labels, &all[..cut], seed, None) {
+        if let Ok(model) = Classifier::fit(&SupervisedParams::SgdClassifier(params), &table, labels, &all[..cut], seed, None) {
             prop_assert!(scores_of(&model).iter().all(|p| (0.0..=1.0).contains(p)));
             prop_assert_eq!(&Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), &model);
             match model.partial_fit(&table, labels, &all[cut..], seed) {

@@ -20,9 +20,13 @@ mod problem;
 
 pub use params::{LinearCategories, LogisticBackend, LogisticRegressionParams};
 
-use crate::Error;
+use crate::classifier::{BinaryModel, Model};
+use crate::encode::kept::KeptBins;
 use crate::encode::linear::{BLOCK, CategoryColumns, Design, LinearEncoders};
+use crate::forest::KeptCounts;
+use crate::supervised::Settings;
 use crate::table::FeatureTable;
+use crate::{Algorithm, Error, TrainingRows};
 use problem::Problem;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -33,13 +37,13 @@ const NEWTON_COLUMNS: usize = 64;
 /// A fitted linear model's weights, in the units of the features.
 ///
 /// ```
-/// use tidemill_ml::{Classifier, ClassifierParams, FeatureTable, LogisticRegressionParams};
+/// use tidemill_ml::{Classifier, SupervisedParams, FeatureTable, LogisticRegressionParams};
 ///
 /// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
 /// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
 /// table.finish_append()?;
 /// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 9).collect(), (0..48).collect());
-/// let params = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+/// let params = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
 /// let model = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
 /// assert!(model.coefficients().is_some_and(|of| of.intercept < 0.0));
 /// # Ok::<(), tidemill_ml::Error>(())
@@ -55,13 +59,13 @@ pub struct Coefficients {
 /// The weight of one column of a linear model.
 ///
 /// ```
-/// use tidemill_ml::{Classifier, ClassifierParams, FeatureTable, LogisticRegressionParams};
+/// use tidemill_ml::{Classifier, SupervisedParams, FeatureTable, LogisticRegressionParams};
 ///
 /// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
 /// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
 /// table.finish_append()?;
 /// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 9).collect(), (0..48).collect());
-/// let params = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+/// let params = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
 /// let model = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
 /// let hour = model.coefficients().map(|of| of.columns[0].clone());
 /// assert!(hour.is_some_and(|hour| hour.column == "hour" && hour.weight > 0.0));
@@ -83,6 +87,53 @@ pub(crate) struct LogisticModel {
     encoders: LinearEncoders,
     /// One a column of the encoders, on scores; the intercept comes after those of the dense columns.
     weights: Vec<f64>,
+}
+
+impl Settings for LogisticRegressionParams {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::LogisticRegression
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        self.validate()
+    }
+
+    fn without_weights(&self) -> Option<&'static str> {
+        Some(Algorithm::LogisticRegression.name())
+    }
+
+    fn fit_binary(
+        &self,
+        rows: &TrainingRows<'_>,
+        seed: u64,
+        before: Option<&Model>,
+        _counts: Option<&mut KeptCounts>,
+    ) -> Result<Model, Error> {
+        let before = match before {
+            Some(Model::Logistic(model)) => Some(model),
+            _ => None,
+        };
+        LogisticModel::fit(self, rows.table, rows.labels, rows.rows, seed, before).map(Model::Logistic)
+    }
+}
+
+impl BinaryModel for LogisticModel {
+    fn predict_proba(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        _kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
+        Ok(self.predict_proba(table, rows))
+    }
+
+    fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
+        self.is_valid(numeric, categorical)
+    }
+
+    fn coefficients(&self, numeric: &[String], categorical: &[String]) -> Option<Coefficients> {
+        Some(self.coefficients(numeric, categorical))
+    }
 }
 
 impl LogisticModel {

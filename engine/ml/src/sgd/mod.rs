@@ -15,12 +15,16 @@ mod params;
 
 pub use params::{LearningRate, SgdClassifierParams, SgdPenalty};
 
-use crate::Error;
+use crate::classifier::{BinaryModel, Model};
+use crate::encode::kept::KeptBins;
 use crate::encode::linear::{BLOCK, each_code};
 use crate::encode::scale::{ColumnMoments, MOMENT_ROWS, NumericScale};
+use crate::forest::KeptCounts;
 use crate::logistic::{Coefficient, Coefficients, loss::sigmoid};
 use crate::seed::derive;
+use crate::supervised::Settings;
 use crate::table::FeatureTable;
+use crate::{Algorithm, Error, TrainingRows};
 use learner::{Learned, Pass};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -52,6 +56,49 @@ struct Block {
     /// Columns that are 1; `hot_ends` has the end of each row's.
     hot: Vec<u32>,
     hot_ends: Vec<usize>,
+}
+
+impl Settings for SgdClassifierParams {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::SgdClassifier
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        self.validate()
+    }
+
+    fn without_weights(&self) -> Option<&'static str> {
+        Some(Algorithm::SgdClassifier.name())
+    }
+
+    fn fit_binary(
+        &self,
+        rows: &TrainingRows<'_>,
+        seed: u64,
+        _before: Option<&Model>,
+        _counts: Option<&mut KeptCounts>,
+    ) -> Result<Model, Error> {
+        SgdModel::fit(self, rows.table, rows.labels, rows.rows, seed).map(Model::Sgd)
+    }
+}
+
+impl BinaryModel for SgdModel {
+    fn predict_proba(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        _kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
+        Ok(self.predict_proba(table, rows))
+    }
+
+    fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
+        self.is_valid(numeric, categorical)
+    }
+
+    fn coefficients(&self, numeric: &[String], _categorical: &[String]) -> Option<Coefficients> {
+        Some(self.coefficients(numeric))
+    }
 }
 
 impl SgdModel {
