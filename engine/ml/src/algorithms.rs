@@ -3,8 +3,8 @@
 
 use crate::cluster::{MiniBatchOfState, OnlineOfState, WholeOfState};
 use crate::{
-    DecisionTreeParams, Error, Estimator, GradientBoostingParams, KMeansParams, LogisticRegressionParams,
-    RandomForestParams, SgdClassifierParams, TargetKind,
+    DecisionTreeParams, Error, Estimator, GradientBoostingParams, KMeansParams, LinearRegressionParams,
+    LogisticRegressionParams, RandomForestParams, SgdClassifierParams, TargetKind,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -56,6 +56,8 @@ pub enum Algorithm {
     // In the order of `ALGORITHMS`.
     /// Logistic regression with its encoders.
     LogisticRegression,
+    /// Linear regression with its encoders.
+    LinearRegression,
     /// A histogram tree.
     DecisionTree,
     /// A histogram forest.
@@ -121,6 +123,8 @@ const fn of(
 
 const NONE: &[TargetKind] = &[TargetKind::None];
 const BINARY: &[TargetKind] = &[TargetKind::Binary];
+const CLASSES: &[TargetKind] = &[TargetKind::Binary, TargetKind::Classes];
+const NUMBERS: &[TargetKind] = &[TargetKind::Numbers];
 
 const ROWS: &[Material] = &[Material::Rows];
 const STATE: &[Material] = &[Material::State];
@@ -135,10 +139,11 @@ const BOTH: &[Material] = &[Material::Rows, Material::State];
 ///     ALGORITHMS.iter().filter(|of| of.learns_from(Material::State)).map(|of| of.name).collect();
 /// assert_eq!(names, ["kmeans", "minibatch_kmeans", "online_kmeans"]);
 /// ```
-pub const ALGORITHMS: [AlgorithmInfo; 8] = {
+pub const ALGORITHMS: [AlgorithmInfo; 9] = {
     use Algorithm::*;
     [
-        of(LogisticRegression, "logistic_regression", BINARY, ROWS, "a linear model of the log-odds"),
+        of(LogisticRegression, "logistic_regression", CLASSES, ROWS, "a linear model of the log-odds"),
+        of(LinearRegression, "linear_regression", NUMBERS, ROWS, "a linear model of a number"),
         of(DecisionTree, "decision_tree", BINARY, ROWS, "one tree over histograms"),
         of(RandomForest, "random_forest", BINARY, ROWS, "trees of drawn rows, which vote"),
         of(GradientBoosting, "gradient_boosting", BINARY, ROWS, "trees that mend those before them"),
@@ -161,6 +166,7 @@ macro_rules! with_params {
         }
         match ($algorithm, $material) {
             (Algorithm::LogisticRegression, _) => of!(LogisticRegressionParams),
+            (Algorithm::LinearRegression, _) => of!(LinearRegressionParams),
             (Algorithm::DecisionTree, _) => of!(DecisionTreeParams),
             (Algorithm::RandomForest, _) => of!(RandomForestParams),
             (Algorithm::GradientBoosting, _) => of!(GradientBoostingParams),
@@ -176,7 +182,7 @@ macro_rules! with_params {
 impl Algorithm {
     /// Its line of the list.
     pub fn info(self) -> &'static AlgorithmInfo {
-        const LIST: &[AlgorithmInfo; 8] = &ALGORITHMS;
+        const LIST: &[AlgorithmInfo; 9] = &ALGORITHMS;
         &LIST[self as usize]
     }
 

@@ -4,8 +4,9 @@ use crate::supervised::SupervisedParams;
 use crate::training::{ClassRows, NumberRows};
 use crate::{
     Cache, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, Fitted,
-    GradientBoostingParams, KMeans, KMeansParams, LogisticRegressionParams, MultiClassifier, Pipeline,
-    RandomForestParams, Regressor, Rows, SgdClassifierParams, Target, TargetKind, TrainingRows,
+    GradientBoostingParams, KMeans, KMeansParams, LinearRegressionParams, LogisticRegressionParams,
+    MultiClassifier, Pipeline, RandomForestParams, Regressor, Rows, SgdClassifierParams, Target, TargetKind,
+    TrainingRows,
 };
 
 /// An algorithm with its settings. Made of the settings of any of them, or [read](crate::Algorithm::read) from a job file.
@@ -46,6 +47,7 @@ estimator_from! {
     ClusterStreamParams => Estimator::ClusterStream,
     Pipeline => Estimator::Pipeline,
     LogisticRegressionParams => |params| Estimator::Supervised(SupervisedParams::LogisticRegression(params)),
+    LinearRegressionParams => |params| Estimator::Supervised(SupervisedParams::LinearRegression(params)),
     DecisionTreeParams => |params| Estimator::Supervised(SupervisedParams::DecisionTree(params)),
     RandomForestParams => |params| Estimator::Supervised(SupervisedParams::RandomForest(params)),
     GradientBoostingParams => |params| Estimator::Supervised(SupervisedParams::GradientBoosting(params)),

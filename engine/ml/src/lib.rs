@@ -38,8 +38,9 @@
 //!
 //! - NaN is a missing value, and so is an infinity. Classifiers learn from missing values and score them, as they do
 //!   unseen categories; k-means leaves rows with a missing value out, and takes no text columns.
-//! - No rows are an error, and for a classifier so are one row or rows of one class: there is nothing to learn. So are
-//!   fewer rows than clusters.
+//! - No rows are an error, and for a classifier so are one row, rows of one class, or a class without rows: there is
+//!   nothing to learn. So are fewer rows than clusters. A number to learn is finite; one row, or numbers that are all the
+//!   same, are said again.
 //! - Constant columns are harmless. A feature may have any number of categories.
 //! - Values at the ends of f64 are learned from and scored, and every score, centre and metric is finite. Trees tell any
 //!   two apart. To k-means a column is constant where its spread is below about 1e-307, to logistic regression and
@@ -75,6 +76,7 @@ mod file;
 mod fitted;
 mod forest;
 mod importance;
+mod linear;
 mod logistic;
 mod metrics;
 mod multiclass;
@@ -106,6 +108,7 @@ pub use forest::{
     TreeBackend,
 };
 pub use importance::Importance;
+pub use linear::LinearRegressionParams;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{
     Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics, Scores,

@@ -2,6 +2,7 @@
 
 use crate::file::{self, Kind, MOST_ROWS};
 use crate::forest::Trees;
+use crate::logistic::{Coefficients, SoftmaxModel};
 use crate::supervised::SupervisedParams;
 use crate::table::check_names;
 use crate::training::{ClassRows, weighs_the_same};
@@ -10,6 +11,21 @@ use serde::{Deserialize, Serialize};
 
 /// A fitted classifier of so many classes: knows its feature names, encoders and category strings, and so scores any
 /// table of these features.
+///
+/// ```
+/// use tidemill_ml::{Estimator, FeatureTable, Fitted, LogisticRegressionParams, Rows, Target};
+///
+/// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
+/// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
+/// table.finish_append()?;
+/// let (labels, rows): (Vec<u32>, Vec<u32>) = ((0..48).map(|i| i % 24 / 8).collect(), (0..48).collect());
+/// let target = Target::Classes { labels: &labels, classes: 3 };
+/// let estimator = Estimator::from(LogisticRegressionParams::default());
+/// let fitted = estimator.fit(&Rows::new(&table, target, &rows), 42)?;
+/// let Fitted::MultiClassifier(model) = &fitted else { unreachable!() };
+/// assert_eq!((model.classes(), model.predict_proba(&table, &[0])?.len()), (3, 3));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MultiClassifier {
     numeric_names: Vec<String>,
@@ -21,7 +37,9 @@ pub struct MultiClassifier {
 
 /// New variants come last: their order is in the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum ClassesModel {}
+pub(crate) enum ClassesModel {
+    Softmax(SoftmaxModel),
+}
 
 /// What a fitted model of any algorithm does for a classifier of many classes.
 pub(crate) trait ManyClasses {
@@ -37,6 +55,11 @@ pub(crate) trait ManyClasses {
     /// Whether it is as its fit makes it for so many features and classes; a file might hold anything.
     fn is_valid(&self, numeric: usize, categorical: usize, classes: u32) -> bool;
 
+    /// The weights of a linear model, a set a class, in the units of the features, whose names these are.
+    fn coefficients(&self, _numeric: &[String], _categorical: &[String]) -> Option<Vec<Coefficients>> {
+        None
+    }
+
     /// The trees of a model that has some.
     fn trees(&self) -> Option<Trees<'_>> {
         None
@@ -46,7 +69,9 @@ pub(crate) trait ManyClasses {
 impl ClassesModel {
     /// The algorithm, and what it made: the one place that tells the models apart.
     fn made(&self) -> (Algorithm, &dyn ManyClasses) {
-        match *self {}
+        match self {
+            ClassesModel::Softmax(model) => (Algorithm::LogisticRegression, model),
+        }
     }
 }
 
@@ -119,6 +144,11 @@ impl MultiClassifier {
     /// Which algorithm it is of.
     pub fn algorithm(&self) -> Algorithm {
         self.model.made().0
+    }
+
+    /// The weights of a linear model, a set a class; `None` for trees.
+    pub fn coefficients(&self) -> Option<Vec<Coefficients>> {
+        self.model.made().1.coefficients(&self.numeric_names, &self.categorical_names)
     }
 
     /// Share of each feature in what the splits of its trees gained, numeric features first; none without trees.

@@ -2,6 +2,8 @@
 
 use crate::file::{self, Kind, MOST_ROWS};
 use crate::forest::Trees;
+use crate::linear::LinearModel;
+use crate::logistic::Coefficients;
 use crate::supervised::SupervisedParams;
 use crate::table::check_names;
 use crate::training::{NumberRows, weighs_the_same};
@@ -10,6 +12,19 @@ use serde::{Deserialize, Serialize};
 
 /// A fitted regression: knows its feature names, encoders and category strings, and so scores any
 /// table of these features.
+///
+/// ```
+/// use tidemill_ml::{Estimator, FeatureTable, Fitted, LinearRegressionParams, Rows, Target};
+///
+/// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
+/// table.push_numeric(0, [1.0, 2.0, 3.0]);
+/// table.finish_append()?;
+/// let estimator = Estimator::from(LinearRegressionParams { l2: 0.0, ..LinearRegressionParams::default() });
+/// let fitted = estimator.fit(&Rows::new(&table, Target::Numbers(&[5.0, 7.0, 9.0]), &[0, 1, 2]), 42)?;
+/// let Fitted::Regressor(model) = &fitted else { unreachable!() };
+/// assert!(model.coefficients().is_some_and(|of| (of.columns[0].weight - 2.0).abs() < 1e-12));
+/// # Ok::<(), tidemill_ml::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Regressor {
     numeric_names: Vec<String>,
@@ -20,7 +35,9 @@ pub struct Regressor {
 
 /// New variants come last: their order is in the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum NumbersModel {}
+pub(crate) enum NumbersModel {
+    Linear(LinearModel),
+}
 
 /// What a fitted model of any algorithm does for a regression.
 pub(crate) trait Numbers {
@@ -31,6 +48,11 @@ pub(crate) trait Numbers {
     /// Whether it is as its fit makes it for so many features; a file might hold anything.
     fn is_valid(&self, numeric: usize, categorical: usize) -> bool;
 
+    /// The weights of a linear model in the units of the features, whose names these are.
+    fn coefficients(&self, _numeric: &[String], _categorical: &[String]) -> Option<Coefficients> {
+        None
+    }
+
     /// The trees of a model that has some.
     fn trees(&self) -> Option<Trees<'_>> {
         None
@@ -40,7 +62,9 @@ pub(crate) trait Numbers {
 impl NumbersModel {
     /// The algorithm, and what it made: the one place that tells the models apart.
     fn made(&self) -> (Algorithm, &dyn Numbers) {
-        match *self {}
+        match self {
+            NumbersModel::Linear(model) => (Algorithm::LinearRegression, model),
+        }
     }
 }
 
@@ -106,6 +130,11 @@ impl Regressor {
     /// Which algorithm it is of.
     pub fn algorithm(&self) -> Algorithm {
         self.model.made().0
+    }
+
+    /// The weights of a linear model; `None` for trees.
+    pub fn coefficients(&self) -> Option<Coefficients> {
+        self.model.made().1.coefficients(&self.numeric_names, &self.categorical_names)
     }
 
     /// Share of each feature in what the splits of its trees gained, numeric features first; none without trees.

@@ -6,6 +6,7 @@
 
 use crate::classifier::Model;
 use crate::forest::{DecisionTreeParams, GradientBoostingParams, KeptCounts, RandomForestParams};
+use crate::linear::LinearRegressionParams;
 use crate::logistic::LogisticRegressionParams;
 use crate::multiclass::ClassesModel;
 use crate::regressor::NumbersModel;
@@ -28,6 +29,8 @@ use serde::{Deserialize, Serialize};
 pub enum SupervisedParams {
     /// Logistic regression with L2 and L1 penalty.
     LogisticRegression(LogisticRegressionParams),
+    /// Linear regression with L2 penalty.
+    LinearRegression(LinearRegressionParams),
     /// Random forest over histograms.
     RandomForest(RandomForestParams),
     /// One tree over histograms, learned from every row once.
@@ -93,6 +96,7 @@ impl SupervisedParams {
     pub(crate) fn settings(&self) -> &dyn Settings {
         match self {
             SupervisedParams::LogisticRegression(params) => params,
+            SupervisedParams::LinearRegression(params) => params,
             SupervisedParams::RandomForest(params) => params,
             SupervisedParams::DecisionTree(params) => params,
             SupervisedParams::GradientBoosting(params) => params,
