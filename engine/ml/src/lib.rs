@@ -44,7 +44,7 @@
 //! - Constant columns are harmless. A feature may have any number of categories.
 //! - Values at the ends of f64 are learned from and scored, and every score, centre and metric is finite. Trees tell any
 //!   two apart. To k-means a column is constant where its spread is below about 1e-307, to logistic regression and
-//!   `sgd_classifier` below about 1e-160 (the square is 0 in f64), and to the latter also with values beyond about 1e150.
+//!   `sgd_classifier` below about 1e-160 (the square is 0 in f64).
 //!
 //! `tests/edges` has the outcome of every edge for every model, backend, preprocessing step and metric.
 //!

@@ -119,7 +119,7 @@ impl SgdModel {
             scales: vec![NumericScale::default(); numeric],
             // A table's columns are counted in 32 bits, as its rows are.
             categorical: table.categorical_names().len() as u32,
-            learned: Learned::new(params, columns),
+            learned: Learned::new(params, columns, numeric + table.categorical_names().len()),
         };
         model.take_moments(table, rows);
         let (mut best, mut without_gain) = (f64::INFINITY, 0);
@@ -170,8 +170,15 @@ impl SgdModel {
                 .map(|block| ColumnMoments::of(table.numeric(c), block))
                 .collect();
             *moments = blocks.into_iter().fold(*moments, ColumnMoments::merge);
-            let Some(scale) = moments.scale() else { continue };
-            let scale = if self.params.standardise { scale } else { NumericScale::own_units() };
+            let scale = match moments.scale() {
+                Some(scale) if self.params.standardise => scale,
+                Some(_) => NumericScale::own_units(),
+                // Sums of squares that overflow cannot go on from batch to batch: the scale stays that of the first rows.
+                None if self.params.standardise && self.learned.rows == 0 => {
+                    NumericScale::fit(rows.iter().map(|&row| table.numeric(c)[row as usize]))
+                }
+                None => continue,
+            };
             let (before, after) = (self.scales[c].inverse(), scale.inverse());
             if before > 0.0 && after > 0.0 {
                 let shift = before * (scale.mean() - self.scales[c].mean());
