@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::error::ArrowError;
-use tidemill_core::learn::METRICS;
+use tidemill_core::learn::tables::with_column;
 
 use crate::series::higher_is_better;
 
 /// The metrics that are compared: of classifiers, then of clusterings. A model has those of its kind.
 pub(crate) fn metrics() -> Vec<&'static str> {
-    METRICS.iter().filter(|metric| metric.is_headline).map(|metric| metric.name).collect()
+    with_column().filter(|metric| metric.is_headline).map(|metric| metric.name).collect()
 }
 
 /// One batch of two lines, or all batches.

@@ -51,7 +51,7 @@ pub(crate) fn auc_so_far(progress: &BatchProgress) -> String {
     let scores: Vec<_> = progress
         .models
         .iter()
-        .filter_map(|model| Some(format!("{} {:.3}", model.name, model.holdout.as_ref()?.classes()?.auc?)))
+        .filter_map(|model| Some(format!("{} {:.3}", model.name, model.holdout.as_ref()?.binary()?.auc?)))
         .collect();
     if scores.is_empty() { String::new() } else { format!("AUC {}", scores.join(", ")) }
 }
@@ -66,7 +66,11 @@ fn scores(model: &ModelProgress) -> String {
             let silhouette = scores.silhouette.map_or_else(|| "-".to_string(), |s| format!("{s:.4}"));
             format!("{name} inertia {:.0} silhouette {silhouette}", scores.inertia)
         }
+        Some(Scores::Numbers(scores)) => format!("{name} RMSE {:.4} MAE {:.4}", scores.rmse, scores.mae),
         Some(Scores::Classes(scores)) => {
+            format!("{name} accuracy {:.4} macro F1 {:.4}", scores.accuracy, scores.macro_f1)
+        }
+        Some(Scores::Binary(scores)) => {
             let auc = scores.auc.map_or_else(|| "-".to_string(), |auc| format!("{auc:.4}"));
             format!("{name} accuracy {:.4} AUC {auc}", scores.accuracy)
         }

@@ -20,8 +20,8 @@ use tidemill_ml::preprocess::{
     StandardScalerParams, StringIndexer, StringIndexerParams, TargetEncoder, TargetEncoderParams,
 };
 use tidemill_ml::{
-    Classifier, ClassifierParams, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
-    SgdClassifierParams,
+    Classifier, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
+    SgdClassifierParams, SupervisedParams,
 };
 
 fn main() {
@@ -57,7 +57,7 @@ fn table(rows: usize) -> Rows {
     (table, labels, (0..rows as u32).collect())
 }
 
-fn cold(bencher: Bencher<'_, '_>, algorithm: &ClassifierParams, case: Case) {
+fn cold(bencher: Bencher<'_, '_>, algorithm: &SupervisedParams, case: Case) {
     let ((table, labels, all), pool) = (rows(case), case.pool());
     bencher.bench(|| {
         pool.install(|| Classifier::fit(algorithm, black_box(table), labels, all, 42, None).unwrap())
@@ -66,26 +66,26 @@ fn cold(bencher: Bencher<'_, '_>, algorithm: &ClassifierParams, case: Case) {
 
 #[divan::bench(args = CASES)]
 fn logistic(bencher: Bencher<'_, '_>, case: Case) {
-    cold(bencher, &ClassifierParams::LogisticRegression(LogisticRegressionParams::default()), case);
+    cold(bencher, &SupervisedParams::LogisticRegression(LogisticRegressionParams::default()), case);
 }
 
 #[divan::bench(args = CASES)]
 fn logistic_linfa(bencher: Bencher<'_, '_>, case: Case) {
     let params = LogisticRegressionParams { backend: LogisticBackend::Linfa, ..Default::default() };
-    cold(bencher, &ClassifierParams::LogisticRegression(params), case);
+    cold(bencher, &SupervisedParams::LogisticRegression(params), case);
 }
 
 #[divan::bench(args = CASES)]
 fn logistic_one_hot(bencher: Bencher<'_, '_>, case: Case) {
     let params = LogisticRegressionParams { categories: LinearCategories::OneHot, ..Default::default() };
-    cold(bencher, &ClassifierParams::LogisticRegression(params), case);
+    cold(bencher, &SupervisedParams::LogisticRegression(params), case);
 }
 
 /// After 1 % more rows.
 #[divan::bench(args = CASES)]
 fn logistic_refit(bencher: Bencher<'_, '_>, case: Case) {
     let ((table, labels, all), pool) = (rows(case), case.pool());
-    let algorithm = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+    let algorithm = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
     let first = &all[..all.len() - all.len() / 101];
     let before = Classifier::fit(&algorithm, table, labels, first, 42, None).unwrap();
     bencher.bench(|| {
@@ -98,7 +98,7 @@ fn logistic_refit(bencher: Bencher<'_, '_>, case: Case) {
 #[divan::bench(args = CASES)]
 fn logistic_scores(bencher: Bencher<'_, '_>, case: Case) {
     let ((table, labels, all), pool) = (rows(case), case.pool());
-    let algorithm = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+    let algorithm = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
     let model = Classifier::fit(&algorithm, table, labels, all, 42, None).unwrap();
     bencher.bench(|| pool.install(|| model.predict_proba(black_box(table), all).unwrap()));
 }
@@ -107,7 +107,7 @@ fn logistic_scores(bencher: Bencher<'_, '_>, case: Case) {
 #[divan::bench(args = CASES)]
 fn sgd_partial_fit(bencher: Bencher<'_, '_>, case: Case) {
     let ((table, labels, all), pool) = (rows(case), case.pool());
-    let algorithm = ClassifierParams::SgdClassifier(SgdClassifierParams::default());
+    let algorithm = SupervisedParams::SgdClassifier(SgdClassifierParams::default());
     let model = Classifier::fit(&algorithm, table, labels, all, 42, None).unwrap();
     bencher.bench(|| pool.install(|| model.partial_fit(black_box(table), labels, all, 42).unwrap()));
 }

@@ -14,8 +14,8 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::OnceLock;
 use tidemill_ml::{
-    Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
-    RandomForestParams, TrainingRows,
+    Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins, RandomForestParams,
+    SupervisedParams, TrainingRows,
 };
 
 fn main() {
@@ -54,11 +54,11 @@ fn make(count: usize) -> Rows {
     (table, labels, (0..count as u32).collect())
 }
 
-fn forest() -> ClassifierParams {
-    ClassifierParams::RandomForest(RandomForestParams::default())
+fn forest() -> SupervisedParams {
+    SupervisedParams::RandomForest(RandomForestParams::default())
 }
 
-fn fit(bencher: Bencher<'_, '_>, algorithm: &ClassifierParams, case: Case) {
+fn fit(bencher: Bencher<'_, '_>, algorithm: &SupervisedParams, case: Case) {
     let ((table, labels, rows), pool) = (rows(case), case.pool());
     bencher.bench(|| pool.install(|| Classifier::fit(algorithm, table, labels, rows, 1, None).unwrap()));
 }
@@ -71,18 +71,18 @@ fn forest_20x5(bencher: Bencher<'_, '_>, case: Case) {
 #[divan::bench(args = CASES, sample_count = 10)]
 fn forest_100x10(bencher: Bencher<'_, '_>, case: Case) {
     let params = RandomForestParams { trees: 100, max_depth: 10, ..RandomForestParams::default() };
-    fit(bencher, &ClassifierParams::RandomForest(params), case);
+    fit(bencher, &SupervisedParams::RandomForest(params), case);
 }
 
 #[divan::bench(args = CASES, sample_count = 10)]
 fn tree_10(bencher: Bencher<'_, '_>, case: Case) {
     let params = DecisionTreeParams { max_depth: 10, ..DecisionTreeParams::default() };
-    fit(bencher, &ClassifierParams::DecisionTree(params), case);
+    fit(bencher, &SupervisedParams::DecisionTree(params), case);
 }
 
 #[divan::bench(args = CASES, sample_count = 5)]
 fn boost_100x31(bencher: Bencher<'_, '_>, case: Case) {
-    fit(bencher, &ClassifierParams::GradientBoosting(GradientBoostingParams::default()), case);
+    fit(bencher, &SupervisedParams::GradientBoosting(GradientBoostingParams::default()), case);
 }
 
 /// The forest's fit with bins that were kept.

@@ -10,8 +10,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant;
 use tidemill_ml::{
-    BinaryMetrics, Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, KMeans, KMeansParams,
-    LogisticRegressionParams, RandomForestParams, SgdClassifierParams,
+    BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, KMeans, KMeansParams,
+    LogisticRegressionParams, RandomForestParams, SgdClassifierParams, SupervisedParams,
 };
 
 const NUMERIC: [&str; 10] = [
@@ -41,11 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (table, labels, places) = read(&path)?;
     println!("{} rows, {} positive", table.rows(), labels.iter().filter(|l| **l).count());
     for algorithm in [
-        ClassifierParams::LogisticRegression(LogisticRegressionParams::default()),
-        ClassifierParams::SgdClassifier(SgdClassifierParams::default()),
-        ClassifierParams::DecisionTree(DecisionTreeParams::default()),
-        ClassifierParams::RandomForest(RandomForestParams::default()),
-        ClassifierParams::RandomForest(RandomForestParams {
+        SupervisedParams::LogisticRegression(LogisticRegressionParams::default()),
+        SupervisedParams::SgdClassifier(SgdClassifierParams::default()),
+        SupervisedParams::DecisionTree(DecisionTreeParams::default()),
+        SupervisedParams::RandomForest(RandomForestParams::default()),
+        SupervisedParams::RandomForest(RandomForestParams {
             trees: 100,
             max_depth: 10,
             ..RandomForestParams::default()
@@ -91,7 +91,7 @@ fn clusters(places: &FeatureTable) -> Result<(), Box<dyn Error>> {
 }
 
 fn run(
-    algorithm: &ClassifierParams,
+    algorithm: &SupervisedParams,
     table: &FeatureTable,
     labels: &[bool],
     split: u64,

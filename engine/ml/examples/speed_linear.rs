@@ -9,8 +9,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tidemill_ml::{
-    BinaryMetrics, Classifier, ClassifierParams, FeatureTable, LinearCategories, LogisticBackend,
-    LogisticRegressionParams, SgdClassifierParams,
+    BinaryMetrics, Classifier, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
+    SgdClassifierParams, SupervisedParams,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn sgd(table: &FeatureTable, labels: &[bool]) -> Result<(), Box<dyn Error>> {
     let rows: Vec<u32> = (0..table.rows() as u32).collect();
     let params = SgdClassifierParams { epochs: 1, ..SgdClassifierParams::default() };
-    let algorithm = ClassifierParams::SgdClassifier(params);
+    let algorithm = SupervisedParams::SgdClassifier(params);
     let (model, seconds, cpu_seconds) = timed(|| Classifier::fit(&algorithm, table, labels, &rows, 42, None));
     let model = model?;
     let (more, partial_seconds, partial_cpu_seconds) = timed(|| model.partial_fit(table, labels, &rows, 42));
@@ -99,7 +99,7 @@ fn fit(
     labels: &[bool],
 ) -> Result<(), Box<dyn Error>> {
     let rows: Vec<u32> = (0..table.rows() as u32).collect();
-    let algorithm = ClassifierParams::LogisticRegression(params.clone());
+    let algorithm = SupervisedParams::LogisticRegression(params.clone());
     let fit = |rows: &[u32], before: Option<&Classifier>| {
         Classifier::fit(&algorithm, table, labels, rows, 42, before)
     };

@@ -9,8 +9,8 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 use tidemill_ml::{
-    BinaryMetrics, Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, GradientBoostingParams,
-    KeptBins, KeptCounts, RandomForestParams, TrainingRows, TreeBackend,
+    BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
+    KeptCounts, RandomForestParams, SupervisedParams, TrainingRows, TreeBackend,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -76,21 +76,21 @@ impl Run<'_> {
     }
 }
 
-fn algorithm(task: &str) -> Result<ClassifierParams, String> {
+fn algorithm(task: &str) -> Result<SupervisedParams, String> {
     if let Some(task) = task.strip_prefix("smartcore_") {
         let backend = TreeBackend::Smartcore;
         return match algorithm(task)? {
-            ClassifierParams::RandomForest(params) => {
-                Ok(ClassifierParams::RandomForest(RandomForestParams { backend, ..params }))
+            SupervisedParams::RandomForest(params) => {
+                Ok(SupervisedParams::RandomForest(RandomForestParams { backend, ..params }))
             }
-            ClassifierParams::DecisionTree(params) => {
-                Ok(ClassifierParams::DecisionTree(DecisionTreeParams { backend, ..params }))
+            SupervisedParams::DecisionTree(params) => {
+                Ok(SupervisedParams::DecisionTree(DecisionTreeParams { backend, ..params }))
             }
             _ => Err(format!("smartcore has no {task:?}")),
         };
     }
     let forest = |trees, max_depth| {
-        ClassifierParams::RandomForest(RandomForestParams {
+        SupervisedParams::RandomForest(RandomForestParams {
             trees,
             max_depth,
             ..RandomForestParams::default()
@@ -99,7 +99,7 @@ fn algorithm(task: &str) -> Result<ClassifierParams, String> {
     // As many features a split as scikit-learn's forests try: the root of 14.
     let root = |trees, max_depth| {
         let max_features = 3.0 / 14.0 + 1e-9;
-        ClassifierParams::RandomForest(RandomForestParams {
+        SupervisedParams::RandomForest(RandomForestParams {
             trees,
             max_depth,
             max_features,
@@ -111,11 +111,11 @@ fn algorithm(task: &str) -> Result<ClassifierParams, String> {
         "forest_100x10" => forest(100, 10),
         "forest_root_20x5" => root(20, 5),
         "forest_root_100x10" => root(100, 10),
-        "tree_10" => ClassifierParams::DecisionTree(DecisionTreeParams {
+        "tree_10" => SupervisedParams::DecisionTree(DecisionTreeParams {
             max_depth: 10,
             ..DecisionTreeParams::default()
         }),
-        "boost_100x31" => ClassifierParams::GradientBoosting(GradientBoostingParams::default()),
+        "boost_100x31" => SupervisedParams::GradientBoosting(GradientBoostingParams::default()),
         other => return Err(format!("no task {other:?}")),
     })
 }

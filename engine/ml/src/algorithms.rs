@@ -3,8 +3,8 @@
 
 use crate::cluster::{MiniBatchOfState, OnlineOfState, WholeOfState};
 use crate::{
-    DecisionTreeParams, Error, Estimator, GradientBoostingParams, KMeansParams, LogisticRegressionParams,
-    RandomForestParams, SgdClassifierParams,
+    DecisionTreeParams, Error, Estimator, GradientBoostingParams, KMeansParams, LinearRegressionParams,
+    LogisticRegressionParams, RandomForestParams, SgdClassifierParams, TargetKind,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -13,13 +13,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 /// use tidemill_ml::{ALGORITHMS, Task};
 ///
-/// let mut clusterings = ALGORITHMS.iter().filter(|of| of.task == Task::Cluster).map(|of| of.name);
+/// let mut clusterings = ALGORITHMS.iter().filter(|of| of.is_for(Task::Cluster)).map(|of| of.name);
 /// assert_eq!(clusterings.next(), Some("kmeans"));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Task {
-    /// Tells which of two classes a row is of.
+    /// Tells which class a row is of.
     Classify,
+    /// Tells a number of a row.
+    Regress,
     /// Groups rows that are alike.
     Cluster,
 }
@@ -53,6 +56,8 @@ pub enum Algorithm {
     // In the order of `ALGORITHMS`.
     /// Logistic regression with its encoders.
     LogisticRegression,
+    /// Linear regression with its encoders.
+    LinearRegression,
     /// A histogram tree.
     DecisionTree,
     /// A histogram forest.
@@ -81,8 +86,8 @@ pub struct AlgorithmInfo {
     pub algorithm: Algorithm,
     /// Its name in job files, records and metrics.
     pub name: &'static str,
-    /// What it is for.
-    pub task: Task,
+    /// What it can learn to predict.
+    pub targets: &'static [TargetKind],
     /// What it can learn from.
     pub materials: &'static [Material],
     /// What it is, in a few words.
@@ -90,6 +95,16 @@ pub struct AlgorithmInfo {
 }
 
 impl AlgorithmInfo {
+    /// Whether it can learn to predict this.
+    pub fn learns(&self, target: TargetKind) -> bool {
+        self.targets.contains(&target)
+    }
+
+    /// Whether there are models of it for this.
+    pub fn is_for(&self, task: Task) -> bool {
+        self.targets.iter().any(|target| target.task() == task)
+    }
+
     /// Whether it can learn from this.
     pub fn learns_from(&self, material: Material) -> bool {
         self.materials.contains(&material)
@@ -99,12 +114,17 @@ impl AlgorithmInfo {
 const fn of(
     algorithm: Algorithm,
     name: &'static str,
-    task: Task,
+    targets: &'static [TargetKind],
     materials: &'static [Material],
     summary: &'static str,
 ) -> AlgorithmInfo {
-    AlgorithmInfo { algorithm, name, task, materials, summary }
+    AlgorithmInfo { algorithm, name, targets, materials, summary }
 }
+
+const NONE: &[TargetKind] = &[TargetKind::None];
+const BINARY: &[TargetKind] = &[TargetKind::Binary];
+const CLASSES: &[TargetKind] = &[TargetKind::Binary, TargetKind::Classes];
+const NUMBERS: &[TargetKind] = &[TargetKind::Numbers];
 
 const ROWS: &[Material] = &[Material::Rows];
 const STATE: &[Material] = &[Material::State];
@@ -119,18 +139,18 @@ const BOTH: &[Material] = &[Material::Rows, Material::State];
 ///     ALGORITHMS.iter().filter(|of| of.learns_from(Material::State)).map(|of| of.name).collect();
 /// assert_eq!(names, ["kmeans", "minibatch_kmeans", "online_kmeans"]);
 /// ```
-pub const ALGORITHMS: [AlgorithmInfo; 8] = {
+pub const ALGORITHMS: [AlgorithmInfo; 9] = {
     use Algorithm::*;
-    use Task::*;
     [
-        of(LogisticRegression, "logistic_regression", Classify, ROWS, "a linear model of the log-odds"),
-        of(DecisionTree, "decision_tree", Classify, ROWS, "one tree over histograms"),
-        of(RandomForest, "random_forest", Classify, ROWS, "trees of drawn rows, which vote"),
-        of(GradientBoosting, "gradient_boosting", Classify, ROWS, "trees that mend those before them"),
-        of(SgdClassifier, "sgd_classifier", Classify, ROWS, "a linear model that learns row by row"),
-        of(Kmeans, "kmeans", Cluster, BOTH, "centres of all rows"),
-        of(MinibatchKmeans, "minibatch_kmeans", Cluster, STATE, "centres moved by each batch"),
-        of(OnlineKmeans, "online_kmeans", Cluster, STATE, "centres moved by each row, as River's"),
+        of(LogisticRegression, "logistic_regression", CLASSES, ROWS, "a linear model of the log-odds"),
+        of(LinearRegression, "linear_regression", NUMBERS, ROWS, "a linear model of a number"),
+        of(DecisionTree, "decision_tree", BINARY, ROWS, "one tree over histograms"),
+        of(RandomForest, "random_forest", BINARY, ROWS, "trees of drawn rows, which vote"),
+        of(GradientBoosting, "gradient_boosting", BINARY, ROWS, "trees that mend those before them"),
+        of(SgdClassifier, "sgd_classifier", BINARY, ROWS, "a linear model that learns row by row"),
+        of(Kmeans, "kmeans", NONE, BOTH, "centres of all rows"),
+        of(MinibatchKmeans, "minibatch_kmeans", NONE, STATE, "centres moved by each batch"),
+        of(OnlineKmeans, "online_kmeans", NONE, STATE, "centres moved by each row, as River's"),
     ]
 };
 
@@ -146,6 +166,7 @@ macro_rules! with_params {
         }
         match ($algorithm, $material) {
             (Algorithm::LogisticRegression, _) => of!(LogisticRegressionParams),
+            (Algorithm::LinearRegression, _) => of!(LinearRegressionParams),
             (Algorithm::DecisionTree, _) => of!(DecisionTreeParams),
             (Algorithm::RandomForest, _) => of!(RandomForestParams),
             (Algorithm::GradientBoosting, _) => of!(GradientBoostingParams),
@@ -161,7 +182,7 @@ macro_rules! with_params {
 impl Algorithm {
     /// Its line of the list.
     pub fn info(self) -> &'static AlgorithmInfo {
-        const LIST: &[AlgorithmInfo; 8] = &ALGORITHMS;
+        const LIST: &[AlgorithmInfo; 9] = &ALGORITHMS;
         &LIST[self as usize]
     }
 
@@ -231,7 +252,7 @@ mod tests {
                 let defaults = of.algorithm.write_defaults(material, serde_json::value::Serializer).unwrap();
                 let estimator = of.algorithm.read(material, &defaults).unwrap();
                 assert_eq!(estimator, of.algorithm.read(material, serde_json::json!({})).unwrap());
-                assert_eq!((estimator.task(), estimator.validate()), (of.task, Ok(())), "{}", of.name);
+                assert_eq!((estimator.targets(), estimator.validate()), (of.targets, Ok(())), "{}", of.name);
                 assert!(of.algorithm.read(material, serde_json::json!({ "tress": 1 })).is_err());
             }
         }

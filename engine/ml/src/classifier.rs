@@ -2,94 +2,25 @@
 
 mod inspect;
 
-use crate::encode::bins::TableBins;
 use crate::file::{self, Kind, MOST_ROWS};
-use crate::forest::{
-    Boosted, DecisionTreeParams, Forest, GradientBoostingParams, RandomForestParams, Reference, TreeBackend,
-    Trees,
-};
-use crate::logistic::{LogisticModel, LogisticRegressionParams};
-use crate::sgd::{SgdClassifierParams, SgdModel};
+use crate::forest::{Boosted, Forest, Reference, Trees};
+use crate::logistic::{Coefficients, LogisticModel};
+use crate::sgd::SgdModel;
+use crate::supervised::SupervisedParams;
 use crate::table::check_names;
-use crate::{Algorithm, Error, FeatureTable, KeptBins, KeptCounts, TrainingRows};
+use crate::{Algorithm, Error, FeatureTable, KeptBins, KeptCounts, TargetKind, TrainingRows};
 use serde::{Deserialize, Serialize};
-
-/// What classifier to fit, with its settings.
-///
-/// ```
-/// use tidemill_ml::{Algorithm, ClassifierParams, RandomForestParams};
-///
-/// let params = ClassifierParams::RandomForest(RandomForestParams { trees: 50, ..RandomForestParams::default() });
-/// assert_eq!(params.algorithm(), Algorithm::RandomForest);
-/// ```
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ClassifierParams {
-    /// Logistic regression with L2 and L1 penalty.
-    LogisticRegression(LogisticRegressionParams),
-    /// Random forest over histograms.
-    RandomForest(RandomForestParams),
-    /// One tree over histograms, learned from every row once.
-    DecisionTree(DecisionTreeParams),
-    /// Gradient boosting of trees over histograms.
-    GradientBoosting(GradientBoostingParams),
-    /// Logistic regression by stochastic gradient descent.
-    SgdClassifier(SgdClassifierParams),
-}
-
-impl ClassifierParams {
-    /// Which algorithm it is.
-    pub fn algorithm(&self) -> Algorithm {
-        match self {
-            ClassifierParams::LogisticRegression(_) => Algorithm::LogisticRegression,
-            ClassifierParams::RandomForest(_) => Algorithm::RandomForest,
-            ClassifierParams::DecisionTree(_) => Algorithm::DecisionTree,
-            ClassifierParams::GradientBoosting(_) => Algorithm::GradientBoosting,
-            ClassifierParams::SgdClassifier(_) => Algorithm::SgdClassifier,
-        }
-    }
-
-    /// Its name in job files and metrics.
-    pub fn name(&self) -> &'static str {
-        self.algorithm().name()
-    }
-
-    /// Whether counts of its trees are of use to a refit.
-    fn keeps_counts(&self) -> bool {
-        match self {
-            ClassifierParams::RandomForest(params) => params.backend == TreeBackend::Tidemill,
-            ClassifierParams::DecisionTree(params) => params.backend == TreeBackend::Tidemill,
-            _ => false,
-        }
-    }
-
-    /// Checks the settings.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadParameter`] for the first one outside its range.
-    pub fn validate(&self) -> Result<(), Error> {
-        match self {
-            ClassifierParams::LogisticRegression(params) => params.validate(),
-            ClassifierParams::RandomForest(params) => params.validate(),
-            ClassifierParams::DecisionTree(params) => params.validate(),
-            ClassifierParams::GradientBoosting(params) => params.validate(),
-            ClassifierParams::SgdClassifier(params) => params.validate(),
-        }
-    }
-}
 
 /// A fitted classifier: knows its feature names, encoders and category strings, and so scores any table of these features.
 ///
 /// ```
-/// use tidemill_ml::{Classifier, ClassifierParams, DecisionTreeParams, FeatureTable};
+/// use tidemill_ml::{Classifier, SupervisedParams, DecisionTreeParams, FeatureTable};
 ///
 /// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
 /// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
 /// table.finish_append()?;
 /// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 17).collect(), (0..48).collect());
-/// let params = ClassifierParams::DecisionTree(DecisionTreeParams::default());
+/// let params = SupervisedParams::DecisionTree(DecisionTreeParams::default());
 /// let tree = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
 /// assert_eq!(tree.leaves()?.len(), 1, "a tree is a forest of one");
 /// assert!(tree.predict_proba(&table, &[20])?[0] > 0.9);
@@ -104,7 +35,7 @@ pub struct Classifier {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Model {
+pub(crate) enum Model {
     Logistic(LogisticModel),
     Forest(Forest),
     /// A forest of one tree. New variants come last: their order is in the file.
@@ -114,22 +45,41 @@ enum Model {
     Reference(Reference),
 }
 
-/// A model as it is read: the algorithms whose models are alike are one.
-enum Read<'a> {
-    Logistic(&'a LogisticModel),
-    Sgd(&'a SgdModel),
-    Trees(Trees<'a>),
-    Reference(&'a Reference),
+/// What a fitted model of any algorithm does for a classifier of two classes.
+pub(crate) trait BinaryModel {
+    /// Probability of the label for each of these rows, whose bins may have been kept; features and rows are checked.
+    fn predict_proba(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error>;
+
+    /// Whether it is as its fit makes it for so many features; a file might hold anything.
+    fn is_valid(&self, numeric: usize, categorical: usize) -> bool;
+
+    /// The weights of a linear model in the units of the features, whose names these are.
+    fn coefficients(&self, _numeric: &[String], _categorical: &[String]) -> Option<Coefficients> {
+        None
+    }
+
+    /// The trees of a model that has some.
+    fn trees(&self) -> Option<Trees<'_>> {
+        None
+    }
 }
 
 impl Model {
-    fn read(&self) -> Read<'_> {
+    /// The algorithm, and what it made: the one place that tells the models apart.
+    fn made(&self) -> (Algorithm, &dyn BinaryModel) {
         match self {
-            Model::Logistic(model) => Read::Logistic(model),
-            Model::Sgd(model) => Read::Sgd(model),
-            Model::Forest(model) | Model::Tree(model) => Read::Trees(model.trees()),
-            Model::Boosted(model) => Read::Trees(model.trees()),
-            Model::Reference(model) => Read::Reference(model),
+            Model::Logistic(model) => (Algorithm::LogisticRegression, model),
+            Model::Forest(model) => (Algorithm::RandomForest, model),
+            Model::Tree(model) => (Algorithm::DecisionTree, model),
+            Model::Boosted(model) => (Algorithm::GradientBoosting, model),
+            Model::Sgd(model) => (Algorithm::SgdClassifier, model),
+            Model::Reference(model) if model.is_forest() => (Algorithm::RandomForest, model),
+            Model::Reference(model) => (Algorithm::DecisionTree, model),
         }
     }
 }
@@ -155,7 +105,7 @@ impl Classifier {
     /// [`Error::RowsNotAscending`] for arguments that do not fit; [`Error::Solver`] if no finite model was found, which may
     /// be with `backend = "linfa"`, with an `sgd_classifier` whose steps are too long, and with an `alpha` beyond 1e100.
     pub fn fit(
-        algorithm: &ClassifierParams,
+        algorithm: &SupervisedParams,
         table: &FeatureTable,
         labels: &[bool],
         rows: &[u32],
@@ -173,7 +123,7 @@ impl Classifier {
     /// Those of [`fit`](Classifier::fit); [`Error::BadWeight`]; [`Error::TooManyRows`] beyond 2²⁸ of them; and
     /// [`Error::NotOfAlgorithm`] where weights differ and the algorithm knows none.
     pub fn fit_rows(
-        algorithm: &ClassifierParams,
+        algorithm: &SupervisedParams,
         training: &TrainingRows<'_>,
         seed: u64,
         warm_start: Option<&Classifier>,
@@ -190,7 +140,7 @@ impl Classifier {
     ///
     /// Those of [`fit_rows`](Classifier::fit_rows).
     pub fn refit(
-        algorithm: &ClassifierParams,
+        algorithm: &SupervisedParams,
         training: &TrainingRows<'_>,
         seed: u64,
         warm_start: Option<&Classifier>,
@@ -200,72 +150,23 @@ impl Classifier {
     }
 
     fn fit_keeping(
-        algorithm: &ClassifierParams,
+        algorithm: &SupervisedParams,
         training: &TrainingRows<'_>,
         seed: u64,
         warm_start: Option<&Classifier>,
         counts: Option<&mut KeptCounts>,
     ) -> Result<Classifier, Error> {
-        algorithm.validate()?;
+        let settings = algorithm.checked(TargetKind::Binary)?;
         let weighing = training.check()?;
         let mut training = TrainingRows { rows: weighing.as_deref().unwrap_or(training.rows), ..*training };
         if training.weighs_the_same() {
             training.weights = None;
         }
-        let TrainingRows { table, labels, rows, weights, .. } = training;
-        let counts = counts.and_then(|counts| counts.used_if(algorithm.keeps_counts()));
-        let without_weights = || match weights {
-            None => Ok(()),
-            Some(_) => {
-                let of = match algorithm {
-                    ClassifierParams::LogisticRegression(_) | ClassifierParams::SgdClassifier(_) => {
-                        algorithm.name()
-                    }
-                    _ => "smartcore",
-                };
-                Err(Error::NotOfAlgorithm { algorithm: of, what: "weights of rows" })
-            }
-        };
+        settings.check_weights(training.weights)?;
+        let counts = counts.and_then(|counts| counts.used_if(settings.keeps_counts()));
+        let TrainingRows { table, rows, .. } = training;
         let before = warm_start.filter(|c| c.check_features(table).is_ok()).map(|c| &c.model);
-        let model = match algorithm {
-            ClassifierParams::LogisticRegression(params) => {
-                without_weights()?;
-                let previous = match before {
-                    Some(Model::Logistic(model)) => Some(model),
-                    _ => None,
-                };
-                Model::Logistic(LogisticModel::fit(params, table, labels, rows, seed, previous)?)
-            }
-            ClassifierParams::RandomForest(params) if params.backend == TreeBackend::Smartcore => {
-                without_weights()?;
-                Model::Reference(Reference::fit(params, &training, seed)?)
-            }
-            ClassifierParams::DecisionTree(params) if params.backend == TreeBackend::Smartcore => {
-                without_weights()?;
-                Model::Reference(Reference::fit_tree(params, &training, seed)?)
-            }
-            ClassifierParams::RandomForest(params) => {
-                let previous = match before {
-                    Some(Model::Forest(model)) => Some(model),
-                    _ => None,
-                };
-                Model::Forest(Forest::fit(params, &training, seed, counts, previous))
-            }
-            ClassifierParams::DecisionTree(params) => {
-                Model::Tree(Forest::fit_tree(params, &training, seed, counts))
-            }
-            ClassifierParams::GradientBoosting(params) => {
-                let previous = match before {
-                    Some(Model::Boosted(model)) => Some(model),
-                    _ => None,
-                };
-                Model::Boosted(Boosted::fit(params, &training, seed, previous))
-            }
-            ClassifierParams::SgdClassifier(params) => {
-                without_weights()?;
-                Model::Sgd(SgdModel::fit(params, table, labels, rows, seed)?)
-            }
-        };
+        let model = settings.fit_binary(&training, seed, before, counts)?;
         Ok(Classifier {
             numeric_names: table.numeric_names().to_vec(),
             categorical_names: table.categorical_names().to_vec(),
@@ -336,19 +237,7 @@ impl Classifier {
     ) -> Result<Vec<f64>, Error> {
         self.check_features(table)?;
         table.check_rows(rows)?;
-        let binned = |bins: &TableBins| match kept.and_then(|kept| kept.with(table, bins)) {
-            Some(binned) => binned.take(rows),
-            None => bins.transform(table, rows),
-        };
-        Ok(match self.model.read() {
-            Read::Logistic(model) => model.predict_proba(table, rows),
-            Read::Sgd(model) => model.predict_proba(table, rows),
-            Read::Trees(trees) => {
-                let binned = binned(trees.bins);
-                trees.predict_proba(&binned, &trees.rare.unseen(table, rows, &binned))
-            }
-            Read::Reference(model) => model.predict(&binned(model.bins()))?,
-        })
+        self.model.made().1.predict_proba(table, rows, kept)
     }
 
     /// Names of the numeric features, in order.
@@ -368,15 +257,7 @@ impl Classifier {
 
     /// Which algorithm it is of.
     pub fn algorithm(&self) -> Algorithm {
-        match &self.model {
-            Model::Logistic(_) => Algorithm::LogisticRegression,
-            Model::Forest(_) => Algorithm::RandomForest,
-            Model::Tree(_) => Algorithm::DecisionTree,
-            Model::Boosted(_) => Algorithm::GradientBoosting,
-            Model::Sgd(_) => Algorithm::SgdClassifier,
-            Model::Reference(model) if model.is_forest() => Algorithm::RandomForest,
-            Model::Reference(_) => Algorithm::DecisionTree,
-        }
+        self.model.made().0
     }
 
     /// The model as a file's bytes; the same for the same model.
@@ -399,15 +280,12 @@ impl Classifier {
 
     fn is_valid(&self) -> bool {
         let (numeric, categorical) = (self.numeric_names.len(), self.categorical_names.len());
-        let fits = match &self.model {
-            Model::Logistic(model) => model.is_valid(numeric, categorical),
-            Model::Forest(model) => model.is_valid(numeric, categorical),
-            Model::Tree(model) => model.trees().trees.len() == 1 && model.is_valid(numeric, categorical),
-            Model::Boosted(model) => model.is_valid(numeric, categorical),
-            Model::Sgd(model) => model.is_valid(numeric, categorical),
-            Model::Reference(model) => model.is_valid(numeric, categorical),
+        // A tree is a forest of one.
+        let is_whole = match &self.model {
+            Model::Tree(model) => model.trees().trees.len() == 1,
+            _ => true,
         };
-        fits && self.training_rows <= MOST_ROWS
+        is_whole && self.model.made().1.is_valid(numeric, categorical) && self.training_rows <= MOST_ROWS
     }
 
     fn check_features(&self, table: &FeatureTable) -> Result<(), Error> {
@@ -426,6 +304,9 @@ fn check_labels(table: &FeatureTable, labels: &[bool]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forest::{DecisionTreeParams, GradientBoostingParams, RandomForestParams};
+    use crate::logistic::LogisticRegressionParams;
+    use crate::sgd::SgdClassifierParams;
 
     #[test]
     fn a_model_that_contradicts_itself_is_refused_under_a_right_checksum() {
@@ -433,11 +314,11 @@ mod tests {
         table.push_numeric(0, [1.0, 2.0, 3.0, 4.0]);
         table.finish_append().unwrap();
         for algorithm in [
-            ClassifierParams::LogisticRegression(LogisticRegressionParams::default()),
-            ClassifierParams::RandomForest(RandomForestParams::default()),
-            ClassifierParams::DecisionTree(DecisionTreeParams::default()),
-            ClassifierParams::GradientBoosting(GradientBoostingParams::default()),
-            ClassifierParams::SgdClassifier(SgdClassifierParams::default()),
+            SupervisedParams::LogisticRegression(LogisticRegressionParams::default()),
+            SupervisedParams::RandomForest(RandomForestParams::default()),
+            SupervisedParams::DecisionTree(DecisionTreeParams::default()),
+            SupervisedParams::GradientBoosting(GradientBoostingParams::default()),
+            SupervisedParams::SgdClassifier(SgdClassifierParams::default()),
         ] {
             let labels = [true, false, false, true];
             let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();

@@ -3,6 +3,8 @@
 //! Bad input, a bad parameter and a damaged model file are errors, never panics. A caller that only needs to know what
 //! to do about one asks [`Error::kind`].
 
+use crate::{ALGORITHMS, Algorithm, TargetKind};
+
 /// What went wrong, with the values that show it.
 ///
 /// ```
@@ -77,13 +79,71 @@ pub enum Error {
         /// The name given.
         name: String,
     },
-    /// A target of another kind than the algorithm learns.
-    #[error("the target is {found}, and what is learned is {expected}")]
+    /// All training rows are of the same one of many classes.
+    #[error("one class only: all {rows} training rows are of class {class}; wait for rows of the others")]
+    OneOfManyClasses {
+        /// The class that all rows have.
+        class: u32,
+        /// Training rows.
+        rows: usize,
+    },
+    /// None of the training rows is of a class.
+    #[error(
+        "no row of class {class}: none of the {rows} training rows is of it; wait for rows of it, or leave it out of the {classes} classes"
+    )]
+    ClassWithoutRows {
+        /// The first class without rows.
+        class: u32,
+        /// How many classes were said.
+        classes: u32,
+        /// Training rows.
+        rows: usize,
+    },
+    /// A row of a class that is not there.
+    #[error("row {row} is of class {class}, and there are {classes}, from 0")]
+    NoSuchClass {
+        /// The row.
+        row: u32,
+        /// Its class.
+        class: u32,
+        /// How many classes were said.
+        classes: u32,
+    },
+    /// Rows of another number of classes than the model has learned.
+    #[error("there are {found} classes, and the model tells {expected} apart")]
+    OtherClasses {
+        /// Classes of the model.
+        expected: u32,
+        /// Classes of the rows.
+        found: u32,
+    },
+    /// A row's target is a number that cannot be learned, or be compared with.
+    #[error("row {row} has the target {value}, and a target is a finite number; leave the row out")]
+    BadTarget {
+        /// The row.
+        row: u32,
+        /// Its target.
+        value: f64,
+    },
+    /// A prediction that is not finite.
+    #[error("{value} at position {position} is not a finite number")]
+    NotANumber {
+        /// Position in the slice.
+        position: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// A target of another kind than the algorithm learns, or the model has learned.
+    #[error("the target is {found}, and {learner} learns {expected}{others}")]
     OtherTarget {
-        /// What is learned.
-        expected: &'static str,
+        /// Name of the algorithm.
+        learner: &'static str,
+        /// What it learns.
+        expected: String,
         /// What was given.
         found: &'static str,
+        /// Algorithms that learn it, as the end of a sentence; may be empty.
+        others: String,
     },
     /// Rows of which each misses a value, where only complete ones can be learned from.
     #[error("there is no row without a missing value to learn from")]
@@ -295,6 +355,18 @@ pub enum ErrorKind {
 }
 
 impl Error {
+    /// A target that an algorithm does not learn.
+    pub(crate) fn other_target(algorithm: Algorithm, found: TargetKind) -> Error {
+        let targets: Vec<&str> = algorithm.info().targets.iter().map(|of| of.words()).collect();
+        let others: Vec<&str> = ALGORITHMS.iter().filter(|of| of.learns(found)).map(|of| of.name).collect();
+        let others = match others.is_empty() {
+            true => String::new(),
+            false => format!("; what learns {}: {}", found.words(), others.join(", ")),
+        };
+        let expected = targets.join(" or ");
+        Error::OtherTarget { learner: algorithm.name(), expected, found: found.words(), others }
+    }
+
     /// Whose doing this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -305,6 +377,9 @@ impl Error {
             | Error::TooFewForClusters { .. }
             | Error::NoCompleteRows
             | Error::OneClass { .. }
+            | Error::OneOfManyClasses { .. }
+            | Error::ClassWithoutRows { .. }
+            | Error::BadTarget { .. }
             | Error::Overflow { .. }
             | Error::MissingValue { .. }
             | Error::UnseenCategory { .. }

@@ -1,25 +1,28 @@
 //! What can be fitted: an algorithm with its settings, of whatever task.
 
+use crate::supervised::SupervisedParams;
+use crate::training::{ClassRows, NumberRows};
 use crate::{
-    Cache, Classifier, ClassifierParams, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error,
-    Fitted, GradientBoostingParams, KMeans, KMeansParams, LogisticRegressionParams, Pipeline,
-    RandomForestParams, Rows, SgdClassifierParams, Task,
+    Cache, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, Fitted,
+    GradientBoostingParams, KMeans, KMeansParams, LinearRegressionParams, LogisticRegressionParams,
+    MultiClassifier, Pipeline, RandomForestParams, Regressor, Rows, SgdClassifierParams, Target, TargetKind,
+    TrainingRows,
 };
 
 /// An algorithm with its settings. Made of the settings of any of them, or [read](crate::Algorithm::read) from a job file.
 ///
 /// ```
-/// use tidemill_ml::{Estimator, KMeansParams, SgdClassifierParams, Task};
+/// use tidemill_ml::{Estimator, KMeansParams, SgdClassifierParams, TargetKind};
 ///
 /// let clusters = Estimator::from(KMeansParams { clusters: 3, ..KMeansParams::default() });
-/// assert_eq!(clusters.task(), Task::Cluster);
-/// assert_eq!(Estimator::from(SgdClassifierParams::default()).task(), Task::Classify);
+/// assert_eq!(clusters.targets(), [TargetKind::None]);
+/// assert_eq!(Estimator::from(SgdClassifierParams::default()).targets(), [TargetKind::Binary]);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Estimator {
-    /// Tells two classes apart.
-    Classifier(ClassifierParams),
+    /// Learns a target: what model it becomes is the target's to say.
+    Supervised(SupervisedParams),
     /// Groups rows, all of which are at hand.
     KMeans(KMeansParams),
     /// Groups rows that come batch by batch.
@@ -39,24 +42,25 @@ macro_rules! estimator_from {
 }
 
 estimator_from! {
-    ClassifierParams => Estimator::Classifier,
+    SupervisedParams => Estimator::Supervised,
     KMeansParams => Estimator::KMeans,
     ClusterStreamParams => Estimator::ClusterStream,
     Pipeline => Estimator::Pipeline,
-    LogisticRegressionParams => |params| Estimator::Classifier(ClassifierParams::LogisticRegression(params)),
-    DecisionTreeParams => |params| Estimator::Classifier(ClassifierParams::DecisionTree(params)),
-    RandomForestParams => |params| Estimator::Classifier(ClassifierParams::RandomForest(params)),
-    GradientBoostingParams => |params| Estimator::Classifier(ClassifierParams::GradientBoosting(params)),
-    SgdClassifierParams => |params| Estimator::Classifier(ClassifierParams::SgdClassifier(params)),
+    LogisticRegressionParams => |params| Estimator::Supervised(SupervisedParams::LogisticRegression(params)),
+    LinearRegressionParams => |params| Estimator::Supervised(SupervisedParams::LinearRegression(params)),
+    DecisionTreeParams => |params| Estimator::Supervised(SupervisedParams::DecisionTree(params)),
+    RandomForestParams => |params| Estimator::Supervised(SupervisedParams::RandomForest(params)),
+    GradientBoostingParams => |params| Estimator::Supervised(SupervisedParams::GradientBoosting(params)),
+    SgdClassifierParams => |params| Estimator::Supervised(SupervisedParams::SgdClassifier(params)),
 }
 
 impl Estimator {
-    /// What it is for.
-    pub fn task(&self) -> Task {
+    /// What it can learn to predict; clusters learn [`TargetKind::None`].
+    pub fn targets(&self) -> &'static [TargetKind] {
         match self {
-            Estimator::Classifier(_) => Task::Classify,
-            Estimator::KMeans(_) | Estimator::ClusterStream(_) => Task::Cluster,
-            Estimator::Pipeline(pipeline) => pipeline.task(),
+            Estimator::Supervised(params) => params.algorithm().info().targets,
+            Estimator::KMeans(_) | Estimator::ClusterStream(_) => &[TargetKind::None],
+            Estimator::Pipeline(pipeline) => pipeline.targets(),
         }
     }
 
@@ -67,7 +71,7 @@ impl Estimator {
     /// [`Error::BadParameter`] for the first one outside its range.
     pub fn validate(&self) -> Result<(), Error> {
         match self {
-            Estimator::Classifier(params) => params.validate(),
+            Estimator::Supervised(params) => params.validate(),
             Estimator::KMeans(params) => params.validate(),
             Estimator::ClusterStream(params) => params.validate(),
             Estimator::Pipeline(pipeline) => pipeline.validate(),
@@ -101,13 +105,7 @@ impl Estimator {
         cache: &mut Cache,
     ) -> Result<Fitted, Error> {
         match self {
-            Estimator::Classifier(params) => {
-                let before = before.and_then(Fitted::as_classifier);
-                let fitted = cache.with_trees(|bins, counts| {
-                    Classifier::refit(params, &rows.binary(Some(bins))?, seed, before, counts)
-                });
-                fitted.map(Fitted::Classifier)
-            }
+            Estimator::Supervised(params) => supervised(params, rows, seed, before, cache),
             Estimator::KMeans(params) => {
                 let before = match before {
                     Some(Fitted::KMeans(model)) => Some(model),
@@ -133,6 +131,41 @@ impl Estimator {
             }
         }
     }
+}
+
+/// The one place that the kind of a target decides what is fitted.
+fn supervised(
+    params: &SupervisedParams,
+    rows: &Rows<'_>,
+    seed: u64,
+    before: Option<&Fitted>,
+    cache: &mut Cache,
+) -> Result<Fitted, Error> {
+    let Rows { table, target, rows, weights } = *rows;
+    cache.with_trees(|bins, counts| match target {
+        Target::None => Err(Error::other_target(params.algorithm(), TargetKind::None)),
+        Target::Binary(labels) => {
+            let before = before.and_then(Fitted::as_classifier);
+            let rows = TrainingRows { table, labels, rows, weights, bins: Some(bins) };
+            Classifier::refit(params, &rows, seed, before, counts).map(Fitted::Classifier)
+        }
+        Target::Classes { labels, classes } => {
+            let before = match before {
+                Some(Fitted::MultiClassifier(model)) => Some(model),
+                _ => None,
+            };
+            let rows = ClassRows { table, labels, classes, rows, weights };
+            MultiClassifier::fit(params, &rows, seed, before).map(Fitted::MultiClassifier)
+        }
+        Target::Numbers(values) => {
+            let before = match before {
+                Some(Fitted::Regressor(model)) => Some(model),
+                _ => None,
+            };
+            let rows = NumberRows { table, values, rows, weights };
+            Regressor::fit(params, &rows, seed, before).map(Fitted::Regressor)
+        }
+    })
 }
 
 /// Whether a stream of clusters has these settings and features.

@@ -3,7 +3,8 @@
 //! ```text
 //! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means,
 //!               "TIDEMCS\0" for a stream of clusters, "TIDEMPP\0" for preprocessing,
-//!               "TIDEMPL\0" for a pipeline
+//!               "TIDEMPL\0" for a pipeline, "TIDEMMC\0" for a classifier of many classes,
+//!               "TIDEMRG\0" for a regression
 //! bytes 8..12   format version of the kind, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
@@ -29,11 +30,20 @@ pub(crate) enum Kind {
     ClusterStream,
     Preprocessor,
     Pipeline,
+    MultiClassifier,
+    Regressor,
 }
 
 impl Kind {
-    const ALL: [Kind; 5] =
-        [Kind::Classifier, Kind::KMeans, Kind::ClusterStream, Kind::Preprocessor, Kind::Pipeline];
+    const ALL: [Kind; 7] = [
+        Kind::Classifier,
+        Kind::KMeans,
+        Kind::ClusterStream,
+        Kind::Preprocessor,
+        Kind::Pipeline,
+        Kind::MultiClassifier,
+        Kind::Regressor,
+    ];
 
     fn magic(self) -> &'static [u8; 8] {
         match self {
@@ -42,6 +52,8 @@ impl Kind {
             Kind::ClusterStream => b"TIDEMCS\0",
             Kind::Preprocessor => b"TIDEMPP\0",
             Kind::Pipeline => b"TIDEMPL\0",
+            Kind::MultiClassifier => b"TIDEMMC\0",
+            Kind::Regressor => b"TIDEMRG\0",
         }
     }
 
@@ -51,7 +63,7 @@ impl Kind {
             Kind::Preprocessor => 5,
             Kind::ClusterStream => 3,
             Kind::KMeans => 2,
-            Kind::Pipeline => 1,
+            Kind::Pipeline | Kind::MultiClassifier | Kind::Regressor => 1,
         }
     }
 
@@ -62,6 +74,8 @@ impl Kind {
             Kind::ClusterStream => "cluster stream",
             Kind::Preprocessor => "preprocessing",
             Kind::Pipeline => "pipeline",
+            Kind::MultiClassifier => "classifier of many classes",
+            Kind::Regressor => "regression",
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use crate::estimator::learned;
 use crate::file::{Kind, kind_of};
+use crate::training::{check_finite, counts_of};
 use crate::{
-    BinaryMetrics, Cache, Classifier, ClusterStream, Error, FeatureTable, FittedPipeline, KMeans, Rows,
-    Scores, SilhouetteRows, Task,
+    Algorithm, BinaryMetrics, Cache, ClassMetrics, Classifier, ClusterStream, Error, FeatureTable,
+    FittedPipeline, KMeans, MultiClassifier, NumberMetrics, Regressor, Rows, Scores, SilhouetteRows, Target,
+    Task,
 };
 
 /// A fitted model.
@@ -28,6 +30,10 @@ use crate::{
 pub enum Fitted {
     /// Tells two classes apart.
     Classifier(Classifier),
+    /// Tells many classes apart.
+    MultiClassifier(MultiClassifier),
+    /// Says a number.
+    Regressor(Regressor),
     /// Groups rows, all of which were at hand.
     KMeans(KMeans),
     /// Groups rows that come batch by batch.
@@ -48,6 +54,15 @@ pub enum Fitted {
 pub enum Prediction {
     /// Of the class that is looked for, 0 to 1.
     Probabilities(Vec<f64>),
+    /// Of each class, 0 to 1, of sum 1 in each row.
+    Classes {
+        /// How many classes there are.
+        classes: u32,
+        /// Rows × classes, row-major.
+        probabilities: Vec<f64>,
+    },
+    /// Numbers, finite.
+    Numbers(Vec<f64>),
     /// The number of the cluster, from 0; `None` for a row with a missing value.
     Clusters(Vec<Option<u32>>),
 }
@@ -56,7 +71,10 @@ impl Prediction {
     /// Rows.
     pub fn len(&self) -> usize {
         match self {
-            Prediction::Probabilities(values) => values.len(),
+            Prediction::Probabilities(values) | Prediction::Numbers(values) => values.len(),
+            Prediction::Classes { classes, probabilities } => {
+                probabilities.len() / (*classes as usize).max(1)
+            }
             Prediction::Clusters(values) => values.len(),
         }
     }
@@ -85,17 +103,18 @@ impl Fitted {
     /// What it is for.
     pub fn task(&self) -> Task {
         match self {
-            Fitted::Classifier(_) => Task::Classify,
+            Fitted::Classifier(_) | Fitted::MultiClassifier(_) => Task::Classify,
+            Fitted::Regressor(_) => Task::Regress,
             Fitted::KMeans(_) | Fitted::ClusterStream(_) => Task::Cluster,
             Fitted::Pipeline(pipeline) => pipeline.model().task(),
         }
     }
 
-    /// The classifier, if it is one.
+    /// The classifier of two classes, if it is one.
     pub fn as_classifier(&self) -> Option<&Classifier> {
         match self {
             Fitted::Classifier(model) => Some(model),
-            Fitted::KMeans(_) | Fitted::ClusterStream(_) | Fitted::Pipeline(_) => None,
+            _ => None,
         }
     }
 
@@ -103,6 +122,8 @@ impl Fitted {
     pub fn numeric_names(&self) -> &[String] {
         match self {
             Fitted::Classifier(model) => model.numeric_names(),
+            Fitted::MultiClassifier(model) => model.numeric_names(),
+            Fitted::Regressor(model) => model.numeric_names(),
             Fitted::KMeans(model) => model.numeric_names(),
             Fitted::ClusterStream(model) => model.numeric_names(),
             Fitted::Pipeline(pipeline) => pipeline.numeric_names(),
@@ -113,6 +134,8 @@ impl Fitted {
     pub fn categorical_names(&self) -> &[String] {
         match self {
             Fitted::Classifier(model) => model.categorical_names(),
+            Fitted::MultiClassifier(model) => model.categorical_names(),
+            Fitted::Regressor(model) => model.categorical_names(),
             Fitted::KMeans(_) | Fitted::ClusterStream(_) => &[],
             Fitted::Pipeline(pipeline) => pipeline.categorical_names(),
         }
@@ -122,6 +145,8 @@ impl Fitted {
     pub fn training_rows(&self) -> u64 {
         match self {
             Fitted::Classifier(model) => model.training_rows(),
+            Fitted::MultiClassifier(model) => model.training_rows(),
+            Fitted::Regressor(model) => model.training_rows(),
             Fitted::KMeans(model) => model.training_rows(),
             Fitted::ClusterStream(model) => model.training_rows(),
             Fitted::Pipeline(pipeline) => pipeline.model().training_rows(),
@@ -136,9 +161,11 @@ impl Fitted {
     pub fn partial_fit(&self, rows: &Rows<'_>, seed: u64) -> Result<Fitted, Error> {
         match self {
             Fitted::Classifier(model) => {
-                let of = rows.binary(None)?;
-                model.partial_fit(of.table, of.labels, of.rows, seed).map(Fitted::Classifier)
+                let labels = rows.target.binary(model.algorithm().name())?;
+                model.partial_fit(rows.table, labels, rows.rows, seed).map(Fitted::Classifier)
             }
+            Fitted::MultiClassifier(model) => Err(no_partial_fit(model.algorithm())),
+            Fitted::Regressor(model) => Err(no_partial_fit(model.algorithm())),
             Fitted::KMeans(_) => Err(Error::NoPartialFit {
                 what: "kmeans",
                 why: "fit it on all rows, or take minibatch_kmeans",
@@ -158,6 +185,11 @@ impl Fitted {
     pub fn predict(&self, table: &FeatureTable, rows: &[u32]) -> Result<Prediction, Error> {
         match self {
             Fitted::Classifier(model) => model.predict_proba(table, rows).map(Prediction::Probabilities),
+            Fitted::MultiClassifier(model) => {
+                let probabilities = model.predict_proba(table, rows)?;
+                Ok(Prediction::Classes { classes: model.classes(), probabilities })
+            }
+            Fitted::Regressor(model) => model.predict(table, rows).map(Prediction::Numbers),
             Fitted::KMeans(model) => model.assign(table, rows).map(Prediction::Clusters),
             Fitted::ClusterStream(model) => model.assign(table, rows).map(Prediction::Clusters),
             Fitted::Pipeline(pipeline) => pipeline.predict(table, rows),
@@ -168,7 +200,9 @@ impl Fitted {
     ///
     /// # Errors
     ///
-    /// Those of [`predict`](Fitted::predict); [`Error::NoRows`]; [`Error::OtherTarget`] for a classifier without labels.
+    /// Those of [`predict`](Fitted::predict); [`Error::NoRows`]; [`Error::OtherTarget`] for a target of
+    /// another kind than was learned, [`Error::OtherClasses`] for another number of classes, [`Error::NoSuchClass`] and
+    /// [`Error::BadTarget`].
     pub fn score(&self, rows: &Rows<'_>, seed: u64) -> Result<Scores, Error> {
         self.score_kept(rows, seed, &Cache::new())
     }
@@ -181,9 +215,35 @@ impl Fitted {
     pub fn score_kept(&self, rows: &Rows<'_>, seed: u64, cache: &Cache) -> Result<Scores, Error> {
         match self {
             Fitted::Classifier(model) => {
-                let labels = rows.labels_of_rows()?;
+                let labels = rows.target.binary(model.algorithm().name())?;
+                rows.check()?;
+                let labels: Vec<bool> = rows.rows.iter().map(|&row| labels[row as usize]).collect();
                 let scores = cache.with_bins(|bins| model.predict_proba_kept(rows.table, rows.rows, bins))?;
-                BinaryMetrics::compute(&labels, &scores).map(Scores::Classes)
+                BinaryMetrics::compute(&labels, &scores).map(Scores::Binary)
+            }
+            Fitted::MultiClassifier(model) => {
+                let labels = match rows.target {
+                    Target::Classes { labels, classes } if classes == model.classes() => labels,
+                    Target::Classes { classes, .. } => {
+                        return Err(Error::OtherClasses { expected: model.classes(), found: classes });
+                    }
+                    _ => return Err(Error::other_target(model.algorithm(), rows.target.kind())),
+                };
+                rows.check()?;
+                counts_of(labels, model.classes(), rows.rows)?;
+                let labels: Vec<u32> = rows.rows.iter().map(|&row| labels[row as usize]).collect();
+                let scores = cache.with_bins(|bins| model.predict_kept(rows.table, rows.rows, Some(bins)))?;
+                ClassMetrics::compute(&labels, &scores, model.classes()).map(Scores::Classes)
+            }
+            Fitted::Regressor(model) => {
+                let Target::Numbers(values) = rows.target else {
+                    return Err(Error::other_target(model.algorithm(), rows.target.kind()));
+                };
+                rows.check()?;
+                check_finite(values, rows.rows)?;
+                let values: Vec<f64> = rows.rows.iter().map(|&row| values[row as usize]).collect();
+                let said = cache.with_bins(|bins| model.predict_kept(rows.table, rows.rows, Some(bins)))?;
+                NumberMetrics::compute(&values, &said).map(Scores::Numbers)
             }
             Fitted::KMeans(model) => model.metrics(rows.table, rows.rows, seed).map(Scores::Clusters),
             Fitted::ClusterStream(model) => {
@@ -198,20 +258,25 @@ impl Fitted {
     /// [`model`](FittedPipeline::model).
     pub fn centres(&self) -> Vec<Centre> {
         let (values, rows): (Vec<Vec<f64>>, Vec<f64>) = match self {
-            Fitted::Classifier(_) | Fitted::Pipeline(_) => return Vec::new(),
             Fitted::KMeans(model) => {
                 (model.centres(), model.sizes().iter().map(|&rows| rows as f64).collect())
             }
             Fitted::ClusterStream(model) => (model.centres().to_vec(), model.weights().to_vec()),
+            _ => return Vec::new(),
         };
         rows.into_iter().zip(values).map(|(rows, values)| Centre { rows, values }).collect()
     }
 
     /// Share of each feature in what the splits of its trees gained, numeric features first; none where it has no trees.
     pub fn gain_importances(&self) -> Vec<(&str, f64)> {
-        let gains = self.as_classifier().and_then(|model| model.gain_importances().ok());
+        let gains = match self {
+            Fitted::Classifier(model) => model.gain_importances().unwrap_or_default(),
+            Fitted::MultiClassifier(model) => model.gain_importances(),
+            Fitted::Regressor(model) => model.gain_importances(),
+            _ => &[],
+        };
         let names = self.numeric_names().iter().chain(self.categorical_names());
-        names.zip(gains.unwrap_or_default()).map(|(name, &gain)| (name.as_str(), gain)).collect()
+        names.zip(gains).map(|(name, &gain)| (name.as_str(), gain)).collect()
     }
 
     /// The model as a file's bytes; the same for the same model.
@@ -222,6 +287,8 @@ impl Fitted {
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         match self {
             Fitted::Classifier(model) => model.to_bytes(),
+            Fitted::MultiClassifier(model) => model.to_bytes(),
+            Fitted::Regressor(model) => model.to_bytes(),
             Fitted::KMeans(model) => model.to_bytes(),
             Fitted::ClusterStream(model) => model.to_bytes(),
             Fitted::Pipeline(pipeline) => pipeline.to_bytes(),
@@ -235,6 +302,8 @@ impl Fitted {
     /// [`Error::NotAModel`], [`Error::OtherKind`] for preprocessing, [`Error::OtherVersion`] or [`Error::CorruptModel`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Fitted, Error> {
         match kind_of(bytes) {
+            Some(Kind::MultiClassifier) => MultiClassifier::from_bytes(bytes).map(Fitted::MultiClassifier),
+            Some(Kind::Regressor) => Regressor::from_bytes(bytes).map(Fitted::Regressor),
             Some(Kind::KMeans) => KMeans::from_bytes(bytes).map(Fitted::KMeans),
             Some(Kind::ClusterStream) => ClusterStream::from_bytes(bytes).map(Fitted::ClusterStream),
             Some(Kind::Pipeline) => {
@@ -243,4 +312,8 @@ impl Fitted {
             _ => Classifier::from_bytes(bytes).map(Fitted::Classifier),
         }
     }
+}
+
+fn no_partial_fit(algorithm: Algorithm) -> Error {
+    Error::NoPartialFit { what: algorithm.name(), why: "fit it on all rows" }
 }

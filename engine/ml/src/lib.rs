@@ -15,7 +15,7 @@
 //! let fitted = forest.fit(&rows(&training), 42)?;
 //! let scores = fitted.score(&rows(&held_out), 42)?;
 //! let file = fitted.to_bytes()?;
-//! assert!(scores.classes().is_some_and(|of| of.accuracy > 0.95) && Fitted::from_bytes(&file)? == fitted);
+//! assert!(scores.binary().is_some_and(|of| of.accuracy > 0.95) && Fitted::from_bytes(&file)? == fitted);
 //! # Ok::<(), tidemill_ml::Error>(())
 //! ```
 //!
@@ -38,12 +38,13 @@
 //!
 //! - NaN is a missing value, and so is an infinity. Classifiers learn from missing values and score them, as they do
 //!   unseen categories; k-means leaves rows with a missing value out, and takes no text columns.
-//! - No rows are an error, and for a classifier so are one row or rows of one class: there is nothing to learn. So are
-//!   fewer rows than clusters.
+//! - No rows are an error, and for a classifier so are one row, rows of one class, or a class without rows: there is
+//!   nothing to learn. So are fewer rows than clusters. A number to learn is finite; one row, or numbers that are all the
+//!   same, are said again.
 //! - Constant columns are harmless. A feature may have any number of categories.
 //! - Values at the ends of f64 are learned from and scored, and every score, centre and metric is finite. Trees tell any
 //!   two apart. To k-means a column is constant where its spread is below about 1e-307, to logistic regression and
-//!   `sgd_classifier` below about 1e-160 (the square is 0 in f64), and to the latter also with values beyond about 1e150.
+//!   `sgd_classifier` below about 1e-160 (the square is 0 in f64).
 //!
 //! `tests/edges` has the outcome of every edge for every model, backend, preprocessing step and metric.
 //!
@@ -75,20 +76,24 @@ mod file;
 mod fitted;
 mod forest;
 mod importance;
+mod linear;
 mod logistic;
 mod metrics;
+mod multiclass;
 mod pipeline;
 pub mod preprocess;
+mod regressor;
 mod rows;
 mod seed;
 mod sgd;
 mod stats;
+mod supervised;
 mod table;
 mod training;
 
 pub use algorithms::{ALGORITHMS, Algorithm, AlgorithmInfo, Material, Task};
 pub use cache::Cache;
-pub use classifier::{Classifier, ClassifierParams};
+pub use classifier::Classifier;
 pub use cluster::{
     ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
     MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
@@ -103,12 +108,18 @@ pub use forest::{
     TreeBackend,
 };
 pub use importance::Importance;
+pub use linear::LinearRegressionParams;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
-pub use metrics::{Better, BinaryMetrics, Calibration, CalibrationBin, METRICS, Metric, Scores};
+pub use metrics::{
+    Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics, Scores,
+};
+pub use multiclass::MultiClassifier;
 pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, Transform};
-pub use rows::{Rows, Target};
+pub use regressor::Regressor;
+pub use rows::{Rows, Target, TargetKind};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};
 pub use stats::fences::{TUKEY_REACH, tukey_fences};
 pub use stats::{QuantileSketch, RunningMoments};
+pub use supervised::SupervisedParams;
 pub use table::{FeatureTable, MISSING_CODE};
 pub use training::TrainingRows;

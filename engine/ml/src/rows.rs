@@ -1,13 +1,14 @@
 //! What an estimator learns from and a fitted model is scored on: rows of a table, with what is to be predicted of them.
 
-use crate::{Error, FeatureTable, KeptBins, TrainingRows};
+use crate::{Error, FeatureTable, Task};
 
 /// What is to be predicted, one value a row of the table.
 ///
 /// ```
-/// use tidemill_ml::Target;
+/// use tidemill_ml::{Target, TargetKind};
 ///
 /// assert_eq!(Target::Binary(&[true, false]).len(), Some(2));
+/// assert_eq!(Target::Classes { labels: &[0, 2, 1], classes: 3 }.kind(), TargetKind::Classes);
 /// assert_eq!(Target::None.len(), None);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -17,10 +18,56 @@ pub enum Target<'a> {
     None,
     /// Whether a row is of the one of two classes that is looked for.
     Binary(&'a [bool]),
-    /// The number of a row's class, from 0.
-    Classes(&'a [u32]),
-    /// A number.
+    /// The class of a row.
+    Classes {
+        /// The number of a row's class, from 0, below `classes`.
+        labels: &'a [u32],
+        /// How many classes there are; a fit needs rows of each.
+        classes: u32,
+    },
+    /// A number, finite.
     Numbers(&'a [f64]),
+}
+
+/// Of what kind a target is.
+///
+/// ```
+/// use tidemill_ml::{Target, TargetKind, Task};
+///
+/// assert_eq!(Target::Numbers(&[1.5]).kind(), TargetKind::Numbers);
+/// assert_eq!(TargetKind::Numbers.task(), Task::Regress);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetKind {
+    /// Nothing.
+    None,
+    /// One of two classes.
+    Binary,
+    /// One of many classes.
+    Classes,
+    /// A number.
+    Numbers,
+}
+
+impl TargetKind {
+    /// What a model that learns it is for.
+    pub fn task(self) -> Task {
+        match self {
+            TargetKind::None => Task::Cluster,
+            TargetKind::Binary | TargetKind::Classes => Task::Classify,
+            TargetKind::Numbers => Task::Regress,
+        }
+    }
+
+    /// In words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            TargetKind::None => "nothing",
+            TargetKind::Binary => "one of two classes",
+            TargetKind::Classes => "one of many classes",
+            TargetKind::Numbers => "a number",
+        }
+    }
 }
 
 impl<'a> Target<'a> {
@@ -29,7 +76,7 @@ impl<'a> Target<'a> {
         match self {
             Target::None => None,
             Target::Binary(values) => Some(values.len()),
-            Target::Classes(values) => Some(values.len()),
+            Target::Classes { labels, .. } => Some(labels.len()),
             Target::Numbers(values) => Some(values.len()),
         }
     }
@@ -39,21 +86,26 @@ impl<'a> Target<'a> {
         self.len() == Some(0)
     }
 
-    /// The labels of two classes.
-    pub(crate) fn binary(&self) -> Result<&'a [bool], Error> {
+    /// Of what kind it is.
+    pub fn kind(&self) -> TargetKind {
         match self {
-            Target::Binary(labels) => Ok(labels),
-            _ => Err(Error::OtherTarget { expected: Target::Binary(&[]).kind(), found: self.kind() }),
+            Target::None => TargetKind::None,
+            Target::Binary(_) => TargetKind::Binary,
+            Target::Classes { .. } => TargetKind::Classes,
+            Target::Numbers(_) => TargetKind::Numbers,
         }
     }
 
-    /// The kind in words.
-    pub(crate) fn kind(&self) -> &'static str {
+    /// The labels of two classes, which is all that this one learns.
+    pub(crate) fn binary(&self, learner: &'static str) -> Result<&'a [bool], Error> {
         match self {
-            Target::None => "nothing",
-            Target::Binary(_) => "one of two classes",
-            Target::Classes(_) => "one of many classes",
-            Target::Numbers(_) => "a number",
+            Target::Binary(labels) => Ok(labels),
+            _ => Err(Error::OtherTarget {
+                learner,
+                expected: TargetKind::Binary.words().to_owned(),
+                found: self.kind().words(),
+                others: String::new(),
+            }),
         }
     }
 }
@@ -76,7 +128,7 @@ pub struct Rows<'a> {
     pub table: &'a FeatureTable,
     /// What is to be predicted.
     pub target: Target<'a>,
-    /// Indices of the rows. To learn a classifier from they ascend strictly; else any order, repeats allowed.
+    /// Indices of the rows. To learn a target from they ascend strictly; else any order, repeats allowed.
     pub rows: &'a [u32],
     /// What rows weigh, one value a row of the table, finite and not below 0; only ratios matter. `None`: all the same.
     pub weights: Option<&'a [f64]>,
@@ -86,12 +138,6 @@ impl<'a> Rows<'a> {
     /// Rows that weigh the same.
     pub fn new(table: &'a FeatureTable, target: Target<'a>, rows: &'a [u32]) -> Rows<'a> {
         Rows { table, target, rows, weights: None }
-    }
-
-    /// As a classifier of two classes takes them.
-    pub(crate) fn binary(&self, bins: Option<&'a KeptBins>) -> Result<TrainingRows<'a>, Error> {
-        let labels = self.target.binary()?;
-        Ok(TrainingRows { table: self.table, labels, rows: self.rows, weights: self.weights, bins })
     }
 
     /// Checks that the rows are in the table, and that it has a label and a weight for each of its own.
@@ -112,12 +158,5 @@ impl<'a> Rows<'a> {
         let of_rows =
             |weights: &[f64]| self.rows.iter().map(|&row| weights[row as usize]).collect::<Vec<_>>();
         Ok(self.weights.map(of_rows))
-    }
-
-    /// The labels of the rows.
-    pub(crate) fn labels_of_rows(&self) -> Result<Vec<bool>, Error> {
-        let labels = self.target.binary()?;
-        self.check()?;
-        Ok(self.rows.iter().map(|&row| labels[row as usize]).collect())
     }
 }

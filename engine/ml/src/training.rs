@@ -7,7 +7,7 @@ use crate::{Error, FeatureTable, KeptBins};
 ///
 /// ```
 /// use tidemill_ml::{
-///     Classifier, ClassifierParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
+///     Classifier, SupervisedParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
 /// };
 ///
 /// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
@@ -17,7 +17,7 @@ use crate::{Error, FeatureTable, KeptBins};
 /// let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
 /// bins.extend(&table, &rows)?;
 /// let training = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
-/// let params = ClassifierParams::RandomForest(RandomForestParams::default());
+/// let params = SupervisedParams::RandomForest(RandomForestParams::default());
 /// let forest = Classifier::refit(&params, &training, 42, None, &mut counts)?;
 /// assert_eq!(forest, Classifier::fit_rows(&params, &TrainingRows::new(&table, &labels, &rows), 42, None)?);
 /// # Ok::<(), tidemill_ml::Error>(())
@@ -54,35 +54,15 @@ impl<'a> TrainingRows<'a> {
     ///
     /// As [`Classifier::fit_rows`](crate::Classifier::fit_rows).
     pub(crate) fn check(&self) -> Result<Option<Vec<u32>>, Error> {
-        if self.table.features() == 0 {
-            return Err(Error::NoFeatures);
-        }
-        let length = |what, found| match found == self.table.rows() {
-            true => Ok(()),
-            false => Err(Error::LengthMismatch { what, expected: self.table.rows(), found }),
-        };
-        length("labels", self.labels.len())?;
-        self.table.check_training_rows(self.rows)?;
-        let Some(weights) = self.weights else {
-            return self.check_classes(self.rows).map(|()| None);
-        };
-        length("weights", weights.len())?;
-        if let Some(&row) =
-            self.rows.iter().find(|&&row| !(0.0..f64::INFINITY).contains(&weights[row as usize]))
-        {
-            return Err(Error::BadWeight { row, value: weights[row as usize] });
-        }
-        let weighing: Vec<u32> =
-            self.rows.iter().copied().filter(|&row| weights[row as usize] > 0.0).collect();
-        self.check_classes(&weighing)?;
-        Ok(Some(weighing).filter(|rows| rows.len() < self.rows.len()))
+        let weighing = weighing(self.table, ("labels", self.labels.len()), self.rows, self.weights)?;
+        self.check_classes(weighing.as_deref().unwrap_or(self.rows))?;
+        Ok(weighing)
     }
 
     fn check_classes(&self, rows: &[u32]) -> Result<(), Error> {
+        check_count(rows, 2)?;
         match rows {
-            [] => Err(Error::NoRows),
-            [_] => Err(Error::TooFewRows { rows: 1, needed: 2 }),
-            _ if rows.len() > MAX_ROWS => Err(Error::TooManyRows { rows: rows.len(), limit: MAX_ROWS }),
+            [] => Ok(()),
             [first, ..] => {
                 let label = self.labels[*first as usize];
                 match rows.iter().any(|&row| self.labels[row as usize] != label) {
@@ -95,10 +75,133 @@ impl<'a> TrainingRows<'a> {
 
     /// Whether all rows weigh the same: their weights then say nothing.
     pub(crate) fn weighs_the_same(&self) -> bool {
-        self.weights.is_none_or(|weights| {
-            let mut of_rows = self.rows.iter().map(|&row| weights[row as usize]);
-            let first = of_rows.next();
-            of_rows.all(|weight| Some(weight) == first)
-        })
+        weighs_the_same(self.rows, self.weights)
     }
+}
+
+/// Rows of a table, each with the number of its class.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClassRows<'a> {
+    pub(crate) table: &'a FeatureTable,
+    /// One a row of the table, below `classes`.
+    pub(crate) labels: &'a [u32],
+    /// How many classes there are; each has a row.
+    pub(crate) classes: u32,
+    /// The rows to learn from, strictly ascending.
+    pub(crate) rows: &'a [u32],
+    /// As those of [`TrainingRows`].
+    pub(crate) weights: Option<&'a [f64]>,
+}
+
+impl ClassRows<'_> {
+    /// Checks the arguments; gives the rows that remain where some weigh nothing.
+    pub(crate) fn check(&self) -> Result<Option<Vec<u32>>, Error> {
+        let weighing = weighing(self.table, ("labels", self.labels.len()), self.rows, self.weights)?;
+        let rows = weighing.as_deref().unwrap_or(self.rows);
+        check_count(rows, 2)?;
+        let counts = counts_of(self.labels, self.classes, rows)?;
+        let mut empty = (0u32..).zip(&counts).filter(|(_, count)| **count == 0).map(|(class, _)| class);
+        if counts.iter().filter(|count| **count > 0).count() < 2 {
+            return Err(Error::OneOfManyClasses { class: self.labels[rows[0] as usize], rows: rows.len() });
+        }
+        match empty.next() {
+            Some(class) => Err(Error::ClassWithoutRows { class, classes: self.classes, rows: rows.len() }),
+            None => Ok(weighing),
+        }
+    }
+}
+
+/// Rows of a table, each with a number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NumberRows<'a> {
+    pub(crate) table: &'a FeatureTable,
+    /// One a row of the table, finite in those to learn from.
+    pub(crate) values: &'a [f64],
+    /// The rows to learn from, strictly ascending.
+    pub(crate) rows: &'a [u32],
+    /// As those of [`TrainingRows`].
+    pub(crate) weights: Option<&'a [f64]>,
+}
+
+impl NumberRows<'_> {
+    /// Checks the arguments; gives the rows that remain where some weigh nothing.
+    pub(crate) fn check(&self) -> Result<Option<Vec<u32>>, Error> {
+        let weighing = weighing(self.table, ("values", self.values.len()), self.rows, self.weights)?;
+        let rows = weighing.as_deref().unwrap_or(self.rows);
+        check_count(rows, 1)?;
+        check_finite(self.values, rows)?;
+        Ok(weighing)
+    }
+}
+
+/// Rows of each class.
+///
+/// # Errors
+///
+/// [`Error::NoSuchClass`] for the first row of another.
+pub(crate) fn counts_of(labels: &[u32], classes: u32, rows: &[u32]) -> Result<Vec<u64>, Error> {
+    // More classes than rows are not all there: nothing is kept for them.
+    let mut counts = vec![0; (classes as usize).min(rows.len() + 1)];
+    for &row in rows {
+        let class = labels[row as usize];
+        if class >= classes {
+            return Err(Error::NoSuchClass { row, class, classes });
+        }
+        if let Some(count) = counts.get_mut(class as usize) {
+            *count += 1;
+        }
+    }
+    Ok(counts)
+}
+
+/// Checks that these rows have a finite number.
+pub(crate) fn check_finite(values: &[f64], rows: &[u32]) -> Result<(), Error> {
+    match rows.iter().find(|&&row| !values[row as usize].is_finite()) {
+        Some(&row) => Err(Error::BadTarget { row, value: values[row as usize] }),
+        None => Ok(()),
+    }
+}
+
+/// Checks what all targets have in common; gives the rows that remain where some weigh nothing.
+fn weighing(
+    table: &FeatureTable,
+    target: (&'static str, usize),
+    rows: &[u32],
+    weights: Option<&[f64]>,
+) -> Result<Option<Vec<u32>>, Error> {
+    if table.features() == 0 {
+        return Err(Error::NoFeatures);
+    }
+    let length = |(what, found)| match found == table.rows() {
+        true => Ok(()),
+        false => Err(Error::LengthMismatch { what, expected: table.rows(), found }),
+    };
+    length(target)?;
+    table.check_training_rows(rows)?;
+    let Some(weights) = weights else { return Ok(None) };
+    length(("weights", weights.len()))?;
+    if let Some(&row) = rows.iter().find(|&&row| !(0.0..f64::INFINITY).contains(&weights[row as usize])) {
+        return Err(Error::BadWeight { row, value: weights[row as usize] });
+    }
+    let left: Vec<u32> = rows.iter().copied().filter(|&row| weights[row as usize] > 0.0).collect();
+    Ok(Some(left).filter(|left| left.len() < rows.len()))
+}
+
+/// Checks that there are rows enough, and not too many.
+fn check_count(rows: &[u32], needed: usize) -> Result<(), Error> {
+    match rows.len() {
+        0 => Err(Error::NoRows),
+        found if found < needed => Err(Error::TooFewRows { rows: found, needed }),
+        found if found > MAX_ROWS => Err(Error::TooManyRows { rows: found, limit: MAX_ROWS }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether all of these rows weigh the same.
+pub(crate) fn weighs_the_same(rows: &[u32], weights: Option<&[f64]>) -> bool {
+    weights.is_none_or(|weights| {
+        let mut of_rows = rows.iter().map(|&row| weights[row as usize]);
+        let first = of_rows.next();
+        of_rows.all(|weight| Some(weight) == first)
+    })
 }

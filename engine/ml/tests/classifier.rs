@@ -7,17 +7,17 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    BinaryMetrics, Categories, Classifier, ClassifierParams, DecisionTreeParams, Error, ErrorKind,
-    FeatureTable, GradientBoostingParams, LinearCategories, LogisticRegressionParams, RandomForestParams,
-    SgdClassifierParams,
+    BinaryMetrics, Categories, Classifier, DecisionTreeParams, Error, ErrorKind, FeatureTable,
+    GradientBoostingParams, LinearCategories, LogisticRegressionParams, RandomForestParams,
+    SgdClassifierParams, SupervisedParams,
 };
 
-fn algorithms() -> [ClassifierParams; 4] {
+fn algorithms() -> [SupervisedParams; 4] {
     [
-        ClassifierParams::LogisticRegression(LogisticRegressionParams::default()),
-        ClassifierParams::RandomForest(RandomForestParams::default()),
-        ClassifierParams::DecisionTree(DecisionTreeParams::default()),
-        ClassifierParams::GradientBoosting(GradientBoostingParams {
+        SupervisedParams::LogisticRegression(LogisticRegressionParams::default()),
+        SupervisedParams::RandomForest(RandomForestParams::default()),
+        SupervisedParams::DecisionTree(DecisionTreeParams::default()),
+        SupervisedParams::GradientBoosting(GradientBoostingParams {
             min_samples_leaf: 5,
             ..GradientBoostingParams::default()
         }),
@@ -186,45 +186,45 @@ fn bad_parameters_are_named() {
     let bad = [
         (
             "alpha",
-            ClassifierParams::LogisticRegression(LogisticRegressionParams { alpha: -1.0, ..logistic() }),
+            SupervisedParams::LogisticRegression(LogisticRegressionParams { alpha: -1.0, ..logistic() }),
         ),
         (
             "alpha",
-            ClassifierParams::LogisticRegression(LogisticRegressionParams { alpha: f64::NAN, ..logistic() }),
+            SupervisedParams::LogisticRegression(LogisticRegressionParams { alpha: f64::NAN, ..logistic() }),
         ),
         (
             "max_iterations",
-            ClassifierParams::LogisticRegression(LogisticRegressionParams {
+            SupervisedParams::LogisticRegression(LogisticRegressionParams {
                 max_iterations: 0,
                 ..logistic()
             }),
         ),
         (
             "gradient_tolerance",
-            ClassifierParams::LogisticRegression(LogisticRegressionParams {
+            SupervisedParams::LogisticRegression(LogisticRegressionParams {
                 gradient_tolerance: 0.0,
                 ..logistic()
             }),
         ),
-        ("trees", ClassifierParams::RandomForest(RandomForestParams { trees: 0, ..forest() })),
-        ("max_depth", ClassifierParams::RandomForest(RandomForestParams { max_depth: 33, ..forest() })),
+        ("trees", SupervisedParams::RandomForest(RandomForestParams { trees: 0, ..forest() })),
+        ("max_depth", SupervisedParams::RandomForest(RandomForestParams { max_depth: 33, ..forest() })),
         (
             "max_features",
-            ClassifierParams::RandomForest(RandomForestParams { max_features: f64::NAN, ..forest() }),
+            SupervisedParams::RandomForest(RandomForestParams { max_features: f64::NAN, ..forest() }),
         ),
         (
             "max_features",
-            ClassifierParams::RandomForest(RandomForestParams { max_features: 1.01, ..forest() }),
+            SupervisedParams::RandomForest(RandomForestParams { max_features: 1.01, ..forest() }),
         ),
         (
             "min_samples_leaf",
-            ClassifierParams::RandomForest(RandomForestParams { min_samples_leaf: 0, ..forest() }),
+            SupervisedParams::RandomForest(RandomForestParams { min_samples_leaf: 0, ..forest() }),
         ),
-        ("max_depth", ClassifierParams::DecisionTree(DecisionTreeParams { max_depth: 0, ..tree() })),
-        ("max_features", ClassifierParams::DecisionTree(DecisionTreeParams { max_features: 0.0, ..tree() })),
+        ("max_depth", SupervisedParams::DecisionTree(DecisionTreeParams { max_depth: 0, ..tree() })),
+        ("max_features", SupervisedParams::DecisionTree(DecisionTreeParams { max_features: 0.0, ..tree() })),
         (
             "min_samples_leaf",
-            ClassifierParams::DecisionTree(DecisionTreeParams { min_samples_leaf: 0, ..tree() }),
+            SupervisedParams::DecisionTree(DecisionTreeParams { min_samples_leaf: 0, ..tree() }),
         ),
     ];
     let table = numeric_table(&[vec![0.0, 1.0]]);
@@ -273,7 +273,7 @@ fn constant_columns_do_not_end_a_tree() {
     // One feature is tried at a split, and 29 of 30 cannot split.
     let params = RandomForestParams { trees: 1, max_features: 0.01, ..RandomForestParams::default() };
     let model =
-        Classifier::fit(&ClassifierParams::RandomForest(params), &table, &labels, &all(&table), 0, None)
+        Classifier::fit(&SupervisedParams::RandomForest(params), &table, &labels, &all(&table), 0, None)
             .unwrap();
     assert!(auc(&labels, &model.predict_proba(&table, &all(&table)).unwrap()) > 0.97);
 }
@@ -299,12 +299,12 @@ fn ten_thousand_categories_and_no_numeric_column() {
     // A column each, a number each, or hashed.
     let categories = LinearCategories::OneHot;
     for algorithm in [
-        ClassifierParams::LogisticRegression(LogisticRegressionParams { categories, ..Default::default() }),
-        ClassifierParams::DecisionTree(DecisionTreeParams {
+        SupervisedParams::LogisticRegression(LogisticRegressionParams { categories, ..Default::default() }),
+        SupervisedParams::DecisionTree(DecisionTreeParams {
             categories: Categories::TargetEncoded,
             ..Default::default()
         }),
-        ClassifierParams::SgdClassifier(SgdClassifierParams::default()),
+        SupervisedParams::SgdClassifier(SgdClassifierParams::default()),
     ] {
         let model = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
         let scores = model.predict_proba(&table, &[20_000, 20_001]).unwrap();
@@ -410,9 +410,9 @@ proptest! {
         let labels = &labels[..table.rows()];
         let rows: Vec<u32> = all(&table).into_iter().step_by(keep).collect();
         for algorithm in [
-            ClassifierParams::RandomForest(RandomForestParams { trees, max_depth, min_samples_leaf, max_features, ..RandomForestParams::default() }),
-            ClassifierParams::LogisticRegression(LogisticRegressionParams { alpha, ..LogisticRegressionParams::default() }),
-            ClassifierParams::DecisionTree(DecisionTreeParams { max_depth, min_samples_leaf, max_features, ..DecisionTreeParams::default() }),
+            SupervisedParams::RandomForest(RandomForestParams { trees, max_depth, min_samples_leaf, max_features, ..RandomForestParams::default() }),
+            SupervisedParams::LogisticRegression(LogisticRegressionParams { alpha, ..LogisticRegressionParams::default() }),
+            SupervisedParams::DecisionTree(DecisionTreeParams { max_depth, min_samples_leaf, max_features, ..DecisionTreeParams::default() }),
         ] {
             match Classifier::fit(&algorithm, &table, labels, &rows, seed, None) {
                 Ok(model) => {
@@ -442,7 +442,7 @@ proptest! {
         let (table, labels, _) = generated(60, 9);
         let params = RandomForestParams { trees: 2, ..RandomForestParams::default() };
         let algorithm = [
-            algorithms()[0].clone(), ClassifierParams::RandomForest(params), algorithms()[2].clone(), algorithms()[3].clone(),
+            algorithms()[0].clone(), SupervisedParams::RandomForest(params), algorithms()[2].clone(), algorithms()[3].clone(),
         ][which].clone();
         let bytes = Classifier::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap().to_bytes().unwrap();
         let sealed =

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use tidemill_ml::{
-    ALGORITHMS, BinaryMetrics, Cache, Classifier, ClusterStream, Error, Estimator, FeatureTable, Fitted,
-    KMeans, METRICS, Material, Prediction, Rows, Scores, SilhouetteRows, Target, Task,
+    ALGORITHMS, Algorithm, BinaryMetrics, Cache, Classifier, ClusterStream, Error, Estimator, FeatureTable,
+    Fitted, KMeans, METRICS, Material, Prediction, Rows, Scores, SilhouetteRows, Target, TargetKind, Task,
 };
 
 const ROWS: u32 = 900;
@@ -26,10 +26,15 @@ fn table(task: Task) -> (FeatureTable, Vec<bool>) {
     (table, (0..ROWS).map(label).collect())
 }
 
-/// Each algorithm with its defaults, once for each thing that it learns from.
+/// What it is for, where a label is of two classes.
+fn task(estimator: &Estimator) -> Task {
+    estimator.targets()[0].task()
+}
+
+/// Each algorithm of two classes or of clusters with its defaults, once for each thing that it learns from.
 fn estimators() -> Vec<(&'static str, Estimator)> {
     let mut all = Vec::new();
-    for of in &ALGORITHMS {
+    for of in ALGORITHMS.iter().filter(|of| of.learns(TargetKind::Binary) || of.learns(TargetKind::None)) {
         for &material in of.materials {
             all.push((of.name, of.algorithm.read(material, serde_json::json!({})).unwrap()));
         }
@@ -41,14 +46,11 @@ fn estimators() -> Vec<(&'static str, Estimator)> {
 fn every_algorithm_is_fitted_scored_and_kept_alike() {
     let (training, held_out): (Vec<u32>, Vec<u32>) = (0..ROWS).partition(|row| row % 4 != 0);
     for (name, estimator) in estimators() {
-        let (table, labels) = table(estimator.task());
-        let target = match estimator.task() {
-            Task::Classify => Target::Binary(&labels),
-            Task::Cluster => Target::None,
-        };
+        let (table, labels) = table(task(&estimator));
+        let target = if task(&estimator) == Task::Classify { Target::Binary(&labels) } else { Target::None };
         let (learn, score) = (Rows::new(&table, target, &training), Rows::new(&table, target, &held_out));
         let fitted = estimator.fit(&learn, 7).unwrap();
-        assert_eq!(fitted.task(), estimator.task(), "{name}");
+        assert_eq!(fitted.task(), task(&estimator), "{name}");
         assert!(fitted.training_rows() > 600, "{name}");
         let bytes = fitted.to_bytes().unwrap();
         assert_eq!(Fitted::from_bytes(&bytes).unwrap(), fitted, "{name}: the file says of what kind it is");
@@ -56,13 +58,13 @@ fn every_algorithm_is_fitted_scored_and_kept_alike() {
         let scores = fitted.score(&score, 7).unwrap();
         let metrics = METRICS.iter().filter(|metric| metric.value(&scores).is_some());
         assert!(
-            metrics.clone().count() >= 6 && metrics.clone().all(|m| m.task() == estimator.task()),
+            metrics.clone().count() >= 6 && metrics.clone().all(|m| m.task() == task(&estimator)),
             "{name}"
         );
         let predicted = fitted.predict(&table, &held_out).unwrap();
         assert_eq!(predicted.len(), held_out.len(), "{name}");
         match (&predicted, &scores) {
-            (Prediction::Probabilities(found), Scores::Classes(scores)) => {
+            (Prediction::Probabilities(found), Scores::Binary(scores)) => {
                 let truth: Vec<bool> = held_out.iter().map(|&row| labels[row as usize]).collect();
                 assert_eq!(&BinaryMetrics::compute(&truth, found).unwrap(), scores, "{name}");
                 assert!(scores.accuracy > 0.75, "{name}: {}", scores.accuracy);
@@ -84,15 +86,15 @@ fn the_model_is_that_of_the_type_beneath() {
     let weights: Vec<f64> = (0..ROWS).map(|row| 1.0 + f64::from(row % 3)).collect();
     let mut cache = Cache::new();
     for (name, estimator) in estimators() {
-        let (table, labels) = table(estimator.task());
-        let target = if estimator.task() == Task::Classify { Target::Binary(&labels) } else { Target::None };
+        let (table, labels) = table(task(&estimator));
+        let target = if task(&estimator) == Task::Classify { Target::Binary(&labels) } else { Target::None };
         let before = estimator.fit(&Rows::new(&table, target, &first), 7).unwrap();
         cache.extend(&table, &all).unwrap();
         let again = estimator.refit(&Rows::new(&table, target, &all), 7, Some(&before), &mut cache).unwrap();
         let weighed = Rows { weights: Some(&weights), ..Rows::new(&table, target, &all) };
         let weighed = estimator.fit(&weighed, 7);
         let expected = match &estimator {
-            Estimator::Classifier(params) => {
+            Estimator::Supervised(params) => {
                 let start = Classifier::fit(params, &table, &labels, &first, 7, None).unwrap();
                 assert_eq!(before, Fitted::Classifier(start.clone()), "{name}");
                 assert_eq!(
@@ -132,8 +134,8 @@ fn some_learn_on_from_new_rows_and_the_others_say_what_to_do() {
     let (first, later): (Vec<u32>, Vec<u32>) = ((0..600).collect(), (600..ROWS).collect());
     let mut learns_on = Vec::new();
     for (name, estimator) in estimators() {
-        let (table, labels) = table(estimator.task());
-        let target = if estimator.task() == Task::Classify { Target::Binary(&labels) } else { Target::None };
+        let (table, labels) = table(task(&estimator));
+        let target = if task(&estimator) == Task::Classify { Target::Binary(&labels) } else { Target::None };
         let fitted = estimator.fit(&Rows::new(&table, target, &first), 7).unwrap();
         match fitted.partial_fit(&Rows::new(&table, target, &later), 8) {
             Ok(more) => {
@@ -149,18 +151,23 @@ fn some_learn_on_from_new_rows_and_the_others_say_what_to_do() {
 
 #[test]
 fn what_cannot_be_learned_is_an_error() {
-    let forest = ALGORITHMS.iter().find(|of| of.name == "random_forest").unwrap();
-    let forest = forest.algorithm.read(Material::Rows, serde_json::json!({})).unwrap();
+    let sgd = Algorithm::SgdClassifier.read(Material::Rows, serde_json::json!({})).unwrap();
     let (table, labels) = table(Task::Classify);
     let rows: Vec<u32> = (0..ROWS).collect();
     let (classes, numbers) = (vec![2; ROWS as usize], vec![0.5; ROWS as usize]);
-    for target in [Target::None, Target::Classes(&classes), Target::Numbers(&numbers)] {
-        let error = forest.fit(&Rows::new(&table, target, &rows), 1).unwrap_err();
+    for (target, found) in [
+        (Target::None, "nothing"),
+        (Target::Classes { labels: &classes, classes: 3 }, "one of many classes"),
+        (Target::Numbers(&numbers), "a number"),
+    ] {
+        let error = sgd.fit(&Rows::new(&table, target, &rows), 1).unwrap_err();
         assert!(matches!(error, Error::OtherTarget { .. }), "{target:?}: {error}");
+        let begins = format!("the target is {found}, and sgd_classifier learns one of two classes");
+        assert!(error.to_string().starts_with(&begins), "{error}");
     }
-    let fitted = forest.fit(&Rows::new(&table, Target::Binary(&labels), &rows), 1).unwrap();
+    let fitted = sgd.fit(&Rows::new(&table, Target::Binary(&labels), &rows), 1).unwrap();
     let error = fitted.score(&Rows::new(&table, Target::None, &rows), 1).unwrap_err();
-    assert_eq!(error.to_string(), "the target is nothing, and what is learned is one of two classes");
+    assert_eq!(error.to_string(), "the target is nothing, and sgd_classifier learns one of two classes");
     let error = fitted.score(&Rows::new(&table, Target::Binary(&labels[1..]), &rows), 1).unwrap_err();
     assert!(matches!(error, Error::LengthMismatch { what: "labels", .. }), "{error}");
     let error = fitted.score(&Rows::new(&table, Target::Binary(&labels), &[ROWS]), 1).unwrap_err();

@@ -7,19 +7,19 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    BinaryMetrics, Categories, ClassWeight, Classifier, ClassifierParams, DecisionTreeParams, FeatureTable,
-    GradientBoostingParams, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
+    BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, FeatureTable,
+    GradientBoostingParams, KeptBins, KeptCounts, RandomForestParams, SupervisedParams, TrainingRows,
 };
 
-fn algorithms(categories: Categories) -> [ClassifierParams; 3] {
+fn algorithms(categories: Categories) -> [SupervisedParams; 3] {
     [
-        ClassifierParams::RandomForest(RandomForestParams {
+        SupervisedParams::RandomForest(RandomForestParams {
             trees: 4,
             categories,
             ..RandomForestParams::default()
         }),
-        ClassifierParams::DecisionTree(DecisionTreeParams { categories, ..DecisionTreeParams::default() }),
-        ClassifierParams::GradientBoosting(GradientBoostingParams {
+        SupervisedParams::DecisionTree(DecisionTreeParams { categories, ..DecisionTreeParams::default() }),
+        SupervisedParams::GradientBoosting(GradientBoostingParams {
             trees: 4,
             categories,
             ..GradientBoostingParams::default()
@@ -97,15 +97,15 @@ fn a_model_of_kept_bins_is_the_model_of_new_ones_batch_by_batch() {
 
 /// Trees of the kinds that counts are kept of, from noisy rows: some splits stay as they were from batch to batch, some
 /// move by a bin or to another feature.
-fn trees() -> [ClassifierParams; 4] {
+fn trees() -> [SupervisedParams; 4] {
     let forest = RandomForestParams { trees: 3, max_depth: 6, ..RandomForestParams::default() };
     let tree = DecisionTreeParams { max_depth: 9, ..DecisionTreeParams::default() };
     let balanced = ClassWeight::Balanced;
     [
-        ClassifierParams::RandomForest(RandomForestParams { class_weight: balanced, ..forest.clone() }),
-        ClassifierParams::RandomForest(RandomForestParams { max_features: 0.2, ..forest }),
-        ClassifierParams::DecisionTree(DecisionTreeParams { max_features: 0.6, ..tree.clone() }),
-        ClassifierParams::DecisionTree(tree),
+        SupervisedParams::RandomForest(RandomForestParams { class_weight: balanced, ..forest.clone() }),
+        SupervisedParams::RandomForest(RandomForestParams { max_features: 0.2, ..forest }),
+        SupervisedParams::DecisionTree(DecisionTreeParams { max_features: 0.6, ..tree.clone() }),
+        SupervisedParams::DecisionTree(tree),
     ]
 }
 
@@ -149,8 +149,8 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
     let trees = trees();
     let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
     let other = |max_depth, max_features, min_samples_leaf| {
-        let ClassifierParams::RandomForest(params) = trees[0].clone() else { unreachable!("a forest") };
-        ClassifierParams::RandomForest(RandomForestParams {
+        let SupervisedParams::RandomForest(params) = trees[0].clone() else { unreachable!("a forest") };
+        SupervisedParams::RandomForest(RandomForestParams {
             max_depth,
             max_features,
             min_samples_leaf,
@@ -196,7 +196,7 @@ fn nothing_is_kept_of_trees_whose_nodes_count_what_they_try() {
     let mut counts = KeptCounts::new();
     for (max_features, kept) in [(0.5, 6_000), (0.25, 0), (0.2, 0), (0.4, 6_000)] {
         let params = RandomForestParams { trees: 3, max_features, ..RandomForestParams::default() };
-        let forest = ClassifierParams::RandomForest(params);
+        let forest = SupervisedParams::RandomForest(params);
         let found = Classifier::refit(&forest, &fit, 1, None, &mut counts).unwrap();
         assert!(found == Classifier::fit_rows(&forest, &fit, 1, None).unwrap(), "{max_features}");
         assert_eq!(counts.rows(), kept, "{max_features}");
@@ -214,7 +214,7 @@ fn counts_that_a_fit_cannot_use_are_dropped() {
     let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
     let [forest, _, boosting] = algorithms(Categories::Native);
     let [encoded, ..] = algorithms(Categories::TargetEncoded);
-    let logistic = ClassifierParams::LogisticRegression(Default::default());
+    let logistic = SupervisedParams::LogisticRegression(Default::default());
     let others = [
         ("forest", &forest, fit, all.len()),
         ("encoded", &encoded, fit, 0),
@@ -247,7 +247,7 @@ fn counts_of_other_values_are_not_taken() {
     let (table, swapped) = (table([0, 1]), table([1, 0]));
     let labels: Vec<bool> = rows.iter().map(|row| row / 2 % 2 == 1 && row % 9 > 0).collect();
     let params = DecisionTreeParams { max_features: 1.0, ..DecisionTreeParams::default() };
-    let tree = ClassifierParams::DecisionTree(params);
+    let tree = SupervisedParams::DecisionTree(params);
     for first in [12_000, 9_000] {
         let mut counts = KeptCounts::new();
         for (table, rows) in [(&table, &rows[..first]), (&swapped, &rows[..])] {
@@ -310,7 +310,7 @@ fn encoded_categories_learn_from_more_than_254() {
     rows.append(60_000);
     let training: Vec<u32> = (0..40_000).collect();
     let test: Vec<u32> = (40_000..60_000).collect();
-    let auc = |algorithm: &ClassifierParams| {
+    let auc = |algorithm: &SupervisedParams| {
         let model = Classifier::fit(algorithm, &rows.table, &rows.labels, &training, 1, None).unwrap();
         assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
         let scores = model.predict_proba(&rows.table, &test).unwrap();

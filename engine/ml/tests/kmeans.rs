@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    Classifier, ClassifierParams, DecisionTreeParams, Error, ErrorKind, FeatureTable, KMeans, KMeansBackend,
-    KMeansParams, SilhouetteRows,
+    Classifier, DecisionTreeParams, Error, ErrorKind, FeatureTable, KMeans, KMeansBackend, KMeansParams,
+    SilhouetteRows, SupervisedParams,
 };
 
 fn table(columns: &[Vec<f64>]) -> FeatureTable {
@@ -279,7 +279,7 @@ fn a_file_of_another_kind_or_version_or_a_damaged_one_is_an_error() {
     let bytes = KMeans::fit(&params(3), &t, &all(&t), 0, None).unwrap().to_bytes().unwrap();
     assert_eq!(KMeans::from_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
     let labels: Vec<bool> = (0..60).map(|i| i % 4 == 1).collect();
-    let tree = ClassifierParams::DecisionTree(DecisionTreeParams::default());
+    let tree = SupervisedParams::DecisionTree(DecisionTreeParams::default());
     let tree = Classifier::fit(&tree, &t, &labels, &all(&t), 0, None).unwrap().to_bytes().unwrap();
     let error = KMeans::from_bytes(&tree).unwrap_err();
     assert_eq!(error.to_string(), "a classifier model file, where a k-means is read");

@@ -7,8 +7,8 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
-    BinaryMetrics, Classifier, ClassifierParams, Coefficients, Error, FeatureTable, LinearCategories,
-    LogisticBackend, LogisticRegressionParams, RandomForestParams,
+    BinaryMetrics, Classifier, Coefficients, Error, FeatureTable, LinearCategories, LogisticBackend,
+    LogisticRegressionParams, RandomForestParams, SupervisedParams,
 };
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
@@ -28,7 +28,7 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 }
 
 fn fit(params: &LogisticRegressionParams, table: &FeatureTable, labels: &[bool]) -> Classifier {
-    let algorithm = ClassifierParams::LogisticRegression(params.clone());
+    let algorithm = SupervisedParams::LogisticRegression(params.clone());
     Classifier::fit(&algorithm, table, labels, &all(table), 7, None).unwrap()
 }
 
@@ -183,7 +183,7 @@ fn every_variant_is_the_same_bytes_for_any_number_of_threads() {
     let (table, labels) = generated(40_000, 3);
     let rows = all(&table);
     for params in variants() {
-        let algorithm = ClassifierParams::LogisticRegression(params.clone());
+        let algorithm = SupervisedParams::LogisticRegression(params.clone());
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
@@ -206,7 +206,7 @@ fn a_warm_fit_is_the_cold_fit_to_the_tolerance_and_counts_what_it_counted() {
     let rows = all(&table);
     for params in variants() {
         let params = LogisticRegressionParams { gradient_tolerance: 1e-7, max_iterations: 2_000, ..params };
-        let algorithm = ClassifierParams::LogisticRegression(params.clone());
+        let algorithm = SupervisedParams::LogisticRegression(params.clone());
         let fit = |rows: &[u32], seed, warm| {
             Classifier::fit(&algorithm, &table, &labels, rows, seed, warm).unwrap()
         };
@@ -306,7 +306,7 @@ fn logistic_regression_is_that_of_scikit_learn_at_the_same_penalty() {
             ..Default::default()
         };
         let model = Classifier::fit(
-            &ClassifierParams::LogisticRegression(params),
+            &SupervisedParams::LogisticRegression(params),
             &table,
             &golden.labels,
             &all(&table),
@@ -331,7 +331,7 @@ fn a_warm_start_begins_where_the_last_model_ended() {
                 ..LogisticRegressionParams::default()
             };
             Classifier::fit(
-                &ClassifierParams::LogisticRegression(params),
+                &SupervisedParams::LogisticRegression(params),
                 &table,
                 labels,
                 &all(&table),
@@ -349,7 +349,7 @@ fn a_warm_start_begins_where_the_last_model_ended() {
         let (cold, warm) = (fit(1, None), fit(1, Some(&done)));
         assert!(score(&warm) < score(&done) + 1e-4, "{} after {}", score(&warm), score(&done));
         assert!(score(&cold) > score(&done) + 1e-2, "one cold iteration is not enough: {}", score(&cold));
-        let forest = ClassifierParams::RandomForest(RandomForestParams::default());
+        let forest = SupervisedParams::RandomForest(RandomForestParams::default());
         let forest = Classifier::fit(&forest, &table, labels, &all(&table), 0, Some(&done)).unwrap();
         assert_eq!(fit(100, Some(&forest)), done, "a model of another kind is no start");
     }
@@ -364,7 +364,7 @@ fn a_warm_start_of_another_layout_is_not_used() {
     let first = numeric_table(&[column(3).collect(), whole.clone()]);
     let second = numeric_table(&[whole, column(4).collect()]);
     let fit = |table: &FeatureTable, warm: Option<&Classifier>| {
-        let logistic = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+        let logistic = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
         Classifier::fit(&logistic, table, &labels, &all(table), 0, warm).unwrap()
     };
     assert_eq!(fit(&second, Some(&fit(&first, None))), fit(&second, None));

@@ -112,7 +112,7 @@ fn encoders_make_columns_of_texts_and_a_row_does_not_see_its_own_label() {
     let names: Vec<String> = (0..5).map(|kind| format!("kind = kind {kind}")).collect();
     assert_eq!(pipeline.model().numeric_names(), [&["x".to_owned(), "y".to_owned()], &names[..]].concat());
     assert_eq!(fitted.categorical_names(), ["kind"]);
-    assert!(fitted.score(&learn, 7).unwrap().classes().unwrap().accuracy > 0.8);
+    assert!(fitted.score(&learn, 7).unwrap().binary().unwrap().accuracy > 0.8);
 
     let steps = [Transform::Target(TargetEncoderParams::default()).into()];
     let target = Estimator::from(Pipeline::new(steps, DecisionTreeParams::default()));

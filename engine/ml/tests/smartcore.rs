@@ -4,18 +4,18 @@
 #![allow(clippy::unwrap_used)]
 
 use tidemill_ml::{
-    Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, RandomForestParams, TreeBackend,
+    Classifier, DecisionTreeParams, FeatureTable, RandomForestParams, SupervisedParams, TreeBackend,
 };
 
-fn algorithms() -> [ClassifierParams; 2] {
+fn algorithms() -> [SupervisedParams; 2] {
     let backend = TreeBackend::Smartcore;
     [
-        ClassifierParams::RandomForest(RandomForestParams {
+        SupervisedParams::RandomForest(RandomForestParams {
             trees: 9,
             backend,
             ..RandomForestParams::default()
         }),
-        ClassifierParams::DecisionTree(DecisionTreeParams { backend, ..DecisionTreeParams::default() }),
+        SupervisedParams::DecisionTree(DecisionTreeParams { backend, ..DecisionTreeParams::default() }),
     ]
 }
 

@@ -8,12 +8,12 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
-    BinaryMetrics, Categories, ClassWeight, Classifier, ClassifierParams, DecisionTreeParams, Error,
-    FeatureTable, GradientBoostingParams, LogisticRegressionParams, RandomForestParams, TrainingRows,
+    BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, Error, FeatureTable,
+    GradientBoostingParams, LogisticRegressionParams, RandomForestParams, SupervisedParams, TrainingRows,
 };
 
-fn tree(max_depth: u32, min_samples_leaf: u32, class_weight: ClassWeight) -> ClassifierParams {
-    ClassifierParams::DecisionTree(DecisionTreeParams {
+fn tree(max_depth: u32, min_samples_leaf: u32, class_weight: ClassWeight) -> SupervisedParams {
+    SupervisedParams::DecisionTree(DecisionTreeParams {
         max_depth,
         min_samples_leaf,
         class_weight,
@@ -21,12 +21,12 @@ fn tree(max_depth: u32, min_samples_leaf: u32, class_weight: ClassWeight) -> Cla
     })
 }
 
-fn forest(trees: u32) -> ClassifierParams {
-    ClassifierParams::RandomForest(RandomForestParams { trees, ..RandomForestParams::default() })
+fn forest(trees: u32) -> SupervisedParams {
+    SupervisedParams::RandomForest(RandomForestParams { trees, ..RandomForestParams::default() })
 }
 
-fn boosting(trees: u32) -> ClassifierParams {
-    ClassifierParams::GradientBoosting(GradientBoostingParams { trees, ..GradientBoostingParams::default() })
+fn boosting(trees: u32) -> SupervisedParams {
+    SupervisedParams::GradientBoosting(GradientBoostingParams { trees, ..GradientBoostingParams::default() })
 }
 
 fn numeric_table(columns: &[Vec<f64>]) -> FeatureTable {
@@ -139,7 +139,8 @@ fn boosting_is_that_of_scikit_learn() {
         golden.missing.iter().map(|column| column.iter().map(|v| v.unwrap_or(f64::NAN)).collect()).collect();
     let table = numeric_table(&columns);
     let rows = all(&table);
-    let plain = GradientBoostingParams { trees: 30, max_leaves: 12, ..GradientBoostingParams::default() };
+    let plain =
+        GradientBoostingParams { trees: 30, max_leaves: 12, l2: 0.0, ..GradientBoostingParams::default() };
     let regular = GradientBoostingParams { l2: 3.0, learning_rate: 0.3, ..plain.clone() };
     let cases = [
         ("plain", &golden.boosted, None, plain.clone()),
@@ -149,7 +150,7 @@ fn boosting_is_that_of_scikit_learn() {
     for (name, expected, weights, params) in cases {
         let training = TrainingRows { weights, ..TrainingRows::new(&table, &golden.labels, &rows) };
         let model =
-            Classifier::fit_rows(&ClassifierParams::GradientBoosting(params), &training, 0, None).unwrap();
+            Classifier::fit_rows(&SupervisedParams::GradientBoosting(params), &training, 0, None).unwrap();
         let scores = model.predict_proba(&table, &rows).unwrap();
         let furthest = scores.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(furthest < 1e-4, "{name}: {furthest}");
@@ -161,7 +162,7 @@ fn weighted_models_are_the_same_bytes_for_any_number_of_threads() {
     let (table, labels) = generated(40_000, 1);
     let rows: Vec<u32> = (0..40_000).filter(|row| row % 7 != 3).collect();
     let weights: Vec<f64> = (0..40_000).map(|row| f64::from(row % 11) / 3.0).collect();
-    let balanced = ClassifierParams::RandomForest(RandomForestParams {
+    let balanced = SupervisedParams::RandomForest(RandomForestParams {
         class_weight: ClassWeight::Balanced,
         max_features: 0.2,
         max_depth: 9,
@@ -189,7 +190,7 @@ fn a_row_without_weight_is_not_there_and_equal_weights_say_nothing() {
     let (table, labels) = generated(3_000, 2);
     let rows = all(&table);
     let some: Vec<u32> = rows.iter().copied().filter(|row| row % 3 > 0).collect();
-    let bytes = |rows: &[u32], weights: Option<&[f64]>, algorithm: &ClassifierParams| {
+    let bytes = |rows: &[u32], weights: Option<&[f64]>, algorithm: &SupervisedParams| {
         let training = TrainingRows { weights, ..TrainingRows::new(&table, &labels, rows) };
         Classifier::fit_rows(algorithm, &training, 5, None).unwrap().to_bytes().unwrap()
     };
@@ -219,7 +220,7 @@ fn encoded_categories_are_told_apart_by_the_weights_of_their_rows() {
     };
     let categories = Categories::TargetEncoded;
     let algorithm =
-        ClassifierParams::DecisionTree(DecisionTreeParams { max_depth: 2, categories, ..Default::default() });
+        SupervisedParams::DecisionTree(DecisionTreeParams { max_depth: 2, categories, ..Default::default() });
     let ((table, labels), (long, long_labels)) = (table(&|_| 1), table(&times));
     let (rows, weights) = (all(&table), (0..1_600).map(|i| times(i) as f64).collect::<Vec<_>>());
     let training = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
@@ -276,7 +277,7 @@ fn balanced_classes_have_the_same_say() {
         (tree(5, 20, ClassWeight::Equal), tree(5, 20, ClassWeight::Balanced)),
         (
             boosting(20),
-            ClassifierParams::GradientBoosting(GradientBoostingParams {
+            SupervisedParams::GradientBoosting(GradientBoostingParams {
                 trees: 20,
                 class_weight: ClassWeight::Balanced,
                 ..GradientBoostingParams::default()
@@ -299,7 +300,7 @@ fn balanced_classes_have_the_same_say() {
 fn weights_that_are_none_are_named() {
     let (table, labels) = generated(50, 7);
     let rows = all(&table);
-    let fit = |weights: &[f64], algorithm: &ClassifierParams| {
+    let fit = |weights: &[f64], algorithm: &SupervisedParams| {
         let training = TrainingRows { weights: Some(weights), ..TrainingRows::new(&table, &labels, &rows) };
         Classifier::fit_rows(algorithm, &training, 0, None).unwrap_err()
     };
@@ -314,7 +315,7 @@ fn weights_that_are_none_are_named() {
     let of_one_class: Vec<f64> = labels.iter().map(|&l| f64::from(u8::from(l))).collect();
     assert!(matches!(fit(&of_one_class, &boosting(1)), Error::OneClass { label: true, .. }));
     let some: Vec<f64> = (0..50).map(f64::from).collect();
-    let logistic = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+    let logistic = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
     assert!(matches!(fit(&some, &logistic), Error::NotOfAlgorithm { algorithm: "logistic_regression", .. }));
 }
 
@@ -338,7 +339,7 @@ fn a_leaf_has_one_probability_and_every_tree_its_leaves() {
         }
         assert_eq!(model.apply(&table, &[]).unwrap().dim(), (0, leaves.len()));
     }
-    let logistic = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+    let logistic = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
     let model = Classifier::fit(&logistic, &table, &labels, &rows, 0, None).unwrap();
     assert_eq!(model.apply(&table, &rows).unwrap_err().to_string(), "logistic_regression has no leaves");
     assert!(model.gain_importances().is_err() && model.leaves().is_err());
@@ -349,7 +350,7 @@ fn importances_find_what_the_label_depends_on() {
     let (table, labels) = generated(8_000, 9);
     let rows = all(&table);
     let (train, test) = rows.split_at(6_000);
-    let logistic = ClassifierParams::LogisticRegression(LogisticRegressionParams::default());
+    let logistic = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
     for algorithm in [forest(20), tree(6, 20, ClassWeight::Equal), boosting(30), logistic] {
         let model = Classifier::fit(&algorithm, &table, &labels, train, 0, None).unwrap();
         let shuffled = model.permutation_importances(&table, &labels, test, 3, 1).unwrap();
@@ -384,7 +385,7 @@ fn boosting_learns_more_than_a_forest_and_stops_where_nothing_gains() {
     let (table, labels) = generated(12_000, 10);
     let rows = all(&table);
     let (train, test) = rows.split_at(9_000);
-    let found = |algorithm: &ClassifierParams| {
+    let found = |algorithm: &SupervisedParams| {
         let model = Classifier::fit(algorithm, &table, &labels, train, 0, None).unwrap();
         assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
         auc(&labels[9_000..], &model.predict_proba(&table, test).unwrap())
@@ -394,7 +395,7 @@ fn boosting_learns_more_than_a_forest_and_stops_where_nothing_gains() {
     let seeded = |seed| {
         let params =
             GradientBoostingParams { max_features: 0.4, trees: 3, ..GradientBoostingParams::default() };
-        Classifier::fit(&ClassifierParams::GradientBoosting(params), &table, &labels, train, seed, None)
+        Classifier::fit(&SupervisedParams::GradientBoosting(params), &table, &labels, train, seed, None)
             .unwrap()
     };
     assert!(seeded(1) == seeded(1) && seeded(1) != seeded(2));
@@ -473,11 +474,11 @@ proptest! {
         let rows = all(&table);
         let weights = weighted.then_some(&weights[..]);
         for algorithm in [
-            ClassifierParams::GradientBoosting(GradientBoostingParams {
+            SupervisedParams::GradientBoosting(GradientBoostingParams {
                 trees, max_leaves, learning_rate, l2, min_samples_leaf, max_features, class_weight,
                 ..GradientBoostingParams::default()
             }),
-            ClassifierParams::RandomForest(RandomForestParams {
+            SupervisedParams::RandomForest(RandomForestParams {
                 trees, min_samples_leaf, max_features, class_weight, ..RandomForestParams::default()
             }),
             tree(9, min_samples_leaf, class_weight),

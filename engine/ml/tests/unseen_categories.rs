@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use tidemill_ml::{
-    Classifier, ClassifierParams, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
-    RandomForestParams, TrainingRows,
+    Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins, RandomForestParams,
+    SupervisedParams, TrainingRows,
 };
 
 fn table(rows: &[(Option<String>, f64)]) -> FeatureTable {
@@ -36,11 +36,11 @@ fn training() -> (FeatureTable, Vec<bool>) {
     (table(&rows), labels)
 }
 
-fn algorithms() -> [ClassifierParams; 3] {
+fn algorithms() -> [SupervisedParams; 3] {
     [
-        ClassifierParams::DecisionTree(DecisionTreeParams { max_depth: 6, ..DecisionTreeParams::default() }),
-        ClassifierParams::RandomForest(RandomForestParams { trees: 10, ..RandomForestParams::default() }),
-        ClassifierParams::GradientBoosting(GradientBoostingParams {
+        SupervisedParams::DecisionTree(DecisionTreeParams { max_depth: 6, ..DecisionTreeParams::default() }),
+        SupervisedParams::RandomForest(RandomForestParams { trees: 10, ..RandomForestParams::default() }),
+        SupervisedParams::GradientBoosting(GradientBoostingParams {
             trees: 30,
             ..GradientBoostingParams::default()
         }),

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    BinaryMetrics, ClassWeight, Classifier, ClassifierParams, FeatureTable, GradientBoostingParams, KeptBins,
-    KeptCounts, RandomForestParams, TrainingRows,
+    BinaryMetrics, ClassWeight, Classifier, FeatureTable, GradientBoostingParams, KeptBins, KeptCounts,
+    RandomForestParams, SupervisedParams, TrainingRows,
 };
 
 /// Training rows of which bins are made that stay as they are until the rows have doubled.
@@ -31,8 +31,8 @@ fn generated(rows: usize, seed: u64) -> (FeatureTable, Vec<bool>) {
     (table, labels)
 }
 
-fn boosting() -> ClassifierParams {
-    ClassifierParams::GradientBoosting(GradientBoostingParams {
+fn boosting() -> SupervisedParams {
+    SupervisedParams::GradientBoosting(GradientBoostingParams {
         trees: 20,
         ..GradientBoostingParams::default()
     })
@@ -43,18 +43,18 @@ fn forest() -> RandomForestParams {
     RandomForestParams { trees: 12, max_depth: 14, ..RandomForestParams::default() }
 }
 
-fn algorithms() -> [ClassifierParams; 4] {
+fn algorithms() -> [SupervisedParams; 4] {
     let class_weight = ClassWeight::Balanced;
     [
         boosting(),
-        ClassifierParams::GradientBoosting(GradientBoostingParams {
+        SupervisedParams::GradientBoosting(GradientBoostingParams {
             trees: 9,
             max_features: 0.5,
             class_weight,
             ..GradientBoostingParams::default()
         }),
-        ClassifierParams::RandomForest(forest()),
-        ClassifierParams::RandomForest(RandomForestParams {
+        SupervisedParams::RandomForest(forest()),
+        SupervisedParams::RandomForest(RandomForestParams {
             max_features: 0.25,
             max_depth: 5,
             class_weight,
@@ -151,7 +151,7 @@ fn boosting_that_stopped_early_is_fitted_from_nothing() {
     table.finish_append().unwrap();
     labels.extend((0..rows).map(|row| row % 10 < 4 + row % 2));
     let params = GradientBoostingParams { learning_rate: 1.0, ..GradientBoostingParams::default() };
-    let algorithm = ClassifierParams::GradientBoosting(params);
+    let algorithm = SupervisedParams::GradientBoosting(params);
     let cold = Classifier::fit(&algorithm, &table, &labels, &first(STEADY), 1, None).unwrap();
     assert!(cold.leaves().unwrap().len() < 75, "{:?}", cold.leaves());
     let warm = Classifier::fit(&algorithm, &table, &labels, &first(rows), 1, Some(&cold)).unwrap();
@@ -164,14 +164,14 @@ fn what_is_no_longer_so_is_not_kept() {
     let (other_table, _) = generated(STEADY * 2 + 100, 5);
     let flipped: Vec<bool> = labels.iter().enumerate().map(|(i, label)| label ^ (i % 3 == 0)).collect();
     let rows = first(STEADY + 500);
-    let settings: [[ClassifierParams; 2]; 2] = [
+    let settings: [[SupervisedParams; 2]; 2] = [
         [
             boosting(),
-            ClassifierParams::GradientBoosting(GradientBoostingParams { trees: 21, ..Default::default() }),
+            SupervisedParams::GradientBoosting(GradientBoostingParams { trees: 21, ..Default::default() }),
         ],
         [
-            ClassifierParams::RandomForest(forest()),
-            ClassifierParams::RandomForest(RandomForestParams { min_samples_leaf: 9, ..forest() }),
+            SupervisedParams::RandomForest(forest()),
+            SupervisedParams::RandomForest(RandomForestParams { min_samples_leaf: 9, ..forest() }),
         ],
     ];
     for [algorithm, other] in &settings {

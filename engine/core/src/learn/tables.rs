@@ -35,7 +35,18 @@ fn numbers(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
 }
 
 /// Metrics that came after the columns of `system.metrics`, which stay as their readers know them.
-const WITHOUT_COLUMN: [&str; 4] = ["brier", "pr_auc", "calibration_error", "bic_river"];
+const WITHOUT_COLUMN: [&str; 10] = [
+    "brier",
+    "pr_auc",
+    "calibration_error",
+    "macro_f1",
+    "auc_ovr",
+    "rmse",
+    "mae",
+    "r2",
+    "median_absolute_error",
+    "bic_river",
+];
 
 /// A count of a classifier's rows.
 type Count = fn(&BinaryMetrics) -> u64;
@@ -142,7 +153,7 @@ struct Row<'a> {
 
 fn metrics_of(job: &str, batch_id: u64, rows: &[Row<'_>]) -> Result<RecordBatch> {
     let metric = |metric: &Metric| numbers(rows.iter().map(|r| metric.value(r.scores)));
-    let cell = |f: fn(&BinaryMetrics) -> u64| counts(rows.iter().map(|r| r.scores.classes().map(f)));
+    let cell = |f: fn(&BinaryMetrics) -> u64| counts(rows.iter().map(|r| r.scores.binary().map(f)));
     let mut columns = vec![
         texts(rows.iter().map(|_| Some(job))),
         counts(rows.iter().map(|_| Some(batch_id))),

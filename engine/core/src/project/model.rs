@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Task};
+use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, TargetKind, Task};
 
 use super::gate::GateConfig;
 use crate::error::{Error, Result, nearest};
@@ -125,11 +125,14 @@ impl ModelConfig {
                     .hint(format!("the models of a stateful job are {}", names_for(material).join(", "))),
             });
         }
-        match (info.task, &self.label) {
-            (Task::Cluster, Some(_)) => {
+        match &self.label {
+            Some(_) if info.is_for(Task::Cluster) => {
                 return Err(self.refused(format!("`label` is not for {name}, which predicts nothing")));
             }
-            (Task::Classify, None) => {
+            Some(_) if !info.learns(TargetKind::Binary) => {
+                return Err(self.refused(format!("`label` is true or false, which {name} does not learn")));
+            }
+            None if !info.is_for(Task::Cluster) => {
                 return Err(self.refused("`label` is missing: the column that is to be predicted"));
             }
             _ => {}

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use super::{Classifier, Model, Read};
+use super::{Classifier, Model};
 use crate::forest::{Tree, Trees};
 use crate::logistic::Coefficients;
 use crate::{Error, FeatureTable};
@@ -11,11 +11,7 @@ impl Classifier {
     /// The weights of a linear model; `None` for trees. An `sgd_classifier` gives those of numeric features only: hashed
     /// categories have no name.
     pub fn coefficients(&self) -> Option<Coefficients> {
-        match self.model.read() {
-            Read::Logistic(model) => Some(model.coefficients(&self.numeric_names, &self.categorical_names)),
-            Read::Sgd(model) => Some(model.coefficients(&self.numeric_names)),
-            Read::Trees(_) | Read::Reference(_) => None,
-        }
+        self.model.made().1.coefficients(&self.numeric_names, &self.categorical_names)
     }
 
     /// The leaf of each of these rows in each tree, shape rows × trees: leaves are counted from the left, from 0, up to
@@ -56,10 +52,7 @@ impl Classifier {
     }
 
     fn trees(&self, what: &'static str) -> Result<Trees<'_>, Error> {
-        match self.model.read() {
-            Read::Trees(trees) => Ok(trees),
-            Read::Logistic(_) | Read::Sgd(_) | Read::Reference(_) => Err(self.has_no(what)),
-        }
+        self.model.made().1.trees().ok_or_else(|| self.has_no(what))
     }
 
     fn has_no(&self, what: &'static str) -> Error {

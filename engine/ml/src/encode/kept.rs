@@ -46,7 +46,7 @@ const GROUPS: u64 = 16;
 ///
 /// ```
 /// use tidemill_ml::{
-///     Classifier, ClassifierParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
+///     Classifier, SupervisedParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
 /// };
 ///
 /// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
@@ -56,7 +56,7 @@ const GROUPS: u64 = 16;
 /// let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
 /// bins.extend(&table, &rows)?;
 /// let training = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
-/// let params = ClassifierParams::RandomForest(RandomForestParams::default());
+/// let params = SupervisedParams::RandomForest(RandomForestParams::default());
 /// let forest = Classifier::refit(&params, &training, 42, None, &mut counts)?;
 /// assert_eq!(bins.rows(), 300);
 /// # Ok::<(), tidemill_ml::Error>(())
@@ -122,6 +122,19 @@ impl KeptBins {
         let state = self.state.as_ref()?;
         let same = state.is_of(table) && state.training == training.len() && state.hash == hash(0, training);
         same.then_some((&state.bins, &state.binned))
+    }
+
+    /// The bins of these rows: of those kept, if there are any of this table, else made.
+    pub(crate) fn binned(
+        kept: Option<&KeptBins>,
+        bins: &TableBins,
+        table: &FeatureTable,
+        rows: &[u32],
+    ) -> BinnedRows {
+        match kept.and_then(|kept| kept.with(table, bins)) {
+            Some(binned) => binned.take(rows),
+            None => bins.transform(table, rows),
+        }
     }
 
     /// The bins of all rows of the table, if they are the ones that a model learned.

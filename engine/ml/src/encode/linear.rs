@@ -77,7 +77,7 @@ pub(crate) struct ColumnMeaning {
 }
 
 impl LinearEncoders {
-    /// Learns from these rows; gives also what the codes of the table mean for them, out of fold.
+    /// Learns from these rows, for which one-hot columns need no labels; gives also what the codes of the table mean for them, out of fold.
     pub(crate) fn fit(
         table: &FeatureTable,
         labels: &[bool],
@@ -246,7 +246,7 @@ fn fingerprint(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> u64 {
     let taken = rows.len().min(FINGERPRINT_ROWS);
     for i in 0..taken {
         let row = rows[((i + 1) * rows.len() / taken) - 1];
-        hash = derive(hash ^ u64::from(row), u64::from(labels[row as usize]));
+        hash = derive(hash ^ u64::from(row), u64::from(labels.get(row as usize).copied().unwrap_or(false)));
         for c in 0..table.numeric_names().len() {
             hash = derive(hash, table.numeric(c)[row as usize].to_bits());
         }
@@ -328,6 +328,22 @@ impl Design<'_> {
             labels: [0.0; BLOCK],
             folds: [0; BLOCK],
         }
+    }
+
+    /// Sum of the squares of each column over all rows: of the dense columns, the one of 1, and the one-hot columns.
+    pub(crate) fn squares(&self) -> Vec<f64> {
+        let mut squares = vec![0.0; self.encoders.columns() + 1];
+        let mut block = self.new_block();
+        for first in (0..self.rows.len()).step_by(BLOCK) {
+            self.fill(&mut block, first, (first + BLOCK).min(self.rows.len()));
+            for (sum, column) in squares.iter_mut().zip(&block.dense) {
+                *sum += column.iter().map(|v| v * v).sum::<f64>();
+            }
+            for hot in &block.hot {
+                hot[..block.len].iter().for_each(|&column| squares[column as usize + 1] += 1.0);
+            }
+        }
+        squares
     }
 
     /// Encodes rows by position, at most [`BLOCK`] of them.

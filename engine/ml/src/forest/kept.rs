@@ -29,7 +29,7 @@ const FEWEST: usize = 2_048;
 ///
 /// ```
 /// use tidemill_ml::{
-///     Classifier, ClassifierParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
+///     Classifier, SupervisedParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
 /// };
 ///
 /// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
@@ -39,7 +39,7 @@ const FEWEST: usize = 2_048;
 /// let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
 /// bins.extend(&table, &rows)?;
 /// let training = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
-/// let params = ClassifierParams::RandomForest(RandomForestParams::default());
+/// let params = SupervisedParams::RandomForest(RandomForestParams::default());
 /// let forest = Classifier::refit(&params, &training, 42, None, &mut counts)?;
 /// assert_eq!(forest, Classifier::refit(&params, &training, 42, None, &mut counts)?);
 /// # Ok::<(), tidemill_ml::Error>(())

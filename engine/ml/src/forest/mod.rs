@@ -19,6 +19,7 @@ mod grow;
 mod histogram;
 mod kept;
 mod leafwise;
+mod learner;
 mod origin;
 mod params;
 mod partition;

@@ -2,7 +2,9 @@
 
 use super::tree::Tree;
 use super::walk;
+use crate::FeatureTable;
 use crate::encode::bins::{BinnedRows, TableBins};
+use crate::encode::kept::KeptBins;
 use crate::encode::rare::{RareCategories, Unseen};
 use rayon::prelude::*;
 
@@ -29,6 +31,17 @@ pub(crate) enum Link {
 }
 
 impl Trees<'_> {
+    /// Probability of the label for these rows of a table, whose bins may have been kept.
+    pub(crate) fn predict_rows(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        kept: Option<&KeptBins>,
+    ) -> Vec<f64> {
+        let binned = KeptBins::binned(kept, self.bins, table, rows);
+        self.predict_proba(&binned, &self.rare.unseen(table, rows, &binned))
+    }
+
     /// Probability of the label for each of these rows of bins.
     pub(crate) fn predict_proba(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<f64> {
         let mut sums = walk::sum(self.trees, binned);

@@ -3,8 +3,7 @@
 //! The first guess of the second derivatives is their diagonal at the start: with a column a category, frequent and rare
 //! ones differ by orders of magnitude, and a step that fits one is nothing to the other.
 
-use super::problem::{Point, Problem, largest};
-use crate::encode::linear::BLOCK;
+use super::problem::{Objective, Point, largest};
 use std::collections::VecDeque;
 
 /// Pairs of steps and gradient changes that are kept.
@@ -20,21 +19,21 @@ struct Pair {
 
 /// Minimises from these weights, or where there are none from the origin.
 pub(super) fn minimise(
-    problem: &Problem<'_>,
+    problem: &impl Objective,
     start: Option<Vec<f64>>,
     max_iterations: u64,
     tolerance: f64,
 ) -> Vec<f64> {
-    let diagonal = diagonal(problem);
-    let mut point = problem.at(start.unwrap_or_else(|| problem.origin()), false);
+    let diagonal = problem.diagonal();
+    let mut point = problem.at(start.unwrap_or_else(|| problem.origin()));
     let mut memory: VecDeque<Pair> = VecDeque::new();
     for _ in 0..max_iterations {
-        let steepest = problem.steepest(&point);
+        let steepest = point.steepest(problem.l1());
         if largest(&steepest) <= tolerance {
             break;
         }
         let mut direction = newton_like(&memory, &diagonal, &steepest);
-        let has_l1 = problem.l1.iter().any(|l1| *l1 > 0.0);
+        let has_l1 = problem.l1().iter().any(|l1| *l1 > 0.0);
         if has_l1 {
             // Only where the gradient points there too.
             for (d, g) in direction.iter_mut().zip(&steepest) {
@@ -81,46 +80,30 @@ fn newton_like(memory: &VecDeque<Pair>, diagonal: &[f64], gradient: &[f64]) -> V
 
 /// The first of 1, 1/2, 1/4 … of the step that lowers the objective enough; with an L1 penalty no weight changes sign on
 /// the way. `None` if there is none: the objective is as low as rounding lets it be.
-fn line_search(problem: &Problem<'_>, point: &Point, steepest: &[f64], direction: &[f64]) -> Option<Point> {
+fn line_search(
+    problem: &impl Objective,
+    point: &Point,
+    steepest: &[f64],
+    direction: &[f64],
+) -> Option<Point> {
     let mut share = 1.0;
     for _ in 0..MAX_HALVINGS {
         let weights: Vec<f64> = (0..direction.len())
             .map(|i| {
                 let (before, after) = (point.weights[i], point.weights[i] + share * direction[i]);
                 let side = if before == 0.0 { -steepest[i] } else { before };
-                if problem.l1[i] > 0.0 && after * side < 0.0 { 0.0 } else { after }
+                if problem.l1()[i] > 0.0 && after * side < 0.0 { 0.0 } else { after }
             })
             .collect();
         let expected: f64 =
             weights.iter().zip(&point.weights).zip(steepest).map(|((a, b), g)| (a - b) * g).sum();
-        let next = problem.at(weights, false);
+        let next = problem.at(weights);
         if next.value <= point.value + 1e-4 * expected {
             return Some(next);
         }
         share *= 0.5;
     }
     None
-}
-
-/// The diagonal of the second derivatives where every row has the share of positives, and of the penalty.
-fn diagonal(problem: &Problem<'_>) -> Vec<f64> {
-    let design = &problem.design;
-    let rows = design.rows.len() as f64;
-    let share = design.rows.iter().filter(|row| design.labels[**row as usize]).count() as f64 / rows;
-    let mut squares = vec![0.0; problem.l2.len()];
-    let mut block = design.new_block();
-    for first in (0..design.rows.len()).step_by(BLOCK) {
-        design.fill(&mut block, first, (first + BLOCK).min(design.rows.len()));
-        for (sum, column) in squares.iter_mut().zip(&block.dense) {
-            *sum += column.iter().map(|v| v * v).sum::<f64>();
-        }
-        for hot in &block.hot {
-            hot[..block.len].iter().for_each(|&column| squares[column as usize + 1] += 1.0);
-        }
-    }
-    let of = |(square, l2): (&f64, &f64)| share * (1.0 - share) * square / rows + l2;
-    // A column of zeros has no gradient either.
-    squares.iter().zip(&problem.l2).map(of).map(|d| if d > 0.0 { d } else { 1.0 }).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

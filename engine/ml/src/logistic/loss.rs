@@ -35,7 +35,7 @@ impl Sums {
 }
 
 /// Position of entry (`row`, `column`) of a lower triangle, column <= row.
-pub(super) fn at(row: usize, column: usize) -> usize {
+pub(crate) fn at(row: usize, column: usize) -> usize {
     row * (row + 1) / 2 + column
 }
 
@@ -108,7 +108,7 @@ pub(super) fn curvature_error(design: &Design<'_>, weights: &[f64], step: &[f64]
 }
 
 /// Scores of rows by position.
-pub(super) fn scores(design: &Design<'_>, weights: &[f64], first: usize, out: &mut [f64]) {
+pub(crate) fn scores(design: &Design<'_>, weights: &[f64], first: usize, out: &mut [f64]) {
     let mut block = design.new_block();
     let mut z = [0.0; BLOCK];
     for (i, out) in out.chunks_mut(BLOCK).enumerate() {
@@ -164,7 +164,7 @@ fn add_block(scratch: &mut Scratch, weights: &[f64], sums: &mut Sums) {
 }
 
 /// z = X w, the intercept being the weight of the last dense column.
-fn linear(block: &Block, weights: &[f64], z: &mut [f64; BLOCK]) {
+pub(crate) fn linear(block: &Block, weights: &[f64], z: &mut [f64; BLOCK]) {
     z.fill(0.0);
     let quads = block.dense.len() / 4 * 4;
     for c in (0..quads).step_by(4) {
@@ -220,7 +220,7 @@ fn residuals(
 }
 
 /// Dot products of one column with others, in fixed lanes.
-fn dots<const N: usize>(a: &[f64; BLOCK], others: [&[f64; BLOCK]; N]) -> [f64; N] {
+pub(crate) fn dots<const N: usize>(a: &[f64; BLOCK], others: [&[f64; BLOCK]; N]) -> [f64; N] {
     let mut sums = [[0.0; LANES]; N];
     for at in (0..BLOCK).step_by(LANES) {
         for (sums, other) in sums.iter_mut().zip(others) {

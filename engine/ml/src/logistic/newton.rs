@@ -58,7 +58,7 @@ fn steps(
 ) -> Vec<f64> {
     let mut point = problem.at(start, true);
     for _ in 0..max_iterations {
-        if largest(&problem.steepest(&point)) <= tolerance {
+        if largest(&point.steepest(&problem.l1)) <= tolerance {
             break;
         }
         let step = direction(problem, &point);
@@ -71,7 +71,7 @@ fn steps(
         }
         // What the quadratic model says that the step gains; the least share of it that counts is Armijo's usual.
         let enough = |next: &Point, share: f64| {
-            let gain: f64 = problem.steepest(&point).iter().zip(&step).map(|(g, s)| g * s).sum();
+            let gain: f64 = point.steepest(&problem.l1).iter().zip(&step).map(|(g, s)| g * s).sum();
             next.value <= point.value + 1e-4 * share * gain.min(0.0) + 1e-14 * point.value.abs()
         };
         let mut next = problem.at(weights, true);

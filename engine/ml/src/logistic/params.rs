@@ -28,7 +28,7 @@ pub struct LogisticRegressionParams {
     pub standardise: bool,
     /// How categorical features become columns.
     pub categories: LinearCategories,
-    /// With `categories = "one_hot"`: categories of a feature that have a column of their own, the most frequent ones;
+    /// With a column a category: categories of a feature that have a column of their own, the most frequent ones;
     /// 1 to 1,000,000. The rest share one, and missing values have one.
     pub max_categories: usize,
     /// What fits the weights.
@@ -46,7 +46,8 @@ pub struct LogisticRegressionParams {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum LinearCategories {
-    /// One column a feature: the smoothed log-odds of the label by category, cross-fitted.
+    /// One column a feature: the smoothed log-odds of the label by category, cross-fitted. With many classes the same as
+    /// [`OneHot`](LinearCategories::OneHot): the log-odds of one class say nothing of the others.
     #[default]
     Target,
     /// A column of 0 and 1 a category; not standardised.
@@ -69,7 +70,7 @@ pub enum LogisticBackend {
     #[default]
     #[serde(alias = "engine")]
     Tidemill,
-    /// linfa-logistic: L-BFGS on a matrix of all rows; L2 penalty on standardised, target-encoded columns only.
+    /// linfa-logistic, of two classes: L-BFGS on a matrix of all rows; L2 penalty on standardised, target-encoded columns only.
     Linfa,
 }
 

@@ -26,6 +26,74 @@ pub(super) struct Point {
     pub(super) hessian: Vec<f64>,
 }
 
+/// What L-BFGS minimises.
+pub(super) trait Objective {
+    /// The value and the gradient.
+    fn at(&self, weights: Vec<f64>) -> Point;
+
+    /// The L1 penalty by weight.
+    fn l1(&self) -> &[f64];
+
+    /// Where to begin without a model before.
+    fn origin(&self) -> Vec<f64>;
+
+    /// An estimate of the diagonal of the second derivatives, above 0.
+    fn diagonal(&self) -> Vec<f64>;
+}
+
+impl Point {
+    /// From the mean loss and its gradient, with the penalty.
+    pub(super) fn penalised(
+        weights: Vec<f64>,
+        loss: f64,
+        mut gradient: Vec<f64>,
+        l2: &[f64],
+        l1: &[f64],
+    ) -> Point {
+        gradient.iter_mut().zip(&weights).zip(l2).for_each(|((g, w), l2)| *g += l2 * w);
+        let penalty = |((w, l2), l1): ((&f64, &f64), &f64)| 0.5 * l2 * w * w + l1 * w.abs();
+        let penalty: f64 = weights.iter().zip(l2).zip(l1).map(penalty).sum();
+        Point { value: loss + penalty, gradient, hessian: Vec::new(), weights }
+    }
+
+    /// The gradient with the L1 penalty: where a weight is 0, the part that the penalty cannot hold.
+    pub(super) fn steepest(&self, l1: &[f64]) -> Vec<f64> {
+        let parts = self.weights.iter().zip(&self.gradient).zip(l1);
+        parts
+            .map(
+                |((&w, &g), &l1)| {
+                    if w == 0.0 { g.signum() * (g.abs() - l1).max(0.0) } else { g + l1 * w.signum() }
+                },
+            )
+            .collect()
+    }
+}
+
+impl Objective for Problem<'_> {
+    fn at(&self, weights: Vec<f64>) -> Point {
+        Problem::at(self, weights, false)
+    }
+
+    fn l1(&self) -> &[f64] {
+        &self.l1
+    }
+
+    fn origin(&self) -> Vec<f64> {
+        Problem::origin(self)
+    }
+
+    /// Where every row has the share of positives.
+    fn diagonal(&self) -> Vec<f64> {
+        let design = &self.design;
+        let rows = design.rows.len() as f64;
+        let share = design.rows.iter().filter(|row| design.labels[**row as usize]).count() as f64 / rows;
+        let of = |(square, l2): (&f64, &f64)| share * (1.0 - share) * square / rows + l2;
+        // A column of zeros has no gradient either.
+        let diagonal = design.squares();
+        diagonal.iter().zip(&self.l2).map(of).map(|d| if d > 0.0 { d } else { 1.0 }).collect()
+    }
+}
+
 impl Problem<'_> {
     /// Index of the intercept.
     pub(super) fn intercept(&self) -> usize {
@@ -36,23 +104,9 @@ impl Problem<'_> {
     pub(super) fn at(&self, weights: Vec<f64>, hessian: bool) -> Point {
         let rows = self.design.rows.len() as f64;
         let Sums { loss, mut gradient, mut hessian } = loss::pass(&self.design, &weights, hessian);
-        gradient.iter_mut().zip(&weights).zip(&self.l2).for_each(|((g, w), l2)| *g = *g / rows + l2 * w);
+        gradient.iter_mut().for_each(|g| *g /= rows);
         hessian.iter_mut().for_each(|h| *h /= rows);
-        let penalty = |((w, l2), l1): ((&f64, &f64), &f64)| 0.5 * l2 * w * w + l1 * w.abs();
-        let penalty: f64 = weights.iter().zip(&self.l2).zip(&self.l1).map(penalty).sum();
-        Point { value: loss / rows + penalty, gradient, hessian, weights }
-    }
-
-    /// The gradient with the L1 penalty: where a weight is 0, the part that the penalty cannot hold.
-    pub(super) fn steepest(&self, point: &Point) -> Vec<f64> {
-        let parts = point.weights.iter().zip(&point.gradient).zip(&self.l1);
-        parts
-            .map(
-                |((&w, &g), &l1)| {
-                    if w == 0.0 { g.signum() * (g.abs() - l1).max(0.0) } else { g + l1 * w.signum() }
-                },
-            )
-            .collect()
+        Point { hessian, ..Point::penalised(weights, loss / rows, gradient, &self.l2, &self.l1) }
     }
 
     /// Weights of 0 and the intercept that gives every row the share of positives.

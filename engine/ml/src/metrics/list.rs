@@ -1,7 +1,7 @@
 //! Every metric that there is, as one list: what scores are shown, compared and plotted by.
 
 use super::Scores;
-use crate::{BinaryMetrics, ClusterMetrics, Task};
+use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics, Task};
 
 /// Which of two values is the better.
 ///
@@ -23,7 +23,7 @@ pub enum Better {
 /// ```
 /// use tidemill_ml::{BinaryMetrics, Metric, Scores};
 ///
-/// let scores = Scores::Classes(BinaryMetrics::compute(&[true, false], &[0.9, 0.2])?);
+/// let scores = Scores::Binary(BinaryMetrics::compute(&[true, false], &[0.9, 0.2])?);
 /// assert_eq!(Metric::named("accuracy").and_then(|metric| metric.value(&scores)), Some(1.0));
 /// assert_eq!(Metric::named("silhouette").and_then(|metric| metric.value(&scores)), None);
 /// # Ok::<(), tidemill_ml::Error>(())
@@ -34,16 +34,23 @@ pub struct Metric {
     pub name: &'static str,
     /// Which of two values is the better.
     pub better: Better,
-    /// How it is made of rows; the modules of [`BinaryMetrics`] and [`ClusterMetrics`] have the letters.
+    /// How it is made of rows; the modules of [`BinaryMetrics`], [`ClassMetrics`], [`NumberMetrics`] and
+    /// [`ClusterMetrics`] have the letters.
     pub formula: &'static str,
+    /// Whose formula it is: scikit-learn's function, or the paper.
+    pub source: &'static str,
     /// Whether it is one of the few that are shown where there is no room for all.
     pub is_headline: bool,
     of: Of,
 }
 
+/// Where it is in the scores of a model of its task; a task may have two kinds of scores.
 #[derive(Debug, Clone, Copy)]
 enum Of {
-    Classes(fn(&BinaryMetrics) -> Option<f64>),
+    Binary(fn(&BinaryMetrics) -> Option<f64>),
+    Classes(fn(&ClassMetrics) -> Option<f64>),
+    BinaryAndClasses(fn(&BinaryMetrics) -> Option<f64>, fn(&ClassMetrics) -> Option<f64>),
+    Numbers(fn(&NumberMetrics) -> Option<f64>),
     Clusters(fn(&ClusterMetrics) -> Option<f64>),
 }
 
@@ -56,37 +63,32 @@ impl Metric {
     /// The models that have it.
     pub fn task(&self) -> Task {
         match self.of {
-            Of::Classes(_) => Task::Classify,
+            Of::Binary(_) | Of::Classes(_) | Of::BinaryAndClasses(..) => Task::Classify,
+            Of::Numbers(_) => Task::Regress,
             Of::Clusters(_) => Task::Cluster,
         }
     }
 
-    /// Its value; `None` where the rows do not define it, and for models of another task.
+    /// Its value; `None` where the rows do not define it, and for models of another kind.
     pub fn value(&self, scores: &Scores) -> Option<f64> {
         match (self.of, scores) {
-            (Of::Classes(value), Scores::Classes(scores)) => value(scores),
+            (Of::Binary(value) | Of::BinaryAndClasses(value, _), Scores::Binary(scores)) => value(scores),
+            (Of::Classes(value) | Of::BinaryAndClasses(_, value), Scores::Classes(scores)) => value(scores),
+            (Of::Numbers(value), Scores::Numbers(scores)) => value(scores),
             (Of::Clusters(value), Scores::Clusters(scores)) => value(scores),
             _ => None,
         }
     }
 }
 
-const fn classes(
+const fn of(
     name: &'static str,
     better: Better,
     formula: &'static str,
-    value: fn(&BinaryMetrics) -> Option<f64>,
+    source: &'static str,
+    of: Of,
 ) -> Metric {
-    Metric { name, better, formula, is_headline: false, of: Of::Classes(value) }
-}
-
-const fn clusters(
-    name: &'static str,
-    better: Better,
-    formula: &'static str,
-    value: fn(&ClusterMetrics) -> Option<f64>,
-) -> Metric {
-    Metric { name, better, formula, is_headline: false, of: Of::Clusters(value) }
+    Metric { name, better, formula, source, is_headline: false, of }
 }
 
 const fn headline(metric: Metric) -> Metric {
@@ -100,40 +102,125 @@ const fn headline(metric: Metric) -> Metric {
 ///
 /// let names: Vec<&str> =
 ///     METRICS.iter().filter(|of| of.task() == Task::Classify && of.is_headline).map(|of| of.name).collect();
-/// assert_eq!(names, ["accuracy", "auc", "log_loss"]);
+/// assert_eq!(names, ["accuracy", "auc", "log_loss", "macro_f1"]);
 /// ```
-pub static METRICS: [Metric; 21] = {
+pub static METRICS: [Metric; 27] = {
     use Better::*;
+    use Of::*;
+    const CALINSKI: &str = "Caliński, Harabasz 1974; calinski_harabasz_score";
+    const DAVIES: &str = "Davies, Bouldin 1979; davies_bouldin_score";
+    const RIVER: &str = "River";
     [
-        headline(classes("accuracy", Higher, "(TP + TN) / rows", |m| Some(m.accuracy))),
-        headline(classes("auc", Higher, "P(positive above negative), a tie one half", |m| m.auc)),
-        headline(classes("log_loss", Lower, "mean of -ln P(true label)", |m| Some(m.log_loss))),
-        classes("precision", Higher, "TP / (TP + FP)", |m| m.precision),
-        classes("recall", Higher, "TP / (TP + FN)", |m| m.recall),
-        classes("f1", Higher, "2 TP / (2 TP + FP + FN)", |m| m.f1),
-        classes("brier", Lower, "mean of (P - label)²", |m| m.brier),
-        classes("pr_auc", Higher, "Σ (gain of recall) × precision", |m| m.pr_auc),
-        classes("calibration_error", Lower, "Σ share of bin × |mean P - share of positives|", |m| {
-            m.calibration_error
-        }),
-        clusters("inertia", Lower, "Σ d(row, own)²", |m| Some(m.inertia)),
-        headline(clusters("silhouette", Higher, "mean of (b - a) / max(a, b)", |m| m.silhouette)),
-        clusters("cohesion", Lower, "mean d(row, own)", |m| m.cohesion),
-        clusters("separation", Higher, "mean d(row, another centre)", |m| m.separation),
-        clusters("ssw", Lower, "inertia / n", |m| m.ssw),
-        clusters("ssb", Higher, "Σ nᵢ d(centreᵢ, mean)² / n", |m| m.ssb),
-        clusters("bic", Higher, "log likelihood - m (D + 1) / 2 · ln n", |m| m.bic),
-        clusters("bic_river", Higher, "bic with σ² / n", |m| m.bic_river),
-        clusters("silhouette_river", Lower, "Σ d(row, own) / Σ d(row, second)", |m| m.silhouette_river),
-        clusters("xie_beni", Lower, "ssw / least d(centreᵢ, centreⱼ)²", |m| m.xie_beni),
-        headline(clusters("calinski_harabasz", Higher, "(SSB / (k - 1)) / (SSW / (n - k))", |m| {
-            m.calinski_harabasz
-        })),
-        headline(clusters(
+        headline(of(
+            "accuracy",
+            Higher,
+            "rows predicted right / rows",
+            "accuracy_score",
+            BinaryAndClasses(|m| Some(m.accuracy), |m| Some(m.accuracy)),
+        )),
+        headline(of(
+            "auc",
+            Higher,
+            "P(positive above negative), a tie one half",
+            "roc_auc_score",
+            Binary(|m| m.auc),
+        )),
+        headline(of(
+            "log_loss",
+            Lower,
+            "mean of -ln P(true label)",
+            "log_loss",
+            BinaryAndClasses(|m| Some(m.log_loss), |m| Some(m.log_loss)),
+        )),
+        of("precision", Higher, "TP / (TP + FP)", "precision_score", Binary(|m| m.precision)),
+        of("recall", Higher, "TP / (TP + FN)", "recall_score", Binary(|m| m.recall)),
+        of("f1", Higher, "2 TP / (2 TP + FP + FN)", "f1_score", Binary(|m| m.f1)),
+        of("brier", Lower, "mean of (P - label)²", "Brier 1950; brier_score_loss", Binary(|m| m.brier)),
+        of(
+            "pr_auc",
+            Higher,
+            "Σ (gain of recall) × precision",
+            "average_precision_score",
+            Binary(|m| m.pr_auc),
+        ),
+        of(
+            "calibration_error",
+            Lower,
+            "Σ share of bin × |mean P - share of positives|, ten bins",
+            "Naeini, Cooper, Hauskrecht 2015",
+            Binary(|m| m.calibration_error),
+        ),
+        headline(of(
+            "macro_f1",
+            Higher,
+            "mean over classes of 2 TP / (2 TP + FP + FN)",
+            "f1_score(average=\"macro\")",
+            Classes(|m| Some(m.macro_f1)),
+        )),
+        of(
+            "auc_ovr",
+            Higher,
+            "mean over classes of P(row of it above row of another), a tie one half",
+            "roc_auc_score(multi_class=\"ovr\")",
+            Classes(|m| m.auc_ovr),
+        ),
+        headline(of(
+            "rmse",
+            Lower,
+            "√ mean of (said - is)²",
+            "root_mean_squared_error",
+            Numbers(|m| Some(m.rmse)),
+        )),
+        headline(of("mae", Lower, "mean of |said - is|", "mean_absolute_error", Numbers(|m| Some(m.mae)))),
+        headline(of("r2", Higher, "1 - Σ (said - is)² / Σ (is - mean)²", "r2_score", Numbers(|m| m.r2))),
+        of(
+            "median_absolute_error",
+            Lower,
+            "median of |said - is|",
+            "median_absolute_error",
+            Numbers(|m| Some(m.median_absolute_error)),
+        ),
+        of("inertia", Lower, "Σ d(row, own)²", "KMeans.inertia_", Clusters(|m| Some(m.inertia))),
+        headline(of(
+            "silhouette",
+            Higher,
+            "mean of (b - a) / max(a, b)",
+            "Rousseeuw 1987; silhouette_score",
+            Clusters(|m| m.silhouette),
+        )),
+        of("cohesion", Lower, "mean d(row, own)", RIVER, Clusters(|m| m.cohesion)),
+        of("separation", Higher, "mean d(row, another centre)", RIVER, Clusters(|m| m.separation)),
+        of("ssw", Lower, "inertia / n", RIVER, Clusters(|m| m.ssw)),
+        of("ssb", Higher, "Σ nᵢ d(centreᵢ, mean)² / n", RIVER, Clusters(|m| m.ssb)),
+        of("bic", Higher, "log likelihood - m (D + 1) / 2 · ln n", "Pelleg, Moore 2000", Clusters(|m| m.bic)),
+        of("bic_river", Higher, "bic with σ² / n", RIVER, Clusters(|m| m.bic_river)),
+        of(
+            "silhouette_river",
+            Lower,
+            "Σ d(row, own) / Σ d(row, second)",
+            RIVER,
+            Clusters(|m| m.silhouette_river),
+        ),
+        of(
+            "xie_beni",
+            Lower,
+            "ssw / least d(centreᵢ, centreⱼ)²",
+            "Xie, Beni 1991; River",
+            Clusters(|m| m.xie_beni),
+        ),
+        headline(of(
+            "calinski_harabasz",
+            Higher,
+            "(SSB / (k - 1)) / (SSW / (n - k))",
+            CALINSKI,
+            Clusters(|m| m.calinski_harabasz),
+        )),
+        headline(of(
             "davies_bouldin",
             Lower,
             "mean of largest (sᵢ + sⱼ) / d(meanᵢ, meanⱼ)",
-            |m| m.davies_bouldin,
+            DAVIES,
+            Clusters(|m| m.davies_bouldin),
         )),
     ]
 };
@@ -146,7 +233,9 @@ mod tests {
     #[test]
     fn the_list_has_every_metric_that_is_computed() {
         let labels = [true, false, true, false, true];
-        let classes = BinaryMetrics::compute(&labels, &[0.9, 0.2, 0.4, 0.6, 0.7]).unwrap();
+        let binary = BinaryMetrics::compute(&labels, &[0.9, 0.2, 0.4, 0.6, 0.7]).unwrap();
+        let classes = ClassMetrics::compute(&[0, 1, 1], &[0.9, 0.1, 0.2, 0.8, 0.6, 0.4], 2).unwrap();
+        let numbers = NumberMetrics::compute(&[1.0, 2.0, 4.0], &[1.5, 2.0, 3.0]).unwrap();
         let mut table = crate::FeatureTable::new(vec!["x".into()], vec![]);
         table.push_numeric(0, [1.0, 2.0, 3.5, 90.0, 91.0, 95.0]);
         table.finish_append().unwrap();
@@ -154,15 +243,21 @@ mod tests {
         let rows = [0, 1, 2, 3, 4, 5];
         let clusters = crate::KMeans::fit(&params, &table, &rows, 1, None).unwrap();
         let clusters = clusters.metrics(&table, &rows, 1).unwrap();
-        let mut found = 0;
-        for scores in [Scores::Classes(classes), Scores::Clusters(clusters)] {
+        let mut found = std::collections::BTreeSet::new();
+        for scores in [
+            Scores::Binary(binary),
+            Scores::Classes(classes),
+            Scores::Numbers(numbers),
+            Scores::Clusters(clusters),
+        ] {
             let record = serde_json::to_value(&scores).unwrap();
+            assert_eq!(serde_json::from_value::<Scores>(record.clone()).unwrap(), scores);
             for (name, value) in record.as_object().unwrap().iter().filter(|(_, value)| value.is_f64()) {
                 let metric = Metric::named(name).unwrap_or_else(|| panic!("{name} is not in the list"));
                 assert_eq!(metric.value(&scores), value.as_f64(), "{name}");
-                found += 1;
+                found.insert(name.clone());
             }
         }
-        assert_eq!(found, METRICS.len());
+        assert_eq!(found.len(), METRICS.len());
     }
 }

@@ -16,12 +16,16 @@
 //!   Σ rows of bin / rows × |mean probability - share of positives|. [`Calibration`] has the bins.
 
 mod calibration;
+mod classes;
 mod list;
+mod numbers;
 mod ranking;
 mod scores;
 
 pub use calibration::{Calibration, CalibrationBin};
+pub use classes::ClassMetrics;
 pub use list::{Better, METRICS, Metric};
+pub use numbers::NumberMetrics;
 pub use scores::Scores;
 
 use crate::Error;

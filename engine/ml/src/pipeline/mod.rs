@@ -16,7 +16,7 @@ pub use step::{PipelineStep, Transform};
 use crate::file::{self, Kind};
 use crate::seed::derive;
 use crate::table::check_names;
-use crate::{Error, Estimator, FeatureTable, Fitted, Prediction, Rows, Scores, Target, Task};
+use crate::{Error, Estimator, FeatureTable, Fitted, Prediction, Rows, Scores, Target, TargetKind};
 use serde::{Deserialize, Serialize};
 use step::FittedStep;
 
@@ -87,7 +87,7 @@ struct PipelineInFile {
 enum Left {
     None,
     Binary(Vec<bool>),
-    Classes(Vec<u32>),
+    Classes(Vec<u32>, u32),
     Numbers(Vec<f64>),
 }
 
@@ -99,7 +99,7 @@ impl Left {
         match target {
             Target::None => Left::None,
             Target::Binary(values) => Left::Binary(take(values, rows)),
-            Target::Classes(values) => Left::Classes(take(values, rows)),
+            Target::Classes { labels, classes } => Left::Classes(take(labels, rows), classes),
             Target::Numbers(values) => Left::Numbers(take(values, rows)),
         }
     }
@@ -108,7 +108,7 @@ impl Left {
         match self {
             Left::None => Target::None,
             Left::Binary(values) => Target::Binary(values),
-            Left::Classes(values) => Target::Classes(values),
+            Left::Classes(labels, classes) => Target::Classes { labels, classes: *classes },
             Left::Numbers(values) => Target::Numbers(values),
         }
     }
@@ -124,8 +124,8 @@ impl Pipeline {
         Pipeline { steps: steps.into_iter().collect(), estimator: Box::new(estimator.into()) }
     }
 
-    pub(crate) fn task(&self) -> Task {
-        self.estimator.task()
+    pub(crate) fn targets(&self) -> &'static [TargetKind] {
+        self.estimator.targets()
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {

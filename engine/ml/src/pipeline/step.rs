@@ -135,7 +135,7 @@ impl PipelineStep {
             learned.push(match &self.transform {
                 Transform::Target(params) => {
                     let (encoder, shares) =
-                        TargetEncoder::fit_transform(*params, &values, target.binary()?, seed)?;
+                        TargetEncoder::fit_transform(*params, &values, target.binary("target")?, seed)?;
                     out_of_fold.push((name.to_owned(), shares));
                     Preprocessor::TargetEncoder(encoder)
                 }

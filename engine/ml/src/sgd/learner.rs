@@ -26,12 +26,16 @@ pub(super) struct Learned {
     pub(super) l1_taken: Vec<f64>,
     /// Rows seen.
     pub(super) rows: u64,
-    /// The rate of `constant` and `adaptive`.
+    /// The rate of `averaged`, `constant` and `adaptive`.
     pub(super) eta: f64,
 }
 
 impl Learned {
-    pub(super) fn new(params: &SgdClassifierParams, columns: usize) -> Learned {
+    pub(super) fn new(params: &SgdClassifierParams, columns: usize, features: usize) -> Learned {
+        let eta = match params.learning_rate {
+            LearningRate::Averaged => 0.25 / features.max(1) as f64,
+            _ => params.eta0,
+        };
         Learned {
             weights: vec![0.0; columns],
             intercept: 0.0,
@@ -40,7 +44,7 @@ impl Learned {
             l1_total: 0.0,
             l1_taken: vec![0.0; if params.penalties().0 > 0.0 { columns } else { 0 }],
             rows: 0,
-            eta: params.eta0,
+            eta,
         }
     }
 
@@ -129,7 +133,7 @@ impl<'a> Pass<'a> {
         );
         let score = (dot(dense, weights) + sparse_sum) * self.factor + learned.intercept;
         let eta = match self.params.learning_rate {
-            LearningRate::Constant | LearningRate::Adaptive => learned.eta,
+            LearningRate::Constant | LearningRate::Adaptive | LearningRate::Averaged => learned.eta,
             LearningRate::Optimal => {
                 1.0 / (self.params.alpha * (self.optimal_start + learned.rows as f64 - 1.0))
             }
@@ -239,7 +243,7 @@ mod tests {
                 })
                 .collect();
             // One pass, against a pass a row: the latter settles after every row.
-            let (mut whole, mut single) = (Learned::new(&params, 8), Learned::new(&params, 8));
+            let (mut whole, mut single) = (Learned::new(&params, 8, 8), Learned::new(&params, 8, 8));
             let (mut pass, mut sums) = (Pass::new(&params, &mut whole), [0.0; 8]);
             for (dense, hot, label) in &rows {
                 pass.learn(dense, hot, *label);

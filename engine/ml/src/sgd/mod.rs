@@ -15,12 +15,16 @@ mod params;
 
 pub use params::{LearningRate, SgdClassifierParams, SgdPenalty};
 
-use crate::Error;
+use crate::classifier::{BinaryModel, Model};
+use crate::encode::kept::KeptBins;
 use crate::encode::linear::{BLOCK, each_code};
 use crate::encode::scale::{ColumnMoments, MOMENT_ROWS, NumericScale};
+use crate::forest::KeptCounts;
 use crate::logistic::{Coefficient, Coefficients, loss::sigmoid};
 use crate::seed::derive;
+use crate::supervised::Settings;
 use crate::table::FeatureTable;
+use crate::{Algorithm, Error, TrainingRows};
 use learner::{Learned, Pass};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -54,6 +58,49 @@ struct Block {
     hot_ends: Vec<usize>,
 }
 
+impl Settings for SgdClassifierParams {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::SgdClassifier
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        self.validate()
+    }
+
+    fn without_weights(&self) -> Option<&'static str> {
+        Some(Algorithm::SgdClassifier.name())
+    }
+
+    fn fit_binary(
+        &self,
+        rows: &TrainingRows<'_>,
+        seed: u64,
+        _before: Option<&Model>,
+        _counts: Option<&mut KeptCounts>,
+    ) -> Result<Model, Error> {
+        SgdModel::fit(self, rows.table, rows.labels, rows.rows, seed).map(Model::Sgd)
+    }
+}
+
+impl BinaryModel for SgdModel {
+    fn predict_proba(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        _kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
+        Ok(self.predict_proba(table, rows))
+    }
+
+    fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
+        self.is_valid(numeric, categorical)
+    }
+
+    fn coefficients(&self, numeric: &[String], _categorical: &[String]) -> Option<Coefficients> {
+        Some(self.coefficients(numeric))
+    }
+}
+
 impl SgdModel {
     /// Fits on rows whose indices and labels (one a row of the table, both classes among `rows`) the caller has checked.
     pub(crate) fn fit(
@@ -72,7 +119,7 @@ impl SgdModel {
             scales: vec![NumericScale::default(); numeric],
             // A table's columns are counted in 32 bits, as its rows are.
             categorical: table.categorical_names().len() as u32,
-            learned: Learned::new(params, columns),
+            learned: Learned::new(params, columns, numeric + table.categorical_names().len()),
         };
         model.take_moments(table, rows);
         let (mut best, mut without_gain) = (f64::INFINITY, 0);
@@ -123,8 +170,15 @@ impl SgdModel {
                 .map(|block| ColumnMoments::of(table.numeric(c), block))
                 .collect();
             *moments = blocks.into_iter().fold(*moments, ColumnMoments::merge);
-            let Some(scale) = moments.scale() else { continue };
-            let scale = if self.params.standardise { scale } else { NumericScale::own_units() };
+            let scale = match moments.scale() {
+                Some(scale) if self.params.standardise => scale,
+                Some(_) => NumericScale::own_units(),
+                // Sums of squares that overflow cannot go on from batch to batch: the scale stays that of the first rows.
+                None if self.params.standardise && self.learned.rows == 0 => {
+                    NumericScale::fit(rows.iter().map(|&row| table.numeric(c)[row as usize]))
+                }
+                None => continue,
+            };
             let (before, after) = (self.scales[c].inverse(), scale.inverse());
             if before > 0.0 && after > 0.0 {
                 let shift = before * (scale.mean() - self.scales[c].mean());

@@ -21,7 +21,7 @@ pub struct SgdClassifierParams {
     pub l1_ratio: f64,
     /// How the learning rate goes with the rows seen.
     pub learning_rate: LearningRate,
-    /// First learning rate, above 0; unused where the rate is `optimal`.
+    /// First learning rate, above 0; unused where the rate is `averaged` or `optimal`.
     pub eta0: f64,
     /// With `learning_rate = "inv_scaling"`: the power of the rows seen that divides `eta0`.
     pub power_t: f64,
@@ -37,8 +37,8 @@ pub struct SgdClassifierParams {
     /// Whether the rows of a pass come in a random order, from the seed, or as they are.
     pub shuffle: bool,
     /// Whether numbers become standard scores by the mean and deviation of all rows so far, with missing values at the
-    /// mean; else they are taken as they are, with missing values at 0. Either way a column with values beyond about 1e150,
-    /// whose sum of squares is not finite, has no say.
+    /// mean; else they are taken as they are, with missing values at 0. A column with values beyond about 1e150, whose sum
+    /// of squares is not finite, keeps the mean and deviation of the rows of its first fit; taken as it is it has no say.
     pub standardise: bool,
     /// Categories share 2^hash_bits weights, 1 to 24.
     pub hash_bits: u32,
@@ -78,13 +78,17 @@ pub enum SgdPenalty {
 pub enum LearningRate {
     /// eta0.
     Constant,
-    /// 1 / (alpha · (t + t₀ - 1)), t₀ = 1 / alpha^¾ by Bottou's heuristic: a first step as long as a weight is large.
-    #[default]
+    /// 1 / (alpha · (t + t₀ - 1)), t₀ = 1 / alpha^¾ by Bottou's heuristic: a first step as long as a weight is large. Its
+    /// first steps are too long to be averaged: take it with `average = false`, or many passes.
     Optimal,
     /// eta0 / t^power_t.
     InvScaling,
     /// eta0, and a fifth of it each time that `patience` passes of a fit did not improve.
     Adaptive,
+    /// 1 / (4 · features): the constant rate at which the mean of the weights converges by itself (Bach, Moulines 2013),
+    /// 1 / (4 R²), where R² is the mean square of a row, of which each standard score and each category has 1.
+    #[default]
+    Averaged,
 }
 
 impl Default for SgdClassifierParams {
@@ -93,7 +97,7 @@ impl Default for SgdClassifierParams {
             alpha: 1e-4,
             penalty: SgdPenalty::L2,
             l1_ratio: 0.15,
-            learning_rate: LearningRate::Optimal,
+            learning_rate: LearningRate::Averaged,
             eta0: 0.01,
             power_t: 0.5,
             average: true,

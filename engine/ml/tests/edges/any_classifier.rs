@@ -3,9 +3,9 @@
 use crate::data::{Case, all, case, cases, on_threads};
 use proptest::prelude::*;
 use tidemill_ml::{
-    BinaryMetrics, Categories, ClassWeight, Classifier, ClassifierParams, DecisionTreeParams, Error,
-    GradientBoostingParams, KeptBins, KeptCounts, LearningRate, LinearCategories, LogisticBackend,
-    LogisticRegressionParams, RandomForestParams, SgdClassifierParams, SgdPenalty, TrainingRows,
+    BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, Error, GradientBoostingParams,
+    KeptBins, KeptCounts, LearningRate, LinearCategories, LogisticBackend, LogisticRegressionParams,
+    RandomForestParams, SgdClassifierParams, SgdPenalty, SupervisedParams, TrainingRows,
 };
 
 /// The error that the rows call for, whatever the algorithm.
@@ -36,7 +36,7 @@ fn weights_differ(case: &Case, rows: &[u32]) -> bool {
 }
 
 /// What holds of every classifier and any rows. `may_fail`: whether these settings may lead to no finite model.
-fn check(algorithm: &ClassifierParams, case: &Case, seed: u64, may_fail: bool) -> Result<(), TestCaseError> {
+fn check(algorithm: &SupervisedParams, case: &Case, seed: u64, may_fail: bool) -> Result<(), TestCaseError> {
     let (table, elsewhere) = (case.table(), case.elsewhere());
     let rows: Vec<u32> = all(&table).into_iter().step_by(case.step).collect();
     let training =
@@ -176,7 +176,7 @@ proptest! {
             },
             false => ours,
         };
-        check(&ClassifierParams::LogisticRegression(params), &case, seed, linfa || alpha > 1e100)?;
+        check(&SupervisedParams::LogisticRegression(params), &case, seed, linfa || alpha > 1e100)?;
     }
 
     #[test]
@@ -187,7 +187,7 @@ proptest! {
         let params = RandomForestParams {
             trees, max_depth, max_features, min_samples_leaf, class_weight, categories, ..Default::default()
         };
-        check(&ClassifierParams::RandomForest(params), &case, seed, false)?;
+        check(&SupervisedParams::RandomForest(params), &case, seed, false)?;
     }
 
     #[test]
@@ -198,7 +198,7 @@ proptest! {
         let params = DecisionTreeParams {
             max_depth, max_features, min_samples_leaf, class_weight, categories, ..Default::default()
         };
-        check(&ClassifierParams::DecisionTree(params), &case, seed, false)?;
+        check(&SupervisedParams::DecisionTree(params), &case, seed, false)?;
     }
 
     #[test]
@@ -211,7 +211,7 @@ proptest! {
         let params = GradientBoostingParams {
             trees, learning_rate, max_leaves, max_depth, max_features, min_samples_leaf, l2, class_weight, categories,
         };
-        check(&ClassifierParams::GradientBoosting(params), &case, seed, false)?;
+        check(&SupervisedParams::GradientBoosting(params), &case, seed, false)?;
     }
 
     #[test]
@@ -226,7 +226,7 @@ proptest! {
         let penalty = [SgdPenalty::None, SgdPenalty::L2, SgdPenalty::L1, SgdPenalty::ElasticNet][which % 4];
         let learning_rate =
             [LearningRate::Constant, LearningRate::Optimal, LearningRate::InvScaling, LearningRate::Adaptive][which / 4];
-        let algorithm = ClassifierParams::SgdClassifier(SgdClassifierParams {
+        let algorithm = SupervisedParams::SgdClassifier(SgdClassifierParams {
             alpha, penalty, l1_ratio, learning_rate, eta0, power_t, average, epochs, tolerance, patience, shuffle, standardise, hash_bits,
         });
         check(&algorithm, &case, seed, true)?;
@@ -268,8 +268,8 @@ proptest! {
     ) {
         let backend = tidemill_ml::TreeBackend::Smartcore;
         let algorithm = match forest {
-            true => ClassifierParams::RandomForest(RandomForestParams { trees, max_depth, max_features, min_samples_leaf, backend, ..Default::default() }),
-            false => ClassifierParams::DecisionTree(DecisionTreeParams { max_depth, min_samples_leaf, backend, ..Default::default() }),
+            true => SupervisedParams::RandomForest(RandomForestParams { trees, max_depth, max_features, min_samples_leaf, backend, ..Default::default() }),
+            false => SupervisedParams::DecisionTree(DecisionTreeParams { max_depth, min_samples_leaf, backend, ..Default::default() }),
         };
         check(&algorithm, &case, seed, false)?;
     }

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use std::sync::OnceLock;
 use tidemill_ml::{
-    Categories, ClassWeight, ClassifierParams, DecisionTreeParams, FeatureTable, GradientBoostingParams,
-    LearningRate, LinearCategories, LogisticBackend, LogisticRegressionParams, RandomForestParams,
-    SgdClassifierParams, SgdPenalty,
+    Categories, ClassWeight, DecisionTreeParams, FeatureTable, GradientBoostingParams, LearningRate,
+    LinearCategories, LogisticBackend, LogisticRegressionParams, RandomForestParams, SgdClassifierParams,
+    SgdPenalty, SupervisedParams,
 };
 
 pub fn names(prefix: &str, count: usize) -> Vec<String> {
@@ -130,13 +130,13 @@ pub fn case() -> impl Strategy<Value = Case> {
 }
 
 /// Every classifier in every form of its own, with what to call it.
-pub fn classifiers() -> Vec<(&'static str, ClassifierParams)> {
+pub fn classifiers() -> Vec<(&'static str, SupervisedParams)> {
     let logistic = LogisticRegressionParams::default;
     let forest = || RandomForestParams { trees: 5, ..RandomForestParams::default() };
     let boosting = || GradientBoostingParams { trees: 20, min_samples_leaf: 5, ..Default::default() };
     let sgd = SgdClassifierParams::default;
     let (hot, encoded) = (LinearCategories::OneHot, Categories::TargetEncoded);
-    let of_logistic = ClassifierParams::LogisticRegression;
+    let of_logistic = SupervisedParams::LogisticRegression;
     let mut found = vec![
         ("logistic", of_logistic(logistic())),
         ("logistic, L1", of_logistic(LogisticRegressionParams { l1_ratio: 1.0, ..logistic() })),
@@ -151,32 +151,32 @@ pub fn classifiers() -> Vec<(&'static str, ClassifierParams)> {
             "logistic, linfa",
             of_logistic(LogisticRegressionParams { backend: LogisticBackend::Linfa, ..logistic() }),
         ),
-        ("forest", ClassifierParams::RandomForest(forest())),
+        ("forest", SupervisedParams::RandomForest(forest())),
         (
             "forest, encoded",
-            ClassifierParams::RandomForest(RandomForestParams { categories: encoded, ..forest() }),
+            SupervisedParams::RandomForest(RandomForestParams { categories: encoded, ..forest() }),
         ),
         (
             "forest, balanced",
-            ClassifierParams::RandomForest(RandomForestParams {
+            SupervisedParams::RandomForest(RandomForestParams {
                 class_weight: ClassWeight::Balanced,
                 ..forest()
             }),
         ),
-        ("tree", ClassifierParams::DecisionTree(DecisionTreeParams::default())),
+        ("tree", SupervisedParams::DecisionTree(DecisionTreeParams::default())),
         (
             "tree, encoded",
-            ClassifierParams::DecisionTree(DecisionTreeParams { categories: encoded, ..Default::default() }),
+            SupervisedParams::DecisionTree(DecisionTreeParams { categories: encoded, ..Default::default() }),
         ),
-        ("boosting", ClassifierParams::GradientBoosting(boosting())),
+        ("boosting", SupervisedParams::GradientBoosting(boosting())),
         (
             "boosting, encoded",
-            ClassifierParams::GradientBoosting(GradientBoostingParams { categories: encoded, ..boosting() }),
+            SupervisedParams::GradientBoosting(GradientBoostingParams { categories: encoded, ..boosting() }),
         ),
-        ("sgd", ClassifierParams::SgdClassifier(sgd())),
+        ("sgd", SupervisedParams::SgdClassifier(sgd())),
         (
             "sgd, L1, last weights",
-            ClassifierParams::SgdClassifier(SgdClassifierParams {
+            SupervisedParams::SgdClassifier(SgdClassifierParams {
                 penalty: SgdPenalty::L1,
                 learning_rate: LearningRate::Constant,
                 average: false,
@@ -189,18 +189,18 @@ pub fn classifiers() -> Vec<(&'static str, ClassifierParams)> {
 }
 
 #[cfg(not(feature = "smartcore"))]
-pub fn smartcore() -> Vec<(&'static str, ClassifierParams)> {
+pub fn smartcore() -> Vec<(&'static str, SupervisedParams)> {
     Vec::new()
 }
 
 #[cfg(feature = "smartcore")]
-pub fn smartcore() -> Vec<(&'static str, ClassifierParams)> {
+pub fn smartcore() -> Vec<(&'static str, SupervisedParams)> {
     use tidemill_ml::TreeBackend::Smartcore;
     let forest = RandomForestParams { trees: 5, backend: Smartcore, ..RandomForestParams::default() };
     let tree = DecisionTreeParams { backend: Smartcore, ..DecisionTreeParams::default() };
     vec![
-        ("smartcore's forest", ClassifierParams::RandomForest(forest)),
-        ("smartcore's tree", ClassifierParams::DecisionTree(tree)),
+        ("smartcore's forest", SupervisedParams::RandomForest(forest)),
+        ("smartcore's tree", SupervisedParams::DecisionTree(tree)),
     ]
 }
 

@@ -10,8 +10,8 @@ use tidemill_ml::preprocess::{
     PcaBackend, PcaParams, Preprocessor, StandardScaler, StringIndexer, TargetEncoder,
 };
 use tidemill_ml::{
-    Categories, Classifier, ClassifierParams, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error,
-    KMeans, KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, SilhouetteRows, StreamLearner,
+    Categories, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, KMeans,
+    KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, SilhouetteRows, StreamLearner, SupervisedParams,
     TrainingRows,
 };
 
@@ -83,17 +83,17 @@ fn case() -> Case {
 }
 
 /// Each with its file, learned from the first 55 rows; a tree that knows weights of rows besides.
-fn files_of_classifiers() -> Vec<(ClassifierParams, Vec<u8>)> {
+fn files_of_classifiers() -> Vec<(SupervisedParams, Vec<u8>)> {
     let (case, first) = (case(), (0..55).collect::<Vec<u32>>());
     let file = |(_, mut algorithm)| {
-        if let ClassifierParams::SgdClassifier(params) = &mut algorithm {
+        if let SupervisedParams::SgdClassifier(params) = &mut algorithm {
             // Most of its file are weights, of which a few will do.
             params.hash_bits = 4;
         }
         let model = Classifier::fit(&algorithm, &case.table(), &case.labels, &first, 0, None).unwrap();
         (algorithm, model.to_bytes().unwrap())
     };
-    let encoded = ClassifierParams::DecisionTree(DecisionTreeParams {
+    let encoded = SupervisedParams::DecisionTree(DecisionTreeParams {
         categories: Categories::TargetEncoded,
         ..Default::default()
     });
@@ -104,7 +104,7 @@ fn files_of_classifiers() -> Vec<(ClassifierParams, Vec<u8>)> {
     classifiers().into_iter().map(file).chain([(encoded, weighed)]).collect()
 }
 
-fn holds_of_classifier(algorithm: &ClassifierParams, bytes: &[u8]) -> Held {
+fn holds_of_classifier(algorithm: &SupervisedParams, bytes: &[u8]) -> Held {
     let Ok(model) = Classifier::from_bytes(bytes) else { return Ok(()) };
     let case = case();
     let (table, elsewhere) = (case.table(), case.elsewhere());
@@ -270,7 +270,7 @@ proptest! {
 
     #[test]
     fn of_classifiers(damages in damages(), which in any::<Index>()) {
-        static FILES: OnceLock<Vec<(ClassifierParams, Vec<u8>)>> = OnceLock::new();
+        static FILES: OnceLock<Vec<(SupervisedParams, Vec<u8>)>> = OnceLock::new();
         let files = FILES.get_or_init(files_of_classifiers);
         let (algorithm, bytes) = &files[which.index(files.len())];
         holds_of_classifier(algorithm, &damaged(bytes, &damages))?;

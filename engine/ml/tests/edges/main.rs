@@ -12,11 +12,15 @@
 //! | no row, or none that weighs | `NoRows` | `NoRows`; a stream passes over it | `NoRows`; `transform` gives none |
 //! | one row | `TooFewRows` | one cluster | fine, but for PCA: `TooFewRows` |
 //! | one class | `OneClass`; `sgd_classifier` learns on from it | | fine |
+//! | one of many classes, one without rows | `OneOfManyClasses`, `ClassWithoutRows` | | |
 //! | k above the rows | | `TooFewForClusters` | |
 //! | NaN, an infinity | learned and scored as a missing value | row left out, no cluster | left out, stays missing |
 //! | a constant column | no say | no say | 0 or the lower end |
 //! | values at the ends of f64 | finite scores | finite centres | finite values, or `Overflow` |
 //! | 10,000 categories, unseen ones | learned; those unseen score | text is `TextColumns` | learned; unseen as asked for |
+//!
+//! A regression is as a classifier, but that one row, and numbers that are all the same, are learned; a target that is not
+//! finite is `BadTarget`, and what is said is finite.
 //!
 //! `cargo test -p tidemill-ml --test edges`, with smartcore's trees among the classifiers by `--features smartcore`; as
 //! many cases as `PROPTEST_CASES` says.
@@ -26,6 +30,7 @@
 
 mod any_classifier;
 mod any_clusters;
+mod any_kind;
 mod any_metric;
 mod any_step;
 mod classifiers;
