@@ -3,7 +3,7 @@
 //! ```text
 //! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means,
 //!               "TIDEMCS\0" for a stream of clusters, "TIDEMPP\0" for preprocessing,
-//!               "TIDEMPL\0" for a pipeline
+//!               "TIDEMPL\0" for a pipeline, "TIDEMIF\0" for an isolation forest
 //! bytes 8..12   format version of the kind, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
@@ -29,11 +29,18 @@ pub(crate) enum Kind {
     ClusterStream,
     Preprocessor,
     Pipeline,
+    IsolationForest,
 }
 
 impl Kind {
-    const ALL: [Kind; 5] =
-        [Kind::Classifier, Kind::KMeans, Kind::ClusterStream, Kind::Preprocessor, Kind::Pipeline];
+    const ALL: [Kind; 6] = [
+        Kind::Classifier,
+        Kind::KMeans,
+        Kind::ClusterStream,
+        Kind::Preprocessor,
+        Kind::Pipeline,
+        Kind::IsolationForest,
+    ];
 
     fn magic(self) -> &'static [u8; 8] {
         match self {
@@ -42,6 +49,7 @@ impl Kind {
             Kind::ClusterStream => b"TIDEMCS\0",
             Kind::Preprocessor => b"TIDEMPP\0",
             Kind::Pipeline => b"TIDEMPL\0",
+            Kind::IsolationForest => b"TIDEMIF\0",
         }
     }
 
@@ -52,6 +60,7 @@ impl Kind {
             Kind::ClusterStream => 3,
             Kind::KMeans => 2,
             Kind::Pipeline => 1,
+            Kind::IsolationForest => 1,
         }
     }
 
@@ -62,6 +71,7 @@ impl Kind {
             Kind::ClusterStream => "cluster stream",
             Kind::Preprocessor => "preprocessing",
             Kind::Pipeline => "pipeline",
+            Kind::IsolationForest => "isolation forest",
         }
     }
 }

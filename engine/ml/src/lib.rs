@@ -75,6 +75,7 @@ mod file;
 mod fitted;
 mod forest;
 mod importance;
+mod isolation;
 mod logistic;
 mod metrics;
 mod pipeline;
@@ -103,6 +104,7 @@ pub use forest::{
     TreeBackend,
 };
 pub use importance::Importance;
+pub use isolation::{IsolationForest, IsolationForestParams};
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{Better, BinaryMetrics, Calibration, CalibrationBin, METRICS, Metric, Scores};
 pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, Transform};
