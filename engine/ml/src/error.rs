@@ -164,6 +164,16 @@ pub enum Error {
         /// Those that there are.
         known: String,
     },
+    /// A column of text where numbers are taken, or the other way round.
+    #[error("`{column}` is a {kind} column, and it takes {expected} ones")]
+    ColumnOfOtherKind {
+        /// The column.
+        column: String,
+        /// `numeric` or `text`.
+        kind: &'static str,
+        /// The kind that is taken.
+        expected: &'static str,
+    },
     /// A step makes a column of a name that another one has.
     #[error("it makes a column `{column}`, and there is one already")]
     RepeatedColumn {
@@ -175,6 +185,7 @@ pub enum Error {
     InStep {
         /// Number of the step, from 1.
         step: usize,
+
         /// Why.
         #[source]
         error: Box<Error>,

@@ -4,7 +4,7 @@
 //! bytes 0..8    magic: "TIDEMDL\0" for a classifier, "TIDEMKM\0" for k-means,
 //!               "TIDEMCS\0" for a stream of clusters, "TIDEMPP\0" for preprocessing,
 //!               "TIDEMPL\0" for a pipeline, "TIDEMMC\0" for a classifier of many classes,
-//!               "TIDEMRG\0" for a regression
+//!               "TIDEMRG\0" for a regression, "TIDEMIF\0" for an isolation forest
 //! bytes 8..12   format version of the kind, u32 little-endian
 //! bytes 12..16  crc32 of the payload, u32 little-endian
 //! bytes 16..    payload: postcard of the model
@@ -32,10 +32,11 @@ pub(crate) enum Kind {
     Pipeline,
     MultiClassifier,
     Regressor,
+    IsolationForest,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] = [
+    const ALL: [Kind; 8] = [
         Kind::Classifier,
         Kind::KMeans,
         Kind::ClusterStream,
@@ -43,6 +44,7 @@ impl Kind {
         Kind::Pipeline,
         Kind::MultiClassifier,
         Kind::Regressor,
+        Kind::IsolationForest,
     ];
 
     fn magic(self) -> &'static [u8; 8] {
@@ -54,6 +56,7 @@ impl Kind {
             Kind::Pipeline => b"TIDEMPL\0",
             Kind::MultiClassifier => b"TIDEMMC\0",
             Kind::Regressor => b"TIDEMRG\0",
+            Kind::IsolationForest => b"TIDEMIF\0",
         }
     }
 
@@ -63,7 +66,7 @@ impl Kind {
             Kind::Preprocessor => 5,
             Kind::ClusterStream => 3,
             Kind::KMeans => 2,
-            Kind::Pipeline | Kind::MultiClassifier | Kind::Regressor => 1,
+            Kind::Pipeline | Kind::MultiClassifier | Kind::Regressor | Kind::IsolationForest => 1,
         }
     }
 
@@ -76,6 +79,7 @@ impl Kind {
             Kind::Pipeline => "pipeline",
             Kind::MultiClassifier => "classifier of many classes",
             Kind::Regressor => "regression",
+            Kind::IsolationForest => "isolation forest",
         }
     }
 }

@@ -76,6 +76,7 @@ mod file;
 mod fitted;
 mod forest;
 mod importance;
+mod isolation;
 mod linear;
 mod logistic;
 mod metrics;
@@ -108,6 +109,7 @@ pub use forest::{
     TreeBackend,
 };
 pub use importance::Importance;
+pub use isolation::{IsolationForest, IsolationForestParams};
 pub use linear::LinearRegressionParams;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{

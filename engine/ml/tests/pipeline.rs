@@ -247,7 +247,7 @@ fn a_step_that_leaves_no_rows_is_an_error() {
         table.push_numeric(c, (0..8).map(|row| if row / 2 == c { 1e6 + row as f64 } else { row as f64 }));
     }
     table.finish_append().unwrap();
-    let drop = IqrOutliersParams { factor: 0.0, action: OutlierAction::Drop };
+    let drop = IqrOutliersParams { reach: 0.0, action: OutlierAction::Drop };
     let pipeline = Pipeline::new([Transform::Outliers(drop).into()], KMeansParams::default());
     let error = Estimator::from(pipeline).fit(&Rows::new(&table, Target::None, &all(8)), 7).unwrap_err();
     assert_eq!(error, Error::InStep { step: 1, error: Box::new(Error::NoRows) });

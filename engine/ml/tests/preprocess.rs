@@ -29,6 +29,11 @@ struct Golden {
     mean: Rows,
     median: Rows,
     constant: Rows,
+    robust: Rows,
+    /// Of `x` rounded.
+    most_frequent: Rows,
+    /// A share of variance, and how many components have more.
+    kept: Vec<(f64, usize)>,
     capped: Rows,
     inliers: Vec<bool>,
     categories: Vec<String>,
@@ -103,6 +108,21 @@ fn numbers_are_those_of_scikit_learn() {
         let imputer = Imputer::fit(ImputerParams { strategy, value: -1.0 }, x.view()).unwrap();
         assert_close(&imputer.transform(x.view()).unwrap(), expected, "imputer");
     }
+    let robust = RobustScaler::fit(RobustScalerParams::default(), x.view()).unwrap();
+    assert_close(&robust.transform(x.view()).unwrap(), &golden.robust, "robust");
+    let rounded = x.mapv(f64::round_ties_even);
+    let params = ImputerParams { strategy: ImputeStrategy::MostFrequent, value: 0.0 };
+    let imputer = Imputer::fit(params, rounded.view()).unwrap();
+    assert_close(&imputer.transform(rounded.view()).unwrap(), &golden.most_frequent, "most frequent");
+    assert!(matches!(imputer.partial_fit(x.view()), Err(Error::NoPartialFit { what: "impute", .. })));
+    let scaled = whole.transform(known.view()).unwrap().select(Axis(1), &[0, 1, 2]);
+    for (share, components) in &golden.kept {
+        let pca = Pca::fit_share(*share, PcaParams::default(), scaled.view()).unwrap();
+        assert_eq!(pca.components().nrows(), *components, "{share}");
+        let same = PcaParams { components: *components, ..PcaParams::default() };
+        assert_eq!(pca, Pca::fit(same, scaled.view()).unwrap());
+    }
+    assert!(Pca::fit_share(1.0, PcaParams::default(), scaled.view()).is_err());
     let cap = IqrOutliers::fit(IqrOutliersParams::default(), x.view()).unwrap();
     assert_close(&cap.transform(x.view()).unwrap(), &golden.capped, "capped");
     assert_eq!(cap.bounds()[3], None, "a constant column has no bounds");
@@ -302,8 +322,8 @@ fn every_edge_has_its_outcome() {
             Imputer::fit(ImputerParams { value: f64::NAN, ..Default::default() }, one.view()).unwrap_err(),
         ),
         (
-            "factor",
-            IqrOutliers::fit(IqrOutliersParams { factor: -1.0, ..Default::default() }, one.view())
+            "reach",
+            IqrOutliers::fit(IqrOutliersParams { reach: -1.0, ..Default::default() }, one.view())
                 .unwrap_err(),
         ),
         (
@@ -419,7 +439,7 @@ proptest! {
     #[test]
     fn any_values_are_transformed_or_an_error(
         (rows, columns, cells) in (0usize..20, 0usize..4).prop_flat_map(|(r, c)| (Just(r), Just(c), prop::collection::vec(value(), r * c))),
-        cut in 0usize..20, factor in 0.0f64..3.0, components in 0usize..4, whiten in any::<bool>(), backend in prop::sample::select(BACKENDS.to_vec()),
+        cut in 0usize..20, reach in 0.0f64..3.0, components in 0usize..4, whiten in any::<bool>(), backend in prop::sample::select(BACKENDS.to_vec()),
     ) {
         let x = Array2::from_shape_vec((rows, columns), cells).unwrap();
         let cut = cut.min(rows);
@@ -445,7 +465,7 @@ proptest! {
             }
         }
         for action in [OutlierAction::Cap, OutlierAction::Drop] {
-            if let Ok(rule) = IqrOutliers::fit(IqrOutliersParams { factor, action }, first) {
+            if let Ok(rule) = IqrOutliers::fit(IqrOutliersParams { reach, action }, first) {
                 prop_assert!(rule.transform(x.view()).unwrap().nrows() <= rows);
             }
         }

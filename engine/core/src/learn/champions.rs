@@ -249,7 +249,7 @@ impl Champions {
         let Some(gate) = spec.config.gate.as_ref().filter(|_| !self.pinned.contains(name)) else {
             return Ok(None);
         };
-        let metric = gate.metric(spec.config.algorithm.info().task)?;
+        let metric = gate.metric(spec.config.algorithm)?;
         let value =
             |of: Option<&(Evaluation, Scores)>| of.and_then(|(_, scores)| Metric::value(metric, scores));
         let compared = Compared {

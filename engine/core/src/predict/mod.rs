@@ -2,7 +2,7 @@
 //!
 //! | function | of a | gives |
 //! | --- | --- | --- |
-//! | `predict('job.model', column, …)` | classifier | BOOLEAN: whether the probability is at least one half |
+//! | `predict('job.model', column, …)` | classifier | BOOLEAN: whether the probability is above one half |
 //! | | clustering | the number of the cluster, from 0 |
 //! | `predict_proba('job.model', column, …)` | classifier | the probability that the label is true |
 //! | `cluster_id('job.model', column, …)` | clustering | the number of the cluster, from 0 |
@@ -81,7 +81,7 @@ impl Ask {
         let all: Vec<u32> = (0u32..).take(table.rows()).collect();
         match (self, model.predict(table, &all)?) {
             (Ask::Predict, Prediction::Probabilities(of)) => {
-                Ok(Arc::new(of.into_iter().map(|p| Some(p >= 0.5)).collect::<BooleanArray>()))
+                Ok(Arc::new(of.into_iter().map(|p| Some(p > 0.5)).collect::<BooleanArray>()))
             }
             (Ask::Proba, Prediction::Probabilities(of)) => Ok(Arc::new(Float64Array::from(of))),
             (Ask::Predict | Ask::Cluster, Prediction::Clusters(of)) => Ok(Arc::new(UInt32Array::from(of))),

@@ -141,7 +141,7 @@ impl ModelConfig {
             self.check_evaluate()?;
         }
         if let Some(gate) = &self.gate {
-            gate.check(info.task).map_err(|error| error.context(format!("model `{}`", self.name)))?;
+            gate.check(self.algorithm).map_err(|error| error.context(format!("model `{}`", self.name)))?;
             if material == Material::Rows && self.evaluate.holdout == 0.0 {
                 return Err(self.refused("a gate compares models on held-out rows: evaluate.holdout is 0"));
             }

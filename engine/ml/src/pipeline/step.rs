@@ -4,7 +4,8 @@ use super::columns::{Columns, matrix, texts};
 use crate::preprocess::{
     Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler, MinMaxScalerParams, Norm,
     Normalizer, OneHotEncoder, OneHotEncoderParams, OutlierAction, Pca, PcaParams, Preprocessor,
-    StandardScaler, StandardScalerParams, TargetEncoder, TargetEncoderParams,
+    RobustScaler, RobustScalerParams, StandardScaler, StandardScalerParams, TargetEncoder,
+    TargetEncoderParams,
 };
 use crate::{Error, FeatureTable, Target};
 use ndarray::Array2;
@@ -30,6 +31,8 @@ pub enum Transform {
     Standard(StandardScalerParams),
     /// A range onto another.
     MinMax(MinMaxScalerParams),
+    /// Distances from the median, in distances of the quartiles.
+    Robust(RobustScalerParams),
     /// Rows of length 1.
     Normalize(Norm),
     /// A column of 0 and 1 for each category, `kind = theft` for `theft` of `kind`.
@@ -112,6 +115,7 @@ impl PipelineStep {
             }
             Transform::Standard(params) => Preprocessor::StandardScaler(StandardScaler::fit(*params, x)?),
             Transform::MinMax(params) => Preprocessor::MinMaxScaler(MinMaxScaler::fit(*params, x)?),
+            Transform::Robust(params) => Preprocessor::RobustScaler(RobustScaler::fit(*params, x)?),
             Transform::Normalize(norm) => Preprocessor::Normalizer(Normalizer::fit(*norm, x)?),
             Transform::Pca(params) => Preprocessor::Pca(Pca::fit(*params, x)?),
             // Those of texts are above.
@@ -187,6 +191,7 @@ impl FittedStep {
             Preprocessor::IqrOutliers(step) => step.keeping_rows(x)?,
             Preprocessor::StandardScaler(step) => step.transform(x)?,
             Preprocessor::MinMaxScaler(step) => step.transform(x)?,
+            Preprocessor::RobustScaler(step) => step.transform(x)?,
             Preprocessor::Normalizer(step) => step.transform(x),
             Preprocessor::Pca(step) => step.transform(x)?,
             Preprocessor::StringIndexer(_)

@@ -33,6 +33,10 @@ pub enum ImputeStrategy {
     Median,
     /// A value that is given.
     Constant,
+    // New ones come last: their order is in files.
+    /// The value that the column has most often, of several the least. Not learned from new rows alone: every value would
+    /// have to be counted.
+    MostFrequent,
 }
 
 /// Settings of an imputer.
@@ -89,6 +93,10 @@ impl Imputer {
         }
         let fill = if params.strategy == ImputeStrategy::Constant { params.value } else { 0.0 };
         let none = Imputer { params, columns: vec![(0, fill); x.ncols()], known: Vec::new() };
+        if params.strategy == ImputeStrategy::MostFrequent {
+            let of_column = |_: usize, values: Vec<f64>| (values.len() as u64, most_frequent(values));
+            return Ok(Imputer { columns: of_columns(&x, of_column), ..none });
+        }
         if params.strategy != ImputeStrategy::Median {
             return none.partial_fit(x);
         }
@@ -105,10 +113,14 @@ impl Imputer {
     ///
     /// # Errors
     ///
-    /// [`Error::NoRows`], and [`Error::LengthMismatch`] for another number of columns.
+    /// [`Error::NoRows`], [`Error::LengthMismatch`] for another number of columns, and [`Error::NoPartialFit`] for the most
+    /// frequent value.
     pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<Imputer, Error> {
         check_fit(&x)?;
         check_columns(self.columns.len(), &x)?;
+        if self.params.strategy == ImputeStrategy::MostFrequent {
+            return Err(Error::NoPartialFit { what: "impute", why: NO_MODE });
+        }
         if self.params.strategy == ImputeStrategy::Median {
             let of_column = |c: usize, values: Vec<f64>| {
                 let ((count, fill), more) = (self.columns[c], values.len() as u64);
@@ -160,6 +172,22 @@ impl Imputer {
             && self.known.len() == if of_medians { self.columns.len() } else { 0 }
             && self.known.iter().all(Known::is_valid)
     }
+}
+
+/// Why a most frequent value is not learned from new rows alone.
+const NO_MODE: &str =
+    "every value would have to be counted; fit it on all rows, or take strategy = \"mean\" or \"median\"";
+
+/// The value that is there most often, of several the least; 0 of none.
+fn most_frequent(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let groups = values.chunk_by(|a, b| a == b);
+    let longest = groups.fold((0, 0.0), |best, group| match group {
+        [first, ..] if group.len() > best.0 => (group.len(), *first),
+        _ => best,
+    });
+    // Not -0, which the one value of a group may begin with.
+    longest.1 + 0.0
 }
 
 /// How many known values each column of a block of rows has, and their mean.

@@ -45,6 +45,7 @@ mod normalizer;
 mod outliers;
 mod pca;
 mod quantiles;
+mod robust;
 mod rows;
 mod scaler;
 mod strings;
@@ -54,6 +55,7 @@ pub use imputer::{ImputeStrategy, Imputer, ImputerParams};
 pub use normalizer::{Norm, Normalizer};
 pub use outliers::{IqrOutliers, IqrOutliersParams, OutlierAction};
 pub use pca::{Pca, PcaBackend, PcaParams};
+pub use robust::{RobustScaler, RobustScalerParams};
 pub use scaler::{MinMaxScaler, MinMaxScalerParams, StandardScaler, StandardScalerParams};
 pub use strings::{
     IndexedStrings, OneHotEncoder, OneHotEncoderParams, StringIndexer, StringIndexerParams, Unseen,
@@ -98,6 +100,8 @@ pub enum Preprocessor {
     TargetEncoder(TargetEncoder),
     /// Principal components.
     Pca(Pca),
+    /// Distances from the medians.
+    RobustScaler(RobustScaler),
 }
 
 impl Preprocessor {
@@ -130,6 +134,7 @@ impl Preprocessor {
             Preprocessor::OneHotEncoder(step) => step.is_valid(),
             Preprocessor::TargetEncoder(step) => step.is_valid(),
             Preprocessor::Pca(step) => step.is_valid(),
+            Preprocessor::RobustScaler(step) => step.is_valid(),
         }
     }
 }

@@ -47,18 +47,18 @@ pub enum OutlierAction {
 #[serde(default, deny_unknown_fields)]
 pub struct IqrOutliersParams {
     /// Quartile distances beyond the quartiles from which a value is an outlier, 0 or more.
-    pub factor: f64,
+    pub reach: f64,
     /// What is done about it.
     pub action: OutlierAction,
 }
 
 impl Default for IqrOutliersParams {
     fn default() -> Self {
-        IqrOutliersParams { factor: TUKEY_REACH, action: OutlierAction::Cap }
+        IqrOutliersParams { reach: TUKEY_REACH, action: OutlierAction::Cap }
     }
 }
 
-/// Bounds of each column: Q1 - factor · IQR and Q3 + factor · IQR, quartiles by linear interpolation (numpy's default).
+/// Bounds of each column: Q1 - reach · IQR and Q3 + reach · IQR, quartiles by linear interpolation (numpy's default).
 ///
 /// After rows that come later the quartiles are those of all; but of more than 2,048 values of a column, the two that a
 /// quartile is between are known by a [`QuantileSketch`](crate::QuantileSketch), each to .005 of its distance to the median
@@ -89,16 +89,16 @@ impl IqrOutliers {
     ///
     /// # Errors
     ///
-    /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::BadParameter`] for a factor that is not 0 or more.
+    /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::BadParameter`] for a reach that is not 0 or more.
     pub fn fit(params: IqrOutliersParams, x: ArrayView2<'_, f64>) -> Result<IqrOutliers, Error> {
         check_fit(&x)?;
-        if !(params.factor >= 0.0 && params.factor.is_finite()) {
-            let value = params.factor.to_string();
-            return Err(Error::BadParameter { name: "factor", value, expected: "0 or more" });
+        if !(params.reach >= 0.0 && params.reach.is_finite()) {
+            let value = params.reach.to_string();
+            return Err(Error::BadParameter { name: "reach", value, expected: "0 or more" });
         }
         let of_column = |_: usize, values: Vec<f64>| {
             let (known, quartiles) = Known::of(values, QUARTILES);
-            (quartiles.and_then(|[q1, q3]| bounds(q1, q3, params.factor)), known)
+            (quartiles.and_then(|[q1, q3]| bounds(q1, q3, params.reach)), known)
         };
         let (bounds, known) = of_columns(&x, of_column).into_iter().unzip();
         Ok(IqrOutliers { params, bounds, known })
@@ -119,7 +119,7 @@ impl IqrOutliers {
             }
             let known = self.known[c].clone().with(values);
             let quartiles = known.quantiles(QUARTILES);
-            (quartiles.and_then(|[q1, q3]| bounds(q1, q3, self.params.factor)), known)
+            (quartiles.and_then(|[q1, q3]| bounds(q1, q3, self.params.reach)), known)
         };
         let (bounds, known) = of_columns(&x, of_column).into_iter().unzip();
         Ok(IqrOutliers { params: self.params, bounds, known })
@@ -173,7 +173,7 @@ impl IqrOutliers {
     }
 
     pub(super) fn is_valid(&self) -> bool {
-        (0.0..f64::INFINITY).contains(&self.params.factor)
+        (0.0..f64::INFINITY).contains(&self.params.reach)
             && self.bounds.iter().flatten().all(|(low, high)| low <= high)
             && self.known.len() == self.bounds.len()
             && self.known.iter().all(Known::is_valid)

@@ -115,7 +115,7 @@ proptest! {
     #[test]
     fn normalizers_imputers_and_outliers(
         x in matrix(), cut in 0usize..25, constant in value(), which in 0usize..3,
-        factor in prop_oneof![Just(1.5), Just(0.0), Just(f64::MAX), Just(5e-324), 0.0f64..3.0, any::<f64>()], drop in any::<bool>(),
+        reach in prop_oneof![Just(1.5), Just(0.0), Just(f64::MAX), Just(5e-324), 0.0f64..3.0, any::<f64>()], drop in any::<bool>(),
     ) {
         let (first, later) = x.view().split_at(Axis(0), cut.min(x.nrows()));
         let norm = [Norm::L1, Norm::L2, Norm::Max][which];
@@ -141,9 +141,9 @@ proptest! {
         }
 
         let action = if drop { OutlierAction::Drop } else { OutlierAction::Cap };
-        let step = IqrOutliers::fit(IqrOutliersParams { factor, action }, first);
-        if !(0.0..f64::INFINITY).contains(&factor) && error_of(first).is_none() {
-            prop_assert!(matches!(step, Err(Error::BadParameter { name: "factor", .. })), "{:?}", step);
+        let step = IqrOutliers::fit(IqrOutliersParams { reach, action }, first);
+        if !(0.0..f64::INFINITY).contains(&reach) && error_of(first).is_none() {
+            prop_assert!(matches!(step, Err(Error::BadParameter { name: "reach", .. })), "{:?}", step);
         } else if let Some(step) = fitted(step, first, |_| false)? {
             for step in [Some(step.clone()), fitted(step.partial_fit(later), later, |_| false)?].into_iter().flatten() {
                 prop_assert!(step.bounds().iter().flatten().all(|(low, high)| low.is_finite() && high.is_finite() && low <= high), "{:?}", step);

@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use std::sync::OnceLock;
 use tidemill_ml::preprocess::{
     ImputeStrategy, Imputer, ImputerParams, IqrOutliers, MinMaxScaler, Normalizer, OneHotEncoder, Pca,
-    PcaBackend, PcaParams, Preprocessor, StandardScaler, StringIndexer, TargetEncoder,
+    PcaBackend, PcaParams, Preprocessor, RobustScaler, StandardScaler, StringIndexer, TargetEncoder,
 };
 use tidemill_ml::{
     Categories, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, KMeans,
@@ -194,6 +194,8 @@ fn files_of_preprocessing() -> Vec<Vec<u8>> {
         Preprocessor::TargetEncoder(TargetEncoder::fit(Default::default(), &text, &case.labels).unwrap()),
         Preprocessor::Pca(Pca::fit(Default::default(), known).unwrap()),
         Preprocessor::Pca(Pca::fit(linfa, known).unwrap()),
+        Preprocessor::RobustScaler(RobustScaler::fit(Default::default(), x).unwrap()),
+        Preprocessor::RobustScaler(RobustScaler::fit(Default::default(), long).unwrap()),
     ];
     steps.map(|step| step.to_bytes().unwrap()).to_vec()
 }
@@ -258,6 +260,11 @@ fn holds_of_preprocessing(bytes: &[u8]) -> Held {
             for step in and_after!(step, step.partial_fit(known.view())) {
                 prop_assert!(finite(step.transform(known.view())), "{:?}", step);
                 let _ = step.explained_variance_ratios();
+            }
+        }
+        Preprocessor::RobustScaler(step) => {
+            for step in and_after!(step, step.partial_fit(x)) {
+                prop_assert!(finite(step.transform(x)), "{:?}", step);
             }
         }
         other => prop_assert!(false, "{:?}", other),

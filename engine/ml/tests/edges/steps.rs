@@ -2,8 +2,8 @@
 
 use ndarray::{Array2, Axis, array};
 use tidemill_ml::preprocess::{
-    Imputer, IqrOutliers, MinMaxScaler, Norm, Normalizer, OneHotEncoder, Pca, PcaParams, StandardScaler,
-    StringIndexer, StringIndexerParams, TargetEncoder, Unseen,
+    Imputer, IqrOutliers, MinMaxScaler, Norm, Normalizer, OneHotEncoder, Pca, PcaParams, RobustScaler,
+    StandardScaler, StringIndexer, StringIndexerParams, TargetEncoder, Unseen,
 };
 use tidemill_ml::{BinaryMetrics, Calibration, Error};
 
@@ -26,6 +26,7 @@ fn no_rows_are_an_error_of_fit_and_partial_fit_and_fine_to_transform() {
     }
     check!(StandardScaler::fit(Default::default(), x.view()), |x| StandardScaler::fit(Default::default(), x));
     check!(MinMaxScaler::fit(Default::default(), x.view()), |x| MinMaxScaler::fit(Default::default(), x));
+    check!(RobustScaler::fit(Default::default(), x.view()), |x| RobustScaler::fit(Default::default(), x));
     check!(Imputer::fit(Default::default(), x.view()), |x| Imputer::fit(Default::default(), x));
     check!(IqrOutliers::fit(Default::default(), x.view()), |x| IqrOutliers::fit(Default::default(), x));
     check!(Pca::fit(Default::default(), x.view()), |x| Pca::fit(Default::default(), x));
@@ -55,6 +56,8 @@ fn one_row_is_enough_but_for_components() {
     assert_eq!(show(standard.transform(view).unwrap()), show(array![[0.0, nan, nan]]));
     let min_max = MinMaxScaler::fit(Default::default(), view).unwrap();
     assert_eq!(show(min_max.transform(view).unwrap()), show(array![[0.0, nan, nan]]));
+    let robust = RobustScaler::fit(Default::default(), view).unwrap();
+    assert_eq!(show(robust.transform(view).unwrap()), show(array![[0.0, nan, nan]]));
     let imputer = Imputer::fit(Default::default(), view).unwrap();
     assert_eq!(imputer.transform(view).unwrap(), array![[7.0, 0.0, 0.0]]);
     let outliers = IqrOutliers::fit(Default::default(), view).unwrap();
@@ -115,6 +118,7 @@ fn values_at_the_ends_of_f64_are_finite_or_an_overflow_that_names_the_column() {
         "its product with the other"
     );
     assert!(finite(MinMaxScaler::fit(Default::default(), x.view()).unwrap().transform(x.view()).unwrap()));
+    assert!(finite(RobustScaler::fit(Default::default(), x.view()).unwrap().transform(x.view()).unwrap()));
     assert!(finite(Imputer::fit(Default::default(), x.view()).unwrap().transform(x.view()).unwrap()));
     let outliers = IqrOutliers::fit(Default::default(), x.view()).unwrap();
     assert!(outliers.bounds()[1].is_some_and(|(low, high)| low.is_finite() && high.is_finite()));

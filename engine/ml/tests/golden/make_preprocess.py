@@ -10,7 +10,8 @@ import numpy as np
 import sklearn
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import MinMaxScaler, Normalizer, OneHotEncoder, StandardScaler, TargetEncoder
+from sklearn.preprocessing import (MinMaxScaler, Normalizer, OneHotEncoder, RobustScaler, StandardScaler,
+                                   TargetEncoder)
 
 HERE = Path(__file__).parent
 random = np.random.default_rng(3)
@@ -48,6 +49,9 @@ golden = dict(
     l1=table(Normalizer("l1").transform(known)), l2=table(Normalizer("l2").transform(known)),
     max=table(Normalizer("max").transform(known)),
     mean=table(SimpleImputer().fit_transform(x)), median=table(SimpleImputer(strategy="median").fit_transform(x)),
+    robust=table(RobustScaler().fit_transform(x)),
+    most_frequent=table(SimpleImputer(strategy="most_frequent").fit_transform(np.round(x))),
+    kept=[[share, int(PCA(share, svd_solver="full").fit(scaled).n_components_)] for share in (0.2, 0.5, 0.7, 0.95, 0.999)],
     constant=table(SimpleImputer(strategy="constant", fill_value=-1).fit_transform(x)),
     capped=table(capped), inliers=(~((x < low - margin) | (x > high + margin))[:, bounded].any(axis=1)).tolist(),
     categories=kept, one_hot=OneHotEncoder(sparse_output=False).fit_transform(column).tolist(),

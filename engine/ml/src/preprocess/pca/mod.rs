@@ -114,6 +114,37 @@ impl Pca {
         Pca::from_sums(params, Sums::none(x.ncols()).add(x)?)
     }
 
+    /// Learns from rows, and keeps as many components as it takes to have more than a share of the variance of all columns
+    /// (scikit-learn's `n_components` between 0 and 1); one where nothing differs. `params.components` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](Pca::fit); [`Error::BadParameter`] for a share that is not between 0 and 1.
+    pub fn fit_share(share: f64, params: PcaParams, x: ArrayView2<'_, f64>) -> Result<Pca, Error> {
+        if !(share > 0.0 && share < 1.0) {
+            let (name, value) = ("components", share.to_string());
+            return Err(Error::BadParameter {
+                name,
+                value,
+                expected: "a number of them, or a share between 0 and 1",
+            });
+        }
+        let all = Pca::fit(PcaParams { components: x.ncols(), ..params }, x)?;
+        let so_far = all.explained_variance_ratios().into_iter().scan(0.0, |sum, ratio| {
+            *sum += ratio;
+            Some(*sum)
+        });
+        let total: f64 = all.explained_variance_ratios().iter().sum();
+        let short = if total > 0.0 { so_far.take_while(|sum| *sum <= share).count() } else { 0 };
+        let components = (short + 1).min(x.ncols());
+        Ok(Pca {
+            params: PcaParams { components, ..params },
+            components: all.components.select(Axis(0), &(0..components).collect::<Vec<_>>()),
+            variances: all.variances[..components].to_vec(),
+            sums: all.sums,
+        })
+    }
+
     /// The components after more rows: to rounding those of all rows at once.
     ///
     /// # Errors
