@@ -220,9 +220,12 @@ impl Visits {
 async fn a_label_of_three_values_trains_nothing_until_the_select_says_which_is_meant() {
     let visits = Visits::new().await;
     let said = visits.stream(600, |i| (i * 7919 % 100 / 34).to_string());
-    assert!(said.contains("tree not trained: the label `grade` is neither 0 nor 1 in 9"), "{said}");
-    let models = "SELECT status, version IS NULL, path IS NULL, split_part(reason, ' (', 1) FROM models ORDER BY batch_id";
-    let reason = |of: &str| format!("the label `grade` is neither 0 nor 1 in {of} rows");
+    assert!(
+        said.contains("tree not trained: the label `grade` is 2 beside 0 and 1, and a classifier"),
+        "{said}"
+    );
+    let models = "SELECT status, version IS NULL, path IS NULL, split_part(reason, '), in ', 2) FROM models ORDER BY batch_id";
+    let reason = |of: &str| format!("{of} rows");
     let failed = |of: &str| vec!["failed".to_owned(), "true".to_owned(), "true".to_owned(), reason(of)];
     assert_eq!(query(&visits.lake(), models).await, [failed("96 of 300"), failed("192 of 600")]);
     assert_eq!(query(&visits.lake(), "SELECT count(*) FROM metrics").await, [["0"]]);
@@ -244,6 +247,73 @@ async fn a_label_of_three_values_trains_nothing_until_the_select_says_which_is_m
     let newest = "SELECT o.status, m.rows > 150 FROM models o JOIN metrics m ON o.batch_id = m.batch_id \
         WHERE evaluation = 'holdout'";
     assert_eq!(query(&visits.lake(), newest).await, [["trained", "true"]]);
+}
+
+/// The job with one model of this kind, over features in which `grade` is this.
+fn of_model(visits: &Visits, model: &str, grade: &str) {
+    let job = std::fs::read_to_string(visits.folder.path().join("jobs/visits.toml")).unwrap();
+    let (source, _) = job.split_once("[[models]]").unwrap();
+    let model =
+        format!("{source}[[models]]\nname = \"tree\"\nfeatures = \"sql/visits/features.sql\"\n{model}\n");
+    visits.write("jobs/visits.toml", &model);
+    visits.write("sql/visits/features.sql", &format!("SELECT {grade} AS grade, minutes, pages FROM visits"));
+}
+
+/// 'yes' and 'no' are learned as true and false are: the greater is looked for, or what `positive` says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_may_be_a_text() {
+    let tree = "algorithm = \"decision_tree\"\nlabel = \"grade\"";
+    let is_2 = "CASE WHEN grade = 2 THEN 'yes' WHEN grade < 2 THEN 'no' END";
+    let not_2 = "CASE WHEN grade = 2 THEN 'a' WHEN grade < 2 THEN 'b' END";
+    let mut models = Vec::new();
+    for (model, grade) in [
+        (tree.to_owned(), "grade = 2"),
+        (tree.to_owned(), is_2),
+        (format!("{tree}\npositive = \"a\""), not_2),
+        (format!("{tree}\npositive = 7"), "CASE WHEN grade = 2 THEN 7 ELSE 9 END"),
+        (tree.to_owned(), not_2),
+    ] {
+        let visits = Visits::new().await;
+        of_model(&visits, &model, grade);
+        visits.stream(600, |i| (i * 7919 % 100 / 34).to_string());
+        let file = visits.lake().resolve("visits/_models/tree/batch-00000001.model");
+        models.push(std::fs::read(file).unwrap());
+    }
+    assert!(models[1..4].iter().all(|model| *model == models[0]));
+    assert!(models[4] != models[0], "the other class is looked for");
+
+    let visits = Visits::new().await;
+    of_model(&visits, &format!("{tree}\npositive = 1"), is_2);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidemill"));
+    command.arg("--lake").arg(visits.lake().root()).arg("--project").arg(visits.folder.path());
+    let output = run(command.args(["stream", "visits", "--brokers", &visits.broker.address()]));
+    assert!(
+        texts(&output).1.contains("`positive` is 1, and the label `grade` is of type Utf8"),
+        "{}",
+        texts(&output).1
+    );
+}
+
+/// A regression: what SQL says of a batch by the version before it is what was recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_is_learned_and_asked() {
+    let visits = Visits::new().await;
+    let label = "CAST(3 * minutes - pages AS DOUBLE) + grade";
+    of_model(&visits, "algorithm = \"linear_regression\"\nlabel = \"grade\"", label);
+    let said = visits.stream(900, |i| if i % 50 == 7 { "null".to_owned() } else { (i % 3).to_string() });
+    assert!(said.contains("tree RMSE"), "{said}");
+    let recorded = "SELECT rows, round(rmse, 9), round(mae, 9), round(r2, 9) FROM metrics WHERE batch_id = 2 AND evaluation = 'prequential'";
+    let asked = format!(
+        "WITH of_batch AS (SELECT {label} AS y, predict('visits.tree@1', minutes, pages) AS p FROM visits \
+         WHERE _batch_id = 2 AND grade IS NOT NULL) SELECT count(*), round(sqrt(avg((y - p) * (y - p))), 9), \
+         round(avg(abs(y - p)), 9), round(1 - sum((y - p) * (y - p)) / (var_pop(y) * count(*)), 9) FROM of_batch"
+    );
+    let recorded = query(&visits.lake(), recorded).await;
+    assert_eq!(query(&visits.lake(), &asked).await, recorded);
+    let rmse: f64 = recorded[0][1].parse().unwrap();
+    assert!((0.7..0.95).contains(&rmse), "what is left is the grade, 0 to 2 by chance: {rmse}");
+    let counts = "SELECT rows_without_label FROM batches ORDER BY batch_id";
+    assert_eq!(query(&visits.lake(), counts).await, [["6"], ["6"], ["6"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

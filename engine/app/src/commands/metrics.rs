@@ -18,7 +18,7 @@ use crate::{compare, invocation, series, style, table};
 /// Every column, in the order in which they are printed.
 pub(crate) const COLUMNS: &str = "job, batch_id, model, version, evaluation, \"rows\", accuracy, auc, log_loss, \
      \"precision\", recall, f1, tp, fp, tn, \"fn\", train_ms, inertia, silhouette, \
-     silhouette_river, cohesion, separation, ssw, ssb, bic, xie_beni, calinski_harabasz, davies_bouldin";
+     silhouette_river, cohesion, separation, ssw, ssb, bic, xie_beni, calinski_harabasz, davies_bouldin, rmse, mae, r2, median_absolute_error";
 
 /// Prints the rows, ordered by batch, model and evaluation.
 pub(crate) async fn run(global: &GlobalArgs, args: &MetricsArgs) -> Done {

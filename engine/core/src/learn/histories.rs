@@ -8,7 +8,7 @@ use tidemill_ml::{Material, Rows};
 use super::history::{History, HistoryKey};
 use super::labels::LabelCounts;
 use super::learner::RowsSeen;
-use super::lesson::{Evaluation, Lesson, Train, target};
+use super::lesson::{Evaluation, Lesson, Train};
 use crate::error::Result;
 use crate::project::ModelSpec;
 
@@ -94,8 +94,8 @@ impl Histories {
         let seen = || self.list.iter().filter(|history| !history.is_given_up);
         let with_label = || seen().filter(|history| history.key.label().is_some());
         for history in with_label() {
-            let LabelCounts { rows, missing, other, .. } = history.newest_labelled;
-            if rows > 0 && missing + other == rows {
+            let LabelCounts { rows, missing, other, .. } = &history.newest_labelled;
+            if *rows > 0 && missing + other == *rows {
                 let label = history.key.label().unwrap_or_default();
                 tracing::warn!(batch_id, rows, label, "no row of the batch has a label to learn");
             }
@@ -122,8 +122,7 @@ impl Histories {
                  SELECT leave rows out"
             ));
         }
-        let labels = history.key.label().map(|_| &history.labels[..]);
-        let rows = |rows| Rows::new(&history.features, target(labels), rows);
+        let rows = |rows| Rows::new(&history.features, history.labels.target(), rows);
         let refusal = history.key.label().and_then(|label| history.labelled.refusal(label));
         let train = match refusal {
             Some(reason) => Err(reason),

@@ -3,14 +3,15 @@
 use std::hash::Hasher;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{can_cast_types, cast};
+use arrow::compute::{can_cast_types, cast, filter_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tidemill_ml::{Cache, FeatureTable};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::labels::{LabelCounts, with_label};
+use super::labels::{LabelCounts, Labels};
 use super::twins::Twins;
 use crate::decode::METADATA;
 use crate::error::{Error, Result};
@@ -23,6 +24,10 @@ use crate::rowwise::RowSql;
 pub(super) struct HistoryKey {
     features_sql: String,
     label: Option<String>,
+    /// The class that is looked for, where it is said.
+    positive: Option<Value>,
+    /// Whether the label is learned as a number.
+    numbers: bool,
     holdout: f64,
     holdout_key: Vec<String>,
 }
@@ -33,6 +38,8 @@ impl HistoryKey {
         HistoryKey {
             features_sql: spec.features_sql.clone(),
             label: spec.config.label.clone(),
+            positive: spec.config.positive.clone(),
+            numbers: spec.config.learns_numbers(),
             holdout: *holdout,
             holdout_key: holdout_key.clone(),
         }
@@ -53,8 +60,8 @@ pub(super) struct History {
     holdout_key: Vec<usize>,
     /// Features of all rows.
     pub(super) features: FeatureTable,
-    /// Label of each row; empty for models without one.
-    pub(super) labels: Vec<bool>,
+    /// Label of each row.
+    pub(super) labels: Labels,
     /// Rows that models train on, ascending.
     pub(super) training: Vec<u32>,
     /// Rows held out, ascending.
@@ -98,15 +105,13 @@ impl History {
             })
         };
         let label = key.label.as_deref().map(column).transpose()?;
-        if let Some(label) = label {
-            let data_type = schema.field(label).data_type();
-            if data_type != &DataType::Boolean && !data_type.is_numeric() {
-                return Err(Error::user(format!(
-                    "the label `{}` is to be BOOLEAN or 0/1",
-                    schema.field(label).name()
-                )));
+        let labels = match label {
+            None => Labels::None,
+            Some(label) => {
+                let field = schema.field(label);
+                Labels::new(field.name(), field.data_type(), key.numbers, key.positive.as_ref())?
             }
-        }
+        };
         let holdout_key = key.holdout_key.iter().map(|name| column(name)).collect::<Result<Vec<_>>>()?;
         let as_text = |at: &&usize| can_cast_types(schema.field(**at).data_type(), &DataType::Utf8);
         if let Some(&at) = holdout_key.iter().find(|at| !as_text(at)) {
@@ -126,7 +131,7 @@ impl History {
             holdout_key,
             features: columns.table(),
             columns,
-            labels: Vec::new(),
+            labels,
             training: Vec::new(),
             holdout: Vec::new(),
             cache: Cache::new(),
@@ -163,12 +168,13 @@ impl History {
         self.features = self.columns.table();
         self.cache.clear();
         self.twins = Twins::default();
-        (self.labels, self.newest) = (Vec::new(), Vec::new());
+        self.labels.clear();
+        self.newest = Vec::new();
         (self.training, self.holdout) = (Vec::new(), Vec::new());
         (self.newest_twins, self.batch_start, self.is_given_up) = (None, 0, true);
     }
 
-    /// Adds committed rows of the batch in hand. Rows whose label is null, or neither 0 nor 1, are left out and counted:
+    /// Adds committed rows of the batch in hand. Rows whose label cannot be learned are left out and counted:
     /// there is nothing to learn from them. A row that the SELECT cannot compute is left out too and told in the log.
     ///
     /// # Errors
@@ -182,21 +188,17 @@ impl History {
         for (row, error) in output.failed.iter().take(3) {
             tracing::warn!(row, error, "a row has no features and is left out of learning");
         }
-        let rows = match self.label {
-            Some(label) => {
-                let (rows, counts) = with_label(&output.rows, label)?;
-                self.newest_labelled.add(counts);
-                self.labelled.add(counts);
-                rows
+        let mut rows = output.rows;
+        if let Some(label) = self.label {
+            let (keep, counts) = self.labels.take(rows.column(label))?;
+            self.newest_labelled.add(&counts);
+            self.labelled.add(&counts);
+            if keep.true_count() < rows.num_rows() {
+                rows = filter_record_batch(&rows, &keep)?;
             }
-            None => output.rows,
-        };
+        }
         let start = self.features.rows();
         self.columns.append(&rows, &mut self.features)?;
-        if let Some(label) = self.label {
-            let labels = cast(rows.column(label), &DataType::Boolean)?;
-            self.labels.extend(labels.as_boolean().iter().map(|label| label == Some(true)));
-        }
         let first = u32::try_from(self.features.rows()).map(|_| start as u32);
         let first = first.map_err(|_| Error::data("more than 2^32 rows cannot be learned from in memory"))?;
         let split = self.split(&rows)?;
@@ -227,10 +229,8 @@ impl History {
             return 0;
         }
         let hashes = self.features.row_hashes(start..self.features.rows());
-        let labels = self.labels.get(start..).unwrap_or_default();
-        // Of two classes, one has the hashes turned over.
-        let with_label = |(hash, label): (u64, &bool)| if *label { !hash } else { hash };
-        let rows = hashes.into_iter().zip(labels).map(with_label).zip(split.iter().copied());
+        let rows = hashes.into_iter().zip(self.labels.marks(start)).map(|(hash, mark)| hash ^ mark);
+        let rows = rows.zip(split.iter().copied());
         self.twins.add(rows)
     }
 
@@ -289,6 +289,8 @@ mod tests {
         let key = HistoryKey {
             features_sql: "SELECT y, a, c FROM t".into(),
             label: Some("y".into()),
+            positive: None,
+            numbers: false,
             holdout: 0.3,
             holdout_key: holdout_key.iter().map(|s| s.to_string()).collect(),
         };
@@ -319,7 +321,7 @@ mod tests {
         let many = history(&[(0, 7), (7, 3000), (3000, 5000)]).await;
         assert_eq!(one.holdout, many.holdout);
         assert_eq!(one.training, many.training);
-        assert_eq!(one.labels, many.labels);
+        assert_eq!(one.labels.target(), many.labels.target());
         let share = one.holdout.len() as f64 / 5000.0;
         assert!((0.28..0.32).contains(&share), "{share}");
         assert_eq!(many.newest.len(), 2000);

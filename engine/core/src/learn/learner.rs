@@ -64,7 +64,7 @@ pub struct RowsSeen {
     pub without_features: Option<u64>,
     /// Rows left out as their label is null.
     pub without_label: Option<u64>,
-    /// Rows left out as their label is neither 0 nor 1.
+    /// Rows left out as their label cannot be learned: a third value of two, an infinite number.
     pub of_other_label: Option<u64>,
     /// Rows with the features and label of an earlier row on the other side of the hold-out split.
     pub equal_across_split: Option<u64>,

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use tidemill_ml::{Cache, Estimator, Fitted, Rows, Target};
+use tidemill_ml::{Cache, Estimator, Fitted, Rows};
 
 use super::champions::Champion;
 use crate::project::ModelSpec;
@@ -127,9 +127,4 @@ impl<'a> Lesson<'a> {
         }
         step
     }
-}
-
-/// Labels as a target; nothing to predict without.
-pub(super) fn target(labels: Option<&[bool]>) -> Target<'_> {
-    labels.map_or(Target::None, Target::Binary)
 }

@@ -35,18 +35,8 @@ fn numbers(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
 }
 
 /// Metrics that came after the columns of `system.metrics`, which stay as their readers know them.
-const WITHOUT_COLUMN: [&str; 10] = [
-    "brier",
-    "pr_auc",
-    "calibration_error",
-    "macro_f1",
-    "auc_ovr",
-    "rmse",
-    "mae",
-    "r2",
-    "median_absolute_error",
-    "bic_river",
-];
+const WITHOUT_COLUMN: [&str; 6] =
+    ["brier", "pr_auc", "calibration_error", "macro_f1", "auc_ovr", "bic_river"];
 
 /// A count of a classifier's rows.
 type Count = fn(&BinaryMetrics) -> u64;
@@ -84,6 +74,8 @@ pub fn metrics_schema() -> SchemaRef {
     fields.extend(CELLS.map(|(name, _)| (name, UInt64, true)));
     fields.push(("train_ms", Float64, true));
     fields.extend(columns_of(Task::Cluster).map(|metric| (metric.name, Float64, true)));
+    // Null in files of versions that learned no numbers.
+    fields.extend(columns_of(Task::Regress).map(|metric| (metric.name, Float64, true)));
     schema(&fields)
 }
 
@@ -166,6 +158,7 @@ fn metrics_of(job: &str, batch_id: u64, rows: &[Row<'_>]) -> Result<RecordBatch>
     columns.extend(CELLS.map(|(_, count)| cell(count)));
     columns.push(numbers(rows.iter().map(|r| r.train_ms)));
     columns.extend(columns_of(Task::Cluster).map(metric));
+    columns.extend(columns_of(Task::Regress).map(metric));
     Ok(RecordBatch::try_new(metrics_schema(), columns)?)
 }
 

@@ -3,6 +3,7 @@
 //! | function | of a | gives |
 //! | --- | --- | --- |
 //! | `predict('job.model', column, …)` | classifier | BOOLEAN: whether the probability is above one half |
+//! | | regression | the number |
 //! | | clustering | the number of the cluster, from 0 |
 //! | `predict_proba('job.model', column, …)` | classifier | the probability that the label is true |
 //! | `cluster_id('job.model', column, …)` | clustering | the number of the cluster, from 0 |
@@ -57,6 +58,7 @@ impl Ask {
     pub(crate) fn data_type(self, loaded: &Loaded) -> Result<DataType> {
         match (self, loaded.model.task()) {
             (Ask::Predict, Task::Classify) => Ok(DataType::Boolean),
+            (Ask::Predict, Task::Regress) => Ok(DataType::Float64),
             (Ask::Proba, Task::Classify) => Ok(DataType::Float64),
             (Ask::Predict | Ask::Cluster, Task::Cluster) => Ok(DataType::UInt32),
             _ => {
@@ -84,6 +86,7 @@ impl Ask {
                 Ok(Arc::new(of.into_iter().map(|p| Some(p > 0.5)).collect::<BooleanArray>()))
             }
             (Ask::Proba, Prediction::Probabilities(of)) => Ok(Arc::new(Float64Array::from(of))),
+            (Ask::Predict, Prediction::Numbers(of)) => Ok(Arc::new(Float64Array::from(of))),
             (Ask::Predict | Ask::Cluster, Prediction::Clusters(of)) => Ok(Arc::new(UInt32Array::from(of))),
             _ => Err(Error::user(format!("{} is not for this model", self.name()))),
         }

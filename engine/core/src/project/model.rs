@@ -11,7 +11,8 @@ use super::gate::GateConfig;
 use crate::error::{Error, Result, nearest};
 
 /// Keys of every model, for the error that names the nearest one.
-const COMMON: [&str; 8] = ["name", "algorithm", "features", "label", "seed", "evaluate", "gate", "keep"];
+const COMMON: [&str; 9] =
+    ["name", "algorithm", "features", "label", "positive", "seed", "evaluate", "gate", "keep"];
 
 /// One `[[models]]` entry. It is kept in every plan, since it decides what is learned from the batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct ModelConfig {
     /// The column of `features` that is to be predicted; a k-means has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Of two classes the one that is looked for, as the label has it; without it the greater.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive: Option<Value>,
     /// Seed of every random choice.
     #[serde(default = "default_seed")]
     pub seed: u64,
@@ -129,13 +133,13 @@ impl ModelConfig {
             Some(_) if info.is_for(Task::Cluster) => {
                 return Err(self.refused(format!("`label` is not for {name}, which predicts nothing")));
             }
-            Some(_) if !info.learns(TargetKind::Binary) => {
-                return Err(self.refused(format!("`label` is true or false, which {name} does not learn")));
-            }
             None if !info.is_for(Task::Cluster) => {
                 return Err(self.refused("`label` is missing: the column that is to be predicted"));
             }
             _ => {}
+        }
+        if self.positive.is_some() && !info.learns(TargetKind::Binary) {
+            return Err(self.refused(format!("`positive` is for two classes, which {name} does not learn")));
         }
         if material == Material::Rows {
             self.check_evaluate()?;
@@ -154,6 +158,12 @@ impl ModelConfig {
         let estimator = self.estimator(material, parameters)?;
         estimator.validate().map_err(|error| self.refused(error.to_string()))?;
         Ok(Training { estimator, turn })
+    }
+
+    /// Whether its label is learned as a number, not as one of two classes.
+    pub fn learns_numbers(&self) -> bool {
+        let info = self.algorithm.info();
+        info.learns(TargetKind::Numbers) && !info.learns(TargetKind::Binary)
     }
 
     fn refused(&self, message: impl std::fmt::Display) -> Error {
