@@ -9,6 +9,7 @@ mod describe;
 mod followed;
 mod model_files;
 mod schemas;
+mod unlisted;
 
 use std::sync::Arc;
 
@@ -25,8 +26,8 @@ pub(crate) use derived::{Derived, derived};
 pub use derived::{StateView, state};
 pub use describe::describe;
 use followed::{ResolvedFiles, following};
-pub(crate) use schemas::{BareNames, Scope};
-use schemas::{JobSchema, SYSTEM_TABLES, SystemSchema, ViewNames};
+pub(crate) use schemas::{BareNames, SYSTEM_TABLES, Scope};
+use schemas::{JobSchema, SystemSchema, ViewNames};
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
 use crate::error::{Error, ErrorKind, Result, nearest};
@@ -132,17 +133,20 @@ pub(crate) fn view_session(
     Ok(session)
 }
 
-/// A job's table as it is committed now; `full` is its name with the schema. `None`: it has no file.
+/// A job's table as it is committed now, each of its files with the bytes that its record says; `full` is its name with the
+/// schema. `None`: it has no file.
 ///
 /// # Errors
-/// Storage or Corrupt.
+/// Storage; Corrupt: a file is not what its record says.
 pub(crate) async fn committed_table(
     lake: &Lake,
     schema_name: &str,
     full: &str,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let name = full.rsplit('.').next().unwrap_or(full);
-    let schema = JobSchema::new(Scope::new(lake.clone()), schema_name.to_owned());
+    let scope = Scope::new(lake.clone());
+    scope.resolved.verify();
+    let schema = JobSchema::new(scope, schema_name.to_owned());
     Ok(crate::panics::caught_in(schema.table(name)).await??)
 }
 

@@ -10,7 +10,7 @@ use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 
 use super::followed::ResolvedFiles;
-use super::{derived, model_files};
+use super::{derived, model_files, unlisted};
 use crate::decode::dead_letters_schema;
 use crate::lake::Lake;
 use crate::learn::tables;
@@ -19,7 +19,7 @@ use crate::table::read::committed_files;
 use crate::table::scan::{parquet_table, version_table};
 
 /// Names of the system tables.
-pub(super) const SYSTEM_TABLES: [&str; 7] =
+pub(crate) const SYSTEM_TABLES: [&str; 7] =
     ["batches", "centres", "data_loss", "dead_letters", "importances", "metrics", "models"];
 
 /// What the schemas of one session share.
@@ -165,6 +165,7 @@ impl SchemaProvider for JobSchema {
             let paths = resolve(resolved, &files)?;
             return version_table(&paths, &columns).await.map(Some).map_err(external);
         }
+        unlisted::warn(lake, &self.name, &full, &files);
         provider(resolved, &files, None).await.map(Some)
     }
 
@@ -193,7 +194,10 @@ impl SchemaProvider for SystemSchema {
         let mut files = Vec::new();
         let Scope { lake, resolved, .. } = &self.scope;
         for job in lake.schema_names().map_err(external)? {
-            files.extend(committed_files(lake, &job, &format!("system.{name}")).map_err(external)?);
+            let full = format!("system.{name}");
+            let of_job = committed_files(lake, &job, &full).map_err(external)?;
+            unlisted::warn(lake, &job, &full, &of_job);
+            files.extend(of_job);
         }
         let table = provider(resolved, &files, Some(schema)).await?;
         Ok(Some(if name == "models" { model_files::only_what_is_there(table, lake)? } else { table }))

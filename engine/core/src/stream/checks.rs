@@ -4,7 +4,7 @@ use super::driver::Driver;
 use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::project::{may_follow, parse_schema};
-use crate::records::Plan;
+use crate::records::{Plan, RESTORE};
 use crate::rowwise::RowSql;
 use crate::table::evolve::{self, newest_schema};
 
@@ -70,7 +70,7 @@ impl Driver {
                         "plan {} begins partition {} at offset {}, plan {number} ended at {to}",
                         last.batch_id, range.partition, range.from
                     ))
-                    .hint("a plan was changed by hand: restore the checkpoint folder as a whole"));
+                    .hint(format!("a plan was changed by hand: {RESTORE}")));
                 }
             }
         }
