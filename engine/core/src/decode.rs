@@ -105,6 +105,11 @@ impl DeadLetters {
         self.entries.push(DeadLetter { partition, offset, timestamp, payload, stage, error });
     }
 
+    /// Adds those of others.
+    pub(crate) fn append(&mut self, mut others: DeadLetters) {
+        self.entries.append(&mut others.entries);
+    }
+
     /// The rows of `system.dead_letters`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::catalog::SYSTEM_TABLES;
 use crate::checkpoint::attempts::Attempts;
 use crate::checkpoint::recovery::decide;
 use crate::checkpoint::{JobKind, kind_of_records};
@@ -235,8 +236,9 @@ impl Examination<'_> {
         let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
         let mut folders: BTreeSet<String> = live.keys().filter_map(|path| folder(path)).collect();
         if is_stream {
-            // Also of what has been taken out again.
+            // Also of what has been taken out again, and where no record of this checkpoint has a file.
             folders.extend(listed.iter().filter_map(|path| folder(path)));
+            folders.extend(SYSTEM_TABLES.iter().map(|table| format!("system/{}/{}", table.name, self.job)));
         }
         for folder in folders.iter().filter(|folder| !folder.contains("/_models")) {
             let Ok(found) = entries(&self.lake.resolve(folder)) else { continue };

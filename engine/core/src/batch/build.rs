@@ -18,7 +18,7 @@ use super::output::TableWriter;
 use super::output_file::Written;
 use super::turns::{Joins, Turns};
 use super::volatile;
-use crate::catalog::{check_files, committed_table, explain, job_session};
+use crate::catalog::{check_files, committed_table, explain, job_session, verify_files};
 use crate::columns::check_names;
 use crate::error::nearest;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -102,7 +102,17 @@ impl Builder {
             let reserved = &mut config.options_mut().execution.sort_spill_reservation_bytes;
             *reserved = (*reserved).min(share);
         }
-        job_session(&self.lake, &self.job.schema_name, tables, config, self.runtime.clone(), &self.models)
+        let session = job_session(
+            &self.lake,
+            &self.job.schema_name,
+            tables,
+            config,
+            self.runtime.clone(),
+            &self.models,
+        )?;
+        // What is wrong in a table goes on into all that is made of it.
+        verify_files(&session);
+        Ok(session)
     }
 
     /// Size of all that a SELECT reads, as text, about; `None` where it reads tables of other jobs.

@@ -1,4 +1,9 @@
-//! Files of a lake that are renamed while a statement reads them.
+//! Files of a lake as statements read them: few of them open at a time, and found again where they are renamed meanwhile.
+//!
+//! A table of a stream has a file a batch, thousands by and by, and a process may have 1,024 open by default. DataFusion asks
+//! how large the files of a table are, all at once, and of whom it asks opens each for it: here that opens none. Parts of
+//! files (footers, pages) are read by [`AT_ONCE`] at most at a time. Beside these a file that is read as a whole (CSV, JSON)
+//! is open for each partition of a plan, and what is spilled to disk.
 //!
 //! A batch's file has another place before its rename, which comes right after the commit that lists it, but only once the
 //! disk has taken that commit: a second and more where the disk is busy. A statement that was planned in that moment goes
@@ -18,17 +23,22 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::object_store::local::LocalFileSystem;
 use datafusion::object_store::path::Path as Location;
 use datafusion::object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::io_error;
 use crate::lake::Lake;
 use crate::records::FileEntry;
 use crate::table::publish::readable_path;
-use crate::table::read::{checked_path, damage, missing, verified_path};
+use crate::table::read::{checked_path, damage, missing, verified_once};
 use crate::table::scan::whole;
+
+/// Files that a session reads parts of at a time.
+const AT_ONCE: usize = 64;
 
 /// Files that the tables of a statement were resolved to. DataFusion takes one that is gone, or has been emptied, for an
 /// empty folder: whoever runs a statement has to look here afterwards.
@@ -52,7 +62,7 @@ impl ResolvedFiles {
     /// Corrupt: it is not what its record says; Storage.
     pub(super) fn resolve(&self, file: &FileEntry) -> crate::error::Result<PathBuf> {
         let path = match self.verify.load(Ordering::Relaxed) {
-            true => verified_path(&self.lake, file)?,
+            true => verified_once(&self.lake, file)?,
             false => checked_path(&self.lake, file)?,
         };
         let path = whole(&path).map_err(|e| io_error("find", &path, &e))?;
@@ -112,8 +122,7 @@ impl ResolvedFiles {
 pub(super) fn following(runtime: &RuntimeEnv, resolved: &Arc<ResolvedFiles>) -> Arc<RuntimeEnv> {
     let registry = DefaultObjectStoreRegistry::new();
     if let Ok(url) = url::Url::parse("file:///") {
-        let files = LocalFileSystem::new();
-        registry.register_store(&url, Arc::new(Followed { files, resolved: resolved.clone() }));
+        registry.register_store(&url, Arc::new(Followed::new(resolved)));
     }
     let mut runtime = runtime.clone();
     runtime.object_store_registry = Arc::new(registry);
@@ -125,9 +134,47 @@ pub(super) fn following(runtime: &RuntimeEnv, resolved: &Arc<ResolvedFiles>) -> 
 struct Followed {
     files: LocalFileSystem,
     resolved: Arc<ResolvedFiles>,
+    /// A permit for each file that may be open.
+    open: Semaphore,
 }
 
 impl Followed {
+    fn new(resolved: &Arc<ResolvedFiles>) -> Followed {
+        Followed { files: LocalFileSystem::new(), resolved: resolved.clone(), open: Semaphore::new(AT_ONCE) }
+    }
+
+    /// To be held while a file is open.
+    async fn may_open(&self) -> Result<SemaphorePermit<'_>> {
+        let closed = |e| Error::Generic { store: "lake", source: Box::new(e) };
+        self.open.acquire().await.map_err(closed)
+    }
+
+    /// What is known of a file without opening it; `None` where it is not there.
+    fn about(&self, location: &Location) -> Option<ObjectMeta> {
+        let path = self.files.path_to_filesystem(location).ok()?;
+        let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        Some(ObjectMeta {
+            location: location.clone(),
+            last_modified: found.modified().ok()?.into(),
+            size: found.len(),
+            e_tag: None,
+            version: None,
+        })
+    }
+
+    /// A file, open.
+    async fn opened(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
+        match self.files.get_opts(location, options.clone()).await {
+            Err(missing) => {
+                let mut found = self.files.get_opts(&self.moved(location, missing)?, options).await?;
+                // Under another name than it was asked for, DataFusion would leave it out of the table.
+                found.meta.location = location.clone();
+                Ok(found)
+            }
+            found => found,
+        }
+    }
+
     /// Where the file of this location is now, after `missing` said that it is not there.
     fn moved(&self, location: &Location, missing: Error) -> Result<Location> {
         if !matches!(missing, Error::NotFound { .. }) {
@@ -150,18 +197,26 @@ impl fmt::Display for Followed {
 #[async_trait]
 impl ObjectStore for Followed {
     async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
-        match self.files.get_opts(location, options.clone()).await {
-            Err(missing) => {
-                let mut found = self.files.get_opts(&self.moved(location, missing)?, options).await?;
-                // Under another name than it was asked for, DataFusion would leave it out of the table.
-                found.meta.location = location.clone();
-                Ok(found)
-            }
-            found => found,
+        if options.head
+            && let Some(meta) = self.about(location)
+        {
+            let payload = GetResultPayload::Stream(stream::empty().boxed());
+            return Ok(GetResult { payload, range: 0..meta.size, meta, attributes: Default::default() });
         }
+        if options.range.is_none() {
+            return self.opened(location, options).await;
+        }
+        let _permit = self.may_open().await?;
+        let found = self.opened(location, options).await?;
+        let (meta, range, attributes) = (found.meta.clone(), found.range.clone(), found.attributes.clone());
+        // Read here: whoever is given an open file closes it when it likes.
+        let bytes = found.bytes().await?;
+        let payload = GetResultPayload::Stream(stream::once(async move { Ok(bytes) }).boxed());
+        Ok(GetResult { payload, meta, range, attributes })
     }
 
     async fn get_ranges(&self, location: &Location, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let _permit = self.may_open().await?;
         match self.files.get_ranges(location, ranges).await {
             Err(missing) => self.files.get_ranges(&self.moved(location, missing)?, ranges).await,
             found => found,
@@ -219,7 +274,7 @@ mod tests {
         let file = stage(&lake, "j.t", "j/t/batch-0.parquet", b"abc", 1).unwrap();
         let resolved = Arc::new(ResolvedFiles::new(lake.clone()));
         let staged = resolved.resolve(&file).unwrap();
-        let store = Followed { files: LocalFileSystem::new(), resolved: resolved.clone() };
+        let store = Followed::new(&resolved);
         let location = Location::from_absolute_path(&staged).unwrap();
         let read = async || -> Result<(u64, Vec<Bytes>, Bytes)> {
             let ObjectMeta { location: name, size, .. } = store.head(&location).await?;

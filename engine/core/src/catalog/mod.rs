@@ -10,6 +10,7 @@ mod followed;
 mod model_files;
 mod schemas;
 mod system_tables;
+mod unlisted;
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub use describe::describe;
 use followed::{ResolvedFiles, following};
 pub(crate) use schemas::{BareNames, Scope};
 use schemas::{JobSchema, SystemSchema, ViewNames};
-use system_tables::SYSTEM_TABLES;
+pub(crate) use system_tables::SYSTEM_TABLES;
 pub use tidemill_ml::{ClusterSweep, SweepPoint};
 
 use crate::error::{Error, ErrorKind, Result, nearest};
@@ -141,17 +142,20 @@ pub(crate) fn view_session(
     Ok(session)
 }
 
-/// A job's table as it is committed now; `full` is its name with the schema. `None`: it has no file.
+/// A job's table as it is committed now, each of its files with the bytes that its record says; `full` is its name with the
+/// schema. `None`: it has no file.
 ///
 /// # Errors
-/// Storage or Corrupt.
+/// Storage; Corrupt: a file is not what its record says.
 pub(crate) async fn committed_table(
     lake: &Lake,
     schema_name: &str,
     full: &str,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let name = full.rsplit('.').next().unwrap_or(full);
-    let schema = JobSchema::new(Scope::new(lake.clone()), schema_name.to_owned());
+    let scope = Scope::new(lake.clone());
+    scope.resolved.verify();
+    let schema = JobSchema::new(scope, schema_name.to_owned());
     Ok(crate::panics::caught_in(schema.table(name)).await??)
 }
 

@@ -12,7 +12,7 @@ use datafusion::datasource::MemTable;
 
 use super::followed::ResolvedFiles;
 use super::system_tables::{self, SYSTEM_TABLES};
-use super::{derived, model_files};
+use super::{derived, model_files, unlisted};
 use crate::lake::Lake;
 use crate::records::{Commit, FileEntry, RecordList};
 use crate::registry::Models;
@@ -165,6 +165,7 @@ impl SchemaProvider for JobSchema {
             let paths = resolve(resolved, &files)?;
             return version_table(&paths, &columns).await.map(Some).map_err(external);
         }
+        unlisted::warn(lake, &self.name, &full, &files);
         provider(resolved, &files, None).await.map(Some)
     }
 
@@ -188,7 +189,10 @@ impl SchemaProvider for SystemSchema {
         let mut files = Vec::new();
         let Scope { lake, resolved, .. } = &self.scope;
         for job in lake.schema_names().map_err(external)? {
-            files.extend(committed_files(lake, &job, &format!("system.{name}")).map_err(external)?);
+            let full = format!("system.{name}");
+            let of_job = committed_files(lake, &job, &full).map_err(external)?;
+            unlisted::warn(lake, &job, &full, &of_job);
+            files.extend(of_job);
         }
         let table = provider(resolved, &files, Some((table.schema)())).await?;
         Ok(Some(if name == "models" { model_files::only_what_is_there(table, lake)? } else { table }))

@@ -13,8 +13,8 @@ use crate::learn::tables;
 use crate::records::{Learn, RecordList};
 
 /// A table of the schema `system`.
-pub(super) struct SystemTable {
-    pub(super) name: &'static str,
+pub(crate) struct SystemTable {
+    pub(crate) name: &'static str,
     pub(super) schema: fn() -> SchemaRef,
     /// Whether its rows are made of the records, and in no file.
     pub(super) is_derived: bool,
@@ -25,7 +25,7 @@ const fn of_files(name: &'static str, schema: fn() -> SchemaRef) -> SystemTable 
 }
 
 /// All of them, by name.
-pub(super) const SYSTEM_TABLES: [SystemTable; 9] = [
+pub(crate) const SYSTEM_TABLES: [SystemTable; 9] = [
     of_files("batches", tables::batches_schema),
     of_files("centres", tables::centres_schema),
     of_files("data_loss", tables::data_loss_schema),

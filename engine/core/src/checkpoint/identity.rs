@@ -6,10 +6,11 @@ use std::path::Path;
 
 use datafusion::sql::resolve::resolve_table_references;
 
+use super::unlisted;
 use crate::error::{Error, Result, io_error};
 use crate::files::{entries, write_atomically};
 use crate::lake::Lake;
-use crate::records::{Commit, FileEntry, Plan, RecordList};
+use crate::records::{Commit, FileEntry, Learn, Plan, RecordList};
 use crate::table::read::checked_path;
 
 const FILE: &str = "query.json";
@@ -75,7 +76,7 @@ impl Claim<'_> {
     /// | this job's | – | – | a start that was cut short goes on |
     /// | this job's | – | some | the records were deleted: refused |
     /// | this job's | some | the newest that is listed is not there | refused, its rows would never come back |
-    /// | this job's | some | one that is not committed | they belong to two queries: refused |
+    /// | this job's | any | one that no record lists (`unlisted`) | the checkpoint is older than they are: refused |
     /// | this job's | some | as listed | goes on |
     ///
     /// The tables of a batch job are made anew where they are gone.
@@ -275,17 +276,12 @@ impl Claim<'_> {
         }
         let commits = RecordList::<Commit>::read_only(lake.checkpoint(self.schema_name).join("commits"));
         let numbers = commits.numbers()?;
-        let visible: Vec<_> = entries(&folder)?
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|extension| extension == "parquet"))
-            .filter(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'))
-            .collect();
-        if numbers.is_empty() {
-            return match visible.first() {
-                Some(_) => gone(GONE.to_owned()),
-                None => remove_old(&old),
-            };
+        if numbers.is_empty() && !unlisted::visible(&folder, "parquet")?.is_empty() {
+            return gone(GONE.to_owned());
         }
+        let learned =
+            RecordList::<Learn>::read_only(lake.checkpoint(self.schema_name).join("learn")).numbers()?;
+        unlisted::check(lake, self.schema_name, table, &commits, learned.end)?;
         let newest = newest_row_file(&commits, self.schema_name)?;
         if let Some(file) = &newest {
             if !folder.is_dir() {
@@ -294,17 +290,6 @@ impl Claim<'_> {
                 );
             }
             checked_path(lake, file)?;
-        }
-        let batch = |name: &std::ffi::OsStr| name.to_str().and_then(crate::lake::batch_of_file_name);
-        let beyond = |path: &&std::path::PathBuf| {
-            path.file_name().and_then(batch).is_some_and(|number| !numbers.contains(&number))
-        };
-        if let Some(path) = visible.iter().find(beyond) {
-            return gone(format!(
-                "{} is of no batch of this checkpoint, whose newest is {}: they belong to two queries",
-                path.display(),
-                numbers.end - 1
-            ));
         }
         remove_old(&old)
     }
@@ -340,9 +325,11 @@ impl Claim<'_> {
         let tables: Vec<String> =
             self.tables.iter().map(|table| lake.resolve(table).display().to_string()).collect();
         format!(
-            "{} and the checkpoint {} belong together: restore the missing one, or delete both to start anew",
+            "{} and the checkpoint {} belong together: put both back from one copy of the lake, or move both and {} away to \
+             start anew",
             tables.join(", "),
-            lake.checkpoint(self.schema_name).display()
+            lake.checkpoint(self.schema_name).display(),
+            lake.root().join("system/*").join(self.schema_name).display()
         )
     }
 }
@@ -360,8 +347,11 @@ pub(crate) fn kind_of_records(lake: &Lake, schema_name: &str) -> Result<Option<J
     Ok(commits.latest()?.map(|_| JobKind::Batch))
 }
 
-/// The newest file of rows that a stream has committed.
-fn newest_row_file(commits: &RecordList<Commit>, schema_name: &str) -> Result<Option<FileEntry>> {
+/// A file of rows of the newest batch of a stream that has any.
+///
+/// # Errors
+/// Storage or Corrupt: a commit.
+pub(crate) fn newest_row_file(commits: &RecordList<Commit>, schema_name: &str) -> Result<Option<FileEntry>> {
     let prefix = format!("{schema_name}.");
     for number in commits.numbers()?.rev() {
         let file = commits.read(number)?.added.into_iter().find(|file| file.table.starts_with(&prefix));

@@ -18,11 +18,12 @@
 pub(crate) mod attempts;
 mod identity;
 pub mod recovery;
+mod unlisted;
 
 use std::fs::File;
 use std::path::Path;
 
-pub(crate) use identity::{Claim, JobKind, kind_of_records};
+pub(crate) use identity::{Claim, JobKind, kind_of_records, newest_row_file};
 
 use self::attempts::Attempts;
 use crate::error::{Error, ErrorKind, Result, io_error};

@@ -17,6 +17,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::records::RESTORE;
 
 /// What an earlier run has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Recovery {
 pub fn decide(plan: Option<u64>, commit: Option<u64>, learn: Option<u64>) -> Result<Recovery> {
     let count = |newest: Option<u64>| newest.map_or(0, |n| n.saturating_add(1));
     let (plans, commits, learned) = (count(plan), count(commit), count(learn));
-    let hint = "a record was deleted or copied by hand: restore the checkpoint folder as a whole";
+    let hint = format!("a record was deleted or copied by hand: {RESTORE}");
     if commits > plans {
         return Err(Error::corrupt(format!("commit {} has no plan", commits - 1)).hint(hint));
     }

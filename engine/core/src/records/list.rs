@@ -18,6 +18,10 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result, io_error};
 use crate::files::{create_folders, entries, sync_folder};
 
+/// What to do about a checkpoint whose records are not what they were.
+pub(crate) const RESTORE: &str = "put back the checkpoint and its tables from one copy of the lake, as they belong together: an \
+     older checkpoint alone is refused beside tables that went on";
+
 /// The folder of one kind of record.
 #[derive(Debug)]
 pub struct RecordList<R> {
@@ -66,7 +70,7 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
                 self.folder.display(),
                 end - 1
             ))
-            .hint("records were deleted by hand: restore the checkpoint folder as a whole"));
+            .hint(format!("records were deleted by hand: {RESTORE}")));
         }
         Ok(0..end)
     }
@@ -77,6 +81,11 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
     /// As [`Self::numbers`].
     pub fn latest(&self) -> Result<Option<u64>> {
         Ok(self.numbers()?.end.checked_sub(1))
+    }
+
+    /// Whether there is a record of this number.
+    pub fn has(&self, number: u64) -> bool {
+        self.path(number).is_file()
     }
 
     /// Reads a record; of one that was replaced, the newest.
@@ -177,7 +186,7 @@ pub(crate) fn create_at(path: &Path, record: &impl Serialize) -> Result<()> {
 pub(crate) fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8]) -> Result<R> {
     let damaged = |e: serde_json::Error| {
         Error::corrupt(format!("cannot read {}: {e}", path.display()))
-            .hint("the record is damaged: restore it from a copy of the checkpoint")
+            .hint(format!("the record is damaged: put that one file back from a copy; {RESTORE}"))
     };
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
@@ -186,9 +195,8 @@ pub(crate) fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8])
                 value.get("batch_id").or_else(|| value.get("number")).and_then(serde_json::Value::as_u64);
             if found != Some(number) {
                 let found = found.map_or("no batch".to_owned(), |id| format!("batch {id}"));
-                return Err(Error::corrupt(format!("{} is the record of {found}", path.display())).hint(
-                    "records were renamed or copied by hand: restore the checkpoint folder as a whole",
-                ));
+                return Err(Error::corrupt(format!("{} is the record of {found}", path.display()))
+                    .hint(format!("records were renamed or copied by hand: {RESTORE}")));
             }
             serde_json::from_value(value).map_err(damaged)
         }
@@ -197,7 +205,7 @@ pub(crate) fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8])
                 .hint("it was written by a newer version of Tidemill: use that one"))
         }
         None => Err(Error::corrupt(format!("{} has no format number", path.display()))
-            .hint("the record is damaged: restore it from a copy of the checkpoint")),
+            .hint(format!("the record is damaged: put that one file back from a copy; {RESTORE}"))),
     }
 }
 

@@ -13,7 +13,7 @@ pub use tidemill_ml::Scores;
 pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
 pub use list::RecordList;
-pub(crate) use list::{counted, create_at, parse};
+pub(crate) use list::{RESTORE, counted, create_at, parse};
 
 use crate::error::{Error, Result};
 use crate::project::{Job, ModelSpec, StateSpec};

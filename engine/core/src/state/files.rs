@@ -180,6 +180,7 @@ impl KeyedState {
                 match (cell, sums, &greatest) {
                     (Cell::Sum(sum, _), Some(sums), _) => {
                         *sum = if sums.is_valid(row) { sums.value(row) } else { 0 };
+                        self.greatest_sums[slot] = self.greatest_sums[slot].max(sum.saturating_abs());
                     }
                     (Cell::Max(kept), _, Some(greatest)) => {
                         let greatest = greatest.as_primitive::<Int64Type>();

@@ -13,12 +13,15 @@
 //! from nothing. State after batch N = newest snapshot up to N, then the deltas up to N; keys keep the order in which
 //! they first came, so a restored state is the same bytes as one that was never lost.
 //!
+//! A message after which a sum would have more digits than its column counts nowhere and is a dead letter (see [`Refused`]).
+//!
 //! Nulls: a row without its key changes nothing; a null is no greatest value; what is told apart by a null, and a
 //! summand that is null, does not count and is not remembered, so that it counts when it comes whole. Of several rows
 //! that are told to be the same the first one's summand counts.
 
 mod files;
 mod layout;
+mod refused;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
 pub use files::{SNAPSHOT_EVERY, is_state_file, state_files};
+pub use refused::Refused;
 
 use crate::error::{Error, Result};
 use crate::project::{Aggregate, StateSpec};
@@ -42,6 +46,8 @@ pub struct KeyedState {
     index: HashMap<Box<str>, u32>,
     /// The greatest of each column over all keys; `None` also for columns that have no greatest.
     latest: Vec<Option<i64>>,
+    /// How far from 0 any sum of each column has been, at least as far as it is now; 0 for columns that are no sums.
+    greatest_sums: Vec<i128>,
     batches: u64,
     touched: Vec<u32>,
 }
@@ -115,11 +121,13 @@ impl KeyedState {
     pub fn new(spec: &StateSpec, table: &Schema) -> Result<KeyedState> {
         let layout = Layout::new(spec, table)?;
         let latest = vec![None; layout.columns.len()];
+        let greatest_sums = vec![0; layout.columns.len()];
         Ok(KeyedState {
             layout,
             entries: Vec::new(),
             index: HashMap::new(),
             latest,
+            greatest_sums,
             batches: 0,
             touched: Vec::new(),
         })
@@ -177,30 +185,12 @@ impl KeyedState {
         Fold::default()
     }
 
-    /// Takes in the next rows of the batch in hand.
+    /// Takes in the next rows of the batch in hand, of which [`Self::refuse`] has left out what there is no room for.
     ///
     /// # Errors
     /// Data: more than 2³² keys, a sum that is past its type; Internal: a column is of another type than it was.
     pub fn add(&mut self, fold: &mut Fold, rows: &RecordBatch) -> Result<()> {
-        let text = |name: &str| {
-            Ok::<_, Error>(cast(column(rows, name)?, &DataType::Utf8)?.as_string::<i32>().clone())
-        };
-        let texts = |names: &[String]| names.iter().map(|name| text(name)).collect::<Result<Vec<_>>>();
-        let keys = text(&self.layout.key)?;
-        let mut inputs = Vec::new();
-        for kept in &self.layout.columns {
-            inputs.push(match &kept.aggregate {
-                Aggregate::Max { of } => {
-                    let values = cast(&cast(column(rows, of)?, &kept.data_type)?, &DataType::Int64)?;
-                    Input::Max(values.as_primitive::<Int64Type>().clone())
-                }
-                Aggregate::CountDistinct { by } => Input::Count(texts(by)?),
-                Aggregate::SumDistinct { of, by } => {
-                    let values = cast(column(rows, of)?, &kept.data_type)?;
-                    Input::Sum(values.as_primitive::<Decimal128Type>().clone(), texts(by)?)
-                }
-            });
-        }
+        let (keys, inputs) = self.inputs(rows)?;
         let Fold { news, places } = fold;
         let mut member = String::new();
         for row in (0..rows.num_rows()).filter(|&row| keys.is_valid(row)) {
@@ -233,10 +223,34 @@ impl KeyedState {
                     *sum = sum.checked_add(summand).ok_or_else(|| {
                         Error::data(format!("the sum of key `{}` is past its type", keys.value(row)))
                     })?;
+                    self.greatest_sums[slot] = self.greatest_sums[slot].max(sum.saturating_abs());
                 }
             }
         }
         Ok(())
+    }
+
+    /// The key of each row, and what the columns of the state read of it.
+    fn inputs(&self, rows: &RecordBatch) -> Result<(StringArray, Vec<Input>)> {
+        let text = |name: &str| {
+            Ok::<_, Error>(cast(column(rows, name)?, &DataType::Utf8)?.as_string::<i32>().clone())
+        };
+        let texts = |names: &[String]| names.iter().map(|name| text(name)).collect::<Result<Vec<_>>>();
+        let mut inputs = Vec::new();
+        for kept in &self.layout.columns {
+            inputs.push(match &kept.aggregate {
+                Aggregate::Max { of } => {
+                    let values = cast(&cast(column(rows, of)?, &kept.data_type)?, &DataType::Int64)?;
+                    Input::Max(values.as_primitive::<Int64Type>().clone())
+                }
+                Aggregate::CountDistinct { by } => Input::Count(texts(by)?),
+                Aggregate::SumDistinct { of, by } => {
+                    let values = cast(column(rows, of)?, &kept.data_type)?;
+                    Input::Sum(values.as_primitive::<Decimal128Type>().clone(), texts(by)?)
+                }
+            });
+        }
+        Ok((text(&self.layout.key)?, inputs))
     }
 
     /// Ends the batch in hand and gives its delta.

@@ -99,7 +99,8 @@ impl<'a> Batch<'a> {
                     if made.counts.rows_read == 0 {
                         self.warn_of_unread_fields(&raw, &decoded.rows);
                     }
-                    self.transform(&mut made, room, &raw, decoded).await?
+                    let (rows, mut dead) = self.transform(&mut made, room, &raw, decoded).await?;
+                    (self.driver.refuse(&raw, rows, &mut dead)?, dead)
                 }
             };
             made.counts.rows_read += raw.iter().map(|r| r.len() as u64).sum::<u64>();
@@ -225,6 +226,7 @@ impl<'a> Batch<'a> {
             }
             let bytes = output.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
             steps.saw(slice.num_rows(), bytes as u64);
+            let output = self.driver.refuse(raw, output, &mut dead)?;
             self.add(made, output)?;
         }
     }
@@ -238,10 +240,16 @@ impl<'a> Batch<'a> {
     ) -> Result<Option<DeadLetters>> {
         let Some(children) = guard else { return Ok(None) };
         let (started, written) = (Instant::now(), self.durations.write);
-        let Some(found) = block_in_place(|| children.run(raw, &mut |rows| self.add(made, rows)))? else {
+        let mut refused = DeadLetters::default();
+        let mut take = |rows| {
+            let rows = self.driver.refuse(raw, rows, &mut refused)?;
+            self.add(made, rows)
+        };
+        let Some(mut found) = block_in_place(|| children.run(raw, &mut take))? else {
             *guard = None;
             return Ok(None);
         };
+        found.dead.append(refused);
         let writing = self.durations.write.unwrap_or(0.0) - written.unwrap_or(0.0);
         *self.durations.decode.get_or_insert(0.0) += ms(started) - writing;
         self.condemned.extend(found.condemned);
@@ -319,6 +327,7 @@ impl<'a> Batch<'a> {
 
     fn commit(&mut self, commit: &Commit) -> Result<()> {
         let started = Instant::now();
+        self.driver.check_place()?;
         self.driver.checkpoint.commits.create(commit.batch_id, commit)?;
         self.driver.crash(commit.batch_id, CrashPoint::Commit)?;
         roll_forward(&self.driver.lake, &commit.added)?;

@@ -7,7 +7,7 @@ use crate::checkpoint::Checkpoint;
 use crate::checkpoint::recovery::{Recovery, decide};
 use crate::error::{Error, ErrorKind, Result};
 use crate::project::{may_follow, parse_schema};
-use crate::records::Plan;
+use crate::records::{Plan, RESTORE};
 use crate::table::evolve::{self, newest_schema};
 
 /// What the records say that is to be done.
@@ -99,7 +99,7 @@ impl Driver {
                         "plan {} begins partition {} at offset {}, plan {number} ended at {to}",
                         last.batch_id, range.partition, range.from
                     ))
-                    .hint("a plan was changed by hand: restore the checkpoint folder as a whole"));
+                    .hint(format!("a plan was changed by hand: {RESTORE}")));
                 }
             }
         }

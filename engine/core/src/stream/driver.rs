@@ -16,8 +16,8 @@ use super::compare::newest_marks;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use super::{StreamEvent, StreamSummary};
-use crate::checkpoint::Checkpoint;
 use crate::checkpoint::attempts::MOST_ATTEMPTS;
+use crate::checkpoint::{Checkpoint, newest_row_file};
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -25,7 +25,7 @@ use crate::learn::Learner;
 use crate::progress::Durations;
 use crate::project::{FailOnDataLoss, Job, StartingOffsets};
 use crate::records::FORMAT;
-use crate::records::{Mark, PartitionRange, Plan};
+use crate::records::{FileEntry, Mark, PartitionRange, Plan};
 use crate::registry::alias_records;
 use crate::rowwise::RowSql;
 use crate::source::Patience;
@@ -83,6 +83,8 @@ pub struct Driver {
     pub(super) cluster_id: Option<String>,
     pub(super) last_plan: Option<Plan>,
     pub(super) committed: Option<u64>,
+    /// The newest file of rows.
+    pub(super) newest_rows: Option<FileEntry>,
     /// Where partitions go on of which the newest committed batch did not read what it had planned: they were cut off, or
     /// had as many messages as were wanted before.
     goes_on_at: BTreeMap<i32, i64>,
@@ -148,6 +150,7 @@ impl Driver {
         let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
         let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.ends);
         let marks = newest_marks(&checkpoint)?;
+        let newest_rows = newest_row_file(&checkpoint.commits, &job.schema_name)?;
         let driver = Driver {
             job: job.clone(),
             lake: lake.clone(),
@@ -158,6 +161,7 @@ impl Driver {
             state,
             last_plan,
             committed,
+            newest_rows,
             goes_on_at: ends.unwrap_or_default(),
             marks,
             tried_often: false,
@@ -279,6 +283,7 @@ impl Driver {
         started: Instant,
         on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
     ) -> Result<u64> {
+        self.check_place()?;
         self.checkpoint.offsets.create(plan.batch_id, &plan)?;
         self.last_plan = Some(plan.clone());
         self.crash(plan.batch_id, CrashPoint::Plan)?;
@@ -303,6 +308,7 @@ impl Driver {
         let (commit, durations) = batch.run().await?;
         let (batch_id, counts) = (commit.batch_id, commit.counts);
         self.committed = Some(batch_id);
+        self.note_rows(&commit);
         self.goes_on_at.clone_from(&commit.ends);
         self.marks.retain(|partition, _| !commit.ends.contains_key(partition));
         self.marks.extend(commit.marks.clone());

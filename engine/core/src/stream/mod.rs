@@ -25,6 +25,7 @@ mod fits;
 mod guard;
 mod learn;
 mod letters;
+mod place;
 pub mod replay;
 mod report;
 mod rows;

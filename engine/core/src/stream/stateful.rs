@@ -4,6 +4,7 @@ use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 
 use super::driver::Driver;
+use crate::decode::DeadLetters;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
@@ -11,7 +12,8 @@ use crate::progress::StateProgress;
 use crate::project::{Job, StateSpec};
 use crate::records::{FileEntry, Plan};
 use crate::rowwise::RowSql;
-use crate::state::{Fold, KeyedState, is_state_file, state_files};
+use crate::source::RawRows;
+use crate::state::{Fold, KeyedState, Refused, is_state_file, state_files};
 
 /// What a batch adds to the checkpoint, and what it puts out of use.
 pub(super) type StateFiles = (Vec<FileEntry>, Vec<FileEntry>);
@@ -59,6 +61,21 @@ impl Driver {
     /// Begins a batch of the state; `None` for a job without one.
     pub(super) fn begin_state(&mut self) -> Option<Fold> {
         self.state.as_mut().map(|state| state.kept.begin())
+    }
+
+    /// Rows of the batch in hand without those of messages that the state has no room for, which are dead letters.
+    pub(super) fn refuse(
+        &self,
+        raw: &[RawRows],
+        rows: Vec<RecordBatch>,
+        dead: &mut DeadLetters,
+    ) -> Result<Vec<RecordBatch>> {
+        let Some(StatefulJob { kept, .. }) = &self.state else { return Ok(rows) };
+        let (rows, refused) = kept.refuse(rows)?;
+        for Refused { partition, offset, reason } in refused {
+            dead.push(raw, partition, offset, "state", reason);
+        }
+        Ok(rows)
     }
 
     /// Takes rows of the batch in hand into the state.

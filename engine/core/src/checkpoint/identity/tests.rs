@@ -71,7 +71,7 @@ fn every_row_of_the_truth_table() {
         ("listed but is not there", |lake| {
             std::fs::remove_file(lake.resolve("j_k/t/batch-00000000.parquet")).unwrap();
         }),
-        ("is of no batch of this checkpoint", |lake| {
+        ("is in no record of this checkpoint: its newest batch is 0", |lake| {
             std::fs::write(lake.resolve("j_k/t/batch-00000001.parquet"), b"abc").unwrap();
         }),
     ];
