@@ -131,10 +131,10 @@ proptest! {
         }
         let crc = crc32fast::hash(&damaged[16..]).to_le_bytes();
         damaged[12..16].copy_from_slice(&crc);
-        if let Ok(other) = IsolationForest::from_bytes(&damaged) {
-            if let Ok(scores) = other.scores(&table, &rows) {
-                prop_assert!(scores.iter().all(|score| *score >= 0.0 && *score <= 1.0), "{:?}", scores);
-            }
+        if let Ok(other) = IsolationForest::from_bytes(&damaged)
+            && let Ok(scores) = other.scores(&table, &rows)
+        {
+            prop_assert!(scores.iter().all(|score| *score >= 0.0 && *score <= 1.0), "{:?}", scores);
         }
     }
 }

@@ -75,8 +75,11 @@ impl Champions {
         let name = &spec.config.name;
         let champion = self.get(name);
         let rejected = self.standings.get(name).map_or(0, |standing| standing.rejected);
-        let begins_again =
-            spec.config.gate.as_ref().is_some_and(|gate| rejected > 0 && rejected % gate.patience == 0);
+        let begins_again = spec
+            .config
+            .gate
+            .as_ref()
+            .is_some_and(|gate| rejected > 0 && rejected.is_multiple_of(gate.patience));
         let shadow = self.challenger(name).filter(|_| !begins_again).map(|(of, _)| of);
         let compares = spec.config.gate.is_some() || self.pinned.contains(name);
         Known { champion, before: shadow.or(champion), compares }

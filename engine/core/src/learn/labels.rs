@@ -312,7 +312,7 @@ mod tests {
             assert_eq!(truths, [false, false, true, false], "{cut}");
         }
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![2, 1, 1]));
-        assert_eq!(of(None, &[numbers.clone()]).1, [true, false, false]);
+        assert_eq!(of(None, std::slice::from_ref(&numbers)).1, [true, false, false]);
         assert_eq!(of(Some(json!(1)), &[numbers]).1, [false, true, true]);
         // What is looked for never came: three others are one too many.
         let (kept, truths, counts) = of(Some(json!("x")), &[texts(&[Some("a"), Some("b"), Some("a")])]);

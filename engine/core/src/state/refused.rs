@@ -38,10 +38,13 @@ pub(super) fn most(data_type: &DataType) -> Option<i128> {
     }
 }
 
+/// A sum, and what it counts.
+type Sum = (i128, HashSet<Box<str>>);
+
 /// Sums and members as they would be, by column of the state and key.
 #[derive(Default)]
 struct Trial {
-    sums: HashMap<(usize, Box<str>), (i128, HashSet<Box<str>>)>,
+    sums: HashMap<(usize, Box<str>), Sum>,
     /// What the message in hand has added: column, key, member, and the sum before it.
     added: Vec<(usize, Box<str>, Box<str>, i128)>,
 }

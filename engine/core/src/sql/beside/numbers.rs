@@ -32,7 +32,9 @@ pub(super) fn as_numbers(
     if !kinds.iter().all(|kind| kind.is_numeric() || kind.is_null()) {
         return false;
     }
-    if !kinds.iter().any(DataType::is_floating) && !(used == Use::Compared && have_no_room(kinds)) {
+    let is_double = kinds.iter().any(DataType::is_floating);
+    let has_room = used != Use::Compared || !have_no_room(kinds);
+    if !is_double && has_room {
         return false;
     }
     let is_mixed = kinds.iter().any(DataType::is_decimal);
