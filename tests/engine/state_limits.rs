@@ -48,6 +48,9 @@ fn job(folder: &Path, broker: &TestBroker, limit: u64) -> Job {
     Project::open(folder).job("sums", &Settings { sets, environment: BTreeMap::new() }).unwrap()
 }
 
+/// By key: the total, the sum of `big`, and the count.
+type Kept = BTreeMap<String, (i128, i128, i64)>;
+
 /// Key, id, amount.
 type Message = (&'static str, i64, i128);
 
@@ -59,8 +62,8 @@ fn text(&(key, id, amount): &Message) -> Option<Vec<u8>> {
 }
 
 /// What is refused of messages in their order, by their places, and the total, the sum of `big` and the count of each key.
-fn expected(messages: &[Message]) -> (Vec<i64>, BTreeMap<String, (i128, i128, i64)>) {
-    let (mut refused, mut kept) = (Vec::new(), BTreeMap::<String, (i128, i128, i64)>::new());
+fn expected(messages: &[Message]) -> (Vec<i64>, Kept) {
+    let (mut refused, mut kept) = (Vec::new(), Kept::new());
     let mut seen = BTreeSet::new();
     for (offset, (key, id, amount)) in (0..).zip(messages) {
         if seen.contains(&(key, id)) {
@@ -93,7 +96,7 @@ fn messages() -> Vec<Message> {
         .collect()
 }
 
-async fn totals(lake: &Lake) -> BTreeMap<String, (i128, i128, i64)> {
+async fn totals(lake: &Lake) -> Kept {
     let rows = query(lake, "SELECT k, total, big, n FROM sums.totals").await;
     let parse = |row: Vec<String>| {
         (row[0].clone(), (row[1].parse().unwrap(), row[2].parse().unwrap(), row[3].parse().unwrap()))
