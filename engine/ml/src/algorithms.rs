@@ -125,6 +125,7 @@ const NONE: &[TargetKind] = &[TargetKind::None];
 const BINARY: &[TargetKind] = &[TargetKind::Binary];
 const CLASSES: &[TargetKind] = &[TargetKind::Binary, TargetKind::Classes];
 const NUMBERS: &[TargetKind] = &[TargetKind::Numbers];
+const ALL: &[TargetKind] = &[TargetKind::Binary, TargetKind::Classes, TargetKind::Numbers];
 
 const ROWS: &[Material] = &[Material::Rows];
 const STATE: &[Material] = &[Material::State];
@@ -144,9 +145,9 @@ pub const ALGORITHMS: [AlgorithmInfo; 9] = {
     [
         of(LogisticRegression, "logistic_regression", CLASSES, ROWS, "a linear model of the log-odds"),
         of(LinearRegression, "linear_regression", NUMBERS, ROWS, "a linear model of a number"),
-        of(DecisionTree, "decision_tree", BINARY, ROWS, "one tree over histograms"),
-        of(RandomForest, "random_forest", BINARY, ROWS, "trees of drawn rows, which vote"),
-        of(GradientBoosting, "gradient_boosting", BINARY, ROWS, "trees that mend those before them"),
+        of(DecisionTree, "decision_tree", ALL, ROWS, "one tree over histograms"),
+        of(RandomForest, "random_forest", ALL, ROWS, "trees of drawn rows, which vote"),
+        of(GradientBoosting, "gradient_boosting", ALL, ROWS, "trees that mend those before them"),
         of(SgdClassifier, "sgd_classifier", BINARY, ROWS, "a linear model that learns row by row"),
         of(Kmeans, "kmeans", NONE, BOTH, "centres of all rows"),
         of(MinibatchKmeans, "minibatch_kmeans", NONE, STATE, "centres moved by each batch"),

@@ -154,7 +154,7 @@ fn supervised(
                 Some(Fitted::MultiClassifier(model)) => Some(model),
                 _ => None,
             };
-            let rows = ClassRows { table, labels, classes, rows, weights };
+            let rows = ClassRows { table, labels, classes, rows, weights, bins: Some(bins) };
             MultiClassifier::fit(params, &rows, seed, before).map(Fitted::MultiClassifier)
         }
         Target::Numbers(values) => {
@@ -162,7 +162,7 @@ fn supervised(
                 Some(Fitted::Regressor(model)) => Some(model),
                 _ => None,
             };
-            let rows = NumberRows { table, values, rows, weights };
+            let rows = NumberRows { table, values, rows, weights, bins: Some(bins) };
             Regressor::fit(params, &rows, seed, before).map(Fitted::Regressor)
         }
     })

@@ -1,7 +1,7 @@
 //! A fitted classifier of many classes, of any algorithm.
 
 use crate::file::{self, Kind, MOST_ROWS};
-use crate::forest::Trees;
+use crate::forest::{BoostedClasses, ClassForest};
 use crate::logistic::{Coefficients, SoftmaxModel};
 use crate::supervised::SupervisedParams;
 use crate::table::check_names;
@@ -39,6 +39,10 @@ pub struct MultiClassifier {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ClassesModel {
     Softmax(SoftmaxModel),
+    Forest(ClassForest),
+    /// A forest of one tree.
+    Tree(ClassForest),
+    Boosted(BoostedClasses),
 }
 
 /// What a fitted model of any algorithm does for a classifier of many classes.
@@ -60,9 +64,9 @@ pub(crate) trait ManyClasses {
         None
     }
 
-    /// The trees of a model that has some.
-    fn trees(&self) -> Option<Trees<'_>> {
-        None
+    /// Share of each feature in what the splits of its trees gained, numeric features first; none without trees.
+    fn gains(&self) -> &[f64] {
+        &[]
     }
 }
 
@@ -71,6 +75,9 @@ impl ClassesModel {
     fn made(&self) -> (Algorithm, &dyn ManyClasses) {
         match self {
             ClassesModel::Softmax(model) => (Algorithm::LogisticRegression, model),
+            ClassesModel::Forest(model) => (Algorithm::RandomForest, model),
+            ClassesModel::Tree(model) => (Algorithm::DecisionTree, model),
+            ClassesModel::Boosted(model) => (Algorithm::GradientBoosting, model),
         }
     }
 }
@@ -153,7 +160,7 @@ impl MultiClassifier {
 
     /// Share of each feature in what the splits of its trees gained, numeric features first; none without trees.
     pub(crate) fn gain_importances(&self) -> &[f64] {
-        self.model.made().1.trees().map_or(&[], |trees| trees.gains)
+        self.model.made().1.gains()
     }
 
     /// The model as a file's bytes; the same for the same model.

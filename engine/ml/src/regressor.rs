@@ -1,7 +1,7 @@
 //! A fitted model that says a number, of any algorithm.
 
 use crate::file::{self, Kind, MOST_ROWS};
-use crate::forest::Trees;
+use crate::forest::NumberTrees;
 use crate::linear::LinearModel;
 use crate::logistic::Coefficients;
 use crate::supervised::SupervisedParams;
@@ -37,6 +37,10 @@ pub struct Regressor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum NumbersModel {
     Linear(LinearModel),
+    Forest(NumberTrees),
+    /// A forest of one tree.
+    Tree(NumberTrees),
+    Boosted(NumberTrees),
 }
 
 /// What a fitted model of any algorithm does for a regression.
@@ -53,9 +57,9 @@ pub(crate) trait Numbers {
         None
     }
 
-    /// The trees of a model that has some.
-    fn trees(&self) -> Option<Trees<'_>> {
-        None
+    /// Share of each feature in what the splits of its trees gained, numeric features first; none without trees.
+    fn gains(&self) -> &[f64] {
+        &[]
     }
 }
 
@@ -64,6 +68,9 @@ impl NumbersModel {
     fn made(&self) -> (Algorithm, &dyn Numbers) {
         match self {
             NumbersModel::Linear(model) => (Algorithm::LinearRegression, model),
+            NumbersModel::Forest(model) => (Algorithm::RandomForest, model),
+            NumbersModel::Tree(model) => (Algorithm::DecisionTree, model),
+            NumbersModel::Boosted(model) => (Algorithm::GradientBoosting, model),
         }
     }
 }
@@ -139,7 +146,7 @@ impl Regressor {
 
     /// Share of each feature in what the splits of its trees gained, numeric features first; none without trees.
     pub(crate) fn gain_importances(&self) -> &[f64] {
-        self.model.made().1.trees().map_or(&[], |trees| trees.gains)
+        self.model.made().1.gains()
     }
 
     /// The model as a file's bytes; the same for the same model.

@@ -91,6 +91,8 @@ pub(crate) struct ClassRows<'a> {
     pub(crate) rows: &'a [u32],
     /// As those of [`TrainingRows`].
     pub(crate) weights: Option<&'a [f64]>,
+    /// As those of [`TrainingRows`].
+    pub(crate) bins: Option<&'a KeptBins>,
 }
 
 impl ClassRows<'_> {
@@ -121,6 +123,8 @@ pub(crate) struct NumberRows<'a> {
     pub(crate) rows: &'a [u32],
     /// As those of [`TrainingRows`].
     pub(crate) weights: Option<&'a [f64]>,
+    /// As those of [`TrainingRows`].
+    pub(crate) bins: Option<&'a KeptBins>,
 }
 
 impl NumberRows<'_> {

@@ -76,27 +76,55 @@ impl TargetEncoding {
         before: Option<(usize, &TargetEncoding)>,
     ) -> (TargetEncoding, FoldScores) {
         let units_of_row = units.map_or(1, |_| WEIGHED_ROW);
+        let positives = |row: u32, units: u64| units * u64::from(labels[row as usize]);
+        TargetEncoding::fit_by(column, rows, (units_of_row, units), positives, seed, before)
+    }
+
+    /// The same of a target that is a number: `shares` has by row of the table what [`share_of`] makes of it. A category's
+    /// log-odds are then of the smoothed mean share, which orders categories as the smoothed mean of the target does.
+    pub(crate) fn fit_shares(
+        column: &CategoryColumn,
+        shares: &[u32],
+        rows: &[u32],
+        units: Option<&[u64]>,
+        seed: u64,
+    ) -> (TargetEncoding, FoldScores) {
+        // Below 2^20 of units of up to 2^48: by way of 128 bits.
+        let positives = |row: u32, units: u64| {
+            (u128::from(units) * u128::from(shares[row as usize]) / u128::from(WEIGHED_ROW)) as u64
+        };
+        TargetEncoding::fit_by(column, rows, (WEIGHED_ROW, units), positives, seed, None)
+    }
+
+    /// `positives` of a row, of the units that it counts.
+    fn fit_by(
+        column: &CategoryColumn,
+        rows: &[u32],
+        (units_of_row, units): (u64, Option<&[u64]>),
+        positives: impl Fn(u32, u64) -> u64,
+        seed: u64,
+        before: Option<(usize, &TargetEncoding)>,
+    ) -> (TargetEncoding, FoldScores) {
         // The last is that of missing values.
         let missing = column.dictionary.len();
         let mut folds = vec![[Tally::default(); FOLDS]; missing + 1];
         let mut kept: Vec<usize> = Vec::new();
-        let done = before.filter(|(_, before)| units.is_none() && before.units_of_row == 1).map_or(
-            0,
-            |(done, before)| match before.put_counts(column, &mut folds, &mut kept) {
+        let done = before
+            .filter(|(_, before)| units.is_none() && before.units_of_row == units_of_row)
+            .map_or(0, |(done, before)| match before.put_counts(column, &mut folds, &mut kept) {
                 true => done,
                 false => {
                     folds.fill([Tally::default(); FOLDS]);
                     kept.clear();
                     0
                 }
-            },
-        );
+            });
         for (position, &row) in rows.iter().enumerate().skip(done) {
             let code = (column.codes[row as usize] as usize).min(missing);
             let tally = &mut folds[code][fold(row, seed)];
-            let units = units.map_or(1, |units| units[position]);
+            let units = units.map_or(units_of_row, |units| units[position]);
             tally.rows += units;
-            tally.positives += units * u64::from(labels[row as usize]);
+            tally.positives += positives(row, units);
         }
         let totals: Vec<Tally> = folds.iter().map(|f| Tally::of(f)).collect();
         let all = Tally::of(&totals);
@@ -208,6 +236,14 @@ pub(crate) fn row_units(weights: &[f64], rows: &[u32]) -> Vec<u64> {
     let shares = || rows.iter().map(|&row| weights[row as usize] / largest);
     let mean = shares().sum::<f64>() / rows.len() as f64;
     shares().map(|share| ((share / mean * WEIGHED_ROW as f64).round() as u64).max(1)).collect()
+}
+
+/// A number as a share of the way from the least to the greatest, in units of 2^-20 and never none or all of them.
+pub(crate) fn share_of(value: f64, least: f64, greatest: f64) -> u32 {
+    // Halves: the way between the ends of f64 is finite.
+    let (way, all) = (0.5 * value - 0.5 * least, 0.5 * greatest - 0.5 * least);
+    let share = if all > 0.0 { way / all } else { 0.5 };
+    1 + (share * (WEIGHED_ROW - 2) as f64).round() as u32
 }
 
 /// The fold of a row.

@@ -15,6 +15,18 @@ pub(crate) trait Cell: Copy + Default + PartialEq + Send + Sync {
     fn sums(self, scale: &Self::Scale) -> Sums;
     /// Whether all rows have the same label.
     fn is_pure(self) -> bool;
+    /// What a leaf of these rows says, where `prior` is what all rows of its tree say.
+    fn leaf(self, scale: &Self::Scale, prior: f64) -> f64 {
+        leaf_value(self.sums(scale), prior)
+    }
+}
+
+/// A leaf's share of positives is drawn towards the tree's by so many rows: pure small leaves are not certain.
+pub(crate) const LEAF_SMOOTHING: f64 = 1.0;
+
+/// What a leaf of such sums says, where `prior` is the share of positives in all of its tree's rows.
+pub(crate) fn leaf_value(sums: Sums, prior: f64) -> f64 {
+    (sums.sum + LEAF_SMOOTHING * prior) / (sums.weight + LEAF_SMOOTHING)
 }
 
 /// A cell as numbers.
@@ -130,6 +142,10 @@ pub(crate) trait Source: Sync {
     type Cell: Cell;
     fn row(entry: Self::Entry) -> usize;
     fn cell(&self, entry: Self::Entry) -> Self::Cell;
+    /// The variance of these rows over their weight, whose sum is `cell`, where the cell alone does not tell it.
+    fn variance(&self, _entries: &[Self::Entry], _cell: Self::Cell) -> Option<f64> {
+        None
+    }
 }
 
 /// A row drawn for a tree in one word: its index (28 bits), how often it was drawn (3 bits) and its label.

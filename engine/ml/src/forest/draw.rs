@@ -16,7 +16,7 @@ pub(crate) const MAX_ROWS: usize = 1 << 28;
 /// Rows of the bins with their labels: position `i` is row `rows[i]` of the table.
 pub(crate) struct Drawable<'a> {
     pub(crate) rows: &'a [u32],
-    /// By row of the table.
+    /// By row of the table; empty where the target is not one of two classes, and entries then have no label.
     pub(crate) labels: &'a [bool],
     /// Whether the bins are by row of the table, and not by position among the training rows.
     pub(crate) by_table_row: bool,
@@ -26,7 +26,7 @@ impl Drawable<'_> {
     fn entry(&self, position: usize, draws: u32) -> Draw {
         let row = self.rows[position];
         let at = if self.by_table_row { row } else { position as u32 };
-        Draw::new(at, draws, self.labels[row as usize])
+        Draw::new(at, draws, self.labels.get(row as usize).copied().unwrap_or_default())
     }
 
     /// Every row once.
@@ -77,6 +77,16 @@ impl Drawable<'_> {
         }
         let position = |at| self.rows.partition_point(|&row| (row as usize) < at);
         position(from)..position(to)
+    }
+
+    /// What is by position among the rows by row of the bins, of which there are so many.
+    pub(crate) fn by_row_of_bins<T: Copy + Default>(&self, of_rows: &[T], binned_rows: usize) -> Vec<T> {
+        if !self.by_table_row {
+            return of_rows.to_vec();
+        }
+        let mut by_row = vec![T::default(); binned_rows];
+        self.rows.iter().zip(of_rows).for_each(|(&row, &value)| by_row[row as usize] = value);
+        by_row
     }
 
     /// Weight of a row of each class, of mean 1 over the rows.

@@ -3,22 +3,20 @@
 //! Every node has a seed of its own, derived from its parent's, so both sides of a split can grow at once and a tree does
 //! not depend on the number of threads.
 
-use super::cell::{Cell, Source, Sums};
+use super::cell::{Cell, Source};
 use super::histogram::Histogram;
 use super::kept::{Before, Children, KeptNode, KeptTree, Moved, Side, is_kept};
 use super::params::Growth;
 use super::partition::{Cut, partition};
-use super::split::{Search, Split};
+use super::split::{Noise, Search, Split};
 use super::tree::Grown;
 use crate::encode::bins::BinnedRows;
 use crate::seed::derive;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// A leaf's share of positives is drawn towards the tree's by so many rows: pure small leaves are not certain.
-const LEAF_SMOOTHING: f64 = 1.0;
 /// Entries of a node whose sides are worth a task each.
-const TASK: usize = 8_192;
+pub(crate) const TASK: usize = 8_192;
 
 /// Grows one tree.
 pub(crate) struct Grower<'a, S: Source> {
@@ -99,17 +97,18 @@ impl<S: Source> Grower<'_, S> {
     /// The node and all below it.
     fn node(&self, bud: Bud<'_, S>, prior: f64) -> Node<S> {
         let Bud { entries, spill, cell, histogram, before, depth, seed } = bud;
-        let leaf = || (Grown::Leaf(leaf_value(cell.sums(&self.search.scale), prior)), None);
+        let leaf = || (Grown::Leaf(cell.leaf(&self.search.scale, prior)), None);
         if self.is_leaf(cell, depth) {
             return leaf();
         }
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let search = &self.search_of(entries, cell);
         let (found, histogram) = if self.params.counts_tried_only(self.binned.features) {
-            (self.best_of_tried(entries, cell, &mut random), None)
+            (self.best_of_tried(search, entries, cell, &mut random), None)
         } else {
             let histogram =
                 histogram.unwrap_or_else(|| Histogram::of(self.binned, &self.source, entries, self.parallel));
-            (self.best_split(&histogram, cell, &mut random), Some(histogram))
+            (self.best_split(search, &histogram, cell, &mut random), Some(histogram))
         };
         let Some((feature, split)) = found else { return leaf() };
         let (left_cell, right_cell) = (split.left, cell.minus(split.left));
@@ -215,10 +214,24 @@ impl<S: Source> Grower<'_, S> {
         }
     }
 
-    fn split_of(&self, histogram: &Hist<S>, feature: usize, cell: S::Cell) -> Option<Split<S::Cell>> {
+    /// The search for a node of these entries. Only categories are charged for noise.
+    fn search_of(&self, entries: &[S::Entry], cell: S::Cell) -> Search<S::Cell> {
+        let has_categories = self.numeric_bins.len() < self.binned.features;
+        let variance = if has_categories { self.source.variance(entries, cell) } else { None };
+        let noise = variance.map_or(self.search.noise, Noise::Variance);
+        Search { noise, ..self.search }
+    }
+
+    fn split_of(
+        &self,
+        search: &Search<S::Cell>,
+        histogram: &Hist<S>,
+        feature: usize,
+        cell: S::Cell,
+    ) -> Option<Split<S::Cell>> {
         match self.numeric_bins.get(feature) {
-            Some(&used) => self.search.numeric(&histogram.0[feature], used, cell),
-            None => self.search.categorical(&histogram.0[feature], cell),
+            Some(&used) => search.numeric(&histogram.0[feature], used, cell),
+            None => search.categorical(&histogram.0[feature], cell),
         }
     }
 
@@ -226,6 +239,7 @@ impl<S: Source> Grower<'_, S> {
     /// scikit-learn does, so that constant columns do not end a tree.
     fn best_split(
         &self,
+        search: &Search<S::Cell>,
         histogram: &Hist<S>,
         cell: S::Cell,
         random: &mut Xoshiro256PlusPlus,
@@ -238,7 +252,7 @@ impl<S: Source> Grower<'_, S> {
                 break;
             }
             pick(&mut order, i, random);
-            best = better(best, order[i], self.split_of(histogram, order[i], cell));
+            best = better(best, order[i], self.split_of(search, histogram, order[i], cell));
         }
         best
     }
@@ -246,6 +260,7 @@ impl<S: Source> Grower<'_, S> {
     /// As [`best_split`](Grower::best_split), with the same draws and outcome, counting only what is tried.
     fn best_of_tried(
         &self,
+        search: &Search<S::Cell>,
         entries: &[S::Entry],
         cell: S::Cell,
         random: &mut Xoshiro256PlusPlus,
@@ -265,19 +280,14 @@ impl<S: Source> Grower<'_, S> {
                 pick(&mut order, i, random);
                 histogram.add_features(self.binned, &self.source, entries, &order[i..=i]);
             }
-            best = better(best, order[i], self.split_of(&histogram, order[i], cell));
+            best = better(best, order[i], self.split_of(search, &histogram, order[i], cell));
         }
         best
     }
 }
 
-/// What a leaf of such sums says, where `prior` is the share of positives in all of its tree's rows.
-pub(crate) fn leaf_value(sums: Sums, prior: f64) -> f64 {
-    (sums.sum + LEAF_SMOOTHING * prior) / (sums.weight + LEAF_SMOOTHING)
-}
-
 /// Draws what stands at `i` among what is left.
-fn pick(order: &mut [usize], i: usize, random: &mut Xoshiro256PlusPlus) {
+pub(crate) fn pick(order: &mut [usize], i: usize, random: &mut Xoshiro256PlusPlus) {
     let at = random.gen_range(i..order.len());
     order.swap(i, at);
 }
@@ -370,8 +380,8 @@ mod tests {
         let histogram = Histogram::of(&binned, &Unweighted, &entries, true);
         for seed in 0..40 {
             let random = || Xoshiro256PlusPlus::seed_from_u64(seed);
-            let found = grower.best_split(&histogram, cell, &mut random());
-            assert_eq!(found, grower.best_of_tried(&entries, cell, &mut random()));
+            let found = grower.best_split(&grower.search, &histogram, cell, &mut random());
+            assert_eq!(found, grower.best_of_tried(&grower.search, &entries, cell, &mut random()));
             assert!(found.is_some());
         }
         assert!(grower.params.counts_tried_only(6));

@@ -1,11 +1,14 @@
 //! Trees, forests and boosting as algorithms: what each does with a target of each kind.
 
-use super::{Boosted, Forest, KeptCounts, Reference};
+use super::{Boosted, BoostedClasses, ClassForest, Forest, KeptCounts, NumberTrees, Reference};
 use super::{DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend};
 use crate::classifier::{BinaryModel, Model};
 use crate::encode::kept::KeptBins;
 use crate::forest::Trees;
+use crate::multiclass::{ClassesModel, ManyClasses};
+use crate::regressor::{Numbers, NumbersModel};
 use crate::supervised::Settings;
+use crate::training::{ClassRows, NumberRows};
 use crate::{Algorithm, Error, FeatureTable, TrainingRows};
 
 /// Who knows no weights of rows.
@@ -46,6 +49,24 @@ impl Settings for RandomForestParams {
         };
         Ok(Model::Forest(Forest::fit(self, rows, seed, counts, before)))
     }
+
+    fn fit_classes(
+        &self,
+        rows: &ClassRows<'_>,
+        seed: u64,
+        _before: Option<&ClassesModel>,
+    ) -> Result<ClassesModel, Error> {
+        ClassForest::forest(self, rows, seed).map(ClassesModel::Forest)
+    }
+
+    fn fit_numbers(
+        &self,
+        rows: &NumberRows<'_>,
+        seed: u64,
+        _before: Option<&NumbersModel>,
+    ) -> Result<NumbersModel, Error> {
+        NumberTrees::forest(self, rows, seed).map(NumbersModel::Forest)
+    }
 }
 
 impl Settings for DecisionTreeParams {
@@ -77,6 +98,24 @@ impl Settings for DecisionTreeParams {
             TreeBackend::Tidemill => Ok(Model::Tree(Forest::fit_tree(self, rows, seed, counts))),
         }
     }
+
+    fn fit_classes(
+        &self,
+        rows: &ClassRows<'_>,
+        seed: u64,
+        _before: Option<&ClassesModel>,
+    ) -> Result<ClassesModel, Error> {
+        ClassForest::tree(self, rows, seed).map(ClassesModel::Tree)
+    }
+
+    fn fit_numbers(
+        &self,
+        rows: &NumberRows<'_>,
+        seed: u64,
+        _before: Option<&NumbersModel>,
+    ) -> Result<NumbersModel, Error> {
+        NumberTrees::tree(self, rows, seed).map(NumbersModel::Tree)
+    }
 }
 
 impl Settings for GradientBoostingParams {
@@ -100,6 +139,24 @@ impl Settings for GradientBoostingParams {
             _ => None,
         };
         Ok(Model::Boosted(Boosted::fit(self, rows, seed, before)))
+    }
+
+    fn fit_classes(
+        &self,
+        rows: &ClassRows<'_>,
+        seed: u64,
+        _before: Option<&ClassesModel>,
+    ) -> Result<ClassesModel, Error> {
+        BoostedClasses::fit(self, rows, seed).map(ClassesModel::Boosted)
+    }
+
+    fn fit_numbers(
+        &self,
+        rows: &NumberRows<'_>,
+        seed: u64,
+        _before: Option<&NumbersModel>,
+    ) -> Result<NumbersModel, Error> {
+        NumberTrees::boosted(self, rows, seed).map(NumbersModel::Boosted)
     }
 }
 
@@ -153,5 +210,62 @@ impl BinaryModel for Reference {
 
     fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
         self.is_valid(numeric, categorical)
+    }
+}
+
+impl ManyClasses for ClassForest {
+    fn predict_proba(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
+        Ok(self.predict_proba(table, rows, kept))
+    }
+
+    fn is_valid(&self, numeric: usize, categorical: usize, classes: u32) -> bool {
+        self.is_valid(numeric, categorical, classes)
+    }
+
+    fn gains(&self) -> &[f64] {
+        self.gains()
+    }
+}
+
+impl ManyClasses for BoostedClasses {
+    fn predict_proba(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
+        Ok(self.predict_proba(table, rows, kept))
+    }
+
+    fn is_valid(&self, numeric: usize, categorical: usize, classes: u32) -> bool {
+        self.is_valid(numeric, categorical, classes)
+    }
+
+    fn gains(&self) -> &[f64] {
+        self.gains()
+    }
+}
+
+impl Numbers for NumberTrees {
+    fn predict(
+        &self,
+        table: &FeatureTable,
+        rows: &[u32],
+        kept: Option<&KeptBins>,
+    ) -> Result<Vec<f64>, Error> {
+        Ok(self.predict(table, rows, kept))
+    }
+
+    fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
+        self.is_valid(numeric, categorical)
+    }
+
+    fn gains(&self) -> &[f64] {
+        self.gains()
     }
 }

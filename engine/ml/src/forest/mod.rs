@@ -14,12 +14,14 @@
 
 mod boost;
 mod cell;
+mod classes;
 mod draw;
 mod grow;
 mod histogram;
 mod kept;
 mod leafwise;
 mod learner;
+mod numbers;
 mod origin;
 mod params;
 mod partition;
@@ -54,7 +56,9 @@ use trees::Link;
 use turns::{Age, Turns, count_leaves, takes_turns};
 
 pub(crate) use boost::Boosted;
+pub(crate) use classes::{BoostedClasses, ClassForest};
 pub(crate) use draw::MAX_ROWS;
+pub(crate) use numbers::NumberTrees;
 pub(crate) use smartcore::Reference;
 pub(crate) use tree::Tree;
 pub(crate) use trees::Trees;

@@ -58,7 +58,9 @@ pub enum Categories {
     #[default]
     Native,
     /// As a number: the smoothed log-odds of the label in the category, of the rows that are learned from by the rows of
-    /// the other folds only. Every category of two rows or more has a number of its own.
+    /// the other folds only. Of many classes the label is one class against the others: that in whose share the categories
+    /// differ most, by the sum of squares between them. Where the target is a number it is the smoothed mean of its share of
+    /// the way from the least to the greatest, to a millionth. Every category of two rows or more has a number of its own.
     ///
     /// A row counts as its [weight](crate::TrainingRows::weights) / mean weight of the training rows: in its category, in
     /// the share of all rows that smooths it with the say of 10 rows, and in the two rows. Whole weights are so the rows
@@ -297,6 +299,42 @@ impl GradientBoostingParams {
         self.class_weight.validate()?;
         let Self { max_depth, max_features, min_samples_leaf, .. } = *self;
         Growth { max_depth, max_features, min_samples_leaf }.validate()
+    }
+}
+
+/// Checks what trees of a number have no use for.
+///
+/// # Errors
+///
+/// [`Error::BadParameter`] for weights of classes, and for trees that are not the engine's own.
+pub(crate) fn number_settings(class_weight: ClassWeight, backend: TreeBackend) -> Result<(), Error> {
+    if class_weight != ClassWeight::Equal {
+        let value = format!("{class_weight:?}");
+        return bad("class_weight", value, "a number has no classes: leave it equal, or give rows weights");
+    }
+    own_trees(backend)
+}
+
+/// Checks what trees of many classes have no use for.
+///
+/// # Errors
+///
+/// [`Error::BadParameter`] for weights of two classes, and for trees that are not the engine's own.
+pub(crate) fn class_settings(class_weight: ClassWeight, backend: TreeBackend) -> Result<(), Error> {
+    if let ClassWeight::Given { .. } = class_weight {
+        let expected =
+            "negative and positive are of two classes: take equal or balanced, or give rows weights";
+        return bad("class_weight", format!("{class_weight:?}"), expected);
+    }
+    own_trees(backend)
+}
+
+fn own_trees(backend: TreeBackend) -> Result<(), Error> {
+    match backend {
+        TreeBackend::Tidemill => Ok(()),
+        TreeBackend::Smartcore => {
+            bad("backend", "smartcore".into(), "smartcore is here for two classes only: leave it tidemill")
+        }
     }
 }
 

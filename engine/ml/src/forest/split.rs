@@ -63,6 +63,8 @@ pub(crate) enum Noise {
     Label,
     /// Gradients of the log loss: their variance is their hessian.
     Gradient,
+    /// As it was counted.
+    Variance(f64),
 }
 
 /// What a search for splits needs to know.
@@ -204,6 +206,7 @@ impl<C: Cell> Search<C> {
         let noise = match self.noise {
             Noise::Label => share * (1.0 - share),
             Noise::Gradient => 1.0,
+            Noise::Variance(variance) => variance,
         };
         let categories = count + usize::from(few.rows() > 0);
         let charge = self.price * categories.saturating_sub(2) as f64 * noise;

@@ -8,7 +8,6 @@
 
 use super::cell::{Cell, ClassScale, Count, Source, Unweighted};
 use super::draw::Drawable;
-use super::grow::leaf_value;
 use super::kept::{is_kept, levels};
 use super::origin::{Origin, TreeRows};
 use super::params::RandomForestParams;
@@ -118,7 +117,7 @@ pub(crate) fn count_leaves(
         let prior = all.sums(scale).share();
         for (node, count) in tree.0.iter_mut().zip(counts) {
             if let Node::Leaf(value) = node {
-                *value = leaf_value(count.sums(scale), prior);
+                *value = count.leaf(scale, prior);
             }
         }
     }

@@ -27,7 +27,7 @@ const FEW: usize = 16;
 /// Rows that one task takes down the trees as they are.
 const FEW_ROWS: usize = 64;
 /// Rows of a block.
-const BLOCK: usize = 1_024;
+pub(super) const BLOCK: usize = 1_024;
 /// Bytes of a block's rows.
 const BLOCK_BYTES: usize = 32_768;
 /// Rows that go down at a time.
@@ -117,7 +117,7 @@ fn room(tree: &Tree) -> Option<usize> {
 }
 
 /// The trees in their order, by groups whose layouts are together within the budget.
-fn groups(trees: &[Tree]) -> Vec<&[Tree]> {
+pub(super) fn groups(trees: &[Tree]) -> Vec<&[Tree]> {
     let (mut groups, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, tree) in trees.iter().enumerate() {
         let of_tree = room(tree).unwrap_or(0) * (size_of::<Step>() + size_of::<[u64; 4]>());
@@ -132,7 +132,7 @@ fn groups(trees: &[Tree]) -> Vec<&[Tree]> {
 }
 
 /// Whether so many rows are worth laying out the trees.
-fn pays(trees: &[Tree], rows: usize) -> bool {
+pub(super) fn pays(trees: &[Tree], rows: usize) -> bool {
     // Of a tree that is no deeper than it has to be.
     let depth = |tree: &Tree| tree.0.len().max(1).ilog2() as usize;
     // A step that is only cleared costs a sixteenth of one that is a node.
@@ -179,7 +179,7 @@ fn widened<const WIDTH: usize>(bins: &[u8], features: usize) -> Vec<[[u8; WIDTH]
 }
 
 /// Trees ready for rows of so many features.
-struct Walks<'a> {
+pub(super) struct Walks<'a> {
     trees: &'a [Tree],
     /// Those that could be laid out.
     paths: Vec<Option<Path>>,
@@ -187,13 +187,14 @@ struct Walks<'a> {
 }
 
 impl<'a> Walks<'a> {
-    fn of(trees: &'a [Tree], features: usize) -> Walks<'a> {
-        let path = |tree| if features <= WIDEST { Path::of(tree) } else { None };
+    /// Laid out if it `pays`.
+    pub(super) fn of(trees: &'a [Tree], features: usize, pays: bool) -> Walks<'a> {
+        let path = |tree| if pays && features <= WIDEST { Path::of(tree) } else { None };
         Walks { trees, paths: trees.par_iter().map(path).collect(), features }
     }
 
     /// What each tree has at the ends of its walks, from what it has at its nodes.
-    fn at_ends<T: Copy>(&self, of_nodes: impl Fn(&Tree) -> Vec<T>) -> Vec<Vec<T>> {
+    pub(super) fn at_ends<T: Copy>(&self, of_nodes: impl Fn(&Tree) -> Vec<T>) -> Vec<Vec<T>> {
         let each = self.trees.iter().map(of_nodes).zip(&self.paths);
         each.map(|(nodes, path)| match path {
             Some(path) => path.nodes.iter().map(|&node| nodes[node as usize]).collect(),
@@ -204,7 +205,7 @@ impl<'a> Walks<'a> {
 
     /// Takes rows of bins down every tree, some at a time; `each` is given the tree's number, the first row's, and where
     /// the rows end.
-    fn walk(&self, bins: &[u8], each: impl FnMut(usize, usize, &[u32])) {
+    pub(super) fn walk(&self, bins: &[u8], each: impl FnMut(usize, usize, &[u32])) {
         match self.features {
             0..=16 => self.walk_wide::<16>(bins, each),
             17..=64 => self.walk_wide::<64>(bins, each),
@@ -250,7 +251,7 @@ fn sum_laid_out(trees: &[Tree], binned: &BinnedRows) -> Vec<f64> {
     let features = binned.features;
     let mut sums = vec![0.0; binned.rows()];
     for group in groups(trees) {
-        let walks = Walks::of(group, features);
+        let walks = Walks::of(group, features, true);
         let leaves = walks.at_ends(values);
         let blocks = sums.par_chunks_mut(BLOCK).zip(binned.bins.par_chunks(BLOCK * features));
         blocks.for_each(|(sums, bins)| {
@@ -286,7 +287,7 @@ fn apply_laid_out(trees: &[Tree], binned: &BinnedRows) -> Vec<u32> {
     let mut found = vec![0u32; binned.rows() * width];
     let mut before = 0;
     for group in groups(trees) {
-        let walks = Walks::of(group, features);
+        let walks = Walks::of(group, features, true);
         let numbers = walks.at_ends(leaf_numbers);
         let blocks = found.par_chunks_mut(BLOCK * width).zip(binned.bins.par_chunks(BLOCK * features));
         blocks.for_each(|(found, bins)| {
@@ -312,7 +313,7 @@ pub(crate) fn tally(
     let of_share = |(number, trees): (usize, &[Tree])| {
         let mut tallies: Vec<Vec<Count>> = Vec::with_capacity(trees.len());
         for group in groups(trees) {
-            let walks = Walks::of(group, binned.features);
+            let walks = Walks::of(group, binned.features, true);
             let nodes = walks.at_ends(|tree| (0..tree.0.len() as u32).collect());
             let before = tallies.len();
             tallies.extend(group.iter().map(|tree| vec![Count::default(); tree.0.len()]));
@@ -356,7 +357,7 @@ fn end_of(tree: &Tree, row: &[u8]) -> u32 {
     tree.end(|feature, rule| rule.goes_left(row[feature as usize]))
 }
 
-fn end_of_unseen(tree: &Tree, row: &[u8], cells: &[(u32, u32)]) -> u32 {
+pub(super) fn end_of_unseen(tree: &Tree, row: &[u8], cells: &[(u32, u32)]) -> u32 {
     tree.end(|feature, rule| match cells.iter().any(|cell| cell.1 == feature) {
         true => rule.unseen_goes_left(),
         false => rule.goes_left(row[feature as usize]),
@@ -368,7 +369,8 @@ fn values(tree: &Tree) -> Vec<f64> {
     tree.0.iter().map(|node| if let Node::Leaf(value) = node { *value } else { 0.0 }).collect()
 }
 
-fn leaf_numbers(tree: &Tree) -> Vec<u32> {
+/// By node, the leaves to the left of it.
+pub(super) fn leaf_numbers(tree: &Tree) -> Vec<u32> {
     let mut next = 0;
     tree.0
         .iter()
@@ -417,7 +419,7 @@ mod tests {
         assert_eq!(groups.concat(), trees);
         assert!(groups.len() > 2);
         for group in groups {
-            let paths = Walks::of(group, 6).paths;
+            let paths = Walks::of(group, 6, true).paths;
             let mut bytes = 0;
             for (path, tree) in paths.iter().zip(group) {
                 assert_eq!(path.is_some(), tree.0.len() <= 1 << 16);

@@ -4,8 +4,9 @@
 use crate::data::{Case, all, case, cases, on_threads, value};
 use proptest::prelude::*;
 use tidemill_ml::{
-    ClassMetrics, Error, Estimator, Fitted, LinearRegressionParams, LogisticRegressionParams, NumberMetrics,
-    Prediction, Rows, Target,
+    Categories, ClassMetrics, ClassWeight, DecisionTreeParams, Error, Estimator, Fitted,
+    GradientBoostingParams, LinearRegressionParams, LogisticRegressionParams, NumberMetrics, Prediction,
+    RandomForestParams, Rows, Target,
 };
 
 /// The error that the rows call for, whatever the algorithm and the target.
@@ -136,8 +137,81 @@ fn linear() -> impl Strategy<Value = Estimator> {
     })
 }
 
+/// Trees, forests and boosting; of `class_weight` where it is classes that they learn.
+fn trees(class_weight: impl Strategy<Value = ClassWeight>) -> impl Strategy<Value = Estimator> {
+    let categories = prop_oneof![Just(Categories::Native), Just(Categories::TargetEncoded)];
+    let max_features = prop_oneof![Just(1.0), Just(f64::MIN_POSITIVE), 0.01f64..1.0];
+    let l2 = prop_oneof![Just(0.0), Just(1.0), Just(f64::MAX), Just(5e-324)];
+    let learning_rate = prop_oneof![Just(0.1), Just(1.0), Just(5e-324)];
+    let settings = (1u32..5, 1u32..33, max_features, 1u32..9, 2u32..9);
+    (0..3, settings, class_weight, categories, l2, learning_rate).prop_map(
+        |(kind, settings, class_weight, categories, l2, learning_rate)| {
+            let (trees, max_depth, max_features, min_samples_leaf, max_leaves) = settings;
+            match kind {
+                0 => RandomForestParams {
+                    trees,
+                    max_depth,
+                    max_features,
+                    min_samples_leaf,
+                    class_weight,
+                    categories,
+                    ..Default::default()
+                }
+                .into(),
+                1 => DecisionTreeParams {
+                    max_depth,
+                    max_features,
+                    min_samples_leaf,
+                    class_weight,
+                    categories,
+                    ..Default::default()
+                }
+                .into(),
+                _ => Estimator::from(GradientBoostingParams {
+                    trees,
+                    learning_rate,
+                    max_leaves,
+                    max_depth,
+                    max_features,
+                    min_samples_leaf,
+                    l2,
+                    class_weight,
+                    categories,
+                }),
+            }
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(cases(150))]
+
+    #[test]
+    fn trees_of_many_classes(
+        case in case(),
+        estimator in trees(prop_oneof![Just(ClassWeight::Equal), Just(ClassWeight::Balanced)]),
+        labels in prop::collection::vec(prop_oneof![30 => 0u32..3, 1 => 0u32..6], 50),
+        classes in 3u32..5,
+    ) {
+        let labels = &labels[..case.labels.len()];
+        let rows: Vec<u32> = (0..labels.len() as u32).step_by(case.step).collect();
+        let expected = error_of_classes(&case, &rows, labels, classes);
+        check(&estimator, &case, Target::Classes { labels, classes }, expected)?;
+    }
+
+    #[test]
+    fn trees_of_numbers(
+        case in case(),
+        estimator in trees(Just(ClassWeight::Equal)),
+        values in prop::collection::vec(value(), 50),
+    ) {
+        let values: Vec<f64> = values[..case.labels.len()].iter().map(|v| if v.is_nan() { 0.5 } else { *v }).collect();
+        let rows: Vec<u32> = (0..values.len() as u32).step_by(case.step).collect();
+        let is_bad = weighing(&case, &rows).iter().any(|row| !values[*row as usize].is_finite());
+        check(&estimator, &case, Target::Numbers(&values), is_bad.then_some("BadTarget"))?;
+        let finite: Vec<f64> = values.iter().map(|v| v.clamp(f64::MIN, f64::MAX)).collect();
+        check(&estimator, &case, Target::Numbers(&finite), None)?;
+    }
 
     #[test]
     fn logistic_regression_of_many_classes(
