@@ -126,13 +126,26 @@ async fn a_crash_after_any_step_of_a_replay_changes_nothing() {
         assert!(error.to_string().contains("die after"), "{what}: {error}");
         drop(driver);
 
-        // Whichever verb comes next brings the replay to its end, by its plan.
-        stream_all(&broken, &lake).await.unwrap();
+        // Whichever verb comes next brings the replay to its end.
+        stream_all(&mended, &lake).await.unwrap();
         Essence::of(&lake).assert_same(&expected, &what);
         assert_eq!(positions(&lake).await, (403, 403), "{what}");
         let letters = query(&lake, "SELECT count(*) FROM dead_letters").await;
         assert_eq!(letters[0][0], "5", "{what}");
     }
+
+    // Where the job is broken again when the replay goes on, the letters fail as before, and wait for the next replay.
+    let lake = streamed("broken again");
+    stream_all(&broken, &lake).await.unwrap();
+    let mut driver = Driver::open(&mended, &lake).await.unwrap();
+    driver.crash_after(2, CrashPoint::Plan);
+    driver.recover(&mut |_| {}).await.unwrap();
+    driver.replay_batch(2, &mut |_| {}).await.unwrap_err();
+    drop(driver);
+    stream_all(&broken, &lake).await.unwrap();
+    assert_eq!(positions(&lake).await, (400, 400));
+    assert_eq!(replay_all(&mended, &lake).await, summary(1, 4, 1));
+    assert_eq!(positions(&lake).await, (403, 403));
 }
 
 #[tokio::test(flavor = "multi_thread")]

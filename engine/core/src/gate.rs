@@ -180,21 +180,16 @@ mod tests {
 
     #[test]
     fn a_gate_without_one_bound_or_with_an_unknown_metric_is_refused() {
-        use tidemill_ml::Algorithm;
+        use tidemill_ml::Task;
         for text in
             ["", "min_gain = 0.1\nmax_drop = 0.1", "min_gain = -1.0", "min_ratio = 0.0", "max_drop = nan"]
         {
-            assert!(
-                gate(&format!("metric = \"auc\"\n{text}")).check(Algorithm::DecisionTree).is_err(),
-                "{text}"
-            );
+            assert!(gate(&format!("metric = \"auc\"\n{text}")).check(Task::Classify).is_err(), "{text}");
         }
-        let error = gate("metric = \"acuracy\"\nmin_gain = 0.0").check(Algorithm::DecisionTree).unwrap_err();
+        let error = gate("metric = \"acuracy\"\nmin_gain = 0.0").check(Task::Classify).unwrap_err();
         assert!(error.next_step().unwrap().contains("did you mean `accuracy`?"), "{error:?}");
-        assert!(gate("metric = \"auc\"\nmin_gain = 0.0").check(Algorithm::Kmeans).is_err());
-        assert!(
-            gate("metric = \"auc\"\nmin_gain = 0.0\npatience = 0").check(Algorithm::DecisionTree).is_err()
-        );
+        assert!(gate("metric = \"auc\"\nmin_gain = 0.0").check(Task::Cluster).is_err());
+        assert!(gate("metric = \"auc\"\nmin_gain = 0.0\npatience = 0").check(Task::Classify).is_err());
         assert!(toml::from_str::<GateConfig>("metric = \"auc\"\nmin_gian = 0.0").is_err());
     }
 }

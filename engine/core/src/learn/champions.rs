@@ -252,7 +252,7 @@ impl Champions {
         let Some(gate) = spec.config.gate.as_ref().filter(|_| !self.pinned.contains(name)) else {
             return Ok(None);
         };
-        let metric = gate.metric(spec.config.algorithm)?;
+        let metric = gate.metric(spec.config.task())?;
         let value =
             |of: Option<&(Evaluation, Scores)>| of.and_then(|(_, scores)| Metric::value(metric, scores));
         let compared = Compared {

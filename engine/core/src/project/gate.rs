@@ -1,7 +1,7 @@
 //! The gate of a model: what a newly trained one has to be worth to take the champion's place.
 
 use serde::{Deserialize, Serialize};
-use tidemill_ml::{Algorithm, METRICS, Metric};
+use tidemill_ml::{METRICS, Metric, Task};
 
 use crate::error::{Error, Result};
 
@@ -69,9 +69,9 @@ impl GateConfig {
     /// The metric that decides.
     ///
     /// # Errors
-    /// User: there is none of this name for models of this algorithm; the nearest is named.
-    pub(crate) fn metric(&self, algorithm: Algorithm) -> Result<&'static Metric> {
-        let is_of = |metric: &&Metric| algorithm.info().is_for(metric.task());
+    /// User: there is none of this name for models for this task; the nearest is named.
+    pub(crate) fn metric(&self, task: Task) -> Result<&'static Metric> {
+        let is_of = |metric: &&Metric| metric.task() == task;
         let known: Vec<&str> = METRICS.iter().filter(is_of).map(|of| of.name).collect();
         match Metric::named(&self.metric).filter(is_of) {
             Some(metric) => Ok(metric),
@@ -97,12 +97,12 @@ impl GateConfig {
         }
     }
 
-    /// Checks all of it for models of this algorithm.
+    /// Checks all of it for models for this task.
     ///
     /// # Errors
     /// User.
-    pub(crate) fn check(&self, algorithm: Algorithm) -> Result<()> {
-        self.metric(algorithm)?;
+    pub(crate) fn check(&self, task: Task) -> Result<()> {
+        self.metric(task)?;
         self.bound()?;
         if self.window == 0 || self.patience == 0 {
             return Err(Error::user("gate: window and patience are at least 1"));

@@ -145,7 +145,7 @@ impl ModelConfig {
             self.check_evaluate()?;
         }
         if let Some(gate) = &self.gate {
-            gate.check(self.algorithm).map_err(|error| error.context(format!("model `{}`", self.name)))?;
+            gate.check(self.task()).map_err(|error| error.context(format!("model `{}`", self.name)))?;
             if material == Material::Rows && self.evaluate.holdout == 0.0 {
                 return Err(self.refused("a gate compares models on held-out rows: evaluate.holdout is 0"));
             }
@@ -158,6 +158,15 @@ impl ModelConfig {
         let estimator = self.estimator(material, parameters)?;
         estimator.validate().map_err(|error| self.refused(error.to_string()))?;
         Ok(Training { estimator, turn })
+    }
+
+    /// What it is for.
+    pub fn task(&self) -> Task {
+        match &self.label {
+            None => Task::Cluster,
+            Some(_) if self.learns_numbers() => Task::Regress,
+            Some(_) => Task::Classify,
+        }
     }
 
     /// Whether its label is learned as a number, not as one of two classes.
