@@ -69,7 +69,7 @@ impl LinearModel {
             design: Design { encoders: &encoders, codes: &codes, table, labels: &[], rows },
             target: rows.iter().map(|&row| target.score(of.values[row as usize])).collect(),
             weights: of.weights.map(|weights| shares(rows, weights)),
-            l2: units.iter().map(|unit| params.l2 * unit * unit).collect(),
+            l2: units.iter().map(|unit| penalty(params.l2, *unit)).collect(),
         }
         .solve();
         match usable(&weights) {
@@ -82,7 +82,8 @@ impl LinearModel {
     pub(crate) fn coefficients(&self, numeric: &[String], categorical: &[String]) -> Coefficients {
         let dense = self.encoders.dense();
         // The target is a constant where its scale has no unit.
-        let unit = if self.target.inverse() == 0.0 { 0.0 } else { 1.0 / self.target.inverse() };
+        let unit =
+            if self.target.inverse() == 0.0 { 0.0 } else { (1.0 / self.target.inverse()).min(f64::MAX) };
         let mut intercept = self.weights[dense];
         let weights = self.weights.iter().enumerate().filter(|(i, _)| *i != dense).map(|(_, w)| *w);
         let meanings = self.encoders.meanings(numeric, categorical);
@@ -95,6 +96,13 @@ impl LinearModel {
         let columns = columns.collect();
         Coefficients { intercept: self.target.value(intercept), columns }
     }
+}
+
+/// The penalty of a weight whose column has this unit. One that is past f64 leaves no weight, and 0 is none, whatever the
+/// unit is.
+fn penalty(l2: f64, unit: f64) -> f64 {
+    const MOST: f64 = 1e300;
+    if l2 == 0.0 { 0.0 } else { (l2 * unit * unit).min(MOST) }
 }
 
 /// What rows weigh, by position, in shares of their mean.
