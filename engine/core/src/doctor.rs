@@ -103,8 +103,8 @@ fn of_job(lake: &Lake, job: &str) -> Report {
 
 /// Times that a job is looked at again whose records move on.
 const LOOKS: usize = 4;
-/// Longer than files take to be moved to where a record has them.
-const MOMENT: Duration = Duration::from_millis(100);
+/// Longer than files take to be moved to where a record has them, also where the disk is busy.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// The newest number of each list of a job.
 fn newest_records(lake: &Lake, job: &str) -> [Option<u64>; 3] {
