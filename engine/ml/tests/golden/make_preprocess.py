@@ -1,4 +1,4 @@
-"""Golden preprocessing from scikit-learn and numpy, read by tests/preprocess.rs.
+"""Golden preprocessing from scikit-learn and numpy, read by tests/preprocess/main.rs.
 
 Bless again, from engine/ml:  pip install scikit-learn && python tests/golden/make_preprocess.py
 Writes preprocess.json beside this file; review the difference before committing it.
