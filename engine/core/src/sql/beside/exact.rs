@@ -98,22 +98,7 @@ pub(super) fn as_decimal(expression: &Expr, around: &Around<'_>) -> Result<Optio
     Ok(computed(expression, around).filter(|made| made.of_decimal).map(|made| made.expr))
 }
 
-/// Whether a decimal is computed of a double that was written out: no decimal is a literal but by [`exact`].
-pub(super) fn of_written(expression: &Expr) -> bool {
-    match expression {
-        Expr::Literal(value, _) => value.data_type().is_decimal(),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_exact(*op) => {
-            of_written(left) || of_written(right)
-        }
-        Expr::Negative(inner) => of_written(inner),
-        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "abs" => {
-            args.iter().any(of_written)
-        }
-        _ => false,
-    }
-}
-
-fn is_exact(op: Operator) -> bool {
+pub(super) fn is_exact(op: Operator) -> bool {
     matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Modulo)
 }
 

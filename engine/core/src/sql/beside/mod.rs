@@ -9,6 +9,7 @@
 
 mod exact;
 mod numbers;
+mod of_written;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -28,8 +29,9 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::rules::{looked_up, reads_rows_around};
 use super::time::{expressions_of, is_comparison};
-use exact::{Around, as_decimal, of_written};
+use exact::{Around, as_decimal};
 use numbers::{Use, as_numbers, whole_as_others};
+use of_written::of_written;
 
 /// Functions that give back one of their arguments, or all.
 const OF_ONE_TYPE: [&str; 7] = ["coalesce", "nvl", "ifnull", "greatest", "least", "nullif", "make_array"];
@@ -162,15 +164,15 @@ fn rewrite(expression: Expr, around: &Around<'_>) -> Result<Transformed<Expr>> {
         }
         // A quotient or mean of decimals has four decimals more than they have. Of `price * 0.07` it is a double.
         Expr::BinaryExpr(BinaryExpr { mut left, op: op @ Operator::Divide, mut right }) => {
-            let changed = as_double(&mut left) | as_double(&mut right);
+            let changed = as_double(&mut left, around) | as_double(&mut right, around);
             Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
         }
         Expr::AggregateFunction(mut call) if call.func.name() == "avg" => {
-            let changed = call.params.args.iter_mut().any(as_double);
+            let changed = call.params.args.iter_mut().any(|arg| as_double(arg, around));
             Transformed::new_transformed(Expr::AggregateFunction(call), changed)
         }
         Expr::WindowFunction(mut call) if call.fun.name() == "avg" => {
-            let changed = call.params.args.iter_mut().any(as_double);
+            let changed = call.params.args.iter_mut().any(|arg| as_double(arg, around));
             Transformed::new_transformed(Expr::WindowFunction(call), changed)
         }
         made @ Expr::BinaryExpr(_) => match as_decimal(&made, around)? {
@@ -182,8 +184,8 @@ fn rewrite(expression: Expr, around: &Around<'_>) -> Result<Transformed<Expr>> {
 }
 
 /// Makes a decimal that is computed of a written double a double.
-fn as_double(operand: &mut Expr) -> bool {
-    let is_one = of_written(operand);
+fn as_double(operand: &mut Expr, around: &Around<'_>) -> bool {
+    let is_one = of_written(operand, around);
     if is_one {
         *operand = cast(std::mem::take(operand), DataType::Float64);
     }

@@ -186,6 +186,16 @@ async fn what_is_computed_of_decimals_and_written_numbers_is_a_decimal() {
         ("arrow_typeof(p * 3.14159265358979323846), arrow_typeof(p * x * 0.5)", "Float64|Float64"),
         ("p / 0.5, p * 0.07 / 11, 3 / (p * 0.07)", "19.98|0.06357272727272728|4.29000429000429"),
         ("avg(p * 0.07 + 0.0001) OVER (), CAST(p * 0.07 AS DOUBLE)", "0.6994|0.6993"),
+        // Wherever the product stands.
+        (
+            "coalesce(p * 0.07, 0.0) / 11, sum(p * 0.07) OVER () / 11",
+            "0.06357272727272728|0.06357272727272728",
+        ),
+        (
+            "(CASE WHEN i > 0 THEN p * 0.07 END) / 11, round(p * 0.07, 4) / 11",
+            "0.06357272727272728|0.06357272727272728",
+        ),
+        ("max(p * 0.07) OVER () / 11, nullif(p * 0.07, 0) / 11", "0.06357272727272728|0.06357272727272728"),
         // As wide as there is: DECIMAL(38,4) and DECIMAL(38,3).
         ("CAST(p AS DECIMAL(38,2)) * 0.07, CAST(p AS DECIMAL(38,2)) + 0.075", "0.6993|10.065"),
         ("CAST(p AS DECIMAL(38,2)) * 0.07 = CAST('0.6993' AS DECIMAL(38,30))", "true"),
@@ -194,6 +204,17 @@ async fn what_is_computed_of_decimals_and_written_numbers_is_a_decimal() {
     }
     check(&[
         ("SELECT avg(p * 0.07), sum(p * 0.07) FROM (VALUES (CAST('9.99' AS DECIMAL(10,2))), (10.00), (10.00)) AS t (p)", &["0.6997666666666666|2.0993"]),
+        (
+            "WITH q AS (SELECT p * 0.07 AS tax FROM (VALUES (CAST('9.99' AS DECIMAL(10,2)))) AS t (p)) \
+             SELECT tax / 11, sum(tax) / 11, avg(tax), (SELECT max(tax) FROM q) / 11 FROM q GROUP BY tax",
+            &["0.06357272727272728|0.06357272727272728|0.6993|0.06357272727272728"],
+        ),
+        (
+            "SELECT sum(p * 0.5) / 300000000 FROM (VALUES (CAST('9.99' AS DECIMAL(10,2)))) AS t (p)",
+            &["1.665e-8"],
+        ),
+        // Of decimals alone it is one, as before.
+        ("SELECT arrow_typeof(sum(p) / 3) FROM (VALUES (CAST('9.99' AS DECIMAL(10,2)))) AS t (p)", &["Decimal128(24, 6)"]),
         (
             "WITH q AS (SELECT p, p * 0.07 AS tax FROM (VALUES (CAST('9.99' AS DECIMAL(10,2)))) AS t (p)) \
              SELECT q.tax, (SELECT max(a.p) FROM q AS a WHERE a.tax = q.tax), \

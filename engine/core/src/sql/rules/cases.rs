@@ -10,8 +10,12 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
-use datafusion::logical_expr::{Case, Cast, Expr, ExprSchemable, LogicalPlan, cast, lit};
+use datafusion::logical_expr::utils::{
+    conjunction, disjunction, merge_schema, split_binary_owned, split_conjunction_owned,
+};
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::Checked;
@@ -79,20 +83,38 @@ fn as_number(case: Case) -> Expr {
     cast(Expr::Case(Case { expr, when_then_expr, else_expr }), DataType::Boolean)
 }
 
-/// A condition that computes what may fail where the rest holds; null is as good as false after WHEN.
+/// A condition that computes what may fail where the rest leaves it open: beside AND where that holds, beside OR where it does
+/// not. Null is as good as false after WHEN.
 fn guarded(when: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let (mut safe, mut others) = (Vec::new(), Vec::new());
-    for part in split_conjunction_owned(when) {
-        if may_fail(&part, schema)? { &mut others } else { &mut safe }.push(part);
+    let (parts, is_and) = match &when {
+        Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) => (split_conjunction_owned(when), true),
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
+            (split_binary_owned(when, Operator::Or), false)
+        }
+        _ => return Ok(Transformed::no(when)),
+    };
+    let (mut safe, mut others, mut changed) = (Vec::new(), Vec::new(), false);
+    for part in parts {
+        if may_fail(&part, schema)? {
+            let made = guarded(part, schema)?;
+            changed |= made.transformed;
+            others.push(made.data);
+        } else {
+            safe.push(part);
+        }
     }
-    Ok(match (conjunction(safe), conjunction(others)) {
-        (Some(test), Some(rest)) => Transformed::yes(as_number(Case {
-            expr: None,
-            when_then_expr: vec![(Box::new(test), Box::new(rest))],
-            else_expr: Some(Box::new(lit(false))),
-        })),
-        (Some(one), None) | (None, Some(one)) => Transformed::no(one),
-        (None, None) => Transformed::no(lit(true)),
+    let joined = |parts| if is_and { conjunction(parts) } else { disjunction(parts) };
+    Ok(match (joined(safe), joined(others)) {
+        (Some(test), Some(rest)) => {
+            let (then, otherwise) = if is_and { (rest, lit(false)) } else { (lit(true), rest) };
+            Transformed::yes(as_number(Case {
+                expr: None,
+                when_then_expr: vec![(Box::new(test), Box::new(then))],
+                else_expr: Some(Box::new(otherwise)),
+            }))
+        }
+        (Some(one), None) | (None, Some(one)) => Transformed::new_transformed(one, changed),
+        (None, None) => Transformed::no(lit(is_and)),
     })
 }
 
@@ -125,6 +147,10 @@ mod tests {
             ("CASE WHEN b <> 0 THEN x / b > 1 ELSE FALSE END", &["false", "true", "false"] as &[&str]),
             ("CASE WHEN b <> 0 AND x / b > 1 THEN 1 ELSE 0 END", &["0", "1", "0"]),
             ("CASE WHEN x / b > 1 AND b <> 0 THEN TRUE END", &["", "true", ""]),
+            ("CASE WHEN b = 0 OR x / b > 1 THEN 1 ELSE 0 END", &["1", "1", "0"]),
+            ("CASE WHEN x / b > 1 OR b = 0 OR b IS NULL THEN 1 END", &["1", "1", "1"]),
+            ("CASE WHEN s = 'a' OR CAST(s AS INT) > 7 THEN 1 ELSE 0 END", &["1", "0", "1"]),
+            ("CASE WHEN x < 9 AND (b = 0 OR x / b > 1) THEN 1 ELSE 0 END", &["1", "1", "0"]),
             ("CASE WHEN b = 0 THEN NULL WHEN x / b > 1 THEN TRUE ELSE FALSE END", &["", "true", "false"]),
             ("CASE WHEN s <> 'a' THEN CAST(s AS INT) = 7 END", &["", "true", "false"]),
             ("sum(CASE WHEN b <> 0 AND x % b = 0 THEN 1 ELSE 0 END) OVER ()", &["1", "1", "1"]),

@@ -16,6 +16,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::{
     ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
@@ -130,6 +131,11 @@ impl Hash for Checked {
 }
 
 impl ScalarUDFImpl for Checked {
+    /// Of its own type: by default it is none, and then nothing can be sorted by a comparison of the result.
+    fn evaluate_bounds(&self, _: &[&Interval]) -> Result<Interval> {
+        Interval::make_unbounded(&self.result)
+    }
+
     fn name(&self) -> &str {
         match self.operation {
             Operation::Binary(Operator::Plus) => "checked_add",
@@ -287,5 +293,31 @@ fn sql_name(data_type: &DataType) -> String {
             format!("DECIMAL({precision},{scale})")
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::check;
+
+    /// Sorted in several parts, which are merged: values are DuckDB's.
+    #[tokio::test]
+    async fn rows_are_sorted_by_a_comparison_of_what_is_computed() {
+        let rows = "FROM (SELECT value AS k, value % 3 AS b FROM generate_series(1, 9000))";
+        check(&[
+            (
+                &format!("SELECT k {rows} WHERE k < 5 ORDER BY k * 2 > 5, k DESC"),
+                &["2", "1", "4", "3"] as &[&str],
+            ),
+            (&format!("SELECT b {rows} GROUP BY b ORDER BY sum(k) - 1 > 13498500, b"), &["1", "0", "2"]),
+            (
+                &format!(
+                    "SELECT k, rank() OVER (PARTITION BY k * 2 > 5 ORDER BY k) {rows} WHERE k < 5 ORDER BY k"
+                ),
+                &["1|1", "2|2", "3|1", "4|2"],
+            ),
+            (&format!("SELECT k {rows} WHERE k < 4 ORDER BY abs(k - 2) > 0, k"), &["2", "1", "3"]),
+        ])
+        .await;
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
@@ -45,6 +46,15 @@ impl Hash for Told {
 }
 
 impl ScalarUDFImpl for Told {
+    /// Of its own type: by default it is none, and then nothing can be sorted by a comparison of the result.
+    fn evaluate_bounds(&self, inputs: &[&Interval]) -> Result<Interval> {
+        let types: Vec<DataType> = inputs.iter().map(|input| input.data_type()).collect();
+        match self.inner.return_type(&types) {
+            Ok(result) => Interval::make_unbounded(&result),
+            Err(_) => self.inner.evaluate_bounds(inputs),
+        }
+    }
+
     fn name(&self) -> &str {
         self.inner.name()
     }
