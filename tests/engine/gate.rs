@@ -207,6 +207,77 @@ async fn a_person_has_the_last_word() {
     assert!(texts(&output).1.contains("`12` cannot be an alias"), "{}", texts(&output).1);
 }
 
+/// A pinned version that can be had no more is told, and learning goes on; so it does for batches that were planned by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_version_that_is_gone_stops_nothing() {
+    let broker = broker_with(2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let job = job(&broker.address(), PER_BATCH, &[]);
+    stream_all(&job, &lake).await.unwrap();
+    say(&lake, &["promote", JOB, "forest@0"]);
+    let file = lake.resolve("chicago_arrests/_models/forest/batch-00000000.model");
+    std::fs::remove_file(file).unwrap();
+    broker.send("crimes", 2, &crimes(PER_BATCH as usize, 51));
+    stream_all(&job, &lake).await.unwrap();
+    assert_eq!(in_use(&lake).await, [Some(2), None]);
+    let events = "SELECT batch_id, from_version, to_version, verdict, why FROM model_events";
+    assert_eq!(query(&lake, events).await, [["2", "1", "1", "refused", "promote"]]);
+}
+
+/// What a plan has pinned is there when its batch is learned from, whatever people have said meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_pins_that_wait_are_kept() {
+    let broker = broker_with(3).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let job = job(&broker.address(), PER_BATCH, &[("models.forest.keep", "1")]);
+    stream_all(&job, &lake).await.unwrap();
+    say(&lake, &["promote", JOB, "forest@2"]);
+    // Two batches are committed by plans that have seen the pin, and not learned from.
+    broker.send("crimes", 2, &crimes(2 * PER_BATCH as usize, 52));
+    let mut driver = Driver::open(&job, &lake).await.unwrap();
+    let held = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    driver.hold_history(held);
+    driver.recover(&mut |_| {}).await.unwrap();
+    while driver.next_batch(None, &mut |_| {}).await.unwrap().is_some() {}
+    assert_eq!(driver.waiting(), 2);
+    drop(driver);
+    say(&lake, &["unpin", JOB, "forest"]);
+    broker.send("crimes", 2, &crimes(PER_BATCH as usize, 53));
+    stream_all(&job, &lake).await.unwrap();
+    let versions =
+        "SELECT batch_id, version, status FROM models WHERE model = 'forest' AND batch_id > 2 ORDER BY 1";
+    let expected = [["3", "2", "challenger"], ["4", "2", "challenger"], ["5", "5", "trained"]];
+    assert_eq!(query(&lake, versions).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_goes_back_to_what_was_in_use() {
+    let broker = broker_with(4).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let job = job(&broker.address(), PER_BATCH, &[]);
+    stream_all(&job, &lake).await.unwrap();
+    say(&lake, &["promote", JOB, "forest@1"]);
+    assert!(say(&lake, &["rollback", JOB, "forest"]).contains("forest version 3 is in use"));
+    say(&lake, &["promote", JOB, "forest@1"]);
+    broker.send("crimes", 2, &crimes(PER_BATCH as usize, 54));
+    stream_all(&job, &lake).await.unwrap();
+    assert!(say(&lake, &["rollback", JOB, "forest"]).contains("forest version 3 is in use"));
+    for (words, expected) in [
+        (["alias", "forest", "Champion"], "cannot be an alias"),
+        (["alias", "forest", "batch"], "cannot be an alias"),
+        (["tag", "forest", ""], "cannot be a tag"),
+        (["tag", "forest", "@live"], "cannot be a tag"),
+    ] {
+        let output = run(tidemill(lake.root()).args(["models", words[0], JOB, words[1], words[2]]));
+        assert!(texts(&output).1.contains(expected), "{words:?}: {}", texts(&output).1);
+    }
+    // Without a job each model has the names of its own job.
+    assert_eq!(models(&lake, &["list"]), models(&lake, &["list", JOB]));
+}
+
 /// A killed driver learns the batch again, although somebody has spoken meanwhile: its plan was made before.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_after_a_plan_holds_from_the_next_one() {

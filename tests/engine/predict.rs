@@ -66,6 +66,16 @@ async fn sql_says_of_rows_what_the_driver_has_scored() {
     let asked =
         format!("SELECT count(DISTINCT cluster_id('chicago_arrests.hotspots', {hotspots})) FROM crimes");
     assert_eq!(query(&lake, &asked).await, centres);
+    // Types that are settled later, by CASE and UNION.
+    let others: Vec<&str> = FEATURES.split(", ").filter(|name| *name != "beat").collect();
+    let of = |beat: &str| format!("{{beat: {beat}}}, {}", others.join(", "));
+    assert_eq!(query(&lake, &p(&of("CASE WHEN _batch_id < 9 THEN beat ELSE 1 END"))).await, plain);
+    let union = format!(
+        "SELECT sum(q) FROM (SELECT predict_proba('chicago_arrests.forest', {FEATURES}) AS q FROM (\
+         SELECT {FEATURES} FROM crimes WHERE _batch_id = 2 UNION ALL SELECT {} FROM crimes WHERE _batch_id > 9) AS u) AS v",
+        FEATURES.replace("beat", "CAST(beat AS DOUBLE)").replace("iucr", "CAST(iucr AS VARCHAR)")
+    );
+    assert_eq!(query(&lake, &union).await, plain);
     let null = "SELECT cluster_id('chicago_arrests.hotspots', {x_coordinate: NULL, y_coordinate: 1.0, hour_sin: 0, hour_cos: 1})";
     assert_eq!(query(&lake, null).await, [[""]]);
 }
@@ -126,7 +136,7 @@ async fn what_cannot_be_asked_is_told_with_what_can() {
 }
 
 /// A batch job over points of a file, and what the built-in job's clustering says of them.
-fn batch_job(project: &Path, version: &str) {
+fn batch_job(project: &Path, model: &str) {
     let write = |name: &str, text: &str| {
         std::fs::create_dir_all(project.join(name).parent().unwrap()).unwrap();
         std::fs::write(project.join(name), text).unwrap();
@@ -142,7 +152,7 @@ fn batch_job(project: &Path, version: &str) {
     write(
         "sql/where/named.sql",
         &format!(
-            "SELECT x, cluster_id('chicago_arrests.hotspots{version}', {{x_coordinate: CAST(x AS DOUBLE), \
+            "SELECT x, cluster_id({model}, {{x_coordinate: CAST(x AS DOUBLE), \
              y_coordinate: CAST(y AS DOUBLE), hour_sin: 0.0, hour_cos: 1.0}}) AS cluster FROM points"
         ),
     );
@@ -160,7 +170,13 @@ async fn a_table_that_asks_a_model_is_built_anew_when_the_model_is_another() {
         table["outcome"].as_str().unwrap().to_owned()
     };
     let project = tempfile::tempdir().unwrap();
-    for (version, after_another_batch) in [("@1", "unchanged"), ("", "built")] {
+    let quoted = |quote: &str| format!("{quote}chicago_arrests.hotspots{quote}");
+    for (model, after_another_batch) in [
+        ("'chicago_arrests.hotspots@1'".to_owned(), "unchanged"),
+        (quoted("'"), "built"),
+        (quoted("$$"), "built"),
+    ] {
+        let version = model.as_str();
         batch_job(project.path(), version);
         assert_eq!(outcome(project.path()), "built", "{version}");
         assert_eq!(outcome(project.path()), "unchanged", "{version}");

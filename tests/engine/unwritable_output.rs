@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 
 use crate::support::{JOB, TestBroker, texts};
 
-const PROJECT: [(&str, &str); 8] = [
+const PROJECT: [(&str, &str); 9] = [
+    ("n.csv", "n\n1\n2\n"),
     ("jobs/shop.toml", "sql = \"sql/shop\"\n[inputs.sales]\npath = \"sales.csv\"\n"),
     ("sql/shop/days.sql", "SELECT id FROM sales"),
     ("sql/shop/tests/one/sales.csv", "id\n1\n"),
@@ -60,7 +61,7 @@ async fn no_verb_panics_and_stderr_decides_nothing() {
     assert!(made.status.success(), "{}", texts(&made).1);
     let produce = ["produce", JOB, "--brokers", &address, "--topic", "u", "--input", "crimes.csv"];
     // Whether data goes to stdout, and the exit code.
-    let verbs: [(&[&str], bool, i32); 24] = [
+    let verbs: [(&[&str], bool, i32); 28] = [
         (&["--help"], true, 0),
         (&["stream", "--help"], true, 0),
         (&["--version"], true, 0),
@@ -80,6 +81,10 @@ async fn no_verb_panics_and_stderr_decides_nothing() {
         (&["metrics", "s"], true, 0),
         (&["plot", "s", "metrics", "--metric", "accuracy"], true, 0),
         (&["plot", "s", "metrics", "--metric", "accuracy", "--out", "x.svg"], false, 0),
+        (&["models", "list"], true, 0),
+        (&["models", "show", "s", "tree"], true, 0),
+        (&["models", "promote", "s", "tree"], false, 0),
+        (&["predict", "s", "tree", "--input", "n.csv"], true, 0),
         (&["doctor", "--format", "csv"], true, 0),
         (&["dlq", "show", "s"], true, 0),
         (&["dlq", "replay", "s", "--brokers", &address], false, 0),

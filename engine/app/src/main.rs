@@ -6,6 +6,9 @@
 //!
 //! Data goes to stdout; logs, bars and notes to stderr. No decision of the engine is taken here.
 
+// Where stderr cannot be written, `eprintln!` panics: `notes` has what does not.
+#![deny(clippy::print_stderr)]
+
 mod bars;
 mod cli;
 mod commands;

@@ -40,6 +40,7 @@ fn kind_of(data_type: &DataType) -> Option<Kind> {
         DataType::Boolean => Some(Kind::Number),
         of if of.is_numeric() => Some(Kind::Number),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(Kind::Category),
+        DataType::Dictionary(_, values) => kind_of(values),
         _ => None,
     }
 }

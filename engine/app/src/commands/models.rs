@@ -8,6 +8,7 @@ use tidemill_core::registry::{CHAMPION, Entry, ModelRef, Registry, shown};
 use super::lake;
 use crate::cli::{GlobalArgs, ModelsCommand, OutputArgs};
 use crate::exit::{Done, Outcome};
+use crate::notes::note;
 use crate::output::{Room, write_rows};
 
 /// Prints rows.
@@ -21,7 +22,9 @@ pub(crate) fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
         }
         ModelsCommand::History { job, model, output } => {
             let registry = Registry::open(&lake, job)?;
-            print(&shown::rows(&registry, &registry.history(model)?)?, output)
+            let entries: Vec<_> =
+                registry.history(model)?.into_iter().map(|entry| (&registry, entry)).collect();
+            print(&shown::rows(&entries)?, output)
         }
         ModelsCommand::Promote { job, model } => {
             let (registry, entry) = find(&lake, job, model)?;
@@ -30,7 +33,7 @@ pub(crate) fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
         }
         ModelsCommand::Unpin { job, model } => {
             Registry::open(&lake, job)?.unset(model, CHAMPION)?;
-            eprintln!("{model}: what is trained next is in use");
+            note(format_args!("{model}: what is trained next is in use"));
             Ok(Outcome::Done)
         }
         ModelsCommand::Rollback { job, model } => {
@@ -41,25 +44,28 @@ pub(crate) fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
         }
         ModelsCommand::Alias { job, model, alias, remove: true } => {
             Registry::open(&lake, job)?.unset(model, alias)?;
-            eprintln!("{model}: no version is called {alias} any more");
+            note(format_args!("{model}: no version is called {alias} any more"));
             Ok(Outcome::Done)
         }
         ModelsCommand::Alias { job, model, alias, .. } => {
             let (registry, entry) = find(&lake, job, model)?;
             registry.set(&entry, alias, "alias")?;
-            eprintln!("{} version {} is {}@{alias}", entry.outcome.name, entry.version, entry.outcome.name);
+            note(format_args!(
+                "{} version {} is {}@{alias}",
+                entry.outcome.name, entry.version, entry.outcome.name
+            ));
             Ok(Outcome::Done)
         }
         ModelsCommand::Tag { job, model, tag } => {
             let (registry, entry) = find(&lake, job, model)?;
             registry.tag(&entry, tag)?;
-            eprintln!("{} version {}: {tag}", entry.outcome.name, entry.version);
+            note(format_args!("{} version {}: {tag}", entry.outcome.name, entry.version));
             Ok(Outcome::Done)
         }
         ModelsCommand::Compare { job, first, second, output } => {
             let (registry, one) = find(&lake, job, first)?;
             let (_, other) = find(&lake, job, second)?;
-            print(&shown::rows(&registry, &[one, other])?, output)
+            print(&shown::rows(&[(&registry, one), (&registry, other)])?, output)
         }
     }
 }
@@ -67,10 +73,10 @@ pub(crate) fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
 /// Says that a version is in use.
 fn in_use(entry: &Entry) -> Done {
     let (name, version) = (&entry.outcome.name, entry.version);
-    eprintln!(
+    note(format_args!(
         "{name} version {version} is in use; a running driver takes it up at its next batch. Later ones are challengers until"
-    );
-    eprintln!("  tidemill models unpin {} {name}", entry.job.replace('_', "-"));
+    ));
+    note(format_args!("  tidemill models unpin {} {name}", entry.job.replace('_', "-")));
     Ok(Outcome::Done)
 }
 
@@ -87,24 +93,22 @@ fn list(lake: &Lake, job: Option<&str>, output: &OutputArgs) -> Done {
         Some(job) => vec![job.to_owned()],
         None => lake.schema_names()?,
     };
+    let registries = jobs.iter().map(|job| Registry::open(lake, job)).collect::<Result<Vec<_>, _>>()?;
     let mut entries = Vec::new();
-    let mut last = None;
-    for job in &jobs {
-        let registry = Registry::open(lake, job)?;
+    for registry in &registries {
         for outcome in registry.newest()?.iter().filter(|outcome| outcome.version.is_some()) {
-            entries.push(registry.find(&outcome.name, &Default::default())?);
+            entries.push((registry, registry.find(&outcome.name, &Default::default())?));
         }
-        last = Some(registry);
     }
-    match last.filter(|_| !entries.is_empty()) {
-        Some(registry) => print(&shown::rows(&registry, &entries)?, output),
-        None => Err(Error::user(match job {
-            Some(job) => format!("job {job} has no trained model in this lake"),
-            None => "no job of this lake has a trained model".to_owned(),
-        })
-        .hint("a job has models by [[models]]: see jobs/chicago-arrests.toml, and `tidemill demo`")
-        .into()),
+    if !entries.is_empty() {
+        return print(&shown::rows(&entries)?, output);
     }
+    Err(Error::user(match job {
+        Some(job) => format!("job {job} has no trained model in this lake"),
+        None => "no job of this lake has a trained model".to_owned(),
+    })
+    .hint("a job has models by [[models]]: see jobs/chicago-arrests.toml, and `tidemill demo`")
+    .into())
 }
 
 fn print(rows: &RecordBatch, output: &OutputArgs) -> Done {

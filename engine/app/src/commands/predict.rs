@@ -9,6 +9,7 @@ use tidemill_core::{Error, batch};
 use super::lake;
 use crate::cli::{GlobalArgs, PredictArgs};
 use crate::exit::{Done, Outcome};
+use crate::notes::note;
 use crate::output::{Room, write_rows};
 use crate::style;
 
@@ -43,9 +44,17 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PredictArgs) -> Done {
         Room::of_stdout(),
     )?;
     let version = scorer.entry().version;
-    eprintln!("{} by {} version {version}", style::rows(rows), args.model);
+    note(format_args!(
+        "{} by {} version {version}, features {}",
+        style::rows(rows),
+        args.model,
+        if scorer.makes_features() { "by its SELECT" } else { "as they are given" }
+    ));
     if left_out > 0 {
-        eprintln!("{} have no features by the model's SELECT and no prediction", style::rows(left_out));
+        note(format_args!(
+            "{} have no features by the model's SELECT and no prediction",
+            style::rows(left_out)
+        ));
     }
     Ok(Outcome::Done)
 }

@@ -157,7 +157,7 @@ impl Builder {
     pub(super) fn models_asked<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Option<Vec<String>> {
         let mut versions = Vec::new();
         for text in texts {
-            for name in predict::calls(&one_select(text).ok()?) {
+            for name in predict::calls(&one_select(text).ok()?)? {
                 let loaded = self.models.get(&name.parse().ok()?).ok()?;
                 versions.push(format!("{name} {} {}", loaded.entry.version, loaded.entry.file.xxh3));
             }

@@ -59,7 +59,7 @@ fn view(lake: &Lake, sql: &str, seen: &mut BTreeSet<String>, parts: &mut Vec<Str
     parts.push(sql.to_owned());
     let Ok(statement) = one_select(sql) else { return Ok(false) };
     // Nor is it looked up which version of a model a view asks.
-    if volatile::calls(&statement) || !predict::calls(&statement).is_empty() {
+    if volatile::calls(&statement) || predict::calls(&statement).is_none_or(|models| !models.is_empty()) {
         return Ok(false);
     }
     let (references, _) = resolve_table_references(&statement, true)?;

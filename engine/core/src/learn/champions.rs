@@ -16,7 +16,7 @@ use tidemill_ml::{Fitted, Metric};
 use super::learner::Learned;
 use super::lesson::{Evaluation, Known, Step};
 use super::tables::{ModelEvent, centres_of, importances_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::at_once;
 use crate::gate::{Compared, decide, remember};
 use crate::lake::{Lake, batch_file_name};
@@ -117,10 +117,11 @@ impl Champions {
         Ok(())
     }
 
-    /// Puts the versions in use that people have said are, and tells of those that were not.
+    /// Puts the versions in use that people have said are, and tells of those that were not. One that can be had no more (its
+    /// file is gone, another version of Tidemill wrote it) is told and left: learning goes on as if it was not pinned.
     ///
     /// # Errors
-    /// User, Storage or Corrupt: a version that has no file.
+    /// Storage or Corrupt: a file or record that cannot be read.
     pub(super) fn pin(
         &mut self,
         lake: &Lake,
@@ -132,25 +133,39 @@ impl Champions {
         self.pinned.clear();
         for name in specs.iter().map(|spec| &spec.config.name) {
             let Some((version, why)) = aliases.pinned(name) else { continue };
-            self.pinned.push(name.clone());
             let from = self.get(name).map(|champion| champion.version);
-            if from == Some(version) {
-                continue;
+            let event = |verdict, to| {
+                let (model, why) = (name.clone(), why.to_owned());
+                ModelEvent { model, from, to, verdict, why, gated: None }
+            };
+            if from != Some(version) {
+                let registry = Registry::open(lake, &self.schema_name)?;
+                let found = registry.find(name, &At::Version(version));
+                let loaded = found.and_then(|entry| Ok((registry.load(&entry)?, entry)));
+                match loaded {
+                    Ok((model, entry)) => {
+                        let (name, model) = (name.clone(), Arc::new(model));
+                        self.put(Champion { name, version, file: entry.file, model });
+                        tracing::info!(
+                            model = entry.outcome.name,
+                            batch_id,
+                            version,
+                            why,
+                            "in use from now on"
+                        );
+                        events.push(event("accepted", Some(version)));
+                    }
+                    Err(error) if error.kind() == ErrorKind::User => {
+                        tracing::warn!(model = name, batch_id, version, %error, "is pinned and cannot be used");
+                        events.push(event("refused", from));
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            let registry = Registry::open(lake, &self.schema_name)?;
-            let entry = registry.find(name, &At::Version(version))?;
-            let model = Arc::new(registry.load(&entry)?);
-            self.put(Champion { name: name.clone(), version, file: entry.file, model });
+            // What the gate has said before is of another champion, or was overruled.
             self.standings.remove(name);
-            tracing::info!(model = name, batch_id, version, why, "in use from now on");
-            events.push(ModelEvent {
-                model: name.clone(),
-                from,
-                to: Some(version),
-                verdict: "accepted",
-                why: why.to_owned(),
-                gated: None,
-            });
+            self.pinned.push(name.clone());
         }
         Ok(events)
     }

@@ -220,7 +220,7 @@ pub struct ModelEvent {
     pub from: Option<u64>,
     /// The version that is.
     pub to: Option<u64>,
-    /// `accepted`, `rejected` or `waits`.
+    /// `accepted`, `rejected` or `waits`; `refused`, where a pinned version can be had no more.
     pub verdict: &'static str,
     /// `first`, `gate`, `promote` or `rollback`.
     pub why: String,

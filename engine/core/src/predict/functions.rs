@@ -22,7 +22,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    Signature, Volatility, cast,
 };
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
@@ -198,9 +198,13 @@ impl FunctionRewrite for ByNames {
         Predictor::new(model.clone(), &given).map_err(external)?;
         let wanted = model.model.numeric_names().iter().chain(model.model.categorical_names());
         let places = wanted.map(|name| given.index_of(name)).collect::<std::result::Result<Vec<_>, _>>()?;
-        let features = Arc::new(given.project(&places)?);
+        // As the model takes them: what an expression is of is settled later.
+        let numbers = model.model.numeric_names().len();
+        let of = |at: usize| if at < numbers { DataType::Float64 } else { DataType::Utf8 };
+        let fields = places.iter().enumerate().map(|(slot, &at)| Field::new(&named[at].0, of(slot), true));
+        let features = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let args = places.iter().enumerate().map(|(slot, &at)| cast(named[at].1.clone(), of(slot))).collect();
         let predictor = Predictor::new(model, &features).map_err(external)?;
-        let args = places.iter().map(|&at| named[at].1.clone()).collect();
         let signature = Signature::variadic_any(Volatility::Immutable);
         let bound = Bound { ask: written.ask, predictor, features, signature };
         let func = Arc::new(ScalarUDF::from(bound));
@@ -240,21 +244,34 @@ fn named_by(ask: Ask, argument: &Expr, named: &mut Vec<(String, Expr)>) -> Resul
     }
 }
 
-/// The models that a statement names in calls of these functions.
-pub(crate) fn calls(statement: &Statement) -> Vec<String> {
-    let mut names = Vec::new();
+/// The models that a statement names in calls of these functions; `None` where one is named otherwise than by a text alone.
+pub(crate) fn calls(statement: &Statement) -> Option<Vec<String>> {
+    let mut names = Some(Vec::new());
     let Statement::Statement(statement) = statement else { return names };
     let _ = visit_expressions(&**statement, |expression| {
         if let Sql::Function(function) = expression
             && let Some(name) = function.name.0.last().and_then(|part| part.as_ident())
             && Ask::ALL.iter().any(|ask| name.value.eq_ignore_ascii_case(ask.name()))
-            && let FunctionArguments::List(list) = &function.args
-            && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Sql::Value(value)))) = list.args.first()
-            && let Value::SingleQuotedString(model) = &value.value
         {
-            names.push(model.clone());
+            match (named_model(&function.args), &mut names) {
+                (Some(model), Some(names)) => names.push(model),
+                _ => names = None,
+            }
         }
         ControlFlow::<()>::Continue(())
     });
     names
+}
+
+/// The text that is the first argument.
+fn named_model(arguments: &FunctionArguments) -> Option<String> {
+    let FunctionArguments::List(list) = arguments else { return None };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Sql::Value(value)))) = list.args.first() else {
+        return None;
+    };
+    match &value.value {
+        Value::SingleQuotedString(model) => Some(model.clone()),
+        Value::DollarQuotedString(model) => Some(model.value.clone()),
+        _ => None,
+    }
 }

@@ -24,8 +24,8 @@ const ROW: &str = "_row";
 ///
 /// | the rows have | |
 /// | --- | --- |
-/// | all features of the model | they are taken as they are |
 /// | what the model's features SELECT reads | it makes the features of them; the label need not be there |
+/// | else all features of the model | they are taken as they are |
 /// | neither | an error that names both |
 pub struct Scorer {
     predictor: Predictor,
@@ -50,24 +50,31 @@ impl Scorer {
         let loaded = Arc::new(Loaded { model, entry });
         let now = Utc::now();
         named_once(input)?;
-        let taken = of_types(input, &feature_types(&loaded));
-        let missing = match Predictor::new(loaded.clone(), &taken) {
-            Ok(predictor) => return Ok(Scorer { predictor, features: None, taken, now }),
-            Err(error) => error,
-        };
         let made = async {
             let table = table_of(&spec)?;
             let taken = of_types(input, &table_types(lake, &name.job, &table)?);
             let sql = RowSql::new(&spec.features_sql, &table, with_more(&taken, Some(&spec)), &[ROW]).await?;
             Ok::<_, Error>((taken, sql))
         };
-        let (taken, sql) = made.await.map_err(|error| {
-            let what = format!("{missing}, nor can they be made by its SELECT: {error}");
+        let unmade = match made.await {
+            Ok((taken, sql)) => {
+                let predictor = Predictor::new(loaded, sql.schema())?;
+                return Ok(Scorer { predictor, features: Some(sql), taken, now });
+            }
+            Err(error) => error,
+        };
+        let taken = of_types(input, &feature_types(&loaded));
+        let predictor = Predictor::new(loaded, &taken).map_err(|missing| {
+            let what = format!("{missing}, nor can they be made by its SELECT: {unmade}");
             let hint = format!("give the rows that {} reads, or those features", spec.config.features);
             Error::user(what).hint(hint)
         })?;
-        let predictor = Predictor::new(loaded, sql.schema())?;
-        Ok(Scorer { predictor, features: Some(sql), taken, now })
+        Ok(Scorer { predictor, features: None, taken, now })
+    }
+
+    /// Whether the features SELECT makes the features of the rows, or the rows have them.
+    pub fn makes_features(&self) -> bool {
+        self.features.is_some()
     }
 
     /// Which version it asks.

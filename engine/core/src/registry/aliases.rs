@@ -5,7 +5,7 @@
 //!
 //! `champion` is pinned by an alias: what is trained later becomes the challenger, until `unpin`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -128,12 +128,6 @@ impl Aliases {
         self.names.keys().filter(|(of, _)| of == model).map(|(_, alias)| alias.as_str()).collect()
     }
 
-    /// Versions of a model that have a name or a tag: their files are kept.
-    pub(crate) fn keeps(&self, model: &str, version: u64) -> bool {
-        let named = self.names.iter().any(|((of, _), (found, _))| of == model && *found == version);
-        named || self.tags.contains_key(&(model.to_owned(), version))
-    }
-
     /// Names and tags of a version.
     pub fn of(&self, model: &str, version: u64) -> Vec<String> {
         let named = self.names.iter().filter(|((of, _), (found, _))| of == model && *found == version);
@@ -141,6 +135,26 @@ impl Aliases {
         let tags = self.tags.get(&(model.to_owned(), version)).into_iter().flatten().cloned();
         names.chain(tags).collect()
     }
+}
+
+/// Versions, by their models, that have a name or a tag, or had a name at any time since there were `seen` records: what is
+/// learned later may be by a plan of that time. Their files are kept.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub(crate) fn kept(lake: &Lake, schema_name: &str, seen: u64) -> Result<BTreeSet<(String, u64)>> {
+    let list = records(lake, schema_name);
+    let mut aliases = Aliases::read(lake, schema_name, Some(seen))?;
+    let named = |aliases: &Aliases| {
+        let of_names = aliases.names.iter().map(|((model, _), (version, _))| (model.clone(), *version));
+        of_names.chain(aliases.tags.keys().cloned()).collect::<Vec<_>>()
+    };
+    let mut kept: BTreeSet<(String, u64)> = named(&aliases).into_iter().collect();
+    for number in seen..list.numbers()?.end {
+        aliases.take(list.read(number)?);
+        kept.extend(named(&aliases));
+    }
+    Ok(kept)
 }
 
 /// Adds a record; one that somebody else adds at the same time comes before it.
@@ -168,6 +182,14 @@ pub(crate) fn say(lake: &Lake, schema_name: &str, model: &str, said: Said) -> Re
 /// # Errors
 /// User: it cannot be told from a version.
 pub(crate) fn check_name(alias: &str) -> Result<()> {
+    let reserved = [CHALLENGER, "batch"];
+    if reserved.iter().any(|word| alias.eq_ignore_ascii_case(word))
+        || alias.eq_ignore_ascii_case(CHAMPION) && alias != CHAMPION
+    {
+        return Err(Error::user(format!("`{alias}` cannot be an alias: it says something of its own")).hint(
+            "@challenger is what was trained last and is not in use, @batch:N what was in use after batch N",
+        ));
+    }
     let is_word = alias.starts_with(|c: char| c.is_ascii_alphabetic())
         && alias.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if is_word {

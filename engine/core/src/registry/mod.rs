@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_ml::Fitted;
 
-pub(crate) use aliases::records as alias_records;
 pub use aliases::{AliasRecord, Aliases, CHALLENGER, CHAMPION, Said};
+pub(crate) use aliases::{kept, records as alias_records};
 pub use reference::{At, ModelRef};
 
 use crate::error::{Context, Error, Result, suggestion};
@@ -222,14 +222,17 @@ impl Registry {
     /// User: it cannot be a name, or the version has no file any more; Storage.
     pub fn set(&self, entry: &Entry, alias: &str, why: &str) -> Result<AliasRecord> {
         aliases::check_name(alias)?;
-        if alias == CHALLENGER {
-            return Err(Error::user(
-                "the challenger is what was trained last and is not in use: it cannot be named",
-            ));
-        }
         self.load(entry)?;
+        let model = &entry.outcome.name;
         let said = Said::Set { alias: alias.to_owned(), version: entry.version, why: why.to_owned() };
-        aliases::say(&self.lake, &self.schema_name, &entry.outcome.name, said)
+        let record = aliases::say(&self.lake, &self.schema_name, model, said)?;
+        // A driver removes old files meanwhile: one that has a name by now it leaves.
+        if self.is_gone(entry) {
+            let said = Said::Unset { alias: alias.to_owned() };
+            aliases::say(&self.lake, &self.schema_name, model, said)?;
+            return Err(self.load(entry).err().unwrap_or_else(|| Error::internal("a file that came back")));
+        }
+        Ok(record)
     }
 
     /// Takes a name away; without `champion` what is trained next is in use again.
@@ -254,6 +257,10 @@ impl Registry {
     /// User: its file is gone; Storage.
     pub fn tag(&self, entry: &Entry, tag: &str) -> Result<AliasRecord> {
         self.load(entry)?;
+        if tag.trim().is_empty() || tag.starts_with('@') {
+            return Err(Error::user(format!("`{tag}` cannot be a tag"))
+                .hint("a tag says something, and an @ is before an alias"));
+        }
         let said = Said::Tag { version: entry.version, tag: tag.to_owned() };
         aliases::say(&self.lake, &self.schema_name, &entry.outcome.name, said)
     }
@@ -266,7 +273,7 @@ impl Registry {
         let current = self.find(model, &At::Champion)?.version;
         for number in self.records.numbers()?.rev() {
             let outcome = self.records.read(number)?.models.into_iter().find(|of| of.name == model);
-            let earlier = outcome.filter(|of| of.version.is_some_and(|version| version < current));
+            let earlier = outcome.filter(|of| of.version.is_some_and(|version| version != current));
             if let Some(entry) = earlier.and_then(|outcome| self.entry(outcome)) {
                 return self.find(model, &At::Version(entry.version));
             }

@@ -24,15 +24,17 @@ fn scores(outcome: &ModelOutcome) -> Option<(&'static str, &Scores)> {
 ///
 /// # Errors
 /// Internal.
-pub fn rows(registry: &Registry, entries: &[Entry]) -> Result<RecordBatch> {
+pub fn rows(entries: &[(&Registry, Entry)]) -> Result<RecordBatch> {
     let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     let mut add = |name: &str, column: ArrayRef| {
         fields.push(Field::new(name, column.data_type().clone(), true));
         columns.push(column);
     };
-    let outcomes = || entries.iter().map(|entry| &entry.outcome);
-    let counts = |of: &dyn Fn(&Entry) -> u64| Arc::new(UInt64Array::from_iter_values(entries.iter().map(of)));
-    add("job", Arc::new(StringArray::from_iter_values(entries.iter().map(|entry| &entry.job))));
+    let outcomes = || entries.iter().map(|(_, entry)| &entry.outcome);
+    let counts = |of: &dyn Fn(&Entry) -> u64| {
+        Arc::new(UInt64Array::from_iter_values(entries.iter().map(|(_, entry)| of(entry))))
+    };
+    add("job", Arc::new(StringArray::from_iter_values(entries.iter().map(|(_, entry)| &entry.job))));
     add("model", Arc::new(StringArray::from_iter_values(outcomes().map(|of| &of.name))));
     add("version", counts(&|entry| entry.version));
     add("algorithm", Arc::new(StringArray::from_iter_values(outcomes().map(|of| of.algorithm.name()))));
@@ -44,17 +46,19 @@ pub fn rows(registry: &Registry, entries: &[Entry]) -> Result<RecordBatch> {
             add(metric.name, Arc::new(Float64Array::from(values)));
         }
     }
-    let said = |entry: &Entry| {
+    let said = |(registry, entry): &(&Registry, Entry)| {
         let of = registry.aliases().of(&entry.outcome.name, entry.version);
         (!of.is_empty()).then(|| of.join(" "))
     };
-    if entries.iter().any(|entry| said(entry).is_some()) {
+    if entries.iter().any(|of| said(of).is_some()) {
         add("names", Arc::new(entries.iter().map(said).collect::<StringArray>()));
     }
     add("bytes", counts(&|entry| entry.file.bytes));
     add(
         "has_file",
-        Arc::new(entries.iter().map(|entry| Some(!registry.is_gone(entry))).collect::<BooleanArray>()),
+        Arc::new(
+            entries.iter().map(|(registry, entry)| Some(!registry.is_gone(entry))).collect::<BooleanArray>(),
+        ),
     );
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

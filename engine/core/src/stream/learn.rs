@@ -14,7 +14,7 @@ use crate::lake::batch_of_file_name;
 use crate::learn::tables;
 use crate::progress::Durations;
 use crate::records::{Commit, FORMAT, Learn, Plan};
-use crate::registry::Aliases;
+use crate::registry::{Aliases, kept};
 use crate::source::lag::Lag;
 use crate::table::publish::roll_forward;
 
@@ -88,7 +88,7 @@ impl Driver {
     /// Removes the files of old versions, but for those in use and those that have an alias or a tag. What cannot be removed
     /// costs space and nothing else.
     fn forget_versions(&self, plan: &Plan, record: &Learn) -> Result<()> {
-        let aliases = Aliases::read(&self.lake, &self.job.schema_name, None)?;
+        let named = kept(&self.lake, &self.job.schema_name, plan.aliases)?;
         for (outcome, spec) in record.models.iter().zip(&plan.models) {
             let folder = self.lake.resolve(&format!("{}/_models/{}", self.job.schema_name, outcome.name));
             let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -101,7 +101,7 @@ impl Driver {
             for (version, path) in files.drain(..old) {
                 let is_in_use = [outcome.version, challenger].contains(&Some(version));
                 if !is_in_use
-                    && !aliases.keeps(&outcome.name, version)
+                    && !named.contains(&(outcome.name.clone(), version))
                     && let Err(error) = std::fs::remove_file(&path)
                 {
                     tracing::warn!(path = %path.display(), %error, "cannot remove an old model");
