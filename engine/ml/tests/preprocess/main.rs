@@ -5,7 +5,7 @@
 
 mod any;
 
-use ndarray::{Array2, ArrayView2, array};
+use ndarray::{Array2, ArrayView2, Axis, array};
 use serde::Deserialize;
 use tidemill_ml::preprocess::*;
 use tidemill_ml::{Error, ErrorKind};
