@@ -21,6 +21,7 @@ mod batch_files;
 mod batch_formats;
 mod batch_letters;
 mod batch_memory;
+mod batch_models;
 mod batch_times;
 mod batch_values;
 mod behind;

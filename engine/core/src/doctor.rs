@@ -135,12 +135,21 @@ impl Examination<'_> {
         self.replaced_plans(plans.1);
         let mut live: BTreeMap<String, FileEntry> = BTreeMap::new();
         let mut listed: BTreeSet<String> = BTreeSet::new();
+        // Of a batch job, by the model: older ones may be gone.
+        let mut models: BTreeMap<&str, Option<&FileEntry>> = BTreeMap::new();
         for commit in &commits.0 {
             commit.removed.iter().for_each(|file| drop(live.remove(&file.path)));
             for file in &commit.added {
                 listed.insert(file.path.clone());
-                live.insert(file.path.clone(), file.clone());
+                if !file.table.starts_with("model:") {
+                    live.insert(file.path.clone(), file.clone());
+                }
             }
+            let outcome = commit.model.as_ref().map(|model| &model.outcome);
+            models.extend(outcome.map(|outcome| (outcome.name.as_str(), outcome.file.as_ref())));
+        }
+        for file in models.into_values().flatten() {
+            live.insert(file.path.clone(), file.clone());
         }
         for file in learned.0.iter().flat_map(|record| &record.added) {
             listed.insert(file.path.clone());

@@ -1,5 +1,6 @@
 //! `tidemill run`: a job's tables, and what came of files and tables.
 
+mod model;
 mod sample;
 
 use std::collections::BTreeSet;
@@ -94,6 +95,11 @@ fn line(table: &batch::TableReport) -> String {
     let version = table.version.map(|version| format!(", version {version}")).unwrap_or_default();
     let name = &table.table;
     match table.outcome {
+        TableOutcome::Built if table.model.is_some() => {
+            let time = style::duration_ms((table.seconds * 1e3) as u64);
+            let what = table.model.as_ref().map(|of| model::line(of, table.version)).unwrap_or_default();
+            format!("{name}: {what}, {} answered, in {time}", style::rows(table.rows))
+        }
         TableOutcome::Built => {
             let read: u64 = table.inputs.iter().map(|input| input.rows_read).sum();
             let dropped: u64 =
@@ -169,7 +175,7 @@ struct Step {
     reason: Option<String>,
 }
 
-/// The report as rows: of each table what was read of each file, what was dropped of it, what its audits found, and what
+/// The report as rows: of each table and model what was read of each file, what was dropped of it, what its audits found, and what
 /// was built; at the end the run. Its `bytes` are the most that the process had of memory. The seconds of a file are those
 /// of its reader: files are read beside each other.
 fn rows(report: &RunReport) -> Result<RecordBatch> {
@@ -210,7 +216,7 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
             ..Step::default()
         }));
         let outcome = match table.outcome {
-            TableOutcome::Built => "built",
+            TableOutcome::Built => table.model.as_ref().map_or("built", model::outcome),
             TableOutcome::Unchanged => "unchanged",
             TableOutcome::Failed => "failed",
             TableOutcome::Skipped => "not built",
@@ -218,9 +224,9 @@ fn rows(report: &RunReport) -> Result<RecordBatch> {
         let made = matches!(table.outcome, TableOutcome::Built | TableOutcome::Unchanged);
         steps.push(Step {
             table: table.table.clone(),
-            step: "build",
+            step: if table.is_model { "train" } else { "build" },
             outcome: outcome.to_owned(),
-            reason: table.reason.clone(),
+            reason: table.reason.clone().or_else(|| model::scores(table.model.as_ref()?)),
             rows: made.then_some(table.rows),
             bytes: made.then_some(table.bytes),
             seconds: Some(rounded(table.seconds)),

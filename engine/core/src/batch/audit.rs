@@ -15,13 +15,13 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::build::{Builder, Output};
-use super::graph::{Graph, Reads, reads};
+use super::graph::{Graph, Reads, reads, step_name};
 use super::input::Progress;
 use super::turns::Joins;
 use crate::calendar;
 use crate::catalog::check_files;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::project::{BatchJob, SqlFile, TableConfig};
+use crate::project::{BatchJob, BatchModel, SqlFile, TableAudits, TableConfig};
 use crate::sql;
 
 /// Bad rows that an error shows.
@@ -43,6 +43,8 @@ pub struct AuditReport {
 pub(super) struct Audit {
     file: SqlFile,
     reads: Reads,
+    /// The steps whose tables it reads, or whose models it asks.
+    steps: BTreeSet<usize>,
     /// What it found in this run: tables that it keeps back share it.
     found: Arc<OnceCell<Found>>,
 }
@@ -59,22 +61,35 @@ struct Found {
 /// # Errors
 /// User: an audit that is not one SELECT, or reads what is not there.
 pub(super) fn audits(job: &BatchJob, graph: &Graph) -> Result<Vec<Vec<Audit>>> {
-    let built_in = job.tables.iter().flat_map(built_in);
-    let mut of_table: Vec<Vec<Audit>> = vec![Vec::new(); job.tables.len()];
-    for file in job.audits.iter().cloned().chain(built_in) {
+    let of_tables =
+        job.tables.iter().flat_map(|TableConfig { file, audits, .. }| built_in(&file.name, audits));
+    let of_models = job.models.iter().flat_map(|model: &BatchModel| &model.audits);
+    let of_models = of_models.flat_map(|(table, audits)| built_in(table, audits));
+    let mut of_table: Vec<Vec<Audit>> = vec![Vec::new(); graph.reads.len()];
+    for file in job.audits.iter().cloned().chain(of_tables).chain(of_models) {
         let reads = reads(job, &file)?;
-        let last = graph.order.iter().rev().find(|at| reads.tables.contains(at));
+        let steps = graph.steps(&reads);
+        let last = graph.order.iter().rev().find(|at| steps.contains(at));
         let gates: BTreeSet<usize> = match last {
             Some(last) => [*last].into(),
-            None => (0..job.tables.len())
+            None => (0..graph.reads.len())
                 .filter(|at| !graph.reads[*at].inputs.is_disjoint(&reads.inputs))
                 .collect(),
         };
+        let asks = reads.asks.iter().map(|model| job.tables.len() + model);
+        if let Some(own) = asks.into_iter().find(|at| gates.contains(at)) {
+            let model = step_name(job, own);
+            return Err(Error::user(format!(
+                "{} asks `{model}`, whose new version it is to look at",
+                file.path
+            ))
+            .hint(format!("what that version says of each row is in {model}_rows")));
+        }
         if gates.is_empty() {
             return Err(Error::user(format!("{} reads nothing of the job", file.path))
                 .hint("an audit is a SELECT of bad rows of the job's tables or inputs"));
         }
-        let audit = Audit { file, reads, found: Arc::default() };
+        let audit = Audit { file, reads, steps, found: Arc::default() };
         for at in gates {
             of_table[at].push(audit.clone());
         }
@@ -82,9 +97,9 @@ pub(super) fn audits(job: &BatchJob, graph: &Graph) -> Result<Vec<Vec<Audit>>> {
     Ok(of_table)
 }
 
-/// Tables that have to be there before a table's audits can be run.
+/// Steps that have to be done with before a table's audits can be run.
 pub(super) fn waits(audits: &[Audit]) -> impl Iterator<Item = usize> {
-    audits.iter().flat_map(|audit| audit.reads.tables.iter().copied())
+    audits.iter().flat_map(|audit| audit.steps.iter().copied())
 }
 
 /// Inputs that a table's audits read.
@@ -103,8 +118,7 @@ pub(super) fn texts(audits: &[Audit]) -> impl Iterator<Item = &str> {
 }
 
 /// The SELECTs that the settings of a table stand for.
-fn built_in(table: &TableConfig) -> Vec<SqlFile> {
-    let name = &table.file.name;
+fn built_in(name: &str, audits: &TableAudits) -> Vec<SqlFile> {
     let quoted = |column: &str| format!("\"{}\"", column.replace('"', "\"\""));
     let file = |audit: String, sql: String| SqlFile {
         path: format!("audit `{audit}` of {name}"),
@@ -117,7 +131,6 @@ fn built_in(table: &TableConfig) -> Vec<SqlFile> {
         let taken = |name: &String| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
         (0..).map(|more| format!("times{}", "_".repeat(more))).find(|name| !taken(name)).unwrap_or_default()
     };
-    let audits = &table.audits;
     let mut files = Vec::new();
     for column in &audits.not_null {
         let sql = format!("SELECT * FROM {name} WHERE {} IS NULL", quoted(column));
@@ -179,13 +192,13 @@ pub(super) async fn check(
     builder: &Builder,
     table: &str,
     audits: &[Audit],
-    staged: Option<&Output>,
+    staged: &[(&str, &Output)],
     reports: &mut Vec<AuditReport>,
 ) -> Result<()> {
     let mut findings = Vec::new();
     for audit in audits {
         let start = Instant::now();
-        let found = audit.found.get_or_try_init(|| audit.run(builder, table, staged)).await?;
+        let found = audit.found.get_or_try_init(|| audit.run(builder, staged)).await?;
         reports.push(AuditReport {
             audit: audit.file.name.clone(),
             bad_rows: found.bad_rows,
@@ -206,18 +219,19 @@ pub(super) async fn check(
         input.config.row_number.is_some() && input.config.file_name.is_none() && input.files.len() > 1
     });
     let is_unique = |report: &AuditReport| report.bad_rows > 0 && report.audit.starts_with("unique ");
-    Err(match staged {
-        Some(_) if numbered.is_some() && reports.iter().any(is_unique) => error
+    let is_new = !staged.is_empty();
+    Err(match is_new {
+        true if numbered.is_some() && reports.iter().any(is_unique) => error
             .context(format!("the new version of {table} is not published"))
             .hint(format!(
                 "the table is as it was. The rows of each file of `{}` are numbered from 1: read one file, or give the \
                  input `file_name`, a column that tells its files apart",
                 numbered.map(|input| input.config.name.as_str()).unwrap_or_default()
             )),
-        Some(_) => error
+        true => error
             .context(format!("the new version of {table} is not published"))
             .hint("the table is as it was; mend the input, the SELECT or the audit, and run the job again"),
-        None => error
+        false => error
             .context(format!("the version of {table} that counts does not hold any more"))
             .hint("nothing that it is made of has changed: mend the input, the SELECT or the audit, and run the job again"),
     })
@@ -235,11 +249,11 @@ impl Audit {
     }
 
     /// Runs it, as a table is built: in its turn.
-    async fn run(&self, builder: &Builder, table: &str, staged: Option<&Output>) -> Result<Found> {
+    async fn run(&self, builder: &Builder, staged: &[(&str, &Output)]) -> Result<Found> {
         let path = &self.file.path;
         let mut turn = builder.turns.first().await;
         let found = loop {
-            let found = self.attempt(builder, table, staged, turn.joins).await;
+            let found = self.attempt(builder, staged, turn.joins).await;
             match turn.after(&found, path, || ()).await {
                 Some(next) => turn = next,
                 None => break found,
@@ -260,17 +274,9 @@ impl Audit {
             .context_with(|| path.clone())
     }
 
-    async fn attempt(
-        &self,
-        builder: &Builder,
-        table: &str,
-        staged: Option<&Output>,
-        joins: Joins,
-    ) -> Result<Found> {
+    async fn attempt(&self, builder: &Builder, staged: &[(&str, &Output)], joins: Joins) -> Result<Found> {
         // What it reads is read for itself, not for the table's progress.
-        let session = builder
-            .session(&self.reads, &Arc::new(Progress::default()), staged.map(|staged| (table, staged)), joins)
-            .await?;
+        let session = builder.session(&self.reads, &Arc::new(Progress::default()), staged, joins).await?;
         let frame = sql::frame(&session, &self.file.sql).await?;
         let mut stream = sql::execute(frame).await?;
         let mut found = Found { bad_rows: 0, shown: Vec::new() };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SessionConfig, SessionContext};
@@ -24,8 +25,8 @@ use crate::error::nearest;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::predict;
-use crate::project::{BatchJob, TableConfig};
-use crate::registry::Models;
+use crate::project::{BatchJob, BatchModel, SqlFile, TableConfig};
+use crate::registry::{ModelRef, Models};
 use crate::sql;
 use crate::table::read::{committed_files, damage};
 use crate::table::scan::version_table;
@@ -65,7 +66,7 @@ impl Builder {
         &self,
         reads: &Reads,
         progress: &Arc<Progress>,
-        staged: Option<(&str, &Output)>,
+        staged: &[(&str, &Output)],
         joins: Joins,
     ) -> Result<SessionContext> {
         let mut tables: Vec<(String, Arc<dyn TableProvider>)> = Vec::new();
@@ -74,15 +75,12 @@ impl Builder {
             let input = input.ok_or_else(|| Error::internal("an input that was not opened"))?;
             tables.push((input.config.name.clone(), input.table(progress)));
         }
-        for at in &reads.tables {
-            let name = &self.job.tables[*at].file.name;
-            tables.push((
-                name.clone(),
-                match staged {
-                    Some((table, output)) if table == name => output.table().await?,
-                    _ => self.committed(name).await?,
-                },
-            ));
+        for name in self.own_tables(reads) {
+            let table = match staged.iter().find(|(table, _)| *table == name) {
+                Some((_, output)) => output.table().await?,
+                None => self.committed(&name).await?,
+            };
+            tables.push((name, table));
         }
         let mut config = SessionConfig::new();
         if let Some(bytes) = self.text_bytes(reads, staged)? {
@@ -116,17 +114,16 @@ impl Builder {
     }
 
     /// Size of all that a SELECT reads, as text, about; `None` where it reads tables of other jobs.
-    fn text_bytes(&self, reads: &Reads, staged: Option<(&str, &Output)>) -> Result<Option<u64>> {
+    fn text_bytes(&self, reads: &Reads, staged: &[(&str, &Output)]) -> Result<Option<u64>> {
         if !reads.others.is_empty() {
             return Ok(None);
         }
         let inputs = reads.inputs.iter().filter_map(|at| self.inputs[*at].as_ref());
         let mut bytes: u64 = inputs.map(|input| input.text_bytes()).sum();
-        for at in &reads.tables {
-            let name = &self.job.tables[*at].file.name;
-            let files: u64 = match staged {
-                Some((table, output)) if table == name => output.files.iter().map(|f| f.bytes).sum(),
-                _ => {
+        for name in self.own_tables(reads) {
+            let files: u64 = match staged.iter().find(|(table, _)| *table == name) {
+                Some((_, output)) => output.files.iter().map(|f| f.bytes).sum(),
+                None => {
                     let full = format!("{}.{name}", self.job.schema_name);
                     let files = committed_files(&self.lake, &self.job.schema_name, &full)?;
                     files.iter().map(|f| f.bytes).sum()
@@ -147,7 +144,7 @@ impl Builder {
                 false => {}
                 true => return Ok(true),
             }
-            let session = self.session(reads, &Arc::default(), None, Joins::Hashed).await?;
+            let session = self.session(reads, &Arc::default(), &[], Joins::Hashed).await?;
             volatile::is_volatile(&sql::deep(sql::plan(&session.state(), text)).await?)
         };
         asks.await.unwrap_or(true)
@@ -165,11 +162,33 @@ impl Builder {
         Some(versions)
     }
 
+    /// Looks up the models that these SELECTs ask, but for those of the job that are trained in this run: they are asked once
+    /// they are. What cannot be had is told where it is asked.
+    pub(super) fn models_of_others<'a>(&self, texts: impl Iterator<Item = &'a str>, trained: &[&str]) {
+        for text in texts {
+            let Ok(statement) = one_select(text) else { continue };
+            for name in predict::calls(&statement).into_iter().flatten() {
+                let Ok(name) = name.parse::<ModelRef>() else { continue };
+                if name.job != self.job.schema_name || !trained.contains(&name.model.as_str()) {
+                    let _ = self.models.get(&name);
+                }
+            }
+        }
+    }
+
+    /// Names of the job's tables that a SELECT reads, those of its models among them.
+    fn own_tables(&self, reads: &Reads) -> Vec<String> {
+        let tables = reads.tables.iter().map(|at| self.job.tables[*at].file.name.clone());
+        tables.chain(reads.model_tables.iter().cloned()).collect()
+    }
+
     async fn committed(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
         let full = format!("{}.{name}", self.job.schema_name);
         committed_table(&self.lake, &self.job.schema_name, &full).await?.ok_or_else(|| {
+            let model = self.job.models.iter().find(|model| model.tables().iter().any(|table| table == name));
+            let step = model.map_or(name, BatchModel::name);
             Error::user(format!("the table `{name}` is read but was never built"))
-                .hint(format!("tidemill run {} --select {name}+", self.job.name))
+                .hint(format!("tidemill run {} --select {step}+", self.job.name))
         })
     }
 
@@ -195,22 +214,84 @@ impl Builder {
                 None => break result,
             }
         };
-        result
-            .map_err(|e| match e.kind() {
-                ErrorKind::Memory => sql::explain_memory(e, self.memory_limit_bytes),
-                // Of a cast in the SELECT: a file's own errors have a place and a hint.
-                ErrorKind::Data if e.next_step().is_none() => self.damaged(self.located(e, reads), reads),
-                ErrorKind::User => self.headed(e, reads),
-                ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Internal => self.damaged(e, reads),
-                _ => e,
-            })
-            .context_with(|| place.clone())
+        result.map_err(|e| self.explained(e, reads)).context_with(|| place.clone())
+    }
+
+    /// The error of a SELECT, with what is known of it.
+    fn explained(&self, error: Error, reads: &Reads) -> Error {
+        match error.kind() {
+            ErrorKind::Memory => sql::explain_memory(error, self.memory_limit_bytes),
+            // Of a cast in the SELECT: a file's own errors have a place and a hint.
+            ErrorKind::Data if error.next_step().is_none() => self.damaged(self.located(error, reads), reads),
+            ErrorKind::User => self.headed(error, reads),
+            ErrorKind::Corrupt | ErrorKind::Storage | ErrorKind::Internal => self.damaged(error, reads),
+            _ => error,
+        }
+    }
+
+    /// All rows of a SELECT, in no order, as long as they take no more than half of the memory.
+    ///
+    /// # Errors
+    /// As [`Self::build`]; Memory: they take more.
+    pub(super) async fn rows(
+        &self,
+        file: &SqlFile,
+        reads: &Reads,
+        progress: &Arc<Progress>,
+    ) -> Result<RecordBatch> {
+        let mut turn = self.turns.first().await;
+        let result = loop {
+            let result = self.attempt_rows(&file.sql, reads, progress, turn.joins).await;
+            match turn.after(&result, &file.path, || progress.reset()).await {
+                Some(next) => turn = next,
+                None => break result,
+            }
+        };
+        let most = self.memory_limit_bytes.map(|limit| limit / 2);
+        match result.map_err(|e| self.explained(e, reads)).context_with(|| file.path.clone())? {
+            Some(rows) => Ok(rows),
+            None => Err(Error::new(
+                ErrorKind::Memory,
+                format!(
+                    "{}: its rows take more than {} MB of memory, half of the limit",
+                    file.path,
+                    most.unwrap_or_default().div_ceil(1_000_000)
+                ),
+            )
+            .hint("raise --memory-limit, or let a WHERE of the features SELECT leave rows out")),
+        }
+    }
+
+    /// `None`: they take too much memory.
+    async fn attempt_rows(
+        &self,
+        text: &str,
+        reads: &Reads,
+        progress: &Arc<Progress>,
+        joins: Joins,
+    ) -> Result<Option<RecordBatch>> {
+        let session = self.session(reads, progress, &[], joins).await?;
+        let frame = sql::frame(&session, text).await;
+        let frame = frame.map_err(|error| explain(error, &self.lake))?;
+        check_names(frame.schema())?;
+        let mut stream = sql::execute(frame).await?;
+        let schema = stream.schema();
+        let (mut batches, mut bytes): (Vec<RecordBatch>, u64) = (Vec::new(), 0);
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            bytes += batch.get_array_memory_size() as u64;
+            if self.memory_limit_bytes.is_some_and(|limit| bytes > limit / 2) {
+                return Ok(None);
+            }
+            batches.push(batch);
+        }
+        check_files(&session)?;
+        Ok(Some(concat_batches(&schema, &batches)?))
     }
 
     /// Where a file of the lake that it read is not what its record says, that is what is wrong.
     pub(super) fn damaged(&self, error: Error, reads: &Reads) -> Error {
-        let own = reads.tables.iter().map(|at| &self.job.tables[*at].file.name);
-        let own = own.map(|name| format!("{}.{name}", self.job.schema_name));
+        let own = self.own_tables(reads).into_iter().map(|name| format!("{}.{name}", self.job.schema_name));
         let damage = own.chain(reads.others.iter().cloned()).find_map(|table| {
             let files = committed_files(&self.lake, table.split('.').next()?, &table).ok()?;
             damage(&self.lake, &files)
@@ -260,7 +341,7 @@ impl Builder {
         folder: PathBuf,
         joins: Joins,
     ) -> Result<Output> {
-        let session = self.session(reads, progress, None, joins).await?;
+        let session = self.session(reads, progress, &[], joins).await?;
         let frame = sql::frame(&session, &table.file.sql).await;
         let frame = frame.map_err(|error| explain(error, &self.lake))?;
         check_names(frame.schema())?;

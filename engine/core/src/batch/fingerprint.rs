@@ -1,4 +1,4 @@
-//! Whether a table would come out as it is: one hash over everything that decides its rows and what its audits find.
+//! Whether a table, or a model, would come out as it is: one hash over everything that decides its rows and what its audits find.
 //!
 //! That is its SELECT, its settings and audits, the content of every file that these read with how the job reads it, and
 //! the versions of the tables that they read and of the models that they ask. Where files lie does not count. A SELECT that asks for the time or for chance
@@ -15,7 +15,7 @@ use super::input::Input;
 use super::others;
 use crate::error::{Result, io_error};
 use crate::lake::Lake;
-use crate::project::{InputConfig, TableConfig};
+use crate::project::{BatchModel, InputConfig, ModelConfig, TableConfig};
 
 /// Part of every fingerprint: another rule for the rows is another fingerprint.
 const RULES: &str = "tidemill batch 3";
@@ -44,6 +44,33 @@ impl FileHashes {
     }
 }
 
+/// The same of every model: another rule for what is learned of the same rows.
+const LEARNING: &str = "tidemill batch models 1";
+
+/// What a step is, beside what it reads: its SELECT, and its settings as far as they decide what comes out.
+pub(super) struct Made<'a> {
+    sql: &'a str,
+    settings: String,
+}
+
+impl<'a> Made<'a> {
+    /// Of a table.
+    pub(super) fn table(table: &'a TableConfig) -> Made<'a> {
+        Made { sql: &table.file.sql, settings: format!("{:?} {:?}", table.format, table.partition_by) }
+    }
+
+    /// Of a model. What a gate lets through, how many versions are kept and what its SELECT is called change nothing of a
+    /// version.
+    pub(super) fn model(model: &'a BatchModel) -> Made<'a> {
+        let config = &model.spec.config;
+        let config = ModelConfig { gate: None, keep: 1, features: String::new(), ..config.clone() };
+        let config = serde_json::to_string(&config).unwrap_or_default();
+        let (key, folds, profile) = (&model.key, model.folds, &model.profile);
+        let settings = format!("{LEARNING} {config} {key:?} {folds:?} {profile:?}");
+        Made { sql: &model.spec.features_sql, settings }
+    }
+}
+
 /// What a table and its audits read.
 pub(super) struct Material<'a> {
     /// Inputs.
@@ -56,13 +83,13 @@ pub(super) struct Material<'a> {
     pub models: Vec<String>,
 }
 
-/// The fingerprint of a table. `None`: built each time.
+/// The fingerprint of a table or model. `None`: built each time.
 ///
 /// # Errors
 /// Storage: a file cannot be read; Corrupt: the records of another job.
 pub(super) fn fingerprint<'a>(
     lake: &Lake,
-    table: &TableConfig,
+    made: &Made<'_>,
     material: &Material<'_>,
     audits: impl Iterator<Item = &'a str>,
     hashes: &mut FileHashes,
@@ -74,8 +101,8 @@ pub(super) fn fingerprint<'a>(
         hash.update(text.as_bytes());
     };
     part(RULES);
-    part(&table.file.sql);
-    part(&format!("{:?} {:?}", table.format, table.partition_by));
+    part(made.sql);
+    part(&made.settings);
     audits.for_each(&mut part);
     for input in &material.inputs {
         let config = &input.config;

@@ -13,7 +13,9 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{Statement as Sql, TableFactor, Visit, Visitor};
 
 use crate::error::{Error, Result, suggestion};
-use crate::project::{BatchJob, SqlFile};
+use crate::predict;
+use crate::project::{BatchJob, BatchModel, SqlFile};
+use crate::registry::{At, CHALLENGER, ModelRef};
 
 /// What one SELECT reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,15 +26,36 @@ pub struct Reads {
     pub inputs: BTreeSet<usize>,
     /// Tables of other jobs and of the system, `schema.table`.
     pub others: BTreeSet<String>,
+    /// Models of the job whose tables it reads, by their place in [`BatchJob::models`].
+    pub models: BTreeSet<usize>,
+    /// Those tables.
+    pub model_tables: BTreeSet<String>,
+    /// Models of the job that it asks, and whose answer is another once they are trained.
+    pub asks: BTreeSet<usize>,
 }
 
-/// Tables of a job with what they read.
+/// The steps of a job, its tables and then its models, with what they read.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    /// By the place of the table.
+    /// By the place of the step: that of the table in [`BatchJob::tables`], and behind all tables that of the model.
     pub reads: Vec<Reads>,
     /// Places in an order that builds what is read before what reads it.
     pub order: Vec<usize>,
+    /// How many steps are tables.
+    tables: usize,
+}
+
+/// The name of a step: that of the table, or of the model.
+pub(super) fn step_name(job: &BatchJob, at: usize) -> &str {
+    match job.tables.get(at) {
+        Some(table) => &table.file.name,
+        None => model_of(job, at).map_or("", BatchModel::name),
+    }
+}
+
+/// The model that is trained by a step; `None`: it builds a table.
+pub(super) fn model_of(job: &BatchJob, at: usize) -> Option<&BatchModel> {
+    job.models.get(at.checked_sub(job.tables.len())?)
 }
 
 impl Graph {
@@ -42,17 +65,37 @@ impl Graph {
     /// User: a file that is not one SELECT, a name that is neither table nor input (the nearest is named), a cycle (its
     /// path is shown).
     pub fn new(job: &BatchJob) -> Result<Graph> {
-        let reads = job.tables.iter().map(|table| reads(job, &table.file)).collect::<Result<Vec<_>>>()?;
-        let order = order(&reads).map_err(|cycle| {
-            let names: Vec<&str> = cycle.iter().map(|at| job.tables[*at].file.name.as_str()).collect();
-            Error::user(format!("the tables read each other in a circle: {}", names.join(" reads ")))
-                .hint("take one of the names out of its SELECT")
+        let of_tables = job.tables.iter().map(|table| reads(job, &table.file));
+        let of_models = job.models.iter().map(|model| reads(job, &features(model)));
+        let reads = of_tables.chain(of_models).collect::<Result<Vec<_>>>()?;
+        let mut graph = Graph { reads, order: Vec::new(), tables: job.tables.len() };
+        let needs: Vec<BTreeSet<usize>> = graph.reads.iter().map(|reads| graph.steps(reads)).collect();
+        graph.order = order(&needs).map_err(|cycle| {
+            let names: Vec<&str> = cycle.iter().map(|at| step_name(job, *at)).collect();
+            let what = if cycle.iter().any(|at| model_of(job, *at).is_some()) {
+                "tables and models"
+            } else {
+                "tables"
+            };
+            Error::user(format!("the {what} read each other in a circle: {}", names.join(" reads ")))
+                .hint("take one of the names out of its SELECT; who asks a model reads it")
         })?;
-        Ok(Graph { reads, order })
+        Ok(graph)
     }
 
-    /// The tables that `patterns` name, in order: `table`, `table+` (and all that read it), `+table` (and all that it
-    /// reads), `+table+`. Without a pattern, all.
+    /// The steps that have to be done with before something that reads these.
+    pub(super) fn steps(&self, reads: &Reads) -> BTreeSet<usize> {
+        let models = reads.models.iter().chain(&reads.asks).map(|model| self.tables + model);
+        reads.tables.iter().copied().chain(models).collect()
+    }
+
+    /// Whether a step reads what another one makes.
+    fn needs(&self, from: usize, to: usize) -> bool {
+        self.steps(&self.reads[from]).contains(&to)
+    }
+
+    /// The steps that `patterns` name, in order: `table`, `table+` (and all that read it), `+table` (and all that it
+    /// reads), `+table+`, and models so. Without a pattern, all.
     ///
     /// # Errors
     /// User: there is no such table (the nearest is named).
@@ -60,17 +103,19 @@ impl Graph {
         let mut chosen = BTreeSet::new();
         for pattern in patterns {
             let name = pattern.trim_start_matches('+').trim_end_matches('+');
-            let at = job.tables.iter().position(|table| table.file.name == name).ok_or_else(|| {
-                let names: Vec<&str> = job.tables.iter().map(|table| table.file.name.as_str()).collect();
-                Error::user(format!("`{}` has no table `{name}`", job.name))
-                    .hint(suggestion(name, "tables", &names))
+            let at = (0..self.reads.len()).find(|at| step_name(job, *at) == name).ok_or_else(|| {
+                let names: Vec<&str> = (0..self.reads.len()).map(|at| step_name(job, at)).collect();
+                let what = if job.models.is_empty() { "table" } else { "table or model" };
+                let all = if job.models.is_empty() { "tables" } else { "tables and models" };
+                Error::user(format!("`{}` has no {what} `{name}`", job.name))
+                    .hint(suggestion(name, all, &names))
             })?;
             chosen.insert(at);
             if pattern.starts_with('+') {
-                self.spread(at, &mut chosen, |from, to| self.reads[from].tables.contains(&to));
+                self.spread(at, &mut chosen, |from, to| self.needs(from, to));
             }
             if pattern.ends_with('+') {
-                self.spread(at, &mut chosen, |from, to| self.reads[to].tables.contains(&from));
+                self.spread(at, &mut chosen, |from, to| self.needs(to, from));
             }
         }
         Ok(self.order.iter().copied().filter(|at| patterns.is_empty() || chosen.contains(at)).collect())
@@ -119,11 +164,21 @@ fn find(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
             reads.tables.insert(at);
         } else if let Some(at) = job.inputs.iter().position(|input| input.name == name) {
             reads.inputs.insert(at);
+        } else if let Some(at) = job.models.iter().position(|model| model.tables().iter().any(|t| t == name))
+        {
+            reads.models.insert(at);
+            reads.model_tables.insert(name.to_owned());
         } else if !functions.contains(name) {
             let names: Vec<&str> = job.tables.iter().map(|table| table.file.name.as_str()).collect();
             let inputs = job.inputs.iter().map(|input| input.name.as_str());
-            let names: Vec<&str> =
-                names.into_iter().chain(inputs).filter(|known| *known != file.name).collect();
+            let of_models: Vec<String> = job.models.iter().flat_map(BatchModel::tables).collect();
+            let of_models = of_models.iter().map(String::as_str);
+            let names: Vec<&str> = names
+                .into_iter()
+                .chain(inputs)
+                .chain(of_models)
+                .filter(|known| *known != file.name)
+                .collect();
             return Err(Error::user(format!("there is no table or input `{name}`")).hint(suggestion(
                 name,
                 "tables and inputs",
@@ -131,7 +186,27 @@ fn find(job: &BatchJob, file: &SqlFile) -> Result<Reads> {
             )));
         }
     }
+    for name in predict::calls(&statement).into_iter().flatten() {
+        // What is wrong with a name is told where the statement is planned.
+        let Ok(ModelRef { job: of, model, at }) = name.parse::<ModelRef>() else { continue };
+        if of != job.schema_name {
+            continue;
+        }
+        let Some(place) = job.models.iter().position(|known| known.name() == model) else {
+            let names: Vec<&str> = job.models.iter().map(BatchModel::name).collect();
+            return Err(Error::unknown("model", &model, &names));
+        };
+        // Another version than the one in use stays what it is.
+        if at == At::Champion || at == At::Alias(CHALLENGER.to_owned()) {
+            reads.asks.insert(place);
+        }
+    }
     Ok(reads)
+}
+
+/// The SELECT of a model's features, as a file.
+pub(super) fn features(model: &BatchModel) -> SqlFile {
+    SqlFile::new(&model.spec.config.features, model.spec.features_sql.clone())
 }
 
 /// Functions whose rows a statement reads, as if each was a table.
@@ -170,23 +245,23 @@ pub fn one_select(sql: &str) -> Result<Statement> {
     }
 }
 
-/// Places so that each comes behind what it reads, as the files are sorted where both may; else a cycle, its first
+/// Places so that each comes behind what it needs, as the files are sorted where both may; else a cycle, its first
 /// place again at the end.
-fn order(reads: &[Reads]) -> std::result::Result<Vec<usize>, Vec<usize>> {
+fn order(needs: &[BTreeSet<usize>]) -> std::result::Result<Vec<usize>, Vec<usize>> {
     let mut order = Vec::new();
-    while order.len() < reads.len() {
-        let next = (0..reads.len())
-            .find(|at| !order.contains(at) && reads[*at].tables.iter().all(|read| order.contains(read)));
-        let Some(next) = next else { return Err(cycle(reads, &order)) };
+    while order.len() < needs.len() {
+        let next = (0..needs.len())
+            .find(|at| !order.contains(at) && needs[*at].iter().all(|read| order.contains(read)));
+        let Some(next) = next else { return Err(cycle(needs, &order)) };
         order.push(next);
     }
     Ok(order)
 }
 
-/// Each place that is left reads another that is left: following them comes back.
-fn cycle(reads: &[Reads], done: &[usize]) -> Vec<usize> {
+/// Each place that is left needs another that is left: following them comes back.
+fn cycle(needs: &[BTreeSet<usize>], done: &[usize]) -> Vec<usize> {
     let mut path: Vec<usize> = Vec::new();
-    let mut at = (0..reads.len()).find(|at| !done.contains(at));
+    let mut at = (0..needs.len()).find(|at| !done.contains(at));
     while let Some(here) = at {
         if let Some(start) = path.iter().position(|seen| *seen == here) {
             path.drain(..start);
@@ -194,7 +269,7 @@ fn cycle(reads: &[Reads], done: &[usize]) -> Vec<usize> {
             return path;
         }
         path.push(here);
-        at = reads[here].tables.iter().copied().find(|read| !done.contains(read));
+        at = needs[here].iter().copied().find(|read| !done.contains(read));
     }
     path
 }
@@ -222,6 +297,7 @@ mod tests {
             inputs: vec![input],
             tables: tables.iter().map(table).collect(),
             audits: Vec::new(),
+            models: Vec::new(),
         }
     }
 
@@ -301,17 +377,17 @@ mod tests {
         /// Edges that go from a greater place to a smaller one make no cycle, however the places are called.
         #[test]
         fn what_has_no_cycle_is_ordered(edges in proptest::collection::vec((0usize..12, 0usize..12), 0..40)) {
-            let mut reads = vec![Reads::default(); 12];
+            let mut needs = vec![BTreeSet::new(); 12];
             for (a, b) in edges {
                 if a != b {
                     // Places are scrambled, so that the order of the files is not the answer.
-                    reads[a.max(b) * 7 % 12].tables.insert(a.min(b) * 7 % 12);
+                    needs[a.max(b) * 7 % 12].insert(a.min(b) * 7 % 12);
                 }
             }
-            let order = order(&reads).unwrap();
+            let order = order(&needs).unwrap();
             let place = |table: usize| order.iter().position(|at| *at == table).unwrap();
-            for (at, read) in reads.iter().enumerate() {
-                prop_assert!(read.tables.iter().all(|read| place(*read) < place(at)));
+            for (at, read) in needs.iter().enumerate() {
+                prop_assert!(read.iter().all(|read| place(*read) < place(at)));
             }
         }
     }

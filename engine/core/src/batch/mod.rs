@@ -37,6 +37,9 @@
 //! is empty is called `_N` by its place. An input in several forms (`forms`, `key`) has a SELECT for each form, which
 //! makes the table's columns of text cells: see `jobs/chicago-crimes.toml`.
 //!
+//! A job may also train models of its tables (`[[models]]`, `models/`): each is a step of the run as a table is, and has tables of
+//! its own.
+//!
 //! A table is replaced as a whole, or stays as it was (`versions.rs`). It is built where something that it is made of has
 //! changed (`fingerprint.rs`): its SELECT, its settings, the content of a file, a table that it or an audit reads
 //! (`others.rs`); or a file's form or type in the job; where it asks for the time (`volatile.rs`); and where its files are
@@ -52,11 +55,13 @@ pub mod graph;
 mod input;
 mod kept_types;
 mod memory;
+mod models;
 mod others;
 mod output;
 mod output_file;
 mod parquet_file;
 mod path_tables;
+mod plan;
 mod run;
 mod run_report;
 mod sql_test;
@@ -72,7 +77,8 @@ pub use csv_file::CsvFile;
 pub use graph::Graph;
 pub use input::Progress;
 pub use path_tables::{open_session_with_files, rows_of_file};
-pub use run::{plan, run};
-pub use run_report::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport};
+pub use plan::plan;
+pub use run::run;
+pub use run_report::{ModelReport, RunEvent, RunOptions, RunReport, TableOutcome, TableReport};
 pub use sql_test::{SqlTestReport, test};
 pub use versions::{KEPT, committed_versions};

@@ -4,7 +4,6 @@
 //! what reads it from being built; the others go on, and the run fails in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,50 +11,22 @@ use chrono::Utc;
 use tokio::task::JoinSet;
 
 use super::audit::{self, Audit, AuditReport, audits};
-use super::build::{Builder, Output};
-use super::fingerprint::{FileHashes, Material, fingerprint};
-use super::graph::Graph;
+use super::build::Builder;
+use super::fingerprint::{FileHashes, Made, Material, fingerprint};
+use super::graph::{Graph, Reads, model_of, step_name};
 use super::input::{Input, Progress};
 use super::memory::{PeakPool, peak_resident_bytes};
+use super::models::{ModelStep, forget, must_step, report_of};
+use super::plan::given_files;
 use super::run_report::{RunEvent, RunOptions, RunReport, TableOutcome, TableReport};
 use super::turns::Turns;
-use super::versions::{NewVersion, Versions};
-use crate::catalog::{missing_table, table_names};
+use super::versions::{NewModel, NewVersion, Versions};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::project::BatchJob;
+use crate::project::{BatchJob, BatchModel};
 use crate::records::InputReport;
 use crate::records::{BatchCounts, Build, Commit};
 use crate::registry::Models;
-
-/// The tables that a run would build, in order, with what each reads.
-///
-/// # Errors
-/// User: the SQL, a pattern that no table has, a table of another job that the lake has not; Storage, Corrupt: the lake.
-pub fn plan(job: &BatchJob, lake: &Lake, select: &[String]) -> Result<Vec<(String, Vec<String>)>> {
-    let graph = Graph::new(job)?;
-    let chosen = graph.select(job, select)?;
-    let audits = audits(job, &graph)?;
-    let known = table_names(lake)?;
-    for at in &chosen {
-        let of_table = std::iter::once((job.tables[*at].file.path.as_str(), &graph.reads[*at]));
-        for (path, reads) in of_table.chain(audits[*at].iter().map(Audit::reads)) {
-            if let Some(missing) = reads.others.iter().find(|other| !known.contains(other)) {
-                return Err(missing_table(missing, &known).context(path));
-            }
-        }
-    }
-    Ok(chosen
-        .into_iter()
-        .map(|at| {
-            let reads = &graph.reads[at];
-            let inputs = reads.inputs.iter().map(|input| job.inputs[*input].name.clone());
-            let tables = reads.tables.iter().map(|table| job.tables[*table].file.name.clone());
-            let names = inputs.chain(tables).chain(reads.others.iter().cloned()).collect();
-            (job.tables[at].file.name.clone(), names)
-        })
-        .collect())
-}
 
 /// Builds the job's tables. An error of one table is in the report; what is wrong before the first is built is an error
 /// of the run.
@@ -109,35 +80,9 @@ pub async fn run(
         reports: BTreeMap::new(),
         error: None,
     };
+    run.ask_others(&chosen);
     let report = run.all(&chosen, start, on_event).await?;
     Ok(RunReport { peak_memory_bytes: pool.peak_bytes(), ..report })
-}
-
-/// The files of `--input` by input.
-fn given_files<'a>(
-    job: &'a BatchJob,
-    given: &[(Option<String>, Vec<PathBuf>)],
-) -> Result<BTreeMap<&'a str, Vec<PathBuf>>> {
-    let names: Vec<&str> = job.inputs.iter().map(|input| input.name.as_str()).collect();
-    let mut files: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
-    for (name, paths) in given {
-        let input =
-            match (name, names.as_slice()) {
-                (Some(name), _) => names.iter().copied().find(|known| known == name).ok_or_else(|| {
-                    Error::unknown("input", name, &names).context(format!("job {}", job.name))
-                })?,
-                (None, [only]) => only,
-                (None, _) => {
-                    return Err(Error::user(format!(
-                        "`{}` has several inputs: --input says for which a file is",
-                        job.name
-                    ))
-                    .hint(format!("--input NAME=FILE…; the inputs are: {}", names.join(", "))));
-                }
-            };
-        files.entry(input).or_default().extend(paths.iter().cloned());
-    }
-    Ok(files)
 }
 
 struct Run {
@@ -168,12 +113,29 @@ enum Next {
     Audit(Box<TableReport>, Vec<Audit>),
     /// It is built.
     Build,
+    /// The model has a step.
+    Train(ModelStep),
 }
 
 /// A table whose build has ended: its place, and its new version.
 type Built = (usize, f64, Vec<AuditReport>, Result<TableReport>);
 
 impl Run {
+    /// Looks up the models that the steps ask and that none of them trains: they are the same to the end of the run. What
+    /// cannot be had is told by the step that asks it.
+    fn ask_others(&self, chosen: &[usize]) {
+        let job = &self.builder.job;
+        let trained: Vec<&str> = chosen.iter().filter_map(|at| Some(model_of(job, *at)?.name())).collect();
+        for at in chosen {
+            let text = match model_of(job, *at) {
+                Some(model) => &model.spec.features_sql,
+                None => &job.tables[*at].file.sql,
+            };
+            let texts = audit::texts(&self.audits[*at]).chain([text.as_str()]);
+            self.builder.models_of_others(texts, &trained);
+        }
+    }
+
     async fn all(
         mut self,
         chosen: &[usize],
@@ -202,13 +164,14 @@ impl Run {
                     waiting.remove(at);
                     running.insert(table);
                     let progress = Arc::new(Progress::default());
-                    let name = &self.builder.job.tables[table].file.name;
+                    let name = step_name(&self.builder.job, table);
                     on_event(RunEvent::Started { table: name, progress: progress.clone() });
                     match next {
                         Next::Audit(report, audits) => {
                             self.start_audits(&mut building, table, *report, audits)
                         }
-                        _ => self.start(&mut building, table, progress).await?,
+                        Next::Train(step) => self.start(&mut building, table, progress, Some(step)).await?,
+                        _ => self.start(&mut building, table, progress, None).await?,
                     }
                 } else {
                     at += 1;
@@ -244,7 +207,7 @@ impl Run {
 
     /// Tables that have to be done with before this one: those that it reads, and those that its audits read.
     fn waits_for(&self, at: usize) -> BTreeSet<usize> {
-        let mut tables = self.graph.reads[at].tables.clone();
+        let mut tables = self.graph.steps(&self.graph.reads[at]);
         tables.extend(audit::waits(&self.audits[at]).filter(|read| *read != at));
         tables
     }
@@ -252,13 +215,15 @@ impl Run {
     /// A report on the version that counts.
     fn report(&self, at: usize, outcome: TableOutcome, seconds: f64, reason: Option<String>) -> TableReport {
         let job = &self.builder.job;
-        let name = &job.tables[at].file.name;
+        let (name, model) = (step_name(job, at), model_of(job, at));
         let table = format!("{}.{name}", job.schema_name);
         let newest = self.versions.newest(name);
         let version = newest.as_ref().map(Commit::version);
         // What the former version was made of is not what this run did.
         let newest = newest.filter(|_| matches!(outcome, TableOutcome::Built | TableOutcome::Unchanged));
-        let files = newest.iter().flat_map(|commit| &commit.added).filter(|file| file.table == table);
+        let of_rows =
+            model.map_or(table.clone(), |model| format!("{}.{}", job.schema_name, model.rows_table()));
+        let files = newest.iter().flat_map(|commit| &commit.added).filter(|file| file.table == of_rows);
         let (rows, bytes) = files.fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
         let inputs =
             newest.iter().filter_map(|commit| commit.build.as_ref()).flat_map(|build| build.inputs.clone());
@@ -274,6 +239,8 @@ impl Run {
             seconds,
             audits: Vec::new(),
             reason,
+            is_model: model.is_some(),
+            model: newest.and_then(|commit| commit.model).map(|model| report_of(&model.outcome)),
         }
     }
 
@@ -286,21 +253,31 @@ impl Run {
         });
         if let Some(failed) = failed {
             let reason =
-                format!("`{}`, which it reads, was not built", self.builder.job.tables[*failed].file.name);
+                format!("`{}`, which it reads, was not built", step_name(&self.builder.job, *failed));
             return Ok(Next::Done(Box::new(self.report(at, TableOutcome::Skipped, 0.0, Some(reason)))));
         }
+        let job = &self.builder.job;
+        let build = match model_of(job, at) {
+            Some(_) => || Next::Train(ModelStep { trains: true }),
+            None => || Next::Build,
+        };
         if self.force {
-            return Ok(Next::Build);
+            return Ok(build());
         }
         let wanted = self.fingerprint(at).await?;
-        let name = &self.builder.job.tables[at].file.name;
+        let name = step_name(&self.builder.job, at);
         let built = self.versions.newest(name).and_then(|commit| commit.build).map(|build| build.fingerprint);
         if wanted.is_none() || built != wanted || !self.letters_are_kept(name) {
-            return Ok(Next::Build);
+            return Ok(build());
+        }
+        if let Some(model) = model_of(&self.builder.job, at)
+            && let Some(trains) = must_step(&self.builder, model, self.versions.newest(name).as_ref())?
+        {
+            return Ok(Next::Train(ModelStep { trains }));
         }
         if let Some(damage) = self.versions.damage(name) {
             tracing::warn!(table = name, damage, "the table is built again");
-            return Ok(Next::Build);
+            return Ok(build());
         }
         let report = Box::new(self.report(at, TableOutcome::Unchanged, 0.0, None));
         let keeps = report.inputs.iter().filter(|input| input.keeps_letters).map(InputReport::file);
@@ -325,9 +302,9 @@ impl Run {
         let builder = self.builder.clone();
         building.spawn(async move {
             let start = Instant::now();
-            let name = &builder.job.tables[at].file.name;
+            let name = step_name(&builder.job, at);
             let mut audited = Vec::new();
-            let checked = audit::check(&builder, name, &audits, None, &mut audited).await;
+            let checked = audit::check(&builder, name, &audits, &[], &mut audited).await;
             report.audits.clone_from(&audited);
             report.seconds = start.elapsed().as_secs_f64();
             (at, report.seconds, audited, checked.map(|()| report))
@@ -341,7 +318,7 @@ impl Run {
             let build = self.versions.newest(table).and_then(|commit| commit.build);
             build.map(|build| build.inputs).unwrap_or_default()
         };
-        let names = self.builder.job.tables.iter().map(|table| table.file.name.as_str());
+        let names = (0..self.graph.reads.len()).map(|at| step_name(&self.builder.job, at));
         let keeping = names.flat_map(inputs).filter(|input| input.keeps_letters);
         let keeping: KeptLetters = keeping.map(|input| input.file()).collect();
         inputs(table).iter().filter(|input| input.has_letters()).all(|input| keeping.contains(&input.file()))
@@ -349,10 +326,14 @@ impl Run {
 
     async fn fingerprint(&mut self, at: usize) -> Result<Option<String>> {
         let job = &self.builder.job;
-        let (table, own) = (&job.tables[at], &self.graph.reads[at]);
+        let own = &self.graph.reads[at];
+        let (made, text) = match model_of(job, at) {
+            Some(model) => (Made::model(model), &model.spec.features_sql),
+            None => (Made::table(&job.tables[at]), &job.tables[at].file.sql),
+        };
         let volatile = match self.volatile.get(&at) {
             Some(known) => *known,
-            None => self.builder.is_volatile(own, &table.file.sql).await,
+            None => self.builder.is_volatile(own, text).await,
         };
         self.volatile.insert(at, volatile);
         if volatile {
@@ -363,9 +344,12 @@ impl Run {
             reads.tables.extend(more.tables.iter().filter(|read| **read != at));
             reads.inputs.extend(&more.inputs);
             reads.others.extend(more.others.iter().cloned());
+            reads.models.extend(more.models.iter().filter(|model| job.tables.len() + **model != at));
         }
-        let versions = reads.tables.iter().filter_map(|read| {
-            let name = job.tables[*read].file.name.clone();
+        // Of models it is the version of their tables.
+        let read = Reads { asks: BTreeSet::new(), ..reads.clone() };
+        let versions = self.graph.steps(&read).into_iter().filter_map(|read| {
+            let name = step_name(job, read).to_owned();
             self.versions.newest(&name).map(|commit| (name, commit.version()))
         });
         let material = Material {
@@ -374,10 +358,10 @@ impl Run {
             others: reads.others,
             models: Vec::new(),
         };
-        let texts = audit::texts(&self.audits[at]).chain([table.file.sql.as_str()]);
+        let texts = audit::texts(&self.audits[at]).chain([text.as_str()]);
         let Some(models) = self.builder.models_asked(texts) else { return Ok(None) };
         let (audits, material) = (audit::texts(&self.audits[at]), Material { models, ..material });
-        fingerprint(&self.builder.lake, table, &material, audits, &mut self.hashes)
+        fingerprint(&self.builder.lake, &made, &material, audits, &mut self.hashes)
     }
 
     async fn start(
@@ -385,6 +369,7 @@ impl Run {
         building: &mut JoinSet<Built>,
         at: usize,
         progress: Arc<Progress>,
+        step: Option<ModelStep>,
     ) -> Result<()> {
         let fingerprint = self.fingerprint(at).await?.unwrap_or_default();
         let (builder, versions) = (self.builder.clone(), self.versions.clone());
@@ -392,15 +377,29 @@ impl Run {
         let (reads, audits) = (self.graph.reads[at].clone(), self.audits[at].clone());
         building.spawn(async move {
             let start = Instant::now();
-            let table = &builder.job.tables[at];
-            let name = &table.file.name;
+            let name = step_name(&builder.job, at);
             let built_at = Utc::now().to_rfc3339();
             let mut audited = Vec::new();
+            let model = model_of(&builder.job, at);
             let result = async {
-                let folder = versions.begin(name)?;
-                let output = builder.build(table, &reads, &progress, folder).await?;
-                audit::check(&builder, name, &audits, Some(&output), &mut audited).await?;
-                let Output { files, partition_columns, .. } = output;
+                let (mut new_model, mut told, mut own_rows) = (None, None, None);
+                let outputs = match (model, step) {
+                    (Some(model), Some(step)) => {
+                        let of = (model, &reads, audits.as_slice());
+                        let stepped = step.take(&builder, &versions, of, &progress, &mut audited).await?;
+                        (told, own_rows) = (Some(stepped.report), Some(stepped.rows));
+                        new_model = Some(stepped.model);
+                        stepped.outputs
+                    }
+                    _ => {
+                        let table = &builder.job.tables[at];
+                        let folder = versions.begin(name)?;
+                        let output = builder.build(table, &reads, &progress, folder).await?;
+                        audit::check(&builder, name, &audits, &[(name, &output)], &mut audited).await?;
+                        vec![(name.to_owned(), output)]
+                    }
+                };
+                let outcome = new_model.as_ref().map(|new: &NewModel| new.record.outcome.clone());
                 let inputs: Vec<Arc<Input>> = builder.inputs.iter().flatten().cloned().collect();
                 let (mut reports, mut letters) = (Vec::new(), Vec::new());
                 // Held until they are committed.
@@ -413,8 +412,13 @@ impl Run {
                     reports.push(report);
                 }
                 let inputs = reports;
-                let own = || files.iter().filter(|file| !file.is_export);
+                let own =
+                    || outputs.iter().flat_map(|(_, output)| &output.files).filter(|file| !file.is_export);
                 let (rows, bytes) = own().fold((0, 0), |sum, file| (sum.0 + file.rows, sum.1 + file.bytes));
+                let rows = own_rows.unwrap_or(rows);
+                let partition_columns =
+                    outputs.first().map(|(_, output)| output.partition_columns.clone()).unwrap_or_default();
+                let tables = outputs.into_iter().map(|(table, output)| (table, output.files)).collect();
                 let counts = BatchCounts {
                     rows_read: inputs.iter().map(|input| input.rows_read).sum(),
                     rows_out: rows,
@@ -430,7 +434,11 @@ impl Run {
                     partition_columns,
                     inputs: inputs.clone(),
                 };
-                let version = versions.commit(name, NewVersion { files, build, counts, letters })?;
+                let new = NewVersion { tables, build, counts, letters, model: new_model };
+                let version = versions.commit(name, new)?;
+                if let Some((model, outcome)) = model.zip(outcome) {
+                    forget(&builder, model, &outcome)?;
+                }
                 kept.extend(inputs.iter().filter(|input| input.keeps_letters).map(InputReport::file));
                 let report = TableReport {
                     table: full,
@@ -442,13 +450,18 @@ impl Run {
                     inputs,
                     audits: audited.clone(),
                     reason: None,
+                    is_model: model.is_some(),
+                    model: told,
                 };
                 Ok(report)
             };
             let result = result.await;
             if result.is_err() {
                 // Its own error is the one to tell; the next run clears away what this leaves.
-                let _ = versions.abandon(name);
+                let tables = model.map_or_else(|| vec![name.to_owned()], BatchModel::tables);
+                for table in tables {
+                    let _ = versions.abandon(&table);
+                }
             }
             (at, start.elapsed().as_secs_f64(), audited, result)
         });

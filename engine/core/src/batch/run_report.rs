@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::audit::AuditReport;
 use super::input::Progress;
 use crate::error::Error;
-use crate::records::InputReport;
+use crate::records::{Gated, InputReport, ModelStatus, Scores};
 
 /// What is asked of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// Files instead of the job's paths, by input. Without a name: of the only input.
     pub inputs: Vec<(Option<String>, Vec<PathBuf>)>,
-    /// Tables to build, with `+` as [`super::graph::Graph::select`] has it; all without one.
+    /// Tables to build and models to train, with `+` as [`super::graph::Graph::select`] has it; all without one.
     pub select: Vec<String>,
     /// Build also what has not changed.
     pub force: bool,
@@ -34,7 +34,7 @@ pub struct RunReport {
     pub peak_memory_bytes: u64,
     /// The most bytes that the process had of memory, where the system tells it.
     pub peak_resident_bytes: Option<u64>,
-    /// A table of the run each, in the order of the graph.
+    /// A table or model of the run each, in the order of the graph.
     pub tables: Vec<TableReport>,
     /// The first error, where a table failed.
     #[serde(skip)]
@@ -62,6 +62,26 @@ pub struct TableReport {
     pub audits: Vec<AuditReport>,
     /// Why it failed or was not built.
     pub reason: Option<String>,
+    /// Whether it is a model, not a table.
+    pub is_model: bool,
+    /// What became of a model, where it is one and there is one; its rows are those of its table of rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelReport>,
+}
+
+/// What became of a model.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelReport {
+    /// Whether a version was trained, and is in use.
+    pub status: ModelStatus,
+    /// The version in use.
+    pub in_use: Option<u64>,
+    /// Rows that were trained on.
+    pub train_rows: u64,
+    /// Which rows the version in use is scored on (`holdout`, `folds`, `sample`), and what it is worth there.
+    pub scores: Option<(&'static str, Scores)>,
+    /// What the gate said of a version that was trained.
+    pub gate: Option<Gated>,
 }
 
 /// What was done about a table.

@@ -97,7 +97,8 @@ async fn one(job: &BatchJob, graph: &Graph, name: &str, files: Files) -> Result<
             expected.push((table, path, text));
             continue;
         }
-        if !job.inputs.iter().any(|input| &input.name == file) && job.table(file).is_none() {
+        let of_model = job.models.iter().any(|model| model.tables().contains(file));
+        if !of_model && !job.inputs.iter().any(|input| &input.name == file) && job.table(file).is_none() {
             return Err(Error::user(format!("the job has no input or table `{file}`")).context(path.clone()));
         }
         let batch = given(job, file, text).context_with(|| path.clone())?;
@@ -111,6 +112,7 @@ async fn one(job: &BatchJob, graph: &Graph, name: &str, files: Files) -> Result<
         let reads = &graph.reads[at];
         let inputs = reads.inputs.iter().map(|input| &job.inputs[*input].name);
         let names = inputs.chain(reads.tables.iter().map(|read| &job.tables[*read].file.name));
+        let names = names.chain(&reads.model_tables);
         let mut own = Vec::new();
         for read in names {
             let provider = rows.get(read).ok_or_else(|| {
@@ -157,8 +159,9 @@ fn needed(
     given: &BTreeMap<String, Arc<dyn TableProvider>>,
     expected: &[(&str, &String, &String)],
 ) -> Vec<usize> {
-    let mut needed = vec![false; job.tables.len()];
-    for at in graph.order.iter().rev() {
+    let mut needed = vec![false; graph.reads.len()];
+    // A model is not trained: its tables are given.
+    for at in graph.order.iter().rev().filter(|at| **at < job.tables.len()) {
         let name = job.tables[*at].file.name.as_str();
         needed[*at] |= expected.iter().any(|(table, ..)| *table == name);
         needed[*at] &= !given.contains_key(name);

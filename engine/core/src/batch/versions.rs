@@ -30,10 +30,10 @@ use crate::decode::{ERROR_BYTES, dead_letters_schema};
 use crate::error::{Result, io_error, shortened};
 use crate::files::{at_once, create_folders, entries as list, sync_folder};
 use crate::lake::{Lake, batch_file_name};
-use crate::project::BatchJob;
+use crate::project::{BatchJob, BatchModel};
 use crate::records::FORMAT;
-use crate::records::{BatchCounts, Build, Commit, FileEntry, RecordList};
-use crate::table::publish::{clear_leftovers, retire, roll_forward, stage};
+use crate::records::{BatchCounts, Build, Commit, FileEntry, RecordList, TrainedModel};
+use crate::table::publish::{clear_leftovers, readable_path, retire, roll_forward, stage};
 use crate::table::read::checked_path;
 use crate::table::write::parquet_bytes;
 
@@ -41,6 +41,7 @@ use crate::table::write::parquet_bytes;
 pub const KEPT: usize = 10;
 const VERSIONS: &str = "_versions";
 const BUILDING: &str = ".building";
+const DEAD_LETTERS: &str = "system.dead_letters";
 /// Beside the folder of a version: the Parquet files of a table that is written in another format.
 const OF_SQL: &str = ".sql";
 
@@ -52,7 +53,7 @@ pub(super) struct Versions {
     schema_name: String,
     commits: RecordList<Commit>,
     query_id: String,
-    /// The newest commit of each table, by its name in SQL; and the number of the next.
+    /// The newest commit of each table and model, by its name in SQL; and the number of the next.
     state: Mutex<State>,
     _lock: File,
 }
@@ -66,14 +67,27 @@ struct State {
 /// What becomes a version.
 #[derive(Debug)]
 pub(super) struct NewVersion {
-    /// The files, written to the folder of [`Versions::begin`].
-    pub files: Vec<Written>,
+    /// By the table, that of the step or those of its model: the files, written to the folder of [`Versions::begin`].
+    pub tables: Vec<(String, Vec<Written>)>,
     /// What they were made of.
     pub build: Build,
     /// What became of the rows.
     pub counts: BatchCounts,
     /// Rows that could not be read.
     pub letters: Vec<DeadLetter>,
+    /// What became of a model, where that is what the step is of.
+    pub model: Option<NewModel>,
+}
+
+/// What a step of a model publishes beside its tables.
+#[derive(Debug)]
+pub(super) struct NewModel {
+    /// What the record says.
+    pub record: TrainedModel,
+    /// Staged.
+    pub files: Vec<FileEntry>,
+    /// Rows for tables of the system.
+    pub system: Vec<(&'static str, RecordBatch)>,
 }
 
 impl Versions {
@@ -84,8 +98,9 @@ impl Versions {
     pub(super) fn open(lake: &Lake, job: &BatchJob) -> Result<Versions> {
         let schema_name = job.schema_name.as_str();
         let checkpoint = lake.checkpoint(schema_name);
-        let tables: Vec<String> =
-            job.tables.iter().map(|table| format!("{schema_name}/{}", table.file.name)).collect();
+        let names = job.tables.iter().map(|table| table.file.name.clone());
+        let names = names.chain(job.models.iter().flat_map(BatchModel::tables));
+        let tables: Vec<String> = names.map(|name| format!("{schema_name}/{name}")).collect();
         let claim = Claim { job: &job.name, schema_name, kind: JobKind::Batch, tables: &tables };
         claim.check_new(lake)?;
         create_folders(&checkpoint)?;
@@ -97,9 +112,9 @@ impl Versions {
         let mut known = BTreeSet::new();
         for number in numbers.clone() {
             let commit = commits.read(number)?;
-            if let Some(table) = table_of(&commit) {
-                known.insert((table.clone(), commit.version()));
-                newest.insert(table, commit);
+            known.extend(tables_of(&commit).into_iter().map(|table| (table, commit.version())));
+            if let Some(step) = step_of(&commit) {
+                newest.insert(step, commit);
             }
         }
         let versions = Versions {
@@ -131,13 +146,14 @@ impl Versions {
             }
         }
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.newest.iter().try_for_each(|(table, commit)| match table.strip_prefix(&self.prefix()) {
-            Some(name) => {
-                show_letters(&self.lake, commit)?;
-                self.show(name, commit.version())
+        for commit in state.newest.values() {
+            show_files(&self.lake, commit)?;
+            for table in tables_of(commit) {
+                if let Some(name) = table.strip_prefix(&self.prefix()) {
+                    self.show(name, commit.version())?;
+                }
             }
-            None => Ok(()),
-        })?;
+        }
         clear_leftovers(&self.lake, &self.schema_name, &[])
     }
 
@@ -166,18 +182,22 @@ impl Versions {
         let rows = RecordBatch::try_new(dead_letters_schema(), columns)?;
         let name = batch_file_name(number, "parquet");
         let path = format!("system/dead_letters/{}/{name}", self.schema_name);
-        stage(&self.lake, "system.dead_letters", &path, &parquet_bytes(&rows)?, letters.len() as u64)
-            .map(Some)
+        stage(&self.lake, DEAD_LETTERS, &path, &parquet_bytes(&rows)?, letters.len() as u64).map(Some)
     }
 
     fn prefix(&self) -> String {
         format!("{}.", self.schema_name)
     }
 
-    /// The newest commit of a table.
+    /// The newest commit of a table or model.
     pub(super) fn newest(&self, table: &str) -> Option<Commit> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.newest.get(&format!("{}{table}", self.prefix())).cloned()
+    }
+
+    /// The version that the next commit of a table or model will have.
+    pub(super) fn next(&self, step: &str) -> u64 {
+        self.newest(step).map_or(0, |commit| commit.version() + 1)
     }
 
     fn folder(&self, table: &str) -> PathBuf {
@@ -217,23 +237,70 @@ impl Versions {
             .map(|error| error.to_string())
     }
 
-    /// Makes the files of a new version the table, and gives its version.
+    /// Makes the files of a new version the table, or the tables of the model, and gives its version.
     ///
     /// # Errors
     /// Storage; Corrupt.
-    pub(super) fn commit(&self, table: &str, new: NewVersion) -> Result<u64> {
+    pub(super) fn commit(&self, step: &str, new: NewVersion) -> Result<u64> {
         // Held to the end: commits have their order.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let number = state.next;
-        let full = format!("{}{table}", self.prefix());
-        let folder = self.folder(table);
+        let full = format!("{}{step}", self.prefix());
         let former = state.newest.get(&full);
         let count = former.map_or(0, |commit| commit.version() + 1);
 
-        let version = format!("{count:08}");
-        let building = folder.join(BUILDING);
+        let mut added = Vec::new();
+        let mut tables = Vec::new();
+        for (table, files) in new.tables {
+            added.extend(self.name_files(&table, count, files)?);
+            tables.push(table);
+        }
+        let letters = self.stage_letters(number, &new.letters)?;
+        let (mut record, mut of_model) = (None, Vec::new());
+        if let Some(model) = new.model {
+            of_model = model.files;
+            for (table, rows) in &model.system {
+                let path =
+                    format!("system/{table}/{}/{}", self.schema_name, batch_file_name(number, "parquet"));
+                let (bytes, count) = (parquet_bytes(rows)?, rows.num_rows() as u64);
+                of_model.push(stage(&self.lake, &format!("system.{table}"), &path, &bytes, count)?);
+            }
+            record = Some(model.record);
+        }
+        for table in &tables {
+            self.place_folder(table, count)?;
+        }
+        let commit = Commit {
+            format: FORMAT,
+            batch_id: number,
+            query_id: self.query_id.clone(),
+            removed: former.map(replaced).unwrap_or_default(),
+            added: added.into_iter().chain(letters).chain(of_model).collect(),
+            counts: new.counts,
+            ends: Default::default(),
+            marks: Default::default(),
+            condemned: Default::default(),
+            watermark: None,
+            build: Some(Build { version: Some(count), ..new.build }),
+            model: record,
+        };
+        self.commits.create(number, &commit)?;
+        show_files(&self.lake, &commit)?;
+        state.next = number + 1;
+        state.newest.insert(full, commit);
+        for table in &tables {
+            self.show(table, count)?;
+            self.forget(table)?;
+        }
+        Ok(count)
+    }
+
+    /// Gives the files of a new version of a table their names, and says where they will be.
+    fn name_files(&self, table: &str, count: u64, files: Vec<Written>) -> Result<Vec<FileEntry>> {
+        let full = format!("{}{table}", self.prefix());
+        let (version, building) = (format!("{count:08}"), self.folder(table).join(BUILDING));
         let (mut added, mut places) = (Vec::new(), Vec::new());
-        for file in new.files {
+        for file in files {
             let place = building.join(&file.folder);
             let name = batch_file_name(count, file.extension);
             let (from, to) = (place.join(file.staged_name()), place.join(&name));
@@ -253,7 +320,13 @@ impl Versions {
             });
         }
         at_once(&places, |place| sync_folder(place)).into_iter().collect::<Result<()>>()?;
-        let letters = self.stage_letters(number, &new.letters)?;
+        Ok(added)
+    }
+
+    /// Moves the folder that a new version of a table was built in to where its record says.
+    fn place_folder(&self, table: &str, count: u64) -> Result<()> {
+        let (version, folder) = (format!("{count:08}"), self.folder(table));
+        let building = folder.join(BUILDING);
         sync_folder(&building)?;
         // Under a table's folder lies what it is, and nothing else.
         let hidden = building.join(HIDDEN);
@@ -262,27 +335,7 @@ impl Versions {
         for (from, to) in moves.iter().filter(|(from, _)| from.is_dir()) {
             fs::rename(from, to).map_err(|e| io_error("rename", from, &e))?;
         }
-        sync_folder(&folder)?;
-        let commit = Commit {
-            format: FORMAT,
-            batch_id: number,
-            query_id: self.query_id.clone(),
-            removed: former.map(|commit| commit.added.clone()).unwrap_or_default(),
-            added: added.into_iter().chain(letters).collect(),
-            counts: new.counts,
-            ends: Default::default(),
-            marks: Default::default(),
-            condemned: Default::default(),
-            watermark: None,
-            build: Some(Build { version: Some(count), ..new.build }),
-        };
-        self.commits.create(number, &commit)?;
-        show_letters(&self.lake, &commit)?;
-        state.next = number + 1;
-        state.newest.insert(full, commit);
-        self.show(table, count)?;
-        self.forget(table)?;
-        Ok(count)
+        sync_folder(&folder)
     }
 
     /// Lets the table's link point at a version.
@@ -328,7 +381,7 @@ fn number_of(folder: &Path) -> Option<u64> {
     name.strip_suffix(OF_SQL).unwrap_or(name).parse().ok()
 }
 
-/// The table and its version that each commit of a batch job made, by the number of the commit.
+/// The table (or model) and its version that each commit of a batch job made, by the number of the commit.
 ///
 /// # Errors
 /// Storage or Corrupt.
@@ -337,22 +390,42 @@ pub fn committed_versions(lake: &Lake, schema_name: &str) -> Result<BTreeMap<u64
     let mut versions = BTreeMap::new();
     for number in commits.numbers()? {
         let commit = commits.read(number)?;
-        versions.extend(table_of(&commit).map(|table| (number, (table, commit.version()))));
+        versions.extend(step_of(&commit).map(|step| (number, (step, commit.version()))));
     }
     Ok(versions)
 }
 
-/// Lets a glob see the dead letters of a version, and no more those of the former one.
-fn show_letters(lake: &Lake, commit: &Commit) -> Result<()> {
-    let letters = |files: &[FileEntry]| -> Vec<FileEntry> {
-        files.iter().filter(|file| file.table.starts_with("system.")).cloned().collect()
-    };
-    roll_forward(lake, &letters(&commit.added))?;
-    retire(lake, &letters(&commit.removed))
+/// Lets a glob see what a version has beside its tables: dead letters, and no more those of the former one; the file of a
+/// model, and what tells of it. A model that somebody has removed is trained again.
+fn show_files(lake: &Lake, commit: &Commit) -> Result<()> {
+    let is_beside = |file: &&FileEntry| file.table.starts_with("system.");
+    let is_model =
+        |file: &&FileEntry| file.table.starts_with("model:") && readable_path(lake, file).is_file();
+    let shown = commit.added.iter().filter(|file| is_beside(file) || is_model(file));
+    roll_forward(lake, &shown.cloned().collect::<Vec<_>>())?;
+    retire(lake, &commit.removed.iter().filter(is_beside).cloned().collect::<Vec<_>>())
 }
 
-/// The table that a commit is a version of.
-fn table_of(commit: &Commit) -> Option<String> {
+/// What the next version of the same takes out of its tables. What models were, and what is told of them, stays.
+fn replaced(commit: &Commit) -> Vec<FileEntry> {
+    let stays = |file: &&FileEntry| {
+        let of_system = file.table.starts_with("system.") && file.table != DEAD_LETTERS;
+        of_system || file.table.starts_with("model:")
+    };
+    commit.added.iter().filter(|file| !stays(file)).cloned().collect()
+}
+
+/// The table or model that a commit is a version of.
+fn step_of(commit: &Commit) -> Option<String> {
     let built = commit.build.as_ref().map(|build| build.table.clone());
     built.or_else(|| commit.added.first().map(|file| file.table.clone()))
+}
+
+/// The tables that a commit has a version of.
+fn tables_of(commit: &Commit) -> BTreeSet<String> {
+    if commit.model.is_none() {
+        return step_of(commit).into_iter().collect();
+    }
+    let tables = commit.added.iter().map(|file| &file.table);
+    tables.filter(|table| !table.starts_with("system.") && !table.starts_with("model:")).cloned().collect()
 }

@@ -10,7 +10,7 @@ use crate::decode::dead_letters_schema;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::learn::tables;
-use crate::records::{Learn, RecordList};
+use crate::records::{Commit, Learn, ModelOutcome, RecordList};
 
 /// A table of the schema `system`.
 pub(crate) struct SystemTable {
@@ -61,61 +61,80 @@ fn metric_values_schema() -> SchemaRef {
     )))
 }
 
-/// The rows of `system.metric_values`, by the learn records of all jobs.
+/// The rows of `system.metric_values`, by the records of all jobs: learn records, and the commits of a batch job's models.
 ///
 /// # Errors
 /// Storage or Corrupt.
 pub(super) fn metric_values(lake: &Lake) -> Result<RecordBatch> {
-    let mut texts: [StringBuilder; 4] = std::array::from_fn(|_| StringBuilder::new());
-    let mut counts: [UInt64Builder; 3] = std::array::from_fn(|_| UInt64Builder::new());
-    let mut values = Float64Builder::new();
+    let mut rows = MetricRows::default();
     for schema_name in lake.schema_names()? {
         let job = schema_name.replace('_', "-");
-        let learn: RecordList<Learn> = RecordList::read_only(lake.checkpoint(&schema_name).join("learn"));
-        for number in learn.numbers()? {
-            for outcome in learn.read(number)?.models {
-                let each = [
-                    ("holdout", outcome.version, &outcome.holdout),
-                    ("sample", outcome.version, &outcome.sample),
-                    ("prequential", outcome.prequential_version, &outcome.prequential),
-                    (
-                        "challenger",
-                        outcome.challenger.as_ref().map(|of| of.version),
-                        &outcome.challenger.as_ref().and_then(|of| of.scores.clone()),
-                    ),
-                ];
-                for (evaluation, version, scores) in each {
-                    let Some(scores) = scores else { continue };
-                    for (metric, value) in METRICS.iter().filter_map(|of| Some((of.name, of.value(scores)?)))
-                    {
-                        for (column, text) in texts.iter_mut().zip([&job, &outcome.name, evaluation, metric])
-                        {
-                            column.append_value(text);
-                        }
-                        for (column, count) in
-                            counts.iter_mut().zip([Some(number), version, Some(scores.rows())])
-                        {
-                            column.append_option(count);
-                        }
-                        values.append_value(value);
-                    }
-                }
+        let checkpoint = lake.checkpoint(&schema_name);
+        let learn: RecordList<Learn> = RecordList::read_only(checkpoint.join("learn"));
+        let numbers = learn.numbers()?;
+        if numbers.is_empty() {
+            let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
+            for number in commits.numbers()? {
+                let commit = commits.read(number)?;
+                let step = commit.version();
+                commit.model.iter().for_each(|model| rows.push(&job, step, &model.outcome));
+            }
+        }
+        for number in numbers {
+            learn.read(number)?.models.iter().for_each(|outcome| rows.push(&job, number, outcome));
+        }
+    }
+    rows.finish()
+}
+
+/// Rows of `system.metric_values`, column by column.
+#[derive(Default)]
+struct MetricRows {
+    /// Job, model, evaluation, metric.
+    texts: [StringBuilder; 4],
+    /// Batch, version, rows.
+    counts: [UInt64Builder; 3],
+    values: Float64Builder,
+}
+
+impl MetricRows {
+    /// Adds all that a record says of a model.
+    fn push(&mut self, job: &str, number: u64, outcome: &ModelOutcome) {
+        let challenger = outcome.challenger.as_ref();
+        let each = [
+            ("holdout", outcome.version, outcome.holdout.as_ref()),
+            ("sample", outcome.version, outcome.sample.as_ref()),
+            ("folds", outcome.version, outcome.folds.as_ref()),
+            ("prequential", outcome.prequential_version, outcome.prequential.as_ref()),
+            ("challenger", challenger.map(|of| of.version), challenger.and_then(|of| of.scores.as_ref())),
+        ];
+        for (evaluation, version, scores) in each {
+            let Some(scores) = scores else { continue };
+            for (metric, value) in METRICS.iter().filter_map(|of| Some((of.name, of.value(scores)?))) {
+                let texts = [job, &outcome.name, evaluation, metric];
+                self.texts.iter_mut().zip(texts).for_each(|(column, text)| column.append_value(text));
+                let counts = [Some(number), version, Some(scores.rows())];
+                self.counts.iter_mut().zip(counts).for_each(|(column, count)| column.append_option(count));
+                self.values.append_value(value);
             }
         }
     }
-    let [jobs, models, evaluations, metrics] = &mut texts;
-    let [batches, versions, rows] = &mut counts;
-    Ok(RecordBatch::try_new(
-        metric_values_schema(),
-        vec![
-            Arc::new(jobs.finish()),
-            Arc::new(batches.finish()),
-            Arc::new(models.finish()),
-            Arc::new(versions.finish()),
-            Arc::new(evaluations.finish()),
-            Arc::new(rows.finish()),
-            Arc::new(metrics.finish()),
-            Arc::new(values.finish()),
-        ],
-    )?)
+
+    fn finish(mut self) -> Result<RecordBatch> {
+        let [jobs, models, evaluations, metrics] = &mut self.texts;
+        let [batches, versions, rows] = &mut self.counts;
+        Ok(RecordBatch::try_new(
+            metric_values_schema(),
+            vec![
+                Arc::new(jobs.finish()),
+                Arc::new(batches.finish()),
+                Arc::new(models.finish()),
+                Arc::new(versions.finish()),
+                Arc::new(evaluations.finish()),
+                Arc::new(rows.finish()),
+                Arc::new(metrics.finish()),
+                Arc::new(self.values.finish()),
+            ],
+        )?)
+    }
 }

@@ -244,6 +244,7 @@ impl Champions {
                 train_rows: step.train_rows,
                 holdout,
                 sample,
+                folds: None,
                 prequential: step.prequential,
                 prequential_version: step.prequential_version,
                 challenger,

@@ -1,17 +1,14 @@
 //! All committed rows as features, labels and the hold-out split, kept in memory and grown batch by batch.
 
-use std::hash::Hasher;
-
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{can_cast_types, cast, filter_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tidemill_ml::{Cache, FeatureTable};
-use xxhash_rust::xxh3::Xxh3Default;
 
 use super::labels::{LabelCounts, Labels};
+use super::split;
 use super::twins::Twins;
 use crate::decode::METADATA;
 use crate::error::{Error, Result};
@@ -97,14 +94,7 @@ impl History {
         carry.extend(key.holdout_key.iter().map(String::as_str));
         let sql = RowSql::new(&key.features_sql, table, table_schema, &carry).await?;
         let schema = sql.schema().clone();
-        let column = |name: &str| {
-            schema.index_of(name).map_err(|_| {
-                let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-                Error::user(format!("the features have no column `{name}`"))
-                    .hint(format!("they have: {}", names.join(", ")))
-            })
-        };
-        let label = key.label.as_deref().map(column).transpose()?;
+        let label = key.label.as_deref().map(|name| split::column(&schema, name)).transpose()?;
         let labels = match label {
             None => Labels::None,
             Some(label) => {
@@ -112,15 +102,7 @@ impl History {
                 Labels::new(field.name(), field.data_type(), key.numbers, key.positive.as_ref())?
             }
         };
-        let holdout_key = key.holdout_key.iter().map(|name| column(name)).collect::<Result<Vec<_>>>()?;
-        let as_text = |at: &&usize| can_cast_types(schema.field(**at).data_type(), &DataType::Utf8);
-        if let Some(&at) = holdout_key.iter().find(|at| !as_text(at)) {
-            let (name, kind) = (schema.field(at).name(), schema.field(at).data_type());
-            return Err(Error::user(format!(
-                "the hold-out column `{name}` is of type {kind}, which has no text"
-            ))
-            .hint("name columns in evaluate.holdout_key that are numbers, texts, dates or times"));
-        }
+        let holdout_key = split::places(&schema, &key.holdout_key)?;
         // A hold-out key that only came along is no feature; the engine's columns never are.
         let came_along = |name: &str| METADATA.contains(&name) || sql.carried().iter().any(|of| of == name);
         let columns = FeatureColumns::of(&schema, |at, name| Some(at) != label && !came_along(name))?;
@@ -234,31 +216,13 @@ impl History {
         self.twins.add(rows)
     }
 
-    /// Which rows are held out: XXH3 of the key columns as text, as a share of 2⁶⁴, is below `holdout`. The hash
-    /// is of the row alone, so the split is the same in every run and never moves.
+    /// Which rows are held out.
     fn split(&self, rows: &RecordBatch) -> Result<Vec<bool>> {
         if self.key.holdout == 0.0 {
             return Ok(vec![false; rows.num_rows()]);
         }
-        let columns: Vec<ArrayRef> = self
-            .holdout_key
-            .iter()
-            .map(|&column| cast(rows.column(column), &DataType::Utf8))
-            .collect::<Result<_, _>>()?;
-        let limit = self.key.holdout * 2f64.powi(64);
-        Ok((0..rows.num_rows())
-            .map(|row| {
-                let mut hasher = Xxh3Default::new();
-                for column in &columns {
-                    let text = column.as_string::<i32>();
-                    if text.is_valid(row) {
-                        hasher.write(text.value(row).as_bytes());
-                    }
-                    hasher.write(&[0x1f]);
-                }
-                (hasher.finish() as f64) < limit
-            })
-            .collect())
+        let hashes = split::hashes(rows, &self.holdout_key)?;
+        Ok(hashes.into_iter().map(|hash| split::is_held_out(hash, self.key.holdout)).collect())
     }
 }
 
@@ -266,7 +230,7 @@ impl History {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
 
     use super::*;
 

@@ -7,7 +7,8 @@
 //!        model N on all hold-out rows up to N ───────────────────────────────┘ hold-out
 //! ```
 //!
-//! The models of a stateful job learn from its state instead: see `state_rows`.
+//! The models of a stateful job learn from its state instead: see `state_rows`; those of a batch job from all rows of a
+//! SELECT: see `whole`.
 //!
 //! Everything here is a function of committed rows and earlier learn records: a driver that restarts rebuilds the
 //! history from the table and the champions from their files, and makes the same bytes.
@@ -19,12 +20,16 @@ mod labels;
 mod learner;
 mod lesson;
 mod sample;
+mod split;
 mod state_features;
 mod state_rows;
 pub mod tables;
 mod twins;
+mod whole;
 
+pub(crate) use learner::Learned;
 pub use learner::{Learner, RowsSeen};
 pub(crate) use state_features::{FeatureRows, StateFeatures};
 pub use tables::{Centre, Importance};
 pub use tidemill_ml::{Better, METRICS, Metric, Task};
+pub(crate) use whole::{Side, Whole, WholeRows};

@@ -110,7 +110,14 @@ pub fn metrics(job: &str, batch_id: u64, outcomes: &[ModelOutcome]) -> Result<Re
                 scores,
                 train_ms: trained,
             });
-            holdout.into_iter().chain(sample).chain(prequential)
+            let folds = outcome.folds.as_ref().map(|scores| Row {
+                name,
+                evaluation: "folds",
+                version: outcome.version,
+                scores,
+                train_ms: trained,
+            });
+            holdout.into_iter().chain(sample).chain(folds).chain(prequential)
         })
         .collect();
     metrics_of(job, batch_id, &rows)

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::batch_model::{BatchModel, BatchModelFile};
 use super::forms::Forms;
 use super::input::{InputConfig, InputFile};
 use super::key_error;
-use super::{Project, Settings, is_plain_name, overlay};
+use super::{Project, Settings, is_plain_name, model, overlay};
 use crate::error::nearest;
 use crate::error::{Error, Result};
 
@@ -28,6 +29,8 @@ pub struct BatchJob {
     pub tables: Vec<TableConfig>,
     /// SELECTs of bad rows, by name.
     pub audits: Vec<SqlFile>,
+    /// What is learned of its tables and inputs, in the order of the file.
+    pub models: Vec<BatchModel>,
 }
 
 /// A file with one SELECT.
@@ -115,6 +118,8 @@ struct BatchFile {
     inputs: BTreeMap<String, InputFile>,
     #[serde(default)]
     tables: Vec<TableFile>,
+    #[serde(default)]
+    models: Vec<BatchModelFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,12 +179,18 @@ impl Project {
                 format!("tidemill stream {name}, and tidemill produce {name} --input FILE to fill its topic"),
             ));
         }
+        model::check_algorithms(&table)?;
         let file: BatchFile = key_error::read(text, table)?;
         let sql_folder = file.sql.trim_end_matches('/').to_owned();
         let mut sql_files = self.list(&sql_folder)?;
-        // A form is no table.
-        sql_files.retain(|path| !file.inputs.values().any(|input| input.forms.contains(path)));
-        let tables = self.tables(&sql_folder, &sql_files, file.tables)?;
+        let mut models = self.batch_models(text, file.models)?;
+        // A form is no table, nor are the features of a model.
+        sql_files.retain(|path| {
+            !file.inputs.values().any(|input| input.forms.contains(path))
+                && !models.iter().any(|model| model.spec.config.features == *path)
+        });
+        let settings = model_audits(&mut models, file.tables)?;
+        let tables = self.tables(&sql_folder, &sql_files, settings)?;
         let inputs = file.inputs.into_iter().map(|(input, settings)| {
             let first = tables.first().map_or("", |table| table.file.name.as_str());
             self.input(&input, settings, first).map_err(|e| e.context(format!("[inputs.{input}]")))
@@ -189,6 +200,23 @@ impl Project {
             return Err(Error::user(format!("`{}` is an input and a table", both.name))
                 .hint("a SELECT that reads it could mean either: rename one"));
         }
+        let taken = |name: &String| {
+            tables.iter().any(|table| table.file.name == *name)
+                || inputs.iter().any(|input| input.name == *name)
+        };
+        for (at, model) in models.iter().enumerate() {
+            let own = std::iter::once(model.name().to_owned()).chain(model.tables());
+            let of_others = |name: &String| {
+                models[..at].iter().any(|other| other.name() == name || other.tables().contains(name))
+            };
+            if let Some(both) = own.into_iter().find(|name| taken(name) || of_others(name)) {
+                return Err(Error::user(format!(
+                    "`{both}` is of the model `{}`, and something else",
+                    model.name()
+                ))
+                .hint("a model NAME has the tables NAME_rows and, of clusters, NAME_profile: rename one"));
+            }
+        }
         Ok(BatchJob {
             name: name.to_owned(),
             schema_name: name.replace('-', "_"),
@@ -196,6 +224,7 @@ impl Project {
             inputs,
             tables,
             audits: self.sql_files(&sql_files, &format!("{sql_folder}/audits/"))?,
+            models,
             sql_folder,
         })
     }
@@ -246,6 +275,27 @@ impl Project {
             .filter(|path| path.ends_with(".sql"));
         direct.map(|path| Ok(SqlFile::new(path, self.read(path)?))).collect()
     }
+}
+
+/// Takes the settings of models' tables out of those of all tables: their audits.
+fn model_audits(models: &mut [BatchModel], settings: Vec<TableFile>) -> Result<Vec<TableFile>> {
+    let mut left = Vec::new();
+    for table in settings {
+        let Some(model) = models.iter_mut().find(|model| model.tables().contains(&table.name)) else {
+            left.push(table);
+            continue;
+        };
+        if table.format != TableFormat::Parquet || !table.partition_by.is_empty() {
+            return Err(Error::user(format!(
+                "[[tables]] `{}` is of the model `{}`",
+                table.name,
+                model.name()
+            ))
+            .hint("its tables are Parquet without folders; of their settings there are `audits` alone"));
+        }
+        model.audits.push((table.name, table.audits));
+    }
+    Ok(left)
 }
 
 /// What SQL reads without quotes and a folder may be called.

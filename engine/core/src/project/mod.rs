@@ -4,6 +4,7 @@
 //! read, every value checked, so that later stages cannot meet a wrong setting.
 
 mod batch;
+mod batch_model;
 mod builtin;
 mod config;
 mod csv_options;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use batch::{BatchJob, Relationship, RowCount, SqlFile, TableAudits, TableConfig, TableFormat};
+pub use batch_model::BatchModel;
 pub use config::{FailOnDataLoss, StartingOffsets};
 pub use csv_options::{CsvOptions, NumberStyle};
 pub use forms::{Form, Forms};

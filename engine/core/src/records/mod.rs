@@ -2,6 +2,7 @@
 
 mod input_report;
 mod list;
+mod trained_model;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
 pub use list::RecordList;
 pub(crate) use list::{RESTORE, counted, create_at, parse};
+pub use trained_model::TrainedModel;
 
 use crate::error::{Error, Result};
 use crate::project::{Job, ModelSpec, StateSpec};
@@ -211,6 +213,9 @@ pub struct Commit {
     /// What a batch job's table was built of; a stream has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
+    /// What became of a batch job's model, where that is what the commit is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<TrainedModel>,
 }
 
 #[cfg(test)]
@@ -229,6 +234,7 @@ impl Commit {
             condemned: Vec::new(),
             watermark: None,
             build: None,
+            model: None,
         }
     }
 }
@@ -279,7 +285,7 @@ impl Commit {
 /// What one version of a batch job's table was built of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Build {
-    /// Table as in SQL: `olist.wide`.
+    /// Table as in SQL: `olist.wide`. Of a model, which has tables of its own: the same with its name.
     pub table: String,
     /// How many builds of the table were before it; records of older versions of Tidemill have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -354,6 +360,10 @@ pub struct ModelOutcome {
     /// Scores of the champion after the batch on a sample of the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Scores>,
+    /// Scores of models of the champion's kind on the rows that each was not trained on; of a batch job that divides its rows
+    /// into folds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds: Option<Scores>,
     /// Scores of the champion before the batch on all rows of the batch.
     pub prequential: Option<Scores>,
     /// The version that the prequential scores are of.

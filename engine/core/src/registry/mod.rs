@@ -6,11 +6,14 @@
 //! JOB/_models/NAME/batch-….model ───────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A version is the number of the batch that trained it. The files of old versions are removed, but for those in use and
+//! A version is the number of the batch that trained it; in a batch job, whose commits say what became of its models, that of
+//! the step, which each model counts by itself. The files of old versions are removed, but for those in use and
 //! those that have an alias or a tag; what they were trained on and scored stays in the records.
 
 mod aliases;
+mod outcomes;
 mod reference;
+mod retention;
 pub mod shown;
 
 use std::collections::HashMap;
@@ -21,11 +24,14 @@ use tidemill_ml::Fitted;
 pub use aliases::{AliasRecord, Aliases, CHALLENGER, CHAMPION, Said};
 pub(crate) use aliases::{kept, records as alias_records};
 pub use reference::{At, ModelRef};
+pub(crate) use retention::forget_old;
+
+use outcomes::Outcomes;
 
 use crate::error::{Context, Error, Result, suggestion};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::records::{Challenger, FileEntry, Learn, ModelOutcome, ModelStatus, Plan, RecordList};
+use crate::records::{Challenger, FileEntry, ModelOutcome, ModelStatus};
 use crate::table::publish::readable_path;
 use crate::table::read::read_bytes;
 
@@ -44,12 +50,12 @@ pub(crate) fn load(
     }
 }
 
-/// The models of one job, by its learn records.
+/// The models of one job, by its records.
 #[derive(Debug)]
 pub struct Registry {
     lake: Lake,
     schema_name: String,
-    records: RecordList<Learn>,
+    records: Outcomes,
     aliases: Aliases,
 }
 
@@ -77,7 +83,7 @@ impl Registry {
         if !jobs.contains(&schema_name) {
             return Err(Error::unknown("job", job, &jobs));
         }
-        let records = RecordList::read_only(lake.checkpoint(&schema_name).join("learn"));
+        let records = Outcomes::read(lake, &schema_name)?;
         let aliases = Aliases::read(lake, &schema_name, None)?;
         Ok(Registry { lake: lake.clone(), schema_name, records, aliases })
     }
@@ -87,8 +93,7 @@ impl Registry {
     /// # Errors
     /// Storage or Corrupt.
     pub fn newest(&self) -> Result<Vec<ModelOutcome>> {
-        let newest = self.records.latest()?.map(|number| self.records.read(number)).transpose()?;
-        Ok(newest.map_or_else(Vec::new, |record| record.models))
+        self.records.newest()
     }
 
     /// What the record of each batch says that trained the model, oldest first.
@@ -98,8 +103,8 @@ impl Registry {
     pub fn history(&self, model: &str) -> Result<Vec<Entry>> {
         self.check(model)?;
         let mut entries = Vec::new();
-        for number in self.records.numbers()? {
-            let outcome = self.records.read(number)?.models.into_iter().find(|of| of.name == model);
+        for number in self.records.numbers(model)? {
+            let outcome = self.records.outcome(model, number)?;
             let is_new =
                 |of: &ModelOutcome| matches!(of.status, ModelStatus::Trained | ModelStatus::Challenger);
             if let Some(outcome) = outcome.filter(is_new) {
@@ -115,7 +120,7 @@ impl Registry {
     /// User: there is no such model, version or batch; Storage or Corrupt.
     pub fn find(&self, model: &str, at: &At) -> Result<Entry> {
         self.check(model)?;
-        let newest = self.records.latest()?.unwrap_or_default();
+        let newest = self.records.numbers(model)?.end.saturating_sub(1);
         let batch = match *at {
             At::Champion => match self.aliases.pinned(model) {
                 Some((version, _)) => return self.find(model, &At::Version(version)),
@@ -123,12 +128,13 @@ impl Registry {
             },
             At::Alias(ref alias) => return self.named(model, alias),
             At::Version(number) | At::Batch(number) if number > newest => {
-                return Err(Error::user(format!("model `{model}` has learned from batches 0 to {newest}"))
+                let has = if self.records.is_batch() { "has versions" } else { "has learned from batches" };
+                return Err(Error::user(format!("model `{model}` {has} 0 to {newest}"))
                     .hint(format!("take one of them instead of {number}")));
             }
             At::Version(number) | At::Batch(number) => number,
         };
-        let outcome = self.records.read(batch)?.models.into_iter().find(|of| of.name == model);
+        let outcome = self.records.outcome(model, batch)?;
         let entry = outcome.and_then(|outcome| match at {
             At::Version(version) => self.trained_by(*version, outcome),
             _ => self.entry(outcome),
@@ -160,7 +166,7 @@ impl Registry {
         load(&self.lake, name, &entry.file)?.map_err(|error| {
             Error::user(error.to_string())
                 .context(format!("model `{name}`, {}", entry.file.path))
-                .hint("the next batch of its job trains it anew")
+                .hint("the next batch or run of its job trains it anew")
         })
     }
 
@@ -174,13 +180,7 @@ impl Registry {
     /// # Errors
     /// Storage or Corrupt: the plan of that batch.
     pub fn spec(&self, entry: &Entry) -> Result<ModelSpec> {
-        let plans: RecordList<Plan> =
-            RecordList::read_only(self.lake.checkpoint(&self.schema_name).join("offsets"));
-        let models = plans.read(entry.version)?.models;
-        let spec = models.into_iter().find(|spec| spec.config.name == entry.outcome.name);
-        spec.ok_or_else(|| {
-            Error::corrupt(format!("plan {} does not have the model it trained", entry.version))
-        })
+        self.records.spec(&self.lake, &self.schema_name, &entry.outcome.name, entry.version)
     }
 
     /// The version that has this name.
@@ -271,8 +271,8 @@ impl Registry {
     /// User: there was none; Storage or Corrupt.
     pub fn before(&self, model: &str) -> Result<Entry> {
         let current = self.find(model, &At::Champion)?.version;
-        for number in self.records.numbers()?.rev() {
-            let outcome = self.records.read(number)?.models.into_iter().find(|of| of.name == model);
+        for number in self.records.numbers(model)?.rev() {
+            let outcome = self.records.outcome(model, number)?;
             let earlier = outcome.filter(|of| of.version.is_some_and(|version| version != current));
             if let Some(entry) = earlier.and_then(|outcome| self.entry(outcome)) {
                 return self.find(model, &At::Version(entry.version));

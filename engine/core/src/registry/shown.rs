@@ -16,7 +16,8 @@ fn scores(outcome: &ModelOutcome) -> Option<(&'static str, &Scores)> {
     let holdout = outcome.holdout.as_ref().and_then(|scores| by(scores, "holdout"));
     let sample = || outcome.sample.as_ref().and_then(|scores| by(scores, "sample"));
     let prequential = || outcome.prequential.as_ref().and_then(|scores| by(scores, "prequential"));
-    holdout.or_else(sample).or_else(prequential)
+    let folds = || outcome.folds.as_ref().and_then(|scores| by(scores, "folds"));
+    holdout.or_else(sample).or_else(folds).or_else(prequential)
 }
 
 /// One row a version: what it was trained on, what it is worth, and whether its file is still there. Metrics that none of
@@ -87,9 +88,12 @@ pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
     cells.extend(
         spec.config.parameters.iter().map(|(name, value)| (format!("parameters.{name}"), value.to_string())),
     );
-    for (evaluation, scores) in
-        [("holdout", &outcome.holdout), ("sample", &outcome.sample), ("prequential", &outcome.prequential)]
-    {
+    for (evaluation, scores) in [
+        ("holdout", &outcome.holdout),
+        ("sample", &outcome.sample),
+        ("folds", &outcome.folds),
+        ("prequential", &outcome.prequential),
+    ] {
         let Some(scores) = scores else { continue };
         cells.push((format!("{evaluation}.rows"), scores.rows().to_string()));
         let values = METRICS.iter().filter_map(|metric| Some((metric.name, metric.value(scores)?)));

@@ -312,6 +312,7 @@ impl<'a> Batch<'a> {
             condemned: self.condemned.clone(),
             watermark: None,
             build: None,
+            model: None,
         })
     }
 

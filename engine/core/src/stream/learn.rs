@@ -10,11 +10,10 @@ use super::driver::{CrashPoint, Driver, ms};
 use super::stateful::StatefulJob;
 use crate::error::Result;
 use crate::files::at_once;
-use crate::lake::batch_of_file_name;
 use crate::learn::tables;
 use crate::progress::Durations;
 use crate::records::{Commit, FORMAT, Learn, Plan};
-use crate::registry::{Aliases, kept};
+use crate::registry::{Aliases, forget_old, kept};
 use crate::source::lag::Lag;
 use crate::table::publish::roll_forward;
 
@@ -85,28 +84,11 @@ impl Driver {
         Ok((record, durations))
     }
 
-    /// Removes the files of old versions, but for those in use and those that have an alias or a tag. What cannot be removed
-    /// costs space and nothing else.
+    /// Removes the files of old versions.
     fn forget_versions(&self, plan: &Plan, record: &Learn) -> Result<()> {
         let named = kept(&self.lake, &self.job.schema_name, plan.aliases)?;
         for (outcome, spec) in record.models.iter().zip(&plan.models) {
-            let folder = self.lake.resolve(&format!("{}/_models/{}", self.job.schema_name, outcome.name));
-            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-            let version = |entry: &std::fs::DirEntry| entry.file_name().to_str().and_then(batch_of_file_name);
-            let mut files: Vec<_> =
-                entries.filter_map(|entry| Some((version(&entry)?, entry.path()))).collect();
-            files.sort();
-            let old = files.len().saturating_sub(usize::try_from(spec.config.keep).unwrap_or(usize::MAX));
-            let challenger = outcome.challenger.as_ref().map(|challenger| challenger.version);
-            for (version, path) in files.drain(..old) {
-                let is_in_use = [outcome.version, challenger].contains(&Some(version));
-                if !is_in_use
-                    && !named.contains(&(outcome.name.clone(), version))
-                    && let Err(error) = std::fs::remove_file(&path)
-                {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove an old model");
-                }
-            }
+            forget_old(&self.lake, &self.job.schema_name, outcome, spec.config.keep, &named);
         }
         Ok(())
     }

@@ -1,0 +1,46 @@
+//! What is told of a model that a run has trained.
+
+use tidemill_core::batch::ModelReport;
+use tidemill_core::learn::METRICS;
+use tidemill_core::records::{ModelStatus, Verdict};
+
+use crate::style;
+
+/// What was done, in a word.
+pub(super) fn outcome(model: &ModelReport) -> &'static str {
+    match model.status {
+        ModelStatus::Challenger => "challenger",
+        ModelStatus::Trained | ModelStatus::Failed => "trained",
+        ModelStatus::Kept => "asked again",
+    }
+}
+
+/// What was done, in a line; `version` is the number of the step.
+pub(super) fn line(model: &ModelReport, version: Option<u64>) -> String {
+    let number = |version: Option<u64>| version.map_or("none".to_owned(), |version| version.to_string());
+    let trained = || format!("version {} trained on {}", number(version), style::rows(model.train_rows));
+    let what = match model.status {
+        ModelStatus::Challenger => {
+            let why = match model.gate.as_ref().map(|gate| gate.verdict) {
+                Some(Verdict::Waits) => "there are too few rows to compare",
+                Some(_) => "the gate rejected it",
+                None => "another is pinned",
+            };
+            format!("{}, version {} stays in use: {why}", trained(), number(model.in_use))
+        }
+        ModelStatus::Kept => format!("version {} in use", number(model.in_use)),
+        ModelStatus::Trained | ModelStatus::Failed => trained(),
+    };
+    match scores(model) {
+        Some(scores) => format!("{what}; {scores}"),
+        None => what,
+    }
+}
+
+/// What the version in use is worth.
+pub(super) fn scores(model: &ModelReport) -> Option<String> {
+    let (evaluation, scores) = model.scores.as_ref()?;
+    let headline = METRICS.iter().filter(|metric| metric.is_headline);
+    let (name, value) = headline.into_iter().find_map(|metric| Some((metric.name, metric.value(scores)?)))?;
+    Some(format!("{name} {value:.3} on {} ({evaluation})", style::rows(scores.rows())))
+}

@@ -1,0 +1,348 @@
+//! A model of a batch job: all rows of its SELECT are there at once, and each version is trained on them from nothing.
+//!
+//! ```text
+//! rows, by key ─┬─ without a label: predicted, not learned
+//!               ├─ held out (a hash of what the row is): never trained on ──> holdout, and what a gate compares on
+//!               └─ the others ──> train ──> model
+//!                       └─ fold by fold: trained on the others of them, scored on the fold ──> folds
+//! ```
+//!
+//! The version in use, gates and pins are those of a stream ([`super::champions`]), with the number of the model's step where
+//! a stream has that of its batch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Schema;
+use tidemill_ml::{
+    BinaryMetrics, Cache, ClassMetrics, Estimator, FeatureTable, Fitted, Material, NumberMetrics, Prediction,
+    Rows, Scores, Target, Task,
+};
+
+use super::champions::Champions;
+use super::labels::Labels;
+use super::learner::Learned;
+use super::lesson::{Evaluation, Known, Lesson, Train};
+use super::split;
+use crate::error::{Error, Result};
+use crate::features::FeatureColumns;
+use crate::lake::Lake;
+use crate::project::ModelSpec;
+use crate::records::{FORMAT, Learn, ModelOutcome, ModelStatus};
+use crate::registry::Aliases;
+
+/// Rows as features, labels, and sides of the split.
+pub(crate) struct WholeRows {
+    features: FeatureTable,
+    labels: Labels,
+    /// Of each row of the SELECT: whether it is held out, and its fold. Both of rows that have a label, where one is wanted.
+    pub(crate) sides: Vec<Option<Side>>,
+    training: Vec<u32>,
+    holdout: Vec<u32>,
+    /// By fold: rows of `features`.
+    folds: Vec<Vec<u32>>,
+}
+
+/// The side of the split that a row is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// No model is trained on it.
+    HeldOut,
+    /// It is trained on; of folds its number.
+    Training(u32),
+}
+
+/// The columns of a model's rows.
+struct WholeColumns {
+    features: FeatureColumns,
+    label: Option<usize>,
+    holdout_key: Vec<usize>,
+}
+
+impl WholeColumns {
+    /// Finds them among those of the features SELECT; `key` are no features.
+    ///
+    /// # Errors
+    /// User: one is not there, or of a type that it cannot be.
+    fn new(schema: &Schema, spec: &ModelSpec, key: &[String]) -> Result<WholeColumns> {
+        for name in key {
+            split::column(schema, name).map_err(|error| error.context("key"))?;
+        }
+        let config = &spec.config;
+        let label = config.label.as_deref().map(|name| split::column(schema, name)).transpose()?;
+        let holdout_key = match config.evaluate.holdout_key.as_slice() {
+            names if names == key => split::places(schema, names)?,
+            names => split::places(schema, names).map_err(|error| error.context("evaluate.holdout_key"))?,
+        };
+        let is_feature =
+            |at: usize, name: &str| Some(at) != label && !key.iter().any(|column| column == name);
+        let features = match config.task() {
+            Task::Cluster => FeatureColumns::of_numbers(schema, is_feature)?,
+            _ => FeatureColumns::of(schema, is_feature)?,
+        };
+        Ok(WholeColumns { features, label, holdout_key })
+    }
+}
+
+impl WholeRows {
+    /// Takes in all rows, which are in the order of their key.
+    ///
+    /// # Errors
+    /// User: a label that cannot be one; Data: no row has one, or one cannot be learned.
+    pub(crate) fn new(
+        rows: &RecordBatch,
+        spec: &ModelSpec,
+        key: &[String],
+        folds: Option<u32>,
+    ) -> Result<WholeRows> {
+        let schema = rows.schema();
+        let columns = WholeColumns::new(&schema, spec, key)?;
+        let config = &spec.config;
+        if rows.num_rows() == 0 {
+            return Err(Error::data("there is no row to learn from"));
+        }
+        let (labels, keep) = match columns.label {
+            None => (Labels::None, None),
+            Some(label) => {
+                let field = schema.field(label);
+                let (name, numbers) = (field.name(), config.learns_numbers());
+                let mut labels = Labels::new(name, field.data_type(), numbers, config.positive.as_ref())?;
+                let (keep, counts) = labels.take(rows.column(label))?;
+                if let Some(refusal) = counts.refusal(name) {
+                    return Err(Error::data(refusal));
+                }
+                if keep.true_count() == 0 {
+                    let what = format!("the label `{name}` is null in all of {} rows", rows.num_rows());
+                    return Err(Error::data(what));
+                }
+                (labels, Some(keep))
+            }
+        };
+        let mut features = columns.features.table();
+        match &keep {
+            Some(keep) if keep.true_count() < rows.num_rows() => {
+                columns.features.append(&filter_record_batch(rows, keep)?, &mut features)?;
+            }
+            _ => columns.features.append(rows, &mut features)?,
+        }
+        let hashes = split::hashes(rows, &columns.holdout_key)?;
+        let sides = sides(&hashes, keep.as_ref(), config.evaluate.holdout, folds);
+        let mut all = WholeRows {
+            features,
+            labels,
+            training: Vec::new(),
+            holdout: Vec::new(),
+            folds: vec![Vec::new(); folds.map_or(0, |folds| folds as usize)],
+            sides,
+        };
+        for (row, side) in (0u32..).zip(all.sides.iter().flatten()) {
+            match side {
+                Side::HeldOut => all.holdout.push(row),
+                Side::Training(fold) => {
+                    all.training.push(row);
+                    if let Some(fold) = all.folds.get_mut(*fold as usize) {
+                        fold.push(row);
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn rows<'a>(&'a self, rows: &'a [u32]) -> Rows<'a> {
+        Rows::new(&self.features, self.labels.target(), rows)
+    }
+}
+
+/// The side of each row. Rows of one hash are on one side, and in one fold; folds have as many hashes each, about.
+fn sides(hashes: &[u64], keep: Option<&BooleanArray>, holdout: f64, folds: Option<u32>) -> Vec<Option<Side>> {
+    let is_kept = |row: usize| keep.is_none_or(|keep| keep.value(row));
+    let held_out = |hash: u64| holdout > 0.0 && split::is_held_out(hash, holdout);
+    let mut fold_of: HashMap<u64, u32> = HashMap::new();
+    if let Some(folds) = folds {
+        let kept = (0..hashes.len()).filter(|&row| is_kept(row)).map(|row| hashes[row]);
+        let mut order: Vec<u64> = kept.filter(|&hash| !held_out(hash)).collect();
+        order.sort_unstable();
+        order.dedup();
+        fold_of = order.into_iter().zip((0..folds).cycle()).collect();
+    }
+    let side = |row: usize| {
+        let hash = hashes[row];
+        is_kept(row).then(|| match held_out(hash) {
+            true => Side::HeldOut,
+            false => Side::Training(fold_of.get(&hash).copied().unwrap_or_default()),
+        })
+    };
+    (0..hashes.len()).map(side).collect()
+}
+
+/// A step of a model.
+pub(crate) struct Whole<'a> {
+    pub(crate) lake: &'a Lake,
+    pub(crate) schema_name: &'a str,
+    /// Its number, which a version that is trained has too.
+    pub(crate) number: u64,
+    pub(crate) spec: &'a ModelSpec,
+    /// The model after the step before.
+    pub(crate) former: Option<&'a ModelOutcome>,
+    pub(crate) aliases: &'a Aliases,
+    /// Whether a version is trained; else the one in use is only scored again.
+    pub(crate) trains: bool,
+}
+
+impl Whole<'_> {
+    /// Takes the step: the version that is in use after it, and what there is to record. Files are staged.
+    ///
+    /// # Errors
+    /// Data: the rows cannot be learned from; Storage; Corrupt.
+    pub(crate) fn learn(&self, rows: &WholeRows) -> Result<(Learned, Arc<Fitted>)> {
+        let Whole { lake, number, spec, .. } = *self;
+        let specs = std::slice::from_ref(spec);
+        let mut champions = Champions::new(self.schema_name);
+        if let Some(former) = self.former {
+            // The models of a stream are of one record; this one is alone in it.
+            let record = Learn {
+                format: FORMAT,
+                batch_id: number,
+                query_id: String::new(),
+                models: vec![former.clone()],
+                added: Vec::new(),
+            };
+            champions.restore(lake, &record)?;
+        }
+        let promoted = champions.pin(lake, number, specs, self.aliases)?;
+        let estimator = spec.config.training(Material::Rows)?.estimator;
+        let (evaluation, scored) = match spec.config.task() {
+            Task::Cluster if rows.holdout.is_empty() => (Evaluation::Sample, &rows.training),
+            _ => (Evaluation::Holdout, &rows.holdout),
+        };
+        let train = || Train {
+            estimator: estimator.clone(),
+            rows: rows.rows(&rows.training),
+            seed: spec.config.seed,
+        };
+        let lesson = Lesson {
+            train: Ok(self.trains.then(train)),
+            prequential: None,
+            score: (!scored.is_empty()).then(|| (evaluation, rows.rows(scored))),
+            train_rows: rows.training.len() as u64,
+            rows_cache: None,
+        };
+        // A version is of these rows alone, whatever was before it.
+        let known = Known { before: None, ..champions.known(spec) };
+        let step = lesson.learn(number, spec, known, &mut Cache::new());
+        if let Some(reason) = step.reason {
+            return Err(Error::data(reason));
+        }
+        let folds = match self.trains && !rows.folds.is_empty() {
+            true => Some(rows.cross_validated(&estimator, spec.config.seed)?),
+            false => None,
+        };
+        let mut learned = champions.take_up(lake, number, specs, vec![step], promoted)?;
+        for outcome in &mut learned.outcomes {
+            outcome.folds = match outcome.status {
+                ModelStatus::Trained => folds.clone(),
+                _ => self.former.filter(|of| of.version == outcome.version).and_then(|of| of.folds.clone()),
+            };
+        }
+        let champion = champions.get(&spec.config.name);
+        let model = champion.map(|champion| champion.model.clone());
+        Ok((learned, model.ok_or_else(|| Error::internal("a step that leaves no model"))?))
+    }
+}
+
+impl WholeRows {
+    /// What models are worth that are trained on all folds but one, on that one; over all folds together.
+    ///
+    /// # Errors
+    /// Data: the others of a fold cannot be learned from.
+    fn cross_validated(&self, estimator: &Estimator, seed: u64) -> Result<Scores> {
+        let (mut scored, mut said): (Vec<u32>, Option<Prediction>) = (Vec::new(), None);
+        for (number, fold) in self.folds.iter().enumerate() {
+            if fold.is_empty() {
+                continue;
+            }
+            // Both ascend.
+            let others: Vec<u32> =
+                self.training.iter().copied().filter(|row| fold.binary_search(row).is_err()).collect();
+            let of_fold = |error: tidemill_ml::Error| {
+                Error::data(error.to_string())
+                    .context(format!("the rows beside fold {number}"))
+                    .hint("fewer folds leave more rows, and more of each class, to each fit")
+            };
+            let model = estimator.fit(&self.rows(&others), seed).map_err(of_fold)?;
+            let answers = model.predict(&self.features, fold).map_err(of_fold)?;
+            scored.extend(fold);
+            said = Some(match said {
+                None => answers,
+                Some(before) => joined(before, answers)?,
+            });
+        }
+        let said = said.ok_or_else(|| Error::data("there is no row in any fold"))?;
+        let of = |row: &u32| *row as usize;
+        Ok(match (self.labels.target(), said) {
+            (Target::Binary(labels), Prediction::Probabilities(p)) => {
+                let labels: Vec<bool> = scored.iter().map(|row| labels[of(row)]).collect();
+                Scores::Binary(BinaryMetrics::compute(&labels, &p)?)
+            }
+            (Target::Classes { labels, classes }, Prediction::Classes { probabilities, .. }) => {
+                let labels: Vec<u32> = scored.iter().map(|row| labels[of(row)]).collect();
+                Scores::Classes(ClassMetrics::compute(&labels, &probabilities, classes)?)
+            }
+            (Target::Numbers(values), Prediction::Numbers(said)) => {
+                let values: Vec<f64> = scored.iter().map(|row| values[of(row)]).collect();
+                Scores::Numbers(NumberMetrics::compute(&values, &said)?)
+            }
+            _ => return Err(Error::internal("answers of another kind than the labels")),
+        })
+    }
+}
+
+/// The answers of two models, one after the other.
+fn joined(first: Prediction, second: Prediction) -> Result<Prediction> {
+    Ok(match (first, second) {
+        (Prediction::Probabilities(mut all), Prediction::Probabilities(more)) => {
+            all.extend(more);
+            Prediction::Probabilities(all)
+        }
+        (Prediction::Numbers(mut all), Prediction::Numbers(more)) => {
+            all.extend(more);
+            Prediction::Numbers(all)
+        }
+        (
+            Prediction::Classes { classes, probabilities: mut all },
+            Prediction::Classes { probabilities: more, .. },
+        ) => {
+            all.extend(more);
+            Prediction::Classes { classes, probabilities: all }
+        }
+        _ => return Err(Error::internal("answers of two kinds")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_hash_is_on_one_side_and_folds_are_of_a_size() {
+        // Spread over all of u64, each there twice.
+        let hashes: Vec<u64> = (0..1_000u64).map(|i| (i / 2).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let keep: BooleanArray = (0..1_000).map(|i| Some(i % 10 < 8)).collect();
+        let sides = sides(&hashes, Some(&keep), 0.25, Some(5));
+        assert!((0..1_000).all(|row| sides[row].is_some() == keep.value(row)));
+        let held_out = sides.iter().filter(|side| **side == Some(Side::HeldOut)).count();
+        assert!((150..250).contains(&held_out), "{held_out} of 800");
+        let mut by_hash: HashMap<u64, Side> = HashMap::new();
+        for (hash, side) in hashes.iter().zip(&sides) {
+            if let Some(side) = side {
+                assert_eq!(by_hash.insert(*hash, *side).unwrap_or(*side), *side);
+            }
+        }
+        let fold = |of: u32| by_hash.values().filter(|side| **side == Side::Training(of)).count();
+        let sizes: Vec<usize> = (0..5).map(fold).collect();
+        assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
+    }
+}

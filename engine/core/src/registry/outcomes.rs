@@ -1,0 +1,114 @@
+//! What the records of a job say of its models: of a stream its learn records, of a batch job the commits of its models.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::checkpoint::{JobKind, kind_of_records};
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::project::ModelSpec;
+use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList, TrainedModel};
+
+/// The records of a job, by numbers from 0 without gaps.
+#[derive(Debug)]
+pub(super) enum Outcomes {
+    /// A record a batch, of all models.
+    Stream(RecordList<Learn>),
+    /// By model: what each of its steps came to.
+    Batch(BTreeMap<String, Vec<TrainedModel>>),
+}
+
+impl Outcomes {
+    /// Those of a job.
+    ///
+    /// # Errors
+    /// Storage or Corrupt.
+    pub(super) fn read(lake: &Lake, schema_name: &str) -> Result<Outcomes> {
+        let checkpoint = lake.checkpoint(schema_name);
+        if kind_of_records(lake, schema_name)? != Some(JobKind::Batch) {
+            return Ok(Outcomes::Stream(RecordList::read_only(checkpoint.join("learn"))));
+        }
+        let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
+        let mut models: BTreeMap<String, Vec<TrainedModel>> = BTreeMap::new();
+        for number in commits.numbers()? {
+            if let Some(model) = commits.read(number)?.model {
+                models.entry(model.outcome.name.clone()).or_default().push(model);
+            }
+        }
+        Ok(Outcomes::Batch(models))
+    }
+
+    /// Whether it is a batch job.
+    pub(super) fn is_batch(&self) -> bool {
+        matches!(self, Outcomes::Batch(_))
+    }
+
+    /// What the newest record says of each model.
+    ///
+    /// # Errors
+    /// Storage or Corrupt.
+    pub(super) fn newest(&self) -> Result<Vec<ModelOutcome>> {
+        match self {
+            Outcomes::Stream(records) => {
+                let newest = records.latest()?.map(|number| records.read(number)).transpose()?;
+                Ok(newest.map_or_else(Vec::new, |record| record.models))
+            }
+            Outcomes::Batch(models) => Ok(models
+                .values()
+                .filter_map(|steps| steps.last())
+                .map(|step| step.outcome.clone())
+                .collect()),
+        }
+    }
+
+    /// The numbers of the records of a model.
+    ///
+    /// # Errors
+    /// Storage.
+    pub(super) fn numbers(&self, model: &str) -> Result<Range<u64>> {
+        match self {
+            Outcomes::Stream(records) => records.numbers(),
+            Outcomes::Batch(models) => Ok(0..models.get(model).map_or(0, Vec::len) as u64),
+        }
+    }
+
+    /// What a record says of a model.
+    ///
+    /// # Errors
+    /// Storage or Corrupt.
+    pub(super) fn outcome(&self, model: &str, number: u64) -> Result<Option<ModelOutcome>> {
+        match self {
+            Outcomes::Stream(records) => {
+                Ok(records.read(number)?.models.into_iter().find(|of| of.name == model))
+            }
+            Outcomes::Batch(_) => Ok(self.step(model, number).map(|step| step.outcome.clone())),
+        }
+    }
+
+    fn step(&self, model: &str, number: u64) -> Option<&TrainedModel> {
+        let Outcomes::Batch(models) = self else { return None };
+        models.get(model)?.get(usize::try_from(number).ok()?)
+    }
+
+    /// How a version was made.
+    ///
+    /// # Errors
+    /// Storage or Corrupt.
+    pub(super) fn spec(
+        &self,
+        lake: &Lake,
+        schema_name: &str,
+        model: &str,
+        version: u64,
+    ) -> Result<ModelSpec> {
+        let spec = match self {
+            Outcomes::Stream(_) => {
+                let plans: RecordList<Plan> =
+                    RecordList::read_only(lake.checkpoint(schema_name).join("offsets"));
+                plans.read(version)?.models.into_iter().find(|spec| spec.config.name == model)
+            }
+            Outcomes::Batch(_) => self.step(model, version).map(|step| step.spec.clone()),
+        };
+        spec.ok_or_else(|| Error::corrupt(format!("plan {version} does not have the model it trained")))
+    }
+}
