@@ -9,13 +9,13 @@ use crate::lake::Lake;
 use crate::project::ModelSpec;
 use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList, TrainedModel};
 
-/// The records of a job, by numbers from 0 without gaps.
+/// The records of a job, by numbers from 0; of a batch job's model some may be those of a table that was called the same.
 #[derive(Debug)]
 pub(super) enum Outcomes {
     /// A record a batch, of all models.
     Stream(RecordList<Learn>),
-    /// By model: what each of its steps came to.
-    Batch(BTreeMap<String, Vec<TrainedModel>>),
+    /// By model: what each of its steps came to, by number.
+    Batch(BTreeMap<String, BTreeMap<u64, TrainedModel>>),
 }
 
 impl Outcomes {
@@ -29,10 +29,12 @@ impl Outcomes {
             return Ok(Outcomes::Stream(RecordList::read_only(checkpoint.join("learn"))));
         }
         let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
-        let mut models: BTreeMap<String, Vec<TrainedModel>> = BTreeMap::new();
+        let mut models: BTreeMap<String, BTreeMap<u64, TrainedModel>> = BTreeMap::new();
         for number in commits.numbers()? {
-            if let Some(model) = commits.read(number)?.model {
-                models.entry(model.outcome.name.clone()).or_default().push(model);
+            let commit = commits.read(number)?;
+            let step = commit.version();
+            if let Some(model) = commit.model {
+                models.entry(model.outcome.name.clone()).or_default().insert(step, model);
             }
         }
         Ok(Outcomes::Batch(models))
@@ -53,11 +55,10 @@ impl Outcomes {
                 let newest = records.latest()?.map(|number| records.read(number)).transpose()?;
                 Ok(newest.map_or_else(Vec::new, |record| record.models))
             }
-            Outcomes::Batch(models) => Ok(models
-                .values()
-                .filter_map(|steps| steps.last())
-                .map(|step| step.outcome.clone())
-                .collect()),
+            Outcomes::Batch(models) => {
+                let newest = models.values().filter_map(|steps| steps.last_key_value());
+                Ok(newest.map(|(_, step)| step.outcome.clone()).collect())
+            }
         }
     }
 
@@ -68,7 +69,10 @@ impl Outcomes {
     pub(super) fn numbers(&self, model: &str) -> Result<Range<u64>> {
         match self {
             Outcomes::Stream(records) => records.numbers(),
-            Outcomes::Batch(models) => Ok(0..models.get(model).map_or(0, Vec::len) as u64),
+            Outcomes::Batch(models) => {
+                let last = models.get(model).and_then(|steps| steps.last_key_value());
+                Ok(0..last.map_or(0, |(number, _)| number + 1))
+            }
         }
     }
 
@@ -87,7 +91,7 @@ impl Outcomes {
 
     fn step(&self, model: &str, number: u64) -> Option<&TrainedModel> {
         let Outcomes::Batch(models) = self else { return None };
-        models.get(model)?.get(usize::try_from(number).ok()?)
+        models.get(model)?.get(&number)
     }
 
     /// How a version was made.
