@@ -28,7 +28,7 @@ REFUSED = [
     (r"write parentheses around IS", "IS DISTINCT FROM without parentheses"),
     (r"ORDER BY keys that do not go together|has no moving frame|is of columns and of what is written out", "not supported"),
     (r"must be aggregated to return|only supports single column join key", "correlated subquery"),
-    (r"not within a window or ORDER BY|no plan for a subquery that reads the row", "a subquery that no join answers"),
+    (r"stands in SELECT, WHERE and HAVING|no plan for a subquery that reads the row", "a subquery that no join answers"),
     (r"before a column that USING or NATURAL merges", "USING that is ambiguous"),
     (r"meet the outer row by `=` alone|stand in WHERE and as columns|reads columns of both sides, or of a LATERAL one", "a subquery that no join answers"),
     (r"its type has no sign", "the negative of regr_count"),

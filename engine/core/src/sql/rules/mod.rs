@@ -11,6 +11,7 @@
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
 //! | [`sort_keys`] | a key that is twice in the ORDER BY of an aggregate |
+//! | [`computed_keys`] | keys that compare what is computed, and subqueries as keys and in aggregates |
 //! | [`outer_rows`] | what a subquery reads of the rows around it: of another type, or of rows that GROUP BY has made one |
 //! | [`met_columns`] | columns of one name by which a subquery meets the outer row |
 //! | [`on_subqueries`] | IN and EXISTS in the ON of a join, which have no plan |
@@ -40,6 +41,7 @@ mod checked;
 mod counted_sets;
 mod doubles;
 mod filter_pushdown;
+mod computed_keys;
 mod first_rows;
 mod grouped_subqueries;
 mod grouping_keys;
@@ -98,6 +100,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(aggregates::ExactAggregates));
     context.add_analyzer_rule(Arc::new(sort_keys::SortKeysOnce));
     context.add_analyzer_rule(Arc::new(one_row::OneRow));
+    context.add_analyzer_rule(Arc::new(computed_keys::ComputedKeys));
     context.add_analyzer_rule(Arc::new(null_membership::NullMembership));
     context.add_analyzer_rule(Arc::new(subquery_columns::SubqueryColumns));
     context.add_analyzer_rule(Arc::new(met_columns::MetColumns));
