@@ -26,7 +26,8 @@
 //! | [`truths`] | `IS TRUE` and the like as keys |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
 //! | [`null_joins`] | joins in which null equals null, beside others |
-//! | [`guards`] | what a WHERE keeps away from an expression that may be an error |
+//! | [`guards`] | what a WHERE or an ON keeps away from an expression that may be an error |
+//! | [`guarded_keys`] | the same for what a join is by |
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
 //! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
@@ -49,7 +50,9 @@ mod guards;
 mod in_list;
 mod lossy_casts;
 mod many_conditions;
+mod guarded_keys;
 mod met_columns;
+mod held;
 mod moving;
 mod null_joins;
 mod null_membership;
@@ -117,6 +120,7 @@ pub(super) fn register(context: &SessionContext) {
 /// A plan whose nodes know what the ones below them give now.
 fn recomputed(plan: LogicalPlan) -> Result<LogicalPlan> {
     let of_node = |plan: LogicalPlan| {
+    context.add_optimizer_rule(Arc::new(guarded_keys::GuardedKeys));
         Ok(Transformed::yes(match plan {
             // By itself it stays as it was.
             LogicalPlan::Union(union) if may_be_null_now(&union) => {
