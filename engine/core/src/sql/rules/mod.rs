@@ -31,6 +31,7 @@
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
 //! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
+//! | [`constant_sums`] | sums and distinct values of a constant, over no rows |
 //!
 //! All but the last six are rules of the analyzer: they see the statement as it was written, once its types are settled.
 
@@ -40,6 +41,8 @@ mod arithmetic;
 mod cases;
 mod checked;
 mod counted_sets;
+mod computed_keys;
+mod constant_sums;
 mod doubles;
 mod filter_pushdown;
 mod computed_keys;
