@@ -58,6 +58,7 @@ mod met_columns;
 mod held;
 mod moving;
 mod null_joins;
+mod moving_xor;
 mod null_membership;
 mod null_rows;
 mod of_its_type;
