@@ -247,12 +247,14 @@ impl VisitorMut for Settle {
         if let Err(error) = literals::exact(expr) {
             return ControlFlow::Break(error);
         }
+        literals::mark_values(&mut query.body);
         literals::mark_doubles(expr);
         coalesces::flat(expr);
         shorthands::nvl2_as_case(expr);
         shorthands::interval_of_text(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
+        literals::mark_columns(select);
             Err(error) => ControlFlow::Break(error),
         }
     }

@@ -18,6 +18,7 @@
 //! | [`grouping_keys`] | expressions in ROLLUP, CUBE and GROUPING SETS, which lose their names |
 //! | [`grouped_subqueries`] | subqueries in GROUP BY, which have no plan |
 //! | [`union_names`] | the names of a UNION of which the first SELECT has no row |
+//! | [`decimal_truths`] | casts between decimals and BOOLEAN |
 //! | [`lossy_casts`] | comparisons of casts that make one value of several, and of days between dates |
 //! | [`arguments`] | `round` of decimals, and `concat` of nothing |
 //! | [`in_list`] | a list whose values are computed row by row |
@@ -42,6 +43,8 @@ mod cases;
 mod checked;
 mod counted_sets;
 mod computed_keys;
+mod counted_sets;
+mod decimal_truths;
 mod constant_sums;
 mod doubles;
 mod filter_pushdown;
@@ -100,6 +103,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(outer_rows::OuterRows));
     context.add_analyzer_rule(Arc::new(on_subqueries::OnSubqueries));
     context.add_analyzer_rule(Arc::new(grouped_subqueries::GroupedSubqueries));
+    context.add_analyzer_rule(Arc::new(decimal_truths::DecimalTruths));
     context.add_analyzer_rule(Arc::new(union_names::UnionNames));
     context.add_analyzer_rule(Arc::new(lossy_casts::HideLossyCasts::new()));
     context.add_analyzer_rule(Arc::new(set_comparisons::SetComparisons));
