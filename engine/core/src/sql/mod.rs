@@ -15,6 +15,7 @@ mod orders;
 mod out_of_memory;
 mod relations;
 mod rules;
+mod schema_check;
 mod shorthands;
 mod statement;
 mod time;

@@ -27,7 +27,7 @@ use futures::StreamExt;
 use super::deep::deep;
 use super::{
     bare_names, coalesces, first_in_lists, literals, merged_columns, names, nested, orders, relations,
-    shorthands, unjoined, unplanned, values,
+    schema_check, shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -171,8 +171,8 @@ fn external(error: Error) -> DataFusionError {
 
 /// The plan as it is run.
 async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = frame.logical_plan().clone();
-    deep(frame.create_physical_plan()).await.map_err(|error| unjoined::told(error, &plan))
+    let (state, plan) = frame.into_parts();
+    schema_check::physical(state, &plan).await.map_err(|error| unjoined::told(error, &plan))
 }
 
 /// The statements of a text, of little depth.
