@@ -31,37 +31,35 @@
 //! | [`guarded_keys`] | the same for what a join is by |
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
-//! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
 //! | [`constant_sums`] | sums and distinct values of a constant, over no rows |
+//! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
 //!
-//! All but the last six are rules of the analyzer: they see the statement as it was written, once its types are settled.
+//! All but the last eight are rules of the analyzer: they see the statement as it was written, once its types are settled.
 
 mod aggregates;
 mod arguments;
 mod arithmetic;
 mod cases;
 mod checked;
-mod counted_sets;
 mod computed_keys;
+mod constant_sums;
 mod counted_sets;
 mod decimal_truths;
-mod constant_sums;
 mod doubles;
 mod filter_pushdown;
-mod computed_keys;
 mod first_rows;
 mod grouped_subqueries;
 mod grouping_keys;
+mod guarded_keys;
 mod guards;
+mod held;
 mod in_list;
 mod lossy_casts;
 mod many_conditions;
-mod guarded_keys;
 mod met_columns;
-mod held;
 mod moving;
-mod null_joins;
 mod moving_xor;
+mod null_joins;
 mod null_membership;
 mod null_rows;
 mod of_its_type;
@@ -103,15 +101,15 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(outer_rows::OuterRows));
     context.add_analyzer_rule(Arc::new(on_subqueries::OnSubqueries));
     context.add_analyzer_rule(Arc::new(grouped_subqueries::GroupedSubqueries));
-    context.add_analyzer_rule(Arc::new(decimal_truths::DecimalTruths));
+    context.add_analyzer_rule(Arc::new(computed_keys::ComputedKeys));
     context.add_analyzer_rule(Arc::new(union_names::UnionNames));
+    context.add_analyzer_rule(Arc::new(decimal_truths::DecimalTruths));
     context.add_analyzer_rule(Arc::new(lossy_casts::HideLossyCasts::new()));
     context.add_analyzer_rule(Arc::new(set_comparisons::SetComparisons));
     context.add_analyzer_rule(Arc::new(arithmetic::ExactArithmetic));
     context.add_analyzer_rule(Arc::new(aggregates::ExactAggregates));
     context.add_analyzer_rule(Arc::new(sort_keys::SortKeysOnce));
     context.add_analyzer_rule(Arc::new(one_row::OneRow));
-    context.add_analyzer_rule(Arc::new(computed_keys::ComputedKeys));
     context.add_analyzer_rule(Arc::new(null_membership::NullMembership));
     context.add_analyzer_rule(Arc::new(subquery_columns::SubqueryColumns));
     context.add_analyzer_rule(Arc::new(met_columns::MetColumns));
@@ -122,13 +120,13 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(cases::LazyCases));
     // Last, as it hides conditions from the others.
     context.add_analyzer_rule(Arc::new(many_conditions::ManyConditions));
+    context.add_optimizer_rule(Arc::new(guarded_keys::GuardedKeys));
     context.add_optimizer_rule(Arc::new(unordered_casts::HideUnorderedCasts::new()));
 }
 
 /// A plan whose nodes know what the ones below them give now.
 fn recomputed(plan: LogicalPlan) -> Result<LogicalPlan> {
     let of_node = |plan: LogicalPlan| {
-    context.add_optimizer_rule(Arc::new(guarded_keys::GuardedKeys));
         Ok(Transformed::yes(match plan {
             // By itself it stays as it was.
             LogicalPlan::Union(union) if may_be_null_now(&union) => {
