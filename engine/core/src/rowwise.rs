@@ -118,6 +118,7 @@ impl RowSql {
         check_names(own.schema())?;
         let plan = carry::with_columns(own.clone(), carry)?;
         let named = |name: &str| own.schema().has_column_with_unqualified_name(name);
+        let plan = sql::settled(&state, plan).await?;
         let fields = plan.schema().fields().iter();
         let carried = fields.map(|field| field.name()).filter(|name| !named(name)).cloned().collect();
         let fields = plan.schema().fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>();
@@ -387,6 +388,17 @@ mod tests {
         let other = RecordBatch::try_from_iter([("a", batch().column(1).clone())]).unwrap();
         let sql = RowSql::new("SELECT a FROM batch", "batch", batch().schema(), &["_offset"]).await.unwrap();
         assert!(sql.run(&other, "2024-05-01T00:00:00Z".parse().unwrap()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn columns_have_the_types_of_their_results() {
+        let text = "SELECT CAST(a AS DECIMAL(10,2)) * 0.07 AS tax, CASE WHEN a > 1 THEN CAST(a AS DECIMAL(10,2)) ELSE 0.5 END AS c, \
+                    CAST(a AS DOUBLE) * 0.5 AS x FROM batch";
+        let out = run(text).await.unwrap().rows;
+        let kinds: Vec<_> = out.schema().fields().iter().map(|field| field.data_type().to_string()).collect();
+        assert_eq!(kinds[..3], ["Decimal128(13, 4)", "Decimal128(10, 2)", "Float64"]);
+        // DuckDB's value.
+        assert_eq!(arrow::util::display::array_value_to_string(&out["tax"], 3).unwrap(), "0.2100");
     }
 
     #[tokio::test]

@@ -98,8 +98,10 @@ pub(super) async fn table(
     // A view that reads itself, by whatever way, is not there for itself.
     let Some(sql) = plan.views.get(name).filter(|_| !scope.planning.contains(&full)) else { return Ok(None) };
     let context = super::session(&scope.within(full.clone()))?;
-    let plan = sql::deep(sql::plan(&context.state(), sql)).await.context_with(|| format!("view {full}"))?;
+    let state = context.state();
+    let plan = sql::deep(sql::plan(&state, sql)).await.context_with(|| format!("view {full}"))?;
     check_names(plan.schema()).context_with(|| format!("view {full}"))?;
+    let plan = sql::settled(&state, plan).await.context_with(|| format!("view {full}"))?;
     Ok(Some(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
 }
 

@@ -15,6 +15,8 @@ mod orders;
 mod out_of_memory;
 mod relations;
 mod rules;
+mod schema_check;
+mod settled;
 mod shorthands;
 mod statement;
 mod time;
@@ -31,6 +33,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 pub(crate) use deep::deep;
 pub(crate) use out_of_memory::{Asker, RESULT, explain_memory};
 pub(crate) use rules::{OfItsType, one_nan};
+pub(crate) use settled::settled;
 pub use statement::{collect, frame};
 pub(crate) use statement::{execute, parse, plan};
 
