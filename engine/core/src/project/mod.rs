@@ -407,6 +407,8 @@ mod tests {
             ("table.path", "lake/../x"),
             ("trigger.processing_time", "soon"),
             ("source.kafka.broker_timeout", "a while"),
+            ("source.message_timeout", "for ever"),
+            ("source.message_timeout", "0s"),
         ] {
             assert!(with(&[(key, value)]).is_err(), "{key} = {value}");
         }

@@ -21,8 +21,11 @@
 //! behind it a single one. A batch that died of something else (an operator, the machine, a full disk) takes one process for
 //! each part, and its commit is the same to the byte as if it had never been tried before.
 //!
-//! Only a death of the process's own making condemns (an abort, a fault of its memory, an illegal instruction, a panic). One
-//! by SIGKILL, which is how Linux takes memory back, for want of memory, or by any other signal that comes from outside makes
+//! A child that goes on and on is ended by this process: once it has said nothing for `source.message_timeout`, and 10 ms for
+//! each message that it has in hand, it has died of these. Only the time in which it is listened to counts.
+//!
+//! Only a death of the process's own making condemns (an abort, a fault of its memory, an illegal instruction, a panic, a
+//! message without an end). One by SIGKILL, which is how Linux takes memory back, for want of memory, or by any other signal that comes from outside makes
 //! the steps smaller; where it is of one message alone, the stream ends with an error that names it, and condemns nothing.
 //!
 //! A child is this program once more with a word of its own ([`guard_with`]); it knows neither brokers, nor passwords (of the
@@ -39,11 +42,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
-use self::process::{Death, End, How, Made};
+use self::process::{Death, End, How, Made, Patience};
 pub use self::serve::serve;
 use self::wire::Work;
 use super::batch::Batch;
@@ -73,6 +77,8 @@ pub(super) struct Guard {
     schema: SchemaRef,
     /// Whether there was a child to be had.
     has_begun: bool,
+    /// How long a message may take.
+    timeout: Duration,
     stop: Arc<AtomicBool>,
 }
 
@@ -118,6 +124,7 @@ impl Batch<'_> {
             work,
             schema: driver.transform.schema().clone(),
             has_begun: false,
+            timeout: driver.job.source.message_timeout,
             stop: driver.stop.clone(),
         }))
     }
@@ -167,7 +174,8 @@ impl Guard {
                 }
                 take(made.rows)
             };
-            let tried = process::run(child, &self.work, &self.schema, raw, &ranges, &self.stop, &mut take)?;
+            let patience = Patience { timeout: self.timeout, stop: &self.stop };
+            let tried = process::run(child, &self.work, &self.schema, raw, &ranges, patience, &mut take)?;
             let Death { stage, how } = match tried.end {
                 End::Unfit(what) => return self.without(Error::internal(what)),
                 End::Whole => {
@@ -372,6 +380,7 @@ mod tests {
                 work: work.clone(),
                 schema: Arc::new(arrow::datatypes::Schema::empty()),
                 has_begun,
+                timeout: Duration::from_millis(1_500),
                 stop: Arc::default(),
             };
             let guarded = guard.run(&[RawRows::new(1), rows.clone()], &mut |rows| {
@@ -403,6 +412,10 @@ mod tests {
         // One that has done everything is not waited for.
         let started = std::time::Instant::now();
         assert_eq!(says(&[ready, &made(1)], "exec sleep 100").unwrap(), Some((0, 0)));
+        assert!(started.elapsed().as_secs() < 50, "{:?}", started.elapsed());
+        // One that says nothing is, once it was ready.
+        assert_eq!(says(&[ready], "exec sleep 100").unwrap(), Some((1, 1)));
+        assert_eq!(shell(false, "exec sleep 100").unwrap(), None, "never ready");
         assert!(started.elapsed().as_secs() < 50, "{:?}", started.elapsed());
         let error = shell(false, "kill -9 $$").unwrap_err();
         let text = error.to_string();
