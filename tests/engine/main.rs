@@ -11,6 +11,7 @@ mod brokers;
 mod support;
 
 mod apache_kafka;
+mod asked;
 mod bad_input;
 mod batch;
 mod batch_audits;

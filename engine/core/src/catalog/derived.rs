@@ -21,11 +21,11 @@ use tidemill_ml::{
 
 use super::schemas::Scope;
 use crate::columns::check_names;
-use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
 use crate::learn::{FeatureRows, StateFeatures, tables};
-use crate::project::{ModelSpec, StateSpec, parse_schema};
+use crate::predict::columns_of;
+use crate::project::{ModelSpec, StateSpec};
 use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::registry::load;
 use crate::rowwise::RowSql;
@@ -120,9 +120,8 @@ async fn read_state(
     spec: &StateSpec,
     batches: u64,
 ) -> Result<StateView> {
-    let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
-    let transform = RowSql::transform(plan.transform_sql.as_deref(), &decoder).await?;
-    let mut state = KeyedState::new(spec, transform.schema())?;
+    let columns = columns_of(lake, schema_name, &plan).await?;
+    let mut state = KeyedState::new(spec, &columns)?;
     let commits = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
     state.restore(lake, &commits, batches)?;
     let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]);

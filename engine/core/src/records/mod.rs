@@ -73,6 +73,18 @@ pub struct Plan {
     /// How many alias records were there: what they say holds from this batch on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub aliases: u64,
+    /// The versions that the models are which the transform asks, by their names in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asked: BTreeMap<String, Asked>,
+}
+
+/// The version of a model that the transform of a batch asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The version.
+    pub version: u64,
+    /// Its file, with its checksum.
+    pub file: FileEntry,
 }
 
 fn is_zero(count: &u64) -> bool {

@@ -25,7 +25,7 @@ pub use reference::{At, ModelRef};
 use crate::error::{Context, Error, Result, suggestion};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::records::{Challenger, FileEntry, Learn, ModelOutcome, ModelStatus, Plan, RecordList};
+use crate::records::{Asked, Challenger, FileEntry, Learn, ModelOutcome, ModelStatus, Plan, RecordList};
 use crate::table::publish::readable_path;
 use crate::table::read::read_bytes;
 
@@ -329,6 +329,41 @@ impl Models {
     /// Those of a lake.
     pub(crate) fn of(lake: &Lake) -> Models {
         Models { lake: lake.clone(), found: Arc::default() }
+    }
+
+    /// The version that a name means now, as plans pin it.
+    ///
+    /// # Errors
+    /// As [`Registry::find`].
+    pub(crate) fn version_of(lake: &Lake, name: &ModelRef) -> Result<Asked> {
+        let Entry { version, file, .. } = Registry::open(lake, &name.job)?.find(&name.model, &name.at)?;
+        Ok(Asked { version, file })
+    }
+
+    /// Those that a plan has pinned, by the names that they are asked by.
+    ///
+    /// # Errors
+    /// As [`Registry::find`] and [`Registry::load`]; User: the version is another one now than was pinned.
+    pub(crate) fn pinned<'a>(
+        lake: &Lake,
+        asked: impl IntoIterator<Item = (&'a String, &'a Asked)>,
+    ) -> Result<Models> {
+        let mut found = HashMap::new();
+        for (text, Asked { version, file }) in asked {
+            let mut load = || {
+                let name: ModelRef = text.parse()?;
+                let registry = Registry::open(lake, &name.job)?;
+                let entry = registry.find(&name.model, &At::Version(*version))?;
+                if entry.file != *file {
+                    let what = format!("version {version} is another one than was planned with");
+                    return Err(Error::user(what).hint("its job was begun anew meanwhile"));
+                }
+                found.insert(name, Arc::new(Loaded { model: registry.load(&entry)?, entry }));
+                Ok(())
+            };
+            load().map_err(|error: Error| error.context(format!("model `{text}`")))?;
+        }
+        Ok(Models { lake: lake.clone(), found: Arc::new(Mutex::new(found)) })
     }
 
     /// The model of this name.
