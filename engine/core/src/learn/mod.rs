@@ -26,5 +26,6 @@ mod twins;
 
 pub use learner::{Learner, RowsSeen};
 pub(crate) use state_features::{FeatureRows, StateFeatures};
+pub(crate) use state_rows::outliers_of;
 pub use tables::{Centre, Importance};
 pub use tidemill_ml::{Better, METRICS, Metric, Task};
