@@ -50,6 +50,7 @@ mod messages;
 mod other_format;
 mod poison;
 mod predict;
+mod reproduce;
 mod restored;
 mod rfm;
 mod scores;

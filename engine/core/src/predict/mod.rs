@@ -24,6 +24,7 @@ use tidemill_ml::{Fitted, Prediction, Task};
 
 pub(crate) use functions::{calls, register};
 pub use scorer::Scorer;
+pub(crate) use scorer::table_of;
 pub(crate) use transform::{asked_names, columns_of, transform};
 
 use crate::error::{Error, Result};
