@@ -11,6 +11,7 @@ mod brokers;
 mod support;
 
 mod apache_kafka;
+mod asked;
 mod bad_input;
 mod batch;
 mod batch_audits;
@@ -49,6 +50,7 @@ mod messages;
 mod other_format;
 mod poison;
 mod predict;
+mod reproduce;
 mod restored;
 mod rfm;
 mod scores;

@@ -188,8 +188,10 @@ Examples:
 holdout      over the held-out rows of all batches so far, which no model trains on
 prequential  the model of the batch before, on all rows of this batch before it
              learns from them
-sample       over 1,000 drawn rows of a stateful job's state, after the batch
-exact        the newest clusterings of a stateful job over its whole state, now
+sample       over 1,000 drawn rows of a stateful job's state, after the batch, all
+             clusterings in one space: deviations of these rows, capped at their fences
+exact        the newest clusterings of a stateful job over its whole state, now, in
+             the space of all its rows
 compare      accuracy, AUC and log loss (of clusterings silhouette, Davies-Bouldin
              and Calinski-Harabasz) of two models (or of the same models in two
              lakes) beside each other: the difference is first minus second, the

@@ -4,9 +4,9 @@ use crate::estimator::learned;
 use crate::file::{Kind, kind_of};
 use crate::training::{check_finite, counts_of};
 use crate::{
-    Algorithm, BinaryMetrics, Cache, ClassMetrics, Classifier, ClusterStream, Error, FeatureTable,
-    FittedPipeline, KMeans, MultiClassifier, NumberMetrics, Regressor, Rows, Scores, SilhouetteRows, Target,
-    Task,
+    Algorithm, BinaryMetrics, Cache, ClassMetrics, Classifier, ClusterSpace, ClusterStream, Error,
+    FeatureTable, FittedPipeline, KMeans, MultiClassifier, NumberMetrics, Regressor, Rows, Scores,
+    SilhouetteRows, Target, Task,
 };
 
 /// A fitted model.
@@ -251,6 +251,21 @@ impl Fitted {
                 model.metrics(rows.table, rows.rows, exact, seed).map(Scores::Clusters)
             }
             Fitted::Pipeline(pipeline) => pipeline.score(rows, seed),
+        }
+    }
+
+    /// [`score`](Fitted::score) of clusters of batches in a space that several share; any other model as ever.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`score`](Fitted::score); [`Error::FeatureMismatch`] where the space has other columns.
+    pub fn score_in(&self, space: &ClusterSpace, rows: &Rows<'_>, seed: u64) -> Result<Scores, Error> {
+        match self {
+            Fitted::ClusterStream(model) => {
+                let exact = SilhouetteRows::Exact;
+                model.metrics_in(space, rows.table, rows.rows, exact, seed).map(Scores::Clusters)
+            }
+            _ => self.score(rows, seed),
         }
     }
 

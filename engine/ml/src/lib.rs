@@ -98,9 +98,9 @@ pub use algorithms::{ALGORITHMS, Algorithm, AlgorithmInfo, Material, Task};
 pub use cache::Cache;
 pub use classifier::Classifier;
 pub use cluster::{
-    ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
-    MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
-    SweepPoint,
+    ClusterMetrics, ClusterSpace, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend,
+    KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner,
+    StreamReport, SweepPoint,
 };
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};

@@ -100,6 +100,38 @@ Examples:
         /// What is noted
         tag: String,
     },
+    /// Remove the file of a version that nobody names; what is known of it stays
+    #[command(after_help = "\
+Versions in use, the challenger and those with an alias or a tag stay.
+
+Examples:
+  tidemill models archive chicago-arrests forest@3")]
+    Archive {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The version: NAME@VERSION
+        model: String,
+    },
+    /// Train a version again from what is recorded: are the bytes the same?
+    #[command(after_help = "\
+From the rows of all batches up to it. A model that goes on from the one before is
+learned from its first version on. The same bytes are promised of one version of
+Tidemill on one kind of processor.
+
+Examples:
+  tidemill models reproduce chicago-arrests forest@3
+  tidemill models reproduce chicago-arrests forest@3 --restore")]
+    Reproduce {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The version: NAME (the one in use), NAME@VERSION
+        model: String,
+        /// Put its file back, where it is gone or damaged and the bytes are the same; it then stays until it is archived
+        #[arg(long)]
+        restore: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Two versions, of one model or of two, beside each other
     #[command(after_help = "\
 Examples:

@@ -135,6 +135,7 @@ impl Histories {
             train,
             prequential: spec.config.evaluate.prequential.then(|| rows(&history.newest)),
             score: Some((Evaluation::Holdout, rows(&history.holdout))),
+            space: None,
             train_rows: history.training.len() as u64,
             rows_cache: Some(&history.cache),
         }

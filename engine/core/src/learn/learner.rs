@@ -203,8 +203,11 @@ impl Learner {
         let Material::State(rows) = &mut self.material else {
             return Err(Error::internal("models of rows do not learn from a state"));
         };
-        rows.gather(batch_id, specs, state, now, &self.champions).await?;
-        let lessons = specs.iter().map(|spec| rows.lesson(spec, batch_id, &self.champions)).collect();
+        let champions = &self.champions;
+        let is_trained = |name: &str| champions.get(name).is_some();
+        rows.gather(batch_id, specs, state, now, is_trained).await?;
+        let lessons =
+            specs.iter().map(|spec| rows.lesson(spec, batch_id, is_trained(&spec.config.name))).collect();
         let caches = std::mem::take(&mut self.caches);
         let (steps, caches) = block_in_place(|| steps(batch_id, specs, lessons, &self.champions, caches));
         rows.forget();

@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use tidemill_ml::{Cache, Estimator, Fitted, Rows};
+use tidemill_ml::{Cache, ClusterSpace, Estimator, Fitted, Rows};
 
 use super::champions::Champion;
 use crate::project::ModelSpec;
@@ -22,6 +22,8 @@ pub(super) struct Lesson<'a> {
     pub(super) prequential: Option<Rows<'a>>,
     /// What the model is scored on after the batch.
     pub(super) score: Option<(Evaluation, Rows<'a>)>,
+    /// The space in which clusters of a state are scored.
+    pub(super) space: Option<&'a ClusterSpace>,
     /// Rows that models can train on, also where this one does not.
     pub(super) train_rows: u64,
     /// What is kept of the rows for all models that learn from them.
@@ -84,7 +86,14 @@ impl Step {
 impl<'a> Lesson<'a> {
     /// Nothing to learn and nothing to be scored on.
     pub(super) fn refused(reason: impl Into<String>) -> Lesson<'a> {
-        Lesson { train: Err(reason.into()), prequential: None, score: None, train_rows: 0, rows_cache: None }
+        Lesson {
+            train: Err(reason.into()),
+            prequential: None,
+            score: None,
+            space: None,
+            train_rows: 0,
+            rows_cache: None,
+        }
     }
 
     /// Takes the step.
@@ -95,7 +104,11 @@ impl<'a> Lesson<'a> {
             cache.share_rows(shared);
         }
         let score = |model: &Fitted, rows: &Rows<'_>, cache: &Cache| {
-            model.score_kept(rows, spec.config.seed, cache).ok()
+            let scores = match self.space {
+                Some(space) => model.score_in(space, rows, spec.config.seed),
+                None => model.score_kept(rows, spec.config.seed, cache),
+            };
+            scores.ok()
         };
         if let Some((champion, rows)) = champion.zip(self.prequential.as_ref()) {
             step.prequential = score(&champion.model, rows, cache);

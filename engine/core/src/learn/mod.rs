@@ -18,6 +18,7 @@ mod history;
 mod labels;
 mod learner;
 mod lesson;
+mod reproduce;
 mod sample;
 mod state_features;
 mod state_rows;
@@ -25,6 +26,8 @@ pub mod tables;
 mod twins;
 
 pub use learner::{Learner, RowsSeen};
+pub use reproduce::{Reproduced, reproduce};
 pub(crate) use state_features::{FeatureRows, StateFeatures};
+pub(crate) use state_rows::outliers_of;
 pub use tables::{Centre, Importance};
 pub use tidemill_ml::{Better, METRICS, Metric, Task};

@@ -14,6 +14,7 @@
 
 mod functions;
 mod scorer;
+mod transform;
 
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ use tidemill_ml::{Fitted, Prediction, Task};
 
 pub(crate) use functions::{calls, register};
 pub use scorer::Scorer;
+pub(crate) use scorer::table_of;
+pub(crate) use transform::{asked_names, columns_of, transform};
 
 use crate::error::{Error, Result};
 use crate::features::FeatureColumns;
@@ -135,5 +138,13 @@ impl Predictor {
         let mut table = self.columns.table();
         self.columns.append(rows, &mut table)?;
         ask.answers(&self.loaded.model, &table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_functions_are_those_that_row_wise_selects_know_of() {
+        assert_eq!(super::Ask::ALL.map(super::Ask::name), crate::sql::MODEL_FUNCTIONS);
     }
 }

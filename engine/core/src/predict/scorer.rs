@@ -152,7 +152,7 @@ fn with_more(input: &Schema, spec: Option<&ModelSpec>) -> SchemaRef {
 }
 
 /// The name of the table that a model's features SELECT reads.
-fn table_of(spec: &ModelSpec) -> Result<String> {
+pub(crate) fn table_of(spec: &ModelSpec) -> Result<String> {
     let statement = sql::parse(&spec.features_sql)?.pop();
     let statement = statement.ok_or_else(|| Error::internal("features without a SELECT"))?;
     match resolve_table_references(&statement, true)?.0.as_slice() {

@@ -2,6 +2,7 @@
 
 mod input_report;
 mod list;
+mod maker;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
 pub use list::RecordList;
 pub(crate) use list::{RESTORE, counted, create_at, parse};
+pub use maker::Maker;
 
 use crate::error::{Error, Result};
 use crate::project::{Job, ModelSpec, StateSpec};
@@ -73,6 +75,18 @@ pub struct Plan {
     /// How many alias records were there: what they say holds from this batch on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub aliases: u64,
+    /// The versions that the models are which the transform asks, by their names in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asked: BTreeMap<String, Asked>,
+}
+
+/// The version of a model that the transform of a batch asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The version.
+    pub version: u64,
+    /// Its file, with its checksum.
+    pub file: FileEntry,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -327,6 +341,9 @@ pub struct Learn {
     pub models: Vec<ModelOutcome>,
     /// Files that the record stands for: the model files and one Parquet file a system table.
     pub added: Vec<FileEntry>,
+    /// Who has learned; none in records of older versions of Tidemill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Maker>,
 }
 
 /// What a batch did to one model.

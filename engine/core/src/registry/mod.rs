@@ -7,9 +7,10 @@
 //! ```
 //!
 //! A version is the number of the batch that trained it. The files of old versions are removed, but for those in use and
-//! those that have an alias or a tag; what they were trained on and scored stays in the records.
+//! those that have an alias or a tag or were put back; what they were trained on and scored stays in the records.
 
 mod aliases;
+mod archive;
 mod reference;
 pub mod shown;
 
@@ -25,7 +26,9 @@ pub use reference::{At, ModelRef};
 use crate::error::{Context, Error, Result, suggestion};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::records::{Challenger, FileEntry, Learn, ModelOutcome, ModelStatus, Plan, RecordList};
+use crate::records::{
+    Asked, Challenger, FileEntry, Learn, Maker, ModelOutcome, ModelStatus, Plan, RecordList,
+};
 use crate::table::publish::readable_path;
 use crate::table::read::read_bytes;
 
@@ -152,10 +155,18 @@ impl Registry {
     pub fn load(&self, entry: &Entry) -> Result<Fitted> {
         let name = &entry.outcome.name;
         if self.is_gone(entry) {
-            let what = format!("the file of version {} of model `{name}` was removed", entry.version);
-            return Err(Error::user(what).hint(
-                "the `keep` newest versions of a model stay, those in use, and what has an alias or a tag",
-            ));
+            let why = match self.aliases.is_archived(name, entry.version) {
+                true => "archived",
+                false => {
+                    "removed, as the `keep` newest versions stay, those in use, and what has an alias or a tag"
+                }
+            };
+            let what = format!("the file of version {} of model `{name}` was {why}", entry.version);
+            return Err(Error::user(what).hint(format!(
+                "tidemill models reproduce {} {name}@{} --restore trains it again and puts it back, if the bytes are the same",
+                self.schema_name.replace('_', "-"),
+                entry.version
+            )));
         }
         load(&self.lake, name, &entry.file)?.map_err(|error| {
             Error::user(error.to_string())
@@ -174,13 +185,24 @@ impl Registry {
     /// # Errors
     /// Storage or Corrupt: the plan of that batch.
     pub fn spec(&self, entry: &Entry) -> Result<ModelSpec> {
+        self.plan(entry).map(|(_, spec)| spec)
+    }
+
+    /// The plan of the batch that trained a version, and its entry of the model.
+    fn plan(&self, entry: &Entry) -> Result<(Plan, ModelSpec)> {
         let plans: RecordList<Plan> =
             RecordList::read_only(self.lake.checkpoint(&self.schema_name).join("offsets"));
-        let models = plans.read(entry.version)?.models;
-        let spec = models.into_iter().find(|spec| spec.config.name == entry.outcome.name);
-        spec.ok_or_else(|| {
+        let plan = plans.read(entry.version)?;
+        let spec = plan.models.iter().find(|spec| spec.config.name == entry.outcome.name).cloned();
+        let spec = spec.ok_or_else(|| {
             Error::corrupt(format!("plan {} does not have the model it trained", entry.version))
-        })
+        })?;
+        Ok((plan, spec))
+    }
+
+    /// Who trained a version, where that is recorded.
+    fn made_by(&self, entry: &Entry) -> Result<Option<Maker>> {
+        Ok(self.records.read(entry.version)?.made_by)
     }
 
     /// The version that has this name.
@@ -226,11 +248,14 @@ impl Registry {
         let model = &entry.outcome.name;
         let said = Said::Set { alias: alias.to_owned(), version: entry.version, why: why.to_owned() };
         let record = aliases::say(&self.lake, &self.schema_name, model, said)?;
-        // A driver removes old files meanwhile: one that has a name by now it leaves.
-        if self.is_gone(entry) {
+        // A driver removes old files meanwhile, a person archives them: one that has a name by now both leave.
+        let aliases = Aliases::read(&self.lake, &self.schema_name, None)?;
+        if self.is_gone(entry) || aliases.is_archived(model, entry.version) {
             let said = Said::Unset { alias: alias.to_owned() };
             aliases::say(&self.lake, &self.schema_name, model, said)?;
-            return Err(self.load(entry).err().unwrap_or_else(|| Error::internal("a file that came back")));
+            return Err(self.load(entry).err().unwrap_or_else(|| {
+                Error::user(format!("version {} of model `{model}` was archived meanwhile", entry.version))
+            }));
         }
         Ok(record)
     }
@@ -329,6 +354,41 @@ impl Models {
     /// Those of a lake.
     pub(crate) fn of(lake: &Lake) -> Models {
         Models { lake: lake.clone(), found: Arc::default() }
+    }
+
+    /// The version that a name means now, as plans pin it.
+    ///
+    /// # Errors
+    /// As [`Registry::find`].
+    pub(crate) fn version_of(lake: &Lake, name: &ModelRef) -> Result<Asked> {
+        let Entry { version, file, .. } = Registry::open(lake, &name.job)?.find(&name.model, &name.at)?;
+        Ok(Asked { version, file })
+    }
+
+    /// Those that a plan has pinned, by the names that they are asked by.
+    ///
+    /// # Errors
+    /// As [`Registry::find`] and [`Registry::load`]; User: the version is another one now than was pinned.
+    pub(crate) fn pinned<'a>(
+        lake: &Lake,
+        asked: impl IntoIterator<Item = (&'a String, &'a Asked)>,
+    ) -> Result<Models> {
+        let mut found = HashMap::new();
+        for (text, Asked { version, file }) in asked {
+            let mut load = || {
+                let name: ModelRef = text.parse()?;
+                let registry = Registry::open(lake, &name.job)?;
+                let entry = registry.find(&name.model, &At::Version(*version))?;
+                if entry.file != *file {
+                    let what = format!("version {version} is another one than was planned with");
+                    return Err(Error::user(what).hint("its job was begun anew meanwhile"));
+                }
+                found.insert(name, Arc::new(Loaded { model: registry.load(&entry)?, entry }));
+                Ok(())
+            };
+            load().map_err(|error: Error| error.context(format!("model `{text}`")))?;
+        }
+        Ok(Models { lake: lake.clone(), found: Arc::new(Mutex::new(found)) })
     }
 
     /// The model of this name.

@@ -37,6 +37,9 @@ pub(crate) use settled::settled;
 pub use statement::{collect, frame};
 pub(crate) use statement::{execute, parse, plan};
 
+/// The functions that ask models (`predict`), which a session knows that has models.
+pub(crate) const MODEL_FUNCTIONS: [&str; 3] = ["predict", "predict_proba", "cluster_id"];
+
 /// A session with our functions, and the rules that make DataFusion's plans right. It has no tables yet.
 pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
     let state = SessionStateBuilder::new()

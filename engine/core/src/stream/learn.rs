@@ -13,7 +13,7 @@ use crate::files::at_once;
 use crate::lake::batch_of_file_name;
 use crate::learn::tables;
 use crate::progress::Durations;
-use crate::records::{Commit, FORMAT, Learn, Plan};
+use crate::records::{Commit, FORMAT, Learn, Maker, Plan};
 use crate::registry::{Aliases, kept};
 use crate::source::lag::Lag;
 use crate::table::publish::roll_forward;
@@ -75,6 +75,7 @@ impl Driver {
             query_id: plan.query_id.clone(),
             models: learned.outcomes,
             added,
+            made_by: Some(Maker::this()),
         };
         self.checkpoint.learn.create(batch_id, &record)?;
         self.crash(batch_id, CrashPoint::Learn)?;

@@ -29,7 +29,8 @@
 //! the steps smaller; where it is of one message alone, the stream ends with an error that names it, and condemns nothing.
 //!
 //! A child is this program once more with a word of its own ([`guard_with`]); it knows neither brokers, nor passwords (of the
-//! environment it has what a program needs to run), nor the lake, and ends when its input does, and thus with this process.
+//! environment it has what a program needs to run), reads nothing of the lake but the models that the transform asks, and ends
+//! when its input does, and thus with this process.
 //! Where not even the first one can be had (a container that forbids it), the batch is decoded here, as ever. A replay that
 //! feeds a message which was condemned is guarded from its first try on.
 
@@ -116,6 +117,8 @@ impl Batch<'_> {
             batch_id: plan.batch_id,
             topic: plan.topic.clone(),
             now: plan.moment()?,
+            lake: driver.lake.root().to_owned(),
+            asked: plan.asked.clone(),
             step_bytes: room.bytes,
         };
         Ok(Some(Guard {
@@ -371,6 +374,8 @@ mod tests {
             batch_id: 5,
             topic: "t".to_owned(),
             now: chrono::Utc::now(),
+            lake: PathBuf::new(),
+            asked: Default::default(),
             step_bytes: 1 << 20,
         };
         let run = |has_begun, program: &str, arguments: &[&str]| {

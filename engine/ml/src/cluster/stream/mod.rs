@@ -15,10 +15,12 @@
 mod params;
 mod prepare;
 mod settings;
+mod space;
 mod step;
 
 pub use params::{ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner};
 pub(crate) use settings::{MiniBatchOfState, OnlineOfState, WholeOfState};
+pub use space::ClusterSpace;
 
 use super::metrics::{self, Clustered};
 use super::nearest;
