@@ -9,8 +9,11 @@
 //! out: each of its rows gets an answer.
 
 mod columns;
+mod list;
+mod read;
 mod step;
 
+pub use list::{STEPS, StepInfo, StepKind, Takes};
 pub use step::{PipelineStep, Transform};
 
 use crate::file::{self, Kind};
@@ -34,7 +37,7 @@ use step::FittedStep;
 ///     [
 ///         Transform::Impute(ImputerParams::default()).of(&["orders"]),
 ///         Transform::Standard(StandardScalerParams::default()).into(),
-///         Transform::Pca(PcaParams { components: 1, ..PcaParams::default() }).into(),
+///         Transform::Pca(PcaParams { components: 1.into(), ..PcaParams::default() }).into(),
 ///     ],
 ///     KMeansParams { clusters: 3, ..KMeansParams::default() },
 /// ));
@@ -114,6 +117,11 @@ impl Left {
     }
 }
 
+/// An error of the step of this number, from 1.
+fn in_step(step: usize, name: &'static str) -> impl Fn(Error) -> Error {
+    move |error| Error::InStep { step, name, error: Box::new(error) }
+}
+
 fn all(table: &FeatureTable) -> Vec<u32> {
     (0u32..).take(table.rows()).collect()
 }
@@ -124,11 +132,18 @@ impl Pipeline {
         Pipeline { steps: steps.into_iter().collect(), estimator: Box::new(estimator.into()) }
     }
 
+    fn numbered(&self) -> impl Iterator<Item = (usize, &PipelineStep)> {
+        (1..).zip(&self.steps)
+    }
+
     pub(crate) fn targets(&self) -> &'static [TargetKind] {
         self.estimator.targets()
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        for (number, step) in self.numbered() {
+            step.validate().map_err(in_step(number, step.name()))?;
+        }
         match &*self.estimator {
             Estimator::Pipeline(_) => {
                 let (name, value) = ("estimator", "a pipeline".to_owned());
@@ -146,9 +161,9 @@ impl Pipeline {
         let mut target = Left::of(rows.target, rows.rows);
         let mut weights = rows.weights_of_rows()?;
         let mut steps = Vec::with_capacity(self.steps.len());
-        for (number, step) in (1u64..).zip(&self.steps) {
-            let in_step = |error| Error::InStep { step: number as usize, error: Box::new(error) };
-            let stepped = step.fit(&table, target.target(), derive(seed, number)).map_err(in_step)?;
+        for (number, step) in self.numbered() {
+            let in_step = in_step(number, step.name());
+            let stepped = step.fit(&table, target.target(), derive(seed, number as u64)).map_err(&in_step)?;
             table = stepped.table;
             if let Some(kept) = stepped.kept {
                 if kept.is_empty() {
@@ -192,8 +207,7 @@ impl FittedPipeline {
         table.check_rows(rows)?;
         let mut made = table.taken(rows);
         for (number, step) in (1..).zip(&self.steps) {
-            let in_step = |error| Error::InStep { step: number, error: Box::new(error) };
-            made = step.transform(&made).map_err(in_step)?;
+            made = step.transform(&made).map_err(in_step(number, step.name()))?;
         }
         Ok(made)
     }

@@ -54,7 +54,7 @@ mod target;
 pub use imputer::{ImputeStrategy, Imputer, ImputerParams};
 pub use normalizer::{Norm, Normalizer};
 pub use outliers::{IqrOutliers, IqrOutliersParams, OutlierAction};
-pub use pca::{Pca, PcaBackend, PcaParams};
+pub use pca::{Pca, PcaBackend, PcaComponents, PcaParams};
 pub use robust::{RobustScaler, RobustScalerParams};
 pub use scaler::{MinMaxScaler, MinMaxScalerParams, StandardScaler, StandardScalerParams};
 pub use strings::{
