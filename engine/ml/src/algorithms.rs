@@ -90,6 +90,8 @@ pub struct AlgorithmInfo {
     pub targets: &'static [TargetKind],
     /// What it can learn from.
     pub materials: &'static [Material],
+    /// Whether it can learn from new rows alone.
+    pub learns_online: bool,
     /// What it is, in a few words.
     pub summary: &'static str,
 }
@@ -118,7 +120,11 @@ const fn of(
     materials: &'static [Material],
     summary: &'static str,
 ) -> AlgorithmInfo {
-    AlgorithmInfo { algorithm, name, targets, materials, summary }
+    AlgorithmInfo { algorithm, name, targets, materials, learns_online: false, summary }
+}
+
+const fn online(info: AlgorithmInfo) -> AlgorithmInfo {
+    AlgorithmInfo { learns_online: true, ..info }
 }
 
 const NONE: &[TargetKind] = &[TargetKind::None];
@@ -148,10 +154,10 @@ pub const ALGORITHMS: [AlgorithmInfo; 9] = {
         of(DecisionTree, "decision_tree", ALL, ROWS, "one tree over histograms"),
         of(RandomForest, "random_forest", ALL, ROWS, "trees of drawn rows, which vote"),
         of(GradientBoosting, "gradient_boosting", ALL, ROWS, "trees that mend those before them"),
-        of(SgdClassifier, "sgd_classifier", BINARY, ROWS, "a linear model that learns row by row"),
+        online(of(SgdClassifier, "sgd_classifier", BINARY, ROWS, "a linear model that learns row by row")),
         of(Kmeans, "kmeans", NONE, BOTH, "centres of all rows"),
-        of(MinibatchKmeans, "minibatch_kmeans", NONE, STATE, "centres moved by each batch"),
-        of(OnlineKmeans, "online_kmeans", NONE, STATE, "centres moved by each row, as River's"),
+        online(of(MinibatchKmeans, "minibatch_kmeans", NONE, STATE, "centres moved by each batch")),
+        online(of(OnlineKmeans, "online_kmeans", NONE, STATE, "centres moved by each row, as River's")),
     ]
 };
 
@@ -254,6 +260,10 @@ mod tests {
                 let estimator = of.algorithm.read(material, &defaults).unwrap();
                 assert_eq!(estimator, of.algorithm.read(material, serde_json::json!({})).unwrap());
                 assert_eq!((estimator.targets(), estimator.validate()), (of.targets, Ok(())), "{}", of.name);
+                assert_eq!(
+                    (estimator.algorithm(), estimator.learns_online()),
+                    (of.algorithm, of.learns_online)
+                );
                 assert!(of.algorithm.read(material, serde_json::json!({ "tress": 1 })).is_err());
             }
         }

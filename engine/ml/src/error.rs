@@ -186,6 +186,14 @@ pub enum Error {
     /// Rows of which each misses a value, where only complete ones can be learned from.
     #[error("there is no row without a missing value to learn from")]
     NoCompleteRows,
+    /// A step of a pipeline leaves out every row.
+    #[error(
+        "it leaves none of the {rows} rows to learn from: each is called an outlier; name fewer columns, or set wider bounds"
+    )]
+    NoRowsLeft {
+        /// Rows before the step.
+        rows: usize,
+    },
     /// A step takes columns of a kind that the table does not have.
     #[error("there is no {kind} column for it to take")]
     NoColumns {
@@ -439,6 +447,7 @@ impl Error {
             | Error::TooManyRows { .. }
             | Error::TooFewForClusters { .. }
             | Error::NoCompleteRows
+            | Error::NoRowsLeft { .. }
             | Error::OneClass { .. }
             | Error::OneOfManyClasses { .. }
             | Error::ClassWithoutRows { .. }

@@ -91,8 +91,9 @@ impl Estimator {
 
     /// Fits on these rows after a model of the same settings, `before`, was fitted on the first ones of them. Classifiers
     /// and k-means begin where that is of use to them, as [`Classifier::fit`] and [`KMeans::fit`] say; clusters of batches
-    /// learn these rows on top of what `before` has learned, where it has the same settings and features. Anything else is
-    /// ignored, and so is `before` by a pipeline. `cache` is what the last fit left: the model is the same without.
+    /// learn these rows on top of what `before` has learned, where it has the same settings and features. A pipeline's
+    /// steps learn from all rows again, and what is after them begins at the model in `before`; before clusters of batches
+    /// they learn on, as these do. Anything else is ignored. `cache` is what the last fit left: the model is the same without.
     ///
     /// # Errors
     ///
@@ -121,13 +122,20 @@ impl Estimator {
             }
             Estimator::ClusterStream(params) => {
                 let stream = match before {
-                    Some(Fitted::ClusterStream(model)) if goes_on(model, params, rows) => model.clone(),
+                    Some(fitted @ Fitted::ClusterStream(model)) if self.goes_on(fitted, rows) => {
+                        model.clone()
+                    }
                     _ => ClusterStream::new(params.clone(), rows.table.numeric_names().to_vec())?,
                 };
                 learned(stream, rows, seed, cache).map(Fitted::ClusterStream)
             }
             Estimator::Pipeline(pipeline) => {
-                pipeline.fit(rows, seed).map(|fitted| Fitted::Pipeline(Box::new(fitted)))
+                let before = match before {
+                    Some(Fitted::Pipeline(fitted)) => Some(&**fitted),
+                    _ => None,
+                };
+                let fitted = pipeline.fit(rows, seed, before, cache);
+                fitted.map(|fitted| Fitted::Pipeline(Box::new(fitted)))
             }
         }
     }
@@ -166,11 +174,6 @@ fn supervised(
             Regressor::fit(params, &rows, seed, before).map(Fitted::Regressor)
         }
     })
-}
-
-/// Whether a stream of clusters has these settings and features.
-fn goes_on(model: &ClusterStream, params: &ClusterStreamParams, rows: &Rows<'_>) -> bool {
-    model.params() == params && model.numeric_names() == rows.table.numeric_names()
 }
 
 /// The stream after these rows.

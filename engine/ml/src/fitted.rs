@@ -153,12 +153,17 @@ impl Fitted {
         }
     }
 
-    /// The model after new rows, from where it is. Of the algorithms `sgd_classifier` can, and clusters of batches.
+    /// The model after new rows, from where it is. Of the algorithms `sgd_classifier` can, and clusters of batches; of
+    /// pipelines those of steps that can, as [`Estimator::partial_fit`](crate::Estimator::partial_fit) says.
     ///
     /// # Errors
     ///
-    /// [`Error::NoPartialFit`] for others, and those of [`Classifier::partial_fit`] and [`ClusterStream::partial_fit`].
+    /// [`Error::NoPartialFit`] for others, [`Error::InStep`], and those of [`Classifier::partial_fit`] and [`ClusterStream::partial_fit`].
     pub fn partial_fit(&self, rows: &Rows<'_>, seed: u64) -> Result<Fitted, Error> {
+        self.learn_on(rows, seed, &mut Cache::new())
+    }
+
+    pub(crate) fn learn_on(&self, rows: &Rows<'_>, seed: u64, cache: &mut Cache) -> Result<Fitted, Error> {
         match self {
             Fitted::Classifier(model) => {
                 let labels = rows.target.binary(model.algorithm().name())?;
@@ -171,9 +176,12 @@ impl Fitted {
                 why: "fit it on all rows, or take minibatch_kmeans",
             }),
             Fitted::ClusterStream(model) => {
-                learned(model.clone(), rows, seed, &mut Cache::new()).map(Fitted::ClusterStream)
+                learned(model.clone(), rows, seed, cache).map(Fitted::ClusterStream)
             }
-            Fitted::Pipeline(_) => Err(Error::NoPartialFit { what: "a pipeline", why: "fit it on all rows" }),
+            Fitted::Pipeline(pipeline) => {
+                let fitted = pipeline.partial_fit(rows, seed, cache)?;
+                Ok(Fitted::Pipeline(Box::new(fitted)))
+            }
         }
     }
 

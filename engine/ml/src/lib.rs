@@ -83,6 +83,7 @@ mod linear;
 mod logistic;
 mod metrics;
 mod multiclass;
+mod online;
 mod pipeline;
 pub mod preprocess;
 mod regressor;

@@ -4,9 +4,8 @@ use super::columns::{Columns, matrix, texts};
 use super::list::{StepKind, Takes};
 use crate::preprocess::{
     Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler, MinMaxScalerParams, Norm,
-    Normalizer, OneHotEncoder, OneHotEncoderParams, OutlierAction, Pca, PcaParams, Preprocessor,
-    RobustScaler, RobustScalerParams, StandardScaler, StandardScalerParams, TargetEncoder,
-    TargetEncoderParams,
+    Normalizer, OneHotEncoder, OneHotEncoderParams, Pca, PcaParams, Preprocessor, RobustScaler,
+    RobustScalerParams, StandardScaler, StandardScalerParams, TargetEncoder, TargetEncoderParams,
 };
 use crate::{Error, FeatureTable, IsolationForest, IsolationForestParams, Target};
 use ndarray::{Array2, ArrayView2};
@@ -82,9 +81,9 @@ impl From<Transform> for PipelineStep {
 /// A step that has learned.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub(super) struct FittedStep {
-    columns: Vec<String>,
+    pub(super) columns: Vec<String>,
     /// One for all numeric columns together, or one for each text column; none where rows that are scored stay as they are.
-    learned: Vec<Preprocessor>,
+    pub(super) learned: Vec<Preprocessor>,
 }
 
 /// Rows after a step.
@@ -132,10 +131,7 @@ impl PipelineStep {
             Transform::Impute(params) => Preprocessor::Imputer(Imputer::fit(*params, x)?),
             Transform::Outliers(params) => {
                 let outliers = IqrOutliers::fit(*params, x)?;
-                if params.action == OutlierAction::Drop {
-                    let inliers = (0u32..).zip(outliers.inliers(x)?);
-                    kept = Some(inliers.filter(|(_, inlier)| *inlier).map(|(row, _)| row).collect());
-                }
+                kept = outliers.kept(x)?;
                 Preprocessor::IqrOutliers(outliers)
             }
             Transform::Standard(params) => Preprocessor::StandardScaler(StandardScaler::fit(*params, x)?),
@@ -188,6 +184,10 @@ impl PipelineStep {
     }
 }
 
+fn is_of_texts(step: &Preprocessor) -> bool {
+    matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_))
+}
+
 /// The rows that an isolation forest of them does not set apart.
 fn isolated(
     params: &IsolationForestParams,
@@ -222,12 +222,13 @@ impl FittedStep {
         kind.name()
     }
 
+    pub(super) fn is_of_texts(&self) -> bool {
+        self.learned.iter().any(is_of_texts)
+    }
+
     /// Does what was learned to all rows of a table.
     pub(super) fn transform(&self, table: &FeatureTable) -> Result<FeatureTable, Error> {
-        let of_text = |step: &Preprocessor| {
-            matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_))
-        };
-        let columns = Columns::named(table, &self.columns, self.learned.iter().any(of_text))?;
+        let columns = Columns::named(table, &self.columns, self.is_of_texts())?;
         if self.learned.is_empty() {
             return Ok(table.clone());
         }
@@ -275,11 +276,7 @@ impl FittedStep {
 
     /// Whether it can be one that was fitted; a file might hold anything.
     pub(super) fn is_valid(&self) -> bool {
-        let texts = self
-            .learned
-            .iter()
-            .filter(|step| matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_)));
-        let fits = match texts.count() {
+        let fits = match self.learned.iter().filter(|step| is_of_texts(step)).count() {
             0 => self.learned.len() <= 1,
             texts => texts == self.learned.len() && texts == self.columns.len(),
         };

@@ -87,7 +87,7 @@ impl ImputerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Imputer {
-    params: ImputerParams,
+    pub(crate) params: ImputerParams,
     /// Values known so far and what stands for a missing one, by column.
     columns: Vec<(u64, f64)>,
     /// By column, for medians of rows that come later; else empty.

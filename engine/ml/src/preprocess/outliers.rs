@@ -93,7 +93,7 @@ impl IqrOutliersParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IqrOutliers {
-    params: IqrOutliersParams,
+    pub(crate) params: IqrOutliersParams,
     bounds: Vec<Option<(f64, f64)>>,
     /// By column.
     known: Vec<Known>,
@@ -171,6 +171,15 @@ impl IqrOutliers {
                 self.keeping_rows(x.select(Axis(0), &kept).view())
             }
         }
+    }
+
+    /// Which rows are not dropped, where rows are.
+    pub(crate) fn kept(&self, x: ArrayView2<'_, f64>) -> Result<Option<Vec<u32>>, Error> {
+        if !self.drops() {
+            return Ok(None);
+        }
+        let inliers = (0u32..).zip(self.inliers(x)?);
+        Ok(Some(inliers.filter(|(_, inlier)| *inlier).map(|(row, _)| row).collect()))
     }
 
     /// Whether rows with an outlier are dropped.

@@ -48,7 +48,7 @@ impl Default for StandardScalerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StandardScaler {
-    params: StandardScalerParams,
+    pub(crate) params: StandardScalerParams,
     columns: Vec<RunningMoments>,
 }
 
@@ -191,7 +191,7 @@ impl MinMaxScalerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MinMaxScaler {
-    params: MinMaxScalerParams,
+    pub(crate) params: MinMaxScalerParams,
     /// Least and greatest value; the first is above the second while there is none.
     columns: Vec<(f64, f64)>,
 }

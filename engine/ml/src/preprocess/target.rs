@@ -66,7 +66,7 @@ impl TargetEncoderParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetEncoder {
-    params: TargetEncoderParams,
+    pub(crate) params: TargetEncoderParams,
     /// `None` is missing.
     categories: BTreeMap<Option<String>, Tally>,
     all: Tally,
