@@ -26,7 +26,7 @@
 //! ```
 //!
 //! An [`Estimator`] is any of the [`ALGORITHMS`] with its settings, a [`Fitted`] what its fit makes, and [`METRICS`] are
-//! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`] and [`ClusterStream`], with
+//! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`], [`ClusterStream`] and [`IsolationForest`], with
 //! what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`],
 //! matrices in, matrices out; a [`Pipeline`] of [`STEPS`] does it to a table.
 //!
@@ -116,7 +116,8 @@ pub use isolation::{IsolationForest, IsolationForestParams};
 pub use linear::LinearRegressionParams;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{
-    Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics, Scores,
+    Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics,
+    OutlierMetrics, Scores,
 };
 pub use multiclass::MultiClassifier;
 pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, STEPS, StepInfo, StepKind, Takes, Transform};

@@ -19,6 +19,7 @@ impl Estimator {
                 StreamLearner::MinibatchKmeans(_) => Algorithm::MinibatchKmeans,
                 StreamLearner::OnlineKmeans(_) => Algorithm::OnlineKmeans,
             },
+            Estimator::IsolationForest(_) => Algorithm::IsolationForest,
             Estimator::Pipeline(pipeline) => pipeline.estimator().algorithm(),
         }
     }
