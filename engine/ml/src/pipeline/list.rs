@@ -39,6 +39,8 @@ pub enum StepKind {
     Pca,
     /// Rows that an isolation forest sets apart are not learned from.
     IsolationForest,
+    /// Leaves of a forest.
+    ForestLeaves,
 }
 
 /// What a step takes: it leaves other columns as they are.
@@ -86,7 +88,7 @@ const fn of(
     StepInfo { kind, name, takes, learns_online, summary }
 }
 
-const STEP_COUNT: usize = 11;
+const STEP_COUNT: usize = 12;
 
 /// Every step that a pipeline may name.
 ///
@@ -116,6 +118,13 @@ pub const STEPS: [StepInfo; STEP_COUNT] = {
             Numbers,
             false,
             "rows that random splits set apart early are not learned from",
+        ),
+        of(
+            ForestLeaves,
+            "forest_leaves",
+            Numbers,
+            false,
+            "the leaf in each tree of a forest fitted to the target, in place of the columns",
         ),
     ]
 };
@@ -175,6 +184,7 @@ impl Transform {
             Transform::Target(_) => StepKind::Target,
             Transform::Pca(_) => StepKind::Pca,
             Transform::IsolationForest(_) => StepKind::IsolationForest,
+            Transform::ForestLeaves(_) => StepKind::ForestLeaves,
         }
     }
 
@@ -185,6 +195,11 @@ impl Transform {
             Transform::Impute(params) if params.strategy == ImputeStrategy::MostFrequent => false,
             transform => transform.kind().info().learns_online,
         }
+    }
+
+    /// Whether it learns from the target, also where what is after it has none.
+    pub(super) fn takes_target(&self) -> bool {
+        matches!(self, Transform::Target(_) | Transform::ForestLeaves(_))
     }
 
     /// Checks the settings, as far as it can be done without rows.
@@ -201,6 +216,7 @@ impl Transform {
             Transform::Target(params) => params.validate(),
             Transform::Pca(params) => params.validate(),
             Transform::IsolationForest(params) => params.validate(),
+            Transform::ForestLeaves(params) => params.validate(),
             Transform::Standard(_) | Transform::Robust(_) | Transform::L2 => Ok(()),
         }
     }

@@ -138,7 +138,13 @@ impl Pipeline {
     }
 
     pub(crate) fn targets(&self) -> &'static [TargetKind] {
-        self.estimator.targets()
+        match self.estimator.targets() {
+            [TargetKind::None] if self.steps.iter().any(|step| step.transform.takes_target()) => {
+                let numbers = self.steps.iter().all(|step| step.name() != StepKind::Target.name());
+                if numbers { &[TargetKind::Binary, TargetKind::Numbers] } else { &[TargetKind::Binary] }
+            }
+            targets => targets,
+        }
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {

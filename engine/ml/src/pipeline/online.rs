@@ -50,6 +50,7 @@ fn cannot(step: &'static str) -> Error {
     let why = match step {
         "one_hot" => "a new category is a new column, which the model after it has not; fit on all rows",
         "pca" => "its components turn, and the model after it has learned others; fit on all rows",
+        "forest_leaves" => "its trees need all rows, and other trees have other leaves; fit on all rows",
         "isolation_forest" => "its trees are of drawn rows of all; fit on all rows, or take drop",
         _ => "every value would have to be counted; fit on all rows, or take another strategy",
     };

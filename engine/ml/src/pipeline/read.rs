@@ -150,6 +150,7 @@ impl StepKind {
             StepKind::Target => settings(written).map(Transform::Target),
             StepKind::Pca => settings(written).map(Transform::Pca),
             StepKind::IsolationForest => settings(written).map(Transform::IsolationForest),
+            StepKind::ForestLeaves => settings(written).map(Transform::ForestLeaves),
         }
     }
 }
@@ -167,6 +168,7 @@ impl Transform {
             Transform::Target(params) => serde_json::to_value(params),
             Transform::Pca(params) => serde_json::to_value(params),
             Transform::IsolationForest(params) => serde_json::to_value(params),
+            Transform::ForestLeaves(params) => serde_json::to_value(params),
         }?;
         match written {
             Value::Object(settings) => Ok(settings),
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(
             refused(json!("robst")),
             "there is no step `robst`; did you mean `robust`? the steps are: impute, cap, drop, standard, min_max, \
-             robust, l2, one_hot, target, pca, isolation_forest"
+             robust, l2, one_hot, target, pca, isolation_forest, forest_leaves"
         );
         assert!(refused(json!("???")).starts_with("there is no step `???`; the steps are: impute"));
         assert_eq!(

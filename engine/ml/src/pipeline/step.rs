@@ -3,9 +3,10 @@
 use super::columns::{Columns, matrix, texts};
 use super::list::{StepKind, Takes};
 use crate::preprocess::{
-    Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler, MinMaxScalerParams, Norm,
-    Normalizer, OneHotEncoder, OneHotEncoderParams, Pca, PcaParams, Preprocessor, RobustScaler,
-    RobustScalerParams, StandardScaler, StandardScalerParams, TargetEncoder, TargetEncoderParams,
+    ForestLeaves, ForestLeavesParams, Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler,
+    MinMaxScalerParams, Norm, Normalizer, OneHotEncoder, OneHotEncoderParams, Pca, PcaParams, Preprocessor,
+    RobustScaler, RobustScalerParams, StandardScaler, StandardScalerParams, TargetEncoder,
+    TargetEncoderParams,
 };
 use crate::{Error, FeatureTable, IsolationForest, IsolationForestParams, Target};
 use ndarray::{Array2, ArrayView2};
@@ -43,6 +44,9 @@ pub enum Transform {
     Pca(PcaParams),
     /// Training rows that an isolation forest of these columns calls outliers are left out; rows that are scored never are.
     IsolationForest(IsolationForestParams),
+    /// The leaf of each tree of a forest that is fitted to the target, one of two classes or a number: `tree 0` and so on, or
+    /// `tree 0 = 3` for leaf 3 of it, in place of the columns.
+    ForestLeaves(ForestLeavesParams),
 }
 
 /// A step of a [`Pipeline`](crate::Pipeline).
@@ -139,6 +143,9 @@ impl PipelineStep {
             Transform::Robust(params) => Preprocessor::RobustScaler(RobustScaler::fit(*params, x)?),
             Transform::L2 => Preprocessor::Normalizer(Normalizer::fit(Norm::L2, x)?),
             Transform::Pca(params) => Preprocessor::Pca(Pca::fit(*params, x)?),
+            Transform::ForestLeaves(params) => {
+                Preprocessor::ForestLeaves(ForestLeaves::fit(*params, x, target, seed)?)
+            }
             Transform::IsolationForest(params) => {
                 let kept = Some(isolated(params, &columns, x, seed)?);
                 let step = FittedStep { columns: columns.names(), learned: Vec::new() };
@@ -218,6 +225,7 @@ impl FittedStep {
             Some(Preprocessor::OneHotEncoder(_) | Preprocessor::StringIndexer(_)) => StepKind::OneHot,
             Some(Preprocessor::TargetEncoder(_)) => StepKind::Target,
             Some(Preprocessor::Pca(_)) => StepKind::Pca,
+            Some(Preprocessor::ForestLeaves(_)) => StepKind::ForestLeaves,
         };
         kind.name()
     }
@@ -261,14 +269,21 @@ impl FittedStep {
             Preprocessor::RobustScaler(step) => step.transform(x)?,
             Preprocessor::Normalizer(step) => step.transform(x),
             Preprocessor::Pca(step) => step.transform(x)?,
+            Preprocessor::ForestLeaves(step) => step.transform(x)?,
             Preprocessor::StringIndexer(_)
             | Preprocessor::OneHotEncoder(_)
             | Preprocessor::TargetEncoder(_) => {
                 return Err(Error::NoFeatures);
             }
         };
-        let name = |at: usize| match step {
-            Preprocessor::Pca(_) => format!("component {at}"),
+        let leaves = match step {
+            Preprocessor::ForestLeaves(step) => step.columns()?,
+            _ => Vec::new(),
+        };
+        let name = |at: usize| match (step, leaves.get(at)) {
+            (Preprocessor::Pca(_), _) => format!("component {at}"),
+            (_, Some((tree, None))) => format!("tree {tree}"),
+            (_, Some((tree, Some(leaf)))) => format!("tree {tree} = {leaf}"),
             _ => self.columns[at].clone(),
         };
         Ok(made.columns().into_iter().enumerate().map(|(at, column)| (name(at), column.to_vec())).collect())
