@@ -278,7 +278,7 @@ impl Classifier {
         file::read(Kind::Classifier, bytes, Classifier::is_valid)
     }
 
-    fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         let (numeric, categorical) = (self.numeric_names.len(), self.categorical_names.len());
         // A tree is a forest of one.
         let is_whole = match &self.model {

@@ -26,9 +26,9 @@
 //! ```
 //!
 //! An [`Estimator`] is any of the [`ALGORITHMS`] with its settings, a [`Fitted`] what its fit makes, and [`METRICS`] are
-//! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`] and [`ClusterStream`], with
+//! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`], [`ClusterStream`] and [`IsolationForest`], with
 //! what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`],
-//! matrices in, matrices out; a [`Pipeline`] does it to a table.
+//! matrices in, matrices out; a [`Pipeline`] of [`STEPS`] does it to a table.
 //!
 //! The crate is pure: no Arrow, no files, no clock. Every random choice comes from the seed it is given, sums are made in
 //! a fixed order and counts are integers, so a fit is the same bytes for any number of threads (of one build on one kind
@@ -83,6 +83,7 @@ mod linear;
 mod logistic;
 mod metrics;
 mod multiclass;
+mod online;
 mod pipeline;
 pub mod preprocess;
 mod regressor;
@@ -115,10 +116,11 @@ pub use isolation::{IsolationForest, IsolationForestParams};
 pub use linear::LinearRegressionParams;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{
-    Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics, Scores,
+    Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics,
+    OutlierMetrics, Scores,
 };
 pub use multiclass::MultiClassifier;
-pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, Transform};
+pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, STEPS, StepInfo, StepKind, Takes, Transform};
 pub use regressor::Regressor;
 pub use rows::{Rows, Target, TargetKind};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};

@@ -47,7 +47,6 @@ pub struct IsolationForestParams {
     pub max_samples: u32,
     /// Share of the rows learned from that are outliers, above 0 and at most 0.5. Without it a row is one whose score is
     /// above 0.5.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub contamination: Option<f64>,
 }
 

@@ -1,7 +1,7 @@
 //! Every metric that there is, as one list: what scores are shown, compared and plotted by.
 
 use super::Scores;
-use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics, Task};
+use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics, OutlierMetrics, Task};
 
 /// Which of two values is the better.
 ///
@@ -34,8 +34,8 @@ pub struct Metric {
     pub name: &'static str,
     /// Which of two values is the better.
     pub better: Better,
-    /// How it is made of rows; the modules of [`BinaryMetrics`], [`ClassMetrics`], [`NumberMetrics`] and
-    /// [`ClusterMetrics`] have the letters.
+    /// How it is made of rows; the modules of [`BinaryMetrics`], [`ClassMetrics`], [`NumberMetrics`],
+    /// [`ClusterMetrics`] and [`OutlierMetrics`] have the letters.
     pub formula: &'static str,
     /// Whose formula it is: scikit-learn's function, or the paper.
     pub source: &'static str,
@@ -52,6 +52,7 @@ enum Of {
     BinaryAndClasses(fn(&BinaryMetrics) -> Option<f64>, fn(&ClassMetrics) -> Option<f64>),
     Numbers(fn(&NumberMetrics) -> Option<f64>),
     Clusters(fn(&ClusterMetrics) -> Option<f64>),
+    Outliers(fn(&OutlierMetrics) -> Option<f64>),
 }
 
 impl Metric {
@@ -66,6 +67,7 @@ impl Metric {
             Of::Binary(_) | Of::Classes(_) | Of::BinaryAndClasses(..) => Task::Classify,
             Of::Numbers(_) => Task::Regress,
             Of::Clusters(_) => Task::Cluster,
+            Of::Outliers(_) => Task::Outlier,
         }
     }
 
@@ -76,6 +78,7 @@ impl Metric {
             (Of::Classes(value) | Of::BinaryAndClasses(_, value), Scores::Classes(scores)) => value(scores),
             (Of::Numbers(value), Scores::Numbers(scores)) => value(scores),
             (Of::Clusters(value), Scores::Clusters(scores)) => value(scores),
+            (Of::Outliers(value), Scores::Outliers(scores)) => value(scores),
             _ => None,
         }
     }
@@ -104,7 +107,7 @@ const fn headline(metric: Metric) -> Metric {
 ///     METRICS.iter().filter(|of| of.task() == Task::Classify && of.is_headline).map(|of| of.name).collect();
 /// assert_eq!(names, ["accuracy", "auc", "log_loss", "macro_f1"]);
 /// ```
-pub static METRICS: [Metric; 27] = {
+pub static METRICS: [Metric; 30] = {
     use Better::*;
     use Of::*;
     const CALINSKI: &str = "Caliński, Harabasz 1974; calinski_harabasz_score";
@@ -222,6 +225,27 @@ pub static METRICS: [Metric; 27] = {
             DAVIES,
             Clusters(|m| m.davies_bouldin),
         )),
+        headline(of(
+            "outlier_share",
+            Lower,
+            "rows scored above the threshold / rows",
+            "IsolationForest.predict",
+            Outliers(|m| Some(m.outlier_share)),
+        )),
+        headline(of(
+            "mean_score",
+            Lower,
+            "mean of 2^(-splits that set a row apart / those of a search tree)",
+            "Liu, Ting, Zhou 2008; IsolationForest.score_samples",
+            Outliers(|m| Some(m.mean_score)),
+        )),
+        headline(of(
+            "outlier_auc",
+            Higher,
+            "P(score of a known outlier above another row's), a tie one half",
+            "roc_auc_score",
+            Outliers(|m| m.outlier_auc),
+        )),
     ]
 };
 
@@ -249,6 +273,7 @@ mod tests {
             Scores::Classes(classes),
             Scores::Numbers(numbers),
             Scores::Clusters(clusters),
+            Scores::Outliers(OutlierMetrics::compute(&[0.4, 0.7], 0.5, Some(&[false, true])).unwrap()),
         ] {
             let record = serde_json::to_value(&scores).unwrap();
             assert_eq!(serde_json::from_value::<Scores>(record.clone()).unwrap(), scores);

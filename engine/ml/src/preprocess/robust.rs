@@ -53,7 +53,7 @@ impl Default for RobustScalerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RobustScaler {
-    params: RobustScalerParams,
+    pub(crate) params: RobustScalerParams,
     /// First quartile, median and third quartile of each column; 0 of one without a value.
     quartiles: Vec<[f64; 3]>,
     /// By column.

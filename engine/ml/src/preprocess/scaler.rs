@@ -48,7 +48,7 @@ impl Default for StandardScalerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StandardScaler {
-    params: StandardScalerParams,
+    pub(crate) params: StandardScalerParams,
     columns: Vec<RunningMoments>,
 }
 
@@ -162,6 +162,21 @@ impl Default for MinMaxScalerParams {
     }
 }
 
+impl MinMaxScalerParams {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`].
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.min.is_finite() && self.max.is_finite() && self.min < self.max {
+            return Ok(());
+        }
+        let value = format!("{} with min = {}", self.max, self.min);
+        Err(Error::BadParameter { name: "max", value, expected: "finite and above min" })
+    }
+}
+
 /// Each column's least and greatest value onto a range, those between in proportion. A constant column is at the lower
 /// end, as is one without a value.
 ///
@@ -176,7 +191,7 @@ impl Default for MinMaxScalerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MinMaxScaler {
-    params: MinMaxScalerParams,
+    pub(crate) params: MinMaxScalerParams,
     /// Least and greatest value; the first is above the second while there is none.
     columns: Vec<(f64, f64)>,
 }
@@ -205,10 +220,7 @@ impl MinMaxScaler {
     /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::BadParameter`] if `max` is not above `min`.
     pub fn fit(params: MinMaxScalerParams, x: ArrayView2<'_, f64>) -> Result<MinMaxScaler, Error> {
         check_fit(&x)?;
-        if !(params.min.is_finite() && params.max.is_finite() && params.min < params.max) {
-            let value = format!("{} with min = {}", params.max, params.min);
-            return Err(Error::BadParameter { name: "max", value, expected: "finite and above min" });
-        }
+        params.validate()?;
         MinMaxScaler { params, columns: vec![(f64::MAX, f64::MIN); x.ncols()] }.partial_fit(x)
     }
 

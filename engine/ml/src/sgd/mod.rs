@@ -102,6 +102,11 @@ impl BinaryModel for SgdModel {
 }
 
 impl SgdModel {
+    /// The settings by which it learns on.
+    pub(crate) fn params(&self) -> &SgdClassifierParams {
+        &self.params
+    }
+
     /// Fits on rows whose indices and labels (one a row of the table, both classes among `rows`) the caller has checked.
     pub(crate) fn fit(
         params: &SgdClassifierParams,

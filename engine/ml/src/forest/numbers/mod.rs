@@ -257,6 +257,20 @@ impl NumberTrees {
         sums
     }
 
+    /// The leaf of each of these rows in each tree, row-major.
+    pub(crate) fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
+        let binned = self.bins.transform(table, rows);
+        let mut leaves = walk::apply(&self.trees, &binned);
+        let unseen = self.rare.unseen(table, rows, &binned);
+        walk::put_unseen_leaves(&self.trees, &binned, &unseen, &mut leaves);
+        leaves
+    }
+
+    /// Leaves of each tree.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = usize> {
+        self.trees.iter().map(Tree::leaves)
+    }
+
     /// Share of each feature in the gain of all splits, numeric features first; all 0 where there is no split.
     pub(crate) fn gains(&self) -> &[f64] {
         &self.gains
