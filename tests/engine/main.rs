@@ -59,5 +59,6 @@ mod security;
 mod sql_answers;
 mod sql_subqueries;
 mod state_limits;
+mod tasks;
 mod transform_changes;
 mod unwritable_output;

@@ -127,9 +127,14 @@ impl Learner {
         }
     }
 
-    /// Whether any model learns from rows. Where none does, committed rows need not be read again.
+    /// Whether any model learns from rows.
     pub fn needs_rows(&self) -> bool {
         matches!(&self.material, Material::Rows(histories) if !histories.is_empty())
+    }
+
+    /// Whether any model learns from the rows of earlier batches. Where none does, they need not be read again.
+    pub fn needs_history(&self) -> bool {
+        matches!(&self.material, Material::Rows(histories) if histories.keep_rows())
     }
 
     /// Begins the next batch. One without rows is one too: what is newest is then nothing.
@@ -177,7 +182,8 @@ impl Learner {
         let Material::Rows(histories) = &self.material else {
             return Err(Error::internal("models of a state learn from it"));
         };
-        let lessons = specs.iter().map(|spec| histories.lesson(spec)).collect();
+        let is_trained = |spec: &ModelSpec| self.champions.get(&spec.config.name).is_some();
+        let lessons = specs.iter().map(|spec| histories.lesson(spec, batch_id, is_trained(spec))).collect();
         let caches = std::mem::take(&mut self.caches);
         let (steps, caches) = steps(batch_id, specs, lessons, &self.champions, caches);
         let rows = histories.rows_seen(batch_id);

@@ -13,6 +13,7 @@
 //! history from the table and the champions from their files, and makes the same bytes.
 
 mod champions;
+mod classes;
 mod histories;
 mod history;
 mod labels;
@@ -20,6 +21,7 @@ mod learner;
 mod lesson;
 mod reproduce;
 mod sample;
+mod score;
 mod state_features;
 mod state_rows;
 pub mod tables;

@@ -11,6 +11,7 @@
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
+use serde_json::Value;
 use tidemill_ml::{Cache, Fitted};
 use tokio::task::block_in_place;
 
@@ -201,7 +202,8 @@ impl<'a> Past<'a> {
             }
             histories.finish()?;
             if let Some(turn) = turns.next_if(|turn| turn.version == batch) {
-                fits.fit(histories.lesson(&turn.spec), &turn.spec)?;
+                // Of a version that was trained the turn is known.
+                fits.fit(histories.lesson(&turn.spec, batch, false), &turn.spec)?;
             }
         }
         Ok(fits.files)
@@ -247,6 +249,8 @@ impl<'a> Past<'a> {
 /// Models, each fitted after the one before.
 struct Fits {
     before: Option<Fitted>,
+    /// The classes that it tells apart.
+    classes: Vec<Value>,
     cache: Cache,
     /// What the last one was made by.
     spec: Option<ModelSpec>,
@@ -255,7 +259,7 @@ struct Fits {
 
 impl Fits {
     fn new() -> Fits {
-        Fits { before: None, cache: Cache::new(), spec: None, files: Vec::new() }
+        Fits { before: None, classes: Vec::new(), cache: Cache::new(), spec: None, files: Vec::new() }
     }
 
     fn fit(&mut self, lesson: Lesson<'_>, spec: &ModelSpec) -> Result<()> {
@@ -267,9 +271,14 @@ impl Fits {
         }
         let cannot =
             |why: &str| Error::user(format!("model `{}` cannot be trained again: {why}", spec.config.name));
-        let Train { estimator, rows, seed } =
+        let Train { estimator, rows, classes, goes_on, seed } =
             lesson.train.map_err(|reason| cannot(&reason))?.ok_or_else(|| cannot("it had no turn"))?;
-        let model = block_in_place(|| estimator.refit(&rows, seed, self.before.as_ref(), &mut self.cache));
+        let before = self.before.as_ref().filter(|_| self.classes == classes);
+        let model = block_in_place(|| match goes_on {
+            true => estimator.partial_fit(&rows, seed, before),
+            false => estimator.refit(&rows, seed, before, &mut self.cache),
+        });
+        self.classes = classes;
         let model = model.map_err(|error| cannot(&error.to_string()))?;
         self.files.push(model.to_bytes()?);
         self.before = Some(model);

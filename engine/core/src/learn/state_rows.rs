@@ -22,11 +22,12 @@ use tidemill_ml::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::lesson::{Evaluation, Lesson, Train};
+use super::lesson::{Lesson, Train};
 use super::sample::{draw, seed_of};
 use super::state_features::{FeatureRows, StateFeatures};
 use crate::error::{Error, Result};
 use crate::project::{ModelSpec, StateSpec, Turn};
+use crate::records::Evaluation;
 use crate::state::KeyedState;
 
 /// Keys of the state that are learned from with those of the batch, and as many others that models are scored on.
@@ -174,10 +175,17 @@ impl StateRows {
         let seed = seed_of(spec.config.seed, batch_id, "fit");
         Lesson {
             train_rows: rows.map_or(0, |rows| rows.rows.len()) as u64,
-            train: Ok(rows.map(|rows| Train { estimator: training.estimator, rows, seed })),
+            train: Ok(rows.map(|rows| Train {
+                estimator: training.estimator,
+                rows,
+                classes: Vec::new(),
+                goes_on: false,
+                seed,
+            })),
             prequential: None,
             score: Some((Evaluation::Sample, Rows::new(&seen.rows, Target::None, &seen.score))),
             space: Some(&seen.space),
+            classes: Vec::new(),
             rows_cache: None,
         }
     }

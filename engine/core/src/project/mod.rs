@@ -18,6 +18,8 @@ mod overlay;
 mod schema;
 mod source;
 mod state;
+mod target;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,13 +32,16 @@ pub use forms::{Form, Forms};
 pub(crate) use gate::Bound;
 pub use gate::{GateConfig, Over};
 pub use input::{FileColumns, InputConfig, InputFormat, OnError};
-pub use model::{Evaluate, ModelConfig, Training, Turn};
+pub use model::{Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
 pub(crate) use schema::sql_type;
 pub(crate) use schema::{may_follow, number_unit};
 pub use source::SourceConfig;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
+pub(crate) use target::TargetForm;
+pub use target::TaskKey;
+pub use turn::Turn;
 
 use tidemill_ml::Material;
 
@@ -394,7 +399,7 @@ mod tests {
         for (key, value) in [
             ("models.forest.trees", "0"),
             ("models.forest.alpha", "0.5"),
-            ("models.hotspots.label", "arrest"),
+            ("models.hotspots.target", "arrest"),
             ("models.hotspots.clusters", "0"),
             ("models.forest.evaluate.holdout", "1.0"),
             ("source.max_offsets_per_trigger", "0"),

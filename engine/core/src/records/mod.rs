@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidemill_ml::Algorithm;
 pub use tidemill_ml::Scores;
 
@@ -362,6 +363,10 @@ pub struct ModelOutcome {
     pub version: Option<u64>,
     /// The champion's file relative to the lake.
     pub file: Option<FileEntry>,
+    /// The classes that the champion tells apart, by their numbers, as the target has them; of two the one that is looked for
+    /// is the last. None of a model without classes, and in records of earlier versions of Tidemill.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Value>,
     /// Seed of its random choices.
     pub seed: u64,
     /// Rows trained on.
@@ -389,6 +394,14 @@ pub struct ModelOutcome {
     pub train_ms: f64,
 }
 
+impl ModelOutcome {
+    /// Which rows the challenger is scored on.
+    pub(crate) fn challenger_evaluation(&self) -> Evaluation {
+        let said = self.challenger.as_ref().and_then(|challenger| challenger.evaluation);
+        said.unwrap_or(if self.sample.is_some() { Evaluation::Sample } else { Evaluation::Holdout })
+    }
+}
+
 /// Whether a model learned from a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -410,8 +423,24 @@ pub struct Challenger {
     pub version: u64,
     /// Its file.
     pub file: FileEntry,
+    /// Its classes, as those of the champion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Value>,
     /// What it is worth on the rows that the champion is scored on.
     pub scores: Option<Scores>,
+    /// Which rows these are; records of earlier versions of Tidemill do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+}
+
+/// Which rows a model is scored on after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evaluation {
+    /// Those that no model trains on.
+    Holdout,
+    /// A sample of a state.
+    Sample,
 }
 
 /// A decision of a gate.

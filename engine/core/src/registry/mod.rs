@@ -27,7 +27,7 @@ use crate::error::{Context, Error, Result, suggestion};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
 use crate::records::{
-    Asked, Challenger, FileEntry, Learn, Maker, ModelOutcome, ModelStatus, Plan, RecordList,
+    Asked, Challenger, Evaluation, FileEntry, Learn, Maker, ModelOutcome, ModelStatus, Plan, RecordList,
 };
 use crate::table::publish::readable_path;
 use crate::table::read::read_bytes;
@@ -323,12 +323,13 @@ impl Registry {
 
 /// What a record says of the challenger of a model, as if it was in use.
 fn as_challenger(outcome: &ModelOutcome) -> Option<ModelOutcome> {
-    let Challenger { version, file, scores } = outcome.challenger.clone()?;
-    let (holdout, sample) = match outcome.sample.is_some() {
-        true => (None, scores),
-        false => (scores, None),
+    let Challenger { version, file, classes, scores, .. } = outcome.challenger.clone()?;
+    let (holdout, sample) = match outcome.challenger_evaluation() {
+        Evaluation::Sample => (None, scores),
+        Evaluation::Holdout => (scores, None),
     };
     let mut of = outcome.clone();
+    of.classes = classes;
     (of.version, of.file, of.holdout, of.sample) = (Some(version), Some(file), holdout, sample);
     (of.prequential, of.prequential_version) = (None, None);
     Some(of)

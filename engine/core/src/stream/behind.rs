@@ -28,6 +28,8 @@
 //! names the file and the batches that wait for it. So does each start until the file is put back; then they are learned from
 //! in order.
 //!
+//! Models that learn online want no history: where all do, learning goes on with the first batch that waits.
+//!
 //! A job with a state does not lag. Its commits need the state, which is loaded first: its newest snapshot and the deltas
 //! of fewer than 50 batches, whatever the length of the stream; its models learn from the state and have no history.
 
@@ -302,7 +304,7 @@ impl Driver {
         if learner.prepare(models, &schema).await? {
             self.behind.has = 0;
         }
-        if !self.behind.learner()?.needs_rows() {
+        if !self.behind.learner()?.needs_history() {
             self.behind.has = number;
         }
         if self.behind.has < number {

@@ -1,7 +1,7 @@
 //! Every metric that there is, as one list: what scores are shown, compared and plotted by.
 
 use super::Scores;
-use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics, OutlierMetrics, Task};
+use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics, OutlierMetrics, TargetKind, Task};
 
 /// Which of two values is the better.
 ///
@@ -69,6 +69,17 @@ impl Metric {
             Of::Clusters(_) => Task::Cluster,
             Of::Outliers(_) => Task::Outlier,
         }
+    }
+
+    /// Whether models of such a target have it.
+    pub fn is_of(&self, kind: TargetKind) -> bool {
+        matches!(
+            (self.of, kind),
+            (Of::Binary(_) | Of::BinaryAndClasses(..), TargetKind::Binary)
+                | (Of::Classes(_) | Of::BinaryAndClasses(..), TargetKind::Classes)
+                | (Of::Numbers(_), TargetKind::Numbers)
+                | (Of::Clusters(_) | Of::Outliers(_), TargetKind::None)
+        )
     }
 
     /// Its value; `None` where the rows do not define it, and for models of another kind.
@@ -280,6 +291,13 @@ mod tests {
             for (name, value) in record.as_object().unwrap().iter().filter(|(_, value)| value.is_f64()) {
                 let metric = Metric::named(name).unwrap_or_else(|| panic!("{name} is not in the list"));
                 assert_eq!(metric.value(&scores), value.as_f64(), "{name}");
+                let kind = match scores {
+                    Scores::Binary(_) => TargetKind::Binary,
+                    Scores::Classes(_) => TargetKind::Classes,
+                    Scores::Numbers(_) => TargetKind::Numbers,
+                    _ => TargetKind::None,
+                };
+                assert!(metric.is_of(kind), "{name}");
                 found.insert(name.clone());
             }
         }
