@@ -274,6 +274,74 @@ async fn an_online_model_learns_new_rows_alone() {
     assert!(file(&visits, 1) != file(&visits, 2));
 }
 
+/// A pipeline takes the columns of the SELECT, wherever it is asked, and is the same after a start.
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_are_part_of_the_model() {
+    for model in [
+        "algorithm = \"logistic_regression\"\nsteps = [{ step = \"impute\", columns = [\"pages\"], strategy = \"median\" }, \"standard\", { step = \"pca\", components = 2 }]",
+        "algorithm = \"sgd_classifier\"\nlearn = \"online\"\nclasses = [false, true]\nsteps = [\"cap\", \"standard\"]",
+    ] {
+        let model = format!("{model}\ntarget = \"grade\"");
+        let (once, whole) = (Visits::new().await, Visits::new().await);
+        of_model(&once, &model, "grade = 2");
+        of_model(&whole, &model, "grade = 2");
+        for _ in 0..3 {
+            once.stream(300, length);
+        }
+        let message = |i: u64| {
+            format!(r#"{{"grade":{},"minutes":{},"pages":{}}}"#, length(i), i * 7919 % 100, i * 104_729 % 90)
+        };
+        let messages: Vec<_> = (0..900).map(|i| Some(message(i % 300).into_bytes())).collect();
+        whole.broker.send("visits", 1, &messages);
+        assert!(streamed(&whole).status.success());
+        for batch in 0..3 {
+            let file = |of: &Visits| {
+                std::fs::read(of.lake().resolve(&format!("visits/_models/tree/batch-{batch:08}.model")))
+                    .unwrap()
+            };
+            assert!(file(&once) == file(&whole), "batch {batch} of {model}");
+        }
+        // What SQL says of the raw columns is what was recorded.
+        let recorded = "SELECT tp, fp, tn, fn FROM metrics WHERE batch_id = 2 AND evaluation = 'prequential'";
+        let asked = "WITH of_batch AS (SELECT grade = 2 AS y, predict('visits.tree@1', minutes, pages) AS p FROM visits \
+            WHERE _batch_id = 2) SELECT count(*) FILTER (WHERE y AND p), count(*) FILTER (WHERE NOT y AND p), \
+            count(*) FILTER (WHERE NOT y AND NOT p), count(*) FILTER (WHERE y AND NOT p) FROM of_batch";
+        let recorded = query(&once.lake(), recorded).await;
+        assert_eq!(query(&once.lake(), asked).await, recorded, "{model}");
+        assert!(recorded[0][0].parse::<u64>().unwrap() > 50, "{model}: {recorded:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_that_cannot_be_are_refused_before_a_plan() {
+    for (steps, expected) in [
+        (
+            "[\"standard\", { step = \"impute\", columns = [\"minuts\"] }]",
+            "step 2, impute: there is no numeric column `minuts`",
+        ),
+        ("[{ step = \"target\", columns = [\"pages\"] }]", "step 1, target: there is no text column `pages`"),
+        (
+            "[{ step = \"pca\", columns = [\"pages\", \"grade\"] }]",
+            "step 1, pca: there is no numeric column `grade`",
+        ),
+        ("[\"standrad\"]", "did you mean `standard`?"),
+        ("[3]", "model `tree`"),
+    ] {
+        let visits = Visits::new().await;
+        of_model(
+            &visits,
+            &format!("algorithm = \"logistic_regression\"\ntarget = \"grade\"\nsteps = {steps}"),
+            "grade = 2",
+        );
+        let output = streamed(&visits);
+        assert_eq!(output.status.code(), Some(2), "{steps}");
+        let said = texts(&output).1;
+        assert!(said.contains("model `tree`") && said.contains(expected), "{steps}: {said}");
+        let plans = visits.lake().checkpoint("visits").join("offsets");
+        assert_eq!(std::fs::read_dir(plans).map_or(0, Iterator::count), 0, "{steps}");
+    }
+}
+
 const GATE: &str = "gate = { metric = \"accuracy\", max_drop = 1.0, min_rows = 1 }";
 
 async fn verdicts(visits: &Visits) -> Vec<Vec<String>> {

@@ -216,9 +216,10 @@ Examples:
     /// Ask a trained model about the rows of a file
     #[command(after_help = "\
 The rows come back with a column `prediction` and, by a classifier, `probability`:
-that the label is true. They have either the model's features or what its
-features SELECT reads (the columns of the job's table); the label need not be
-there. A row that the SELECT leaves out has no prediction.
+of the class that is looked for; of many classes `probability_CLASS` for each.
+They have either the model's features or what its features SELECT reads (the
+columns of the job's table); the target need not be there. A row that the SELECT
+leaves out has no prediction.
 In SQL: predict('job.model', feature, …), predict_proba, cluster_id.
 
 Examples:

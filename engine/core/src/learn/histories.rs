@@ -10,6 +10,7 @@ use super::labels::LabelCounts;
 use super::learner::RowsSeen;
 use super::lesson::{Lesson, Train};
 use super::sample::seed_of;
+use super::steps;
 use crate::error::Result;
 use crate::project::{ModelSpec, Training, Turn};
 use crate::records::Evaluation;
@@ -50,13 +51,18 @@ impl Histories {
         let mut begun = false;
         let wanted: Vec<HistoryKey> = specs.iter().map(HistoryKey::of).collect();
         self.list.retain(|history| wanted.contains(&history.key));
-        for (key, spec) in wanted.into_iter().zip(specs) {
+        for (key, spec) in wanted.iter().cloned().zip(specs) {
             if !self.list.iter().any(|history| history.key == key) {
                 let history = History::new(key, &self.table_name, table_schema.clone())
                     .await
                     .map_err(|e| e.context(spec.config.features.clone()))?;
                 self.list.push(history);
                 begun = true;
+            }
+        }
+        for (key, spec) in wanted.iter().zip(specs) {
+            if let Some(history) = self.list.iter().find(|history| history.key == *key) {
+                steps::check(spec, &history.features)?;
             }
         }
         if begun {

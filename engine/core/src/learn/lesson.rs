@@ -123,9 +123,9 @@ impl<'a> Lesson<'a> {
                 // What it learns on from has the same classes by the same numbers.
                 let before = before.filter(|of| of.classes.is_empty() || of.classes == classes);
                 let before = before.map(|before| before.model.as_ref());
-                let learned = match before.filter(|before| goes_on && fits(before, &rows)) {
-                    Some(before) => before.partial_fit(&rows, seed),
-                    None => estimator.refit(&rows, seed, before, cache),
+                let learned = match goes_on {
+                    true => estimator.partial_fit(&rows, seed, before),
+                    false => estimator.refit(&rows, seed, before, cache),
                 };
                 match learned {
                     Ok(model) => (step.model, step.classes) = (Some(model), classes),
@@ -153,12 +153,6 @@ impl<'a> Lesson<'a> {
         }
         step
     }
-}
-
-/// Whether a model learns on from these columns: of others it begins anew.
-fn fits(model: &Fitted, rows: &Rows<'_>) -> bool {
-    let names = (model.numeric_names(), model.categorical_names());
-    names == (rows.table.numeric_names(), rows.table.categorical_names())
 }
 
 /// Why nothing was learned; a class by its name.

@@ -24,6 +24,7 @@ mod sample;
 mod score;
 mod state_features;
 mod state_rows;
+mod steps;
 pub mod tables;
 mod twins;
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material};
+use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Pipeline, PipelineStep};
 
 use super::gate::GateConfig;
 use super::target::{self, TaskKey};
@@ -13,7 +13,7 @@ use super::turn::{EVERY, Turn};
 use crate::error::{Error, Result, nearest};
 
 /// Keys of every model, for the error that names the nearest one.
-const COMMON: [&str; 12] = [
+const COMMON: [&str; 13] = [
     "name",
     "algorithm",
     "features",
@@ -22,6 +22,7 @@ const COMMON: [&str; 12] = [
     "classes",
     "positive",
     "learn",
+    "steps",
     "seed",
     "evaluate",
     "gate",
@@ -49,6 +50,9 @@ pub struct ModelConfig {
     /// Of two classes the one that is looked for, as the label has it; without it the greater.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive: Option<Value>,
+    /// What is done to the features before the algorithm: names of steps, or tables of a name, columns and settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Value>,
     /// When it learns, and from what; without it on all rows, after every batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learn: Option<String>,
@@ -147,8 +151,25 @@ impl ModelConfig {
         let mut parameters = self.parameters.clone();
         let turn = self.turn(material, &mut parameters)?;
         let estimator = self.estimator(material, parameters)?;
+        let steps = self.pipeline_steps()?;
+        if !steps.is_empty() && material == Material::State {
+            return Err(self.refused("`steps` are for models that learn from rows"));
+        }
+        self.check_online(turn, &steps)?;
+        let estimator = match steps.is_empty() {
+            true => estimator,
+            false => Pipeline::new(steps, estimator).into(),
+        };
         estimator.validate().map_err(|error| self.refused(error.to_string()))?;
         Ok(Training { estimator, turn })
+    }
+
+    /// What is done to the features before the algorithm.
+    ///
+    /// # Errors
+    /// User: a step that there is not, a key or value that is none of its own; the nearest is named.
+    pub(crate) fn pipeline_steps(&self) -> Result<Vec<PipelineStep>> {
+        PipelineStep::read_all(&self.steps).map_err(|error| self.refused(error))
     }
 
     pub(super) fn refused(&self, message: impl std::fmt::Display) -> Error {
@@ -220,7 +241,9 @@ pub(super) fn check_algorithms(file: &toml::Table) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tidemill_ml::{ClusterStreamParams, OnlineKMeansParams, RandomForestParams, StreamLearner};
+    use tidemill_ml::{
+        ClusterStreamParams, OnlineKMeansParams, RandomForestParams, STEPS, StreamLearner, Takes,
+    };
 
     use super::*;
 
@@ -243,6 +266,36 @@ mod tests {
         let target = earlier.as_object_mut().unwrap().remove("target").unwrap();
         earlier["label"] = target;
         assert_eq!(serde_json::from_value::<ModelConfig>(earlier).unwrap(), config);
+    }
+
+    #[test]
+    fn steps_are_done_before_the_algorithm_and_kept_in_the_plan() {
+        let tree = "algorithm = \"sgd_classifier\"\ntarget = \"y\"\n";
+        let of = |steps: &str| model(&format!("{tree}{steps}"));
+        let config =
+            of("steps = [\"standard\", { step = \"impute\", columns = [\"a\"], strategy = \"median\" }]");
+        assert!(matches!(config.training(Material::Rows).unwrap().estimator, Estimator::Pipeline(_)));
+        let json = serde_json::to_value(&config).unwrap();
+        assert_eq!(serde_json::from_value::<ModelConfig>(json).unwrap(), config);
+        for (steps, expected) in [
+            ("steps = [\"standard\", \"standrad\"]", "did you mean `standard`?"),
+            ("steps = [{ step = \"impute\", column = [\"a\"] }]", "`column`"),
+            ("steps = [{ step = \"cap\", reach = -1.0 }]", "step 1"),
+            (
+                "steps = [\"one_hot\"]\nlearn = \"online\"",
+                "step 1, one_hot, does not learn from new rows alone",
+            ),
+        ] {
+            let error = of(steps).training(Material::Rows).unwrap_err().to_string();
+            assert!(error.contains("model `m`") && error.contains(expected), "{steps}: {error}");
+        }
+        let online = of("steps = [\"standard\", \"cap\"]\nlearn = \"online\"");
+        assert_eq!(online.training(Material::Rows).unwrap().turn, Turn::Online);
+        assert!(
+            model("algorithm = \"minibatch_kmeans\"\nsteps = [\"standard\"]")
+                .training(Material::State)
+                .is_err()
+        );
     }
 
     #[test]
@@ -340,6 +393,27 @@ mod tests {
             }
         }
         rows
+    }
+
+    #[test]
+    fn the_table_of_steps_is_made_of_the_list() {
+        let text = include_str!("../../../../jobs/README.md");
+        let table = text.lines().skip_while(|line| !line.starts_with("| step | takes")).skip(2);
+        let found: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
+        let rows = STEPS.iter().map(|of| {
+            let settings: std::collections::BTreeMap<String, Value> =
+                of.kind.defaults().into_iter().collect();
+            let written = settings.iter().map(|(key, value)| match value {
+                Value::Null => format!("`{key}`"),
+                value => format!("`{key} = {value}`"),
+            });
+            let settings = written.collect::<Vec<_>>().join(", ");
+            let settings = if settings.is_empty() { settings } else { format!("; {settings}") };
+            let takes = if of.takes == Takes::Texts { "texts" } else { "numbers" };
+            let online = if of.learns_online { "yes" } else { "no" };
+            format!("| `{}` | {takes} | {online} | {}{settings} |", of.name, of.summary)
+        });
+        assert_eq!(found.join("\n"), rows.collect::<Vec<_>>().join("\n"));
     }
 
     #[test]

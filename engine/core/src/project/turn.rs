@@ -9,7 +9,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tidemill_ml::{ALGORITHMS, Algorithm, Material};
+use tidemill_ml::{ALGORITHMS, Algorithm, Material, PipelineStep, STEPS};
 
 use super::model::ModelConfig;
 use crate::error::Result;
@@ -60,11 +60,6 @@ enum Said {
     Online,
 }
 
-/// The algorithms that learn on from new rows alone.
-fn online() -> impl Iterator<Item = Algorithm> {
-    ALGORITHMS.iter().map(|of| of.algorithm).filter(|of| *of == Algorithm::SgdClassifier)
-}
-
 impl ModelConfig {
     /// Whether [`EVERY`] is a parameter.
     pub(super) fn has_turns(&self, material: Material) -> bool {
@@ -89,6 +84,31 @@ impl ModelConfig {
         }
     }
 
+    /// Checks that a model which keeps no rows can do without, and all of its steps.
+    ///
+    /// # Errors
+    /// User: the algorithm cannot, or a step; those are named that can.
+    pub(super) fn check_online(&self, turn: Turn, steps: &[PipelineStep]) -> Result<()> {
+        if turn != Turn::Online {
+            return Ok(());
+        }
+        let refused = |what: String, known: Vec<&str>| {
+            let hint = format!("learn = \"every 50\" learns less often; online learn: {}", known.join(", "));
+            self.refused(format!("{what} does not learn from new rows alone")).hint(hint)
+        };
+        if !self.algorithm.info().learns_online {
+            let known = ALGORITHMS.iter().filter(|of| of.learns_online && of.learns_from(Material::Rows));
+            return Err(refused(self.algorithm.name().to_owned(), known.map(|of| of.name).collect()));
+        }
+        match (1..).zip(steps).find(|(_, step)| !step.transform.learns_online()) {
+            Some((number, step)) => {
+                let known = STEPS.iter().filter(|of| of.learns_online).map(|of| of.name).collect();
+                Err(refused(format!("step {number}, {},", step.name()), known))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// When the model learns; what says so is taken out of the parameters.
     pub(super) fn turn(&self, material: Material, parameters: &mut Map<String, Value>) -> Result<Turn> {
         let name = self.algorithm.name();
@@ -97,14 +117,7 @@ impl ModelConfig {
             return match said {
                 None | Some(Said::Refit) => Ok(Turn::EveryBatch),
                 Some(Said::Every(every)) => Ok(Turn::Every { every }),
-                Some(Said::Online) if online().any(|of| of == self.algorithm) => Ok(Turn::Online),
-                Some(Said::Online) => {
-                    let known: Vec<&str> = online().map(Algorithm::name).collect();
-                    Err(self.refused(format!("{name} does not learn from new rows alone")).hint(format!(
-                        "learn = \"every 50\" learns less often; online learn: {}",
-                        known.join(", ")
-                    )))
-                }
+                Some(Said::Online) => Ok(Turn::Online),
             };
         }
         let (key, default) = EVERY;

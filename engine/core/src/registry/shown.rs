@@ -119,6 +119,10 @@ pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
     .to_vec();
     let material = if plan.state.is_some() { Material::State } else { Material::Rows };
     let parameters = parameters(&spec, material, made_by.as_ref())?;
+    let steps =
+        (1..).zip(&spec.config.steps).map(|(number, step)| (format!("steps.{number}"), step.to_string()));
+    cells.extend(steps);
+    cells.extend(spec.config.learn.iter().map(|learn| ("learn".to_owned(), learn.clone())));
     cells.extend(
         parameters.into_iter().map(|(name, value)| (format!("parameters.{name}"), value.to_string())),
     );
