@@ -182,7 +182,7 @@ impl Examination<'_> {
         (read, Some(numbers.end))
     }
 
-    /// Versions that have a name or a tag keep their files, whatever is newer: those count too.
+    /// Versions that have a name or a tag, or were restored, keep their files, whatever is newer: those count too.
     fn named_versions(
         &mut self,
         aliases: &[AliasRecord],
@@ -200,6 +200,12 @@ impl Examination<'_> {
                 }
                 Said::Tag { version, tag } => {
                     named.insert((model.clone(), format!("tag {tag} of {version}")), (*version, *number));
+                }
+                Said::Restore { version } => {
+                    named.insert((model.clone(), format!("restored {version}")), (*version, *number));
+                }
+                Said::Archive { version } => {
+                    named.remove(&(model.clone(), format!("restored {version}")));
                 }
             }
         }
