@@ -9,8 +9,9 @@ use tidemill_ml::preprocess::{
     OutlierAction, Pca, PcaParams, StandardScaler, StandardScalerParams, TargetEncoder, TargetEncoderParams,
 };
 use tidemill_ml::{
-    DecisionTreeParams, Error, ErrorKind, Estimator, FeatureTable, Fitted, KMeansParams, Pipeline,
-    PipelineStep, Prediction, RandomForestParams, Rows, SgdClassifierParams, Target, Transform,
+    DecisionTreeParams, Error, ErrorKind, Estimator, FeatureTable, Fitted, IsolationForestParams,
+    KMeansParams, Pipeline, PipelineStep, Prediction, RandomForestParams, Rows, SgdClassifierParams, Target,
+    Transform,
 };
 
 const ROWS: u32 = 400;
@@ -261,4 +262,30 @@ fn a_step_that_leaves_no_rows_is_an_error() {
         error,
         Error::InStep { step: 1, name: "drop", error: Box::new(Error::NoRowsLeft { rows: 8 }) }
     );
+}
+
+#[test]
+fn rows_that_an_isolation_forest_sets_apart_are_not_learned_from_and_are_scored() {
+    let (table, labels, training) = table(false);
+    let params = IsolationForestParams { contamination: Some(0.02), ..IsolationForestParams::default() };
+    let step = Transform::IsolationForest(params);
+    let tree = Estimator::from(DecisionTreeParams::default());
+    let learn = Rows::new(&table, Target::Binary(&labels), &training);
+    // Two hundred and more rows, of which every fiftieth is far off in `x`, and in nothing in `y`.
+    let of = |columns: &[&str]| {
+        let pipeline = Pipeline::new([step.clone().of(columns)], DecisionTreeParams::default());
+        let fitted = Estimator::from(pipeline).fit(&learn, 7).unwrap();
+        assert_eq!(Fitted::from_bytes(&fitted.to_bytes().unwrap()).unwrap(), fitted);
+        fitted
+    };
+    let inliers: Vec<u32> = training.iter().copied().filter(|row| row % 50 != 49).collect();
+    let by_x = of(&["x"]);
+    let Fitted::Pipeline(pipeline) = &by_x else { panic!("a pipeline") };
+    assert_eq!(pipeline.model(), &tree.fit(&Rows { rows: &inliers, ..learn }, 7).unwrap());
+    assert!(inliers.len() < training.len() && by_x.training_rows() == inliers.len() as u64);
+    let Prediction::Probabilities(found) = by_x.predict(&table, &[49, 99, 0]).unwrap() else { panic!() };
+    assert_eq!(found.len(), 3);
+    let by_y = of(&["y"]);
+    let Fitted::Pipeline(pipeline) = &by_y else { panic!("a pipeline") };
+    assert_ne!(pipeline.model(), &tree.fit(&Rows { rows: &inliers, ..learn }, 7).unwrap());
 }
