@@ -5,6 +5,7 @@
 //! | `predict('job.model', column, …)` | classifier of two classes | BOOLEAN: whether the probability is above one half |
 //! | | classifier of many classes | the most probable one, as the target has it |
 //! | | regression | the number |
+//! | | isolation forest | the score: the greater, the more of an outlier |
 //! | | clustering | the number of the cluster, from 0 |
 //! | `predict_proba('job.model', column, …)` | classifier of two classes | the probability of the one that is looked for |
 //! | | classifier of many classes | a struct: the probability of each by its name, `predict_proba(…)['theft']` |
@@ -72,7 +73,7 @@ impl Ask {
         }
         match (self, loaded.model.task()) {
             (Ask::Predict, Task::Classify) => Ok(DataType::Boolean),
-            (Ask::Predict, Task::Regress) => Ok(DataType::Float64),
+            (Ask::Predict, Task::Regress | Task::Outlier) => Ok(DataType::Float64),
             (Ask::Proba, Task::Classify) => Ok(DataType::Float64),
             (Ask::Predict | Ask::Cluster, Task::Cluster) => Ok(DataType::UInt32),
             _ => {
@@ -108,6 +109,7 @@ impl Ask {
                 }
             }
             (Ask::Predict, Prediction::Numbers(of)) => Ok(Arc::new(Float64Array::from(of))),
+            (Ask::Predict, Prediction::Outliers { scores, .. }) => Ok(Arc::new(Float64Array::from(scores))),
             (Ask::Predict | Ask::Cluster, Prediction::Clusters(of)) => Ok(Arc::new(UInt32Array::from(of))),
             _ => Err(Error::user(format!("{} is not for this model", self.name()))),
         }
