@@ -324,7 +324,9 @@ async fn doctor_reads_the_files_of_named_versions_and_what_names_them() {
     };
     flip(0);
     assert_eq!(said(&["doctor"]).0, 0, "an old version that nobody names: {:?}", said(&["doctor"]).1);
+    flip(0);
     name(&["tag", "chicago-arrests", "forest@0", "first"]);
+    flip(0);
     let (code, (told, _)) = said(&["doctor"]);
     assert!(code == 1 && told.contains(&file(0)) && told.contains("its checksum is"), "{told}");
     flip(0);
