@@ -32,6 +32,7 @@ mod crash;
 mod cut_anew;
 mod damaged_parquet;
 mod dead_letters;
+mod export;
 mod figures;
 mod full_disk;
 mod gate;

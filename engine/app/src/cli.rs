@@ -20,7 +20,7 @@ pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolder
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use metrics::{Evaluation, MetricsArgs};
-pub(crate) use models::{ModelsCommand, PredictArgs};
+pub(crate) use models::{ExportArgs, ExportFormat, ModelsCommand, PredictArgs};
 pub(crate) use plot::{PlotArgs, PlotWhat};
 
 use crate::output::Format;

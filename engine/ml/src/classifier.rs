@@ -240,6 +240,11 @@ impl Classifier {
         self.model.made().1.predict_proba(table, rows, kept)
     }
 
+    /// What the algorithm made.
+    pub(crate) fn made(&self) -> &Model {
+        &self.model
+    }
+
     /// Names of the numeric features, in order.
     pub fn numeric_names(&self) -> &[String] {
         &self.numeric_names

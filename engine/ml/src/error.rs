@@ -370,6 +370,14 @@ pub enum Error {
         /// Position in the slice.
         position: usize,
     },
+    /// A part of a model that has no form in ONNX.
+    #[error("{what} has no form in ONNX: {why}")]
+    NotInOnnx {
+        /// The part.
+        what: String,
+        /// Why, and what may be done.
+        why: &'static str,
+    },
     /// The optimiser gave up; the previous model stays the one to use.
     #[error("the fit did not converge to a finite model: {0}")]
     Solver(String),

@@ -28,7 +28,8 @@
 //! An [`Estimator`] is any of the [`ALGORITHMS`] with its settings, a [`Fitted`] what its fit makes, and [`METRICS`] are
 //! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`], [`ClusterStream`] and [`IsolationForest`], with
 //! what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`],
-//! matrices in, matrices out; a [`Pipeline`] of [`STEPS`] does it to a table.
+//! matrices in, matrices out; a [`Pipeline`] of [`STEPS`] does it to a table. [`onnx`] makes a file of a [`Fitted`] that other
+//! programs score rows by.
 //!
 //! The crate is pure: no Arrow, no files, no clock. Every random choice comes from the seed it is given, sums are made in
 //! a fixed order and counts are integers, so a fit is the same bytes for any number of threads (of one build on one kind
@@ -84,6 +85,7 @@ mod logistic;
 mod metrics;
 mod multiclass;
 mod online;
+pub mod onnx;
 mod pipeline;
 pub mod preprocess;
 mod regressor;

@@ -154,6 +154,11 @@ impl Regressor {
         }
     }
 
+    /// What the algorithm made.
+    pub(crate) fn made(&self) -> &NumbersModel {
+        &self.model
+    }
+
     /// Names of the numeric features, in order.
     pub fn numeric_names(&self) -> &[String] {
         &self.numeric_names

@@ -132,6 +132,8 @@ Examples:
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Write a version as a file that onnxruntime scores rows by
+    Export(ExportArgs),
     /// Two versions, of one model or of two, beside each other
     #[command(after_help = "\
 Examples:
@@ -147,6 +149,36 @@ Examples:
         #[command(flatten)]
         output: OutputArgs,
     },
+}
+
+/// `tidemill models export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A number is an input of doubles, a text one of strings, each rows x 1 and named as the feature; a missing number is NaN, a
+missing text the empty one. The outputs are label and probabilities, variable, or label and scores. Trees take
+onnxruntime 1.21 or newer.
+
+Examples:
+  tidemill models export chicago-arrests forest --output forest.onnx
+  tidemill models export chicago-arrests forest@3 --format onnx --output forest.onnx")]
+pub(crate) struct ExportArgs {
+    /// The job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// The version: NAME (the one in use), NAME@VERSION, NAME@ALIAS
+    pub(crate) model: String,
+    /// Of which form
+    #[arg(long, value_enum, default_value = "onnx")]
+    pub(crate) format: ExportFormat,
+    /// The file that is written; one that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// The form of a model's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// ONNX, with ai.onnx.ml 5.
+    Onnx,
 }
 
 /// `tidemill predict`.

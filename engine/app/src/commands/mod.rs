@@ -6,6 +6,7 @@ mod demo;
 mod describe;
 mod dlq;
 mod doctor;
+mod export;
 pub(crate) mod metrics;
 mod models;
 mod plot;

@@ -78,6 +78,7 @@ pub(crate) async fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
             let (registry, entry) = find(&lake, job, model)?;
             reproduce::run(&lake, &registry, &entry, *restore, output).await
         }
+        ModelsCommand::Export(args) => super::export::run(global, args).await,
         ModelsCommand::Compare { job, first, second, output } => {
             let (registry, one) = find(&lake, job, first)?;
             let (_, other) = find(&lake, job, second)?;

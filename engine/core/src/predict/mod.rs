@@ -17,6 +17,7 @@
 
 mod classes;
 mod functions;
+mod onnx;
 mod scorer;
 mod transform;
 
@@ -27,6 +28,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use tidemill_ml::{Prediction, Task};
 
 pub(crate) use functions::{calls, register};
+pub use onnx::onnx;
 pub use scorer::Scorer;
 pub(crate) use scorer::table_of;
 pub(crate) use transform::{asked_names, columns_of, transform};

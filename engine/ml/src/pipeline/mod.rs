@@ -18,6 +18,7 @@ pub use list::{STEPS, StepInfo, StepKind, Takes};
 pub use step::{PipelineStep, Transform};
 
 use crate::file::{self, Kind};
+use crate::preprocess::Preprocessor;
 use crate::seed::derive;
 use crate::table::check_names;
 use crate::{Cache, Error, Estimator, FeatureTable, Fitted, Prediction, Rows, Scores, Target, TargetKind};
@@ -258,6 +259,11 @@ impl FittedPipeline {
     /// The model after the steps.
     pub fn model(&self) -> &Fitted {
         &self.model
+    }
+
+    /// Each step: its name, the columns that it takes, and what it has learned of all of them or of each.
+    pub(crate) fn learned(&self) -> impl Iterator<Item = (&'static str, &[String], &[Preprocessor])> {
+        self.steps.iter().map(FittedStep::parts)
     }
 
     pub(crate) fn numeric_names(&self) -> &[String] {

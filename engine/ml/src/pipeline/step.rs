@@ -234,6 +234,11 @@ impl FittedStep {
         self.learned.iter().any(is_of_texts)
     }
 
+    /// Its name, the columns, and what was learned.
+    pub(super) fn parts(&self) -> (&'static str, &[String], &[Preprocessor]) {
+        (self.name(), &self.columns, &self.learned)
+    }
+
     /// Does what was learned to all rows of a table.
     pub(super) fn transform(&self, table: &FeatureTable) -> Result<FeatureTable, Error> {
         let columns = Columns::named(table, &self.columns, self.is_of_texts())?;

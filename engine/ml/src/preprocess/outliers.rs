@@ -142,6 +142,12 @@ impl IqrOutliers {
         &self.bounds
     }
 
+    /// What the values of rows that stay are held to, by column: the ends of f64 where rows with an outlier are dropped.
+    pub(crate) fn ends(&self) -> Vec<(f64, f64)> {
+        let caps = self.params.action == OutlierAction::Cap;
+        self.bounds.iter().map(|of| of.filter(|_| caps).unwrap_or((f64::MIN, f64::MAX))).collect()
+    }
+
     /// Whether each row is without an outlier.
     ///
     /// # Errors

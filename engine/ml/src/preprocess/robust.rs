@@ -106,6 +106,16 @@ impl RobustScaler {
         self.quartiles.iter().map(|[q1, _, q3]| q3 - q1).collect()
     }
 
+    /// What is taken off each column, and half of what it is then divided by.
+    pub(crate) fn parts(&self) -> Vec<(f64, f64)> {
+        let RobustScalerParams { with_centering, with_scaling } = self.params;
+        let of_column = |&[q1, median, q3]: &[f64; 3]| {
+            let centre = if with_centering { median } else { 0.0 };
+            (centre, if !with_scaling || q1 == q3 { 0.5 } else { q3 / 2.0 - q1 / 2.0 })
+        };
+        self.quartiles.iter().map(of_column).collect()
+    }
+
     /// Rows as distances from the medians.
     ///
     /// # Errors

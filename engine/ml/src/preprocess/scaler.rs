@@ -98,7 +98,8 @@ impl StandardScaler {
         self.columns.iter().map(RunningMoments::standard_deviation).collect()
     }
 
-    fn parts(&self) -> Vec<(f64, f64)> {
+    /// What is taken off each column, and what it is then divided by.
+    pub(crate) fn parts(&self) -> Vec<(f64, f64)> {
         let of = |c: &RunningMoments| {
             let (mean, scale) = (c.mean(), scale_of(c));
             (if self.params.with_mean { mean } else { 0.0 }, if self.params.with_std { scale } else { 1.0 })
@@ -248,6 +249,15 @@ impl MinMaxScaler {
         let merge = |all: Vec<(f64, f64)>, of: Vec<(f64, f64)>| all.into_iter().zip(of).map(wider).collect();
         let columns = of_blocks(&x, of_block).into_iter().fold(self.columns.clone(), merge);
         Ok(MinMaxScaler { params: self.params, columns })
+    }
+
+    pub(crate) fn params(&self) -> MinMaxScalerParams {
+        self.params
+    }
+
+    /// Least and greatest value of each column; the first is above the second of one without values.
+    pub(crate) fn columns(&self) -> &[(f64, f64)] {
+        &self.columns
     }
 
     /// Rows on the range.

@@ -294,6 +294,11 @@ impl OneHotEncoder {
         self.columns.names()
     }
 
+    /// Whether an unseen category is an error.
+    pub(crate) fn refuses_unseen(&self) -> bool {
+        self.params.error_on_unseen
+    }
+
     /// A row a value. Shape: values × categories.
     ///
     /// # Errors

@@ -147,6 +147,14 @@ impl TargetEncoder {
         values.iter().map(encode).collect()
     }
 
+    /// The share of each category, by name, of a missing value, and of any other.
+    pub(crate) fn shares(&self) -> (Vec<(&str, f64)>, f64, f64) {
+        let share = |tally: Option<&Tally>| self.encode(tally.copied().unwrap_or_default(), self.all);
+        let each = self.categories.iter();
+        let named = each.filter_map(|(name, tally)| Some((name.as_deref()?, share(Some(tally)))));
+        (named.collect(), share(self.categories.get(&None)), share(None))
+    }
+
     fn encode(&self, category: Tally, all: Tally) -> f64 {
         let prior = if all.rows == 0 { 0.5 } else { all.share() };
         let [positives, negatives] = category.smoothed(1, prior, self.params.smoothing);

@@ -256,6 +256,12 @@ impl SgdModel {
         Coefficients { intercept, columns }
     }
 
+    /// The scales of the numeric features, and the weights, on which the intercept follows: of their scores, of their missing
+    /// values, and of hashed categories.
+    pub(crate) fn parts(&self) -> (&[NumericScale], (Vec<f64>, f64)) {
+        (&self.scales, self.learned.model())
+    }
+
     /// Whether the model is as `fit` makes it for so many features; a file might hold anything.
     pub(crate) fn is_valid(&self, numeric: usize, categorical: usize) -> bool {
         self.params.validate().is_ok()

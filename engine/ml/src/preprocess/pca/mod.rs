@@ -149,6 +149,19 @@ impl Pca {
         self.variances.iter().map(|v| if total > 0.0 { v / total } else { 0.0 }).collect()
     }
 
+    /// Mean of each column.
+    pub(crate) fn means(&self) -> &[f64] {
+        self.sums.means.as_slice().unwrap_or_default()
+    }
+
+    /// What the scores on each component are divided by, if they are whitened.
+    pub(crate) fn units(&self) -> Option<Vec<f64>> {
+        // A direction in which nothing differs has scores of rounding alone.
+        let least = ROUNDING * self.variances.first().copied().unwrap_or(0.0);
+        let unit = |variance: &f64| if *variance > least { variance.sqrt() } else { 1.0 };
+        self.kept.whiten.then(|| self.variances.iter().map(unit).collect())
+    }
+
     /// Rows as scores on the components. Shape: rows × components.
     ///
     /// # Errors
@@ -157,10 +170,7 @@ impl Pca {
     /// value so far out that a score of its row is past what f64 holds.
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.sums.means.len(), &x)?;
-        // A direction in which nothing differs has scores of rounding alone.
-        let least = ROUNDING * self.variances.first().copied().unwrap_or(0.0);
-        let unit = |variance: &f64| if *variance > least { variance.sqrt() } else { 1.0 };
-        let units: Option<Array1<f64>> = self.kept.whiten.then(|| self.variances.iter().map(unit).collect());
+        let units = self.units().map(Array1::from);
         let mut scores = Array2::zeros((x.nrows(), self.kept.components));
         let parts: Vec<_> = scores.axis_chunks_iter_mut(Axis(0), BLOCK).zip(blocks(&x)).collect();
         parts.into_par_iter().for_each(|(mut scores, rows)| {
