@@ -176,3 +176,51 @@ async fn a_statement_reads_on_where_a_file_was_renamed_to() {
     let counted = rows[0].column(0).to_data().buffers()[0].typed_data::<i64>()[0];
     assert_eq!(counted, ((LEFT + 1) * PER_BATCH) as i64);
 }
+
+/// What is committed first stays, also where nothing can be learned from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_of_an_old_batch_ends_each_start_behind_its_commit_until_it_is_put_back() {
+    let (broker, job) = broker_and_job().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    let untouched = Lake::new(folder.path().join("untouched"));
+    stream_all(&job, &lake).await.unwrap();
+    let path = lake.resolve("chicago_arrests/crimes/batch-00000001.parquet");
+    let whole = std::fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+
+    for (start, waits) in [
+        (0, "batch 6 is committed and not learned from"),
+        (1, "batches 6 to 7 are committed and not learned from"),
+        (2, "batches 6 to 8 are committed and not learned from"),
+    ] {
+        broker.send("crimes", 2, &crimes(PER_BATCH as usize, 20 + start));
+        let mut told = Vec::new();
+        let mut driver = Driver::open(&job, &lake).await.unwrap();
+        driver.recover(&mut |_| {}).await.unwrap();
+        let mut tell = |event: StreamEvent<'_>| {
+            if let StreamEvent::Planned { batch_id, .. } = event {
+                told.push(batch_id);
+            }
+        };
+        let text = driver.next_batch(None, &mut tell).await.unwrap_err().to_string();
+        for part in [waits, "batch-00000001.parquet is not what its record says: its checksum is"] {
+            assert!(text.contains(part), "start {start}: {text}");
+        }
+        // Its rows are the table's, and no record says that anything was learned.
+        assert_eq!(told, [BATCHES + start]);
+        assert_eq!((records(&lake, "commits"), records(&lake, "learn")), (BATCHES + start + 1, BATCHES));
+    }
+    // Without new messages it is the same.
+    assert!(stream_all(&job, &lake).await.unwrap_err().to_string().contains("batches 6 to 8"));
+    assert_eq!(records(&lake, "commits"), BATCHES + 3);
+
+    std::fs::write(&path, whole).unwrap();
+    stream_all(&job, &lake).await.unwrap();
+    stream_all(&job, &untouched).await.unwrap();
+    assert_eq!(records(&lake, "learn"), BATCHES + 3);
+    assert_eq!(positions(&lake).await, ((BATCHES + 3) * PER_BATCH, (BATCHES + 3) * PER_BATCH));
+    Essence::of(&lake).assert_same(&Essence::of(&untouched), "after the file was put back");
+}

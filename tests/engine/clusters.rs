@@ -108,6 +108,63 @@ async fn clusters_are_compared_and_drawn() {
     assert!(texts(&error).1.contains("did you mean `minibatch`"), "{}", texts(&error).1);
 }
 
+/// The mean silhouette of points over their deviations, capped at Tukey's fences of interpolated quartiles.
+fn silhouette(mut columns: Vec<Vec<f64>>, clusters: &[String]) -> f64 {
+    let rows = clusters.len();
+    for column in &mut columns {
+        let mut sorted = column.clone();
+        sorted.sort_by(f64::total_cmp);
+        let quantile = |share: f64| {
+            let at = share * (rows - 1) as f64;
+            let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+            low + (high - low) * at.fract()
+        };
+        let (q1, q3) = (quantile(0.25), quantile(0.75));
+        column.iter_mut().for_each(|x| *x = x.clamp(q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)));
+        let mean = column.iter().sum::<f64>() / rows as f64;
+        let deviation = (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64).sqrt();
+        column.iter_mut().for_each(|x| *x = (*x - mean) / deviation);
+    }
+    let distance = |a: usize, b: usize| columns.iter().map(|c| (c[a] - c[b]).powi(2)).sum::<f64>().sqrt();
+    let names: std::collections::BTreeSet<&String> = clusters.iter().collect();
+    let of_row = |row: usize| {
+        let to = |name: &str| {
+            let others: Vec<usize> =
+                (0..rows).filter(|&other| other != row && clusters[other] == name).collect();
+            let sum: f64 = others.iter().map(|&other| distance(row, other)).sum();
+            (!others.is_empty()).then(|| sum / others.len() as f64)
+        };
+        let Some(own) = to(&clusters[row]) else { return 0.0 };
+        let others = names.iter().filter(|name| **name != &clusters[row]).filter_map(|name| to(name));
+        let nearest = others.fold(f64::INFINITY, f64::min);
+        (nearest - own) / nearest.max(own)
+    };
+    (0..rows).map(of_row).sum::<f64>() / rows as f64
+}
+
+/// One that learned long ago is scored where the others are: among all keys as they are now.
+#[tokio::test(flavor = "multi_thread")]
+async fn clusterings_of_a_state_are_scored_in_one_space() {
+    let broker = broker_with(&order_rows(600, 7)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    stream_all(&job(&broker.address(), 60, &[("models.full.every", "1000")]), &lake).await.unwrap();
+    for model in ["full", "minibatch", "online"] {
+        let rows = format!(
+            "SELECT recency_days, CAST(monetary AS DOUBLE), cluster_{model} FROM customers WHERE recency_days IS NOT NULL AND monetary IS NOT NULL"
+        );
+        let rows = query(&lake, &rows).await;
+        let column = |at: usize| rows.iter().map(|row| row[at].parse().unwrap()).collect();
+        let clusters: Vec<String> = rows.iter().map(|row| row[2].clone()).collect();
+        let expected = silhouette(vec![column(0), column(1)], &clusters);
+        let found = format!(
+            "SELECT silhouette FROM metrics WHERE model = '{model}' AND evaluation = 'sample' ORDER BY batch_id DESC LIMIT 1"
+        );
+        let found: f64 = query(&lake, &found).await[0][0].parse().unwrap();
+        assert!((found - expected).abs() < 0.01, "{model}: {found}, expected {expected}");
+    }
+}
+
 /// Which row of features is of which key does not hang on the key's text: a SELECT may change it, and leave keys out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_features_select_may_change_the_key_and_leave_some_out() {

@@ -298,3 +298,57 @@ async fn a_start_that_ends_with_an_error_is_no_attempt_that_died() {
     stream_all(&job, &lake).await.unwrap();
     assert!(!attempts.exists());
 }
+
+/// Old versions of models may be gone, but for those that have a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_reads_the_files_of_named_versions_and_what_names_them() {
+    let broker = TestBroker::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (_, lake) = three_files(&broker, folder.path()).await;
+    let said = |arguments: &[&str]| {
+        let output = run(tidemill(lake.root()).args(arguments));
+        (output.status.code().unwrap(), texts(&output))
+    };
+    let name = |arguments: &[&str]| {
+        let mut all = vec!["models"];
+        all.extend(arguments);
+        assert_eq!(said(&all).0, 0, "{:?}", said(&all).1);
+    };
+    let file = |version: u64| format!("chicago_arrests/_models/forest/batch-{version:08}.model");
+    let flip = |version| {
+        let path = lake.resolve(&file(version));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    flip(0);
+    assert_eq!(said(&["doctor"]).0, 0, "an old version that nobody names: {:?}", said(&["doctor"]).1);
+    flip(0);
+    name(&["tag", "chicago-arrests", "forest@0", "first"]);
+    flip(0);
+    let (code, (told, _)) = said(&["doctor"]);
+    assert!(code == 1 && told.contains(&file(0)) && told.contains("its checksum is"), "{told}");
+    flip(0);
+    assert_eq!(said(&["doctor"]).0, 0);
+
+    name(&["alias", "chicago-arrests", "forest@1", "live"]);
+    std::fs::remove_file(lake.resolve(&file(1))).unwrap();
+    let (code, (told, _)) = said(&["doctor"]);
+    assert!(code == 1 && told.contains(&file(1)) && told.contains("is listed but is not there"), "{told}");
+    // Named no more it may be gone.
+    name(&["alias", "chicago-arrests", "forest@0", "live"]);
+    assert_eq!(said(&["doctor"]).0, 0);
+
+    let aliases = lake.checkpoint("chicago_arrests").join("aliases");
+    let last = std::fs::read_to_string(aliases.join("2.json")).unwrap();
+    let mut other: serde_json::Value = serde_json::from_str(&last).unwrap();
+    (other["number"], other["version"]) = (3.into(), 7.into());
+    let other = other.to_string();
+    std::fs::write(aliases.join("3.json"), other).unwrap();
+    let (code, (told, _)) = said(&["doctor"]);
+    assert!(code == 1 && told.contains("3.json names version 7 of the model forest (@live)"), "{told}");
+    std::fs::write(aliases.join("3.json"), "{").unwrap();
+    let (code, (told, _)) = said(&["doctor"]);
+    assert!(code == 1 && told.contains("aliases/3.json"), "{told}");
+}

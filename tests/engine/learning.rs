@@ -167,13 +167,13 @@ async fn a_lake_keeps_the_split_that_it_was_begun_with() {
 }
 
 /// A job of one's own whose label is a number.
-struct Visits {
-    folder: tempfile::TempDir,
-    broker: TestBroker,
+pub struct Visits {
+    pub folder: tempfile::TempDir,
+    pub broker: TestBroker,
 }
 
 impl Visits {
-    async fn new() -> Visits {
+    pub async fn new() -> Visits {
         let folder = tempfile::tempdir().unwrap();
         let broker = TestBroker::start().await;
         broker.create_topic("visits", 1).await;
@@ -191,16 +191,16 @@ impl Visits {
         visits
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    fn lake(&self) -> Lake {
+    pub fn lake(&self) -> Lake {
         Lake::new(self.folder.path().join("lake"))
     }
 
     /// Sends visits whose grade is the result of this, and streams them.
-    fn stream(&self, count: u64, grade: fn(u64) -> String) -> String {
+    pub fn stream(&self, count: u64, grade: fn(u64) -> String) -> String {
         let message = |i: u64| {
             let grade = grade(i);
             format!(r#"{{"grade":{grade},"minutes":{},"pages":{}}}"#, i * 7919 % 100, i * 104_729 % 90)
@@ -250,7 +250,7 @@ async fn a_label_of_three_values_trains_nothing_until_the_select_says_which_is_m
 }
 
 /// The job with one model of this kind, over features in which `grade` is this.
-fn of_model(visits: &Visits, model: &str, grade: &str) {
+pub fn of_model(visits: &Visits, model: &str, grade: &str) {
     let job = std::fs::read_to_string(visits.folder.path().join("jobs/visits.toml")).unwrap();
     let (source, _) = job.split_once("[[models]]").unwrap();
     let model =

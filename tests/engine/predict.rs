@@ -59,6 +59,8 @@ async fn sql_says_of_rows_what_the_driver_has_scored() {
     let plain = query(&lake, &p(FEATURES)).await;
     assert_eq!(query(&lake, &p(&turned.join(", "))).await, plain);
     assert_eq!(query(&lake, &p(&format!("{{{}}}", named.join(", ")))).await, plain);
+    let explained = query(&lake, &format!("EXPLAIN {}", p(FEATURES))).await;
+    assert!(explained[0][1].contains("predict_proba[chicago_arrests.forest@2]("), "{explained:?}");
     // Each cluster has rows, and a point that is not known whole has none.
     let hotspots = "{x_coordinate: x_coordinate, y_coordinate: y_coordinate, hour_sin: sin(2 * pi() * hour / 24), \
          hour_cos: cos(2 * pi() * hour / 24)}";
@@ -114,6 +116,10 @@ async fn what_cannot_be_asked_is_told_with_what_can() {
         (
             "predict('chicago_arrests.forest', beat + 1)",
             ["`crimes.beat + Int64(1)` has none", "name it by a struct"],
+        ),
+        (
+            "(SELECT max(predict('chicago_arrests.forest', crimes.beat)) FROM chicago_arrests.crimes AS d)",
+            ["is given `crimes.beat`, a column of the query around it", "join its table into the subquery"],
         ),
         ("predict('chicago_arrests.forest', beat, beat)", ["is given `beat` twice", "once"]),
         ("predict(block, beat)", ["is the name of a model, as a text", "predict('job.model', column, …)"]),

@@ -233,6 +233,38 @@ async fn a_bit_that_flips_in_rows_or_a_model_teaches_nothing() {
     }
 }
 
+/// The newest file is the table's, the others are not: a folder that was put in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_the_newest_file_alone_is_not_the_table() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 1).await;
+    broker.send("crimes", 1, &crimes(4 * PER_BATCH as usize, 8));
+    let job = job(&broker.address(), PER_BATCH, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    stream_all(&job, &lake).await.unwrap();
+    let table = lake.resolve("chicago_arrests/crimes");
+    let whole = lake.resolve("whole");
+    std::fs::rename(&table, &whole).unwrap();
+    std::fs::create_dir(&table).unwrap();
+    let name = |number: usize| format!("batch-{number:08}.parquet");
+    std::fs::copy(whole.join(name(3)), table.join(name(3))).unwrap();
+    broker.send("crimes", 1, &crimes(PER_BATCH as usize, 9));
+    for there in [3, 1] {
+        let error = stream_all(&job, &lake).await.unwrap_err();
+        let gone = if there == 3 { 2 } else { 0 };
+        assert_corrupt(&error, &[&name(gone), "is listed but is not there"], "replaced");
+        for number in [1, 2] {
+            std::fs::copy(whole.join(name(number)), table.join(name(number))).unwrap();
+        }
+    }
+    assert!(!lake.checkpoint("chicago_arrests").join("offsets/4.json").exists());
+    std::fs::copy(whole.join(name(0)), table.join(name(0))).unwrap();
+    std::fs::remove_dir_all(&whole).unwrap();
+    stream_all(&job, &lake).await.unwrap();
+    assert_eq!(positions(&lake).await, (5 * PER_BATCH, 5 * PER_BATCH));
+}
+
 /// A statement over more files than a process may have open, and all else that reads them.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]

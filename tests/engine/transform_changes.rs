@@ -207,3 +207,39 @@ async fn a_stream_that_has_no_row_yet_says_so() {
         assert!(hint.contains("SELECT error FROM system.dead_letters"), "{hint}");
     }
 }
+
+/// What a transform, a view and a description say a column is, is what it is: `price * 0.07` of a DECIMAL is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_have_the_types_of_their_results() {
+    let broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    let transform =
+        "SELECT n, y, CAST(n AS DECIMAL(10,2)) * 0.07 AS tax, CAST(n AS DOUBLE) * 0.5 AS half FROM batch";
+    let mut job = job(folder.path(), &broker, transform, FEATURES);
+    job.views.insert("taxed".into(), "SELECT tax * 0.5 AS part, tax * 5e-1 AS some, n FROM seen".into());
+    job.views.insert("again".into(), "SELECT part + 0.25 AS more, some FROM taxed".into());
+    stream_all(&job, &lake).await.unwrap();
+    let kinds = "SELECT DISTINCT arrow_typeof(tax), arrow_typeof(half) FROM seen";
+    assert_eq!(rows(&lake, kinds).await, ["Decimal128(13, 4)|Float64"]);
+    // DuckDB's values.
+    assert_eq!(rows(&lake, "SELECT tax, half FROM seen WHERE n = 3").await, ["0.2100|1.5"]);
+    assert_eq!(rows(&lake, "SELECT part, some FROM taxed WHERE n = 3").await, ["0.10500|0.105"]);
+    assert_eq!(rows(&lake, "SELECT more FROM again ORDER BY 1 LIMIT 1").await, ["0.25000"]);
+    let names = ["part|Decimal128(15, 5)|YES", "some|Float64|YES", "n|Int32|YES"];
+    assert_eq!(rows(&lake, "DESCRIBE taxed").await, names);
+    assert_eq!(rows(&lake, "DESCRIBE again").await, ["more|Decimal128(16, 5)|YES", "some|Float64|YES"]);
+    let session = tidemill_core::catalog::open_session(&lake).await.unwrap();
+    for (table, expected) in
+        [("taxed", ["Decimal128(15, 5)", "Float64"]), ("again", ["Decimal128(16, 5)", "Float64"])]
+    {
+        let described = tidemill_core::catalog::describe(&session, &lake, table).await.unwrap();
+        let kinds = arrow::array::AsArray::as_string::<i32>(&described["type"]);
+        assert_eq!([kinds.value(0), kinds.value(1)], expected, "{table}");
+    }
+    let none =
+        tidemill_core::catalog::query(&session, &lake, "SELECT tax * 0.5 AS part FROM seen WHERE n < 0")
+            .await
+            .unwrap();
+    assert_eq!(none[0].schema().field(0).data_type().to_string(), "Decimal128(15, 5)");
+}

@@ -20,7 +20,7 @@ pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolder
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use metrics::{Evaluation, MetricsArgs};
-pub(crate) use models::{ModelsCommand, PredictArgs};
+pub(crate) use models::{ExportArgs, ExportFormat, ModelsCommand, PredictArgs};
 pub(crate) use plot::{PlotArgs, PlotWhat};
 
 use crate::output::Format;
@@ -188,8 +188,10 @@ Examples:
 holdout      over the held-out rows of all batches so far, which no model trains on
 prequential  the model of the batch before, on all rows of this batch before it
              learns from them
-sample       over 1,000 drawn rows of a stateful job's state, after the batch
-exact        the newest clusterings of a stateful job over its whole state, now
+sample       over 1,000 drawn rows of a stateful job's state, after the batch, all
+             clusterings in one space: deviations of these rows, capped at their fences
+exact        the newest clusterings of a stateful job over its whole state, now, in
+             the space of all its rows
 compare      accuracy, AUC and log loss (of clusterings silhouette, Davies-Bouldin
              and Calinski-Harabasz) of two models (or of the same models in two
              lakes) beside each other: the difference is first minus second, the
@@ -214,9 +216,10 @@ Examples:
     /// Ask a trained model about the rows of a file
     #[command(after_help = "\
 The rows come back with a column `prediction` and, by a classifier, `probability`:
-that the label is true. They have either the model's features or what its
-features SELECT reads (the columns of the job's table); the label need not be
-there. A row that the SELECT leaves out has no prediction.
+of the class that is looked for; of many classes `probability_CLASS` for each.
+They have either the model's features or what its features SELECT reads (the
+columns of the job's table); the target need not be there. A row that the SELECT
+leaves out has no prediction.
 In SQL: predict('job.model', feature, …), predict_proba, cluster_id.
 
 Examples:

@@ -8,6 +8,10 @@
 //! | 3 | data loss refused |
 //! | 4 | checkpoint held by another driver |
 //! | 130, 143 | stopped by SIGINT, SIGTERM |
+//!
+//! Output that cannot be written is a failure, but for a stdout that is closed (`>&-`): Rust's runtime opens /dev/null in its
+//! place before `main`, for reading and writing, and so do programs that want no output (Python's `subprocess.DEVNULL`): the
+//! two cannot be told apart.
 
 use std::io;
 use std::process::ExitCode;

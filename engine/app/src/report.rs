@@ -74,6 +74,10 @@ fn scores(model: &ModelProgress) -> String {
             let auc = scores.auc.map_or_else(|| "-".to_string(), |auc| format!("{auc:.4}"));
             format!("{name} accuracy {:.4} AUC {auc}", scores.accuracy)
         }
+        Some(Scores::Outliers(scores)) => {
+            let auc = scores.outlier_auc.map(|auc| format!(" AUC {auc:.4}")).unwrap_or_default();
+            format!("{name} outliers {} of {}{auc}", scores.outliers, scores.rows)
+        }
         None if model.version.is_none() => format!("{name} not trained yet"),
         None => format!("{name} trained, not scored"),
     }

@@ -1,17 +1,25 @@
-//! Splitting text into SQL statements at `;`, which counts only outside quotes and comments.
+//! Splitting text into SQL statements at `;`, as the SQL parser's own tokenizer reads it.
+
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 /// The statements of a text, trimmed, without their `;` and without those that are empty or only comments.
 pub(crate) fn split(text: &str) -> Vec<String> {
-    let mut statements = Vec::new();
-    let mut start = 0;
     let scan = scan(text);
-    for end in scan.ends.iter().copied().chain([text.len()]) {
-        let statement = text.get(start..end).unwrap_or_default().trim();
-        let holds_code = scan.code.iter().any(|&place| (start..end).contains(&place));
-        if holds_code {
-            statements.push(statement.to_string());
+    let places = places(text, scan.tokens.iter().map(|(_, start)| *start));
+    let mut statements = Vec::new();
+    let (mut start, mut holds_code) = (0, false);
+    let tokens = scan.tokens.iter().map(|(kind, _)| *kind).zip(places);
+    for (kind, place) in tokens.chain([(Kind::End, text.len())]) {
+        match kind {
+            Kind::Code => holds_code = true,
+            Kind::End => {
+                if std::mem::take(&mut holds_code) || (place == text.len() && scan.is_open) {
+                    statements.push(text.get(start..place).unwrap_or_default().trim().to_owned());
+                }
+                start = place + 1;
+            }
         }
-        start = end + 1;
     }
     statements
 }
@@ -19,75 +27,51 @@ pub(crate) fn split(text: &str) -> Vec<String> {
 /// Whether the text ends with a finished statement: nothing but space and comments after its last `;`.
 pub(crate) fn is_complete(text: &str) -> bool {
     let scan = scan(text);
-    match (scan.ends.last(), scan.code.last()) {
-        (_, None) => !scan.open,
-        (None, Some(_)) => false,
-        (Some(end), Some(code)) => code < end && !scan.open,
-    }
+    !scan.is_open && scan.tokens.last().is_none_or(|(kind, _)| *kind == Kind::End)
 }
 
-/// What a scan has found, as byte offsets.
+/// What a scan has found.
 struct Scan {
-    /// Of each `;` that ends a statement.
-    ends: Vec<usize>,
-    /// Of each character that is neither space, comment nor an ending `;`.
-    code: Vec<usize>,
-    /// Whether a quote or a block comment is open at the end.
-    open: bool,
+    /// Every token that is neither space nor comment, and where it begins.
+    tokens: Vec<(Kind, Location)>,
+    /// Whether the tokenizer stopped before the end: a quote or a comment is open there.
+    is_open: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Inside {
+enum Kind {
     Code,
-    Quote(char),
-    Line,
-    /// Block comments nest in SQL.
-    Block(u32),
+    /// A `;`, or the end of the text.
+    End,
 }
 
 fn scan(text: &str) -> Scan {
-    let mut found = Scan { ends: Vec::new(), code: Vec::new(), open: false };
-    let mut inside = Inside::Code;
-    let mut chars = text.char_indices().peekable();
-    while let Some((place, c)) = chars.next() {
-        let next = chars.peek().map(|&(_, next)| next);
-        inside = match (inside, c) {
-            (Inside::Code, '-') if next == Some('-') => Inside::Line,
-            (Inside::Code, '/') if next == Some('*') => {
-                chars.next();
-                Inside::Block(1)
+    let mut tokens = Vec::new();
+    let mut tokenizer = Tokenizer::new(&GenericDialect {}, text).with_unescape(false);
+    let is_open = tokenizer.tokenize_with_location_into_buf(&mut tokens).is_err();
+    let kind = |of: TokenWithSpan| match of.token {
+        Token::Whitespace(_) | Token::EOF => None,
+        Token::SemiColon => Some((Kind::End, of.span.start)),
+        _ => Some((Kind::Code, of.span.start)),
+    };
+    Scan { tokens: tokens.into_iter().filter_map(kind).collect(), is_open }
+}
+
+/// The byte offsets of places that ascend: the tokenizer counts lines and characters.
+fn places(text: &str, of: impl Iterator<Item = Location>) -> Vec<usize> {
+    let mut chars = text.char_indices();
+    let (mut line, mut column) = (1, 1);
+    of.map(|wanted| {
+        while (line, column) < (wanted.line, wanted.column) {
+            match chars.next() {
+                Some((_, '\n')) => (line, column) = (line + 1, 1),
+                Some(_) => column += 1,
+                None => break,
             }
-            (Inside::Code, ';') => {
-                found.ends.push(place);
-                Inside::Code
-            }
-            (Inside::Code, _) => {
-                if !c.is_whitespace() {
-                    found.code.push(place);
-                }
-                if matches!(c, '\'' | '"' | '`') { Inside::Quote(c) } else { Inside::Code }
-            }
-            // A doubled quote closes and opens again, which comes to the same.
-            (Inside::Quote(quote), _) if c == quote => {
-                found.code.push(place);
-                Inside::Code
-            }
-            (Inside::Quote(_), _) => inside,
-            (Inside::Line, '\n') => Inside::Code,
-            (Inside::Line, _) => Inside::Line,
-            (Inside::Block(depth), '*') if next == Some('/') => {
-                chars.next();
-                if depth == 1 { Inside::Code } else { Inside::Block(depth - 1) }
-            }
-            (Inside::Block(depth), '/') if next == Some('*') => {
-                chars.next();
-                Inside::Block(depth + 1)
-            }
-            (Inside::Block(_), _) => inside,
-        };
-    }
-    found.open = matches!(inside, Inside::Quote(_) | Inside::Block(_));
-    found
+        }
+        chars.offset()
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -107,6 +91,13 @@ mod tests {
         );
         assert_eq!(split(";; -- nothing\n ; /* nothing */"), Vec::<String>::new());
         assert_eq!(split("SELECT 'ü;é' ; "), ["SELECT 'ü;é'"]);
+        assert_eq!(
+            split("SELECT 'ü\nß;';\r\nSELECT\n'é' AS \"ö;\";SELECT 3"),
+            ["SELECT 'ü\nß;'", "SELECT\n'é' AS \"ö;\"", "SELECT 3"]
+        );
+        // What is never closed is one statement, which the parser refuses.
+        assert_eq!(split("SELECT 1; SELECT 'a; SELECT 2"), ["SELECT 1", "SELECT 'a; SELECT 2"]);
+        assert_eq!(split("SELECT $$a;b$$; SELECT 2"), ["SELECT $$a;b$$", "SELECT 2"]);
     }
 
     #[test]

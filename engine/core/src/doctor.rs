@@ -1,7 +1,7 @@
 //! Whether a lake is what its records say: each record, the size and checksum of each file, and what lies beside them.
 //!
 //! Nothing is changed. Checked are the files that count: those of versions and batches that later ones have replaced, and
-//! model files past their retention, may be gone.
+//! model files past their retention, may be gone, but those of versions that have a name or a tag.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,8 +17,9 @@ use crate::checkpoint::{JobKind, kind_of_records};
 use crate::error::suggestion;
 use crate::error::{Error, Result};
 use crate::files::entries;
-use crate::lake::Lake;
+use crate::lake::{Lake, batch_of_file_name};
 use crate::records::{Commit, FileEntry, Learn, Plan, RecordList};
+use crate::registry::{AliasRecord, Said};
 use crate::table::read::verified_path;
 
 /// What was looked at, and what is wrong.
@@ -161,6 +162,8 @@ impl Examination<'_> {
         for file in learned.0.last().into_iter().flat_map(|r| &r.models).filter_map(|m| m.file.as_ref()) {
             live.insert(file.path.clone(), file.clone());
         }
+        let aliases = self.records::<AliasRecord>("aliases").0;
+        self.named_versions(&aliases, &learned.0, &mut live);
         for file in live.values() {
             self.file(file);
         }
@@ -186,6 +189,58 @@ impl Examination<'_> {
             }
         }
         (read, Some(numbers.end))
+    }
+
+    /// Versions that have a name or a tag, or were restored, keep their files, whatever is newer: those count too.
+    fn named_versions(
+        &mut self,
+        aliases: &[AliasRecord],
+        learned: &[Learn],
+        live: &mut BTreeMap<String, FileEntry>,
+    ) {
+        let mut named: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+        for AliasRecord { number, model, said, .. } in aliases {
+            match said {
+                Said::Set { alias, version, .. } => {
+                    named.insert((model.clone(), format!("@{alias}")), (*version, *number));
+                }
+                Said::Unset { alias } => {
+                    named.remove(&(model.clone(), format!("@{alias}")));
+                }
+                Said::Tag { version, tag } => {
+                    named.insert((model.clone(), format!("tag {tag} of {version}")), (*version, *number));
+                }
+                Said::Restore { version } => {
+                    named.insert((model.clone(), format!("restored {version}")), (*version, *number));
+                }
+                Said::Archive { version } => {
+                    named.remove(&(model.clone(), format!("restored {version}")));
+                }
+            }
+        }
+        let files = || learned.iter().flat_map(|record| &record.added);
+        for ((model, name), (version, number)) in named {
+            let table = format!("model:{model}");
+            let is_it = |file: &&FileEntry| {
+                let file_name = file.path.rsplit('/').next().unwrap_or_default();
+                file.table == table && batch_of_file_name(file_name) == Some(version)
+            };
+            match files().find(is_it) {
+                Some(file) => {
+                    live.insert(file.path.clone(), file.clone());
+                }
+                None => {
+                    let place = self.lake.checkpoint(self.job).join(format!("aliases/{number}.json"));
+                    let what = format!(
+                        "{} names version {version} of the model {model} ({name}), of which no record tells",
+                        place.display()
+                    );
+                    let advice = "`tidemill models promote` and `alias` name another version; or restore the checkpoint folder \
+                                  as a whole";
+                    self.found("record", &Error::corrupt(what).hint(advice));
+                }
+            }
+        }
     }
 
     /// Attempts at batches, which the next start removes where those are committed.

@@ -8,13 +8,15 @@
 //! | | | defined | undefined | accepted |
 //! | | | within the bound of it | defined | accepted |
 //! | | | else | defined | rejected |
+//! | | | | the champion cannot be scored on these rows: it has other features or classes | waits, until a person decides |
 //!
 //! The reference is the champion's value on the same rows or, with `over = "accepted_mean"`, the mean of the values that the
 //! last `window` accepted models had when they were. While a model waits the champion stays, and the next one learns on from
 //! it; so it does after a rejection, until there were `patience` in a row: then it begins again from the champion.
 //!
 //! With b for the bound, v for the value and r for the reference, where more is better (else v and r change places):
-//! `min_gain`: v − r ≥ b; `max_drop`: r − v ≤ b; `min_ratio`: v ≥ b · r.
+//! `min_gain`: v − r ≥ b; `max_drop`: r − v ≤ b; `min_ratio`: v ≥ b · r, and where r is below 0 as much of |r| from it,
+//! v ≥ r − (1 − b) · |r|: a ratio of .95 lets a model be worse by a twentieth, whatever the sign.
 
 use serde::{Deserialize, Serialize};
 use tidemill_ml::{Better, Metric};
@@ -69,6 +71,17 @@ pub(crate) fn decide(
     })
 }
 
+/// The verdict on a new version where the one in use cannot be scored on the same rows, and is what it would be compared with.
+pub(crate) fn stays(metric: &Metric, compared: Compared) -> Gated {
+    Gated {
+        verdict: Verdict::Waits,
+        metric: metric.name.to_owned(),
+        rows: compared.rows,
+        challenger: compared.challenger,
+        reference: None,
+    }
+}
+
 /// What is to be remembered after a verdict.
 pub(crate) fn remember(gate: &GateConfig, gated: &Gated, mut standing: Standing) -> Standing {
     match gated.verdict {
@@ -98,6 +111,7 @@ fn is_within(bound: Bound, better: Better, value: f64, reference: f64) -> bool {
     match bound {
         Bound::MinGain(least) => higher - lower >= least,
         Bound::MaxDrop(most) => lower - higher <= most,
+        Bound::MinRatio(least) if lower < 0.0 => higher >= (2.0 - least) * lower,
         Bound::MinRatio(least) => higher >= least * lower,
     }
 }
@@ -150,6 +164,10 @@ mod tests {
         );
         assert!(of("min_ratio = 0.5", "auc", 0.4, 0.8) && !of("min_ratio = 0.5", "auc", 0.39, 0.8));
         assert!(of("min_ratio = 0.5", "log_loss", 0.8, 0.4) && !of("min_ratio = 0.5", "log_loss", 0.81, 0.4));
+        // Below 0 it is as far in the same direction: no model has to be better than the champion to be within a ratio.
+        assert!(of("min_ratio = 0.5", "r2", -0.8, -0.8) && of("min_ratio = 0.5", "r2", -1.2, -0.8));
+        assert!(!of("min_ratio = 0.5", "r2", -1.21, -0.8) && of("min_ratio = 0.5", "r2", 0.1, -0.8));
+        assert!(of("min_ratio = 1.5", "r2", -0.4, -0.8) && !of("min_ratio = 1.5", "r2", -0.41, -0.8));
     }
 
     #[test]
@@ -180,16 +198,31 @@ mod tests {
 
     #[test]
     fn a_gate_without_one_bound_or_with_an_unknown_metric_is_refused() {
+        use tidemill_ml::TargetKind::{Binary, Classes, None, Numbers};
         use tidemill_ml::Task;
         for text in
             ["", "min_gain = 0.1\nmax_drop = 0.1", "min_gain = -1.0", "min_ratio = 0.0", "max_drop = nan"]
         {
-            assert!(gate(&format!("metric = \"auc\"\n{text}")).check(Task::Classify).is_err(), "{text}");
+            assert!(
+                gate(&format!("metric = \"auc\"\n{text}")).check(Task::Classify, Binary).is_err(),
+                "{text}"
+            );
         }
-        let error = gate("metric = \"acuracy\"\nmin_gain = 0.0").check(Task::Classify).unwrap_err();
+        let error = gate("metric = \"acuracy\"\nmin_gain = 0.0").check(Task::Classify, Binary).unwrap_err();
         assert!(error.next_step().unwrap().contains("did you mean `accuracy`?"), "{error:?}");
-        assert!(gate("metric = \"auc\"\nmin_gain = 0.0").check(Task::Cluster).is_err());
-        assert!(gate("metric = \"auc\"\nmin_gain = 0.0\npatience = 0").check(Task::Classify).is_err());
+        assert!(gate("metric = \"auc\"\nmin_gain = 0.0").check(Task::Cluster, None).is_err());
+        // Each kind of target has its own.
+        let log_loss = gate("metric = \"log_loss\"\nmax_drop = 0.0");
+        assert!(
+            log_loss.check(Task::Classify, Binary).is_ok() && log_loss.check(Task::Classify, Classes).is_ok()
+        );
+        assert!(gate("metric = \"auc\"\nmin_gain = 0.0").check(Task::Classify, Classes).is_err());
+        assert!(gate("metric = \"macro_f1\"\nmin_gain = 0.0").check(Task::Classify, Classes).is_ok());
+        assert!(gate("metric = \"macro_f1\"\nmin_gain = 0.0").check(Task::Classify, Binary).is_err());
+        assert!(gate("metric = \"r2\"\nmin_gain = 0.0").check(Task::Regress, Numbers).is_ok());
+        assert!(
+            gate("metric = \"auc\"\nmin_gain = 0.0\npatience = 0").check(Task::Classify, Binary).is_err()
+        );
         assert!(toml::from_str::<GateConfig>("metric = \"auc\"\nmin_gian = 0.0").is_err());
     }
 }

@@ -36,13 +36,19 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use futures::FutureExt;
 
 use crate::columns::check_names;
-use crate::decode::{Decoder, ERROR_BYTES, METADATA};
+use crate::decode::ERROR_BYTES;
 use crate::error::{Error, Result, shortened};
 use crate::sql;
-use row_by_row::{asks_the_time, check, one_select};
+use row_by_row::{asked_model, asks_the_time, check, one_select};
 
 /// What is wrong with a row whose computation panics.
 const PANICKED: &str = "a defect: the computation of this row panicked";
+
+/// A session for [`RowSql::in_session`].
+pub(crate) fn session() -> SessionContext {
+    let config = SessionConfig::new().with_target_partitions(1).with_batch_size(1 << 20);
+    sql::context(config, Arc::default())
+}
 
 /// A checked row-wise SELECT, ready to run on batch after batch.
 pub struct RowSql {
@@ -92,23 +98,33 @@ pub struct RowSqlOutput {
 }
 
 impl RowSql {
-    /// The transform of a stream; one without keeps its rows as they are.
-    ///
-    /// # Errors
-    /// As [`RowSql::new`].
-    pub(crate) async fn transform(sql: Option<&str>, decoder: &Decoder) -> Result<RowSql> {
-        let sql = sql.unwrap_or("SELECT * FROM batch");
-        RowSql::new(sql, "batch", decoder.row_schema(), &METADATA).await.map_err(|e| e.context("transform"))
-    }
-
     /// Checks a SELECT that reads `table` with these columns; `carry` names the input's columns that come along.
     ///
     /// # Errors
     /// User: not one SELECT, reads another table, is not row-wise, is not deterministic, does not type-check.
     pub async fn new(sql: &str, table: &str, input: SchemaRef, carry: &[&str]) -> Result<RowSql> {
+        if let Some(function) = asked_model(&one_select(sql, table)?) {
+            let what = format!("{function} asks a model, which this SELECT cannot");
+            return Err(Error::user(what).hint(
+                "models are asked in the transform of a stream, in views, in tables of batch jobs and in `tidemill sql`",
+            ));
+        }
+        RowSql::in_session(session(), sql, table, input, carry).await
+    }
+
+    /// [`RowSql::new`] in a session that knows more functions.
+    ///
+    /// # Errors
+    /// As [`RowSql::new`].
+    pub(crate) async fn in_session(
+        context: SessionContext,
+        sql: &str,
+        table: &str,
+        input: SchemaRef,
+        carry: &[&str],
+    ) -> Result<RowSql> {
         let statement = one_select(sql, table)?;
-        let config = SessionConfig::new().with_target_partitions(1).with_batch_size(1 << 20);
-        let context = sql::context(config, Arc::default());
+        let asks_a_model = asked_model(&statement).is_some();
         let rows = Arc::new(Rows { schema: input.clone(), batch: Mutex::new(None) });
         context
             .register_table(table, Arc::new(StreamingTable::try_new(input.clone(), vec![rows.clone()])?))?;
@@ -118,9 +134,14 @@ impl RowSql {
         check_names(own.schema())?;
         let plan = carry::with_columns(own.clone(), carry)?;
         let named = |name: &str| own.schema().has_column_with_unqualified_name(name);
+        let plan = sql::settled(&state, plan).await?;
         let fields = plan.schema().fields().iter();
         let carried = fields.map(|field| field.name()).filter(|name| !named(name)).cloned().collect();
         let fields = plan.schema().fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>();
+        if asks_a_model {
+            // Whether it is given its features shows here; of an error at a batch its rows would be dead letters.
+            sql::deep(context.state().create_physical_plan(&plan)).await?;
+        }
         Ok(RowSql {
             asks_the_time: asks_the_time(&plan)?,
             plan,
@@ -387,6 +408,17 @@ mod tests {
         let other = RecordBatch::try_from_iter([("a", batch().column(1).clone())]).unwrap();
         let sql = RowSql::new("SELECT a FROM batch", "batch", batch().schema(), &["_offset"]).await.unwrap();
         assert!(sql.run(&other, "2024-05-01T00:00:00Z".parse().unwrap()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn columns_have_the_types_of_their_results() {
+        let text = "SELECT CAST(a AS DECIMAL(10,2)) * 0.07 AS tax, CASE WHEN a > 1 THEN CAST(a AS DECIMAL(10,2)) ELSE 0.5 END AS c, \
+                    CAST(a AS DOUBLE) * 0.5 AS x FROM batch";
+        let out = run(text).await.unwrap().rows;
+        let kinds: Vec<_> = out.schema().fields().iter().map(|field| field.data_type().to_string()).collect();
+        assert_eq!(kinds[..3], ["Decimal128(13, 4)", "Decimal128(10, 2)", "Float64"]);
+        // DuckDB's value.
+        assert_eq!(arrow::util::display::array_value_to_string(&out["tax"], 3).unwrap(), "0.2100");
     }
 
     #[tokio::test]

@@ -3,8 +3,8 @@
 
 use crate::cluster::{MiniBatchOfState, OnlineOfState, WholeOfState};
 use crate::{
-    DecisionTreeParams, Error, Estimator, GradientBoostingParams, KMeansParams, LinearRegressionParams,
-    LogisticRegressionParams, RandomForestParams, SgdClassifierParams, TargetKind,
+    DecisionTreeParams, Error, Estimator, GradientBoostingParams, IsolationForestParams, KMeansParams,
+    LinearRegressionParams, LogisticRegressionParams, RandomForestParams, SgdClassifierParams, TargetKind,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -25,6 +25,8 @@ pub enum Task {
     Regress,
     /// Groups rows that are alike.
     Cluster,
+    /// Tells how far a row is apart from the others.
+    Outlier,
 }
 
 /// What a model learns from.
@@ -72,6 +74,8 @@ pub enum Algorithm {
     MinibatchKmeans,
     /// River's sequential k-means over a state.
     OnlineKmeans,
+    /// An isolation forest.
+    IsolationForest,
 }
 
 /// One line of [`ALGORITHMS`].
@@ -90,6 +94,8 @@ pub struct AlgorithmInfo {
     pub targets: &'static [TargetKind],
     /// What it can learn from.
     pub materials: &'static [Material],
+    /// Whether it can learn from new rows alone.
+    pub learns_online: bool,
     /// What it is, in a few words.
     pub summary: &'static str,
 }
@@ -102,7 +108,15 @@ impl AlgorithmInfo {
 
     /// Whether there are models of it for this.
     pub fn is_for(&self, task: Task) -> bool {
-        self.targets.iter().any(|target| target.task() == task)
+        self.targets.iter().any(|target| self.task(*target) == task)
+    }
+
+    /// What a model of it is for that learns this.
+    pub fn task(&self, target: TargetKind) -> Task {
+        match (self.algorithm, target) {
+            (Algorithm::IsolationForest, _) => Task::Outlier,
+            (_, target) => target.task(),
+        }
     }
 
     /// Whether it can learn from this.
@@ -118,7 +132,11 @@ const fn of(
     materials: &'static [Material],
     summary: &'static str,
 ) -> AlgorithmInfo {
-    AlgorithmInfo { algorithm, name, targets, materials, summary }
+    AlgorithmInfo { algorithm, name, targets, materials, learns_online: false, summary }
+}
+
+const fn online(info: AlgorithmInfo) -> AlgorithmInfo {
+    AlgorithmInfo { learns_online: true, ..info }
 }
 
 const NONE: &[TargetKind] = &[TargetKind::None];
@@ -140,7 +158,7 @@ const BOTH: &[Material] = &[Material::Rows, Material::State];
 ///     ALGORITHMS.iter().filter(|of| of.learns_from(Material::State)).map(|of| of.name).collect();
 /// assert_eq!(names, ["kmeans", "minibatch_kmeans", "online_kmeans"]);
 /// ```
-pub const ALGORITHMS: [AlgorithmInfo; 9] = {
+pub const ALGORITHMS: [AlgorithmInfo; 10] = {
     use Algorithm::*;
     [
         of(LogisticRegression, "logistic_regression", CLASSES, ROWS, "a linear model of the log-odds"),
@@ -148,10 +166,17 @@ pub const ALGORITHMS: [AlgorithmInfo; 9] = {
         of(DecisionTree, "decision_tree", ALL, ROWS, "one tree over histograms"),
         of(RandomForest, "random_forest", ALL, ROWS, "trees of drawn rows, which vote"),
         of(GradientBoosting, "gradient_boosting", ALL, ROWS, "trees that mend those before them"),
-        of(SgdClassifier, "sgd_classifier", BINARY, ROWS, "a linear model that learns row by row"),
+        online(of(SgdClassifier, "sgd_classifier", BINARY, ROWS, "a linear model that learns row by row")),
         of(Kmeans, "kmeans", NONE, BOTH, "centres of all rows"),
-        of(MinibatchKmeans, "minibatch_kmeans", NONE, STATE, "centres moved by each batch"),
-        of(OnlineKmeans, "online_kmeans", NONE, STATE, "centres moved by each row, as River's"),
+        online(of(MinibatchKmeans, "minibatch_kmeans", NONE, STATE, "centres moved by each batch")),
+        online(of(OnlineKmeans, "online_kmeans", NONE, STATE, "centres moved by each row, as River's")),
+        of(
+            IsolationForest,
+            "isolation_forest",
+            NONE,
+            ROWS,
+            "trees of random splits, which outliers leave early",
+        ),
     ]
 };
 
@@ -176,6 +201,7 @@ macro_rules! with_params {
             (Algorithm::Kmeans, Material::State) => of!(WholeOfState),
             (Algorithm::MinibatchKmeans, _) => of!(MiniBatchOfState),
             (Algorithm::OnlineKmeans, _) => of!(OnlineOfState),
+            (Algorithm::IsolationForest, _) => of!(IsolationForestParams),
         }
     }};
 }
@@ -183,7 +209,7 @@ macro_rules! with_params {
 impl Algorithm {
     /// Its line of the list.
     pub fn info(self) -> &'static AlgorithmInfo {
-        const LIST: &[AlgorithmInfo; 9] = &ALGORITHMS;
+        const LIST: &[AlgorithmInfo; 10] = &ALGORITHMS;
         &LIST[self as usize]
     }
 
@@ -254,6 +280,10 @@ mod tests {
                 let estimator = of.algorithm.read(material, &defaults).unwrap();
                 assert_eq!(estimator, of.algorithm.read(material, serde_json::json!({})).unwrap());
                 assert_eq!((estimator.targets(), estimator.validate()), (of.targets, Ok(())), "{}", of.name);
+                assert_eq!(
+                    (estimator.algorithm(), estimator.learns_online()),
+                    (of.algorithm, of.learns_online)
+                );
                 assert!(of.algorithm.read(material, serde_json::json!({ "tress": 1 })).is_err());
             }
         }

@@ -240,6 +240,11 @@ impl Classifier {
         self.model.made().1.predict_proba(table, rows, kept)
     }
 
+    /// What the algorithm made.
+    pub(crate) fn made(&self) -> &Model {
+        &self.model
+    }
+
     /// Names of the numeric features, in order.
     pub fn numeric_names(&self) -> &[String] {
         &self.numeric_names
@@ -278,7 +283,7 @@ impl Classifier {
         file::read(Kind::Classifier, bytes, Classifier::is_valid)
     }
 
-    fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         let (numeric, categorical) = (self.numeric_names.len(), self.categorical_names.len());
         // A tree is a forest of one.
         let is_whole = match &self.model {

@@ -79,6 +79,44 @@ pub enum Error {
         /// The name given.
         name: String,
     },
+    /// No step has this name.
+    #[error("there is no step `{name}`; {}the steps are: {}", did_you_mean(near), crate::STEPS.map(|of| of.name).join(", "))]
+    NoSuchStep {
+        /// The name given.
+        name: String,
+        /// The step whose name is most like it.
+        near: Option<&'static str>,
+    },
+    /// A step has no such key.
+    #[error("step `{step}` has no key `{key}`; {}its keys are: {}", did_you_mean(near), .known.join(", "))]
+    NoSuchKey {
+        /// Name of the step.
+        step: &'static str,
+        /// The key given.
+        key: String,
+        /// The key that is most like it.
+        near: Option<String>,
+        /// All that there are.
+        known: Vec<String>,
+    },
+    /// The value of a step's key is none that it can have.
+    #[error("step `{step}`: `{key}`: {why}")]
+    BadKey {
+        /// Name of the step.
+        step: &'static str,
+        /// The key.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// What stands for a step is none.
+    #[error(
+        "a step is a name, as \"standard\", or a table with a name, as {{ step = \"impute\", strategy = \"median\" }}: {found} is neither"
+    )]
+    NotAStep {
+        /// What was given.
+        found: String,
+    },
     /// All training rows are of the same one of many classes.
     #[error("one class only: all {rows} training rows are of class {class}; wait for rows of the others")]
     OneOfManyClasses {
@@ -148,6 +186,14 @@ pub enum Error {
     /// Rows of which each misses a value, where only complete ones can be learned from.
     #[error("there is no row without a missing value to learn from")]
     NoCompleteRows,
+    /// A step of a pipeline leaves out every row.
+    #[error(
+        "it leaves none of the {rows} rows to learn from: each is called an outlier; name fewer columns, or set wider bounds"
+    )]
+    NoRowsLeft {
+        /// Rows before the step.
+        rows: usize,
+    },
     /// A step takes columns of a kind that the table does not have.
     #[error("there is no {kind} column for it to take")]
     NoColumns {
@@ -180,12 +226,22 @@ pub enum Error {
         /// The name.
         column: String,
     },
-    /// A step of a pipeline could not be taken.
+    /// A step of a list cannot be read.
     #[error("step {step}: {error}")]
+    UnreadableStep {
+        /// Number of the step, from 1.
+        step: usize,
+        /// Why.
+        #[source]
+        error: Box<Error>,
+    },
+    /// A step of a pipeline is not allowed, or could not be taken.
+    #[error("step {step} (`{name}`): {error}")]
     InStep {
         /// Number of the step, from 1.
         step: usize,
-
+        /// Its name.
+        name: &'static str,
         /// Why.
         #[source]
         error: Box<Error>,
@@ -314,6 +370,14 @@ pub enum Error {
         /// Position in the slice.
         position: usize,
     },
+    /// A part of a model that has no form in ONNX.
+    #[error("{what} has no form in ONNX: {why}")]
+    NotInOnnx {
+        /// The part.
+        what: String,
+        /// Why, and what may be done.
+        why: &'static str,
+    },
     /// The optimiser gave up; the previous model stays the one to use.
     #[error("the fit did not converge to a finite model: {0}")]
     Solver(String),
@@ -365,6 +429,10 @@ pub enum ErrorKind {
     Internal,
 }
 
+fn did_you_mean(near: &Option<impl std::fmt::Display>) -> String {
+    near.as_ref().map(|near| format!("did you mean `{near}`? ")).unwrap_or_default()
+}
+
 impl Error {
     /// A target that an algorithm does not learn.
     pub(crate) fn other_target(algorithm: Algorithm, found: TargetKind) -> Error {
@@ -381,12 +449,13 @@ impl Error {
     /// Whose doing this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::InStep { error, .. } => error.kind(),
+            Error::InStep { error, .. } | Error::UnreadableStep { error, .. } => error.kind(),
             Error::NoRows
             | Error::TooFewRows { .. }
             | Error::TooManyRows { .. }
             | Error::TooFewForClusters { .. }
             | Error::NoCompleteRows
+            | Error::NoRowsLeft { .. }
             | Error::OneClass { .. }
             | Error::OneOfManyClasses { .. }
             | Error::ClassWithoutRows { .. }

@@ -1,12 +1,12 @@
 //! What can be fitted: an algorithm with its settings, of whatever task.
 
 use crate::supervised::SupervisedParams;
-use crate::training::{ClassRows, NumberRows};
+use crate::training::{ClassRows, NumberRows, weighs_the_same};
 use crate::{
     Cache, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, Fitted,
-    GradientBoostingParams, KMeans, KMeansParams, LinearRegressionParams, LogisticRegressionParams,
-    MultiClassifier, Pipeline, RandomForestParams, Regressor, Rows, SgdClassifierParams, Target, TargetKind,
-    TrainingRows,
+    GradientBoostingParams, IsolationForest, IsolationForestParams, KMeans, KMeansParams,
+    LinearRegressionParams, LogisticRegressionParams, MultiClassifier, Pipeline, RandomForestParams,
+    Regressor, Rows, SgdClassifierParams, Target, TargetKind, TrainingRows,
 };
 
 /// An algorithm with its settings. Made of the settings of any of them, or [read](crate::Algorithm::read) from a job file.
@@ -27,6 +27,8 @@ pub enum Estimator {
     KMeans(KMeansParams),
     /// Groups rows that come batch by batch.
     ClusterStream(ClusterStreamParams),
+    /// Tells how far rows are apart from others.
+    IsolationForest(IsolationForestParams),
     /// Steps, and what is fitted after them.
     Pipeline(Pipeline),
 }
@@ -45,6 +47,7 @@ estimator_from! {
     SupervisedParams => Estimator::Supervised,
     KMeansParams => Estimator::KMeans,
     ClusterStreamParams => Estimator::ClusterStream,
+    IsolationForestParams => Estimator::IsolationForest,
     Pipeline => Estimator::Pipeline,
     LogisticRegressionParams => |params| Estimator::Supervised(SupervisedParams::LogisticRegression(params)),
     LinearRegressionParams => |params| Estimator::Supervised(SupervisedParams::LinearRegression(params)),
@@ -55,11 +58,13 @@ estimator_from! {
 }
 
 impl Estimator {
-    /// What it can learn to predict; clusters learn [`TargetKind::None`].
+    /// What it can learn to predict; clusters and outlier scores learn [`TargetKind::None`].
     pub fn targets(&self) -> &'static [TargetKind] {
         match self {
             Estimator::Supervised(params) => params.algorithm().info().targets,
-            Estimator::KMeans(_) | Estimator::ClusterStream(_) => &[TargetKind::None],
+            Estimator::KMeans(_) | Estimator::ClusterStream(_) | Estimator::IsolationForest(_) => {
+                &[TargetKind::None]
+            }
             Estimator::Pipeline(pipeline) => pipeline.targets(),
         }
     }
@@ -74,6 +79,7 @@ impl Estimator {
             Estimator::Supervised(params) => params.validate(),
             Estimator::KMeans(params) => params.validate(),
             Estimator::ClusterStream(params) => params.validate(),
+            Estimator::IsolationForest(params) => params.validate(),
             Estimator::Pipeline(pipeline) => pipeline.validate(),
         }
     }
@@ -82,8 +88,8 @@ impl Estimator {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherTarget`] for a target that it cannot learn, and those of [`Classifier::fit_rows`], [`KMeans::fit`] and
-    /// [`ClusterStream::partial_fit`]; [`Error::NoCompleteRows`] where batches of clusters have a missing value in each row;
+    /// [`Error::OtherTarget`] for a target that it cannot learn, and those of [`Classifier::fit_rows`], [`KMeans::fit`],
+    /// [`ClusterStream::partial_fit`] and [`IsolationForest::fit`]; [`Error::NoCompleteRows`] where batches of clusters have a missing value in each row;
     /// [`Error::InStep`] where a step of a pipeline cannot learn.
     pub fn fit(&self, rows: &Rows<'_>, seed: u64) -> Result<Fitted, Error> {
         self.refit(rows, seed, None, &mut Cache::new())
@@ -91,8 +97,9 @@ impl Estimator {
 
     /// Fits on these rows after a model of the same settings, `before`, was fitted on the first ones of them. Classifiers
     /// and k-means begin where that is of use to them, as [`Classifier::fit`] and [`KMeans::fit`] say; clusters of batches
-    /// learn these rows on top of what `before` has learned, where it has the same settings and features. Anything else is
-    /// ignored, and so is `before` by a pipeline. `cache` is what the last fit left: the model is the same without.
+    /// learn these rows on top of what `before` has learned, where it has the same settings and features. A pipeline's
+    /// steps learn from all rows again, and what is after them begins at the model in `before`; before clusters of batches
+    /// they learn on, as these do. Anything else is ignored. `cache` is what the last fit left: the model is the same without.
     ///
     /// # Errors
     ///
@@ -121,13 +128,28 @@ impl Estimator {
             }
             Estimator::ClusterStream(params) => {
                 let stream = match before {
-                    Some(Fitted::ClusterStream(model)) if goes_on(model, params, rows) => model.clone(),
+                    Some(fitted @ Fitted::ClusterStream(model)) if self.goes_on(fitted, rows) => {
+                        model.clone()
+                    }
                     _ => ClusterStream::new(params.clone(), rows.table.numeric_names().to_vec())?,
                 };
                 learned(stream, rows, seed, cache).map(Fitted::ClusterStream)
             }
+            Estimator::IsolationForest(params) => {
+                rows.check()?;
+                if !weighs_the_same(rows.rows, rows.weights) {
+                    let algorithm = self.algorithm().name();
+                    return Err(Error::NotOfAlgorithm { algorithm, what: "weights of rows" });
+                }
+                IsolationForest::fit(params, rows.table, rows.rows, seed).map(Fitted::IsolationForest)
+            }
             Estimator::Pipeline(pipeline) => {
-                pipeline.fit(rows, seed).map(|fitted| Fitted::Pipeline(Box::new(fitted)))
+                let before = match before {
+                    Some(Fitted::Pipeline(fitted)) => Some(&**fitted),
+                    _ => None,
+                };
+                let fitted = pipeline.fit(rows, seed, before, cache);
+                fitted.map(|fitted| Fitted::Pipeline(Box::new(fitted)))
             }
         }
     }
@@ -166,11 +188,6 @@ fn supervised(
             Regressor::fit(params, &rows, seed, before).map(Fitted::Regressor)
         }
     })
-}
-
-/// Whether a stream of clusters has these settings and features.
-fn goes_on(model: &ClusterStream, params: &ClusterStreamParams, rows: &Rows<'_>) -> bool {
-    model.params() == params && model.numeric_names() == rows.table.numeric_names()
 }
 
 /// The stream after these rows.

@@ -4,9 +4,9 @@ use crate::estimator::learned;
 use crate::file::{Kind, kind_of};
 use crate::training::{check_finite, counts_of};
 use crate::{
-    Algorithm, BinaryMetrics, Cache, ClassMetrics, Classifier, ClusterStream, Error, FeatureTable,
-    FittedPipeline, KMeans, MultiClassifier, NumberMetrics, Regressor, Rows, Scores, SilhouetteRows, Target,
-    Task,
+    Algorithm, BinaryMetrics, Cache, ClassMetrics, Classifier, ClusterSpace, ClusterStream, Error,
+    FeatureTable, FittedPipeline, IsolationForest, KMeans, MultiClassifier, NumberMetrics, OutlierMetrics,
+    Regressor, Rows, Scores, SilhouetteRows, Target, Task,
 };
 
 /// A fitted model.
@@ -38,6 +38,8 @@ pub enum Fitted {
     KMeans(KMeans),
     /// Groups rows that come batch by batch.
     ClusterStream(ClusterStream),
+    /// Tells how far rows are apart from others.
+    IsolationForest(IsolationForest),
     /// Steps, and the model after them.
     Pipeline(Box<FittedPipeline>),
 }
@@ -65,6 +67,13 @@ pub enum Prediction {
     Numbers(Vec<f64>),
     /// The number of the cluster, from 0; `None` for a row with a missing value.
     Clusters(Vec<Option<u32>>),
+    /// How far rows are apart from others.
+    Outliers {
+        /// 0 to 1; the greater, the farther.
+        scores: Vec<f64>,
+        /// Outliers are rows of a greater score.
+        threshold: f64,
+    },
 }
 
 impl Prediction {
@@ -76,6 +85,7 @@ impl Prediction {
                 probabilities.len() / (*classes as usize).max(1)
             }
             Prediction::Clusters(values) => values.len(),
+            Prediction::Outliers { scores, .. } => scores.len(),
         }
     }
 
@@ -106,6 +116,7 @@ impl Fitted {
             Fitted::Classifier(_) | Fitted::MultiClassifier(_) => Task::Classify,
             Fitted::Regressor(_) => Task::Regress,
             Fitted::KMeans(_) | Fitted::ClusterStream(_) => Task::Cluster,
+            Fitted::IsolationForest(_) => Task::Outlier,
             Fitted::Pipeline(pipeline) => pipeline.model().task(),
         }
     }
@@ -126,6 +137,7 @@ impl Fitted {
             Fitted::Regressor(model) => model.numeric_names(),
             Fitted::KMeans(model) => model.numeric_names(),
             Fitted::ClusterStream(model) => model.numeric_names(),
+            Fitted::IsolationForest(model) => model.numeric_names(),
             Fitted::Pipeline(pipeline) => pipeline.numeric_names(),
         }
     }
@@ -136,7 +148,7 @@ impl Fitted {
             Fitted::Classifier(model) => model.categorical_names(),
             Fitted::MultiClassifier(model) => model.categorical_names(),
             Fitted::Regressor(model) => model.categorical_names(),
-            Fitted::KMeans(_) | Fitted::ClusterStream(_) => &[],
+            Fitted::KMeans(_) | Fitted::ClusterStream(_) | Fitted::IsolationForest(_) => &[],
             Fitted::Pipeline(pipeline) => pipeline.categorical_names(),
         }
     }
@@ -149,16 +161,22 @@ impl Fitted {
             Fitted::Regressor(model) => model.training_rows(),
             Fitted::KMeans(model) => model.training_rows(),
             Fitted::ClusterStream(model) => model.training_rows(),
+            Fitted::IsolationForest(model) => model.training_rows(),
             Fitted::Pipeline(pipeline) => pipeline.model().training_rows(),
         }
     }
 
-    /// The model after new rows, from where it is. Of the algorithms `sgd_classifier` can, and clusters of batches.
+    /// The model after new rows, from where it is. Of the algorithms `sgd_classifier` can, and clusters of batches; of
+    /// pipelines those of steps that can, as [`Estimator::partial_fit`](crate::Estimator::partial_fit) says.
     ///
     /// # Errors
     ///
-    /// [`Error::NoPartialFit`] for others, and those of [`Classifier::partial_fit`] and [`ClusterStream::partial_fit`].
+    /// [`Error::NoPartialFit`] for others, [`Error::InStep`], and those of [`Classifier::partial_fit`] and [`ClusterStream::partial_fit`].
     pub fn partial_fit(&self, rows: &Rows<'_>, seed: u64) -> Result<Fitted, Error> {
+        self.learn_on(rows, seed, &mut Cache::new())
+    }
+
+    pub(crate) fn learn_on(&self, rows: &Rows<'_>, seed: u64, cache: &mut Cache) -> Result<Fitted, Error> {
         match self {
             Fitted::Classifier(model) => {
                 let labels = rows.target.binary(model.algorithm().name())?;
@@ -170,10 +188,14 @@ impl Fitted {
                 what: "kmeans",
                 why: "fit it on all rows, or take minibatch_kmeans",
             }),
+            Fitted::IsolationForest(_) => Err(no_partial_fit(Algorithm::IsolationForest)),
             Fitted::ClusterStream(model) => {
-                learned(model.clone(), rows, seed, &mut Cache::new()).map(Fitted::ClusterStream)
+                learned(model.clone(), rows, seed, cache).map(Fitted::ClusterStream)
             }
-            Fitted::Pipeline(_) => Err(Error::NoPartialFit { what: "a pipeline", why: "fit it on all rows" }),
+            Fitted::Pipeline(pipeline) => {
+                let fitted = pipeline.partial_fit(rows, seed, cache)?;
+                Ok(Fitted::Pipeline(Box::new(fitted)))
+            }
         }
     }
 
@@ -192,11 +214,16 @@ impl Fitted {
             Fitted::Regressor(model) => model.predict(table, rows).map(Prediction::Numbers),
             Fitted::KMeans(model) => model.assign(table, rows).map(Prediction::Clusters),
             Fitted::ClusterStream(model) => model.assign(table, rows).map(Prediction::Clusters),
+            Fitted::IsolationForest(model) => {
+                let scores = model.scores(table, rows)?;
+                Ok(Prediction::Outliers { scores, threshold: model.threshold() })
+            }
             Fitted::Pipeline(pipeline) => pipeline.predict(table, rows),
         }
     }
 
-    /// What it is worth on these rows, which all count the same. `seed` draws the rows of a silhouette where they are many.
+    /// What it is worth on these rows, which all count the same. Of outlier scores the target is none, or whether a row is
+    /// known to be an outlier. `seed` draws the rows of a silhouette where they are many.
     ///
     /// # Errors
     ///
@@ -250,7 +277,34 @@ impl Fitted {
                 let exact = SilhouetteRows::Exact;
                 model.metrics(rows.table, rows.rows, exact, seed).map(Scores::Clusters)
             }
+            Fitted::IsolationForest(model) => {
+                rows.check()?;
+                let known: Option<Vec<bool>> = match rows.target {
+                    Target::None => None,
+                    Target::Binary(labels) => {
+                        Some(rows.rows.iter().map(|&row| labels[row as usize]).collect())
+                    }
+                    target => return Err(Error::other_target(Algorithm::IsolationForest, target.kind())),
+                };
+                let scores = model.scores(rows.table, rows.rows)?;
+                OutlierMetrics::compute(&scores, model.threshold(), known.as_deref()).map(Scores::Outliers)
+            }
             Fitted::Pipeline(pipeline) => pipeline.score(rows, seed),
+        }
+    }
+
+    /// [`score`](Fitted::score) of clusters of batches in a space that several share; any other model as ever.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`score`](Fitted::score); [`Error::FeatureMismatch`] where the space has other columns.
+    pub fn score_in(&self, space: &ClusterSpace, rows: &Rows<'_>, seed: u64) -> Result<Scores, Error> {
+        match self {
+            Fitted::ClusterStream(model) => {
+                let exact = SilhouetteRows::Exact;
+                model.metrics_in(space, rows.table, rows.rows, exact, seed).map(Scores::Clusters)
+            }
+            _ => self.score(rows, seed),
         }
     }
 
@@ -291,6 +345,7 @@ impl Fitted {
             Fitted::Regressor(model) => model.to_bytes(),
             Fitted::KMeans(model) => model.to_bytes(),
             Fitted::ClusterStream(model) => model.to_bytes(),
+            Fitted::IsolationForest(model) => model.to_bytes(),
             Fitted::Pipeline(pipeline) => pipeline.to_bytes(),
         }
     }
@@ -306,6 +361,7 @@ impl Fitted {
             Some(Kind::Regressor) => Regressor::from_bytes(bytes).map(Fitted::Regressor),
             Some(Kind::KMeans) => KMeans::from_bytes(bytes).map(Fitted::KMeans),
             Some(Kind::ClusterStream) => ClusterStream::from_bytes(bytes).map(Fitted::ClusterStream),
+            Some(Kind::IsolationForest) => IsolationForest::from_bytes(bytes).map(Fitted::IsolationForest),
             Some(Kind::Pipeline) => {
                 FittedPipeline::from_bytes(bytes).map(|pipeline| Fitted::Pipeline(Box::new(pipeline)))
             }

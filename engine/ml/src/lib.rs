@@ -26,9 +26,10 @@
 //! ```
 //!
 //! An [`Estimator`] is any of the [`ALGORITHMS`] with its settings, a [`Fitted`] what its fit makes, and [`METRICS`] are
-//! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`] and [`ClusterStream`], with
+//! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`], [`ClusterStream`] and [`IsolationForest`], with
 //! what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`],
-//! matrices in, matrices out; a [`Pipeline`] does it to a table.
+//! matrices in, matrices out; a [`Pipeline`] of [`STEPS`] does it to a table. [`onnx`] makes a file of a [`Fitted`] that other
+//! programs score rows by.
 //!
 //! The crate is pure: no Arrow, no files, no clock. Every random choice comes from the seed it is given, sums are made in
 //! a fixed order and counts are integers, so a fit is the same bytes for any number of threads (of one build on one kind
@@ -83,6 +84,8 @@ mod linear;
 mod logistic;
 mod metrics;
 mod multiclass;
+mod online;
+pub mod onnx;
 mod pipeline;
 pub mod preprocess;
 mod regressor;
@@ -98,9 +101,9 @@ pub use algorithms::{ALGORITHMS, Algorithm, AlgorithmInfo, Material, Task};
 pub use cache::Cache;
 pub use classifier::Classifier;
 pub use cluster::{
-    ClusterMetrics, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend, KMeansParams,
-    MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner, StreamReport,
-    SweepPoint,
+    ClusterMetrics, ClusterSpace, ClusterStream, ClusterStreamParams, ClusterSweep, KMeans, KMeansBackend,
+    KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner,
+    StreamReport, SweepPoint,
 };
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
@@ -115,10 +118,11 @@ pub use isolation::{IsolationForest, IsolationForestParams};
 pub use linear::LinearRegressionParams;
 pub use logistic::{Coefficient, Coefficients, LinearCategories, LogisticBackend, LogisticRegressionParams};
 pub use metrics::{
-    Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics, Scores,
+    Better, BinaryMetrics, Calibration, CalibrationBin, ClassMetrics, METRICS, Metric, NumberMetrics,
+    OutlierMetrics, Scores,
 };
 pub use multiclass::MultiClassifier;
-pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, Transform};
+pub use pipeline::{FittedPipeline, Pipeline, PipelineStep, STEPS, StepInfo, StepKind, Takes, Transform};
 pub use regressor::Regressor;
 pub use rows::{Rows, Target, TargetKind};
 pub use sgd::{LearningRate, SgdClassifierParams, SgdPenalty};

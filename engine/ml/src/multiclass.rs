@@ -128,6 +128,11 @@ impl MultiClassifier {
         self.model.made().1.predict_proba(table, rows, kept)
     }
 
+    /// What the algorithm made.
+    pub(crate) fn made(&self) -> &ClassesModel {
+        &self.model
+    }
+
     /// How many classes it tells apart.
     pub fn classes(&self) -> u32 {
         self.classes

@@ -8,6 +8,7 @@ use crate::supervised::SupervisedParams;
 use crate::table::check_names;
 use crate::training::{NumberRows, weighs_the_same};
 use crate::{Algorithm, Error, FeatureTable, KeptBins, TargetKind};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// A fitted regression: knows its feature names, encoders and category strings, and so scores any
@@ -119,6 +120,45 @@ impl Regressor {
         self.model.made().1.predict(table, rows, kept)
     }
 
+    /// The leaf of each of these rows in each tree, shape rows × trees: leaves are counted from the left, from 0, up to
+    /// [`leaves`](Regressor::leaves) of the tree.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`predict`](Regressor::predict), and [`Error::NotOfAlgorithm`] if there are no trees.
+    pub fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Result<Array2<u32>, Error> {
+        let trees = self.trees()?;
+        self.check_features(table)?;
+        table.check_rows(rows)?;
+        let shape = (rows.len(), trees.leaves().count());
+        Array2::from_shape_vec(shape, trees.apply(table, rows)).map_err(|e| Error::Encode(e.to_string()))
+    }
+
+    /// Leaves of each tree.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOfAlgorithm`] if there are no trees.
+    pub fn leaves(&self) -> Result<Vec<usize>, Error> {
+        Ok(self.trees()?.leaves().collect())
+    }
+
+    fn trees(&self) -> Result<&NumberTrees, Error> {
+        match &self.model {
+            NumbersModel::Linear(_) => {
+                Err(Error::NotOfAlgorithm { algorithm: self.algorithm().name(), what: "leaves" })
+            }
+            NumbersModel::Forest(trees) | NumbersModel::Tree(trees) | NumbersModel::Boosted(trees) => {
+                Ok(trees)
+            }
+        }
+    }
+
+    /// What the algorithm made.
+    pub(crate) fn made(&self) -> &NumbersModel {
+        &self.model
+    }
+
     /// Names of the numeric features, in order.
     pub fn numeric_names(&self) -> &[String] {
         &self.numeric_names
@@ -167,7 +207,7 @@ impl Regressor {
         file::read(Kind::Regressor, bytes, Regressor::is_valid)
     }
 
-    fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         let (numeric, categorical) = (self.numeric_names.len(), self.categorical_names.len());
         self.model.made().1.is_valid(numeric, categorical) && self.training_rows <= MOST_ROWS
     }

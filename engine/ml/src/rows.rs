@@ -50,7 +50,8 @@ pub enum TargetKind {
 }
 
 impl TargetKind {
-    /// What a model that learns it is for.
+    /// What a model that learns it is for; without a target most are clusterings, and
+    /// [`AlgorithmInfo::task`](crate::AlgorithmInfo::task) knows them all.
     pub fn task(self) -> Task {
         match self {
             TargetKind::None => Task::Cluster,

@@ -7,6 +7,8 @@
 //! Invariant: between two [`FeatureTable::finish_append`] calls that succeed, all columns have the same length, and
 //! every code is either [`MISSING_CODE`] or an index into its dictionary.
 
+mod by_names;
+
 use crate::Error;
 use crate::seed::derive;
 use std::collections::HashMap;

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    ClusterStream, ClusterStreamParams, Error, ErrorKind, FeatureTable, KMeans, KMeansBackend, KMeansParams,
-    MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner,
+    ClusterSpace, ClusterStream, ClusterStreamParams, Error, ErrorKind, FeatureTable, KMeans, KMeansBackend,
+    KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner,
 };
 
 fn table(columns: &[Vec<f64>]) -> FeatureTable {
@@ -469,4 +469,25 @@ proptest! {
             prop_assert!(read.centres().iter().flatten().all(|c| c.is_finite()));
         }
     }
+}
+
+/// Expected from numpy: silhouette and sum of squares of all rows over their own deviations, with the clusters as assigned.
+#[test]
+fn in_a_space_of_all_rows_a_stream_is_worth_what_its_clusters_are_there() {
+    let x = [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 0.0, 1.0, 2.0, 100.0, 101.0, 102.0, 100.0, 101.0, 103.0];
+    let y = [0.0, 1.0, 0.0, 5.0, 6.0, 5.0, 40.0, 41.0, 40.0, 5.0, 6.0, 5.0, 41.0, 40.0, 41.0];
+    let (table, all) = (table(&[x.to_vec(), y.to_vec()]), (0..15).collect::<Vec<u32>>());
+    let params = ClusterStreamParams { outliers: Outliers::Keep, ..full(2) };
+    let mut stream = ClusterStream::new(params, table.numeric_names().to_vec()).unwrap();
+    stream.partial_fit(&table, &all[..6], 42).unwrap();
+    let exact = SilhouetteRows::Exact;
+    for outliers in [Outliers::Keep, Outliers::Cap] {
+        let space = ClusterSpace::of(&table, &all, outliers).unwrap();
+        let metrics = stream.metrics_in(&space, &table, &all, exact, 1).unwrap();
+        assert!((metrics.silhouette.unwrap() - 0.16706296769498957).abs() < 1e-12, "{metrics:?}");
+        assert!((metrics.inertia - 44.23093928843618).abs() < 1e-9, "{metrics:?}");
+    }
+    // In its own space it is worth something else.
+    let own = stream.metrics(&table, &all, exact, 1).unwrap();
+    assert!((own.silhouette.unwrap() - 0.1551196356663948).abs() < 1e-12, "{own:?}");
 }

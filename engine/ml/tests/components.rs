@@ -17,7 +17,7 @@ fn columns_of_one_value_say_nothing_whatever_it_is() {
         for value in [0.1, 3.7, 1e6 + 0.1, 1e-9, 1e200] {
             // Means of which are not the value, summed one by one; and beside a column that differs.
             let many = Array2::from_elem((3_000, 2), value);
-            let params = PcaParams { components: 2, whiten: true, backend };
+            let params = PcaParams { components: 2.into(), whiten: true, backend };
             let pca = Pca::fit(params, many.view()).unwrap().partial_fit(many.view()).unwrap();
             assert_eq!(pca.explained_variance_ratios(), [0.0, 0.0], "{value}");
             assert!(pca.transform(many.view()).unwrap().iter().all(|score| *score == 0.0), "{value}");
@@ -29,7 +29,7 @@ fn columns_of_one_value_say_nothing_whatever_it_is() {
         }
         // A column that another one makes: its direction is rounding, and so are its scores.
         let twice = Array2::from_shape_fn((3_000, 2), |(r, c)| (r % 7) as f64 / 3.0 * (c + 1) as f64);
-        let pca = Pca::fit(PcaParams { components: 2, whiten: true, backend }, twice.view()).unwrap();
+        let pca = Pca::fit(PcaParams { components: 2.into(), whiten: true, backend }, twice.view()).unwrap();
         assert!(pca.transform(twice.view()).unwrap().column(1).iter().all(|score| score.abs() < 1e-6));
     }
 }
@@ -56,8 +56,9 @@ fn components_of_linfa_are_ours() {
             let of = x.column(c).mapv(|v| v / 3.0 + 1.0);
             x.column_mut(columns - 1 - c).assign(&of);
         }
-        let fit = |backend, components| {
-            Pca::fit(PcaParams { components, backend, ..Default::default() }, x.view()).unwrap()
+        let fit = |backend, components: usize| {
+            Pca::fit(PcaParams { components: components.into(), backend, ..Default::default() }, x.view())
+                .unwrap()
         };
         let ours = fit(PcaBackend::Tidemill, columns);
         for components in [1, 2, 5, 8, columns] {
@@ -86,7 +87,7 @@ fn columns_that_depend_on_each_other_have_components_after_many_batches() {
     let values: Vec<f64> = (0..8).map(|_| random.gen_range(-5.0..5.0)).collect();
     let x = Array2::from_shape_fn((1_024, 2), |(r, c)| values[r % 8] / (1 + 2 * c) as f64);
     for backend in BACKENDS {
-        let params = PcaParams { components: 2, backend, ..Default::default() };
+        let params = PcaParams { components: 2.into(), backend, ..Default::default() };
         let mut pca = Pca::fit(params, x.view()).unwrap();
         for batch in 0..6_000 {
             pca = pca
@@ -106,7 +107,7 @@ fn linfa_by_itself_is_wrong_about_a_part_of_the_components() {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
     let x =
         Array2::from_shape_fn((10_000, 14), |(_, c)| random.gen_range(-1.0..1.0) * (1.0 + c as f64 / 5.0));
-    let ours = Pca::fit(PcaParams { components: 8, ..Default::default() }, x.view()).unwrap();
+    let ours = Pca::fit(PcaParams { components: 8.into(), ..Default::default() }, x.view()).unwrap();
     let alone = linfa_reduction::Pca::params(8).fit(&DatasetBase::from(x.view())).unwrap();
     let last = alone.singular_values()[7].powi(2) / 9_999.0;
     assert!(last < 0.6 * ours.explained_variances()[7], "{last} {:?}", ours.explained_variances());

@@ -5,7 +5,8 @@
 
 use tidemill_ml::{
     ALGORITHMS, Algorithm, BinaryMetrics, Cache, Classifier, ClusterStream, Error, Estimator, FeatureTable,
-    Fitted, KMeans, METRICS, Material, Prediction, Rows, Scores, SilhouetteRows, Target, TargetKind, Task,
+    Fitted, IsolationForest, KMeans, METRICS, Material, OutlierMetrics, Prediction, Rows, Scores,
+    SilhouetteRows, Target, TargetKind, Task,
 };
 
 const ROWS: u32 = 900;
@@ -28,7 +29,7 @@ fn table(task: Task) -> (FeatureTable, Vec<bool>) {
 
 /// What it is for, where a label is of two classes.
 fn task(estimator: &Estimator) -> Task {
-    estimator.targets()[0].task()
+    estimator.algorithm().info().task(estimator.targets()[0])
 }
 
 /// Each algorithm of two classes or of clusters with its defaults, once for each thing that it learns from.
@@ -58,7 +59,8 @@ fn every_algorithm_is_fitted_scored_and_kept_alike() {
         let scores = fitted.score(&score, 7).unwrap();
         let metrics = METRICS.iter().filter(|metric| metric.value(&scores).is_some());
         assert!(
-            metrics.clone().count() >= 6 && metrics.clone().all(|m| m.task() == task(&estimator)),
+            metrics.clone().count() >= if name == "isolation_forest" { 2 } else { 6 }
+                && metrics.clone().all(|m| m.task() == task(&estimator)),
             "{name}"
         );
         let predicted = fitted.predict(&table, &held_out).unwrap();
@@ -74,6 +76,11 @@ fn every_algorithm_is_fitted_scored_and_kept_alike() {
                 assert_eq!(found.iter().flatten().count() as u64, scores.rows, "{name}");
                 assert_eq!(fitted.centres().len(), if name == "online_kmeans" { 5 } else { 8 }, "{name}");
                 assert!(fitted.gain_importances().is_empty(), "{name}");
+            }
+            (Prediction::Outliers { scores: found, threshold }, Scores::Outliers(scores)) => {
+                assert_eq!(&OutlierMetrics::compute(found, *threshold, None).unwrap(), scores, "{name}");
+                let known = fitted.score(&Rows::new(&table, Target::Binary(&labels), &held_out), 7).unwrap();
+                assert!(scores.outlier_auc.is_none() && known.outliers().unwrap().outlier_auc.is_some());
             }
             other => panic!("{name}: {other:?}"),
         }
@@ -122,6 +129,10 @@ fn the_model_is_that_of_the_type_beneath() {
                 let scores = again.score(&Rows::new(&table, target, &first), 1).unwrap();
                 assert_eq!(scores, Scores::Clusters(metrics), "{name}");
                 Fitted::ClusterStream(stream)
+            }
+            Estimator::IsolationForest(params) => {
+                assert!(matches!(weighed, Err(Error::NotOfAlgorithm { what: "weights of rows", .. })));
+                Fitted::IsolationForest(IsolationForest::fit(params, &table, &all, 7).unwrap())
             }
             other => panic!("{other:?}"),
         };

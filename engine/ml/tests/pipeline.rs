@@ -5,12 +5,13 @@
 
 use ndarray::{Array2, Axis};
 use tidemill_ml::preprocess::{
-    Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScalerParams, Norm, OneHotEncoderParams,
+    Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScalerParams, OneHotEncoderParams,
     OutlierAction, Pca, PcaParams, StandardScaler, StandardScalerParams, TargetEncoder, TargetEncoderParams,
 };
 use tidemill_ml::{
-    DecisionTreeParams, Error, ErrorKind, Estimator, FeatureTable, Fitted, KMeansParams, Pipeline,
-    PipelineStep, Prediction, RandomForestParams, Rows, SgdClassifierParams, Target, Transform,
+    DecisionTreeParams, Error, ErrorKind, Estimator, FeatureTable, Fitted, IsolationForestParams,
+    KMeansParams, Pipeline, PipelineStep, Prediction, RandomForestParams, Rows, SgdClassifierParams, Target,
+    Transform,
 };
 
 const ROWS: u32 = 400;
@@ -66,7 +67,7 @@ fn steps_of_numbers_are_done_one_after_the_other() {
         Transform::Impute(ImputerParams::default()).into(),
         Transform::Outliers(IqrOutliersParams::default()).of(&["x"]),
         Transform::Standard(StandardScalerParams::default()).into(),
-        Transform::Pca(PcaParams { components: 1, ..PcaParams::default() }).into(),
+        Transform::Pca(PcaParams { components: 1.into(), ..PcaParams::default() }).into(),
     ];
     let estimator = Estimator::from(Pipeline::new(steps, kmeans.clone()));
     let fitted = estimator.fit(&Rows::new(&table, Target::None, &training), 7).unwrap();
@@ -83,7 +84,7 @@ fn steps_of_numbers_are_done_one_after_the_other() {
     assert!(learned.column(0).iter().all(|x| *x < 400.0));
     let scaler = StandardScaler::fit(Default::default(), learned.view()).unwrap();
     let scores = scaler.transform(learned.view()).unwrap();
-    let pca = Pca::fit(PcaParams { components: 1, ..Default::default() }, scores.view()).unwrap();
+    let pca = Pca::fit(PcaParams { components: 1.into(), ..Default::default() }, scores.view()).unwrap();
     let names = ["component 0".to_owned()];
     let points = of_columns(&names, &pca.transform(scores.view()).unwrap());
     let rows = all(training.len());
@@ -168,7 +169,7 @@ fn a_pipeline_is_one_file_and_a_damaged_one_an_error() {
     let steps: [PipelineStep; 6] = [
         Transform::Impute(ImputerParams::default()).into(),
         Transform::MinMax(MinMaxScalerParams::default()).into(),
-        Transform::Normalize(Norm::L2).into(),
+        Transform::L2.into(),
         Transform::Pca(PcaParams::default()).of(&["x", "y"]),
         Transform::Target(TargetEncoderParams::default()).into(),
         Transform::Standard(StandardScalerParams::default()).of(&["kind"]),
@@ -193,10 +194,11 @@ fn a_pipeline_is_one_file_and_a_damaged_one_an_error() {
             let _ = other.predict(&table, &training);
         }
     }
-    assert!(matches!(
-        fitted.partial_fit(&learn, 1).unwrap_err(),
-        Error::NoPartialFit { what: "a pipeline", .. }
-    ));
+    let error = fitted.partial_fit(&learn, 1).unwrap_err();
+    assert!(
+        error.to_string().starts_with("step 4 (`pca`): pca cannot learn from new rows alone: "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -209,23 +211,29 @@ fn a_step_that_cannot_be_says_which_and_why() {
     let binary = Target::Binary(&labels);
     let standard = || Transform::Standard(StandardScalerParams::default());
     let error = fit(vec![standard().into(), standard().of(&["z"])], binary);
-    assert_eq!(error.to_string(), "step 2: there is no numeric column `z`; the numeric columns are: x, y");
+    assert_eq!(
+        error.to_string(),
+        "step 2 (`standard`): there is no numeric column `z`; the numeric columns are: x, y"
+    );
     assert_eq!(error.kind(), ErrorKind::User);
     let error = fit(vec![standard().of(&["kind"])], binary);
     assert!(error.to_string().contains("no numeric column `kind`"), "{error}");
     let encode = || Transform::OneHot(OneHotEncoderParams::default());
     let error = fit(vec![encode().into(), encode().into()], binary);
-    assert_eq!(error.to_string(), "step 2: there is no text column for it to take");
+    assert_eq!(error.to_string(), "step 2 (`one_hot`): there is no text column for it to take");
     let error = fit(vec![Transform::Target(TargetEncoderParams::default()).into()], Target::None);
-    assert!(error.to_string().starts_with("step 1: the target is nothing"), "{error}");
+    assert!(error.to_string().starts_with("step 1 (`target`): the target is nothing"), "{error}");
     let error = fit(vec![Transform::Pca(PcaParams::default()).into()], binary);
-    let Error::InStep { step: 1, error } = error else { panic!("{error}") };
+    let Error::InStep { step: 1, name: "pca", error } = error else { panic!("{error}") };
     assert!(matches!(*error, Error::MissingValue { column: 1, .. }), "{error}");
     // Two steps that make columns of the same names.
     let impute = Transform::Impute(ImputerParams::default());
-    let pca = |column| Transform::Pca(PcaParams { components: 1, ..Default::default() }).of(&[column]);
+    let pca = |column| Transform::Pca(PcaParams { components: 1.into(), ..Default::default() }).of(&[column]);
     let error = fit(vec![impute.into(), pca("x"), pca("y")], binary);
-    assert_eq!(error.to_string(), "step 3: it makes a column `component 0`, and there is one already");
+    assert_eq!(
+        error.to_string(),
+        "step 3 (`pca`): it makes a column `component 0`, and there is one already"
+    );
 
     let inner = Pipeline::new([standard().into()], DecisionTreeParams::default());
     let outer = Estimator::from(Pipeline::new([], inner));
@@ -250,5 +258,34 @@ fn a_step_that_leaves_no_rows_is_an_error() {
     let drop = IqrOutliersParams { reach: 0.0, action: OutlierAction::Drop };
     let pipeline = Pipeline::new([Transform::Outliers(drop).into()], KMeansParams::default());
     let error = Estimator::from(pipeline).fit(&Rows::new(&table, Target::None, &all(8)), 7).unwrap_err();
-    assert_eq!(error, Error::InStep { step: 1, error: Box::new(Error::NoRows) });
+    assert_eq!(
+        error,
+        Error::InStep { step: 1, name: "drop", error: Box::new(Error::NoRowsLeft { rows: 8 }) }
+    );
+}
+
+#[test]
+fn rows_that_an_isolation_forest_sets_apart_are_not_learned_from_and_are_scored() {
+    let (table, labels, training) = table(false);
+    let params = IsolationForestParams { contamination: Some(0.02), ..IsolationForestParams::default() };
+    let step = Transform::IsolationForest(params);
+    let tree = Estimator::from(DecisionTreeParams::default());
+    let learn = Rows::new(&table, Target::Binary(&labels), &training);
+    // Two hundred and more rows, of which every fiftieth is far off in `x`, and in nothing in `y`.
+    let of = |columns: &[&str]| {
+        let pipeline = Pipeline::new([step.clone().of(columns)], DecisionTreeParams::default());
+        let fitted = Estimator::from(pipeline).fit(&learn, 7).unwrap();
+        assert_eq!(Fitted::from_bytes(&fitted.to_bytes().unwrap()).unwrap(), fitted);
+        fitted
+    };
+    let inliers: Vec<u32> = training.iter().copied().filter(|row| row % 50 != 49).collect();
+    let by_x = of(&["x"]);
+    let Fitted::Pipeline(pipeline) = &by_x else { panic!("a pipeline") };
+    assert_eq!(pipeline.model(), &tree.fit(&Rows { rows: &inliers, ..learn }, 7).unwrap());
+    assert!(inliers.len() < training.len() && by_x.training_rows() == inliers.len() as u64);
+    let Prediction::Probabilities(found) = by_x.predict(&table, &[49, 99, 0]).unwrap() else { panic!() };
+    assert_eq!(found.len(), 3);
+    let by_y = of(&["y"]);
+    let Fitted::Pipeline(pipeline) = &by_y else { panic!("a pipeline") };
+    assert_ne!(pipeline.model(), &tree.fit(&Rows { rows: &inliers, ..learn }, 7).unwrap());
 }

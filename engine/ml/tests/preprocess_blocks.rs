@@ -41,7 +41,7 @@ fn of_numbers(x: ArrayView2<'_, f64>) -> (Vec<Vec<u8>>, Vec<Vec<u64>>) {
     let outliers = IqrOutliers::fit(Default::default(), x).unwrap();
     let filled = mean.transform(x).unwrap();
     let pca = |backend| {
-        let params = PcaParams { components: 4, backend, whiten: true };
+        let params = PcaParams { components: 4.into(), backend, whiten: true };
         Pca::fit(params, filled.view()).unwrap()
     };
     let (ours, linfa) = (pca(PcaBackend::Tidemill), pca(PcaBackend::Linfa));

@@ -100,6 +100,40 @@ Examples:
         /// What is noted
         tag: String,
     },
+    /// Remove the file of a version that nobody names; what is known of it stays
+    #[command(after_help = "\
+Versions in use, the challenger and those with an alias or a tag stay.
+
+Examples:
+  tidemill models archive chicago-arrests forest@3")]
+    Archive {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The version: NAME@VERSION
+        model: String,
+    },
+    /// Train a version again from what is recorded: are the bytes the same?
+    #[command(after_help = "\
+From the rows of all batches up to it. A model that goes on from the one before is
+learned from its first version on. The same bytes are promised of one version of
+Tidemill on one kind of processor.
+
+Examples:
+  tidemill models reproduce chicago-arrests forest@3
+  tidemill models reproduce chicago-arrests forest@3 --restore")]
+    Reproduce {
+        /// The job, as its file in jobs/ is named
+        job: String,
+        /// The version: NAME (the one in use), NAME@VERSION
+        model: String,
+        /// Put its file back, where it is gone or damaged and the bytes are the same; it then stays until it is archived
+        #[arg(long)]
+        restore: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Write a version as a file that onnxruntime scores rows by
+    Export(ExportArgs),
     /// Two versions, of one model or of two, beside each other
     #[command(after_help = "\
 Examples:
@@ -115,6 +149,36 @@ Examples:
         #[command(flatten)]
         output: OutputArgs,
     },
+}
+
+/// `tidemill models export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A number is an input of doubles, a text one of strings, each rows x 1 and named as the feature; a missing number is NaN, a
+missing text the empty one. The outputs are label and probabilities, variable, or label and scores. Trees take
+onnxruntime 1.21 or newer.
+
+Examples:
+  tidemill models export chicago-arrests forest --output forest.onnx
+  tidemill models export chicago-arrests forest@3 --format onnx --output forest.onnx")]
+pub(crate) struct ExportArgs {
+    /// The job, as its file in jobs/ is named
+    pub(crate) job: String,
+    /// The version: NAME (the one in use), NAME@VERSION, NAME@ALIAS
+    pub(crate) model: String,
+    /// Of which form
+    #[arg(long, value_enum, default_value = "onnx")]
+    pub(crate) format: ExportFormat,
+    /// The file that is written; one that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// The form of a model's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// ONNX, with ai.onnx.ml 5.
+    Onnx,
 }
 
 /// `tidemill predict`.

@@ -6,6 +6,7 @@ mod demo;
 mod describe;
 mod dlq;
 mod doctor;
+mod export;
 pub(crate) mod metrics;
 mod models;
 mod plot;
@@ -42,7 +43,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Describe(args) => block_on(describe::run(global, args)),
         Command::Sql(args) => block_on(sql::run(global, args)),
         Command::Metrics(args) => block_on(metrics::run(global, args)),
-        Command::Models(command) => models::run(global, command),
+        Command::Models(command) => block_on(models::run(global, command)),
         Command::Predict(args) => block_on(predict::run(global, args)),
         Command::Plot(args) => block_on(plot::run(global, args)),
         Command::Doctor(args) => doctor::run(global, args),

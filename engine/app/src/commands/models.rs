@@ -1,5 +1,7 @@
 //! `tidemill models`: which models a lake has, and what is known of each.
 
+mod reproduce;
+
 use arrow::array::RecordBatch;
 use tidemill_core::Error;
 use tidemill_core::lake::Lake;
@@ -12,7 +14,7 @@ use crate::notes::note;
 use crate::output::{Room, write_rows};
 
 /// Prints rows.
-pub(crate) fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
+pub(crate) async fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
     let lake = lake(global);
     match command {
         ModelsCommand::List { job, output } => list(&lake, job.as_deref(), output),
@@ -62,6 +64,21 @@ pub(crate) fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
             note(format_args!("{} version {}: {tag}", entry.outcome.name, entry.version));
             Ok(Outcome::Done)
         }
+        ModelsCommand::Archive { job, model } => {
+            let (registry, entry) = find(&lake, job, model)?;
+            registry.archive(&entry)?;
+            note(format_args!(
+                "{} version {} is archived: {} bytes. To have it back:",
+                entry.outcome.name, entry.version, entry.file.bytes
+            ));
+            note(format_args!("  {}", reproduce::command(&entry)));
+            Ok(Outcome::Done)
+        }
+        ModelsCommand::Reproduce { job, model, restore, output } => {
+            let (registry, entry) = find(&lake, job, model)?;
+            reproduce::run(&lake, &registry, &entry, *restore, output).await
+        }
+        ModelsCommand::Export(args) => super::export::run(global, args).await,
         ModelsCommand::Compare { job, first, second, output } => {
             let (registry, one) = find(&lake, job, first)?;
             let (_, other) = find(&lake, job, second)?;

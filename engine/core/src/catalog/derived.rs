@@ -15,17 +15,17 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
 
 use tidemill_ml::{
-    ClusterStream, ClusterStreamParams, ClusterSweep, Estimator, Fitted, KMeansParams, Material, Prediction,
-    Rows, SilhouetteRows, StreamLearner, Target,
+    ClusterSpace, ClusterStream, ClusterStreamParams, ClusterSweep, Estimator, Fitted, KMeansParams,
+    Material, Prediction, Rows, SilhouetteRows, StreamLearner, Target,
 };
 
 use super::schemas::Scope;
 use crate::columns::check_names;
-use crate::decode::Decoder;
 use crate::error::{Context, Error, Result};
 use crate::lake::Lake;
-use crate::learn::{FeatureRows, StateFeatures, tables};
-use crate::project::{ModelSpec, StateSpec, parse_schema};
+use crate::learn::{FeatureRows, StateFeatures, outliers_of, tables};
+use crate::predict::columns_of;
+use crate::project::{ModelSpec, StateSpec};
 use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList};
 use crate::registry::load;
 use crate::rowwise::RowSql;
@@ -98,8 +98,10 @@ pub(super) async fn table(
     // A view that reads itself, by whatever way, is not there for itself.
     let Some(sql) = plan.views.get(name).filter(|_| !scope.planning.contains(&full)) else { return Ok(None) };
     let context = super::session(&scope.within(full.clone()))?;
-    let plan = sql::deep(sql::plan(&context.state(), sql)).await.context_with(|| format!("view {full}"))?;
+    let state = context.state();
+    let plan = sql::deep(sql::plan(&state, sql)).await.context_with(|| format!("view {full}"))?;
     check_names(plan.schema()).context_with(|| format!("view {full}"))?;
+    let plan = sql::settled(&state, plan).await.context_with(|| format!("view {full}"))?;
     Ok(Some(Arc::new(ViewTable::new(plan, Some(sql.clone())))))
 }
 
@@ -120,9 +122,8 @@ async fn read_state(
     spec: &StateSpec,
     batches: u64,
 ) -> Result<StateView> {
-    let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
-    let transform = RowSql::transform(plan.transform_sql.as_deref(), &decoder).await?;
-    let mut state = KeyedState::new(spec, transform.schema())?;
+    let columns = columns_of(lake, schema_name, &plan).await?;
+    let mut state = KeyedState::new(spec, &columns)?;
     let commits = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
     state.restore(lake, &commits, batches)?;
     let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]);
@@ -207,8 +208,8 @@ impl StateView {
         Ok(whole.sweep(&rows, &all, clusters, SilhouetteRows::default(), model.config.seed)?)
     }
 
-    /// What the newest model of a clustering is worth on all keys: a row as of `system.metrics`, evaluation `exact`, or none
-    /// if it has not learned. The time of the silhouette grows with the square of the keys.
+    /// What the newest model of a clustering is worth on all keys, in the space of these: a row as of `system.metrics`,
+    /// evaluation `exact`, or none if it has not learned. The time of the silhouette grows with the square of the keys.
     ///
     /// # Errors
     /// User or Data: the features SELECT; Storage or Corrupt: the model file.
@@ -218,8 +219,10 @@ impl StateView {
         if let Some((clusters, version)) = self.newest(lake, model)? {
             let rows = self.features(model).await?.table;
             let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
+            let space = ClusterSpace::of(&rows, &all, outliers_of(&self.plan.models, model)?)?;
             let rows = Rows::new(&rows, Target::None, &all);
-            let scores = tokio::task::block_in_place(|| clusters.score(&rows, model.config.seed));
+            let seed = model.config.seed;
+            let scores = tokio::task::block_in_place(|| clusters.score_in(&space, &rows, seed));
             scored.extend(scores.ok().map(|scores| (name, version, scores)));
         }
         tables::exact_metrics(job, self.state.batches().saturating_sub(1), &scored)

@@ -37,7 +37,7 @@ use crate::lake::Lake;
 use crate::memory;
 use crate::predict;
 use crate::registry::Models;
-use crate::sql::{collect, context, explain_memory, frame};
+use crate::sql::{collect, context, explain_memory, frame, settled};
 use crate::table::rowless::rowless;
 
 /// A statement whose files were taken out of their table meanwhile, as it was built anew more often than former ones are
@@ -174,11 +174,16 @@ pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<V
             resolved.clear();
         }
         let frame = frame(context, sql).await.map_err(|e| damaged(explain(e, lake), resolved.as_deref()))?;
-        let schema = frame.schema().inner().clone();
+        let plan = frame.logical_plan().clone();
         let batches = collect(frame).await;
         if resolved.as_ref().is_none_or(|resolved| resolved.all_there()) {
             let batches = batches.map_err(|e| damaged(explain(e, lake), resolved.as_deref()))?;
-            return Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches });
+            if !batches.is_empty() {
+                return Ok(batches);
+            }
+            // Of no rows too the columns have the types that they would have.
+            let plan = settled(&context.state(), plan).await?;
+            return Ok(vec![RecordBatch::new_empty(plan.schema().inner().clone())]);
         }
     }
     let gone = resolved.map(|resolved| resolved.not_there());

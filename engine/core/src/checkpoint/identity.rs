@@ -6,7 +6,7 @@ use std::path::Path;
 
 use datafusion::sql::resolve::resolve_table_references;
 
-use super::unlisted;
+use super::{gone, unlisted};
 use crate::error::{Error, Result, io_error};
 use crate::files::{entries, write_atomically};
 use crate::lake::Lake;
@@ -76,6 +76,7 @@ impl Claim<'_> {
     /// | this job's | – | – | a start that was cut short goes on |
     /// | this job's | – | some | the records were deleted: refused |
     /// | this job's | some | the newest that is listed is not there | refused, its rows would never come back |
+    /// | this job's | some | an older one is not there (`gone`) | refused: another folder is in the table's place |
     /// | this job's | any | one that no record lists (`unlisted`) | the checkpoint is older than they are: refused |
     /// | this job's | some | as listed | goes on |
     ///
@@ -290,6 +291,7 @@ impl Claim<'_> {
                 );
             }
             checked_path(lake, file)?;
+            gone::check(lake, table, &commits)?;
         }
         remove_old(&old)
     }

@@ -16,6 +16,7 @@
 //! [`recovery`]), and how it runs a planned batch again, from the attempts.
 
 pub(crate) mod attempts;
+mod gone;
 mod identity;
 pub mod recovery;
 mod unlisted;

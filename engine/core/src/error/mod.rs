@@ -3,6 +3,7 @@
 mod unknown;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,13 +61,16 @@ pub struct Error {
     message: String,
     context: Vec<String>,
     hint: Option<String>,
+    /// The error of another library that it tells; it does not leave the process.
+    #[serde(skip)]
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = shortened(message.into(), MOST_BYTES);
-        Error { kind, message, context: Vec::new(), hint: None }
+        Error { kind, message, context: Vec::new(), hint: None, cause: None }
     }
 
     /// [`ErrorKind::User`].
@@ -111,6 +115,12 @@ impl Error {
         self
     }
 
+    /// Keeps the error that it tells as its [`source`](std::error::Error::source).
+    pub fn caused_by(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.cause = Some(Arc::new(cause));
+        self
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -131,7 +141,14 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Some(cause) => Some(&**cause),
+            None => None,
+        }
+    }
+}
 
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(mut error: datafusion::error::DataFusionError) -> Self {
@@ -166,7 +183,7 @@ impl From<datafusion::error::DataFusionError> for Error {
             }
             _ => error.strip_backtrace(),
         };
-        Error::new(kind, message)
+        Error::new(kind, message).caused_by(error)
     }
 }
 
@@ -180,13 +197,13 @@ fn spilled_too_much() -> Error {
 
 impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Self {
-        Error::new(ErrorKind::Data, error.to_string())
+        Error::new(ErrorKind::Data, error.to_string()).caused_by(error)
     }
 }
 
 impl From<parquet::errors::ParquetError> for Error {
     fn from(error: parquet::errors::ParquetError) -> Self {
-        Error::new(ErrorKind::Storage, error.to_string())
+        Error::new(ErrorKind::Storage, error.to_string()).caused_by(error)
     }
 }
 
@@ -199,7 +216,7 @@ impl From<tidemill_ml::Error> for Error {
             Ml::Corrupt => ErrorKind::Corrupt,
             Ml::Internal => ErrorKind::Internal,
         };
-        Error::new(kind, error.to_string())
+        Error::new(kind, error.to_string()).caused_by(error)
     }
 }
 
@@ -218,7 +235,7 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
 /// An I/O error with the path that it was about.
 pub(crate) fn io_error(what: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind as Io;
-    let ours = Error::storage(format!("cannot {what} {}: {error}", path.display()));
+    let ours = Error::storage(format!("cannot {what} {}: {error}", path.display())).caused_by(like(error));
     match error.kind() {
         Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => {
             ours.hint("make room there and run it again; what was there before is as it was")
@@ -227,9 +244,44 @@ pub(crate) fn io_error(what: &str, path: &std::path::Path, error: &std::io::Erro
     }
 }
 
+/// An I/O error is no value that can be copied: another one of its kind and number.
+fn like(error: &std::io::Error) -> std::io::Error {
+    match error.raw_os_error() {
+        Some(number) => std::io::Error::from_raw_os_error(number),
+        None => std::io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+    use std::path::Path;
+
+    use datafusion::error::DataFusionError;
+
     use super::*;
+
+    /// The errors beneath it, the nearest first.
+    fn causes(error: &Error) -> Vec<String> {
+        std::iter::successors(error.source(), |cause: &&dyn std::error::Error| (**cause).source())
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn the_cause_is_kept_and_does_not_leave_the_process() {
+        let missing = || std::io::Error::from_raw_os_error(2);
+        let ours = io_error("read", Path::new("rows.csv"), &missing()).context("input `rows`");
+        assert_eq!(causes(&ours), [missing().to_string()]);
+        let of_datafusion = Error::from(DataFusionError::IoError(missing()).context("a rule"));
+        assert_eq!(of_datafusion.kind(), ErrorKind::Storage);
+        assert_eq!(causes(&of_datafusion).last(), Some(&missing().to_string()));
+        // One of ours that came through a library is itself again, with its own cause.
+        let through = Error::from(DataFusionError::External(Box::new(ours.clone())));
+        assert_eq!((through.to_string(), causes(&through)), (ours.to_string(), causes(&ours)));
+        let sent: Error = serde_json::from_str(&serde_json::to_string(&ours).unwrap()).unwrap();
+        assert_eq!((sent.to_string(), causes(&sent)), (ours.to_string(), vec![]));
+    }
 
     #[test]
     fn what_is_too_long_is_shortened_once() {

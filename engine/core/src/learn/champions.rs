@@ -11,18 +11,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tidemill_ml::{Fitted, Metric};
 
 use super::learner::Learned;
-use super::lesson::{Evaluation, Known, Step};
+use super::lesson::{Known, Step};
+use super::score::Judged;
 use super::tables::{ModelEvent, centres_of, importances_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::at_once;
-use crate::gate::{Compared, decide, remember};
+use crate::gate::{Compared, decide, remember, stays};
 use crate::lake::{Lake, batch_file_name};
-use crate::project::ModelSpec;
+use crate::project::{ModelSpec, Over};
 use crate::records::{
-    Challenger, FileEntry, Gated, Learn, ModelOutcome, ModelStatus, Scores, Standing, Verdict,
+    Challenger, Evaluation, FileEntry, Gated, Learn, ModelOutcome, ModelStatus, Scores, Standing, Verdict,
 };
 use crate::registry::{Aliases, At, Registry, load};
 use crate::table::publish::stage;
@@ -32,12 +34,15 @@ pub(super) struct Champions {
     schema_name: String,
     list: Vec<Champion>,
     /// Newer versions that are not in use, with what they are worth.
-    challengers: Vec<(Champion, Option<Scores>)>,
+    challengers: Vec<(Champion, Worth)>,
     /// By model: what its gate remembers.
     standings: HashMap<String, Standing>,
     /// Models of which a person has said which version is in use.
     pinned: Vec<String>,
 }
+
+/// What a version is worth, on which rows.
+type Worth = Option<(Evaluation, Scores)>;
 
 /// A version of a model.
 #[derive(Clone)]
@@ -47,6 +52,15 @@ pub(super) struct Champion {
     pub(super) version: u64,
     file: FileEntry,
     pub(super) model: Arc<Fitted>,
+    /// The classes that it tells apart, by their numbers; none where it has none, or its record does not say.
+    pub(super) classes: Vec<Value>,
+}
+
+impl Champion {
+    /// As what is scored.
+    pub(super) fn judged(&self) -> Judged<'_> {
+        Judged { model: &self.model, classes: &self.classes }
+    }
 }
 
 impl Champions {
@@ -65,7 +79,7 @@ impl Champions {
         self.list.iter().find(|champion| champion.name == name)
     }
 
-    fn challenger(&self, name: &str) -> Option<&(Champion, Option<Scores>)> {
+    fn challenger(&self, name: &str) -> Option<&(Champion, Worth)> {
         self.challengers.iter().find(|(of, _)| of.name == name)
     }
 
@@ -92,24 +106,27 @@ impl Champions {
     /// Storage or Corrupt: a model file that is not there or not what its record says.
     pub(super) fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
         for outcome in &newest.models {
-            let read = |version: u64, file: &FileEntry| match load(lake, &outcome.name, file)? {
-                Ok(model) if model.training_rows() > 0 => {
-                    let (name, file) = (outcome.name.clone(), file.clone());
-                    Ok(Some(Champion { name, version, file, model: Arc::new(model) }))
-                }
-                Ok(_) => Ok(None),
-                Err(error) => {
-                    tracing::warn!(model = outcome.name, file = file.path, %error, "trained anew");
-                    Ok::<_, Error>(None)
-                }
-            };
+            let read =
+                |version: u64, file: &FileEntry, classes: &[Value]| match load(lake, &outcome.name, file)? {
+                    Ok(model) if model.training_rows() > 0 => {
+                        let (name, file, classes) = (outcome.name.clone(), file.clone(), classes.to_vec());
+                        Ok(Some(Champion { name, version, file, model: Arc::new(model), classes }))
+                    }
+                    Ok(_) => Ok(None),
+                    Err(error) => {
+                        tracing::warn!(model = outcome.name, file = file.path, %error, "trained anew");
+                        Ok::<_, Error>(None)
+                    }
+                };
             if let (Some(version), Some(file)) = (outcome.version, &outcome.file)
-                && let Some(champion) = read(version, file)?
+                && let Some(champion) = read(version, file, &outcome.classes)?
             {
                 self.put(champion);
-                if let Some(Challenger { version, file, scores }) = &outcome.challenger {
-                    let challenger = read(*version, file)?;
-                    self.challengers.extend(challenger.map(|challenger| (challenger, scores.clone())));
+                if let Some(Challenger { version, file, classes, scores, .. }) = &outcome.challenger {
+                    let challenger = read(*version, file, classes)?;
+                    let evaluation = outcome.challenger_evaluation();
+                    let worth = scores.clone().map(|scores| (evaluation, scores));
+                    self.challengers.extend(challenger.map(|challenger| (challenger, worth)));
                 }
                 self.standings.insert(outcome.name.clone(), outcome.standing.clone());
             }
@@ -131,7 +148,8 @@ impl Champions {
     ) -> Result<Vec<ModelEvent>> {
         let mut events = Vec::new();
         self.pinned.clear();
-        for name in specs.iter().map(|spec| &spec.config.name) {
+        for spec in specs {
+            let name = &spec.config.name;
             let Some((version, why)) = aliases.pinned(name) else { continue };
             let from = self.get(name).map(|champion| champion.version);
             let event = |verdict, to| {
@@ -144,10 +162,10 @@ impl Champions {
                 let loaded = found.and_then(|entry| Ok((registry.load(&entry)?, entry)));
                 match loaded {
                     Ok((model, entry)) => {
-                        let (name, model) = (name.clone(), Arc::new(model));
-                        self.put(Champion { name, version, file: entry.file, model });
+                        let (name, model, classes) = (name.clone(), Arc::new(model), entry.outcome.classes);
+                        self.put(Champion { name, version, file: entry.file, model, classes });
                         tracing::info!(
-                            model = entry.outcome.name,
+                            model = spec.config.name,
                             batch_id,
                             version,
                             why,
@@ -206,9 +224,9 @@ impl Champions {
                 learned.centres.extend(centres_of(name, &model));
                 learned.importances.extend(importances_of(name, &model));
                 learned.files.push(file.clone());
-                gated = self.decide(spec, step.scores.as_ref(), scores.as_ref())?;
-                let trained =
-                    Champion { name: name.clone(), version: batch_id, file, model: Arc::new(model) };
+                gated = self.decide(spec, &step, scores.as_ref())?;
+                let (model, classes) = (Arc::new(model), std::mem::take(&mut step.classes));
+                let trained = Champion { name: name.clone(), version: batch_id, file, model, classes };
                 let is_in = gated.as_ref().is_none_or(|gated| gated.verdict == Verdict::Accepted);
                 if let Some(gated) = &gated {
                     learned.events.push(self.event(name, batch_id, gated));
@@ -218,15 +236,20 @@ impl Champions {
                     (status, scores) = (ModelStatus::Trained, step.scores.take());
                 } else {
                     self.challengers.retain(|(of, _)| of.name != *name);
-                    self.challengers.push((trained, step.scores.take().map(|(_, scores)| scores)));
+                    self.challengers.push((trained, step.scores.take()));
                     status = ModelStatus::Challenger;
+                    step.reason = step.incomparable.map(|why| {
+                        format!("the champion cannot be compared on these rows, and stays until one is promoted: {why}")
+                    });
                 }
             }
             let champion = self.get(name);
-            let challenger = self.challenger(name).map(|(of, scores)| Challenger {
+            let challenger = self.challenger(name).map(|(of, worth)| Challenger {
                 version: of.version,
                 file: of.file.clone(),
-                scores: scores.clone(),
+                classes: of.classes.clone(),
+                scores: worth.as_ref().map(|(_, scores)| scores.clone()),
+                evaluation: worth.as_ref().map(|(evaluation, _)| *evaluation),
             });
             let (holdout, sample) = match scores {
                 Some((Evaluation::Holdout, scores)) => (Some(scores), None),
@@ -240,6 +263,7 @@ impl Champions {
                 reason: step.reason,
                 version: champion.map(|c| c.version),
                 file: champion.map(|c| c.file.clone()),
+                classes: champion.map(|c| c.classes.clone()).unwrap_or_default(),
                 seed: spec.config.seed,
                 train_rows: step.train_rows,
                 holdout,
@@ -261,23 +285,27 @@ impl Champions {
     fn decide(
         &mut self,
         spec: &ModelSpec,
-        new: Option<&(Evaluation, Scores)>,
+        step: &Step,
         champion: Option<&(Evaluation, Scores)>,
     ) -> Result<Option<Gated>> {
         let name = &spec.config.name;
         let Some(gate) = spec.config.gate.as_ref().filter(|_| !self.pinned.contains(name)) else {
             return Ok(None);
         };
-        let metric = gate.metric(spec.config.task())?;
+        let metric = gate.metric(spec.config.task(), spec.config.target_kind())?;
         let value =
             |of: Option<&(Evaluation, Scores)>| of.and_then(|(_, scores)| Metric::value(metric, scores));
+        let new = step.scores.as_ref();
         let compared = Compared {
             rows: new.map_or(0, |(_, scores)| scores.rows()),
             challenger: value(new),
             champion: value(champion),
         };
         let standing = self.standings.remove(name).unwrap_or_default();
-        let gated = decide(gate, metric, self.get(name).is_none(), compared, &standing)?;
+        let gated = match gate.over {
+            Over::Champion if step.incomparable.is_some() => stays(metric, compared),
+            _ => decide(gate, metric, self.get(name).is_none(), compared, &standing)?,
+        };
         self.standings.insert(name.clone(), remember(gate, &gated, standing));
         Ok(Some(gated))
     }

@@ -8,9 +8,12 @@ use tidemill_ml::{Material, Rows};
 use super::history::{History, HistoryKey};
 use super::labels::LabelCounts;
 use super::learner::RowsSeen;
-use super::lesson::{Evaluation, Lesson, Train};
+use super::lesson::{Lesson, Train};
+use super::sample::seed_of;
+use super::steps;
 use crate::error::Result;
-use crate::project::ModelSpec;
+use crate::project::{ModelSpec, Training, Turn};
+use crate::records::Evaluation;
 
 /// The rows of all models of a job.
 pub(super) struct Histories {
@@ -34,6 +37,11 @@ impl Histories {
         self.list.is_empty()
     }
 
+    /// Whether any wants the rows of earlier batches.
+    pub(super) fn keep_rows(&self) -> bool {
+        self.list.iter().any(|history| history.key.keeps_rows())
+    }
+
     /// Makes sure that there is a history for each of these specs; says whether a new one was begun, which then
     /// needs the rows of all earlier batches.
     ///
@@ -43,13 +51,18 @@ impl Histories {
         let mut begun = false;
         let wanted: Vec<HistoryKey> = specs.iter().map(HistoryKey::of).collect();
         self.list.retain(|history| wanted.contains(&history.key));
-        for (key, spec) in wanted.into_iter().zip(specs) {
+        for (key, spec) in wanted.iter().cloned().zip(specs) {
             if !self.list.iter().any(|history| history.key == key) {
                 let history = History::new(key, &self.table_name, table_schema.clone())
                     .await
                     .map_err(|e| e.context(spec.config.features.clone()))?;
                 self.list.push(history);
                 begun = true;
+            }
+        }
+        for (key, spec) in wanted.iter().zip(specs) {
+            if let Some(history) = self.list.iter().find(|history| history.key == *key) {
+                steps::check(spec, &history.features)?;
             }
         }
         if begun {
@@ -109,8 +122,8 @@ impl Histories {
         }
     }
 
-    /// What a model learns from the rows so far.
-    pub(super) fn lesson(&self, spec: &ModelSpec) -> Lesson<'_> {
+    /// What a model learns from the rows so far, after this batch.
+    pub(super) fn lesson(&self, spec: &ModelSpec, batch_id: u64, is_trained: bool) -> Lesson<'_> {
         let key = HistoryKey::of(spec);
         let Some(history) = self.list.iter().find(|history| history.key == key) else {
             return Lesson::refused("it has no rows");
@@ -122,20 +135,32 @@ impl Histories {
                  SELECT leave rows out"
             ));
         }
-        let rows = |rows| Rows::new(&history.features, history.labels.target(), rows);
+        let labels = &history.labels;
+        let rows = |rows| Rows::new(&history.features, labels.target(), rows);
         let refusal = history.key.label().and_then(|label| history.labelled.refusal(label));
         let train = match refusal {
             Some(reason) => Err(reason),
             None => spec.config.training(Material::Rows).map_err(|e| e.to_string()).map(|training| {
-                let (estimator, seed) = (training.estimator, spec.config.seed);
-                Some(Train { estimator, rows: rows(&history.training), seed })
+                let rows = Rows::new(&history.features, labels.target_of_training(), &history.training);
+                let Training { estimator, turn } = training;
+                let goes_on = turn == Turn::Online;
+                // A batch without rows changes nothing; where all rows are kept, that there are none is an error.
+                let has_turn = turn.is_now(batch_id, is_trained) && !(goes_on && history.training.is_empty());
+                let seed = match goes_on {
+                    true => seed_of(spec.config.seed, batch_id, "fit"),
+                    false => spec.config.seed,
+                };
+                let classes = labels.classes_of_training();
+                has_turn.then_some(Train { estimator, rows, classes, goes_on, seed })
             }),
         };
         Lesson {
             train,
             prequential: spec.config.evaluate.prequential.then(|| rows(&history.newest)),
             score: Some((Evaluation::Holdout, rows(&history.holdout))),
+            space: None,
             train_rows: history.training.len() as u64,
+            classes: labels.classes(),
             rows_cache: Some(&history.cache),
         }
     }

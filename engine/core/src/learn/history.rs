@@ -4,7 +4,6 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use tidemill_ml::{Cache, FeatureTable};
 
 use super::labels::{LabelCounts, Labels};
@@ -13,7 +12,7 @@ use super::twins::Twins;
 use crate::decode::METADATA;
 use crate::error::{Error, Result};
 use crate::features::FeatureColumns;
-use crate::project::{Evaluate, ModelSpec};
+use crate::project::{Evaluate, ModelSpec, TargetForm};
 use crate::rowwise::RowSql;
 
 /// What decides the rows of a history: models that agree in it share one.
@@ -21,12 +20,12 @@ use crate::rowwise::RowSql;
 pub(super) struct HistoryKey {
     features_sql: String,
     label: Option<String>,
-    /// The class that is looked for, where it is said.
-    positive: Option<Value>,
-    /// Whether the label is learned as a number.
-    numbers: bool,
+    /// As what the label is learned.
+    form: Option<TargetForm>,
     holdout: f64,
     holdout_key: Vec<String>,
+    /// Rows are kept until the next batch begins.
+    is_online: bool,
 }
 
 impl HistoryKey {
@@ -35,11 +34,16 @@ impl HistoryKey {
         HistoryKey {
             features_sql: spec.features_sql.clone(),
             label: spec.config.label.clone(),
-            positive: spec.config.positive.clone(),
-            numbers: spec.config.learns_numbers(),
+            form: spec.config.target_form(),
             holdout: *holdout,
             holdout_key: holdout_key.clone(),
+            is_online: spec.config.is_online(),
         }
+    }
+
+    /// Whether rows of earlier batches are wanted.
+    pub(super) fn keeps_rows(&self) -> bool {
+        !self.is_online
     }
 
     /// The column that is to be predicted.
@@ -95,13 +99,20 @@ impl History {
         let sql = RowSql::new(&key.features_sql, table, table_schema, &carry).await?;
         let schema = sql.schema().clone();
         let label = key.label.as_deref().map(|name| split::column(&schema, name)).transpose()?;
-        let labels = match label {
+        let labels = match label.zip(key.form.as_ref()) {
             None => Labels::None,
-            Some(label) => {
+            Some((label, form)) => {
                 let field = schema.field(label);
-                Labels::new(field.name(), field.data_type(), key.numbers, key.positive.as_ref())?
+                Labels::new(field.name(), field.data_type(), form)?
             }
         };
+        if key.is_online && matches!(labels, Labels::Two(_)) && labels.classes().is_empty() {
+            let label = label.map(|label| schema.field(label).name().as_str()).unwrap_or_default();
+            return Err(Error::user(format!(
+                "a model that learns online keeps no rows, and has to know the classes of `{label}` beforehand"
+            ))
+            .hint("say them, as in `classes = [0, 1]`, or let the features SELECT give a BOOLEAN"));
+        }
         let holdout_key = split::places(&schema, &key.holdout_key)?;
         // A hold-out key that only came along is no feature; the engine's columns never are.
         let came_along = |name: &str| METADATA.contains(&name) || sql.carried().iter().any(|of| of == name);
@@ -130,11 +141,16 @@ impl History {
 
     /// Begins the next batch.
     pub(super) fn begin(&mut self) {
+        if self.key.is_online {
+            self.forget();
+            self.is_given_up = false;
+        }
         self.batch_start = self.features.rows();
         self.newest.clear();
         self.newest_failed = 0;
         self.newest_labelled = LabelCounts::default();
-        let has_sides = self.label.is_some() && self.key.holdout != 0.0 && !self.is_given_up;
+        let has_sides =
+            self.label.is_some() && self.key.holdout != 0.0 && !self.is_given_up && !self.key.is_online;
         self.newest_twins = has_sides.then_some(0);
     }
 
@@ -147,13 +163,19 @@ impl History {
 
     /// Forgets all rows, and takes no more.
     pub(super) fn give_up(&mut self) {
+        self.forget();
+        (self.newest_twins, self.batch_start, self.is_given_up) = (None, 0, true);
+    }
+
+    /// Forgets all rows.
+    fn forget(&mut self) {
         self.features = self.columns.table();
         self.cache.clear();
         self.twins = Twins::default();
         self.labels.clear();
         self.newest = Vec::new();
         (self.training, self.holdout) = (Vec::new(), Vec::new());
-        (self.newest_twins, self.batch_start, self.is_given_up) = (None, 0, true);
+        self.labelled = LabelCounts::default();
     }
 
     /// Adds committed rows of the batch in hand. Rows whose label cannot be learned are left out and counted:
@@ -198,7 +220,10 @@ impl History {
     /// Data: the features SELECT gives no features.
     pub(super) fn finish(&mut self) -> Result<()> {
         if self.label.is_some() && !self.is_given_up {
-            self.cache.extend(&self.features, &self.training)?;
+            if self.key.keeps_rows() {
+                self.cache.extend(&self.features, &self.training)?;
+            }
+            self.labels.settle(&self.training);
         }
         self.newest =
             (self.batch_start..self.features.rows()).filter_map(|row| u32::try_from(row).ok()).collect();
@@ -253,10 +278,10 @@ mod tests {
         let key = HistoryKey {
             features_sql: "SELECT y, a, c FROM t".into(),
             label: Some("y".into()),
-            positive: None,
-            numbers: false,
+            form: Some(TargetForm::Two { positive: None, negative: None }),
             holdout: 0.3,
             holdout_key: holdout_key.iter().map(|s| s.to_string()).collect(),
+            is_online: false,
         };
         History::new(key, "t", rows(0, 1).schema()).await.unwrap()
     }

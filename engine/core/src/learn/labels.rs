@@ -4,7 +4,8 @@
 //! | --- | --- | --- | --- |
 //! | one of two classes | the first two values that are met (true and false, 0 and 1, 'yes' and 'no'), or `positive` and one other | is learned from | |
 //! | | null, NaN | is left out | |
-//! | | a third value | is left out | is not trained: of three classes it would learn two as if they were all |
+//! | | a third value, an infinite number | is left out | is not trained: of three classes it would learn two as if they were all |
+//! | one of many classes | as `classes` says | | |
 //! | a number | finite | is learned from | |
 //! | | null, NaN | is left out | |
 //! | | infinite | is left out | is not trained |
@@ -18,7 +19,9 @@ use arrow::datatypes::{DataType, Float64Type};
 use serde_json::Value;
 use tidemill_ml::Target;
 
+use super::classes::{ManyClasses, NumberKind, number_of, value_of};
 use crate::error::{Error, Result};
+use crate::project::TargetForm;
 
 /// What labels some rows have.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,7 +60,9 @@ pub(super) enum Labels {
     /// There is nothing to predict.
     None,
     /// Whether each row is of the class that is looked for.
-    Classes(TwoClasses),
+    Two(TwoClasses),
+    /// The class of each row.
+    Many(ManyClasses),
     /// A number of each row.
     Numbers(Vec<f64>),
 }
@@ -66,6 +71,8 @@ pub(super) enum Labels {
 #[derive(Debug)]
 pub(super) struct TwoClasses {
     seen: Seen,
+    /// What the numbers are, where they are numbers.
+    kind: NumberKind,
     /// The first of the values is the one that is looked for, whatever the other is.
     first_is_positive: bool,
     /// Of each row: whether it is of the class that is looked for.
@@ -80,15 +87,14 @@ enum Seen {
 }
 
 impl Labels {
-    /// For labels of this type, before the first row. `numbers`: they are learned as numbers; `positive`: the class that is
-    /// looked for.
+    /// For labels of this type, before the first row, that are learned in this form.
     ///
     /// # Errors
-    /// User: they are of a type that is no label, or `positive` of another one.
-    pub(super) fn new(name: &str, of: &DataType, numbers: bool, positive: Option<&Value>) -> Result<Labels> {
+    /// User: they are of a type that is no label, or a class that the job names of another one.
+    pub(super) fn new(name: &str, of: &DataType, form: &TargetForm) -> Result<Labels> {
         let is_number = of == &DataType::Boolean || of.is_numeric();
         let is_text = matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-        if numbers {
+        if *form == TargetForm::Number {
             return match is_number {
                 true => Ok(Labels::Numbers(Vec::new())),
                 false => {
@@ -102,18 +108,39 @@ impl Labels {
             ))
             .hint("let the features SELECT say which rows are meant, as in `kind = 'x' AS label`"));
         }
-        let seen = match (is_text, positive) {
-            (true, None) => Seen::Texts(Vec::new()),
-            (false, None) => Seen::Numbers(Vec::new()),
-            (true, Some(Value::String(text))) => Seen::Texts(vec![text.clone()]),
-            (false, Some(Value::Bool(truth))) => Seen::Numbers(vec![f64::from(u8::from(*truth))]),
-            (false, Some(Value::Number(number))) => Seen::Numbers(number.as_f64().into_iter().collect()),
-            (_, Some(other)) => {
-                let what = format!("`positive` is {other}, and the label `{name}` is of type {of}");
-                return Err(Error::user(what).hint("write the value that is looked for as the label has it"));
+        let (positive, negative) = match form {
+            TargetForm::Named(classes) => return ManyClasses::new(name, of, Some(classes)).map(Labels::Many),
+            TargetForm::Met => return ManyClasses::new(name, of, None).map(Labels::Many),
+            TargetForm::Two { positive, negative } => (positive, negative),
+            TargetForm::Number => return Err(Error::internal("a number is no class")),
+        };
+        let said: Vec<&Value> = positive.iter().chain(negative).collect();
+        let refused = |value: &Value| {
+            let what = format!("`positive` is {value}, and the label `{name}` is of type {of}");
+            Error::user(what).hint("write the value that is looked for as the label has it")
+        };
+        let seen = match is_text {
+            true => {
+                let text = |value: &&Value| value.as_str().map(str::to_owned).ok_or_else(|| refused(value));
+                Seen::Texts(said.iter().map(text).collect::<Result<_>>()?)
+            }
+            false => {
+                let number = |value: &&Value| number_of(value).ok_or_else(|| refused(value));
+                Seen::Numbers(said.iter().map(number).collect::<Result<_>>()?)
             }
         };
-        Ok(Labels::Classes(TwoClasses { seen, first_is_positive: positive.is_some(), truths: Vec::new() }))
+        let mut classes = TwoClasses {
+            seen,
+            kind: NumberKind::of(of),
+            first_is_positive: positive.is_some(),
+            truths: Vec::new(),
+        };
+        if let (NumberKind::Truth, Seen::Numbers(seen)) = (classes.kind, &mut classes.seen) {
+            // Of booleans both are known.
+            let positive = seen.first().copied().unwrap_or(1.0);
+            (*seen, classes.first_is_positive) = (vec![positive, 1.0 - positive], true);
+        }
+        Ok(Labels::Two(classes))
     }
 
     /// Takes in those of a column that can be learned; says which, and what became of all.
@@ -124,6 +151,7 @@ impl Labels {
         let mut counts = LabelCounts { rows: column.len() as u64, ..LabelCounts::default() };
         let keep = match self {
             Labels::None => (0..column.len()).map(|_| Some(true)).collect(),
+            Labels::Many(classes) => classes.take(column, &mut counts)?,
             Labels::Numbers(values) => {
                 let column = cast(column, &DataType::Float64)?;
                 let mut kept = |value: Option<f64>| match value.filter(|value| !value.is_nan()) {
@@ -136,7 +164,7 @@ impl Labels {
                 };
                 column.as_primitive::<Float64Type>().iter().map(|value| Some(kept(value))).collect()
             }
-            Labels::Classes(TwoClasses { seen: Seen::Texts(seen), first_is_positive, truths }) => {
+            Labels::Two(TwoClasses { seen: Seen::Texts(seen), first_is_positive, truths, .. }) => {
                 let column = cast(column, &DataType::Utf8)?;
                 let mut kept = |value: Option<&str>| {
                     let Some(value) = value else { return counts.miss() };
@@ -152,10 +180,13 @@ impl Labels {
                 };
                 column.as_string::<i32>().iter().map(|value| Some(kept(value))).collect()
             }
-            Labels::Classes(TwoClasses { seen: Seen::Numbers(seen), first_is_positive, truths }) => {
+            Labels::Two(TwoClasses { seen: Seen::Numbers(seen), first_is_positive, truths, .. }) => {
                 let column = cast(column, &DataType::Float64)?;
                 let mut kept = |value: Option<f64>| {
                     let Some(value) = value.filter(|value| !value.is_nan()) else { return counts.miss() };
+                    if value.is_infinite() {
+                        return counts.refuse(|| format!("is {value}"));
+                    }
                     if seen.len() < 2 && !seen.contains(&value) {
                         seen.push(value);
                         settle(*first_is_positive, seen, truths);
@@ -181,8 +212,50 @@ impl Labels {
     pub(super) fn target(&self) -> Target<'_> {
         match self {
             Labels::None => Target::None,
-            Labels::Classes(classes) => Target::Binary(&classes.truths),
+            Labels::Two(classes) => Target::Binary(&classes.truths),
+            Labels::Many(classes) => {
+                Target::Classes { labels: classes.labels(), classes: classes.values().len() as u32 }
+            }
             Labels::Numbers(values) => Target::Numbers(values),
+        }
+    }
+
+    /// [`target`](Labels::target) to train on: a class that has no rows to train on has no number there.
+    pub(super) fn target_of_training(&self) -> Target<'_> {
+        match self {
+            Labels::Many(classes) => Target::Classes {
+                labels: classes.labels_of_training(),
+                classes: classes.trained().len() as u32,
+            },
+            others => others.target(),
+        }
+    }
+
+    /// The classes by their numbers, of two the one that is looked for last; none where they are not known yet, or there are
+    /// none.
+    pub(super) fn classes(&self) -> Vec<Value> {
+        match self {
+            Labels::Many(classes) => classes.values().to_vec(),
+            Labels::Two(TwoClasses { seen, kind, first_is_positive, .. }) => match seen {
+                Seen::Texts(seen) => in_order(*first_is_positive, seen, |text| Value::from(text.as_str())),
+                Seen::Numbers(seen) => in_order(*first_is_positive, seen, |number| value_of(*number, *kind)),
+            },
+            Labels::None | Labels::Numbers(_) => Vec::new(),
+        }
+    }
+
+    /// The classes of [`target_of_training`](Labels::target_of_training).
+    pub(super) fn classes_of_training(&self) -> Vec<Value> {
+        match self {
+            Labels::Many(classes) => classes.trained(),
+            others => others.classes(),
+        }
+    }
+
+    /// Takes note of the rows to train on, all that there are by now.
+    pub(super) fn settle(&mut self, training: &[u32]) {
+        if let Labels::Many(classes) = self {
+            classes.settle(training);
         }
     }
 
@@ -190,7 +263,8 @@ impl Labels {
     pub(super) fn clear(&mut self) {
         match self {
             Labels::None => {}
-            Labels::Classes(classes) => classes.truths = Vec::new(),
+            Labels::Two(classes) => classes.truths = Vec::new(),
+            Labels::Many(classes) => classes.clear(),
             Labels::Numbers(values) => *values = Vec::new(),
         }
     }
@@ -199,7 +273,11 @@ impl Labels {
     pub(super) fn marks(&self, start: usize) -> Vec<u64> {
         match self {
             Labels::None => Vec::new(),
-            Labels::Classes(classes) => {
+            Labels::Many(classes) => {
+                let rows = classes.labels().get(start..).unwrap_or_default();
+                rows.iter().map(|label| u64::from(label + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect()
+            }
+            Labels::Two(classes) => {
                 let rows = classes.truths.get(start..).unwrap_or_default();
                 rows.iter().map(|truth| if *truth { u64::MAX } else { 0 }).collect()
             }
@@ -212,12 +290,12 @@ impl Labels {
 }
 
 impl LabelCounts {
-    fn miss(&mut self) -> bool {
+    pub(super) fn miss(&mut self) -> bool {
         self.missing += 1;
         false
     }
 
-    fn refuse(&mut self, why: impl FnOnce() -> String) -> bool {
+    pub(super) fn refuse(&mut self, why: impl FnOnce() -> String) -> bool {
         self.other += 1;
         self.first_other.get_or_insert_with(why);
         false
@@ -227,8 +305,8 @@ impl LabelCounts {
 fn third(value: impl std::fmt::Display, seen: &[impl std::fmt::Display]) -> String {
     let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
     format!(
-        "is {value} beside {}, and a classifier has two classes (let the features SELECT say which is meant, or leave the others \
-         out by its WHERE)",
+        "is {value} beside {}, and a classifier has two classes (name more by `classes`, let the features SELECT say which is \
+         meant, or leave the others out by its WHERE)",
         seen.join(" and ")
     )
 }
@@ -240,6 +318,15 @@ fn positive<T: PartialOrd>(first_is_positive: bool, seen: &[T]) -> usize {
         [first, second] => usize::from(second > first),
         // Of one alone nothing is learned; which it is shows by the second.
         _ => usize::MAX,
+    }
+}
+
+/// Two values, the one that is looked for last; none while one is missing.
+fn in_order<T: PartialOrd>(first_is_positive: bool, seen: &[T], value: impl Fn(&T) -> Value) -> Vec<Value> {
+    match seen {
+        [first, second] if positive(first_is_positive, seen) == 0 => vec![value(second), value(first)],
+        [first, second] => vec![value(first), value(second)],
+        _ => Vec::new(),
     }
 }
 
@@ -259,9 +346,13 @@ mod tests {
 
     use super::*;
 
+    fn two(positive: Option<Value>) -> TargetForm {
+        TargetForm::Two { positive, negative: None }
+    }
+
     /// The rows that are kept, their labels, and the counts, of columns one after the other.
     fn of(positive: Option<Value>, columns: &[ArrayRef]) -> (Vec<usize>, Vec<bool>, LabelCounts) {
-        let mut labels = Labels::new("y", columns[0].data_type(), false, positive.as_ref()).unwrap();
+        let mut labels = Labels::new("y", columns[0].data_type(), &two(positive)).unwrap();
         let (mut kept, mut all, mut at) = (Vec::new(), LabelCounts::default(), 0);
         for column in columns {
             let (keep, counts) = labels.take(column).unwrap();
@@ -271,6 +362,8 @@ mod tests {
         }
         let Target::Binary(truths) = labels.target() else { panic!("two classes") };
         assert_eq!((truths.len(), labels.marks(0).len()), (kept.len(), kept.len()));
+        let is_known = labels.classes().len() == 2;
+        assert!(is_known || truths.iter().all(|truth| *truth == truths[0]), "{:?}", labels.classes());
         (kept, truths.to_vec(), all)
     }
 
@@ -321,7 +414,7 @@ mod tests {
 
     #[test]
     fn numbers_are_learned_as_they_are_and_infinite_ones_refused() {
-        let mut labels = Labels::new("y", &DataType::Float64, true, None).unwrap();
+        let mut labels = Labels::new("y", &DataType::Float64, &TargetForm::Number).unwrap();
         let values = vec![Some(3.5), None, Some(f64::NAN), Some(f64::INFINITY), Some(-1.0)];
         let (keep, counts) = labels.take(&(Arc::new(Float64Array::from(values)) as ArrayRef)).unwrap();
         assert_eq!(keep.true_count(), 2);
@@ -330,12 +423,32 @@ mod tests {
         assert_eq!(counts.refusal("y").unwrap(), "the label `y` is inf, in 1 of 5 rows");
     }
 
+    /// Of two classes the one that is looked for is the last, written as the label has it.
+    #[test]
+    fn classes_are_named_as_the_label_has_them() {
+        let of = |form: TargetForm, column: ArrayRef| {
+            let mut labels = Labels::new("y", column.data_type(), &form).unwrap();
+            labels.take(&column).unwrap();
+            labels.classes()
+        };
+        let yes = || texts(&[Some("yes"), Some("no")]);
+        assert_eq!(of(two(None), yes()), [json!("no"), json!("yes")]);
+        assert_eq!(of(two(Some(json!("no"))), yes()), [json!("yes"), json!("no")]);
+        assert_eq!(of(two(None), texts(&[Some("yes"), None])), [] as [Value; 0]);
+        let truths: ArrayRef = Arc::new(BooleanArray::from(vec![false]));
+        assert_eq!(of(two(None), truths.clone()), [json!(false), json!(true)]);
+        assert_eq!(of(two(Some(json!(false))), truths), [json!(true), json!(false)]);
+        assert_eq!(of(two(None), Arc::new(Int64Array::from(vec![7, 5]))), [json!(5), json!(7)]);
+        assert_eq!(of(two(None), Arc::new(Float64Array::from(vec![0.5, 1.0]))), [json!(0.5), json!(1.0)]);
+        assert_eq!(of(TargetForm::Met, yes()), [json!("yes"), json!("no")]);
+    }
+
     #[test]
     fn a_label_or_positive_of_another_type_is_refused() {
-        assert!(Labels::new("y", &DataType::Date32, false, None).is_err());
-        assert!(Labels::new("y", &DataType::Utf8, true, None).is_err());
-        assert!(Labels::new("y", &DataType::Utf8, false, Some(&json!(1))).is_err());
-        assert!(Labels::new("y", &DataType::Int64, false, Some(&json!("yes"))).is_err());
-        assert!(Labels::new("y", &DataType::Boolean, false, Some(&json!(false))).is_ok());
+        assert!(Labels::new("y", &DataType::Date32, &two(None)).is_err());
+        assert!(Labels::new("y", &DataType::Utf8, &TargetForm::Number).is_err());
+        assert!(Labels::new("y", &DataType::Utf8, &two(Some(json!(1)))).is_err());
+        assert!(Labels::new("y", &DataType::Int64, &two(Some(json!("yes")))).is_err());
+        assert!(Labels::new("y", &DataType::Boolean, &two(Some(json!(false)))).is_ok());
     }
 }

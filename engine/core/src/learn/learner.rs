@@ -127,9 +127,14 @@ impl Learner {
         }
     }
 
-    /// Whether any model learns from rows. Where none does, committed rows need not be read again.
+    /// Whether any model learns from rows.
     pub fn needs_rows(&self) -> bool {
         matches!(&self.material, Material::Rows(histories) if !histories.is_empty())
+    }
+
+    /// Whether any model learns from the rows of earlier batches. Where none does, they need not be read again.
+    pub fn needs_history(&self) -> bool {
+        matches!(&self.material, Material::Rows(histories) if histories.keep_rows())
     }
 
     /// Begins the next batch. One without rows is one too: what is newest is then nothing.
@@ -177,7 +182,8 @@ impl Learner {
         let Material::Rows(histories) = &self.material else {
             return Err(Error::internal("models of a state learn from it"));
         };
-        let lessons = specs.iter().map(|spec| histories.lesson(spec)).collect();
+        let is_trained = |spec: &ModelSpec| self.champions.get(&spec.config.name).is_some();
+        let lessons = specs.iter().map(|spec| histories.lesson(spec, batch_id, is_trained(spec))).collect();
         let caches = std::mem::take(&mut self.caches);
         let (steps, caches) = steps(batch_id, specs, lessons, &self.champions, caches);
         let rows = histories.rows_seen(batch_id);
@@ -203,8 +209,11 @@ impl Learner {
         let Material::State(rows) = &mut self.material else {
             return Err(Error::internal("models of rows do not learn from a state"));
         };
-        rows.gather(batch_id, specs, state, now, &self.champions).await?;
-        let lessons = specs.iter().map(|spec| rows.lesson(spec, batch_id, &self.champions)).collect();
+        let champions = &self.champions;
+        let is_trained = |name: &str| champions.get(name).is_some();
+        rows.gather(batch_id, specs, state, now, is_trained).await?;
+        let lessons =
+            specs.iter().map(|spec| rows.lesson(spec, batch_id, is_trained(&spec.config.name))).collect();
         let caches = std::mem::take(&mut self.caches);
         let (steps, caches) = block_in_place(|| steps(batch_id, specs, lessons, &self.champions, caches));
         rows.forget();

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! champion ──score──> prequential        rows of the batch, before they are learned
-//! champion ──refit on `train`──> model   if it has its turn, and there is something to learn
+//! champion ──refit on `train`──> model   if it has its turn, and there is something to learn; online: partial_fit
 //! model, else champion ──score──> holdout or sample
 //! ```
 
 use std::time::Instant;
 
-use tidemill_ml::{Cache, Estimator, Fitted, Rows};
+use serde_json::Value;
+use tidemill_ml::{Cache, ClusterSpace, Error, Estimator, Fitted, Rows};
 
 use super::champions::Champion;
+use super::score::{Judged, score};
 use crate::project::ModelSpec;
-use crate::records::Scores;
+use crate::records::{Evaluation, Scores};
 
 /// What one model learns from after a batch, and is scored on.
 pub(super) struct Lesson<'a> {
@@ -22,8 +24,12 @@ pub(super) struct Lesson<'a> {
     pub(super) prequential: Option<Rows<'a>>,
     /// What the model is scored on after the batch.
     pub(super) score: Option<(Evaluation, Rows<'a>)>,
+    /// The space in which clusters of a state are scored.
+    pub(super) space: Option<&'a ClusterSpace>,
     /// Rows that models can train on, also where this one does not.
     pub(super) train_rows: u64,
+    /// The classes of the rows, by their numbers; none where they have none.
+    pub(super) classes: Vec<Value>,
     /// What is kept of the rows for all models that learn from them.
     pub(super) rows_cache: Option<&'a Cache>,
 }
@@ -32,16 +38,11 @@ pub(super) struct Lesson<'a> {
 pub(super) struct Train<'a> {
     pub(super) estimator: Estimator,
     pub(super) rows: Rows<'a>,
+    /// The classes of these rows, by their numbers: a class without rows has none here.
+    pub(super) classes: Vec<Value>,
+    /// The rows are new ones alone: the model learns them on top of what it knows.
+    pub(super) goes_on: bool,
     pub(super) seed: u64,
-}
-
-/// Which rows a model is scored on after a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Evaluation {
-    /// Those that no model trains on.
-    Holdout,
-    /// A sample of a state.
-    Sample,
 }
 
 /// What there is of a model before its lesson.
@@ -59,11 +60,15 @@ pub(super) struct Known<'a> {
 #[derive(Default)]
 pub(super) struct Step {
     pub(super) model: Option<Fitted>,
+    /// The classes that it tells apart, by their numbers.
+    pub(super) classes: Vec<Value>,
     pub(super) reason: Option<String>,
     /// What the new model is worth, and on which rows.
     pub(super) scores: Option<(Evaluation, Scores)>,
     /// What the champion is worth on the same rows, where they are compared or there is no new one.
     pub(super) champion_scores: Option<(Evaluation, Scores)>,
+    /// Why the champion cannot be scored on these rows, where they would be compared: it has other features, or classes.
+    pub(super) incomparable: Option<String>,
     pub(super) prequential: Option<Scores>,
     pub(super) prequential_version: Option<u64>,
     pub(super) train_rows: u64,
@@ -84,7 +89,15 @@ impl Step {
 impl<'a> Lesson<'a> {
     /// Nothing to learn and nothing to be scored on.
     pub(super) fn refused(reason: impl Into<String>) -> Lesson<'a> {
-        Lesson { train: Err(reason.into()), prequential: None, score: None, train_rows: 0, rows_cache: None }
+        Lesson {
+            train: Err(reason.into()),
+            prequential: None,
+            score: None,
+            space: None,
+            train_rows: 0,
+            classes: Vec::new(),
+            rows_cache: None,
+        }
     }
 
     /// Takes the step.
@@ -94,22 +107,29 @@ impl<'a> Lesson<'a> {
         if let Some(shared) = self.rows_cache {
             cache.share_rows(shared);
         }
-        let score = |model: &Fitted, rows: &Rows<'_>, cache: &Cache| {
-            model.score_kept(rows, spec.config.seed, cache).ok()
+        let (seed, classes, space) = (spec.config.seed, &self.classes, self.space);
+        let score = |judged: Judged<'_>, rows: &Rows<'_>, cache: &Cache| {
+            score(judged, rows, classes, space, seed, cache)
         };
         if let Some((champion, rows)) = champion.zip(self.prequential.as_ref()) {
-            step.prequential = score(&champion.model, rows, cache);
+            step.prequential = score(champion.judged(), rows, cache).ok().flatten();
             step.prequential_version = step.prequential.as_ref().map(|_| champion.version);
         }
         let started = Instant::now();
-        let before = before.map(|before| before.model.as_ref());
         match self.train {
             Err(reason) => step.reason = Some(reason),
             Ok(None) => {}
-            Ok(Some(Train { estimator, rows, seed })) => {
-                match estimator.refit(&rows, seed, before, cache) {
-                    Ok(model) => step.model = Some(model),
-                    Err(error) => step.reason = Some(error.to_string()),
+            Ok(Some(Train { estimator, rows, classes, goes_on, seed })) => {
+                // What it learns on from has the same classes by the same numbers.
+                let before = before.filter(|of| of.classes.is_empty() || of.classes == classes);
+                let before = before.map(|before| before.model.as_ref());
+                let learned = match goes_on {
+                    true => estimator.partial_fit(&rows, seed, before),
+                    false => estimator.refit(&rows, seed, before, cache),
+                };
+                match learned {
+                    Ok(model) => (step.model, step.classes) = (Some(model), classes),
+                    Err(error) => step.reason = Some(in_words(&error, &classes)),
                 }
                 if step.model.is_some() && !cache.reseeded().is_empty() {
                     let (model, clusters) = (&spec.config.name, cache.reseeded());
@@ -119,12 +139,29 @@ impl<'a> Lesson<'a> {
             }
         }
         if let Some((evaluation, rows)) = self.score {
-            let of = |model: &Fitted| score(model, &rows, cache).map(|scores| (evaluation, scores));
-            step.scores = step.model.as_ref().and_then(of);
+            let of = |judged: Judged<'_>| score(judged, &rows, cache);
+            let scored = |scores: Option<Scores>| scores.map(|scores| (evaluation, scores));
+            let new = step.model.as_ref().map(|model| Judged { model, classes: &step.classes });
+            step.scores = new.and_then(|new| scored(of(new).ok().flatten()));
             if compares || step.model.is_none() {
-                step.champion_scores = champion.and_then(|champion| of(&champion.model));
+                match champion.map(|champion| of(champion.judged())) {
+                    Some(Ok(scores)) => step.champion_scores = scored(scores),
+                    Some(Err(reason)) => step.incomparable = Some(reason),
+                    None => {}
+                }
             }
         }
         step
+    }
+}
+
+/// Why nothing was learned; a class by its name.
+fn in_words(error: &Error, classes: &[Value]) -> String {
+    match error {
+        Error::OneOfManyClasses { class, rows } => {
+            let class = classes.get(*class as usize).map(Value::to_string).unwrap_or_default();
+            format!("all {rows} rows to train on are of class {class}: there is nothing to tell apart")
+        }
+        other => other.to_string(),
     }
 }

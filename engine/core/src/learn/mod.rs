@@ -14,22 +14,28 @@
 //! history from the table and the champions from their files, and makes the same bytes.
 
 mod champions;
+mod classes;
 mod histories;
 mod history;
 mod labels;
 mod learner;
 mod lesson;
+mod reproduce;
 mod sample;
+mod score;
 mod split;
 mod state_features;
 mod state_rows;
+mod steps;
 pub mod tables;
 mod twins;
 mod whole;
 
 pub(crate) use learner::Learned;
 pub use learner::{Learner, RowsSeen};
+pub use reproduce::{Reproduced, reproduce};
 pub(crate) use state_features::{FeatureRows, StateFeatures};
+pub(crate) use state_rows::outliers_of;
 pub use tables::{Centre, Importance};
 pub use tidemill_ml::{Better, METRICS, Metric, Task};
 pub(crate) use whole::{Side, Whole, WholeRows};

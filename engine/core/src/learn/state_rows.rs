@@ -5,6 +5,9 @@
 //!                     ─1,000 others drawn─────────────────────────────────────────────────> metrics (`sample`)
 //! ```
 //!
+//! Models are scored on the same keys and in one space, whatever they learned and when: standard deviations of the drawn rows,
+//! capped at the fences of these, which is the state as it is now. A row is of the cluster that the model gives it.
+//!
 //! A batch's own keys are no fair picture of all: everybody in it has just bought. So the learners get a sample of the
 //! state with them, as it is now, each row of which weighs as many keys as it stands for; it is drawn anew for each batch,
 //! by a seed, so that a batch learned again gives the same bytes. Their number is fixed: a batch costs the same however
@@ -14,19 +17,24 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use tidemill_ml::{FeatureTable, Material, Rows, Target};
+use tidemill_ml::{
+    ClusterSpace, ClusterStreamParams, Estimator, FeatureTable, Material, Outliers, Rows, Target,
+};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::champions::Champions;
-use super::lesson::{Evaluation, Lesson, Train};
+use super::lesson::{Lesson, Train};
 use super::sample::{draw, seed_of};
 use super::state_features::{FeatureRows, StateFeatures};
 use crate::error::{Error, Result};
 use crate::project::{ModelSpec, StateSpec, Turn};
+use crate::records::Evaluation;
 use crate::state::KeyedState;
 
 /// Keys of the state that are learned from with those of the batch, and as many others that models are scored on.
 const SAMPLE_KEYS: usize = 1_000;
+
+/// The seed of the keys that models are scored on: the same for all, whatever the seeds they learn by.
+const SCORE_SEED: u64 = 0;
 
 /// What the models of a state learn from.
 pub(super) struct StateRows {
@@ -45,6 +53,8 @@ struct Seen {
     weights: Vec<f64>,
     /// Of `rows`: a sample of all.
     score: Vec<u32>,
+    /// That of the sample: all models are scored in it.
+    space: ClusterSpace,
     /// All keys, where a model that is fitted to the whole state has its turn.
     whole: Option<Whole>,
 }
@@ -77,7 +87,7 @@ impl StateRows {
         Ok(())
     }
 
-    /// Makes the features of what these models learn from after a batch.
+    /// Makes the features of what these models learn from after a batch, some of which may have learned before.
     ///
     /// # Errors
     /// User or Data: the features SELECT.
@@ -87,18 +97,18 @@ impl StateRows {
         specs: &[ModelSpec],
         state: &KeyedState,
         now: DateTime<Utc>,
-        champions: &Champions,
+        is_trained: impl Fn(&str) -> bool,
     ) -> Result<()> {
         self.prepare(specs, state).await?;
         self.forget();
         for spec in specs {
-            let whole = turn(spec)?.is_whole(batch_id, champions.get(&spec.config.name).is_some());
+            let whole = turn(spec)?.is_whole(batch_id, is_trained(&spec.config.name));
             if let Some(known) = self.seen.get(&key_of(spec))
                 && (!whole || known.whole.is_some())
             {
                 continue;
             }
-            let rows = self.rows_of(spec, batch_id, state, whole, now).await?;
+            let rows = self.rows_of(spec, batch_id, state, whole, outliers_of(specs, spec)?, now).await?;
             self.seen.insert(key_of(spec), rows);
         }
         Ok(())
@@ -115,17 +125,18 @@ impl StateRows {
         batch_id: u64,
         state: &KeyedState,
         whole: bool,
+        outliers: Outliers,
         now: DateTime<Utc>,
     ) -> Result<Seen> {
         let features = self.features.iter().find(|features| features.text() == spec.features_sql);
         let features = features.ok_or_else(|| Error::internal("features that were not prepared"))?;
-        let sample = |purpose| draw(state.len(), SAMPLE_KEYS, seed_of(spec.config.seed, batch_id, purpose));
+        let sample = |seed, purpose| draw(state.len(), SAMPLE_KEYS, seed_of(seed, batch_id, purpose));
         // In an order by chance: by age, the newest would have the last word with a learner that goes row by row.
         let order = seed_of(spec.config.seed, batch_id, "order");
-        let mut keys = weighed(state.touched(), &sample("learn"), state.len());
+        let mut keys = weighed(state.touched(), &sample(spec.config.seed, "learn"), state.len());
         keys.sort_by_cached_key(|(key, _)| xxh3_64_with_seed(&key.to_le_bytes(), order));
         // Those to learn from and those to score on in one run: planning the SELECT costs more than its rows.
-        let numbers: Vec<u32> = keys.iter().map(|(key, _)| *key).chain(sample("score")).collect();
+        let numbers: Vec<u32> = keys.iter().map(|(key, _)| *key).chain(sample(SCORE_SEED, "score")).collect();
         let FeatureRows { table: rows, places, .. } = features.of(state, &numbers, now).await?;
         let (mut learn, mut weights, mut score) = (Vec::new(), Vec::new(), Vec::new());
         for (row, place) in (0u32..).zip(places) {
@@ -140,17 +151,17 @@ impl StateRows {
         let all: Vec<u32> = (0u32..).take(if whole { state.len() } else { 0 }).collect();
         let whole = if whole { Some(features.of(state, &all, now).await?.table) } else { None };
         let whole = whole.map(|rows| Whole { all: (0u32..).take(rows.rows()).collect(), rows });
-        Ok(Seen { rows, learn, weights, score, whole })
+        let space = ClusterSpace::of(&rows, &score, outliers)?;
+        Ok(Seen { rows, learn, weights, score, space, whole })
     }
 
     /// What a model learns from what was gathered.
-    pub(super) fn lesson(&self, spec: &ModelSpec, batch_id: u64, champions: &Champions) -> Lesson<'_> {
+    pub(super) fn lesson(&self, spec: &ModelSpec, batch_id: u64, is_trained: bool) -> Lesson<'_> {
         let Some(seen) = self.seen.get(&key_of(spec)) else { return Lesson::refused("it has no rows") };
         let training = match spec.config.training(Material::State) {
             Ok(training) => training,
             Err(error) => return Lesson::refused(error.to_string()),
         };
-        let is_trained = champions.get(&spec.config.name).is_some();
         let rows = match training.turn {
             Turn::EveryBatch => {
                 let rows = Rows::new(&seen.rows, Target::None, &seen.learn);
@@ -164,12 +175,35 @@ impl StateRows {
         let seed = seed_of(spec.config.seed, batch_id, "fit");
         Lesson {
             train_rows: rows.map_or(0, |rows| rows.rows.len()) as u64,
-            train: Ok(rows.map(|rows| Train { estimator: training.estimator, rows, seed })),
+            train: Ok(rows.map(|rows| Train {
+                estimator: training.estimator,
+                rows,
+                classes: Vec::new(),
+                goes_on: false,
+                seed,
+            })),
             prequential: None,
             score: Some((Evaluation::Sample, Rows::new(&seen.rows, Target::None, &seen.score))),
+            space: Some(&seen.space),
+            classes: Vec::new(),
             rows_cache: None,
         }
     }
+}
+
+/// Whether values are capped in the space that a model of a state is scored in, which is one for all that learn from the same
+/// features: unless each of them keeps its outliers.
+///
+/// # Errors
+/// User: a model that learns from no state.
+pub(crate) fn outliers_of(specs: &[ModelSpec], of: &ModelSpec) -> Result<Outliers> {
+    for spec in specs.iter().filter(|spec| spec.features_sql == of.features_sql) {
+        match spec.config.training(Material::State)?.estimator {
+            Estimator::ClusterStream(ClusterStreamParams { outliers: Outliers::Keep, .. }) => {}
+            _ => return Ok(Outliers::Cap),
+        }
+    }
+    Ok(Outliers::Keep)
 }
 
 /// When a model learns.

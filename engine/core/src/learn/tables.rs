@@ -35,8 +35,17 @@ fn numbers(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
 }
 
 /// Metrics that came after the columns of `system.metrics`, which stay as their readers know them.
-const WITHOUT_COLUMN: [&str; 6] =
-    ["brier", "pr_auc", "calibration_error", "macro_f1", "auc_ovr", "bic_river"];
+const WITHOUT_COLUMN: [&str; 9] = [
+    "brier",
+    "pr_auc",
+    "calibration_error",
+    "macro_f1",
+    "auc_ovr",
+    "bic_river",
+    "outlier_share",
+    "mean_score",
+    "outlier_auc",
+];
 
 /// A count of a classifier's rows.
 type Count = fn(&BinaryMetrics) -> u64;

@@ -24,13 +24,13 @@ use tidemill_ml::{
 use super::champions::Champions;
 use super::labels::Labels;
 use super::learner::Learned;
-use super::lesson::{Evaluation, Known, Lesson, Train};
+use super::lesson::{Known, Lesson, Train};
 use super::split;
 use crate::error::{Error, Result};
 use crate::features::FeatureColumns;
 use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::records::{FORMAT, Learn, ModelOutcome, ModelStatus};
+use crate::records::{Evaluation, FORMAT, Learn, ModelOutcome, ModelStatus};
 use crate::registry::Aliases;
 
 /// Rows as features, labels, and sides of the split.
@@ -79,7 +79,8 @@ impl WholeColumns {
         let is_feature =
             |at: usize, name: &str| Some(at) != label && !key.iter().any(|column| column == name);
         let features = match config.task() {
-            Task::Cluster => FeatureColumns::of_numbers(schema, is_feature)?,
+            // Steps may make numbers of texts.
+            Task::Cluster if config.steps.is_empty() => FeatureColumns::of_numbers(schema, is_feature)?,
             _ => FeatureColumns::of(schema, is_feature)?,
         };
         Ok(WholeColumns { features, label, holdout_key })
@@ -107,8 +108,9 @@ impl WholeRows {
             None => (Labels::None, None),
             Some(label) => {
                 let field = schema.field(label);
-                let (name, numbers) = (field.name(), config.learns_numbers());
-                let mut labels = Labels::new(name, field.data_type(), numbers, config.positive.as_ref())?;
+                let name = field.name();
+                let form = config.target_form().ok_or_else(|| Error::internal("a label without a form"))?;
+                let mut labels = Labels::new(name, field.data_type(), &form)?;
                 let (keep, counts) = labels.take(rows.column(label))?;
                 if let Some(refusal) = counts.refusal(name) {
                     return Err(Error::data(refusal));
@@ -148,11 +150,17 @@ impl WholeRows {
                 }
             }
         }
+        all.labels.settle(&all.training);
         Ok(all)
     }
 
     fn rows<'a>(&'a self, rows: &'a [u32]) -> Rows<'a> {
         Rows::new(&self.features, self.labels.target(), rows)
+    }
+
+    /// Rows to train on.
+    fn rows_of_training<'a>(&'a self, rows: &'a [u32]) -> Rows<'a> {
+        Rows::new(&self.features, self.labels.target_of_training(), rows)
     }
 }
 
@@ -209,6 +217,7 @@ impl Whole<'_> {
                 query_id: String::new(),
                 models: vec![former.clone()],
                 added: Vec::new(),
+                made_by: None,
             };
             champions.restore(lake, &record)?;
         }
@@ -220,14 +229,18 @@ impl Whole<'_> {
         };
         let train = || Train {
             estimator: estimator.clone(),
-            rows: rows.rows(&rows.training),
+            rows: rows.rows_of_training(&rows.training),
+            classes: rows.labels.classes_of_training(),
+            goes_on: false,
             seed: spec.config.seed,
         };
         let lesson = Lesson {
             train: Ok(self.trains.then(train)),
             prequential: None,
             score: (!scored.is_empty()).then(|| (evaluation, rows.rows(scored))),
+            space: None,
             train_rows: rows.training.len() as u64,
+            classes: rows.labels.classes(),
             rows_cache: None,
         };
         // A version is of these rows alone, whatever was before it.
@@ -272,7 +285,7 @@ impl WholeRows {
                     .context(format!("the rows beside fold {number}"))
                     .hint("fewer folds leave more rows, and more of each class, to each fit")
             };
-            let model = estimator.fit(&self.rows(&others), seed).map_err(of_fold)?;
+            let model = estimator.fit(&self.rows_of_training(&others), seed).map_err(of_fold)?;
             let answers = model.predict(&self.features, fold).map_err(of_fold)?;
             scored.extend(fold);
             said = Some(match said {
@@ -282,7 +295,7 @@ impl WholeRows {
         }
         let said = said.ok_or_else(|| Error::data("there is no row in any fold"))?;
         let of = |row: &u32| *row as usize;
-        Ok(match (self.labels.target(), said) {
+        Ok(match (self.labels.target_of_training(), said) {
             (Target::Binary(labels), Prediction::Probabilities(p)) => {
                 let labels: Vec<bool> = scored.iter().map(|row| labels[of(row)]).collect();
                 Scores::Binary(BinaryMetrics::compute(&labels, &p)?)

@@ -115,6 +115,8 @@ impl ScalarUDFImpl for Written {
 #[derive(Debug)]
 struct Bound {
     ask: Ask,
+    /// With the model and its version, as EXPLAIN shows it.
+    name: String,
     predictor: Predictor,
     features: Arc<Schema>,
     signature: Signature,
@@ -144,7 +146,7 @@ impl Hash for Bound {
 
 impl ScalarUDFImpl for Bound {
     fn name(&self) -> &str {
-        self.ask.name()
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -206,7 +208,9 @@ impl FunctionRewrite for ByNames {
         let args = places.iter().enumerate().map(|(slot, &at)| cast(named[at].1.clone(), of(slot))).collect();
         let predictor = Predictor::new(model, &features).map_err(external)?;
         let signature = Signature::variadic_any(Volatility::Immutable);
-        let bound = Bound { ask: written.ask, predictor, features, signature };
+        let entry = &predictor.loaded.entry;
+        let name = format!("{}[{}.{}@{}]", written.ask.name(), entry.job, entry.outcome.name, entry.version);
+        let bound = Bound { ask: written.ask, name, predictor, features, signature };
         let func = Arc::new(ScalarUDF::from(bound));
         Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
     }
@@ -225,6 +229,14 @@ fn named_by(ask: Ask, argument: &Expr, named: &mut Vec<(String, Expr)>) -> Resul
                     named.push((name.to_owned(), value.clone()));
                 }
             }
+        }
+        Expr::OuterReferenceColumn(_, column) => {
+            let what =
+                format!("{} in a subquery is given `{column}`, a column of the query around it", ask.name());
+            return Err(external(Error::user(what).hint(format!(
+                "ask {} in the query around it, or join its table into the subquery",
+                ask.name()
+            ))));
         }
         other => {
             let what = format!("{} knows its arguments by their names, and `{other}` has none", ask.name());

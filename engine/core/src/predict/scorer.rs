@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use chrono::{DateTime, Utc};
 use datafusion::sql::resolve::resolve_table_references;
 
-use super::{Ask, Predictor};
+use super::Predictor;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
@@ -52,8 +52,13 @@ impl Scorer {
         named_once(input)?;
         let made = async {
             let table = table_of(&spec)?;
-            let taken = of_types(input, &table_types(lake, &name.job, &table)?);
-            let sql = RowSql::new(&spec.features_sql, &table, with_more(&taken, Some(&spec)), &[ROW]).await?;
+            let types = table_types(lake, &name.job, &table)?;
+            let taken = of_types(input, &types);
+            let label = spec.config.label.as_ref().map(|label| {
+                let of = types.iter().find(|(name, _)| name == label).map(|(_, of)| of.clone());
+                Field::new(label, of.unwrap_or(DataType::Boolean), true)
+            });
+            let sql = RowSql::new(&spec.features_sql, &table, with_more(&taken, label), &[ROW]).await?;
             Ok::<_, Error>((taken, sql))
         };
         let unmade = match made.await {
@@ -82,7 +87,8 @@ impl Scorer {
         &self.predictor.loaded.entry
     }
 
-    /// The rows with a column `prediction` and, of a classifier, `probability`; null for a row that the features SELECT
+    /// The rows with a column `prediction` and, of a classifier, `probability` (of many classes `probability_CLASS` for each);
+    /// null for a row that the features SELECT
     /// leaves out or cannot compute, with the number of these.
     ///
     /// # Errors
@@ -114,9 +120,9 @@ impl Scorer {
             }
         };
         for (name, values) in answers {
-            if fields.iter().any(|field| field.name() == name) {
+            if fields.iter().any(|field| *field.name() == name) {
                 return Err(Error::user(format!("the rows have a column `{name}` already"))
-                    .hint("call it otherwise: the answers are `prediction` and `probability`"));
+                    .hint("call it otherwise: the answers are `prediction` and `probability`, of many classes `probability_CLASS`"));
             }
             fields.push(Field::new(name, values.data_type().clone(), true));
             columns.push(values);
@@ -129,30 +135,22 @@ impl Scorer {
     /// # Errors
     /// Internal.
     pub fn schema(&self, rows: &Schema) -> Result<SchemaRef> {
-        let loaded = &self.predictor.loaded;
-        let mut fields: Vec<Field> = rows.fields().iter().map(|field| field.as_ref().clone()).collect();
-        fields.push(Field::new("prediction", Ask::Predict.data_type(loaded)?, true));
-        if let Ok(data_type) = Ask::Proba.data_type(loaded) {
-            fields.push(Field::new("probability", data_type, true));
-        }
-        Ok(Arc::new(Schema::new(fields)))
+        let fields = rows.fields().iter().map(|field| field.as_ref().clone());
+        Ok(Arc::new(Schema::new(fields.chain(self.predictor.answer_fields()?).collect::<Vec<_>>())))
     }
 }
 
 /// The columns that the features SELECT of a model runs on: those of the rows, a label that is not there, and their number.
-fn with_more(input: &Schema, spec: Option<&ModelSpec>) -> SchemaRef {
+fn with_more(input: &Schema, label: Option<Field>) -> SchemaRef {
     let mut fields: Vec<Field> =
         input.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-    let label = spec.and_then(|spec| spec.config.label.clone());
-    if let Some(label) = label.filter(|label| input.column_with_name(label).is_none()) {
-        fields.push(Field::new(label, DataType::Boolean, true));
-    }
+    fields.extend(label.filter(|label| input.column_with_name(label.name()).is_none()));
     fields.push(Field::new(ROW, DataType::UInt32, false));
     Arc::new(Schema::new(fields))
 }
 
 /// The name of the table that a model's features SELECT reads.
-fn table_of(spec: &ModelSpec) -> Result<String> {
+pub(crate) fn table_of(spec: &ModelSpec) -> Result<String> {
     let statement = sql::parse(&spec.features_sql)?.pop();
     let statement = statement.ok_or_else(|| Error::internal("features without a SELECT"))?;
     match resolve_table_references(&statement, true)?.0.as_slice() {
@@ -207,15 +205,21 @@ fn typed(rows: &RecordBatch, taken: &SchemaRef) -> Result<RecordBatch> {
     let columns = rows.columns().iter().zip(taken.fields()).map(|(column, field)| {
         let to = field.data_type();
         let cast = cast_with_options(column, to, &strict).or_else(|error| {
-            // A boolean is a number to a model: true is 1.
-            let truths = cast_with_options(column, &DataType::Boolean, &strict).map_err(|_| error)?;
-            cast_with_options(&truths, to, &strict)
+            // A boolean is a number to a model: true is 1. Other words for it are none.
+            let truths = if is_of_truths(column) { column } else { return Err(error) };
+            cast_with_options(&cast_with_options(truths, &DataType::Boolean, &strict)?, to, &strict)
         });
         cast.map_err(|error| {
             Error::data(format!("column `{}`: {error}", field.name())).hint("mend the cell, or empty it")
         })
     });
     Ok(RecordBatch::try_new(taken.clone(), columns.collect::<Result<Vec<ArrayRef>>>()?)?)
+}
+
+/// Whether a column of texts has no other than `true` and `false`.
+fn is_of_truths(column: &ArrayRef) -> bool {
+    let is_truth = |text: &str| ["true", "false"].iter().any(|truth| text.eq_ignore_ascii_case(truth));
+    column.as_string_opt::<i32>().is_some_and(|texts| texts.iter().flatten().all(is_truth))
 }
 
 /// The rows with their numbers; a label that the SELECT asks for is null by itself where it is not there.

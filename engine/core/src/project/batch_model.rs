@@ -101,7 +101,8 @@ impl Project {
                 .hint("key = [\"customer_id\"]; they are in its tables, and are no features"));
         }
         for (at, column) in key.iter().enumerate() {
-            if OWN_COLUMNS.contains(&column.as_str()) || key[..at].contains(column) {
+            let is_own = OWN_COLUMNS.contains(&column.as_str()) || column.starts_with("probability_");
+            if is_own || key[..at].contains(column) {
                 return Err(refused(&format!("`key` cannot have `{column}`")).hint(format!(
                     "the tables of a model have columns of their own: {}",
                     OWN_COLUMNS.join(", ")
@@ -110,6 +111,10 @@ impl Project {
         }
         if config.label.as_ref().is_some_and(|label| key.contains(label)) {
             return Err(refused("the label is a column of `key`"));
+        }
+        if config.learn.as_deref().is_some_and(|learn| learn != "refit") {
+            return Err(refused("`learn` is for the models of a stream")
+                .hint("a model of a batch job is trained on all rows, when something that it is made of has changed"));
         }
         let is_cluster = config.task() == Task::Cluster;
         if profile.is_some() && !is_cluster {

@@ -42,6 +42,8 @@ pub(crate) struct SourceFile {
     pub starting_offsets: StartingOffsets,
     pub max_offsets_per_trigger: Option<u64>,
     pub max_bytes_per_trigger: Option<Size>,
+    /// How long a message may take that is tried alone.
+    pub message_timeout: Option<String>,
     #[serde(default)]
     pub fail_on_data_loss: FailOnDataLoss,
 }

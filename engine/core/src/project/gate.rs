@@ -1,7 +1,7 @@
 //! The gate of a model: what a newly trained one has to be worth to take the champion's place.
 
 use serde::{Deserialize, Serialize};
-use tidemill_ml::{METRICS, Metric, Task};
+use tidemill_ml::{METRICS, Metric, TargetKind, Task};
 
 use crate::error::{Error, Result};
 
@@ -18,6 +18,7 @@ pub struct GateConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_drop: Option<f64>,
     /// The least ratio of the better-directed values: new / reference, of a metric of which less is better reference / new.
+    /// Of a reference below 0 (R², silhouette, BIC) the new value may be as far below it as the ratio is below 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ratio: Option<f64>,
     /// What the new model is compared with.
@@ -69,9 +70,10 @@ impl GateConfig {
     /// The metric that decides.
     ///
     /// # Errors
-    /// User: there is none of this name for models for this task; the nearest is named.
-    pub(crate) fn metric(&self, task: Task) -> Result<&'static Metric> {
-        let is_of = |metric: &&Metric| metric.task() == task;
+    /// User: there is none of this name for models for this task, of classes for so many; the nearest is named.
+    pub(crate) fn metric(&self, task: Task, kind: TargetKind) -> Result<&'static Metric> {
+        let is_of =
+            |metric: &&Metric| metric.task() == task && (task != Task::Classify || metric.is_of(kind));
         let known: Vec<&str> = METRICS.iter().filter(is_of).map(|of| of.name).collect();
         match Metric::named(&self.metric).filter(is_of) {
             Some(metric) => Ok(metric),
@@ -97,12 +99,12 @@ impl GateConfig {
         }
     }
 
-    /// Checks all of it for models for this task.
+    /// Checks all of it for models for this task, of such a target.
     ///
     /// # Errors
     /// User.
-    pub(crate) fn check(&self, task: Task) -> Result<()> {
-        self.metric(task)?;
+    pub(crate) fn check(&self, task: Task, kind: TargetKind) -> Result<()> {
+        self.metric(task, kind)?;
         self.bound()?;
         if self.window == 0 || self.patience == 0 {
             return Err(Error::user("gate: window and patience are at least 1"));

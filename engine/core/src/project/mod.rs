@@ -19,6 +19,8 @@ mod overlay;
 mod schema;
 mod source;
 mod state;
+mod target;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,13 +34,16 @@ pub use forms::{Form, Forms};
 pub(crate) use gate::Bound;
 pub use gate::{GateConfig, Over};
 pub use input::{FileColumns, InputConfig, InputFormat, OnError};
-pub use model::{Evaluate, ModelConfig, Training, Turn};
+pub use model::{Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
 pub(crate) use schema::sql_type;
 pub(crate) use schema::{may_follow, number_unit};
 pub use source::SourceConfig;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
+pub(crate) use target::TargetForm;
+pub use target::TaskKey;
+pub use turn::Turn;
 
 use tidemill_ml::Material;
 
@@ -396,7 +401,7 @@ mod tests {
         for (key, value) in [
             ("models.forest.trees", "0"),
             ("models.forest.alpha", "0.5"),
-            ("models.hotspots.label", "arrest"),
+            ("models.hotspots.target", "arrest"),
             ("models.hotspots.clusters", "0"),
             ("models.forest.evaluate.holdout", "1.0"),
             ("source.max_offsets_per_trigger", "0"),
@@ -409,6 +414,8 @@ mod tests {
             ("table.path", "lake/../x"),
             ("trigger.processing_time", "soon"),
             ("source.kafka.broker_timeout", "a while"),
+            ("source.message_timeout", "for ever"),
+            ("source.message_timeout", "0s"),
         ] {
             assert!(with(&[(key, value)]).is_err(), "{key} = {value}");
         }

@@ -5,14 +5,29 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, TargetKind, Task};
+use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Pipeline, PipelineStep};
 
 use super::gate::GateConfig;
+use super::target::{self, TaskKey};
+use super::turn::{EVERY, Turn};
 use crate::error::{Error, Result, nearest};
 
 /// Keys of every model, for the error that names the nearest one.
-const COMMON: [&str; 9] =
-    ["name", "algorithm", "features", "label", "positive", "seed", "evaluate", "gate", "keep"];
+const COMMON: [&str; 13] = [
+    "name",
+    "algorithm",
+    "features",
+    "target",
+    "task",
+    "classes",
+    "positive",
+    "learn",
+    "steps",
+    "seed",
+    "evaluate",
+    "gate",
+    "keep",
+];
 
 /// One `[[models]]` entry. It is kept in every plan, since it decides what is learned from the batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,12 +38,24 @@ pub struct ModelConfig {
     pub algorithm: Algorithm,
     /// Path of the row-wise SELECT over the committed rows that makes the label and the features.
     pub features: String,
-    /// The column of `features` that is to be predicted; a k-means has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// `target`, or `label` as it was called: the column of `features` that is to be predicted; a k-means has none.
+    #[serde(rename = "target", alias = "label", skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Whether that is a class or a number, for algorithms that learn both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskKey>,
+    /// The classes, or that all values are: more than the two that are met first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Value>,
     /// Of two classes the one that is looked for, as the label has it; without it the greater.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive: Option<Value>,
+    /// What is done to the features before the algorithm: names of steps, or tables of a name, columns and settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Value>,
+    /// When it learns, and from what; without it on all rows, after every batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learn: Option<String>,
     /// Seed of every random choice.
     #[serde(default = "default_seed")]
     pub seed: u64,
@@ -66,28 +93,6 @@ pub struct Training {
     /// Whether it learns from every batch, or from the whole state every so many batches.
     pub turn: Turn,
 }
-
-/// When a model learns, and from what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// After every batch: from all rows so far, of a state from the batch's keys and a sample.
-    EveryBatch,
-    /// After the first batch that has enough keys and after every so many, from all keys of a state.
-    WholeState {
-        /// Batches from one turn to the next.
-        every: u64,
-    },
-}
-
-impl Turn {
-    /// Whether the model learns from the whole state after this batch; one that is not trained yet tries after each.
-    pub fn is_whole(self, batch_id: u64, is_trained: bool) -> bool {
-        matches!(self, Turn::WholeState { every } if !is_trained || (batch_id + 1).is_multiple_of(every))
-    }
-}
-
-/// The parameter of a `kmeans` over a state that says how often it has a turn, and its default.
-const EVERY: (&str, u64) = ("every", 50);
 
 /// How a model is scored at each batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -129,23 +134,13 @@ impl ModelConfig {
                     .hint(format!("the models of a stateful job are {}", names_for(material).join(", "))),
             });
         }
-        match &self.label {
-            Some(_) if info.is_for(Task::Cluster) => {
-                return Err(self.refused(format!("`label` is not for {name}, which predicts nothing")));
-            }
-            None if !info.is_for(Task::Cluster) => {
-                return Err(self.refused("`label` is missing: the column that is to be predicted"));
-            }
-            _ => {}
-        }
-        if self.positive.is_some() && !info.learns(TargetKind::Binary) {
-            return Err(self.refused(format!("`positive` is for two classes, which {name} does not learn")));
-        }
+        self.check_target()?;
         if material == Material::Rows {
             self.check_evaluate()?;
         }
         if let Some(gate) = &self.gate {
-            gate.check(self.task()).map_err(|error| error.context(format!("model `{}`", self.name)))?;
+            gate.check(self.task(), self.target_kind())
+                .map_err(|error| error.context(format!("model `{}`", self.name)))?;
             if material == Material::Rows && self.evaluate.holdout == 0.0 {
                 return Err(self.refused("a gate compares models on held-out rows: evaluate.holdout is 0"));
             }
@@ -156,26 +151,28 @@ impl ModelConfig {
         let mut parameters = self.parameters.clone();
         let turn = self.turn(material, &mut parameters)?;
         let estimator = self.estimator(material, parameters)?;
+        let steps = self.pipeline_steps()?;
+        if !steps.is_empty() && material == Material::State {
+            return Err(self.refused("`steps` are for models that learn from rows"));
+        }
+        self.check_online(turn, &steps)?;
+        let estimator = match steps.is_empty() {
+            true => estimator,
+            false => Pipeline::new(steps, estimator).into(),
+        };
         estimator.validate().map_err(|error| self.refused(error.to_string()))?;
         Ok(Training { estimator, turn })
     }
 
-    /// What it is for.
-    pub fn task(&self) -> Task {
-        match &self.label {
-            None => Task::Cluster,
-            Some(_) if self.learns_numbers() => Task::Regress,
-            Some(_) => Task::Classify,
-        }
+    /// What is done to the features before the algorithm.
+    ///
+    /// # Errors
+    /// User: a step that there is not, a key or value that is none of its own; the nearest is named.
+    pub(crate) fn pipeline_steps(&self) -> Result<Vec<PipelineStep>> {
+        PipelineStep::read_all(&self.steps).map_err(|error| self.refused(error))
     }
 
-    /// Whether its label is learned as a number, not as one of two classes.
-    pub fn learns_numbers(&self) -> bool {
-        let info = self.algorithm.info();
-        info.learns(TargetKind::Numbers) && !info.learns(TargetKind::Binary)
-    }
-
-    fn refused(&self, message: impl std::fmt::Display) -> Error {
+    pub(super) fn refused(&self, message: impl std::fmt::Display) -> Error {
         Error::user(format!("model `{}`: {message}", self.name))
     }
 
@@ -188,27 +185,6 @@ impl ModelConfig {
             return Err(self.refused("evaluate.holdout_key names no column"));
         }
         Ok(())
-    }
-
-    /// Whether [`EVERY`] is a parameter.
-    fn has_turns(&self, material: Material) -> bool {
-        material == Material::State && self.algorithm == Algorithm::Kmeans
-    }
-
-    /// When the model learns; what says so is taken out of the parameters.
-    fn turn(&self, material: Material, parameters: &mut Map<String, Value>) -> Result<Turn> {
-        let (key, default) = EVERY;
-        if !self.has_turns(material) {
-            return Ok(Turn::EveryBatch);
-        }
-        let every = match parameters.remove(key) {
-            Some(value) => u64::deserialize(value).map_err(|e| self.refused(format!("`{key}`: {e}")))?,
-            None => default,
-        };
-        match every {
-            0 => Err(self.refused(format!("`{key}` is at least 1 batch"))),
-            every => Ok(Turn::WholeState { every }),
-        }
     }
 
     /// The algorithm with its parameters, as `tidemill-ml` reads them.
@@ -245,13 +221,14 @@ fn names_for(material: Material) -> Vec<&'static str> {
     ALGORITHMS.iter().filter(|of| of.learns_from(material)).map(|of| of.name).collect()
 }
 
-/// Checks that the models of a job file name algorithms that there are.
+/// Checks that the models of a job file name algorithms that there are, and each its target once.
 ///
 /// # Errors
 /// User: one does not; the nearest is named.
 pub(super) fn check_algorithms(file: &toml::Table) -> Result<()> {
     let models = file.get("models").and_then(toml::Value::as_array).into_iter().flatten();
     for model in models {
+        target::check_names(model)?;
         let text = |key: &str| model.get(key).and_then(toml::Value::as_str);
         let Some(name) = text("algorithm").filter(|name| name.parse::<Algorithm>().is_err()) else {
             continue;
@@ -264,7 +241,9 @@ pub(super) fn check_algorithms(file: &toml::Table) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tidemill_ml::{ClusterStreamParams, OnlineKMeansParams, RandomForestParams, StreamLearner};
+    use tidemill_ml::{
+        ClusterStreamParams, OnlineKMeansParams, RandomForestParams, STEPS, StreamLearner, Takes,
+    };
 
     use super::*;
 
@@ -280,8 +259,43 @@ mod tests {
         assert_eq!((found.estimator, found.turn), (forest.into(), Turn::EveryBatch));
         // A plan keeps them beside the other keys, as the job file does.
         let json = serde_json::to_value(&config).unwrap();
-        assert_eq!((&json["trees"], &json["label"]), (&7.into(), &"y".into()));
+        assert_eq!((&json["trees"], &json["target"]), (&7.into(), &"y".into()));
+        assert_eq!(serde_json::from_value::<ModelConfig>(json.clone()).unwrap(), config);
+        // Plans of earlier versions call the target its label.
+        let mut earlier = json;
+        let target = earlier.as_object_mut().unwrap().remove("target").unwrap();
+        earlier["label"] = target;
+        assert_eq!(serde_json::from_value::<ModelConfig>(earlier).unwrap(), config);
+    }
+
+    #[test]
+    fn steps_are_done_before_the_algorithm_and_kept_in_the_plan() {
+        let tree = "algorithm = \"sgd_classifier\"\ntarget = \"y\"\n";
+        let of = |steps: &str| model(&format!("{tree}{steps}"));
+        let config =
+            of("steps = [\"standard\", { step = \"impute\", columns = [\"a\"], strategy = \"median\" }]");
+        assert!(matches!(config.training(Material::Rows).unwrap().estimator, Estimator::Pipeline(_)));
+        let json = serde_json::to_value(&config).unwrap();
         assert_eq!(serde_json::from_value::<ModelConfig>(json).unwrap(), config);
+        for (steps, expected) in [
+            ("steps = [\"standard\", \"standrad\"]", "did you mean `standard`?"),
+            ("steps = [{ step = \"impute\", column = [\"a\"] }]", "`column`"),
+            ("steps = [{ step = \"cap\", reach = -1.0 }]", "step 1"),
+            (
+                "steps = [\"one_hot\"]\nlearn = \"online\"",
+                "step 1, one_hot, does not learn from new rows alone",
+            ),
+        ] {
+            let error = of(steps).training(Material::Rows).unwrap_err().to_string();
+            assert!(error.contains("model `m`") && error.contains(expected), "{steps}: {error}");
+        }
+        let online = of("steps = [\"standard\", \"cap\"]\nlearn = \"online\"");
+        assert_eq!(online.training(Material::Rows).unwrap().turn, Turn::Online);
+        assert!(
+            model("algorithm = \"minibatch_kmeans\"\nsteps = [\"standard\"]")
+                .training(Material::State)
+                .is_err()
+        );
     }
 
     #[test]
@@ -291,8 +305,8 @@ mod tests {
         let error = of(&format!("{forest}tress = 3"));
         assert!(error.to_string().contains("unknown key `tress`"), "{error}");
         assert!(error.next_step().unwrap().contains("did you mean `trees`?"), "{error:?}");
-        let error = of("algorithm = \"random_forest\"\nlable = \"y\"\nlabel = \"y\"");
-        assert!(error.next_step().unwrap().contains("did you mean `label`?"), "{error:?}");
+        let error = of("algorithm = \"random_forest\"\ntargt = \"y\"\nlabel = \"y\"");
+        assert!(error.next_step().unwrap().contains("did you mean `target`?"), "{error:?}");
         let error = of(&format!("{forest}trees = \"many\"")).to_string();
         assert!(error.contains("`trees`: invalid type"), "{error}");
         let error = of(&format!("{forest}alpha = 1.0")).to_string();
@@ -379,6 +393,27 @@ mod tests {
             }
         }
         rows
+    }
+
+    #[test]
+    fn the_table_of_steps_is_made_of_the_list() {
+        let text = include_str!("../../../../jobs/README.md");
+        let table = text.lines().skip_while(|line| !line.starts_with("| step | takes")).skip(2);
+        let found: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
+        let rows = STEPS.iter().map(|of| {
+            let settings: std::collections::BTreeMap<String, Value> =
+                of.kind.defaults().into_iter().collect();
+            let written = settings.iter().map(|(key, value)| match value {
+                Value::Null => format!("`{key}`"),
+                value => format!("`{key} = {value}`"),
+            });
+            let settings = written.collect::<Vec<_>>().join(", ");
+            let settings = if settings.is_empty() { settings } else { format!("; {settings}") };
+            let takes = if of.takes == Takes::Texts { "texts" } else { "numbers" };
+            let online = if of.learns_online { "yes" } else { "no" };
+            format!("| `{}` | {takes} | {online} | {}{settings} |", of.name, of.summary)
+        });
+        assert_eq!(found.join("\n"), rows.collect::<Vec<_>>().join("\n"));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct SourceConfig {
     pub options: BTreeMap<String, String>,
     /// How long brokers that do not answer are waited for.
     pub broker_timeout: Duration,
+    /// How long decoding and transforming a message may take where its batch has ended the process again and again.
+    pub message_timeout: Duration,
     /// The `CREATE TABLE` text that says what fields a message has.
     pub schema_sql: String,
     /// The same, parsed.
@@ -72,6 +74,7 @@ impl Project {
         }
         Ok(SourceConfig {
             broker_timeout: broker_timeout(file.kafka.broker_timeout.as_deref())?,
+            message_timeout: message_timeout(file.message_timeout.as_deref())?,
             bootstrap_servers: file.kafka.bootstrap_servers,
             topic: file.kafka.subscribe,
             group_id,
@@ -98,6 +101,20 @@ fn broker_timeout(text: Option<&str>) -> Result<Duration> {
         Error::user(format!("source.kafka.broker_timeout: `{text}`: {e}"))
             .hint("write \"10m\" or \"90s\"; \"0s\" waits for no broker")
     })
+}
+
+/// A message is decoded and transformed in microseconds: one that takes so long is not going to end.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
+
+fn message_timeout(text: Option<&str>) -> Result<Duration> {
+    let Some(text) = text else { return Ok(MESSAGE_TIMEOUT) };
+    let example = "write \"2m\" or \"1h\"";
+    let timeout = humantime::parse_duration(text)
+        .map_err(|e| Error::user(format!("source.message_timeout: `{text}`: {e}")).hint(example))?;
+    match timeout.is_zero() {
+        true => Err(Error::user("source.message_timeout: no message takes no time").hint(example)),
+        false => Ok(timeout),
+    }
 }
 
 /// Share of the memory that a batch's messages may be where the job does not say it, and the most.

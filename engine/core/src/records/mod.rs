@@ -2,12 +2,14 @@
 
 mod input_report;
 mod list;
+mod maker;
 mod trained_model;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidemill_ml::Algorithm;
 pub use tidemill_ml::Scores;
 
@@ -15,6 +17,7 @@ pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
 pub use list::RecordList;
 pub(crate) use list::{RESTORE, counted, create_at, parse};
+pub use maker::Maker;
 pub use trained_model::TrainedModel;
 
 use crate::error::{Error, Result};
@@ -75,6 +78,18 @@ pub struct Plan {
     /// How many alias records were there: what they say holds from this batch on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub aliases: u64,
+    /// The versions that the models are which the transform asks, by their names in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asked: BTreeMap<String, Asked>,
+}
+
+/// The version of a model that the transform of a batch asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The version.
+    pub version: u64,
+    /// Its file, with its checksum.
+    pub file: FileEntry,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -333,6 +348,9 @@ pub struct Learn {
     pub models: Vec<ModelOutcome>,
     /// Files that the record stands for: the model files and one Parquet file a system table.
     pub added: Vec<FileEntry>,
+    /// Who has learned; none in records of older versions of Tidemill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Maker>,
 }
 
 /// What a batch did to one model.
@@ -351,6 +369,10 @@ pub struct ModelOutcome {
     pub version: Option<u64>,
     /// The champion's file relative to the lake.
     pub file: Option<FileEntry>,
+    /// The classes that the champion tells apart, by their numbers, as the target has them; of two the one that is looked for
+    /// is the last. None of a model without classes, and in records of earlier versions of Tidemill.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Value>,
     /// Seed of its random choices.
     pub seed: u64,
     /// Rows trained on.
@@ -382,6 +404,14 @@ pub struct ModelOutcome {
     pub train_ms: f64,
 }
 
+impl ModelOutcome {
+    /// Which rows the challenger is scored on.
+    pub(crate) fn challenger_evaluation(&self) -> Evaluation {
+        let said = self.challenger.as_ref().and_then(|challenger| challenger.evaluation);
+        said.unwrap_or(if self.sample.is_some() { Evaluation::Sample } else { Evaluation::Holdout })
+    }
+}
+
 /// Whether a model learned from a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -403,8 +433,24 @@ pub struct Challenger {
     pub version: u64,
     /// Its file.
     pub file: FileEntry,
+    /// Its classes, as those of the champion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Value>,
     /// What it is worth on the rows that the champion is scored on.
     pub scores: Option<Scores>,
+    /// Which rows these are; records of earlier versions of Tidemill do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+}
+
+/// Which rows a model is scored on after a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evaluation {
+    /// Those that no model trains on.
+    Holdout,
+    /// A sample of a state.
+    Sample,
 }
 
 /// A decision of a gate.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelOutcome;
+use super::{Maker, ModelOutcome};
 use crate::project::ModelSpec;
 
 /// A model of a batch job after a step of its own. The version of the commit is the number of the step, from 0: that of the
@@ -16,6 +16,9 @@ pub struct TrainedModel {
     /// Into how many folds the rows are divided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folds: Option<u32>,
+    /// Who took the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Maker>,
     /// The model after the step.
     pub outcome: ModelOutcome,
 }

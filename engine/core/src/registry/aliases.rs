@@ -3,6 +3,8 @@
 //! `aliases/N.json` of a job's checkpoint, create-only and numbered from 0. A running driver takes them up at its next
 //! plan, which holds how many it has seen, so that a batch that is learned again gives the same bytes.
 //!
+//! A version that nobody names may be archived: its record says so, its file goes. `reproduce --restore` puts it back.
+//!
 //! `champion` is pinned by an alias: what is trained later becomes the challenger, until `unpin`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +62,16 @@ pub enum Said {
         /// The tag.
         tag: String,
     },
+    /// Its file is removed on purpose. Of a version that has a name or a tag by then it says nothing.
+    Archive {
+        /// The version.
+        version: u64,
+    },
+    /// Its file is put back, and kept.
+    Restore {
+        /// The version.
+        version: u64,
+    },
 }
 
 /// What is said of the versions of a job's models.
@@ -69,6 +81,10 @@ pub struct Aliases {
     names: BTreeMap<(String, String), (u64, String)>,
     /// By model and version: its tags, in the order in which they were given.
     tags: BTreeMap<(String, u64), Vec<String>>,
+    /// By model: versions whose files were removed on purpose.
+    archived: BTreeSet<(String, u64)>,
+    /// By model: versions whose files were put back.
+    restored: BTreeSet<(String, u64)>,
 }
 
 /// The list of a job.
@@ -109,6 +125,15 @@ impl Aliases {
                     tags.push(tag);
                 }
             }
+            Said::Archive { version } if self.of(&model, version).is_empty() => {
+                self.restored.remove(&(model.clone(), version));
+                self.archived.insert((model, version));
+            }
+            Said::Archive { .. } => {}
+            Said::Restore { version } => {
+                self.archived.remove(&(model.clone(), version));
+                self.restored.insert((model, version));
+            }
         }
     }
 
@@ -128,6 +153,11 @@ impl Aliases {
         self.names.keys().filter(|(of, _)| of == model).map(|(_, alias)| alias.as_str()).collect()
     }
 
+    /// Whether the file of a version was removed on purpose.
+    pub fn is_archived(&self, model: &str, version: u64) -> bool {
+        self.archived.contains(&(model.to_owned(), version))
+    }
+
     /// Names and tags of a version.
     pub fn of(&self, model: &str, version: u64) -> Vec<String> {
         let named = self.names.iter().filter(|((of, _), (found, _))| of == model && *found == version);
@@ -137,24 +167,34 @@ impl Aliases {
     }
 }
 
-/// Versions, by their models, that have a name or a tag, or had a name at any time since there were `seen` records: what is
-/// learned later may be by a plan of that time. Their files are kept.
+/// Versions, by their models, whose files are kept: those that are [named](named_since), and those whose files were put back.
 ///
 /// # Errors
 /// Storage or Corrupt.
 pub(crate) fn kept(lake: &Lake, schema_name: &str, seen: u64) -> Result<BTreeSet<(String, u64)>> {
+    let mut kept = named_since(lake, schema_name, seen)?;
+    kept.extend(Aliases::read(lake, schema_name, None)?.restored);
+    Ok(kept)
+}
+
+/// Versions, by their models, that have a name or a tag, or had a name at any time since there were `seen` records: what is
+/// learned later may be by a plan of that time.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub(super) fn named_since(lake: &Lake, schema_name: &str, seen: u64) -> Result<BTreeSet<(String, u64)>> {
     let list = records(lake, schema_name);
     let mut aliases = Aliases::read(lake, schema_name, Some(seen))?;
-    let named = |aliases: &Aliases| {
+    let of_now = |aliases: &Aliases| {
         let of_names = aliases.names.iter().map(|((model, _), (version, _))| (model.clone(), *version));
         of_names.chain(aliases.tags.keys().cloned()).collect::<Vec<_>>()
     };
-    let mut kept: BTreeSet<(String, u64)> = named(&aliases).into_iter().collect();
+    let mut named: BTreeSet<(String, u64)> = of_now(&aliases).into_iter().collect();
     for number in seen..list.numbers()?.end {
         aliases.take(list.read(number)?);
-        kept.extend(named(&aliases));
+        named.extend(of_now(&aliases));
     }
-    Ok(kept)
+    Ok(named)
 }
 
 /// Adds a record; one that somebody else adds at the same time comes before it.
@@ -197,5 +237,33 @@ pub(crate) fn check_name(alias: &str) -> Result<()> {
     } else {
         Err(Error::user(format!("`{alias}` cannot be an alias"))
             .hint("an alias begins with a letter, and has letters, digits, _ and - only"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(said: &[Said]) -> Aliases {
+        let mut aliases = Aliases::default();
+        for (number, said) in (0..).zip(said.iter().cloned()) {
+            aliases.take(AliasRecord { format: FORMAT, number, at: String::new(), model: "m".into(), said });
+        }
+        aliases
+    }
+
+    #[test]
+    fn what_has_a_name_or_a_tag_is_not_archived_whoever_was_first() {
+        let (archive, restore) = (Said::Archive { version: 3 }, Said::Restore { version: 3 });
+        let named = Said::Set { alias: "live".into(), version: 3, why: "alias".into() };
+        let tagged = Said::Tag { version: 3, tag: "of the report".into() };
+        let unnamed = Said::Unset { alias: "live".into() };
+        let is_archived = |said: &[Said]| after(said).is_archived("m", 3);
+        assert!(is_archived(&[archive.clone()]));
+        assert!(!is_archived(&[named.clone(), archive.clone()]));
+        assert!(!is_archived(&[tagged, archive.clone()]));
+        assert!(is_archived(&[named, unnamed, archive.clone()]));
+        assert!(!is_archived(&[archive.clone(), restore.clone()]));
+        assert!(is_archived(&[restore, archive]));
     }
 }

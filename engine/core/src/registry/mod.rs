@@ -7,10 +7,11 @@
 //! ```
 //!
 //! A version is the number of the batch that trained it; in a batch job, whose commits say what became of its models, that of
-//! the step, which each model counts by itself. The files of old versions are removed, but for those in use and
-//! those that have an alias or a tag; what they were trained on and scored stays in the records.
+//! the step, which each model counts by itself. The files of old versions are removed, but for those in use and those that
+//! have an alias or a tag or were put back; what they were trained on and scored stays in the records.
 
 mod aliases;
+mod archive;
 mod outcomes;
 mod reference;
 mod retention;
@@ -26,12 +27,12 @@ pub(crate) use aliases::{kept, records as alias_records};
 pub use reference::{At, ModelRef};
 pub(crate) use retention::forget_old;
 
-use outcomes::Outcomes;
+use outcomes::{Origin, Outcomes};
 
 use crate::error::{Context, Error, Result, suggestion};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::records::{Challenger, FileEntry, ModelOutcome, ModelStatus};
+use crate::records::{Asked, Challenger, Evaluation, FileEntry, ModelOutcome, ModelStatus};
 use crate::table::publish::readable_path;
 use crate::table::read::read_bytes;
 
@@ -158,10 +159,18 @@ impl Registry {
     pub fn load(&self, entry: &Entry) -> Result<Fitted> {
         let name = &entry.outcome.name;
         if self.is_gone(entry) {
-            let what = format!("the file of version {} of model `{name}` was removed", entry.version);
-            return Err(Error::user(what).hint(
-                "the `keep` newest versions of a model stay, those in use, and what has an alias or a tag",
-            ));
+            let why = match self.aliases.is_archived(name, entry.version) {
+                true => "archived",
+                false => {
+                    "removed, as the `keep` newest versions stay, those in use, and what has an alias or a tag"
+                }
+            };
+            let what = format!("the file of version {} of model `{name}` was {why}", entry.version);
+            return Err(Error::user(what).hint(format!(
+                "tidemill models reproduce {} {name}@{} --restore trains it again and puts it back, if the bytes are the same",
+                self.schema_name.replace('_', "-"),
+                entry.version
+            )));
         }
         load(&self.lake, name, &entry.file)?.map_err(|error| {
             Error::user(error.to_string())
@@ -180,7 +189,12 @@ impl Registry {
     /// # Errors
     /// Storage or Corrupt: the plan of that batch.
     pub fn spec(&self, entry: &Entry) -> Result<ModelSpec> {
-        self.records.spec(&self.lake, &self.schema_name, &entry.outcome.name, entry.version)
+        self.origin(entry).map(|origin| origin.spec)
+    }
+
+    /// How a version was made.
+    fn origin(&self, entry: &Entry) -> Result<Origin> {
+        self.records.origin(&self.lake, &self.schema_name, &entry.outcome.name, entry.version)
     }
 
     /// The version that has this name.
@@ -226,11 +240,14 @@ impl Registry {
         let model = &entry.outcome.name;
         let said = Said::Set { alias: alias.to_owned(), version: entry.version, why: why.to_owned() };
         let record = aliases::say(&self.lake, &self.schema_name, model, said)?;
-        // A driver removes old files meanwhile: one that has a name by now it leaves.
-        if self.is_gone(entry) {
+        // A driver removes old files meanwhile, a person archives them: one that has a name by now both leave.
+        let aliases = Aliases::read(&self.lake, &self.schema_name, None)?;
+        if self.is_gone(entry) || aliases.is_archived(model, entry.version) {
             let said = Said::Unset { alias: alias.to_owned() };
             aliases::say(&self.lake, &self.schema_name, model, said)?;
-            return Err(self.load(entry).err().unwrap_or_else(|| Error::internal("a file that came back")));
+            return Err(self.load(entry).err().unwrap_or_else(|| {
+                Error::user(format!("version {} of model `{model}` was archived meanwhile", entry.version))
+            }));
         }
         Ok(record)
     }
@@ -298,12 +315,13 @@ impl Registry {
 
 /// What a record says of the challenger of a model, as if it was in use.
 fn as_challenger(outcome: &ModelOutcome) -> Option<ModelOutcome> {
-    let Challenger { version, file, scores } = outcome.challenger.clone()?;
-    let (holdout, sample) = match outcome.sample.is_some() {
-        true => (None, scores),
-        false => (scores, None),
+    let Challenger { version, file, classes, scores, .. } = outcome.challenger.clone()?;
+    let (holdout, sample) = match outcome.challenger_evaluation() {
+        Evaluation::Sample => (None, scores),
+        Evaluation::Holdout => (scores, None),
     };
     let mut of = outcome.clone();
+    of.classes = classes;
     (of.version, of.file, of.holdout, of.sample) = (Some(version), Some(file), holdout, sample);
     (of.prequential, of.prequential_version) = (None, None);
     Some(of)
@@ -329,6 +347,41 @@ impl Models {
     /// Those of a lake.
     pub(crate) fn of(lake: &Lake) -> Models {
         Models { lake: lake.clone(), found: Arc::default() }
+    }
+
+    /// The version that a name means now, as plans pin it.
+    ///
+    /// # Errors
+    /// As [`Registry::find`].
+    pub(crate) fn version_of(lake: &Lake, name: &ModelRef) -> Result<Asked> {
+        let Entry { version, file, .. } = Registry::open(lake, &name.job)?.find(&name.model, &name.at)?;
+        Ok(Asked { version, file })
+    }
+
+    /// Those that a plan has pinned, by the names that they are asked by.
+    ///
+    /// # Errors
+    /// As [`Registry::find`] and [`Registry::load`]; User: the version is another one now than was pinned.
+    pub(crate) fn pinned<'a>(
+        lake: &Lake,
+        asked: impl IntoIterator<Item = (&'a String, &'a Asked)>,
+    ) -> Result<Models> {
+        let mut found = HashMap::new();
+        for (text, Asked { version, file }) in asked {
+            let mut load = || {
+                let name: ModelRef = text.parse()?;
+                let registry = Registry::open(lake, &name.job)?;
+                let entry = registry.find(&name.model, &At::Version(*version))?;
+                if entry.file != *file {
+                    let what = format!("version {version} is another one than was planned with");
+                    return Err(Error::user(what).hint("its job was begun anew meanwhile"));
+                }
+                found.insert(name, Arc::new(Loaded { model: registry.load(&entry)?, entry }));
+                Ok(())
+            };
+            load().map_err(|error: Error| error.context(format!("model `{text}`")))?;
+        }
+        Ok(Models { lake: lake.clone(), found: Arc::new(Mutex::new(found)) })
     }
 
     /// The model of this name.

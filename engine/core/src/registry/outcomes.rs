@@ -7,7 +7,7 @@ use crate::checkpoint::{JobKind, kind_of_records};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList, TrainedModel};
+use crate::records::{Commit, Learn, Maker, ModelOutcome, Plan, RecordList, TrainedModel};
 
 /// The records of a job, by numbers from 0; of a batch job's model some may be those of a table that was called the same.
 #[derive(Debug)]
@@ -16,6 +16,18 @@ pub(super) enum Outcomes {
     Stream(RecordList<Learn>),
     /// By model: what each of its steps came to, by number.
     Batch(BTreeMap<String, BTreeMap<u64, TrainedModel>>),
+}
+
+/// How a version was made.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) spec: ModelSpec,
+    /// Who made it, where that is recorded.
+    pub(super) made_by: Option<Maker>,
+    /// In a stream the plan of its batch.
+    pub(super) plan: Option<Plan>,
+    /// In a batch job its step.
+    pub(super) step: Option<TrainedModel>,
 }
 
 impl Outcomes {
@@ -98,21 +110,23 @@ impl Outcomes {
     ///
     /// # Errors
     /// Storage or Corrupt.
-    pub(super) fn spec(
-        &self,
-        lake: &Lake,
-        schema_name: &str,
-        model: &str,
-        version: u64,
-    ) -> Result<ModelSpec> {
-        let spec = match self {
-            Outcomes::Stream(_) => {
+    pub(super) fn origin(&self, lake: &Lake, schema_name: &str, model: &str, version: u64) -> Result<Origin> {
+        let origin = match self {
+            Outcomes::Stream(records) => {
                 let plans: RecordList<Plan> =
                     RecordList::read_only(lake.checkpoint(schema_name).join("offsets"));
-                plans.read(version)?.models.into_iter().find(|spec| spec.config.name == model)
+                let plan = plans.read(version)?;
+                let made_by = records.read(version)?.made_by;
+                let spec = plan.models.iter().find(|spec| spec.config.name == model).cloned();
+                spec.map(|spec| Origin { spec, made_by, plan: Some(plan), step: None })
             }
-            Outcomes::Batch(_) => self.step(model, version).map(|step| step.spec.clone()),
+            Outcomes::Batch(_) => self.step(model, version).cloned().map(|step| Origin {
+                spec: step.spec.clone(),
+                made_by: step.made_by.clone(),
+                plan: None,
+                step: Some(step),
+            }),
         };
-        spec.ok_or_else(|| Error::corrupt(format!("plan {version} does not have the model it trained")))
+        origin.ok_or_else(|| Error::corrupt(format!("plan {version} does not have the model it trained")))
     }
 }

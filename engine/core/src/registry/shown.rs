@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
-use tidemill_ml::METRICS;
+use serde_json::{Map, Value};
+use tidemill_ml::{METRICS, Material};
 
+use super::outcomes::Origin;
 use super::{Entry, Registry};
-use crate::error::Result;
-use crate::records::{ModelOutcome, Scores};
+use crate::error::{Error, Result};
+use crate::files::checksum;
+use crate::project::ModelSpec;
+use crate::records::{Maker, ModelOutcome, Plan, Scores, TrainedModel};
 
 /// What a record says a model is worth: on rows held out, on a sample of a state, or else on the batch before it was learned.
 fn scores(outcome: &ModelOutcome) -> Option<(&'static str, &Scores)> {
@@ -54,6 +58,12 @@ pub fn rows(entries: &[(&Registry, Entry)]) -> Result<RecordBatch> {
     if entries.iter().any(|of| said(of).is_some()) {
         add("names", Arc::new(entries.iter().map(said).collect::<StringArray>()));
     }
+    let archived = |(registry, entry): &(&Registry, Entry)| {
+        registry.is_gone(entry) && registry.aliases().is_archived(&entry.outcome.name, entry.version)
+    };
+    if entries.iter().any(archived) {
+        add("is_archived", Arc::new(entries.iter().map(|of| Some(archived(of))).collect::<BooleanArray>()));
+    }
     add("bytes", counts(&|entry| entry.file.bytes));
     add(
         "has_file",
@@ -64,20 +74,49 @@ pub fn rows(entries: &[(&Registry, Entry)]) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
+/// The parameters of a model: those that its job sets and, where this version of Tidemill trained it, the defaults of the
+/// others, which are a version's own.
+fn parameters(spec: &ModelSpec, material: Material, made_by: Option<&Maker>) -> Result<Map<String, Value>> {
+    let mut all = Map::new();
+    if made_by.is_some_and(|maker| maker.version == Maker::this().version) {
+        let defaults = spec.config.algorithm.write_defaults(material, serde_json::value::Serializer);
+        if let Value::Object(defaults) = defaults.map_err(|e| Error::internal(e.to_string()))? {
+            all = defaults;
+        }
+    }
+    all.extend(spec.config.parameters.clone());
+    Ok(all)
+}
+
 /// All that is known of one version, a row each.
 ///
 /// # Errors
 /// Internal; Storage or Corrupt: its plan.
 pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
-    let spec = registry.spec(entry)?;
+    let Origin { spec, made_by, plan, step } = registry.origin(entry)?;
     let outcome = &entry.outcome;
+    let batches = match (&plan, entry.version) {
+        (None, _) => String::new(),
+        (Some(_), 0) => "0".to_owned(),
+        (Some(_), version) => format!("0 to {version}"),
+    };
+    let of_plan = |cell: fn(&Plan) -> Option<String>| plan.as_ref().and_then(cell).unwrap_or_default();
+    let transform = |plan: &Plan| plan.transform_sql.as_ref().map(|sql| checksum(sql.as_bytes()));
+    let of_step = |cell: fn(&TrainedModel) -> String| step.as_ref().map(cell).unwrap_or_default();
     let mut cells: Vec<(String, String)> = [
         ("job", entry.job.clone()),
         ("model", outcome.name.clone()),
         ("version", entry.version.to_string()),
         ("algorithm", outcome.algorithm.name().to_owned()),
+        ("batches", batches),
+        ("planned_at", of_plan(|plan| Some(plan.now.clone()))),
+        ("key", of_step(|step| step.key.join(" "))),
+        ("folds", of_step(|step| step.folds.map(|folds| folds.to_string()).unwrap_or_default())),
         ("features", spec.config.features.clone()),
-        ("label", spec.config.label.clone().unwrap_or_default()),
+        ("features_xxh3", checksum(spec.features_sql.as_bytes())),
+        ("transform_xxh3", of_plan(transform)),
+        ("target", spec.config.label.clone().unwrap_or_default()),
+        ("classes", outcome.classes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
         ("seed", outcome.seed.to_string()),
         ("train_rows", outcome.train_rows.to_string()),
         ("train_ms", format!("{:.1}", outcome.train_ms)),
@@ -85,8 +124,15 @@ pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
+    let material =
+        if plan.as_ref().is_some_and(|plan| plan.state.is_some()) { Material::State } else { Material::Rows };
+    let parameters = parameters(&spec, material, made_by.as_ref())?;
+    let steps =
+        (1..).zip(&spec.config.steps).map(|(number, step)| (format!("steps.{number}"), step.to_string()));
+    cells.extend(steps);
+    cells.extend(spec.config.learn.iter().map(|learn| ("learn".to_owned(), learn.clone())));
     cells.extend(
-        spec.config.parameters.iter().map(|(name, value)| (format!("parameters.{name}"), value.to_string())),
+        parameters.into_iter().map(|(name, value)| (format!("parameters.{name}"), value.to_string())),
     );
     for (evaluation, scores) in [
         ("holdout", &outcome.holdout),
@@ -99,13 +145,19 @@ pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
         let values = METRICS.iter().filter_map(|metric| Some((metric.name, metric.value(scores)?)));
         cells.extend(values.map(|(name, value)| (format!("{evaluation}.{name}"), value.to_string())));
     }
-    let file =
-        if registry.is_gone(entry) { "removed, as it is old".to_owned() } else { entry.file.path.clone() };
+    let file = match registry.is_gone(entry) {
+        true if registry.aliases().is_archived(&outcome.name, entry.version) => "archived".to_owned(),
+        true => "removed, as it is old".to_owned(),
+        false => entry.file.path.clone(),
+    };
     cells.extend([
         ("file".to_owned(), file),
         ("bytes".to_owned(), entry.file.bytes.to_string()),
         ("xxh3".to_owned(), entry.file.xxh3.clone()),
     ]);
+    if let Some(Maker { version, processor }) = made_by {
+        cells.extend([("engine".to_owned(), version), ("processor".to_owned(), processor)]);
+    }
     cells.retain(|(_, value)| !value.is_empty());
     let (names, values): (Vec<String>, Vec<String>) = cells.into_iter().unzip();
     let schema = Schema::new(vec![

@@ -1,11 +1,13 @@
 //! What SQL works row by row: one SELECT over one table, that filters, computes and unnests.
 
+use std::ops::ControlFlow;
+
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::ast::{Expr as Sql, Statement as SqlStatement, visit_expressions};
 
 use crate::error::{Error, Result};
 use crate::sql;
@@ -28,6 +30,21 @@ pub(super) fn one_select(sql: &str, table: &str) -> Result<Statement> {
             .hint(format!("it works row by row over one batch: it can read `{table}` alone")));
     }
     Ok(statement)
+}
+
+/// The first function of a SELECT that asks a model.
+pub(super) fn asked_model(statement: &Statement) -> Option<&'static str> {
+    let Statement::Statement(statement) = statement else { return None };
+    let found = visit_expressions(&**statement, |expression| {
+        let of = match expression {
+            Sql::Function(function) => function.name.0.last().and_then(|part| part.as_ident()),
+            _ => None,
+        };
+        let asks = of
+            .and_then(|of| sql::MODEL_FUNCTIONS.into_iter().find(|name| of.value.eq_ignore_ascii_case(name)));
+        asks.map_or(ControlFlow::Continue(()), ControlFlow::Break)
+    });
+    found.break_value()
 }
 
 /// Whether a plan is row by row.

@@ -3,11 +3,12 @@
 //! Whole ones that 64 bits do not hold are DECIMALs, where DataFusion 55 has doubles. One with a point is a double to it, of
 //! which nobody can tell any more how it was written: beside a DECIMAL it becomes the decimal of its digits
 //! ([`beside`](super::beside)). One with an exponent, or with more digits than a double has, is marked as the double that it
-//! stays by a cast.
+//! stays by a cast, wherever a result may be of its type: beside `+`, as a column, in VALUES, CASE, `coalesce` and lists.
 
 use datafusion::common::{Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value, ValueWithSpan,
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Select, SelectItem, SetExpr, UnaryOperator, Value, ValueWithSpan,
 };
 
 /// The most digits of a DECIMAL.
@@ -58,24 +59,61 @@ pub(super) fn exact(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-/// Marks operands of `+ - * %` that are no decimals.
+/// Functions whose result has the type of their arguments.
+const OF_ONE_TYPE: [&str; 6] = ["coalesce", "nvl", "ifnull", "greatest", "least", "make_array"];
+
+/// Marks numbers that are no decimals where a result may be of their type.
 pub(super) fn mark_doubles(expr: &mut Expr) {
-    let Expr::BinaryOp { left, op, right } = expr else { return };
-    if matches!(
-        op,
-        BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Modulo
-    ) {
-        mark(left);
-        mark(right);
+    match expr {
+        Expr::BinaryOp {
+            left,
+            op:
+                BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Modulo,
+            right,
+        } => {
+            mark(left);
+            mark(right);
+        }
+        Expr::Case { conditions, else_result, .. } => {
+            conditions.iter_mut().for_each(|when| mark(&mut when.result));
+            else_result.iter_mut().for_each(|result| mark(result));
+        }
+        Expr::Array(list) => list.elem.iter_mut().for_each(mark),
+        Expr::Function(function) => {
+            let name = function.name.to_string().to_lowercase();
+            if let FunctionArguments::List(list) = &mut function.args
+                && OF_ONE_TYPE.contains(&name.as_str())
+            {
+                for arg in &mut list.args {
+                    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = arg {
+                        mark(value);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The same of the columns of a SELECT.
+pub(super) fn mark_columns(select: &mut Select) {
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } = item {
+            mark(value);
+        }
+    }
+}
+
+/// The same of VALUES.
+pub(super) fn mark_values(body: &mut SetExpr) {
+    if let SetExpr::Values(values) = body {
+        values.rows.iter_mut().flat_map(|row| row.iter_mut()).for_each(mark);
     }
 }
 
 fn mark(operand: &mut Expr) {
-    match operand {
-        Expr::Nested(inner) => return mark(inner),
-        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => return mark(expr),
-        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) if !is_kept(text) => {}
-        _ => return,
+    if !is_marked(operand) {
+        return;
     }
     let expr = Box::new(std::mem::replace(operand, super::statement::nothing()));
     *operand = Expr::Cast {
@@ -85,6 +123,15 @@ fn mark(operand: &mut Expr) {
         array: false,
         format: None,
     };
+}
+
+fn is_marked(operand: &Expr) -> bool {
+    match operand {
+        Expr::Nested(inner) => is_marked(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => is_marked(expr),
+        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => !is_kept(text),
+        _ => false,
+    }
 }
 
 /// Whether a number is whole, or has a point and all of its digits as a double too.
@@ -105,6 +152,7 @@ fn digits(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::tests::check;
 
     #[test]
     fn a_number_with_an_exponent_or_many_digits_is_a_double() {
@@ -116,5 +164,36 @@ mod tests {
         {
             assert!(!is_kept(marked), "{marked}");
         }
+    }
+    /// DuckDB's types.
+    #[tokio::test]
+    async fn a_number_with_an_exponent_is_a_double_wherever_it_comes_from() {
+        let d = "CAST(0.2 AS DECIMAL(3,2))";
+        for statement in [
+            format!("WITH v AS (SELECT 1e-1 AS x) SELECT x + {d} AS a FROM v"),
+            format!("WITH v AS (SELECT -(1E-1) AS x) SELECT x + {d} AS a FROM v"),
+            format!("SELECT x + d AS a FROM (VALUES (1e-1, {d})) AS v (x, d)"),
+            format!("SELECT CASE WHEN d > 0 THEN d ELSE 1e-1 END AS a FROM (SELECT {d} AS d)"),
+            format!("SELECT coalesce({d}, 1e-1) AS a"),
+            format!("SELECT greatest({d}, 1e-1) AS a"),
+            format!("SELECT [{d}, 1e-1][1] AS a"),
+            format!("SELECT {d} AS a UNION ALL SELECT 1e-1"),
+            format!("SELECT x AS a FROM (VALUES (1e-1), ({d})) AS v (x)"),
+        ] {
+            let kind = format!("SELECT DISTINCT arrow_typeof(a) FROM ({statement})");
+            check(&[(&kind, &["Float64"])]).await;
+        }
+        check(&[
+            (
+                "WITH v AS (SELECT 0.1 AS x) SELECT arrow_typeof(x + CAST(0.2 AS DECIMAL(3,2))) FROM v",
+                &["Decimal128(4, 2)"] as &[&str],
+            ),
+            (
+                "SELECT 1e-1, -1e2 AS b, 1e0 FROM (VALUES (1e0), (2)) AS v (x) WHERE x = 1e0 LIMIT 1",
+                &["0.1|-100.0|1.0"],
+            ),
+            ("SELECT quantile(x, 5e-1) FROM (VALUES (1e0), (2)) AS v (x)", &["1.5"]),
+        ])
+        .await;
     }
 }

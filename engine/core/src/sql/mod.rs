@@ -15,6 +15,8 @@ mod orders;
 mod out_of_memory;
 mod relations;
 mod rules;
+mod schema_check;
+mod settled;
 mod shorthands;
 mod statement;
 mod time;
@@ -31,8 +33,12 @@ use datafusion::execution::session_state::SessionStateBuilder;
 pub(crate) use deep::deep;
 pub(crate) use out_of_memory::{Asker, RESULT, explain_memory};
 pub(crate) use rules::{OfItsType, one_nan};
+pub(crate) use settled::settled;
 pub use statement::{collect, frame};
 pub(crate) use statement::{execute, parse, plan};
+
+/// The functions that ask models (`predict`), which a session knows that has models.
+pub(crate) const MODEL_FUNCTIONS: [&str; 3] = ["predict", "predict_proba", "cluster_id"];
 
 /// A session with our functions, and the rules that make DataFusion's plans right. It has no tables yet.
 pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {

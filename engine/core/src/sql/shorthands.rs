@@ -37,7 +37,7 @@ pub(super) fn nvl2_as_case(expr: &mut Expr) {
 }
 
 /// Makes `CAST('3 days' AS INTERVAL)` and `INTERVAL 3 DAY` what DataFusion 55 takes in the frame of a window: INTERVAL and
-/// a text.
+/// a text; and of hours and minutes as a clock shows them, `INTERVAL '1 day 01:30:00'`, the units that it reads.
 pub(super) fn interval_of_text(expr: &mut Expr) {
     match expr {
         Expr::Interval(Interval { value, .. }) => {
@@ -46,6 +46,7 @@ pub(super) fn interval_of_text(expr: &mut Expr) {
             {
                 *value = Value::SingleQuotedString(std::mem::take(text));
             }
+            with_units(expr);
         }
         Expr::Cast {
             kind: CastKind::Cast | CastKind::DoubleColon,
@@ -62,10 +63,40 @@ pub(super) fn interval_of_text(expr: &mut Expr) {
                     last_field: None,
                     fractional_seconds_precision: None,
                 });
+                with_units(expr);
             }
         }
         _ => {}
     }
+}
+
+fn with_units(interval: &mut Expr) {
+    if let Expr::Interval(Interval { value, leading_field: None, .. }) = interval
+        && let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = &mut **value
+        && text.contains(':')
+    {
+        let words: Vec<String> =
+            text.split_whitespace().map(|word| clock(word).unwrap_or_else(|| word.to_owned())).collect();
+        *text = words.join(" ");
+    }
+}
+
+/// `1:30` and `-01:30:00.5` in hours, minutes and seconds. The sign is that of all.
+fn clock(word: &str) -> Option<String> {
+    let (sign, shown) = match word.strip_prefix('-') {
+        Some(shown) => ("-", shown),
+        None => ("", word.strip_prefix('+').unwrap_or(word)),
+    };
+    let mut parts = shown.split(':');
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next().unwrap_or("0"));
+    let is_whole = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let below_60 = |part: &str| part.parse::<u8>().is_ok_and(|count| count < 60);
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let is_clock = [hours, minutes, whole, fraction].into_iter().all(is_whole)
+        && below_60(minutes)
+        && below_60(whole)
+        && parts.next().is_none();
+    is_clock.then(|| format!("{sign}{hours} hours {sign}{minutes} minutes {sign}{seconds} seconds"))
 }
 
 fn is_plain(function: &Function, name: &str) -> bool {
@@ -75,7 +106,7 @@ fn is_plain(function: &Function, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::sql::tests::check;
+    use crate::sql::tests::{check, refused};
 
     /// Values are DuckDB's.
     #[tokio::test]
@@ -87,5 +118,29 @@ mod tests {
             check(&[(&format!("SELECT {sum} {rows}"), &["3", "7", "5"])]).await;
         }
         check(&[("SELECT DATE '2024-01-01' + 3 * INTERVAL 2 DAY, TIMESTAMP '2024-01-01' + CAST('36 hours' AS INTERVAL)", &["2024-01-07|2024-01-02T12:00:00"])]).await;
+    }
+    /// Values are DuckDB's.
+    #[tokio::test]
+    async fn spans_as_a_clock_shows_them() {
+        let from = "TIMESTAMP '2024-01-01'";
+        for (span, expected) in [
+            ("'01:30:00'", "2024-01-01T01:30:00"),
+            ("'01:30'", "2024-01-01T01:30:00"),
+            ("'1 day 01:30:00.5'", "2024-01-02T01:30:00.500"),
+            ("'1 day -01:30:00'", "2024-01-01T22:30:00"),
+            ("'-00:00:01'", "2023-12-31T23:59:59"),
+            ("'26:00:00'", "2024-01-02T02:00:00"),
+        ] {
+            for interval in
+                [format!("CAST({span} AS INTERVAL)"), format!("INTERVAL {span}"), format!("{span}::INTERVAL")]
+            {
+                check(&[(&format!("SELECT {from} + {interval}"), &[expected])]).await;
+            }
+        }
+        refused(&[
+            ("SELECT INTERVAL '01:75:00'", "Invalid input syntax for type interval"),
+            ("SELECT INTERVAL '1:2:3:4'", "Invalid input syntax for type interval"),
+        ])
+        .await;
     }
 }

@@ -19,15 +19,16 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{self, ExecutionPlan};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as Sql,
-    UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, DescribeAlias, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier,
+    Statement as Sql, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use futures::StreamExt;
 
 use super::deep::deep;
+use super::settled::described;
 use super::{
     bare_names, coalesces, first_in_lists, literals, merged_columns, names, nested, orders, relations,
-    shorthands, unjoined, unplanned, values,
+    schema_check, shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -90,14 +91,30 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
 }
 
 async fn planned(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
-    let statement = settled(statement)?;
+    let (statement, describes) = bare_query(settled(statement)?);
     let bare_names = bare_names::of(&statement);
     // Tables are found here, by the footers of their files.
     let plan = caught_in(state.statement_to_plan(statement)).await.map_err(external)??;
     bare_names::check(&bare_names, &plan)?;
     nested::check(&plan)?;
     names::check_keys(&plan)?;
-    Ok(plan)
+    match describes {
+        true => described(state, plan).await,
+        false => Ok(plan),
+    }
+}
+
+/// The query of DESCRIBE SELECT …, and whether there is one.
+fn bare_query(statement: Statement) -> (Statement, bool) {
+    match statement {
+        Statement::Statement(inner) => match *inner {
+            Sql::Explain {
+                describe_alias: DescribeAlias::Describe | DescribeAlias::Desc, statement, ..
+            } if matches!(*statement, Sql::Query(_)) => (Statement::Statement(statement), true),
+            other => (Statement::Statement(Box::new(other)), false),
+        },
+        other => (other, false),
+    }
 }
 
 /// Whether two columns have one name, by what DataFusion 55 says.
@@ -171,8 +188,8 @@ fn external(error: Error) -> DataFusionError {
 
 /// The plan as it is run.
 async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = frame.logical_plan().clone();
-    deep(frame.create_physical_plan()).await.map_err(|error| unjoined::told(error, &plan))
+    let (state, plan) = frame.into_parts();
+    schema_check::physical(state, &plan).await.map_err(|error| unjoined::told(error, &plan))
 }
 
 /// The statements of a text, of little depth.
@@ -230,12 +247,14 @@ impl VisitorMut for Settle {
         if let Err(error) = flatten_unions(&mut query.body).and_then(|()| merged_columns::of_query(query)) {
             return ControlFlow::Break(error);
         }
+        literals::mark_values(&mut query.body);
         values::double_casts(&mut query.body);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
         names::of_select(select);
+        literals::mark_columns(select);
         match merged_columns::of_select(select) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),

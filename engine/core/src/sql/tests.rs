@@ -9,9 +9,13 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use super::*;
 use crate::error::Result;
 
+pub(super) fn session() -> SessionContext {
+    context(SessionConfig::new().with_target_partitions(2), Arc::new(RuntimeEnv::default()))
+}
+
 /// The rows of a statement, their cells joined by a bar.
 async fn rows(sql: &str) -> Result<Vec<String>> {
-    let session = context(SessionConfig::new().with_target_partitions(2), Arc::new(RuntimeEnv::default()));
+    let session = session();
     let mut rows = Vec::new();
     for batch in collect(frame(&session, sql).await?).await? {
         for row in 0..batch.num_rows() {

@@ -26,7 +26,7 @@ pub(super) fn told(error: DataFusionError, plan: &LogicalPlan) -> DataFusionErro
     {
         let (what, instead) = match is_elsewhere {
             true => (
-                "a subquery that reads the row around it stands in SELECT, WHERE and HAVING, not within a window or ORDER BY",
+                "a subquery that reads the row around it stands in SELECT, WHERE and HAVING, in keys and arguments, not here",
                 "compute it in a WITH before, and read its column there",
             ),
             false => (
@@ -38,7 +38,7 @@ pub(super) fn told(error: DataFusionError, plan: &LogicalPlan) -> DataFusionErro
     }
     let (what, instead) = match (is_membership, of_no_join || of_lost_name) {
         (true, _) => (
-            "IN (SELECT …) and EXISTS stand in WHERE and as columns of SELECT, not in aggregates, windows and ORDER BY",
+            "IN (SELECT …) and EXISTS stand in WHERE and as columns of SELECT, as keys and arguments, not here",
             "LEFT JOIN (SELECT DISTINCT k, TRUE AS found FROM b) AS b ON b.k = a.k, and COALESCE(b.found, FALSE) for the column",
         ),
         (false, true) => (

@@ -7,7 +7,7 @@ use crate::error::Error;
 /// The error of a statement that could not be planned, by the text of DataFusion's.
 pub(super) fn told(text: &str, sql: &str) -> Option<DataFusionError> {
     let made = if let Some(name) = lost(text)
-        && merges(sql)
+        && has_word(sql, &["NATURAL", "USING"])
     {
         let made = format!("no column is called {name} where it is read");
         Error::user(made).hint(format!(
@@ -30,6 +30,9 @@ pub(super) fn told(text: &str, sql: &str) -> Option<DataFusionError> {
     } else if text.contains("Only identifiers and literals are supported in tuples") {
         Error::user("(a, b) IN ((c, d), …) is of columns and of what is written out, not of what is computed")
             .hint("write (a = c AND b = d) OR …, or compute the values in a WITH before")
+    } else if text.contains("Schema contains duplicate") && has_word(sql, &["ROLLUP", "CUBE", "SETS"]) {
+        Error::user("a column is there twice among the keys of ROLLUP, CUBE or GROUPING SETS")
+            .hint("write it once: ROLLUP (a, a) has the groups of a twice, which UNION ALL makes too")
     } else {
         return None;
     };
@@ -44,10 +47,9 @@ fn lost(text: &str) -> Option<&str> {
     (!name.is_empty() && !name.contains('.')).then_some(name)
 }
 
-/// Whether a statement may merge columns.
-fn merges(sql: &str) -> bool {
-    let words = || sql.split(|c: char| !c.is_alphanumeric());
-    words().any(|word| word.eq_ignore_ascii_case("NATURAL") || word.eq_ignore_ascii_case("USING"))
+fn has_word(sql: &str, wanted: &[&str]) -> bool {
+    let mut words = sql.split(|c: char| !c.is_alphanumeric());
+    words.any(|word| wanted.iter().any(|wanted| word.eq_ignore_ascii_case(wanted)))
 }
 
 #[cfg(test)]
@@ -76,6 +78,7 @@ mod tests {
                 "SELECT bool_and(a > 1) OVER (ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM (VALUES (1), (2)) AS v (a)",
                 "bool_and has no moving frame, only one that begins with UNBOUNDED PRECEDING; for bool_and write min(x)",
             ),
+            ("SELECT count(*) FROM (VALUES (1)) AS a (k) GROUP BY ROLLUP (k, a.k)", "a column is there twice among the keys of ROLLUP"),
             (
                 "SELECT (SELECT max(c) FROM (VALUES (1)) AS w (c) WHERE c = k) FROM (VALUES (1)) AS a (k) NATURAL JOIN (VALUES (1)) AS b (k)",
                 "no column is called k where it is read; in a subquery, and in ORDER BY of a window, write the table before",

@@ -150,6 +150,8 @@ impl KeyedState {
         let keys = rows.column_by_name(&self.layout.key).and_then(|c| c.as_string_opt::<i32>());
         let keys = keys.ok_or_else(|| damaged(&self.layout.key))?.clone();
         self.touched.clear();
+        // Most rows of a snapshot, and of the first deltas, are new keys.
+        self.make_room(rows.num_rows());
         for row in 0..rows.num_rows() {
             let key = self.key(keys.value(row))?;
             self.touched.push(key);
@@ -163,6 +165,14 @@ impl KeyedState {
             if lists.is_none() && !column.aggregate.by().is_empty() {
                 return Err(damaged(&name));
             }
+            // Of all rows at once: an array for each row would cost more than all else.
+            let members = match &lists {
+                Some(lists) => {
+                    let members = lists.values().as_string_opt::<i32>().ok_or_else(|| damaged(&name))?;
+                    Some((members, lists.value_offsets()))
+                }
+                None => None,
+            };
             let greatest = match &column.aggregate {
                 crate::project::Aggregate::Max { .. } => Some(cast(&values, &DataType::Int64)?),
                 _ => None,
@@ -170,12 +180,12 @@ impl KeyedState {
             let sums = values.as_primitive_opt::<Decimal128Type>();
             for (row, &key) in self.touched.iter().enumerate() {
                 let cell = &mut self.entries[key as usize].cells[slot];
-                if let Some(lists) = &lists {
-                    let members = lists.value(row);
-                    let members = members.as_string_opt::<i32>().ok_or_else(|| damaged(&name))?;
-                    members.iter().flatten().for_each(|member| {
-                        cell.see(member);
-                    });
+                if let Some((members, offsets)) = &members {
+                    for at in offsets[row] as usize..offsets[row + 1] as usize {
+                        if members.is_valid(at) {
+                            cell.see(members.value(at));
+                        }
+                    }
                 }
                 match (cell, sums, &greatest) {
                     (Cell::Sum(sum, _), Some(sums), _) => {

@@ -88,6 +88,10 @@ impl Cell {
         match seen.binary_search_by(|known| known.as_ref().cmp(member)) {
             Ok(_) => false,
             Err(at) => {
+                // Of most keys there is one: a Vec that grows by itself takes room for four.
+                if seen.is_empty() {
+                    seen.reserve_exact(1);
+                }
                 seen.insert(at, member.into());
                 true
             }
@@ -273,6 +277,14 @@ impl KeyedState {
         self.entries.push(Entry { key: key.into(), cells });
         self.index.insert(key.into(), number);
         Ok(number)
+    }
+
+    /// Makes room for so many rows of which most may be new keys.
+    fn make_room(&mut self, rows: usize) {
+        let new = rows.saturating_sub(self.entries.len());
+        self.entries.reserve(new);
+        self.index.reserve(new);
+        self.touched.reserve(rows);
     }
 
     /// The values of one column.

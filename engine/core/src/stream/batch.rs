@@ -1,5 +1,24 @@
 //! One batch: the plan goes in, a commit comes out, and once the models' history is there (`behind`) a learn record.
 //! Between them are parts that fit into memory, most often one.
+//!
+//! What a job has wrong (schema, types, names, settings, models, views) is refused before there is a plan (`checks`, `fits`,
+//! and what opens the driver). A plan that is there can still be refused, by what is seen of the outside only then:
+//!
+//! | what | error | the batch |
+//! | --- | --- | --- |
+//! | brokers are away for longer than `broker_timeout`, or refuse a log-in | Source | is run by the next start |
+//! | its messages were deleted or written anew, under `fail_on_data_loss = true` | DataLoss | is run by the next start; where the job says `"record"` by then, without them |
+//! | the topic was deleted and made anew | DataLoss | nothing runs it: the stream starts anew |
+//! | the table or the checkpoint was removed or replaced while the stream ran (`place`) | Corrupt | is run by the next start, once it is put back |
+//! | the newest file of rows, whose columns are asked for, is damaged | Corrupt | the same |
+//! | of a replay: files of dead letters are damaged, or are not as many letters as planned | Corrupt | the same |
+//! | a message, alone, that takes more than the memory limit (`RowSql::run`), or a child that is killed for one (`guard`) | Memory | is run by the next start, with more memory |
+//! | the disk is full, or a file cannot be written | Storage | is run by the next start |
+//! | more than 2³² keys of a state | Data | nothing runs it |
+//! | somebody wrote the plan's or the commit's number first (two drivers over a disk without locks) | Held | is the other's |
+//!
+//! Whatever else a message does is a dead letter; nothing of a refused batch is visible. The next start cuts the plan anew with
+//! the job's texts as they are then, over the same offsets (`Driver::cut_anew`).
 
 use std::collections::BTreeMap;
 use std::time::Instant;

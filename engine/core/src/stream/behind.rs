@@ -23,6 +23,13 @@
 //! learns from everything before it ends; one that a signal ends finishes the batch in hand, and leaves the rest. The
 //! progress of a batch is told once it is learned from, or without its models when the run ends before that.
 //!
+//! A file of an old batch that is not what its record says is found by whoever reads the history, thus after the first
+//! commit of a start: what was committed stays and is right, nothing is learned, and the stream ends with an error that
+//! names the file and the batches that wait for it. So does each start until the file is put back; then they are learned from
+//! in order.
+//!
+//! Models that learn online want no history: where all do, learning goes on with the first batch that waits.
+//!
 //! A job with a state does not lag. Its commits need the state, which is loaded first: its newest snapshot and the deltas
 //! of fewer than 50 batches, whatever the length of the stream; its models learn from the state and have no history.
 
@@ -121,6 +128,23 @@ impl Behind {
     /// The learner, while no history is being read.
     pub(super) fn learner(&mut self) -> Result<&mut Learner> {
         self.learner.as_mut().ok_or_else(|| Error::internal("the learner is away, reading the history"))
+    }
+
+    /// The batches that are not learned from, with a word on what is in the way.
+    fn who_waits(&self) -> String {
+        let what = "the history of the models cannot be read";
+        match (self.waiting.front(), self.waiting.back()) {
+            (Some(first), Some(last)) if first.batch_id < last.batch_id => {
+                format!(
+                    "batches {} to {} are committed and not learned from, as {what}",
+                    first.batch_id, last.batch_id
+                )
+            }
+            (Some(only), _) => {
+                format!("batch {} is committed and not learned from, as {what}", only.batch_id)
+            }
+            _ => what.to_owned(),
+        }
     }
 
     fn push(&mut self, waiting: Waiting) {
@@ -271,7 +295,8 @@ impl Driver {
             let read = (&mut reading.task).await;
             self.behind.has = reading.until;
             self.behind.reading = None;
-            let learner = read.map_err(|e| Error::internal(format!("reading the history: {e}")))??;
+            let learner = read.map_err(|e| Error::internal(format!("reading the history: {e}")))?;
+            let learner = learner.map_err(|error| error.context(self.behind.who_waits()))?;
             self.behind.learner = Some(learner);
         }
         let schema = nullable(self.transform.schema());
@@ -279,7 +304,7 @@ impl Driver {
         if learner.prepare(models, &schema).await? {
             self.behind.has = 0;
         }
-        if !self.behind.learner()?.needs_rows() {
+        if !self.behind.learner()?.needs_history() {
             self.behind.has = number;
         }
         if self.behind.has < number {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use chrono::{SecondsFormat, Utc};
 use tokio::task::block_in_place;
 
+use super::asked::asked_now;
 use super::batch::Batch;
 use super::behind::Behind;
 use super::bounds::{Found, Seen};
@@ -22,10 +23,11 @@ use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
+use crate::predict::transform;
 use crate::progress::Durations;
 use crate::project::{FailOnDataLoss, Job, StartingOffsets};
 use crate::records::FORMAT;
-use crate::records::{FileEntry, Mark, PartitionRange, Plan};
+use crate::records::{Asked, FileEntry, Mark, PartitionRange, Plan};
 use crate::registry::alias_records;
 use crate::rowwise::RowSql;
 use crate::source::Patience;
@@ -103,8 +105,10 @@ pub struct Driver {
     crash_after: Option<(u64, CrashPoint)>,
     /// Where the partitions ended when this batch was planned.
     pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
-    /// Planned once, used for every batch.
+    /// Planned once, used for every batch until the models that it asks are others.
     pub(super) transform: Arc<RowSql>,
+    /// Those that it asks.
+    pub(super) asked: BTreeMap<String, Asked>,
     /// Whether the table has a column of times that are none of a calendar; `None` before the first rows.
     pub(super) has_time_number: Option<bool>,
 }
@@ -125,7 +129,8 @@ impl Driver {
     pub async fn open_until(job: &Job, lake: &Lake, stop: Arc<AtomicBool>) -> Result<Driver> {
         let job = &split::of_lake(job, lake)?;
         let decoder = Decoder::new(job.source.schema.clone());
-        let transform = RowSql::transform(job.transform_sql.as_deref(), &decoder).await?;
+        let asked = asked_now(job, lake)?;
+        let transform = transform(job.transform_sql.as_deref(), &decoder, lake, &asked).await?;
         let state = StatefulJob::open(job, transform.schema()).await?;
         let learner = match &state {
             Some(state) => state.learner(job).await?,
@@ -173,6 +178,7 @@ impl Driver {
             crash_after: None,
             ends: None,
             transform: Arc::new(transform),
+            asked,
             has_time_number: None,
             checkpoint,
         };
@@ -231,6 +237,9 @@ impl Driver {
         self.catch_up_state(recovery.learn.start)?;
         let plan = recovery.rerun.map(|number| self.checkpoint.offsets.read(number)).transpose()?;
         let plan = plan.map(|plan| self.cut_anew(plan)).transpose()?;
+        if let Some(plan) = &plan {
+            self.ask(&plan.asked).await?;
+        }
         self.take_up(recovery.learn, plan.as_ref(), on_event).await?;
         let Some(plan) = plan else {
             // The driver before may have died between its commit and this.
@@ -279,11 +288,14 @@ impl Driver {
     /// Records a plan and runs it.
     pub(super) async fn begin(
         &mut self,
-        plan: Plan,
+        mut plan: Plan,
         started: Instant,
         on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
     ) -> Result<u64> {
         self.check_place()?;
+        // A transform that asks no model asks none in any batch.
+        plan.asked = if self.asked.is_empty() { BTreeMap::new() } else { asked_now(&self.job, &self.lake)? };
+        self.ask(&plan.asked).await?;
         self.checkpoint.offsets.create(plan.batch_id, &plan)?;
         self.last_plan = Some(plan.clone());
         self.crash(plan.batch_id, CrashPoint::Plan)?;
@@ -335,6 +347,7 @@ impl Driver {
     fn cut_anew(&mut self, planned: Plan) -> Result<Plan> {
         let mut plan = planned.clone();
         plan.take_texts(&self.job);
+        plan.asked = self.asked_again(&planned.asked)?;
         if plan == planned {
             return Ok(planned);
         }
@@ -415,6 +428,7 @@ impl Driver {
             state: self.job.state.clone(),
             views: self.job.views.clone(),
             aliases: alias_records(&self.lake, &self.job.schema_name).numbers()?.end,
+            asked: BTreeMap::new(),
         }))
     }
 

@@ -72,7 +72,11 @@ async fn check_views(job: &Job, lake: &Lake, table: &SchemaRef) -> Result<()> {
                 continue;
             };
             check_names(frame.schema()).map_err(|e| e.context(format!("view {}.{name}", job.schema_name)))?;
-            let view = ViewTable::new(frame.logical_plan().clone(), Some(text.clone()));
+            let Ok(plan) = sql::settled(&session.state(), frame.logical_plan().clone()).await else {
+                left.push((name, text));
+                continue;
+            };
+            let view = ViewTable::new(plan, Some(text.clone()));
             known.push((name.clone(), Arc::new(view)));
         }
         if left.len() == before || left.is_empty() {

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::files::at_once;
 use crate::learn::tables;
 use crate::progress::Durations;
-use crate::records::{Commit, FORMAT, Learn, Plan};
+use crate::records::{Commit, FORMAT, Learn, Maker, Plan};
 use crate::registry::{Aliases, forget_old, kept};
 use crate::source::lag::Lag;
 use crate::table::publish::roll_forward;
@@ -74,6 +74,7 @@ impl Driver {
             query_id: plan.query_id.clone(),
             models: learned.outcomes,
             added,
+            made_by: Some(Maker::this()),
         };
         self.checkpoint.learn.create(batch_id, &record)?;
         self.crash(batch_id, CrashPoint::Learn)?;

@@ -1,7 +1,8 @@
 //! The dead letters of a replay, as Kafka would have given them: by partition, in the order of their offsets, in parts.
 //!
 //! Where they are is looked up first; what they hold is read as their turn comes, a file at a time, so that a part and a
-//! file are in memory, and of each letter where it is (40 bytes).
+//! file are in memory, and of each letter where it is ([`LETTER_BYTES`]). A replay takes no more letters at once than a share of
+//! the memory holds of these ([`most_letters`]), but for those of one batch.
 
 use std::collections::VecDeque;
 
@@ -31,9 +32,19 @@ pub(super) struct Letters {
 struct Letter {
     partition: i32,
     offset: i64,
-    file: usize,
-    row: usize,
-    bytes: u64,
+    file: u32,
+    row: u32,
+    bytes: u32,
+}
+
+/// Bytes that are held of each letter.
+const LETTER_BYTES: u64 = size_of::<Letter>() as u64;
+/// The share of the memory that they may take.
+const LETTERS_SHARE: u64 = 32;
+
+/// How many letters a replay is planned for at most.
+pub(super) fn most_letters(memory_limit: u64) -> u64 {
+    (memory_limit / LETTERS_SHARE / LETTER_BYTES).max(1)
 }
 
 impl Letters {
@@ -43,9 +54,16 @@ impl Letters {
     /// Storage; Corrupt, if they are not as many as the plan says.
     pub(super) fn open(lake: &Lake, files: Vec<FileEntry>, replay: Replay, room: Room) -> Result<Letters> {
         let mut letters = Letters { lake: lake.clone(), files, left: VecDeque::new(), room, held: None };
-        let mut found = Vec::new();
+        let listed: u64 = letters.files.iter().map(|file| file.rows).sum();
+        let mut found = Vec::with_capacity(usize::try_from(listed.min(replay.letters)).unwrap_or(0));
+        let small = |number: usize| {
+            u32::try_from(number).map_err(|_| Error::data("more than 2^32 dead letters in one replay"))
+        };
         for file in 0..letters.files.len() {
             let rows = letters.rows(file)?;
+            // Of those, as of all others in it, there are fewer.
+            small(rows.num_rows())?;
+            let file = small(file)?;
             let partitions = rows["partition"].as_primitive::<Int32Type>();
             let offsets = rows["offset"].as_primitive::<Int64Type>();
             let payloads = rows["payload"].as_binary::<i32>();
@@ -53,11 +71,11 @@ impl Letters {
                 partition: partitions.value(row),
                 offset: offsets.value(row),
                 file,
-                row,
-                bytes: u64::try_from(payloads.value_length(row)).unwrap_or(0),
+                row: row as u32,
+                bytes: u32::try_from(payloads.value_length(row)).unwrap_or(0),
             }));
         }
-        found.sort();
+        found.sort_unstable();
         found.dedup_by_key(|letter| (letter.partition, letter.offset));
         if found.len() as u64 != replay.letters {
             return Err(Error::corrupt(format!(
@@ -85,7 +103,7 @@ impl Letters {
     pub(super) fn read(&mut self) -> Result<Vec<RawRows>> {
         let (mut part, mut bytes) = (Vec::new(), 0);
         while let Some(letter) = self.left.front() {
-            bytes += letter.bytes + self.room.per_message;
+            bytes += u64::from(letter.bytes) + self.room.per_message;
             if bytes > self.room.bytes && !part.is_empty() {
                 break;
             }
@@ -93,11 +111,13 @@ impl Letters {
         }
         // File by file, and then in their order again.
         let mut by_file: Vec<usize> = (0..part.len()).collect();
-        by_file.sort_by_key(|&at| (Some(part[at].file) != self.held_file(), part[at].file, part[at].row));
+        by_file.sort_by_key(|&at| {
+            (Some(part[at].file as usize) != self.held_file(), part[at].file, part[at].row)
+        });
         let mut messages: Vec<(Option<i64>, Option<Vec<u8>>)> = vec![(None, None); part.len()];
         for at in by_file {
             let Letter { file, row, .. } = part[at];
-            let rows = self.rows(file)?;
+            let (row, rows) = (row as usize, self.rows(file as usize)?);
             let times = rows["timestamp"].as_primitive::<TimestampMillisecondType>();
             // The time of a message that is none of a calendar; older files have it in the other column.
             let number = rows.column_by_name("timestamp_ms").map(|column| column.as_primitive::<Int64Type>());
@@ -203,6 +223,7 @@ mod tests {
             assert_eq!(fed, all);
             assert!(parts >= least_parts, "{parts}");
         }
+        assert_eq!((LETTER_BYTES, most_letters(32 * 24 * 7), most_letters(0)), (24, 7, 1));
         let wrong = Replay { letters: 99, ..replay };
         assert!(
             Letters::open(&lake, files, wrong, Room::ENDLESS)

@@ -12,8 +12,10 @@
 //! ([`crate::checkpoint::recovery`]). Where a job keeps a state ([`crate::state`]), the rows of a batch go into it before
 //! the commit, which lists its files too; `stateful` is that path. A batch that ends the process again and again is decoded
 //! in processes of their own, until the message is found that does it: `guard`. After a start the models' history is read beside the
-//! stream, and learning falls behind the commits until it is there: `behind`.
+//! stream, and learning falls behind the commits until it is there: `behind`. Where a transform asks models, the plan says
+//! which versions: `asked`.
 
+mod asked;
 mod batch;
 mod behind;
 mod bounds;

@@ -21,7 +21,7 @@ use std::time::Instant;
 use chrono::{SecondsFormat, Utc};
 
 use super::driver::Driver;
-use super::letters::Letters;
+use super::letters::{Letters, most_letters};
 use super::{StreamEvent, StreamSummary, unless_stopped};
 use crate::error::Result;
 use crate::lake::Lake;
@@ -153,7 +153,9 @@ impl Driver {
             }
         }
         batches.reverse();
-        let Some(replay) = next_range(from, &batches, self.job.source.max_offsets_per_trigger) else {
+        let most = most_letters(self.job.memory_limit);
+        let most = self.job.source.max_offsets_per_trigger.map_or(most, |limit| limit.min(most));
+        let Some(replay) = next_range(from, &batches, Some(most)) else {
             return Ok(None);
         };
         let mut plan = last.clone();

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::publish::readable_path;
 use crate::error::{Context, Error, Result, io_error};
 use crate::files::checksum;
-use crate::lake::Lake;
+use crate::lake::{Lake, batch_of_file_name};
 use crate::records::{Commit, FileEntry, Learn, RecordList};
 
 /// The files that the records of one job publish for `table`, in the order of the batches.
@@ -81,7 +81,15 @@ pub(crate) fn missing(lake: &Lake, file: &FileEntry) -> Error {
         _ => String::new(),
     };
     let path = lake.resolve(&file.path);
-    Error::corrupt(format!("{} is listed but is not there{by}", path.display())).hint(RESTORE)
+    let gone = Error::corrupt(format!("{} is listed but is not there{by}", path.display()));
+    let version = path.file_name().and_then(|name| batch_of_file_name(name.to_str()?));
+    match file.table.strip_prefix("model:").zip(version) {
+        Some((model, version)) => gone.hint(format!(
+            "put that file back from a copy, or have it trained again: tidemill models reproduce {} {model}@{version} --restore",
+            file.schema_name().replace('_', "-")
+        )),
+        None => gone.hint(RESTORE),
+    }
 }
 
 /// A file whose bytes are what its record says, and that is no Parquet all the same.

@@ -5,13 +5,21 @@ use ndarray::Array2;
 use super::{Classifier, Model};
 use crate::forest::{Tree, Trees};
 use crate::logistic::Coefficients;
-use crate::{Error, FeatureTable};
+use crate::{Error, FeatureTable, SgdClassifierParams};
 
 impl Classifier {
     /// The weights of a linear model; `None` for trees. An `sgd_classifier` gives those of numeric features only: hashed
     /// categories have no name.
     pub fn coefficients(&self) -> Option<Coefficients> {
         self.model.made().1.coefficients(&self.numeric_names, &self.categorical_names)
+    }
+
+    /// The settings by which an `sgd_classifier` learns on.
+    pub(crate) fn sgd_params(&self) -> Option<&SgdClassifierParams> {
+        match &self.model {
+            Model::Sgd(model) => Some(model.params()),
+            _ => None,
+        }
     }
 
     /// The leaf of each of these rows in each tree, shape rows × trees: leaves are counted from the left, from 0, up to

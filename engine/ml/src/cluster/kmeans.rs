@@ -234,6 +234,11 @@ impl KMeans {
         values_of(&self.scales, &self.centres)
     }
 
+    /// The scale of each column, and the centres as scores, clusters × columns.
+    pub(crate) fn parts(&self) -> (&[NumericScale], &[f64]) {
+        (&self.scales, &self.centres)
+    }
+
     /// Names of the columns, in order.
     pub fn numeric_names(&self) -> &[String] {
         &self.names

@@ -26,8 +26,8 @@ pub use kmeans::KMeans;
 pub use metrics::{ClusterMetrics, SilhouetteRows};
 pub use params::{KMeansBackend, KMeansParams};
 pub use stream::{
-    ClusterStream, ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner,
-    StreamReport,
+    ClusterSpace, ClusterStream, ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers,
+    StreamLearner, StreamReport,
 };
 pub(crate) use stream::{MiniBatchOfState, OnlineOfState, WholeOfState};
 pub use sweep::{ClusterSweep, SweepPoint};

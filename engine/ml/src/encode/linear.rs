@@ -42,10 +42,23 @@ pub(crate) struct LinearEncoders {
     progress: Progress,
 }
 
+/// How one categorical feature becomes columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum CategoryEncoding {
+pub(crate) enum CategoryEncoding {
+    /// One of log-odds.
     Target(TargetEncoding),
+    /// One a category.
     OneHot(OneHotEncoding),
+}
+
+impl CategoryEncoding {
+    /// The categories that are told apart.
+    pub(crate) fn names(&self) -> &[String] {
+        match self {
+            CategoryEncoding::Target(encoding) => &encoding.names,
+            CategoryEncoding::OneHot(encoding) => encoding.names(),
+        }
+    }
 }
 
 /// What the encoders have been learned from.
@@ -127,6 +140,16 @@ impl LinearEncoders {
             }
         };
         TableCodes { codes: (0..self.categorical.len()).into_par_iter().map(encode).collect(), seed: 0 }
+    }
+
+    /// Of the numeric features, in order.
+    pub(crate) fn numeric(&self) -> &[NumericEncoding] {
+        &self.numeric
+    }
+
+    /// Of the categorical features, in order.
+    pub(crate) fn categorical(&self) -> &[CategoryEncoding] {
+        &self.categorical
     }
 
     /// Dense columns: scores of numbers with their indicators, then of categories.

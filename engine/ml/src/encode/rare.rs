@@ -73,6 +73,17 @@ impl RareCategories {
         Unseen(cells)
     }
 
+    /// Sorted hashes of those of one feature; none where its categories all have bins of their own.
+    pub(crate) fn of_feature(&self, feature: usize) -> &[u32] {
+        let of = self.0.iter().find(|(of, _)| *of as usize == feature);
+        of.map_or(&[], |(_, hashes)| hashes)
+    }
+
+    /// The hash of a name.
+    pub(crate) fn hash(name: &str) -> u32 {
+        hash(name)
+    }
+
     /// Whether these can be of a model with so many features; a file might hold anything.
     pub(crate) fn is_valid(&self, numeric: usize, features: usize) -> bool {
         let ascending = self.0.windows(2).all(|pair| pair[0].0 < pair[1].0);

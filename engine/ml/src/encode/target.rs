@@ -38,7 +38,7 @@ pub(crate) struct TargetEncoding {
     /// Units of a tally that stand for one row: 1, or [`WEIGHED_ROW`].
     units_of_row: u64,
     /// Ascending, so that a look-up is a binary search and the same model has the same bytes.
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// Counts of `names`, in that order.
     folds: Vec<[Tally; FOLDS]>,
     missing: [Tally; FOLDS],
@@ -191,6 +191,12 @@ impl TargetEncoding {
     /// The score of a category, or of a missing value.
     pub(crate) fn score(&self, name: Option<&str>) -> f32 {
         self.scale.score(f64::from(self.log_odds(name))) as f32
+    }
+
+    /// The score of a category that is none of its names.
+    pub(crate) fn unseen_score(&self) -> f32 {
+        let prior = log_odds(Tally::default(), self.units_of_row, self.all.share());
+        self.scale.score(f64::from(prior)) as f32
     }
 
     fn log_odds(&self, name: Option<&str>) -> f32 {

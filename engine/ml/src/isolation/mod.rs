@@ -16,6 +16,7 @@ use crate::{Error, FeatureTable};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use walk::Tree;
+pub(crate) use walk::{Place as TreePlace, Tree as IsolationTree};
 
 /// A score above this is an outlier's, where no share of outliers is said: that of rows that a split sets apart no sooner
 /// and no later than one of rows without any order. What sums over trees round is none.
@@ -47,7 +48,6 @@ pub struct IsolationForestParams {
     pub max_samples: u32,
     /// Share of the rows learned from that are outliers, above 0 and at most 0.5. Without it a row is one whose score is
     /// above 0.5.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub contamination: Option<f64>,
 }
 
@@ -198,6 +198,11 @@ impl IsolationForest {
         self.threshold
     }
 
+    /// The trees, and what the sum of their paths is divided by before it is an exponent of one half.
+    pub(crate) fn parts(&self) -> (&[Tree], f64) {
+        (&self.trees, mean_path(self.drawn as usize) * self.trees.len() as f64)
+    }
+
     /// The score of each of these rows, above 0 and at most 1.
     ///
     /// # Errors
@@ -208,7 +213,7 @@ impl IsolationForest {
         check_names("categorical", &[], table.categorical_names())?;
         table.check_rows(rows)?;
         let mut scores = walk::paths(&self.trees, table, rows);
-        let of_all = mean_path(self.drawn as usize) * self.trees.len() as f64;
+        let of_all = self.parts().1;
         scores.iter_mut().for_each(|sum| *sum = (-*sum / of_all).exp2());
         Ok(scores)
     }

@@ -40,9 +40,19 @@ impl Split {
     }
 }
 
+/// What stands at a place of a tree.
+pub(crate) enum Place {
+    /// Rows above the threshold go right.
+    Split { column: usize, threshold: f64, missing_right: bool },
+    /// All rows go left.
+    Passed,
+    /// The length of the path.
+    Leaf(f64),
+}
+
 /// A tree: the two places below place `i` are `2 i + 1` and `2 i + 2`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     splits: Vec<Split>,
     /// What the path to each lowest place is long: splits, and those that rows which are still together would take.
     paths: Vec<f64>,
@@ -65,6 +75,19 @@ impl Tree {
             node = 2 * node + 1;
         }
         self.paths[node - self.splits.len()] = path;
+    }
+
+    /// What stands at a place; the lowest ones are leaves.
+    pub(crate) fn place(&self, at: usize) -> Place {
+        match self.splits.get(at) {
+            Some(split) if *split == Split::NONE => Place::Passed,
+            Some(split) => Place::Split {
+                column: split.column(),
+                threshold: split.threshold,
+                missing_right: split.column & MISSING_RIGHT != 0,
+            },
+            None => Place::Leaf(self.paths.get(at - self.splits.len()).copied().unwrap_or_default()),
+        }
     }
 
     pub(super) fn is_valid(&self, depth: u32, columns: usize) -> bool {

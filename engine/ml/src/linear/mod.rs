@@ -78,6 +78,12 @@ impl LinearModel {
         }
     }
 
+    /// The encoders, the weights (one a column of them, the intercept after those of the dense ones), and what the score
+    /// that they add up to is one of.
+    pub(crate) fn parts(&self) -> (&LinearEncoders, &[f64], &NumericScale) {
+        (&self.encoders, &self.weights, &self.target)
+    }
+
     /// The weights in the units of the features, whose names these are, and of the target.
     pub(crate) fn coefficients(&self, numeric: &[String], categorical: &[String]) -> Coefficients {
         let dense = self.encoders.dense();

@@ -193,6 +193,11 @@ impl LogisticModel {
         Ok(LogisticModel { encoders, weights })
     }
 
+    /// The encoders, and the weights: one a column of them, the intercept after those of the dense ones.
+    pub(crate) fn parts(&self) -> (&LinearEncoders, &[f64]) {
+        (&self.encoders, &self.weights)
+    }
+
     /// The weights by the columns of other encoders.
     fn weights_for(&self, encoders: &LinearEncoders) -> Option<Vec<f64>> {
         let dense = self.encoders.dense();

@@ -88,6 +88,11 @@ impl SoftmaxModel {
         }
     }
 
+    /// The encoders, and the weights of each class: one a column of them, the intercept after those of the dense ones.
+    pub(crate) fn parts(&self) -> (&LinearEncoders, Vec<&[f64]>) {
+        (&self.encoders, self.weights.chunks_exact(self.encoders.columns() + 1).collect())
+    }
+
     /// The weights by the columns of other encoders.
     fn weights_for(&self, encoders: &LinearEncoders, classes: usize) -> Option<Vec<f64>> {
         let (dense, width) = (self.encoders.dense(), self.encoders.columns() + 1);

@@ -1,7 +1,7 @@
 //! Every metric that there is, as one list: what scores are shown, compared and plotted by.
 
 use super::Scores;
-use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics, Task};
+use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics, OutlierMetrics, TargetKind, Task};
 
 /// Which of two values is the better.
 ///
@@ -34,8 +34,8 @@ pub struct Metric {
     pub name: &'static str,
     /// Which of two values is the better.
     pub better: Better,
-    /// How it is made of rows; the modules of [`BinaryMetrics`], [`ClassMetrics`], [`NumberMetrics`] and
-    /// [`ClusterMetrics`] have the letters.
+    /// How it is made of rows; the modules of [`BinaryMetrics`], [`ClassMetrics`], [`NumberMetrics`],
+    /// [`ClusterMetrics`] and [`OutlierMetrics`] have the letters.
     pub formula: &'static str,
     /// Whose formula it is: scikit-learn's function, or the paper.
     pub source: &'static str,
@@ -52,6 +52,7 @@ enum Of {
     BinaryAndClasses(fn(&BinaryMetrics) -> Option<f64>, fn(&ClassMetrics) -> Option<f64>),
     Numbers(fn(&NumberMetrics) -> Option<f64>),
     Clusters(fn(&ClusterMetrics) -> Option<f64>),
+    Outliers(fn(&OutlierMetrics) -> Option<f64>),
 }
 
 impl Metric {
@@ -66,7 +67,19 @@ impl Metric {
             Of::Binary(_) | Of::Classes(_) | Of::BinaryAndClasses(..) => Task::Classify,
             Of::Numbers(_) => Task::Regress,
             Of::Clusters(_) => Task::Cluster,
+            Of::Outliers(_) => Task::Outlier,
         }
+    }
+
+    /// Whether models of such a target have it.
+    pub fn is_of(&self, kind: TargetKind) -> bool {
+        matches!(
+            (self.of, kind),
+            (Of::Binary(_) | Of::BinaryAndClasses(..), TargetKind::Binary)
+                | (Of::Classes(_) | Of::BinaryAndClasses(..), TargetKind::Classes)
+                | (Of::Numbers(_), TargetKind::Numbers)
+                | (Of::Clusters(_) | Of::Outliers(_), TargetKind::None)
+        )
     }
 
     /// Its value; `None` where the rows do not define it, and for models of another kind.
@@ -76,6 +89,7 @@ impl Metric {
             (Of::Classes(value) | Of::BinaryAndClasses(_, value), Scores::Classes(scores)) => value(scores),
             (Of::Numbers(value), Scores::Numbers(scores)) => value(scores),
             (Of::Clusters(value), Scores::Clusters(scores)) => value(scores),
+            (Of::Outliers(value), Scores::Outliers(scores)) => value(scores),
             _ => None,
         }
     }
@@ -104,7 +118,7 @@ const fn headline(metric: Metric) -> Metric {
 ///     METRICS.iter().filter(|of| of.task() == Task::Classify && of.is_headline).map(|of| of.name).collect();
 /// assert_eq!(names, ["accuracy", "auc", "log_loss", "macro_f1"]);
 /// ```
-pub static METRICS: [Metric; 27] = {
+pub static METRICS: [Metric; 30] = {
     use Better::*;
     use Of::*;
     const CALINSKI: &str = "Caliński, Harabasz 1974; calinski_harabasz_score";
@@ -222,6 +236,27 @@ pub static METRICS: [Metric; 27] = {
             DAVIES,
             Clusters(|m| m.davies_bouldin),
         )),
+        headline(of(
+            "outlier_share",
+            Lower,
+            "rows scored above the threshold / rows",
+            "IsolationForest.predict",
+            Outliers(|m| Some(m.outlier_share)),
+        )),
+        headline(of(
+            "mean_score",
+            Lower,
+            "mean of 2^(-splits that set a row apart / those of a search tree)",
+            "Liu, Ting, Zhou 2008; IsolationForest.score_samples",
+            Outliers(|m| Some(m.mean_score)),
+        )),
+        headline(of(
+            "outlier_auc",
+            Higher,
+            "P(score of a known outlier above another row's), a tie one half",
+            "roc_auc_score",
+            Outliers(|m| m.outlier_auc),
+        )),
     ]
 };
 
@@ -249,12 +284,20 @@ mod tests {
             Scores::Classes(classes),
             Scores::Numbers(numbers),
             Scores::Clusters(clusters),
+            Scores::Outliers(OutlierMetrics::compute(&[0.4, 0.7], 0.5, Some(&[false, true])).unwrap()),
         ] {
             let record = serde_json::to_value(&scores).unwrap();
             assert_eq!(serde_json::from_value::<Scores>(record.clone()).unwrap(), scores);
             for (name, value) in record.as_object().unwrap().iter().filter(|(_, value)| value.is_f64()) {
                 let metric = Metric::named(name).unwrap_or_else(|| panic!("{name} is not in the list"));
                 assert_eq!(metric.value(&scores), value.as_f64(), "{name}");
+                let kind = match scores {
+                    Scores::Binary(_) => TargetKind::Binary,
+                    Scores::Classes(_) => TargetKind::Classes,
+                    Scores::Numbers(_) => TargetKind::Numbers,
+                    _ => TargetKind::None,
+                };
+                assert!(metric.is_of(kind), "{name}");
                 found.insert(name.clone());
             }
         }

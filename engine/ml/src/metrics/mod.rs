@@ -19,6 +19,7 @@ mod calibration;
 mod classes;
 mod list;
 mod numbers;
+mod outliers;
 mod ranking;
 mod scores;
 
@@ -26,6 +27,7 @@ pub use calibration::{Calibration, CalibrationBin};
 pub use classes::ClassMetrics;
 pub use list::{Better, METRICS, Metric};
 pub use numbers::NumberMetrics;
+pub use outliers::OutlierMetrics;
 pub use scores::Scores;
 
 use crate::Error;

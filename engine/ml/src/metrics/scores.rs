@@ -1,6 +1,6 @@
 //! What a model of any task is worth on some rows.
 
-use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics};
+use crate::{BinaryMetrics, ClassMetrics, ClusterMetrics, NumberMetrics, OutlierMetrics};
 use serde::{Deserialize, Serialize};
 
 /// What a model is worth on some rows: [`METRICS`](crate::METRICS) has the single numbers.
@@ -23,6 +23,8 @@ pub enum Scores {
     Numbers(NumberMetrics),
     /// Of a clustering.
     Clusters(ClusterMetrics),
+    /// Of outlier scores.
+    Outliers(OutlierMetrics),
 }
 
 impl Scores {
@@ -33,6 +35,7 @@ impl Scores {
             Scores::Classes(metrics) => metrics.rows,
             Scores::Numbers(metrics) => metrics.rows,
             Scores::Clusters(metrics) => metrics.rows,
+            Scores::Outliers(metrics) => metrics.rows,
         }
     }
 
@@ -56,6 +59,14 @@ impl Scores {
     pub fn numbers(&self) -> Option<&NumberMetrics> {
         match self {
             Scores::Numbers(metrics) => Some(metrics),
+            _ => None,
+        }
+    }
+
+    /// The metrics of outlier scores.
+    pub fn outliers(&self) -> Option<&OutlierMetrics> {
+        match self {
+            Scores::Outliers(metrics) => Some(metrics),
             _ => None,
         }
     }

@@ -9,16 +9,21 @@
 //! out: each of its rows gets an answer.
 
 mod columns;
+mod list;
+mod online;
+mod read;
 mod step;
 
+pub use list::{STEPS, StepInfo, StepKind, Takes};
 pub use step::{PipelineStep, Transform};
 
 use crate::file::{self, Kind};
+use crate::preprocess::Preprocessor;
 use crate::seed::derive;
 use crate::table::check_names;
-use crate::{Error, Estimator, FeatureTable, Fitted, Prediction, Rows, Scores, Target, TargetKind};
+use crate::{Cache, Error, Estimator, FeatureTable, Fitted, Prediction, Rows, Scores, Target, TargetKind};
 use serde::{Deserialize, Serialize};
-use step::FittedStep;
+use step::{FittedStep, Stepped};
 
 /// Steps, and what is fitted after them.
 ///
@@ -34,7 +39,7 @@ use step::FittedStep;
 ///     [
 ///         Transform::Impute(ImputerParams::default()).of(&["orders"]),
 ///         Transform::Standard(StandardScalerParams::default()).into(),
-///         Transform::Pca(PcaParams { components: 1, ..PcaParams::default() }).into(),
+///         Transform::Pca(PcaParams { components: 1.into(), ..PcaParams::default() }).into(),
 ///     ],
 ///     KMeansParams { clusters: 3, ..KMeansParams::default() },
 /// ));
@@ -114,6 +119,11 @@ impl Left {
     }
 }
 
+/// An error of the step of this number, from 1.
+fn in_step(step: usize, name: &'static str) -> impl Fn(Error) -> Error {
+    move |error| Error::InStep { step, name, error: Box::new(error) }
+}
+
 fn all(table: &FeatureTable) -> Vec<u32> {
     (0u32..).take(table.rows()).collect()
 }
@@ -124,11 +134,27 @@ impl Pipeline {
         Pipeline { steps: steps.into_iter().collect(), estimator: Box::new(estimator.into()) }
     }
 
+    fn numbered(&self) -> impl Iterator<Item = (usize, &PipelineStep)> {
+        (1..).zip(&self.steps)
+    }
+
     pub(crate) fn targets(&self) -> &'static [TargetKind] {
-        self.estimator.targets()
+        match self.estimator.targets() {
+            [TargetKind::None] if self.steps.iter().any(|step| step.transform.takes_target()) => {
+                let numbers = self.steps.iter().all(|step| step.name() != StepKind::Target.name());
+                if numbers { &[TargetKind::Binary, TargetKind::Numbers] } else { &[TargetKind::Binary] }
+            }
+            targets => targets,
+        }
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        for (number, step) in self.numbered() {
+            step.validate().map_err(in_step(number, step.name()))?;
+        }
+        if self.learns_on() {
+            self.check_steps_online()?;
+        }
         match &*self.estimator {
             Estimator::Pipeline(_) => {
                 let (name, value) = ("estimator", "a pipeline".to_owned());
@@ -138,43 +164,106 @@ impl Pipeline {
         }
     }
 
-    /// Fits one step after the other on what the ones before it leave, and then the estimator.
-    pub(crate) fn fit(&self, rows: &Rows<'_>, seed: u64) -> Result<FittedPipeline, Error> {
+    /// What is fitted after the steps.
+    pub(crate) fn estimator(&self) -> &Estimator {
+        &self.estimator
+    }
+
+    /// Whether a refit goes on from the model before it: clusters of batches do not see the rows of earlier ones.
+    fn learns_on(&self) -> bool {
+        matches!(&*self.estimator, Estimator::ClusterStream(_)) && self.estimator.learns_online()
+    }
+
+    /// Fits one step after the other on what the ones before it leave, and then the estimator. Clusters of batches learn on,
+    /// and so do the steps before them; another estimator begins where the model in `before` is of use to it.
+    pub(crate) fn fit(
+        &self,
+        rows: &Rows<'_>,
+        seed: u64,
+        before: Option<&FittedPipeline>,
+        cache: &mut Cache,
+    ) -> Result<FittedPipeline, Error> {
         self.validate()?;
-        rows.check()?;
-        let mut table = rows.table.taken(rows.rows);
-        let mut target = Left::of(rows.target, rows.rows);
-        let mut weights = rows.weights_of_rows()?;
-        let mut steps = Vec::with_capacity(self.steps.len());
-        for (number, step) in (1u64..).zip(&self.steps) {
-            let in_step = |error| Error::InStep { step: number as usize, error: Box::new(error) };
-            let stepped = step.fit(&table, target.target(), derive(seed, number)).map_err(in_step)?;
-            table = stepped.table;
-            if let Some(kept) = stepped.kept {
-                if kept.is_empty() {
-                    return Err(in_step(Error::NoRows));
-                }
-                table = table.taken(&kept);
-                target = Left::of(target.target(), &kept);
-                weights = weights.map(|weights| kept.iter().map(|&row| weights[row as usize]).collect());
-            }
-            steps.push(stepped.step);
+        let table = rows.table;
+        if self.learns_on()
+            && let Some(before) = before.filter(|of| self.made(of) && of.check_names(table).is_ok())
+        {
+            return before.partial_fit(rows, seed, cache);
         }
-        let left = all(&table);
-        let left = Rows { weights: weights.as_deref(), ..Rows::new(&table, target.target(), &left) };
+        let steps = self.steps.iter().map(|step| (step.name(), step));
+        let passed = pass(rows, seed, steps, PipelineStep::fit)?;
+        // What is kept of rows is of those before the steps.
+        let mut own = Cache::new();
+        let before = before.map(FittedPipeline::model);
+        let model = passed.learn(|rows| self.estimator.refit(rows, seed, before, &mut own))?;
+        cache.set_reseeded(own.reseeded().to_vec());
         Ok(FittedPipeline {
-            numeric_names: rows.table.numeric_names().to_vec(),
-            categorical_names: rows.table.categorical_names().to_vec(),
-            steps,
-            model: Box::new(self.estimator.fit(&left, seed)?),
+            numeric_names: table.numeric_names().to_vec(),
+            categorical_names: table.categorical_names().to_vec(),
+            steps: passed.steps,
+            model: Box::new(model),
         })
     }
+}
+
+/// Rows after all steps, as they are learned from.
+struct Passed {
+    steps: Vec<FittedStep>,
+    table: FeatureTable,
+    target: Left,
+    weights: Option<Vec<f64>>,
+}
+
+impl Passed {
+    fn learn<T>(&self, fit: impl FnOnce(&Rows<'_>) -> T) -> T {
+        let left = all(&self.table);
+        let rows = Rows::new(&self.table, self.target.target(), &left);
+        fit(&Rows { weights: self.weights.as_deref(), ..rows })
+    }
+}
+
+/// Takes rows through steps, each of which has a name and learns by `learn` from what the ones before it leave.
+fn pass<S>(
+    rows: &Rows<'_>,
+    seed: u64,
+    steps: impl Iterator<Item = (&'static str, S)>,
+    learn: impl Fn(S, &FeatureTable, Target<'_>, u64) -> Result<Stepped, Error>,
+) -> Result<Passed, Error> {
+    rows.check()?;
+    let mut passed = Passed {
+        steps: Vec::new(),
+        table: rows.table.taken(rows.rows),
+        target: Left::of(rows.target, rows.rows),
+        weights: rows.weights_of_rows()?,
+    };
+    for (number, (name, step)) in (1..).zip(steps) {
+        let in_step = in_step(number, name);
+        let seed = derive(seed, number as u64);
+        let stepped = learn(step, &passed.table, passed.target.target(), seed).map_err(&in_step)?;
+        passed.table = stepped.table;
+        if let Some(kept) = stepped.kept {
+            if kept.is_empty() {
+                return Err(in_step(Error::NoRowsLeft { rows: passed.table.rows() }));
+            }
+            passed.table = passed.table.taken(&kept);
+            passed.target = Left::of(passed.target.target(), &kept);
+            let of_kept = |weights: Vec<f64>| kept.iter().map(|&row| weights[row as usize]).collect();
+            passed.weights = passed.weights.map(of_kept);
+        }
+        passed.steps.push(stepped.step);
+    }
+    Ok(passed)
 }
 
 impl FittedPipeline {
     /// The model after the steps.
     pub fn model(&self) -> &Fitted {
         &self.model
+    }
+
+    /// Each step: its name, the columns that it takes, and what it has learned of all of them or of each.
+    pub(crate) fn learned(&self) -> impl Iterator<Item = (&'static str, &[String], &[Preprocessor])> {
+        self.steps.iter().map(FittedStep::parts)
     }
 
     pub(crate) fn numeric_names(&self) -> &[String] {
@@ -185,15 +274,18 @@ impl FittedPipeline {
         &self.categorical_names
     }
 
+    fn check_names(&self, table: &FeatureTable) -> Result<(), Error> {
+        check_names("numeric", &self.numeric_names, table.numeric_names())?;
+        check_names("categorical", &self.categorical_names, table.categorical_names())
+    }
+
     /// These rows after all steps.
     fn transform(&self, table: &FeatureTable, rows: &[u32]) -> Result<FeatureTable, Error> {
-        check_names("numeric", &self.numeric_names, table.numeric_names())?;
-        check_names("categorical", &self.categorical_names, table.categorical_names())?;
+        self.check_names(table)?;
         table.check_rows(rows)?;
         let mut made = table.taken(rows);
         for (number, step) in (1..).zip(&self.steps) {
-            let in_step = |error| Error::InStep { step: number, error: Box::new(error) };
-            made = step.transform(&made).map_err(in_step)?;
+            made = step.transform(&made).map_err(in_step(number, step.name()))?;
         }
         Ok(made)
     }

@@ -1,14 +1,15 @@
 //! One step of a pipeline: what it does, to which columns, and what it has learned.
 
 use super::columns::{Columns, matrix, texts};
+use super::list::{StepKind, Takes};
 use crate::preprocess::{
-    Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler, MinMaxScalerParams, Norm,
-    Normalizer, OneHotEncoder, OneHotEncoderParams, OutlierAction, Pca, PcaParams, Preprocessor,
+    ForestLeaves, ForestLeavesParams, Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler,
+    MinMaxScalerParams, Norm, Normalizer, OneHotEncoder, OneHotEncoderParams, Pca, PcaParams, Preprocessor,
     RobustScaler, RobustScalerParams, StandardScaler, StandardScalerParams, TargetEncoder,
     TargetEncoderParams,
 };
-use crate::{Error, FeatureTable, Target};
-use ndarray::Array2;
+use crate::{Error, FeatureTable, IsolationForest, IsolationForestParams, Target};
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 /// What a step does. Steps of numbers take numeric columns, the encoders text columns.
@@ -19,8 +20,7 @@ use serde::{Deserialize, Serialize};
 /// let step = Transform::Pca(PcaParams::default()).of(&["x", "y"]);
 /// assert_eq!(step.columns, ["x", "y"]);
 /// ```
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Transform {
     /// A value for each missing one.
@@ -33,8 +33,8 @@ pub enum Transform {
     MinMax(MinMaxScalerParams),
     /// Distances from the median, in distances of the quartiles.
     Robust(RobustScalerParams),
-    /// Rows of length 1.
-    Normalize(Norm),
+    /// Each row's values in these columns, divided by the root of the sum of their squares.
+    L2,
     /// A column of 0 and 1 for each category, `kind = theft` for `theft` of `kind`.
     OneHot(OneHotEncoderParams),
     /// The share of positives in the category; a row that is learned from is encoded by the other folds alone. Only where
@@ -42,17 +42,22 @@ pub enum Transform {
     Target(TargetEncoderParams),
     /// Scores on the principal components, `component 0` and so on, in place of the columns.
     Pca(PcaParams),
+    /// Training rows that an isolation forest of these columns calls outliers are left out; rows that are scored never are.
+    IsolationForest(IsolationForestParams),
+    /// The leaf of each tree of a forest that is fitted to the target, one of two classes or a number: `tree 0` and so on, or
+    /// `tree 0 = 3` for leaf 3 of it, in place of the columns.
+    ForestLeaves(ForestLeavesParams),
 }
 
 /// A step of a [`Pipeline`](crate::Pipeline).
 ///
 /// ```
-/// use tidemill_ml::{PipelineStep, Transform, preprocess::Norm};
+/// use tidemill_ml::{PipelineStep, Transform};
 ///
-/// let step: PipelineStep = Transform::Normalize(Norm::L2).into();
+/// let step: PipelineStep = Transform::L2.into();
 /// assert!(step.columns.is_empty(), "all numeric columns");
 /// ```
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PipelineStep {
     /// What it does.
     pub transform: Transform,
@@ -67,7 +72,7 @@ impl Transform {
     }
 
     fn takes_text(&self) -> bool {
-        matches!(self, Transform::OneHot(_) | Transform::Target(_))
+        self.kind().info().takes == Takes::Texts
     }
 }
 
@@ -80,9 +85,9 @@ impl From<Transform> for PipelineStep {
 /// A step that has learned.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub(super) struct FittedStep {
-    columns: Vec<String>,
-    /// One for all numeric columns together, or one for each text column.
-    learned: Vec<Preprocessor>,
+    pub(super) columns: Vec<String>,
+    /// One for all numeric columns together, or one for each text column; none where rows that are scored stay as they are.
+    pub(super) learned: Vec<Preprocessor>,
 }
 
 /// Rows after a step.
@@ -94,6 +99,29 @@ pub(super) struct Stepped {
 }
 
 impl PipelineStep {
+    /// Its name, as job files have it.
+    pub fn name(&self) -> &'static str {
+        self.transform.kind().name()
+    }
+
+    /// Checks what it does, and that it names no column twice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`].
+    pub fn validate(&self) -> Result<(), Error> {
+        self.transform.validate()?;
+        let repeated = (1..self.columns.len()).find(|&at| self.columns[..at].contains(&self.columns[at]));
+        match repeated {
+            Some(at) => Err(Error::BadParameter {
+                name: "columns",
+                value: format!("[.., {:?}, ..]", self.columns[at]),
+                expected: "each column once",
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Learns from all rows of a table, and does it to them.
     pub(super) fn fit(&self, table: &FeatureTable, target: Target<'_>, seed: u64) -> Result<Stepped, Error> {
         let columns = Columns::named(table, &self.columns, self.transform.takes_text())?;
@@ -107,17 +135,22 @@ impl PipelineStep {
             Transform::Impute(params) => Preprocessor::Imputer(Imputer::fit(*params, x)?),
             Transform::Outliers(params) => {
                 let outliers = IqrOutliers::fit(*params, x)?;
-                if params.action == OutlierAction::Drop {
-                    let inliers = (0u32..).zip(outliers.inliers(x)?);
-                    kept = Some(inliers.filter(|(_, inlier)| *inlier).map(|(row, _)| row).collect());
-                }
+                kept = outliers.kept(x)?;
                 Preprocessor::IqrOutliers(outliers)
             }
             Transform::Standard(params) => Preprocessor::StandardScaler(StandardScaler::fit(*params, x)?),
             Transform::MinMax(params) => Preprocessor::MinMaxScaler(MinMaxScaler::fit(*params, x)?),
             Transform::Robust(params) => Preprocessor::RobustScaler(RobustScaler::fit(*params, x)?),
-            Transform::Normalize(norm) => Preprocessor::Normalizer(Normalizer::fit(*norm, x)?),
+            Transform::L2 => Preprocessor::Normalizer(Normalizer::fit(Norm::L2, x)?),
             Transform::Pca(params) => Preprocessor::Pca(Pca::fit(*params, x)?),
+            Transform::ForestLeaves(params) => {
+                Preprocessor::ForestLeaves(ForestLeaves::fit(*params, x, target, seed)?)
+            }
+            Transform::IsolationForest(params) => {
+                let kept = Some(isolated(params, &columns, x, seed)?);
+                let step = FittedStep { columns: columns.names(), learned: Vec::new() };
+                return Ok(Stepped { step, table: table.clone(), kept });
+            }
             // Those of texts are above.
             Transform::OneHot(_) | Transform::Target(_) => return Err(Error::NoFeatures),
         };
@@ -158,13 +191,60 @@ impl PipelineStep {
     }
 }
 
+fn is_of_texts(step: &Preprocessor) -> bool {
+    matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_))
+}
+
+/// The rows that an isolation forest of them does not set apart.
+fn isolated(
+    params: &IsolationForestParams,
+    columns: &Columns,
+    x: ArrayView2<'_, f64>,
+    seed: u64,
+) -> Result<Vec<u32>, Error> {
+    let mut table = FeatureTable::new(columns.names(), vec![]);
+    x.columns().into_iter().zip(0..).for_each(|(of, at)| table.push_numeric(at, of.iter().copied()));
+    table.finish_append()?;
+    let rows: Vec<u32> = (0u32..).take(table.rows()).collect();
+    let outliers = IsolationForest::fit(params, &table, &rows, seed)?.outliers(&table, &rows)?;
+    Ok(rows.into_iter().zip(outliers).filter(|(_, outlier)| !outlier).map(|(row, _)| row).collect())
+}
+
 impl FittedStep {
+    /// The name of the step that learned this.
+    pub(super) fn name(&self) -> &'static str {
+        let kind = match self.learned.first() {
+            None => StepKind::IsolationForest,
+            Some(Preprocessor::Imputer(_)) => StepKind::Impute,
+            Some(Preprocessor::IqrOutliers(of)) if of.drops() => StepKind::Drop,
+            Some(Preprocessor::IqrOutliers(_)) => StepKind::Cap,
+            Some(Preprocessor::StandardScaler(_)) => StepKind::Standard,
+            Some(Preprocessor::MinMaxScaler(_)) => StepKind::MinMax,
+            Some(Preprocessor::RobustScaler(_)) => StepKind::Robust,
+            Some(Preprocessor::Normalizer(_)) => StepKind::L2,
+            Some(Preprocessor::OneHotEncoder(_) | Preprocessor::StringIndexer(_)) => StepKind::OneHot,
+            Some(Preprocessor::TargetEncoder(_)) => StepKind::Target,
+            Some(Preprocessor::Pca(_)) => StepKind::Pca,
+            Some(Preprocessor::ForestLeaves(_)) => StepKind::ForestLeaves,
+        };
+        kind.name()
+    }
+
+    pub(super) fn is_of_texts(&self) -> bool {
+        self.learned.iter().any(is_of_texts)
+    }
+
+    /// Its name, the columns, and what was learned.
+    pub(super) fn parts(&self) -> (&'static str, &[String], &[Preprocessor]) {
+        (self.name(), &self.columns, &self.learned)
+    }
+
     /// Does what was learned to all rows of a table.
     pub(super) fn transform(&self, table: &FeatureTable) -> Result<FeatureTable, Error> {
-        let of_text = |step: &Preprocessor| {
-            matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_))
-        };
-        let columns = Columns::named(table, &self.columns, self.learned.iter().any(of_text))?;
+        let columns = Columns::named(table, &self.columns, self.is_of_texts())?;
+        if self.learned.is_empty() {
+            return Ok(table.clone());
+        }
         let mut made: Vec<(String, Vec<f64>)> = Vec::new();
         for (at, step) in self.learned.iter().enumerate() {
             let (name, column) = (&self.columns[at], columns.place(at));
@@ -194,14 +274,21 @@ impl FittedStep {
             Preprocessor::RobustScaler(step) => step.transform(x)?,
             Preprocessor::Normalizer(step) => step.transform(x),
             Preprocessor::Pca(step) => step.transform(x)?,
+            Preprocessor::ForestLeaves(step) => step.transform(x)?,
             Preprocessor::StringIndexer(_)
             | Preprocessor::OneHotEncoder(_)
             | Preprocessor::TargetEncoder(_) => {
                 return Err(Error::NoFeatures);
             }
         };
-        let name = |at: usize| match step {
-            Preprocessor::Pca(_) => format!("component {at}"),
+        let leaves = match step {
+            Preprocessor::ForestLeaves(step) => step.columns()?,
+            _ => Vec::new(),
+        };
+        let name = |at: usize| match (step, leaves.get(at)) {
+            (Preprocessor::Pca(_), _) => format!("component {at}"),
+            (_, Some((tree, None))) => format!("tree {tree}"),
+            (_, Some((tree, Some(leaf)))) => format!("tree {tree} = {leaf}"),
             _ => self.columns[at].clone(),
         };
         Ok(made.columns().into_iter().enumerate().map(|(at, column)| (name(at), column.to_vec())).collect())
@@ -209,12 +296,8 @@ impl FittedStep {
 
     /// Whether it can be one that was fitted; a file might hold anything.
     pub(super) fn is_valid(&self) -> bool {
-        let texts = self
-            .learned
-            .iter()
-            .filter(|step| matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_)));
-        let fits = match texts.count() {
-            0 => self.learned.len() == 1,
+        let fits = match self.learned.iter().filter(|step| is_of_texts(step)).count() {
+            0 => self.learned.len() <= 1,
             texts => texts == self.learned.len() && texts == self.columns.len(),
         };
         fits && !self.columns.is_empty() && self.learned.iter().all(Preprocessor::is_valid)

@@ -59,6 +59,21 @@ pub struct ImputerParams {
     pub value: f64,
 }
 
+impl ImputerParams {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`].
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.value.is_finite() {
+            return Ok(());
+        }
+        let value = self.value.to_string();
+        Err(Error::BadParameter { name: "value", value, expected: "a finite number" })
+    }
+}
+
 /// Puts a value where one is missing. A column without any value gets 0 (scikit-learn's `keep_empty_features`).
 ///
 /// ```
@@ -72,7 +87,7 @@ pub struct ImputerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Imputer {
-    params: ImputerParams,
+    pub(crate) params: ImputerParams,
     /// Values known so far and what stands for a missing one, by column.
     columns: Vec<(u64, f64)>,
     /// By column, for medians of rows that come later; else empty.
@@ -87,10 +102,7 @@ impl Imputer {
     /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::BadParameter`] for a constant that is not finite.
     pub fn fit(params: ImputerParams, x: ArrayView2<'_, f64>) -> Result<Imputer, Error> {
         check_fit(&x)?;
-        if !params.value.is_finite() {
-            let value = params.value.to_string();
-            return Err(Error::BadParameter { name: "value", value, expected: "a finite number" });
-        }
+        params.validate()?;
         let fill = if params.strategy == ImputeStrategy::Constant { params.value } else { 0.0 };
         let none = Imputer { params, columns: vec![(0, fill); x.ncols()], known: Vec::new() };
         if params.strategy == ImputeStrategy::MostFrequent {

@@ -41,6 +41,7 @@
 //! ```
 
 mod imputer;
+mod leaves;
 mod normalizer;
 mod outliers;
 mod pca;
@@ -52,9 +53,10 @@ mod strings;
 mod target;
 
 pub use imputer::{ImputeStrategy, Imputer, ImputerParams};
+pub use leaves::{ForestLeaves, ForestLeavesParams};
 pub use normalizer::{Norm, Normalizer};
 pub use outliers::{IqrOutliers, IqrOutliersParams, OutlierAction};
-pub use pca::{Pca, PcaBackend, PcaParams};
+pub use pca::{Pca, PcaBackend, PcaComponents, PcaParams};
 pub use robust::{RobustScaler, RobustScalerParams};
 pub use scaler::{MinMaxScaler, MinMaxScalerParams, StandardScaler, StandardScalerParams};
 pub use strings::{
@@ -102,6 +104,8 @@ pub enum Preprocessor {
     Pca(Pca),
     /// Distances from the medians.
     RobustScaler(RobustScaler),
+    /// Leaves of a forest.
+    ForestLeaves(ForestLeaves),
 }
 
 impl Preprocessor {
@@ -135,6 +139,7 @@ impl Preprocessor {
             Preprocessor::TargetEncoder(step) => step.is_valid(),
             Preprocessor::Pca(step) => step.is_valid(),
             Preprocessor::RobustScaler(step) => step.is_valid(),
+            Preprocessor::ForestLeaves(step) => step.is_valid(),
         }
     }
 }

@@ -58,6 +58,21 @@ impl Default for IqrOutliersParams {
     }
 }
 
+impl IqrOutliersParams {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`].
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.reach >= 0.0 && self.reach.is_finite() {
+            return Ok(());
+        }
+        let value = self.reach.to_string();
+        Err(Error::BadParameter { name: "reach", value, expected: "0 or more" })
+    }
+}
+
 /// Bounds of each column: Q1 - reach · IQR and Q3 + reach · IQR, quartiles by linear interpolation (numpy's default).
 ///
 /// After rows that come later the quartiles are those of all; but of more than 2,048 values of a column, the two that a
@@ -78,7 +93,7 @@ impl Default for IqrOutliersParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IqrOutliers {
-    params: IqrOutliersParams,
+    pub(crate) params: IqrOutliersParams,
     bounds: Vec<Option<(f64, f64)>>,
     /// By column.
     known: Vec<Known>,
@@ -92,10 +107,7 @@ impl IqrOutliers {
     /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::BadParameter`] for a reach that is not 0 or more.
     pub fn fit(params: IqrOutliersParams, x: ArrayView2<'_, f64>) -> Result<IqrOutliers, Error> {
         check_fit(&x)?;
-        if !(params.reach >= 0.0 && params.reach.is_finite()) {
-            let value = params.reach.to_string();
-            return Err(Error::BadParameter { name: "reach", value, expected: "0 or more" });
-        }
+        params.validate()?;
         let of_column = |_: usize, values: Vec<f64>| {
             let (known, quartiles) = Known::of(values, QUARTILES);
             (quartiles.and_then(|[q1, q3]| bounds(q1, q3, params.reach)), known)
@@ -130,6 +142,12 @@ impl IqrOutliers {
         &self.bounds
     }
 
+    /// What the values of rows that stay are held to, by column: the ends of f64 where rows with an outlier are dropped.
+    pub(crate) fn ends(&self) -> Vec<(f64, f64)> {
+        let caps = self.params.action == OutlierAction::Cap;
+        self.bounds.iter().map(|of| of.filter(|_| caps).unwrap_or((f64::MIN, f64::MAX))).collect()
+    }
+
     /// Whether each row is without an outlier.
     ///
     /// # Errors
@@ -161,10 +179,24 @@ impl IqrOutliers {
         }
     }
 
+    /// Which rows are not dropped, where rows are.
+    pub(crate) fn kept(&self, x: ArrayView2<'_, f64>) -> Result<Option<Vec<u32>>, Error> {
+        if !self.drops() {
+            return Ok(None);
+        }
+        let inliers = (0u32..).zip(self.inliers(x)?);
+        Ok(Some(inliers.filter(|(_, inlier)| *inlier).map(|(row, _)| row).collect()))
+    }
+
+    /// Whether rows with an outlier are dropped.
+    pub(crate) fn drops(&self) -> bool {
+        self.params.action == OutlierAction::Drop
+    }
+
     /// Rows with outliers capped, or as they are where rows with one are dropped.
     pub(crate) fn keeping_rows(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.bounds.len(), &x)?;
-        if self.params.action == OutlierAction::Drop {
+        if self.drops() {
             return Ok(map_known(&x, &self.bounds, |v, _| v));
         }
         let ends = |bounds: &Option<(f64, f64)>| bounds.unwrap_or((f64::MIN, f64::MAX));

@@ -53,7 +53,7 @@ impl Default for RobustScalerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RobustScaler {
-    params: RobustScalerParams,
+    pub(crate) params: RobustScalerParams,
     /// First quartile, median and third quartile of each column; 0 of one without a value.
     quartiles: Vec<[f64; 3]>,
     /// By column.
@@ -104,6 +104,16 @@ impl RobustScaler {
     /// Distance of the quartiles of each column.
     pub fn ranges(&self) -> Vec<f64> {
         self.quartiles.iter().map(|[q1, _, q3]| q3 - q1).collect()
+    }
+
+    /// What is taken off each column, and half of what it is then divided by.
+    pub(crate) fn parts(&self) -> Vec<(f64, f64)> {
+        let RobustScalerParams { with_centering, with_scaling } = self.params;
+        let of_column = |&[q1, median, q3]: &[f64; 3]| {
+            let centre = if with_centering { median } else { 0.0 };
+            (centre, if !with_scaling || q1 == q3 { 0.5 } else { q3 / 2.0 - q1 / 2.0 })
+        };
+        self.quartiles.iter().map(of_column).collect()
     }
 
     /// Rows as distances from the medians.

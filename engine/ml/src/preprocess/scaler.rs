@@ -48,7 +48,7 @@ impl Default for StandardScalerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StandardScaler {
-    params: StandardScalerParams,
+    pub(crate) params: StandardScalerParams,
     columns: Vec<RunningMoments>,
 }
 
@@ -98,7 +98,8 @@ impl StandardScaler {
         self.columns.iter().map(RunningMoments::standard_deviation).collect()
     }
 
-    fn parts(&self) -> Vec<(f64, f64)> {
+    /// What is taken off each column, and what it is then divided by.
+    pub(crate) fn parts(&self) -> Vec<(f64, f64)> {
         let of = |c: &RunningMoments| {
             let (mean, scale) = (c.mean(), scale_of(c));
             (if self.params.with_mean { mean } else { 0.0 }, if self.params.with_std { scale } else { 1.0 })
@@ -162,6 +163,21 @@ impl Default for MinMaxScalerParams {
     }
 }
 
+impl MinMaxScalerParams {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`].
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.min.is_finite() && self.max.is_finite() && self.min < self.max {
+            return Ok(());
+        }
+        let value = format!("{} with min = {}", self.max, self.min);
+        Err(Error::BadParameter { name: "max", value, expected: "finite and above min" })
+    }
+}
+
 /// Each column's least and greatest value onto a range, those between in proportion. A constant column is at the lower
 /// end, as is one without a value.
 ///
@@ -176,7 +192,7 @@ impl Default for MinMaxScalerParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MinMaxScaler {
-    params: MinMaxScalerParams,
+    pub(crate) params: MinMaxScalerParams,
     /// Least and greatest value; the first is above the second while there is none.
     columns: Vec<(f64, f64)>,
 }
@@ -205,10 +221,7 @@ impl MinMaxScaler {
     /// [`Error::NoRows`], [`Error::NoFeatures`]; [`Error::BadParameter`] if `max` is not above `min`.
     pub fn fit(params: MinMaxScalerParams, x: ArrayView2<'_, f64>) -> Result<MinMaxScaler, Error> {
         check_fit(&x)?;
-        if !(params.min.is_finite() && params.max.is_finite() && params.min < params.max) {
-            let value = format!("{} with min = {}", params.max, params.min);
-            return Err(Error::BadParameter { name: "max", value, expected: "finite and above min" });
-        }
+        params.validate()?;
         MinMaxScaler { params, columns: vec![(f64::MAX, f64::MIN); x.ncols()] }.partial_fit(x)
     }
 
@@ -236,6 +249,15 @@ impl MinMaxScaler {
         let merge = |all: Vec<(f64, f64)>, of: Vec<(f64, f64)>| all.into_iter().zip(of).map(wider).collect();
         let columns = of_blocks(&x, of_block).into_iter().fold(self.columns.clone(), merge);
         Ok(MinMaxScaler { params: self.params, columns })
+    }
+
+    pub(crate) fn params(&self) -> MinMaxScalerParams {
+        self.params
+    }
+
+    /// Least and greatest value of each column; the first is above the second of one without values.
+    pub(crate) fn columns(&self) -> &[(f64, f64)] {
+        &self.columns
     }
 
     /// Rows on the range.

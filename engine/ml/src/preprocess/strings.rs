@@ -216,6 +216,21 @@ impl Default for OneHotEncoderParams {
     }
 }
 
+impl OneHotEncoderParams {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`].
+    pub fn validate(&self) -> Result<(), Error> {
+        if (1..=65_536).contains(&self.max_categories) {
+            return Ok(());
+        }
+        let value = self.max_categories.to_string();
+        Err(Error::BadParameter { name: "max_categories", value, expected: "from 1 to 65536" })
+    }
+}
+
 /// A column of 0 and 1 a category, in order of the names. Categories beyond the most frequent ones, missing values, and
 /// unseen categories unless they are an error, are 0 in every column.
 ///
@@ -247,10 +262,7 @@ impl OneHotEncoder {
     /// [`Error::NoRows`] and [`Error::BadParameter`].
     pub fn fit(params: OneHotEncoderParams, values: &[Option<&str>]) -> Result<OneHotEncoder, Error> {
         check_values(values)?;
-        if !(1..=65_536).contains(&params.max_categories) {
-            let value = params.max_categories.to_string();
-            return Err(Error::BadParameter { name: "max_categories", value, expected: "from 1 to 65536" });
-        }
+        params.validate()?;
         Ok(OneHotEncoder::of(params, by_frequency(std::iter::empty(), values)))
     }
 
@@ -280,6 +292,11 @@ impl OneHotEncoder {
     /// The category of each column.
     pub fn categories(&self) -> &[String] {
         self.columns.names()
+    }
+
+    /// Whether an unseen category is an error.
+    pub(crate) fn refuses_unseen(&self) -> bool {
+        self.params.error_on_unseen
     }
 
     /// A row a value. Shape: values × categories.

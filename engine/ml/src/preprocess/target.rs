@@ -33,6 +33,25 @@ impl Default for TargetEncoderParams {
     }
 }
 
+impl TargetEncoderParams {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadParameter`].
+    pub fn validate(&self) -> Result<(), Error> {
+        if !(self.smoothing >= 0.0 && self.smoothing.is_finite()) {
+            let value = self.smoothing.to_string();
+            return Err(Error::BadParameter { name: "smoothing", value, expected: "0 or more" });
+        }
+        if !(2..=100).contains(&self.folds) {
+            let value = self.folds.to_string();
+            return Err(Error::BadParameter { name: "folds", value, expected: "from 2 to 100" });
+        }
+        Ok(())
+    }
+}
+
 /// (positives + smoothing · share) / (rows + smoothing) of each category, `share` being that of all rows (Micci-Barreca
 /// 2001). Missing values are a category; an unseen one has `share`.
 ///
@@ -47,7 +66,7 @@ impl Default for TargetEncoderParams {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetEncoder {
-    params: TargetEncoderParams,
+    pub(crate) params: TargetEncoderParams,
     /// `None` is missing.
     categories: BTreeMap<Option<String>, Tally>,
     all: Tally,
@@ -64,14 +83,7 @@ impl TargetEncoder {
         values: &[Option<&str>],
         labels: &[bool],
     ) -> Result<TargetEncoder, Error> {
-        if !(params.smoothing >= 0.0 && params.smoothing.is_finite()) {
-            let value = params.smoothing.to_string();
-            return Err(Error::BadParameter { name: "smoothing", value, expected: "0 or more" });
-        }
-        if !(2..=100).contains(&params.folds) {
-            let value = params.folds.to_string();
-            return Err(Error::BadParameter { name: "folds", value, expected: "from 2 to 100" });
-        }
+        params.validate()?;
         TargetEncoder { params, categories: BTreeMap::new(), all: Tally::default() }
             .partial_fit(values, labels)
     }
@@ -133,6 +145,14 @@ impl TargetEncoder {
             self.categories.iter().map(|(name, tally)| (name.as_deref(), *tally)).collect();
         let encode = |value| self.encode(by_name.get(value).copied().unwrap_or_default(), self.all);
         values.iter().map(encode).collect()
+    }
+
+    /// The share of each category, by name, of a missing value, and of any other.
+    pub(crate) fn shares(&self) -> (Vec<(&str, f64)>, f64, f64) {
+        let share = |tally: Option<&Tally>| self.encode(tally.copied().unwrap_or_default(), self.all);
+        let each = self.categories.iter();
+        let named = each.filter_map(|(name, tally)| Some((name.as_deref()?, share(Some(tally)))));
+        (named.collect(), share(self.categories.get(&None)), share(None))
     }
 
     fn encode(&self, category: Tally, all: Tally) -> f64 {

@@ -102,6 +102,11 @@ impl BinaryModel for SgdModel {
 }
 
 impl SgdModel {
+    /// The settings by which it learns on.
+    pub(crate) fn params(&self) -> &SgdClassifierParams {
+        &self.params
+    }
+
     /// Fits on rows whose indices and labels (one a row of the table, both classes among `rows`) the caller has checked.
     pub(crate) fn fit(
         params: &SgdClassifierParams,
@@ -249,6 +254,12 @@ impl SgdModel {
             columns.push(Coefficient { column: format!("{name} is missing"), weight, standardised: weight });
         }
         Coefficients { intercept, columns }
+    }
+
+    /// The scales of the numeric features, and the weights, on which the intercept follows: of their scores, of their missing
+    /// values, and of hashed categories.
+    pub(crate) fn parts(&self) -> (&[NumericScale], (Vec<f64>, f64)) {
+        (&self.scales, self.learned.model())
     }
 
     /// Whether the model is as `fit` makes it for so many features; a file might hold anything.

@@ -164,7 +164,7 @@ proptest! {
     ) {
         let x = if known { x.mapv(|v| if v.is_finite() { v } else { 7.0 }) } else { x };
         let (first, _) = x.view().split_at(Axis(0), cut.min(x.nrows()));
-        let step = Pca::fit(PcaParams { components, whiten, backend }, first);
+        let step = Pca::fit(PcaParams { components: components.into(), whiten, backend }, first);
         let stated = |error: &Error| matches!(
             error,
             Error::TooFewRows { .. } | Error::MissingValue { .. } | Error::Overflow { .. } | Error::BadParameter { name: "components", .. }

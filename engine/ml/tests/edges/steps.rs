@@ -111,7 +111,7 @@ fn values_at_the_ends_of_f64_are_finite_or_an_overflow_that_names_the_column() {
     let x = array![[1.0, f64::MAX], [2.0, f64::MIN], [4.0, 1e308], [5.0, 5e-324]];
     let finite = |out: Array2<f64>| out.iter().all(|v| v.is_finite());
     assert_eq!(StandardScaler::fit(Default::default(), x.view()).unwrap_err(), Error::Overflow { column: 1 });
-    let params = PcaParams { components: 1, ..Default::default() };
+    let params = PcaParams { components: 1.into(), ..Default::default() };
     assert_eq!(
         Pca::fit(params, x.view()).unwrap_err(),
         Error::Overflow { column: 0 },

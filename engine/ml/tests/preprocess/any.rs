@@ -54,7 +54,7 @@ proptest! {
                 prop_assert!(rule.transform(x.view()).unwrap().nrows() <= rows);
             }
         }
-        if let Ok(pca) = Pca::fit(PcaParams { components, whiten, backend }, first) {
+        if let Ok(pca) = Pca::fit(PcaParams { components: components.into(), whiten, backend }, first) {
             let _ = pca.partial_fit(later);
             let _ = pca.transform(x.view());
         }

@@ -118,12 +118,14 @@ fn numbers_are_those_of_scikit_learn() {
     assert!(matches!(imputer.partial_fit(x.view()), Err(Error::NoPartialFit { what: "impute", .. })));
     let scaled = whole.transform(known.view()).unwrap().select(Axis(1), &[0, 1, 2]);
     for (share, components) in &golden.kept {
-        let pca = Pca::fit_share(*share, PcaParams::default(), scaled.view()).unwrap();
+        let part = PcaParams { components: PcaComponents::Share(*share), ..PcaParams::default() };
+        let pca = Pca::fit(part, scaled.view()).unwrap();
         assert_eq!(pca.components().nrows(), *components, "{share}");
-        let same = PcaParams { components: *components, ..PcaParams::default() };
+        let same = PcaParams { components: (*components).into(), ..PcaParams::default() };
         assert_eq!(pca, Pca::fit(same, scaled.view()).unwrap());
     }
-    assert!(Pca::fit_share(1.0, PcaParams::default(), scaled.view()).is_err());
+    let all = PcaParams { components: PcaComponents::Share(1.0), ..PcaParams::default() };
+    assert!(matches!(Pca::fit(all, scaled.view()), Err(Error::BadParameter { name: "components", .. })));
     let cap = IqrOutliers::fit(IqrOutliersParams::default(), x.view()).unwrap();
     assert_close(&cap.transform(x.view()).unwrap(), &golden.capped, "capped");
     assert_eq!(cap.bounds()[3], None, "a constant column has no bounds");
@@ -141,13 +143,14 @@ fn components_are_those_of_scikit_learn() {
     let close =
         |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-9 * b.abs().max(1e-12));
     for backend in BACKENDS {
-        let params = PcaParams { components: 3, backend, ..Default::default() };
+        let params = PcaParams { components: 3.into(), backend, ..Default::default() };
         let pca = Pca::fit(params, known.view()).unwrap();
         assert_close(&pca.components().to_owned(), &golden.components, "components");
         assert_close(&pca.transform(known.view()).unwrap(), &golden.scores, "scores");
         assert!(close(pca.explained_variances(), &golden.variances), "{:?}", pca.explained_variances());
         assert!(close(&pca.explained_variance_ratios(), &golden.ratios));
-        let white = Pca::fit(PcaParams { components: 2, whiten: true, backend }, known.view()).unwrap();
+        let white =
+            Pca::fit(PcaParams { components: 2.into(), whiten: true, backend }, known.view()).unwrap();
         assert_close(&white.transform(known.view()).unwrap(), &golden.white, "white");
     }
 }
@@ -194,7 +197,7 @@ fn rows_that_come_later_give_what_all_rows_at_once_do() {
     assert_close(&imputer.transform(x.view()).unwrap(), &golden.mean, "mean");
     let (first, later) = parts(&matrix(&golden.standard_known).select(Axis(1), &[0, 1, 2]));
     for backend in BACKENDS {
-        let params = PcaParams { components: 3, backend, ..Default::default() };
+        let params = PcaParams { components: 3.into(), backend, ..Default::default() };
         let pca = Pca::fit(params, first.view()).unwrap().partial_fit(later.view()).unwrap();
         assert_close(&pca.components().to_owned(), &golden.components, "components");
     }
@@ -269,7 +272,8 @@ fn every_edge_has_its_outcome() {
     );
     let constant = array![[1.0, 2.0], [1.0, 2.0]];
     for backend in BACKENDS {
-        let pca = Pca::fit(PcaParams { components: 2, whiten: true, backend }, constant.view()).unwrap();
+        let pca =
+            Pca::fit(PcaParams { components: 2.into(), whiten: true, backend }, constant.view()).unwrap();
         assert_eq!(pca.explained_variance_ratios(), [0.0, 0.0]);
         assert_eq!(pca.components(), array![[1.0, 0.0], [0.0, 1.0]]);
         assert_eq!(pca.transform(constant.view()).unwrap(), Array2::<f64>::zeros((2, 2)));
@@ -290,7 +294,7 @@ fn every_edge_has_its_outcome() {
         StandardScaler::fit(Default::default(), huge.view()).unwrap_err(),
         Error::Overflow { column: 0 }
     );
-    assert!(Pca::fit(PcaParams { components: 1, ..Default::default() }, huge.view()).is_err());
+    assert!(Pca::fit(PcaParams { components: 1.into(), ..Default::default() }, huge.view()).is_err());
     assert_eq!(
         MinMaxScaler::fit(Default::default(), huge.view()).unwrap().transform(huge.view()).unwrap(),
         array![[1.0], [0.0], [1.0]]
@@ -305,7 +309,7 @@ fn every_edge_has_its_outcome() {
     );
     // Scores past what f64 holds, of a row that is learned from by its finite ones.
     let line = Pca::fit(
-        PcaParams { components: 1, whiten: true, ..Default::default() },
+        PcaParams { components: 1.into(), whiten: true, ..Default::default() },
         array![[0.0, 1.0], [1e-3, 1.0]].view(),
     )
     .unwrap();
@@ -329,11 +333,11 @@ fn every_edge_has_its_outcome() {
         ),
         (
             "components",
-            Pca::fit(PcaParams { components: 3, ..Default::default() }, constant.view()).unwrap_err(),
+            Pca::fit(PcaParams { components: 3.into(), ..Default::default() }, constant.view()).unwrap_err(),
         ),
         (
             "components",
-            Pca::fit(PcaParams { components: 0, ..Default::default() }, constant.view()).unwrap_err(),
+            Pca::fit(PcaParams { components: 0.into(), ..Default::default() }, constant.view()).unwrap_err(),
         ),
         (
             "smoothing",

@@ -19,11 +19,36 @@ pub(in crate::batch) struct Found {
     pub partition: Vec<(String, String)>,
 }
 
+/// Who names a path: what is advised where it is none differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::batch) enum Namer {
+    /// A job, or whoever runs it.
+    Job,
+    /// An SQL statement.
+    Statement,
+}
+
+impl Namer {
+    fn another(self) -> &'static str {
+        match self {
+            Namer::Job => "--input names another (of a job of several inputs: --input NAME=FILE)",
+            Namer::Statement => "such names are read where the pattern has them written out",
+        }
+    }
+
+    fn one_of_both(self) -> &'static str {
+        match self {
+            Namer::Job => "name one of them with --input, or move the other away",
+            Namer::Statement => "name one of them, or move the other away",
+        }
+    }
+}
+
 /// The files of a path, sorted by name.
 ///
 /// # Errors
 /// User: there is none; one is there twice, with and without a compression.
-pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
+pub(in crate::batch) fn find(text: &str, namer: Namer) -> Result<Vec<Found>> {
     let path = Path::new(text);
     let files = if path.is_dir() {
         walk(path)?
@@ -31,12 +56,12 @@ pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
         // A name that happens to hold a `[` is a name first.
         vec![Found { path: path.to_owned(), partition: Vec::new() }]
     } else {
-        globbed(text)?
+        globbed(text, namer)?
     };
     if let [only] = files.as_slice()
         && !only.path.exists()
     {
-        return Err(missing(&only.path));
+        return Err(missing(&only.path, namer));
     }
     if let Some((file, kind)) = files.iter().find_map(|file| Some((file, special(&file.path)?))) {
         return Err(Error::user(format!(
@@ -49,7 +74,7 @@ pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
         return Err(Error::user(format!(
             "there is no file in {text}, but for names that begin with `.` or `_`"
         ))
-        .hint("--input names another (of a job of several inputs: --input NAME=FILE)"));
+        .hint(namer.another()));
     }
     let same = |a: &Found, b: &Found| {
         let (a, b) = (a.path.to_string_lossy(), b.path.to_string_lossy());
@@ -61,7 +86,7 @@ pub(in crate::batch) fn find(text: &str) -> Result<Vec<Found>> {
             both[0].path.display(),
             both[1].path.display()
         ))
-        .hint("name one of them with --input, or move the other away"));
+        .hint(namer.one_of_both()));
     }
     Ok(files)
 }
@@ -83,7 +108,7 @@ pub(in crate::batch) fn distinct(files: &[Found]) -> Result<()> {
     Ok(())
 }
 
-fn globbed(text: &str) -> Result<Vec<Found>> {
+fn globbed(text: &str, namer: Namer) -> Result<Vec<Found>> {
     let paths = glob::glob(text)
         .map_err(|e| Error::user(format!("`{text}` is no pattern of files: {e}")))?
         .collect::<std::result::Result<Vec<_>, _>>()
@@ -98,7 +123,7 @@ fn globbed(text: &str) -> Result<Vec<Found>> {
         }
     }
     if files.is_empty() && seen == 0 {
-        return Err(missing(Path::new(text)));
+        return Err(missing(Path::new(text), namer));
     }
     Ok(files)
 }
@@ -172,7 +197,7 @@ fn names(file: &Found) -> impl Iterator<Item = &String> {
 }
 
 /// The file of its folder that is called most like a path that is none.
-pub(super) fn nearest_file(path: &Path) -> Option<PathBuf> {
+fn nearest_file(path: &Path) -> Option<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let wanted = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names: Vec<String> = std::fs::read_dir(folder)
@@ -181,12 +206,15 @@ pub(super) fn nearest_file(path: &Path) -> Option<PathBuf> {
     nearest(&wanted, names.iter().map(String::as_str)).map(|near| folder.join(near))
 }
 
-fn missing(path: &Path) -> Error {
-    let advice = "--input names another (of a job of several inputs: --input NAME=FILE); data/README.md says where the real sets are had";
+/// A path that is no file.
+pub(super) fn missing(path: &Path, namer: Namer) -> Error {
     let error = Error::user(format!("there is no file {}", path.display()));
-    match nearest_file(path) {
-        Some(near) => error.hint(format!("did you mean `{}`? {advice}", near.display())),
-        None => error.hint(advice),
+    let advice = format!("{}; data/README.md says where the real sets are had", Namer::Job.another());
+    match (nearest_file(path), namer) {
+        (Some(near), Namer::Job) => error.hint(format!("did you mean `{}`? {advice}", near.display())),
+        (None, Namer::Job) => error.hint(advice),
+        (Some(near), Namer::Statement) => error.hint(format!("did you mean '{}'?", near.display())),
+        (None, Namer::Statement) => error.hint("a path is from the folder where the command runs"),
     }
 }
 
@@ -205,7 +233,7 @@ mod tests {
     }
 
     fn found(folder: &tempfile::TempDir, pattern: &str) -> Result<Vec<String>> {
-        let files = find(folder.path().join(pattern).to_str().unwrap())?;
+        let files = find(folder.path().join(pattern).to_str().unwrap(), Namer::Job)?;
         let name = |f: &Found| f.path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
         Ok(files.iter().map(|f| format!("{}{:?}", name(f), f.partition)).collect())
     }
@@ -269,7 +297,7 @@ mod tests {
             let error = found(&folder, pattern).unwrap_err().to_string();
             assert!(error.contains("b.csv is a socket"), "{pattern}: {error}");
         }
-        assert!(find("/dev/null").unwrap_err().to_string().starts_with("/dev/null is a device"));
+        assert!(find("/dev/null", Namer::Job).unwrap_err().to_string().starts_with("/dev/null is a device"));
         assert_eq!(found(&folder, "a.csv").unwrap(), ["a.csv[]"]);
     }
 
@@ -281,5 +309,15 @@ mod tests {
         assert!(found(&folder, "orders.csv*").unwrap_err().to_string().contains("the same rows twice"));
         assert!(found(&folder, "h").unwrap_err().to_string().contains("other columns"));
         assert!(found(&folder, "x*.csv").is_err());
+        // A statement has no --input.
+        for pattern in ["order.csv", "x.csv", "x*.csv", "orders.csv*"] {
+            let step = |namer| {
+                let error = find(folder.path().join(pattern).to_str().unwrap(), namer).unwrap_err();
+                error.next_step().unwrap().to_owned()
+            };
+            assert!(step(Namer::Job).contains("--input"), "{pattern}: {}", step(Namer::Job));
+            let of_statement = step(Namer::Statement);
+            assert!(!of_statement.contains("--input"), "{pattern}: {of_statement}");
+        }
     }
 }

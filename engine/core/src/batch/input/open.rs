@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use encoding_rs::Encoding;
 
+use super::find::Namer;
 use super::strict::words;
 use super::{
     EXPANSION, Input, InputFile, archive, bytes, csv, find, forms, infer, json_kinds, nulls, parquet,
@@ -37,12 +38,12 @@ impl Input {
             (Some(paths), _) => {
                 let mut all = Vec::new();
                 for path in paths {
-                    all.extend(find::find(&path.to_string_lossy())?);
+                    all.extend(find::find(&path.to_string_lossy(), Namer::Job)?);
                 }
                 find::distinct(&all)?;
                 all
             }
-            (None, Some(path)) => find::find(path)?,
+            (None, Some(path)) => find::find(path, Namer::Job)?,
             (None, None) => {
                 return Err(Error::user(format!(
                     "`{job}` has no file to read for its input `{}`",
@@ -109,36 +110,19 @@ impl Input {
     /// # Errors
     /// User: no such file, one that does not say how it is written, files whose columns differ; Data: unreadable.
     pub(super) async fn look(path: &str, auto_types: bool) -> Result<Input> {
-        let missing = |near: Option<PathBuf>| {
-            let error = Error::user(format!("there is no file {path}"));
-            match near {
-                Some(near) => error.hint(format!("did you mean '{}'?", near.display())),
-                None => error.hint("a path is from the folder where the command runs"),
-            }
-        };
-        if !Path::new(path).exists() && !path.contains(['*', '?', '[']) {
-            return Err(missing(find::nearest_file(Path::new(path))));
-        }
         let mut config = InputConfig {
             name: path.to_owned(),
             path: Some(path.to_owned()),
             auto_types,
             ..InputConfig::default()
         };
-        let first = find::find(path).map_err(|error| match error.to_string() {
-            none if none.starts_with("there is no file") => missing(None),
-            _ if error.next_step().is_some_and(|step| step.contains("--input")) => {
-                error.hint("name one of them, or move the other away")
-            }
-            _ => error,
-        })?;
-        let first = first.into_iter().next();
+        let first = find::find(path, Namer::Statement)?.into_iter().next();
         let first = first.map(|first| file(&config, first)).transpose()?;
         if let Some(first) = first.filter(|file| file.format.is_text()) {
             config.csv.delimiter = csv::other_delimiter(&first, &config.csv, bytes::encoding(None)?)?;
         }
         Input::open(&config, None, "").await.map_err(|error| match error.next_step() {
-            Some(step) if step.contains("columns = \"union\"") => {
+            Some(step) if step == WHICH_COLUMNS || step.ends_with(UNION) => {
                 error.hint("name one of them, or read them as the input of a job: jobs/README.md")
             }
             _ => error,

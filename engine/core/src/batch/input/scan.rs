@@ -23,7 +23,7 @@ use datafusion::physical_plan::{
 };
 
 use super::csv::Columns;
-use super::{Input, InputFormat, OnError, Progress, external, forms};
+use super::{Input, InputFile, InputFormat, OnError, Progress, external, forms};
 use crate::sql::one_nan;
 
 /// Bytes that the reading threads of an input may be ahead, about; it is 4 to 16 batches a file. Joins take in one hashed
@@ -41,6 +41,19 @@ const CELLS: usize = 1 << 20;
 /// The most rows of so many columns that are read at a time.
 pub(in crate::batch) fn rows_at_once(columns: usize) -> usize {
     (CELLS / columns.max(1)).max(16)
+}
+
+/// The most rows of so many columns that are read of a file at a time: no more than it can hold, where that is known, as a cell
+/// of a CSV is a byte at least (what is between it and the next).
+fn rows_of_file(file: &InputFile, columns: usize, most: usize) -> usize {
+    let is_packed = file.text_bytes != file.bytes;
+    match file.format {
+        InputFormat::Csv | InputFormat::Tsv if !is_packed => {
+            let holds = usize::try_from(file.bytes).unwrap_or(usize::MAX) / columns.max(1) + 1;
+            most.min(holds)
+        }
+        _ => most,
+    }
 }
 
 /// An input for one statement.
@@ -169,9 +182,11 @@ impl ExecutionPlan for InputScan {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let columns = self.input.own_columns.max(self.projection.len());
-        let batch_rows = context.session_config().batch_size().min(rows_at_once(columns));
-        let batch_bytes = batch_rows * CELL_BYTES * self.projection.len().max(1);
         let partitions = self.properties.partitioning.partition_count();
+        // Readers of several files are there at the same time.
+        let at_once = rows_at_once(columns.saturating_mul(partitions));
+        let batch_rows = context.session_config().batch_size().min(at_once);
+        let batch_bytes = batch_rows * CELL_BYTES * self.projection.len().max(1);
         let ahead = (AHEAD_BYTES / batch_bytes / partitions.max(1)).clamp(4, 16);
         let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), ahead);
         let (input, progress, predicate, projection, schema, sender) = (
@@ -194,6 +209,7 @@ impl ExecutionPlan for InputScan {
                 if sender.is_closed() {
                     break;
                 }
+                let batch_rows = rows_of_file(file, file.header.len(), batch_rows);
                 let columns = Columns::new(&input, file, &projection, schema.clone(), batch_rows);
                 let mut send = |batch| sender.blocking_send(Ok(with_one_nan(batch))).is_ok();
                 file.read(&input.config, predicate.as_deref(), &columns, &progress, &mut send)
@@ -277,6 +293,23 @@ mod tests {
         packed(".DS_Store");
         let error = Input::open(&input.config, None, "job").await.unwrap_err().to_string();
         assert!(error.contains("orders.zip holds 0 files"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn as_many_rows_are_read_at_once_as_a_file_can_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        // 7 rows of empty cells and the heading, as short as they can be written.
+        std::fs::write(&path, format!("a,b,c\n{}", ",,\n".repeat(7))).unwrap();
+        let input = open("a", &path.display().to_string()).await;
+        let rows = |most| rows_of_file(&input.files[0], 3, most);
+        assert_eq!((rows(8_192), rows(5)), (10, 5));
+        let packed = InputFile { text_bytes: 1_000, ..input.files[0].clone() };
+        assert_eq!(rows_of_file(&packed, 3, 8_192), 8_192);
+        let context = SessionContext::new();
+        context.register_table("a", input.table(&Arc::default())).unwrap();
+        let count = context.sql("SELECT a, b, c FROM a").await.unwrap().count().await.unwrap();
+        assert_eq!(count, 7);
     }
 
     /// The plan of a SELECT over files of so many rows, `(name, columns, rows)`.

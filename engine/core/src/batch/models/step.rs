@@ -16,7 +16,7 @@ use crate::batch::versions::{NewModel, Versions};
 use crate::error::{Context, Error, Result};
 use crate::learn::{Learned, Whole, WholeRows, tables};
 use crate::project::{BatchModel, TableFormat};
-use crate::records::{Commit, ModelOutcome, ModelStatus, TrainedModel};
+use crate::records::{Commit, Maker, ModelOutcome, ModelStatus, TrainedModel};
 use crate::registry::{Aliases, At, Entry, Loaded, Registry, forget_old, kept};
 use crate::table::read::checked_path;
 
@@ -123,8 +123,13 @@ impl ModelStep {
         };
         let report = report_of(&outcome);
         let system = system_rows(&builder.job.name, number, &learned)?;
-        let record =
-            TrainedModel { spec: model.spec.clone(), key: model.key.clone(), folds: model.folds, outcome };
+        let record = TrainedModel {
+            spec: model.spec.clone(),
+            key: model.key.clone(),
+            folds: model.folds,
+            made_by: Some(Maker::this()),
+            outcome,
+        };
         let model = NewModel { record, files: learned.files, system };
         Ok(Stepped { outputs: written, model, report, rows })
     }

@@ -27,9 +27,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::functions::takes_elements;
 use super::rules::{looked_up, reads_rows_around};
 use super::time::{expressions_of, is_comparison};
-use exact::{Around, as_decimal};
+use exact::{Around, as_decimal, exact};
 use numbers::{Use, as_numbers, whole_as_others};
 use of_written::of_written;
 
@@ -139,6 +140,10 @@ fn rewrite(expression: Expr, around: &Around<'_>) -> Result<Transformed<Expr>> {
             let changed = settle(&mut args.iter_mut().collect::<Vec<_>>(), around, Use::Result)?;
             Transformed::new_transformed(Expr::ScalarFunction(ScalarFunction { func, args }), changed)
         }
+        Expr::ScalarFunction(ScalarFunction { func, mut args }) if takes_elements(func.name()) => {
+            let changed = as_elements(&mut args, around)?;
+            Transformed::new_transformed(Expr::ScalarFunction(ScalarFunction { func, args }), changed)
+        }
         Expr::BinaryExpr(BinaryExpr { mut left, op, mut right }) if is_comparison(op) => {
             let changed = settle(&mut [&mut left, &mut right], around, Use::Compared)?;
             Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
@@ -181,6 +186,24 @@ fn rewrite(expression: Expr, around: &Around<'_>) -> Result<Transformed<Expr>> {
         },
         other => Transformed::no(other),
     })
+}
+
+/// Makes written doubles beside a list of decimals the decimals that they say.
+fn as_elements(args: &mut [Expr], around: &Around<'_>) -> Result<bool> {
+    let kinds = args.iter().map(|arg| arg.get_type(around.schema)).collect::<Result<Vec<_>>>()?;
+    let is_of_decimals =
+        |kind: &DataType| matches!(kind, DataType::List(field) if field.data_type().is_decimal());
+    if !kinds.iter().any(is_of_decimals) {
+        return Ok(false);
+    }
+    let mut changed = false;
+    for (arg, kind) in args.iter_mut().zip(&kinds).filter(|(_, kind)| **kind == DataType::Float64) {
+        if let Some(decimal) = exact(arg, kind, around) {
+            *arg = decimal.expr;
+            changed = true;
+        }
+    }
+    Ok(changed)
 }
 
 /// Makes a decimal that is computed of a written double a double.

@@ -255,6 +255,7 @@ async fn whole_numbers_beyond_a_double_are_exact_or_an_error() {
         ("array_sum([9007199254740993, 1])", "9007199254740994"),
         ("array_sum([1, NULL])", "1"),
         ("array_sum([1.5, 2.0])", "3.5"),
+        ("array_sum([CAST(1 AS DECIMAL(10,2))])", "1.00"),
         ("median(x) FROM (VALUES (1), (2)) AS t (x)", "1.5"),
         ("median(x) FROM (VALUES (9007199254740992), (9007199254740992)) AS t (x)", "9007199254740992.0"),
         (
@@ -266,7 +267,6 @@ async fn whole_numbers_beyond_a_double_are_exact_or_an_error() {
     }
     for (sql, part) in [
         ("array_sum([9223372036854775807, 1])", "more than BIGINT holds"),
-        ("array_sum([CAST(1 AS DECIMAL(10,2))])", "would be a DOUBLE"),
         ("median(x) FROM (VALUES (9007199254740993), (9007199254740993)) AS t (x)", "DECIMAL(20,0)"),
         ("quantile(x, 1.5) FROM (VALUES (1)) AS t (x)", "the share of a quantile is between 0 and 1"),
     ] {

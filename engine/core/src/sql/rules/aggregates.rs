@@ -24,6 +24,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
 use super::moving::Moving;
+use super::moving_xor::MovingXor;
 use super::of_its_type::OfItsType;
 use super::ordered::{Ordered, Way};
 use super::pairs::Pairs;
@@ -187,6 +188,14 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
         }
     }
     of_pairs(&mut bare);
+    if let Expr::WindowFunction(window) = &mut bare
+        && let WindowFunctionDefinition::AggregateUDF(func) = &window.fun
+        && !window.params.distinct
+        && let Some(moving) = MovingXor::of(func)
+    {
+        window.fun = WindowFunctionDefinition::AggregateUDF(Arc::new(AggregateUDF::from(moving)));
+        return Ok((bare, After::Named));
+    }
     if let Expr::WindowFunction(window) = &mut bare
         && let WindowFunctionDefinition::AggregateUDF(func) = &window.fun
         && result.is_floating()

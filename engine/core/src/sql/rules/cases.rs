@@ -119,7 +119,7 @@ fn guarded(when: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 }
 
 /// Whether an expression may be an error for some rows.
-fn may_fail(expression: &Expr, schema: &DFSchema) -> Result<bool> {
+pub(super) fn may_fail(expression: &Expr, schema: &DFSchema) -> Result<bool> {
     let mut found = false;
     expression.apply(|part| {
         found |= match part {

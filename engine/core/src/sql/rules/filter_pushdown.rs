@@ -15,6 +15,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::constant_sums::WhereRowsCount;
 use super::first_rows::{AllKeys, WhereGroupsAreExact};
 use super::guards::{FiltersFirst, GuardedFilters};
 use super::null_rows::NullRows;
@@ -30,6 +31,7 @@ pub(in crate::sql) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Se
                 rules.push(rule);
             }
             "ProjectionPushdown" => rules.push(Arc::new(FiltersFirst(rule))),
+            "aggregate_statistics" => rules.push(Arc::new(WhereRowsCount(rule))),
             "LimitAggregation" => rules.push(Arc::new(WhereGroupsAreExact(rule))),
             name if name.starts_with("FilterPushdown") => {
                 // Before the filters that come of sorting.

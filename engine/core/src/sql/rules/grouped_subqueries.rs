@@ -30,7 +30,7 @@ impl AnalyzerRule for GroupedSubqueries {
     }
 }
 
-fn has_subquery(expression: &Expr) -> bool {
+pub(super) fn has_subquery(expression: &Expr) -> bool {
     let is_subquery = |part: &Expr| {
         Ok(matches!(
             part,

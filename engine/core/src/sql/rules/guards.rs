@@ -1,30 +1,33 @@
-//! What a WHERE keeps away from an expression that may be an error.
+//! What a WHERE or an ON keeps away from an expression that may be an error.
 //!
-//! `SELECT x / b, y + z FROM t WHERE b <> 0` divides by no zero, and neither does `WHERE b <> 0 AND x / b > 1`. DataFusion 55
-//! computes columns below a filter where that leaves fewer of them, and the right side of an AND for all rows, unless the
-//! left one is false for four in five. Here columns are computed above filters, and in a filter what cannot fail decides
-//! first for which rows the rest is computed at all.
+//! `SELECT x / b, y + z FROM t WHERE b <> 0` divides by no zero, and neither does `WHERE b <> 0 AND x / b > 1`, nor
+//! `ON a.b <> 0 AND a.x / a.b > b.x`. DataFusion 55 computes columns below a filter where that leaves fewer of them, parts of a
+//! join's condition below the join, and the right side of an AND for all rows, unless the left one is false for four in
+//! five. Here columns are computed above filters, and in a condition what cannot fail decides first for which rows the rest
+//! is computed at all.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue, internal_err};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal, case};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{
+    HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
+};
 use datafusion::physical_plan::projection::{
     ProjectionExec, remove_unnecessary_projections, try_embed_projection,
 };
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use super::checked::Checked;
+use super::held::without;
 use super::told::Told;
 
 /// DataFusion's rule that moves projections down, but none that computes something below a filter.
@@ -37,19 +40,12 @@ impl PhysicalOptimizerRule for FiltersFirst {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let held = plan.transform_up(|part| match part.is::<FilterExec>() {
-            true => Ok(Transformed::yes(Arc::new(Held { input: part }) as _)),
-            false => Ok(Transformed::no(part)),
-        })?;
-        if !held.transformed {
-            return self.0.optimize(held.data, config);
+        let is_held = |node: &Arc<dyn ExecutionPlan>| Ok(node.is::<FilterExec>() || is_guarded(node)?);
+        let (moved, held) = without(self.0.as_ref(), plan, config, &is_held)?;
+        if !held {
+            return Ok(moved);
         }
-        let moved = self.0.optimize(held.data, config)?;
-        let free = moved.transform_up(|part| match part.downcast_ref::<Held>() {
-            Some(held) => Ok(Transformed::yes(held.input.clone())),
-            None => Ok(Transformed::no(part)),
-        })?;
-        Ok(free.data.transform_down(moved_down)?.data)
+        Ok(moved.transform_down(moved_down)?.data)
     }
 
     fn name(&self) -> &str {
@@ -73,76 +69,40 @@ fn moved_down(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execut
     remove_unnecessary_projections(plan)
 }
 
-/// A filter that nothing is moved through.
-#[derive(Debug)]
-struct Held {
-    input: Arc<dyn ExecutionPlan>,
+/// Whether a part of a condition keeps another from being computed, where two tables are gone through by each other's rows.
+fn is_guarded(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let Some(filter) = plan.downcast_ref::<NestedLoopJoinExec>().and_then(NestedLoopJoinExec::filter) else {
+        return Ok(false);
+    };
+    Ok(guarded(filter.expression(), filter.schema())?.is_some())
 }
 
-impl DisplayAs for Held {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Held")
-    }
-}
-
-impl ExecutionPlan for Held {
-    fn name(&self) -> &'static str {
-        "Held"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) => Ok(Arc::new(Held { input })),
-            None => internal_err!("Held without rows"),
-        }
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
-    }
-}
-
-/// Puts what may fail in a filter behind what cannot.
+/// Puts what may fail in a filter, or in the condition of a join, behind what cannot.
 #[derive(Debug)]
 pub(super) struct GuardedFilters;
 
 impl PhysicalOptimizerRule for GuardedFilters {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let made = plan.transform_up(|part| {
-            let Some(filter) = part.downcast_ref::<FilterExec>() else { return Ok(Transformed::no(part)) };
-            match guarded(filter.predicate(), &filter.input().schema())? {
-                None => Ok(Transformed::no(part)),
-                Some(predicate) => {
-                    let made = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
-                    Ok(Transformed::yes(Arc::new(made) as _))
+            let mut made: Option<Arc<dyn ExecutionPlan>> = None;
+            if let Some(filter) = part.downcast_ref::<FilterExec>() {
+                if let Some(predicate) = guarded(filter.predicate(), &filter.input().schema())? {
+                    made = Some(Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?));
                 }
+            } else if let Some(join) = part.downcast_ref::<HashJoinExec>() {
+                if let Some(filter) = guarded_join(join.filter())? {
+                    made = Some(HashJoinExecBuilder::from(join).with_filter(Some(filter)).build_exec()?);
+                }
+            } else if let Some(join) = part.downcast_ref::<NestedLoopJoinExec>()
+                && let Some(filter) = guarded_join(join.filter())?
+            {
+                let join = NestedLoopJoinExecBuilder::from(join).with_filter(Some(filter));
+                made = Some(Arc::new(join.build()?));
             }
+            Ok(match made {
+                Some(made) => Transformed::yes(made),
+                None => Transformed::no(part),
+            })
         })?;
         Ok(made.data)
     }
@@ -154,6 +114,13 @@ impl PhysicalOptimizerRule for GuardedFilters {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// The condition of a join, if it changes.
+fn guarded_join(filter: Option<&JoinFilter>) -> Result<Option<JoinFilter>> {
+    let Some(filter) = filter else { return Ok(None) };
+    let made = guarded(filter.expression(), filter.schema())?;
+    Ok(made.map(|made| JoinFilter::new(made, filter.column_indices().to_vec(), filter.schema().clone())))
 }
 
 /// The condition as a CASE, if one part of it may fail and another cannot. Null is as good as false here: no row is kept.
@@ -305,5 +272,41 @@ mod tests {
         ] {
             check(&[(&statement, expected)]).await;
         }
+    }
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn what_an_on_keeps_away_is_not_computed() {
+        let a = "(SELECT * FROM (VALUES (0, 1), (2, 1), (10, 2)) AS v (x, k) ORDER BY x LIMIT 5) AS a";
+        let b = "(SELECT * FROM (VALUES (5, 1), (30, 2)) AS v (y, k) ORDER BY y LIMIT 5) AS b";
+        for (condition, inner, left) in [
+            (
+                "a.x <> 0 AND b.y / a.x > 1",
+                &["2|5", "2|30", "10|30"] as &[&str],
+                &["0|", "2|5", "2|30", "10|30"] as &[&str],
+            ),
+            ("b.y / a.x > 1 AND a.x <> 0 AND a.k = b.k", &["2|5", "10|30"], &["0|", "2|5", "10|30"]),
+            ("a.x <> 0 AND b.y > 40 / a.x", &["2|30", "10|5", "10|30"], &["0|", "2|30", "10|5", "10|30"]),
+            (
+                "a.x = 0 OR b.y / a.x > 1",
+                &["0|5", "0|30", "2|5", "2|30", "10|30"],
+                &["0|5", "0|30", "2|5", "2|30", "10|30"],
+            ),
+            ("a.k = b.k AND (a.x = 0 OR b.y / a.x > 2)", &["0|5", "10|30"], &["0|5", "2|", "10|30"]),
+        ] {
+            check(&[
+                (&format!("SELECT x, y FROM {a} JOIN {b} ON {condition} ORDER BY x, y"), inner),
+                (&format!("SELECT x, y FROM {a} LEFT JOIN {b} ON {condition} ORDER BY x, y"), left),
+                (&format!("SELECT x, y FROM {b} RIGHT JOIN {a} ON {condition} ORDER BY x, y"), left),
+                (&format!("SELECT x, y FROM {a} FULL JOIN {b} ON {condition} ORDER BY x, y"), left),
+            ])
+            .await;
+        }
+        check(&[(
+            &format!(
+                "SELECT x FROM {a} WHERE NOT EXISTS (SELECT 1 FROM {b} WHERE a.x <> 0 AND b.y / a.x > 2)"
+            ),
+            &["0"],
+        )])
+        .await;
     }
 }

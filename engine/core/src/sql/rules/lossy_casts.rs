@@ -1,7 +1,8 @@
 //! Casts that make one value of several, and differences of dates, hidden from what turns comparisons around.
 //!
 //! DataFusion 55 makes `CAST(price AS INT) = 1` the comparison `price = 1.00`, and loses 1.50; of `TRY_CAST(n AS INT) <> 5` it
-//! keeps what the cast makes null (apache/datafusion#23095, #24702). The days between two dates it counts as a BIGINT and
+//! keeps what the cast makes null (apache/datafusion#23095, #24702), and `TRY_CAST(s AS INT) IS NOT DISTINCT FROM NULL` is one of
+//! `s` to it. The days between two dates it counts as a BIGINT and
 //! estimates as a duration, and how many rows have `CAST(ts AS DATE) > d` by midnights that lie outside of a file's times: a
 //! filter of either ends in an internal error. Here each is taken through a function that gives back what it is given. It costs
 //! that no row group is left out by such a comparison: of a day, `ts >= d` leaves them out.
@@ -76,8 +77,7 @@ fn is_hidden(part: &Expr, schema: &DFSchema) -> Result<bool> {
             loses(&expr.get_type(schema)?, field.data_type())
         }
         Expr::TryCast(TryCast { expr, field }) if !matches!(**expr, Expr::Literal(..)) => {
-            let from = expr.get_type(schema)?;
-            from.is_numeric() && field.data_type().is_numeric() && from != *field.data_type()
+            expr.get_type(schema)? != *field.data_type()
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
             is_date(&left.get_type(schema)?) && is_date(&right.get_type(schema)?)
@@ -101,4 +101,27 @@ fn loses(from: &DataType, to: &DataType) -> bool {
 
 fn is_date(kind: &DataType) -> bool {
     matches!(kind, DataType::Date32 | DataType::Date64)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::check;
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn what_try_cast_makes_null_is_null() {
+        let rows =
+            "FROM (SELECT * FROM (VALUES ('a'), ('05'), (NULL)) AS v (s) ORDER BY s LIMIT 5) AS v ORDER BY s";
+        check(&[
+            (
+                &format!("SELECT TRY_CAST(s AS INT) IS NOT DISTINCT FROM CAST(NULL AS INT), TRY_CAST(s AS DATE) IS DISTINCT FROM CAST(NULL AS DATE) {rows}"),
+                &["false|false", "true|false", "true|false"] as &[&str],
+            ),
+            (
+                &format!("SELECT TRY_CAST(s AS INT) = 5, TRY_CAST(s AS INT) IS DISTINCT FROM 5 {rows}"),
+                &["true|false", "|true", "|true"],
+            ),
+        ])
+        .await;
+    }
 }

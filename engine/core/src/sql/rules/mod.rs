@@ -11,12 +11,14 @@
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
 //! | [`sort_keys`] | a key that is twice in the ORDER BY of an aggregate |
+//! | [`computed_keys`] | keys that compare what is computed, and subqueries as keys and in aggregates |
 //! | [`outer_rows`] | what a subquery reads of the rows around it: of another type, or of rows that GROUP BY has made one |
 //! | [`met_columns`] | columns of one name by which a subquery meets the outer row |
 //! | [`on_subqueries`] | IN and EXISTS in the ON of a join, which have no plan |
 //! | [`grouping_keys`] | expressions in ROLLUP, CUBE and GROUPING SETS, which lose their names |
 //! | [`grouped_subqueries`] | subqueries in GROUP BY, which have no plan |
 //! | [`union_names`] | the names of a UNION of which the first SELECT has no row |
+//! | [`decimal_truths`] | casts between decimals and BOOLEAN |
 //! | [`lossy_casts`] | comparisons of casts that make one value of several, and of days between dates |
 //! | [`arguments`] | `round` of decimals, and `concat` of nothing |
 //! | [`in_list`] | a list whose values are computed row by row |
@@ -25,30 +27,38 @@
 //! | [`truths`] | `IS TRUE` and the like as keys |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
 //! | [`null_joins`] | joins in which null equals null, beside others |
-//! | [`guards`] | what a WHERE keeps away from an expression that may be an error |
+//! | [`guards`] | what a WHERE or an ON keeps away from an expression that may be an error |
+//! | [`guarded_keys`] | the same for what a join is by |
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
+//! | [`constant_sums`] | sums and distinct values of a constant, over no rows |
 //! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
 //!
-//! All but the last six are rules of the analyzer: they see the statement as it was written, once its types are settled.
+//! All but the last eight are rules of the analyzer: they see the statement as it was written, once its types are settled.
 
 mod aggregates;
 mod arguments;
 mod arithmetic;
 mod cases;
 mod checked;
+mod computed_keys;
+mod constant_sums;
 mod counted_sets;
+mod decimal_truths;
 mod doubles;
 mod filter_pushdown;
 mod first_rows;
 mod grouped_subqueries;
 mod grouping_keys;
+mod guarded_keys;
 mod guards;
+mod held;
 mod in_list;
 mod lossy_casts;
 mod many_conditions;
 mod met_columns;
 mod moving;
+mod moving_xor;
 mod null_joins;
 mod null_membership;
 mod null_rows;
@@ -91,7 +101,9 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(outer_rows::OuterRows));
     context.add_analyzer_rule(Arc::new(on_subqueries::OnSubqueries));
     context.add_analyzer_rule(Arc::new(grouped_subqueries::GroupedSubqueries));
+    context.add_analyzer_rule(Arc::new(computed_keys::ComputedKeys));
     context.add_analyzer_rule(Arc::new(union_names::UnionNames));
+    context.add_analyzer_rule(Arc::new(decimal_truths::DecimalTruths));
     context.add_analyzer_rule(Arc::new(lossy_casts::HideLossyCasts::new()));
     context.add_analyzer_rule(Arc::new(set_comparisons::SetComparisons));
     context.add_analyzer_rule(Arc::new(arithmetic::ExactArithmetic));
@@ -108,6 +120,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(cases::LazyCases));
     // Last, as it hides conditions from the others.
     context.add_analyzer_rule(Arc::new(many_conditions::ManyConditions));
+    context.add_optimizer_rule(Arc::new(guarded_keys::GuardedKeys));
     context.add_optimizer_rule(Arc::new(unordered_casts::HideUnorderedCasts::new()));
 }
 

@@ -21,12 +21,16 @@
 //! behind it a single one. A batch that died of something else (an operator, the machine, a full disk) takes one process for
 //! each part, and its commit is the same to the byte as if it had never been tried before.
 //!
-//! Only a death of the process's own making condemns (an abort, a fault of its memory, an illegal instruction, a panic). One
-//! by SIGKILL, which is how Linux takes memory back, for want of memory, or by any other signal that comes from outside makes
+//! A child that goes on and on is ended by this process: once it has said nothing for `source.message_timeout`, and 10 ms for
+//! each message that it has in hand, it has died of these. Only the time in which it is listened to counts.
+//!
+//! Only a death of the process's own making condemns (an abort, a fault of its memory, an illegal instruction, a panic, a
+//! message without an end). One by SIGKILL, which is how Linux takes memory back, for want of memory, or by any other signal that comes from outside makes
 //! the steps smaller; where it is of one message alone, the stream ends with an error that names it, and condemns nothing.
 //!
 //! A child is this program once more with a word of its own ([`guard_with`]); it knows neither brokers, nor passwords (of the
-//! environment it has what a program needs to run), nor the lake, and ends when its input does, and thus with this process.
+//! environment it has what a program needs to run), reads nothing of the lake but the models that the transform asks, and ends
+//! when its input does, and thus with this process.
 //! Where not even the first one can be had (a container that forbids it), the batch is decoded here, as ever. A replay that
 //! feeds a message which was condemned is guarded from its first try on.
 
@@ -39,11 +43,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
-use self::process::{Death, End, How, Made};
+use self::process::{Death, End, How, Made, Patience};
 pub use self::serve::serve;
 use self::wire::Work;
 use super::batch::Batch;
@@ -73,6 +78,8 @@ pub(super) struct Guard {
     schema: SchemaRef,
     /// Whether there was a child to be had.
     has_begun: bool,
+    /// How long a message may take.
+    timeout: Duration,
     stop: Arc<AtomicBool>,
 }
 
@@ -110,6 +117,8 @@ impl Batch<'_> {
             batch_id: plan.batch_id,
             topic: plan.topic.clone(),
             now: plan.moment()?,
+            lake: driver.lake.root().to_owned(),
+            asked: plan.asked.clone(),
             step_bytes: room.bytes,
         };
         Ok(Some(Guard {
@@ -118,6 +127,7 @@ impl Batch<'_> {
             work,
             schema: driver.transform.schema().clone(),
             has_begun: false,
+            timeout: driver.job.source.message_timeout,
             stop: driver.stop.clone(),
         }))
     }
@@ -167,7 +177,8 @@ impl Guard {
                 }
                 take(made.rows)
             };
-            let tried = process::run(child, &self.work, &self.schema, raw, &ranges, &self.stop, &mut take)?;
+            let patience = Patience { timeout: self.timeout, stop: &self.stop };
+            let tried = process::run(child, &self.work, &self.schema, raw, &ranges, patience, &mut take)?;
             let Death { stage, how } = match tried.end {
                 End::Unfit(what) => return self.without(Error::internal(what)),
                 End::Whole => {
@@ -363,6 +374,8 @@ mod tests {
             batch_id: 5,
             topic: "t".to_owned(),
             now: chrono::Utc::now(),
+            lake: PathBuf::new(),
+            asked: Default::default(),
             step_bytes: 1 << 20,
         };
         let run = |has_begun, program: &str, arguments: &[&str]| {
@@ -372,6 +385,7 @@ mod tests {
                 work: work.clone(),
                 schema: Arc::new(arrow::datatypes::Schema::empty()),
                 has_begun,
+                timeout: Duration::from_millis(1_500),
                 stop: Arc::default(),
             };
             let guarded = guard.run(&[RawRows::new(1), rows.clone()], &mut |rows| {
@@ -403,6 +417,10 @@ mod tests {
         // One that has done everything is not waited for.
         let started = std::time::Instant::now();
         assert_eq!(says(&[ready, &made(1)], "exec sleep 100").unwrap(), Some((0, 0)));
+        assert!(started.elapsed().as_secs() < 50, "{:?}", started.elapsed());
+        // One that says nothing is, once it was ready.
+        assert_eq!(says(&[ready], "exec sleep 100").unwrap(), Some((1, 1)));
+        assert_eq!(shell(false, "exec sleep 100").unwrap(), None, "never ready");
         assert!(started.elapsed().as_secs() < 50, "{:?}", started.elapsed());
         let error = shell(false, "kill -9 $$").unwrap_err();
         let text = error.to_string();

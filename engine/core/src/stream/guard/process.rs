@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
@@ -37,6 +38,8 @@ const PASSED_ON: [&str; 11] = [
 ];
 /// And on Windows, where no program starts without it.
 const SYSTEM_ROOT: &str = "SystemRoot";
+/// Further time for each of the messages that a child has in hand.
+const A_MESSAGE: Duration = Duration::from_millis(10);
 /// Bytes that are kept of what a child says on its way out.
 const LAST_WORDS: usize = 4_000;
 /// The code of a Rust process that panicked.
@@ -70,6 +73,46 @@ pub(super) struct Death {
     /// What it was at.
     pub(super) stage: Stage,
     pub(super) how: How,
+}
+
+/// How long a child is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience<'a> {
+    /// With a message in hand; with several somewhat longer.
+    pub(super) timeout: Duration,
+    /// Once it is set, no longer.
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// The time in which a child is listened to and says nothing. While this process has its rows in hand, or is stopped itself,
+/// none passes.
+#[derive(Debug, Default)]
+struct Silence {
+    now: Mutex<Option<(Duration, Duration)>>,
+}
+
+impl Silence {
+    /// It is listened to from now on, for so long.
+    fn begin(&self, most: Duration) {
+        self.set(Some((Duration::ZERO, most)));
+    }
+
+    fn end(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, to: Option<(Duration, Duration)>) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
+    /// One more look at it; whether it has lasted too long.
+    fn looked(&self) -> bool {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.as_mut().is_some_and(|(lasted, most)| {
+            *lasted += LOOK;
+            *lasted > *most
+        })
+    }
 }
 
 /// What it died of, as the end of a sentence.
@@ -120,17 +163,29 @@ pub(super) fn run(
     schema: &SchemaRef,
     raw: &[RawRows],
     ranges: &[Range<usize>],
-    stop: &AtomicBool,
+    Patience { timeout, stop }: Patience<'_>,
     take: &mut dyn FnMut(Made) -> Result<()>,
 ) -> Result<Tried> {
-    let messages = ranges.iter().map(Range::len).sum();
+    let messages: usize = ranges.iter().map(Range::len).sum();
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(Error::internal("a child without its pipes"));
     };
-    let is_over = AtomicBool::new(false);
+    let (is_over, is_endless, silence) = (AtomicBool::new(false), AtomicBool::new(false), Silence::default());
+    let to_kill = Mutex::new(&mut child);
+    // One that is gone already needs no killing.
+    let kill = || drop(to_kill.lock().unwrap_or_else(PoisonError::into_inner).kill());
     let (heard, last_words) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                std::thread::sleep(LOOK);
+                if silence.looked() {
+                    is_endless.store(true, Ordering::Relaxed);
+                    return kill();
+                }
+            }
+        });
         scope.spawn(|| {
             // One that has died is heard of at the other end.
             if let Err(error) = send(stdin, work, raw, ranges, &is_over, stop) {
@@ -138,11 +193,11 @@ pub(super) fn run(
             }
         });
         let last_words = scope.spawn(|| last_of(stderr));
-        let heard = listen(&mut BufReader::new(stdout), schema, messages, take);
+        let heard = listen(&mut BufReader::new(stdout), schema, ranges, timeout, &silence, take);
         is_over.store(true, Ordering::Relaxed);
         if heard.as_ref().map_or(true, |heard| heard.done == messages) {
-            // Nothing more is wanted of it, so that its end is not waited for; one that is gone already needs no killing.
-            let _ = child.kill();
+            // Nothing more is wanted of it, so that its end is not waited for.
+            kill();
         }
         (heard, last_words.join().unwrap_or_default())
     });
@@ -152,6 +207,14 @@ pub(super) fn run(
         return Ok(Tried { done, end: End::Whole });
     }
     tracing::debug!(%status, "a child has died: {last_words}");
+    if is_endless.load(Ordering::Relaxed) {
+        let how = format!("took longer than {}", humantime::format_duration(timeout));
+        let end = match is_ready {
+            true => End::Died(Death { stage, how: How::ByItself(how) }),
+            false => End::Unfit(format!("a process that decodes messages was not ready: it {how}")),
+        };
+        return Ok(Tried { done, end });
+    }
     if signal_of(status).is_some_and(|signal| TO_ALL.contains(&signal)) {
         let died = Instant::now();
         while !stop.load(Ordering::Relaxed) && died.elapsed() < MOMENT {
@@ -217,13 +280,18 @@ struct Heard {
 fn listen(
     stdout: &mut BufReader<impl Read>,
     schema: &SchemaRef,
-    messages: usize,
+    ranges: &[Range<usize>],
+    timeout: Duration,
+    silence: &Silence,
     take: &mut dyn FnMut(Made) -> Result<()>,
 ) -> Result<Heard> {
+    let messages: usize = ranges.iter().map(Range::len).sum();
     let mut heard = Heard { done: 0, stage: Stage::Decode, is_ready: false };
-    while heard.done < messages
-        && let Some((told, rows)) = wire::read(stdout)?
-    {
+    while heard.done < messages {
+        silence.begin(timeout.saturating_add(A_MESSAGE.saturating_mul(in_hand(ranges, heard.done))));
+        let read = wire::read(stdout);
+        silence.end();
+        let Some((told, rows)) = read? else { break };
         match told {
             Told::Ready => heard.is_ready = true,
             Told::Decoded => heard.stage = Stage::Transform,
@@ -239,6 +307,16 @@ fn listen(
         }
     }
     Ok(heard)
+}
+
+/// How many messages a child has in hand at most that has done so many.
+fn in_hand(ranges: &[Range<usize>], done: usize) -> u32 {
+    let mut before = 0;
+    let range = ranges.iter().find(|range| {
+        before += range.len();
+        done < before
+    });
+    range.map_or(0, |range| u32::try_from(range.len()).unwrap_or(u32::MAX))
 }
 
 /// The end of a text that may be long.
@@ -298,6 +376,25 @@ mod tests {
         }
         assert_eq!(died(101 << 8, ""), own("panicked"));
         assert_eq!((died(0, ""), died(2 << 8, "")), (None, None));
+    }
+
+    #[test]
+    fn silence_lasts_while_it_is_listened_to() {
+        let silence = Silence::default();
+        assert!((0..1_000).all(|_| !silence.looked()));
+        silence.begin(LOOK * 3);
+        assert_eq!([(); 4].map(|()| silence.looked()), [false, false, false, true]);
+        silence.begin(LOOK * 3);
+        assert!(!silence.looked());
+        silence.end();
+        assert!((0..1_000).all(|_| !silence.looked()));
+    }
+
+    #[test]
+    fn in_hand_is_the_range_that_is_not_done() {
+        let ranges = [5..15, 15..16, 16..116];
+        let counts = [0, 9, 10, 11, 110, 111].map(|done| in_hand(&ranges, done));
+        assert_eq!(counts, [10, 10, 1, 100, 100, 0]);
     }
 
     #[test]

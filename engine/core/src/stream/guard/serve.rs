@@ -1,4 +1,4 @@
-//! The child: messages come in, rows go out. It reads and writes nothing else.
+//! The child: messages come in, rows go out. Of files it reads the models that the transform asks, and writes none.
 
 use std::io::{BufReader, BufWriter, Write, stdin, stdout};
 use std::sync::mpsc::{Receiver, channel};
@@ -8,8 +8,9 @@ use arrow::record_batch::RecordBatch;
 use super::wire::{self, Fault, Stage, Told, Work};
 use crate::decode::{DeadLetters, Decoded, Decoder};
 use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::predict::transform;
 use crate::project::parse_schema;
-use crate::rowwise::RowSql;
 use crate::source::kafka::Room;
 use crate::stream::bounds::Steps;
 use crate::stream::rows::transformed;
@@ -31,7 +32,8 @@ async fn made(out: &mut impl Write) -> Result<()> {
     let Some((work, _)) = wire::read::<Work>(&mut input)? else { return Ok(()) };
     let ranges = receive(input);
     let decoder = Decoder::new(parse_schema(&work.schema_sql)?).double_encoded(work.double_encoded);
-    let sql = RowSql::transform(work.transform_sql.as_deref(), &decoder).await?;
+    let lake = Lake::new(work.lake);
+    let sql = transform(work.transform_sql.as_deref(), &decoder, &lake, &work.asked).await?;
     // Its threads are there from now on: none has to be made for a message.
     rayon::current_num_threads();
     let none = decoder.decode(&[], work.batch_id, &work.topic)?;

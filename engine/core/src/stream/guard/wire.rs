@@ -5,8 +5,10 @@
 //! | [`Work`], once | [`Told::Ready`], once |
 //! | `null` and messages, for each range | for each step of it [`Told::Decoded`], then [`Told::Made`] with rows; or [`Told::Failed`] |
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Cursor, Error as IoError, Write};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Int32Array, Int64Array, LargeBinaryArray};
@@ -19,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::records::Asked;
 use crate::source::RawRows;
 
 /// What a child has to know of a batch beside its messages.
@@ -30,6 +33,9 @@ pub(super) struct Work {
     pub(super) batch_id: u64,
     pub(super) topic: String,
     pub(super) now: DateTime<Utc>,
+    /// Where the models are that the transform asks.
+    pub(super) lake: PathBuf,
+    pub(super) asked: BTreeMap<String, Asked>,
     /// Bytes of the rows of a step, where messages become several.
     pub(super) step_bytes: u64,
 }

@@ -15,10 +15,12 @@
 mod params;
 mod prepare;
 mod settings;
+mod space;
 mod step;
 
 pub use params::{ClusterStreamParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, StreamLearner};
 pub(crate) use settings::{MiniBatchOfState, OnlineOfState, WholeOfState};
+pub use space::ClusterSpace;
 
 use super::metrics::{self, Clustered};
 use super::nearest;
@@ -350,6 +352,15 @@ impl ClusterStream {
             values: points(&prepared, table, complete),
             centres: scores_of(&scales, &self.centres),
         }
+    }
+
+    /// As the stream is now: the scale of each column, what its values are held to before, and the centres as scores,
+    /// clusters × columns. Nothing before the first batch.
+    pub(crate) fn parts(&self) -> (Vec<NumericScale>, Vec<(f64, f64)>, Vec<f64>) {
+        let scales: Vec<NumericScale> = self.columns.iter().map(|column| column.prepared().scale).collect();
+        let bounds = self.columns.iter().map(Column::bounds).collect();
+        let centres = scores_of(&scales, &self.centres);
+        (scales, bounds, centres)
     }
 
     /// Centres in the units of the columns. Shape: clusters × columns; empty before the first batch.

@@ -240,6 +240,12 @@ impl BoostedClasses {
         Ok(BoostedClasses { bins, rare, classes, gains })
     }
 
+    /// The bins, and for each class the score before the first tree, and its trees.
+    pub(crate) fn parts(&self) -> (&TableBins, &RareCategories, Vec<(f64, &[Tree])>) {
+        let classes = self.classes.iter().map(|class| (class.base, class.trees.as_slice())).collect();
+        (&self.bins, &self.rare, classes)
+    }
+
     /// The probability of each class for each of these rows: rows × classes, each row of sum 1.
     pub(crate) fn predict_proba(
         &self,

@@ -156,6 +156,11 @@ impl ClassForest {
         sums
     }
 
+    /// The bins, the trees, and by tree the share of each class in each leaf from the left.
+    pub(crate) fn parts(&self) -> (&TableBins, &RareCategories, &[Tree], &[Vec<f64>]) {
+        (&self.bins, &self.rare, &self.trees, &self.shares)
+    }
+
     fn classes(&self) -> usize {
         match (self.trees.first(), self.shares.first()) {
             (Some(tree), Some(shares)) => shares.len() / walk::leaves(tree).max(1),

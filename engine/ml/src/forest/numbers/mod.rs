@@ -238,6 +238,22 @@ impl NumberTrees {
         NumberTrees { bins: prepared.bins, rare, scale, link: Link::Mean, trees, gains }
     }
 
+    /// The bins and the trees, whose leaves are summed.
+    pub(crate) fn parts(&self) -> (&TableBins, &RareCategories, &[Tree]) {
+        (&self.bins, &self.rare, &self.trees)
+    }
+
+    /// How a sum of leaves becomes a number: it is divided by the first, the second is added, and that is so many times the
+    /// fourth from the third. The last two are halves.
+    pub(crate) fn link(&self) -> [f64; 4] {
+        let (divisor, base) = match self.link {
+            Link::Mean => (self.trees.len() as f64, 0.0),
+            Link::Sum(base) => (1.0, base),
+        };
+        let (half_centre, half_spread) = self.scale.halves();
+        [divisor, base, half_centre, half_spread]
+    }
+
     /// The number of each of these rows; finite.
     pub(crate) fn predict(&self, table: &FeatureTable, rows: &[u32], kept: Option<&KeptBins>) -> Vec<f64> {
         let binned = KeptBins::binned(kept, &self.bins, table, rows);
@@ -255,6 +271,20 @@ impl NumberTrees {
             });
         });
         sums
+    }
+
+    /// The leaf of each of these rows in each tree, row-major.
+    pub(crate) fn apply(&self, table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
+        let binned = self.bins.transform(table, rows);
+        let mut leaves = walk::apply(&self.trees, &binned);
+        let unseen = self.rare.unseen(table, rows, &binned);
+        walk::put_unseen_leaves(&self.trees, &binned, &unseen, &mut leaves);
+        leaves
+    }
+
+    /// Leaves of each tree.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = usize> {
+        self.trees.iter().map(Tree::leaves)
     }
 
     /// Share of each feature in the gain of all splits, numeric features first; all 0 where there is no split.

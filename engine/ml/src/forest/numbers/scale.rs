@@ -43,6 +43,11 @@ impl Scale {
         (2.0 * half).clamp(f64::MIN, f64::MAX)
     }
 
+    /// Half of the centre, and half of the spread.
+    pub(super) fn halves(&self) -> (f64, f64) {
+        (self.half_centre, self.half_spread)
+    }
+
     pub(super) fn is_valid(&self) -> bool {
         self.half_centre.is_finite() && self.half_spread.is_finite() && self.half_spread > 0.0
     }

@@ -7,7 +7,10 @@
 
 mod eigen;
 mod linfa;
+mod params;
 mod sums;
+
+pub use params::{PcaBackend, PcaComponents, PcaParams};
 
 use super::rows::{BLOCK, blocks};
 use super::{check_columns, check_fit};
@@ -22,79 +25,34 @@ use sums::{Sums, check_known, not_finite};
 /// Of the first one's variance: a direction of less is rounding.
 const ROUNDING: f64 = 1e-12;
 
-/// Settings of a principal component analysis.
-///
-/// ```
-/// use ndarray::array;
-/// use tidemill_ml::preprocess::{Pca, PcaBackend, PcaParams};
-///
-/// let params = PcaParams { components: 1, backend: PcaBackend::Tidemill, ..PcaParams::default() };
-/// let pca = Pca::fit(params, array![[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]].view())?;
-/// assert!((pca.explained_variance_ratios()[0] - 1.0).abs() < 1e-12);
-/// # Ok::<(), tidemill_ml::Error>(())
-/// ```
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct PcaParams {
-    /// Components kept, 1 to the number of columns.
-    pub components: usize,
-    /// Whether each component's scores are divided by their standard deviation; those of a direction that is rounding are
-    /// not.
-    pub whiten: bool,
-    /// Whose components.
-    pub backend: PcaBackend,
-}
-
-impl Default for PcaParams {
-    fn default() -> Self {
-        PcaParams { components: 2, whiten: false, backend: PcaBackend::Tidemill }
-    }
-}
-
-/// Who finds the components.
-///
-/// ```
-/// use ndarray::array;
-/// use tidemill_ml::preprocess::{Pca, PcaBackend, PcaParams};
-///
-/// let params = PcaParams { components: 1, backend: PcaBackend::Tidemill, ..PcaParams::default() };
-/// let pca = Pca::fit(params, array![[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]].view())?;
-/// assert!((pca.explained_variance_ratios()[0] - 1.0).abs() < 1e-12);
-/// # Ok::<(), tidemill_ml::Error>(())
-/// ```
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub enum PcaBackend {
-    /// All eigenvectors of the covariance, by linfa-linalg's symmetric solver: to rounding.
-    #[default]
-    Tidemill,
-    /// linfa-reduction's PCA. It begins at a random basis, on which its precision depends: variances (as shares of the first)
-    /// and right angles are off by 1e-8 or less with a hundred columns or fewer, and by up to 1e-3 for some numbers of columns
-    /// beyond. Directions whose variance is below 2e-10 of the first one's it leaves out: these are then any orthogonal to
-    /// the others, with variance 0.
-    Linfa,
-}
-
 /// The directions in which rows differ most, orthogonal to each other, and the variance of each. The largest loading of a
 /// component is positive, which fixes its sign. A direction whose variance is below 1e-12 of the first one's is rounding:
 /// scale columns of very different units before.
 ///
 /// ```
 /// use ndarray::array;
-/// use tidemill_ml::preprocess::{Pca, PcaBackend, PcaParams};
+/// use tidemill_ml::preprocess::{Pca, PcaParams};
 ///
-/// let params = PcaParams { components: 1, backend: PcaBackend::Tidemill, ..PcaParams::default() };
+/// let params = PcaParams { components: 1.into(), ..PcaParams::default() };
 /// let pca = Pca::fit(params, array![[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]].view())?;
 /// assert!((pca.explained_variance_ratios()[0] - 1.0).abs() < 1e-12);
 /// # Ok::<(), tidemill_ml::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pca {
-    params: PcaParams,
+    kept: Kept,
     sums: Sums,
     /// Components × columns.
     components: Array2<f64>,
     variances: Vec<f64>,
+}
+
+/// What of the settings a fitted one goes by.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+struct Kept {
+    components: usize,
+    whiten: bool,
+    backend: PcaBackend,
 }
 
 impl Pca {
@@ -103,46 +61,45 @@ impl Pca {
     /// # Errors
     ///
     /// [`Error::TooFewRows`] (below two), [`Error::NoRows`], [`Error::NoFeatures`], [`Error::MissingValue`] (NaN or an
-    /// infinity), [`Error::Overflow`]; [`Error::BadParameter`] for more components than columns.
+    /// infinity), [`Error::Overflow`]; [`Error::BadParameter`] for more components than columns, or a share that is not
+    /// between 0 and 1.
     pub fn fit(params: PcaParams, x: ArrayView2<'_, f64>) -> Result<Pca, Error> {
         check_fit(&x)?;
-        if !(1..=x.ncols()).contains(&params.components) {
-            let expected = "from 1 to the number of columns";
-            let value = format!("{} with {} columns", params.components, x.ncols());
-            return Err(Error::BadParameter { name: "components", value, expected });
+        params.validate()?;
+        let PcaParams { whiten, backend, .. } = params;
+        let of =
+            |components| Pca::from_sums(Kept { components, whiten, backend }, Sums::none(x.ncols()).add(x)?);
+        match params.components {
+            PcaComponents::Number(number) if number > x.ncols() => {
+                let value = format!("{number} with {} columns", x.ncols());
+                Err(Error::BadParameter {
+                    name: "components",
+                    value,
+                    expected: "from 1 to the number of columns",
+                })
+            }
+            PcaComponents::Number(number) => of(number),
+            PcaComponents::Share(share) => Ok(of(x.ncols())?.down_to(share)),
         }
-        Pca::from_sums(params, Sums::none(x.ncols()).add(x)?)
     }
 
-    /// Learns from rows, and keeps as many components as it takes to have more than a share of the variance of all columns
-    /// (scikit-learn's `n_components` between 0 and 1); one where nothing differs. `params.components` is not looked at.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`fit`](Pca::fit); [`Error::BadParameter`] for a share that is not between 0 and 1.
-    pub fn fit_share(share: f64, params: PcaParams, x: ArrayView2<'_, f64>) -> Result<Pca, Error> {
-        if !(share > 0.0 && share < 1.0) {
-            let (name, value) = ("components", share.to_string());
-            return Err(Error::BadParameter {
-                name,
-                value,
-                expected: "a number of them, or a share between 0 and 1",
-            });
-        }
-        let all = Pca::fit(PcaParams { components: x.ncols(), ..params }, x)?;
-        let so_far = all.explained_variance_ratios().into_iter().scan(0.0, |sum, ratio| {
+    /// As many of the components as it takes to have more than a share of the variance of all columns; one where nothing
+    /// differs.
+    fn down_to(self, share: f64) -> Pca {
+        let ratios = self.explained_variance_ratios();
+        let so_far = ratios.iter().scan(0.0, |sum, ratio| {
             *sum += ratio;
             Some(*sum)
         });
-        let total: f64 = all.explained_variance_ratios().iter().sum();
+        let total: f64 = ratios.iter().sum();
         let short = if total > 0.0 { so_far.take_while(|sum| *sum <= share).count() } else { 0 };
-        let components = (short + 1).min(x.ncols());
-        Ok(Pca {
-            params: PcaParams { components, ..params },
-            components: all.components.select(Axis(0), &(0..components).collect::<Vec<_>>()),
-            variances: all.variances[..components].to_vec(),
-            sums: all.sums,
-        })
+        let components = (short + 1).min(ratios.len());
+        Pca {
+            kept: Kept { components, ..self.kept },
+            components: self.components.select(Axis(0), &(0..components).collect::<Vec<_>>()),
+            variances: self.variances[..components].to_vec(),
+            sums: self.sums,
+        }
     }
 
     /// The components after more rows: to rounding those of all rows at once.
@@ -153,14 +110,14 @@ impl Pca {
     pub fn partial_fit(&self, x: ArrayView2<'_, f64>) -> Result<Pca, Error> {
         check_fit(&x)?;
         check_columns(self.sums.means.len(), &x)?;
-        Pca::from_sums(self.params, self.sums.clone().add(x)?)
+        Pca::from_sums(self.kept, self.sums.clone().add(x)?)
     }
 
-    fn from_sums(params: PcaParams, sums: Sums) -> Result<Pca, Error> {
+    fn from_sums(kept: Kept, sums: Sums) -> Result<Pca, Error> {
         let covariance = sums.covariance()?;
-        let (variances, mut components) = match params.backend {
-            PcaBackend::Tidemill => eigen::components(covariance, params.components)?,
-            PcaBackend::Linfa => linfa::components(&covariance, params.components)?,
+        let (variances, mut components) = match kept.backend {
+            PcaBackend::Tidemill => eigen::components(covariance, kept.components)?,
+            PcaBackend::Linfa => linfa::components(&covariance, kept.components)?,
         };
         for mut component in components.rows_mut() {
             let largest = component
@@ -173,7 +130,7 @@ impl Pca {
         if components.iter().any(|v| !v.is_finite()) {
             return Err(Error::Solver("a component is not finite".into()));
         }
-        Ok(Pca { params, sums, components, variances })
+        Ok(Pca { kept, sums, components, variances })
     }
 
     /// The components by rows. Shape: components × columns.
@@ -192,6 +149,19 @@ impl Pca {
         self.variances.iter().map(|v| if total > 0.0 { v / total } else { 0.0 }).collect()
     }
 
+    /// Mean of each column.
+    pub(crate) fn means(&self) -> &[f64] {
+        self.sums.means.as_slice().unwrap_or_default()
+    }
+
+    /// What the scores on each component are divided by, if they are whitened.
+    pub(crate) fn units(&self) -> Option<Vec<f64>> {
+        // A direction in which nothing differs has scores of rounding alone.
+        let least = ROUNDING * self.variances.first().copied().unwrap_or(0.0);
+        let unit = |variance: &f64| if *variance > least { variance.sqrt() } else { 1.0 };
+        self.kept.whiten.then(|| self.variances.iter().map(unit).collect())
+    }
+
     /// Rows as scores on the components. Shape: rows × components.
     ///
     /// # Errors
@@ -200,12 +170,8 @@ impl Pca {
     /// value so far out that a score of its row is past what f64 holds.
     pub fn transform(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, Error> {
         check_columns(self.sums.means.len(), &x)?;
-        // A direction in which nothing differs has scores of rounding alone.
-        let least = ROUNDING * self.variances.first().copied().unwrap_or(0.0);
-        let unit = |variance: &f64| if *variance > least { variance.sqrt() } else { 1.0 };
-        let units: Option<Array1<f64>> =
-            self.params.whiten.then(|| self.variances.iter().map(unit).collect());
-        let mut scores = Array2::zeros((x.nrows(), self.params.components));
+        let units = self.units().map(Array1::from);
+        let mut scores = Array2::zeros((x.nrows(), self.kept.components));
         let parts: Vec<_> = scores.axis_chunks_iter_mut(Axis(0), BLOCK).zip(blocks(&x)).collect();
         parts.into_par_iter().for_each(|(mut scores, rows)| {
             general_mat_mul(1.0, &(&rows - &self.sums.means), &self.components.t(), 0.0, &mut scores);
@@ -229,9 +195,9 @@ impl Pca {
         let columns = self.sums.means.len();
         (2..=MOST_ROWS).contains(&self.sums.rows)
             && self.sums.products.dim() == (columns, columns)
-            && (1..=columns).contains(&self.params.components)
-            && self.components.dim() == (self.params.components, columns)
-            && self.variances.len() == self.params.components
+            && (1..=columns).contains(&self.kept.components)
+            && self.components.dim() == (self.kept.components, columns)
+            && self.variances.len() == self.kept.components
             && self
                 .sums
                 .means
@@ -254,7 +220,7 @@ mod tests {
         let fitted = Pca::fit(PcaParams::default(), x.view()).unwrap();
         assert!(fitted.is_valid());
         let of = |components: usize| Pca {
-            params: PcaParams { components, ..fitted.params },
+            kept: Kept { components, ..fitted.kept },
             components: Array2::from_elem((components, 3), 0.5),
             variances: vec![1.0; components],
             ..fitted.clone()

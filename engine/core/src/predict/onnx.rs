@@ -1,0 +1,90 @@
+//! A version of a model as a file of ONNX.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use chrono::Utc;
+use tidemill_ml::Fitted;
+use tidemill_ml::onnx::Export;
+
+use super::scorer::table_of;
+use crate::error::{Context, Error, Result};
+use crate::lake::Lake;
+use crate::registry::{Entry, ModelRef, Registry};
+use crate::rowwise::RowSql;
+use crate::table::read::{committed_files, read_rows, read_schema};
+
+/// A version of a model as the bytes of a file, and which one it is; the same version is the same bytes.
+///
+/// Trees keep hashes of rare categories, and a file of ONNX wants their names: these are looked up in the job's table.
+///
+/// # Errors
+/// User: there is no such model or version, or a part of it has no form in ONNX; Storage or Corrupt: the lake.
+pub async fn onnx(lake: &Lake, name: &ModelRef) -> Result<(Vec<u8>, Entry)> {
+    let registry = Registry::open(lake, &name.job)?;
+    let entry = registry.find(&name.model, &name.at)?;
+    let model = registry.load(&entry)?;
+    let mut export = Export {
+        name: format!("{}.{}", entry.job, entry.outcome.name),
+        doc: doc(&registry, &entry, &model)?,
+        ..Export::default()
+    };
+    let file = match export.file(&model) {
+        Err(tidemill_ml::Error::NotInOnnx { .. }) if !model.categorical_names().is_empty() => {
+            export.categories = categories(lake, &registry, &entry, &model).await?;
+            export.file(&model)
+        }
+        file => file,
+    };
+    let file = file
+        .map_err(Error::from)
+        .context_with(|| format!("model `{}`, version {}", entry.outcome.name, entry.version))?;
+    Ok((file, entry))
+}
+
+/// What is said of a model in its file.
+fn doc(registry: &Registry, entry: &Entry, model: &Fitted) -> Result<String> {
+    let spec = registry.spec(entry)?;
+    Ok(format!(
+        "Tidemill model {}.{}, version {}: {}, of {} rows, seed {}.\nIts inputs are what this SELECT makes:\n{}",
+        entry.job,
+        entry.outcome.name,
+        entry.version,
+        entry.outcome.algorithm.name(),
+        model.training_rows(),
+        entry.outcome.seed,
+        spec.features_sql.trim()
+    ))
+}
+
+/// By text feature, all that the job's table has of it.
+async fn categories(
+    lake: &Lake,
+    registry: &Registry,
+    entry: &Entry,
+    model: &Fitted,
+) -> Result<BTreeMap<String, Vec<String>>> {
+    let spec = registry.spec(entry)?;
+    let table = table_of(&spec)?;
+    let files = committed_files(lake, &entry.job, &format!("{}.{table}", entry.job))?;
+    let Some(newest) = files.last() else { return Ok(BTreeMap::new()) };
+    let sql = RowSql::new(&spec.features_sql, &table, read_schema(lake, newest)?, &[]).await?;
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let now = Utc::now();
+    for file in &files {
+        let rows = sql.run(&read_rows(lake, file)?, now).await?.rows;
+        for name in model.categorical_names() {
+            let Some(column) = rows.column_by_name(name) else { continue };
+            let texts = cast(column, &DataType::Utf8)?;
+            let known = found.entry(name.clone()).or_default();
+            for text in texts.as_string::<i32>().iter().flatten() {
+                if !known.contains(text) {
+                    known.insert(text.to_owned());
+                }
+            }
+        }
+    }
+    Ok(found.into_iter().map(|(name, texts)| (name, texts.into_iter().collect())).collect())
+}
