@@ -262,8 +262,12 @@ async fn an_online_model_learns_new_rows_alone() {
     of_model(&again, model, label);
     again.stream(300, length);
     again.stream(300, length);
-    // Whoever reads the history stops here.
-    std::fs::remove_file(again.lake().resolve("visits/visits/batch-00000000.parquet")).unwrap();
+    // Whoever reads the history stops here: the file is not what its record says.
+    let oldest = again.lake().resolve("visits/visits/batch-00000000.parquet");
+    let mut bytes = std::fs::read(&oldest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&oldest, bytes).unwrap();
     again.stream(300, length);
     let file = |of: &Visits, batch: u64| {
         std::fs::read(of.lake().resolve(&format!("visits/_models/tree/batch-{batch:08}.model"))).unwrap()
