@@ -54,6 +54,30 @@ async fn broker() -> TestBroker {
     broker
 }
 
+/// What a job's own transform asks by its version stays, however old it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_that_a_transform_names_stays() {
+    let (project, lake) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let lake = Lake::new(lake.path());
+    let broker = broker().await;
+    let features = Some("SELECT y, n FROM seen");
+    let job = job_of(project.path(), "s", "SELECT n, y FROM batch", features, 100, &broker);
+    stream_all(&job, &lake).await.unwrap();
+    let asks = "SELECT n, y, predict('s.tree@0', n) AS p FROM batch";
+    let mut job = job_of(project.path(), "s", asks, features, 100, &broker);
+    job.models[0].config.keep = 1;
+    for _ in 0..3 {
+        let message = |n: u32| Some(format!(r#"{{"n":{n},"y":{}}}"#, n % 20 < 10).into_bytes());
+        broker.send("t", 1, &(0..100).map(message).collect::<Vec<_>>());
+        stream_all(&job, &lake).await.unwrap();
+    }
+    let file = |version: u64| lake.resolve(&format!("s/_models/tree/batch-{version:08}.model"));
+    assert!(file(0).exists() && !file(1).exists() && file(4).exists());
+    let output = run(tidemill(lake.root()).args(["models", "archive", "s", "tree@0"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(texts(&output).1.contains("is asked by the transform of its job"), "{}", texts(&output).1);
+}
+
 /// A lake with two versions of the tree of job `s`, the first of which is in use.
 async fn trained(project: &Path, lake: &Lake, broker: &TestBroker) {
     let job = job_of(project, "s", "SELECT n, y FROM batch", Some("SELECT y, n FROM seen"), 100, broker);

@@ -278,6 +278,50 @@ async fn an_online_model_learns_new_rows_alone() {
     assert!(file(&visits, 1) != file(&visits, 2));
 }
 
+/// By other features, another target or other steps it is the model that a job which has none yet would train.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_online_model_begins_anew_where_something_else_is_learned() {
+    let online =
+        "target = \"grade\"\nalgorithm = \"sgd_classifier\"\nlearn = \"online\"\nclasses = [false, true]";
+    let of_steps = |steps: &str| format!("{online}\nsteps = [{steps}]");
+    let tree = "target = \"grade\"\nalgorithm = \"decision_tree\"";
+    let named = of_steps("{ step = \"standard\", columns = [\"pages\"] }");
+    let changes = [
+        (online.to_owned(), "grade < 2", online.to_owned(), "grade = 2", true),
+        (named, "grade = 2", of_steps("\"standard\""), "grade = 2", true),
+        (of_steps("\"standard\""), "grade = 2", of_steps("{ step = \"standard\" }"), "grade = 2", false),
+    ];
+    for (first, first_label, second, second_label, begins) in changes {
+        let (changed, new) = (Visits::new().await, Visits::new().await);
+        of_model(&changed, &first, first_label);
+        changed.stream(300, length);
+        of_model(&changed, &second, second_label);
+        changed.stream(300, length);
+        of_model(&new, tree, second_label);
+        new.stream(300, length);
+        of_model(&new, &second, second_label);
+        new.stream(300, length);
+        let file = |of: &Visits| {
+            std::fs::read(of.lake().resolve("visits/_models/tree/batch-00000001.model")).unwrap()
+        };
+        assert_eq!(file(&changed) == file(&new), begins, "{first} and then {second}");
+    }
+}
+
+/// A row that a step refuses keeps a model from being scored: that is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_a_step_refuses_is_told() {
+    let visits = Visits::new().await;
+    let model = "target = \"grade\"\nalgorithm = \"logistic_regression\"\nsteps = [\"standard\", { step = \"pca\", components = 2 }]";
+    of_model(&visits, model, "grade = 2");
+    let sql = visits.folder.path().join("sql/visits/features.sql");
+    let text = std::fs::read_to_string(&sql).unwrap();
+    std::fs::write(&sql, text.replace("minutes", "nullif(minutes, 7) AS minutes")).unwrap();
+    visits.stream(300, length);
+    let told = "SELECT reason LIKE '%step 2 (`pca`)%' FROM models";
+    assert_eq!(query(&visits.lake(), told).await, [["true"]]);
+}
+
 /// A pipeline takes the columns of the SELECT, wherever it is asked, and is the same after a start.
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_are_part_of_the_model() {

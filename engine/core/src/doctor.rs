@@ -159,8 +159,12 @@ impl Examination<'_> {
                 live.insert(file.path.clone(), file.clone());
             }
         }
-        for file in learned.0.last().into_iter().flat_map(|r| &r.models).filter_map(|m| m.file.as_ref()) {
-            live.insert(file.path.clone(), file.clone());
+        for model in learned.0.last().into_iter().flat_map(|record| &record.models) {
+            // A start reads both.
+            let challenger = model.challenger.as_ref().map(|challenger| &challenger.file);
+            for file in model.file.iter().chain(challenger) {
+                live.insert(file.path.clone(), file.clone());
+            }
         }
         let aliases = self.records::<AliasRecord>("aliases").0;
         self.named_versions(&aliases, &learned.0, &mut live);

@@ -86,15 +86,18 @@ pub(crate) fn stays(metric: &Metric, compared: Compared) -> Gated {
 pub(crate) fn remember(gate: &GateConfig, gated: &Gated, mut standing: Standing) -> Standing {
     match gated.verdict {
         Verdict::Accepted => {
-            standing.rejected = 0;
+            (standing.rejected, standing.begun_again) = (0, false);
             if gate.over == Over::AcceptedMean {
                 standing.accepted.extend(gated.challenger);
                 let beyond = standing.accepted.len().saturating_sub(gate.window);
                 standing.accepted.drain(..beyond);
             }
         }
-        Verdict::Rejected => standing.rejected += 1,
-        Verdict::Waits => {}
+        Verdict::Rejected => {
+            standing.rejected += 1;
+            standing.begun_again = false;
+        }
+        Verdict::Waits => standing.begun_again = standing.begins_again(gate.patience) || standing.begun_again,
     }
     standing
 }
@@ -193,7 +196,7 @@ mod tests {
             (Rejected, Some(0.75)),
         ];
         assert_eq!(verdicts, expected);
-        assert_eq!(standing, Standing { accepted: vec![0.6, 0.9], rejected: 1 });
+        assert_eq!(standing, Standing { accepted: vec![0.6, 0.9], rejected: 1, begun_again: false });
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct RowSql {
     plan: LogicalPlan,
     input: SchemaRef,
     output: SchemaRef,
+    /// The types of the columns as the SELECT was planned, before the rules that settle them.
+    planned_types: Vec<DataType>,
     carried: Vec<String>,
     context: SessionContext,
     /// The rows that the table has while the SELECT runs.
@@ -134,6 +136,8 @@ impl RowSql {
         check_names(own.schema())?;
         let plan = carry::with_columns(own.clone(), carry)?;
         let named = |name: &str| own.schema().has_column_with_unqualified_name(name);
+        let planned_types =
+            plan.schema().fields().iter().map(|field| plain_field(field).data_type().clone()).collect();
         let plan = sql::settled(&state, plan).await?;
         let fields = plan.schema().fields().iter();
         let carried = fields.map(|field| field.name()).filter(|name| !named(name)).cloned().collect();
@@ -147,11 +151,42 @@ impl RowSql {
             plan,
             input,
             output: Arc::new(Schema::new(fields)),
+            planned_types,
             carried,
             context,
             rows,
             planned: tokio::sync::Mutex::new(None),
         })
+    }
+
+    /// Whether a column has another type than the SELECT was planned with.
+    pub(crate) fn has_settled(&self) -> bool {
+        let mut columns = self.output.fields().iter().zip(&self.planned_types);
+        columns.any(|(field, planned)| field.data_type() != planned)
+    }
+
+    /// The columns that a table has by the type that the SELECT was planned with, where its result has another: versions of
+    /// Tidemill before the types were settled wrote that one.
+    pub(crate) fn kept_by(&self, table: &Schema) -> Vec<String> {
+        let columns = self.output.fields().iter().zip(&self.planned_types);
+        let is_kept = |name: &str, planned: &DataType| {
+            table.field_with_name(name).is_ok_and(|field| field.data_type() == planned)
+        };
+        let kept = columns
+            .filter(|(field, planned)| field.data_type() != *planned && is_kept(field.name(), planned));
+        kept.map(|(field, _)| field.name().clone()).collect()
+    }
+
+    /// Gives these columns by the types that the SELECT was planned with.
+    pub(crate) fn keeping(mut self, names: &[String]) -> RowSql {
+        let fields = self.output.fields().iter().zip(&self.planned_types).map(|(field, planned)| match names
+            .contains(field.name())
+        {
+            true => Arc::new(field.as_ref().clone().with_data_type(planned.clone())),
+            false => field.clone(),
+        });
+        self.output = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self
     }
 
     /// Columns of the result.
@@ -339,6 +374,26 @@ mod tests {
     async fn run(sql: &str) -> Result<RowSqlOutput> {
         let sql = RowSql::new(sql, "batch", batch().schema(), &["_offset"]).await?;
         sql.run(&batch(), "2024-05-01T00:00:00Z".parse().unwrap()).await
+    }
+
+    /// Before types were settled, a table got that which the SELECT is planned with.
+    #[tokio::test]
+    async fn a_column_stays_of_the_type_that_its_table_has() {
+        let text = "SELECT CAST(a AS DECIMAL(10,2)) * 0.07 AS tax, a FROM batch";
+        let sql = RowSql::new(text, "batch", batch().schema(), &["_offset"]).await.unwrap();
+        let table = |tax: DataType| {
+            Schema::new(vec![Field::new("tax", tax, true), Field::new("a", DataType::Int64, true)])
+        };
+        assert!(sql.has_settled());
+        let settled = sql.schema().field(0).data_type().clone();
+        assert!(settled.is_decimal(), "{settled}");
+        assert!(sql.kept_by(&table(settled)).is_empty());
+        let kept = sql.kept_by(&table(DataType::Float64));
+        assert_eq!(kept, ["tax"]);
+        let sql = sql.keeping(&kept);
+        let rows = sql.run(&batch(), "2024-05-01T00:00:00Z".parse().unwrap()).await.unwrap().rows;
+        let tax = rows["tax"].as_primitive::<arrow::datatypes::Float64Type>();
+        assert_eq!(tax.values()[..3], [0.0, 0.07, 0.14]);
     }
 
     #[tokio::test]

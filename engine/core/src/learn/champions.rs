@@ -24,7 +24,8 @@ use crate::gate::{Compared, decide, remember, stays};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::{ModelSpec, Over};
 use crate::records::{
-    Challenger, Evaluation, FileEntry, Gated, Learn, ModelOutcome, ModelStatus, Scores, Standing, Verdict,
+    Challenger, Evaluation, FileEntry, Gated, Learn, ModelOutcome, ModelStatus, Plan, RecordList, Scores,
+    Standing, Verdict,
 };
 use crate::registry::{Aliases, At, Registry, load};
 use crate::table::publish::stage;
@@ -54,6 +55,8 @@ pub(super) struct Champion {
     pub(super) model: Arc<Fitted>,
     /// The classes that it tells apart, by their numbers; none where it has none, or its record does not say.
     pub(super) classes: Vec<Value>,
+    /// How it was made, where the plan of its batch says it.
+    pub(super) spec: Option<Arc<ModelSpec>>,
 }
 
 impl Champion {
@@ -88,12 +91,10 @@ impl Champions {
     pub(super) fn known(&self, spec: &ModelSpec) -> Known<'_> {
         let name = &spec.config.name;
         let champion = self.get(name);
-        let rejected = self.standings.get(name).map_or(0, |standing| standing.rejected);
-        let begins_again = spec
-            .config
-            .gate
-            .as_ref()
-            .is_some_and(|gate| rejected > 0 && rejected.is_multiple_of(gate.patience));
+        let standing = self.standings.get(name);
+        let gate = spec.config.gate.as_ref();
+        let begins_again =
+            gate.zip(standing).is_some_and(|(gate, standing)| standing.begins_again(gate.patience));
         let shadow = self.challenger(name).filter(|_| !begins_again).map(|(of, _)| of);
         let compares = spec.config.gate.is_some() || self.pinned.contains(name);
         Known { champion, before: shadow.or(champion), compares }
@@ -105,12 +106,20 @@ impl Champions {
     /// # Errors
     /// Storage or Corrupt: a model file that is not there or not what its record says.
     pub(super) fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
+        let plans: RecordList<Plan> =
+            RecordList::read_only(lake.checkpoint(&self.schema_name).join("offsets"));
+        // Models of a batch job have none, and learn on from nothing.
+        let spec = |name: &str, version: u64| {
+            let spec = plans.read(version).ok()?.models.into_iter().find(|spec| spec.config.name == name);
+            spec.map(Arc::new)
+        };
         for outcome in &newest.models {
             let read =
                 |version: u64, file: &FileEntry, classes: &[Value]| match load(lake, &outcome.name, file)? {
                     Ok(model) if model.training_rows() > 0 => {
                         let (name, file, classes) = (outcome.name.clone(), file.clone(), classes.to_vec());
-                        Ok(Some(Champion { name, version, file, model: Arc::new(model), classes }))
+                        let spec = spec(&name, version);
+                        Ok(Some(Champion { name, version, file, model: Arc::new(model), classes, spec }))
                     }
                     Ok(_) => Ok(None),
                     Err(error) => {
@@ -162,8 +171,9 @@ impl Champions {
                 let loaded = found.and_then(|entry| Ok((registry.load(&entry)?, entry)));
                 match loaded {
                     Ok((model, entry)) => {
+                        let made = registry.spec(&entry).ok().map(Arc::new);
                         let (name, model, classes) = (name.clone(), Arc::new(model), entry.outcome.classes);
-                        self.put(Champion { name, version, file: entry.file, model, classes });
+                        self.put(Champion { name, version, file: entry.file, model, classes, spec: made });
                         tracing::info!(
                             model = spec.config.name,
                             batch_id,
@@ -214,6 +224,10 @@ impl Champions {
             let path = format!("{}/_models/{name}/{}", self.schema_name, batch_file_name(batch_id, "model"));
             stage(lake, &format!("model:{name}"), &path, &model.to_bytes()?, 0).map(Some)
         });
+        // What a plan does not have is not in its record: a driver that starts after it does not know it.
+        let is_there = |of: &Champion| specs.iter().any(|spec| spec.config.name == of.name);
+        self.list.retain(is_there);
+        self.challengers.retain(|(of, _)| is_there(of));
         let mut learned = Learned { events, ..Learned::default() };
         for ((spec, mut step), file) in specs.iter().zip(steps).zip(staged) {
             let name = &spec.config.name;
@@ -226,7 +240,9 @@ impl Champions {
                 learned.files.push(file.clone());
                 gated = self.decide(spec, &step, scores.as_ref())?;
                 let (model, classes) = (Arc::new(model), std::mem::take(&mut step.classes));
-                let trained = Champion { name: name.clone(), version: batch_id, file, model, classes };
+                let made = Some(Arc::new(spec.clone()));
+                let trained =
+                    Champion { name: name.clone(), version: batch_id, file, model, classes, spec: made };
                 let is_in = gated.as_ref().is_none_or(|gated| gated.verdict == Verdict::Accepted);
                 if let Some(gated) = &gated {
                     learned.events.push(self.event(name, batch_id, gated));
@@ -234,6 +250,8 @@ impl Champions {
                 if is_in && !(self.pinned.contains(name) && self.get(name).is_some()) {
                     self.put(trained);
                     (status, scores) = (ModelStatus::Trained, step.scores.take());
+                    step.reason =
+                        step.unscored.map(|why| format!("it cannot be scored on these rows: {why}"));
                 } else {
                     self.challengers.retain(|(of, _)| of.name != *name);
                     self.challengers.push((trained, step.scores.take()));
@@ -242,6 +260,9 @@ impl Champions {
                         format!("the champion cannot be compared on these rows, and stays until one is promoted: {why}")
                     });
                 }
+            } else if step.reason.is_none() {
+                step.reason =
+                    step.incomparable.map(|why| format!("it cannot be scored on these rows: {why}"));
             }
             let champion = self.get(name);
             let challenger = self.challenger(name).map(|(of, worth)| Challenger {

@@ -9,9 +9,10 @@
 use std::time::Instant;
 
 use serde_json::Value;
-use tidemill_ml::{Cache, ClusterSpace, Error, Estimator, Fitted, Rows};
+use tidemill_ml::{Cache, ClusterSpace, Error, Estimator, Fitted, Material, Rows};
 
 use super::champions::Champion;
+use super::history::HistoryKey;
 use super::score::{Judged, score};
 use crate::project::ModelSpec;
 use crate::records::{Evaluation, Scores};
@@ -69,6 +70,8 @@ pub(super) struct Step {
     pub(super) champion_scores: Option<(Evaluation, Scores)>,
     /// Why the champion cannot be scored on these rows, where they would be compared: it has other features, or classes.
     pub(super) incomparable: Option<String>,
+    /// Why the new model cannot be scored.
+    pub(super) unscored: Option<String>,
     pub(super) prequential: Option<Scores>,
     pub(super) prequential_version: Option<u64>,
     pub(super) train_rows: u64,
@@ -122,6 +125,9 @@ impl<'a> Lesson<'a> {
             Ok(Some(Train { estimator, rows, classes, goes_on, seed })) => {
                 // What it learns on from has the same classes by the same numbers.
                 let before = before.filter(|of| of.classes.is_empty() || of.classes == classes);
+                // Of other rows or by other settings, what was learned before says nothing.
+                let before =
+                    before.filter(|of| !goes_on || of.spec.as_ref().is_some_and(|by| alike(by, spec)));
                 let before = before.map(|before| before.model.as_ref());
                 let learned = match goes_on {
                     true => estimator.partial_fit(&rows, seed, before),
@@ -142,7 +148,11 @@ impl<'a> Lesson<'a> {
             let of = |judged: Judged<'_>| score(judged, &rows, cache);
             let scored = |scores: Option<Scores>| scores.map(|scores| (evaluation, scores));
             let new = step.model.as_ref().map(|model| Judged { model, classes: &step.classes });
-            step.scores = new.and_then(|new| scored(of(new).ok().flatten()));
+            match new.map(of) {
+                Some(Ok(scores)) => step.scores = scored(scores),
+                Some(Err(why)) => step.unscored = Some(why),
+                None => {}
+            }
             if compares || step.model.is_none() {
                 match champion.map(|champion| of(champion.judged())) {
                     Some(Ok(scores)) => step.champion_scores = scored(scores),
@@ -153,6 +163,12 @@ impl<'a> Lesson<'a> {
         }
         step
     }
+}
+
+/// Whether a model learns from the same rows, the same target, and by the same settings.
+pub(super) fn alike(one: &ModelSpec, other: &ModelSpec) -> bool {
+    let training = |spec: &ModelSpec| spec.config.training(Material::Rows).ok();
+    HistoryKey::of(one) == HistoryKey::of(other) && training(one) == training(other)
 }
 
 /// Why nothing was learned; a class by its name.

@@ -16,14 +16,14 @@ use tidemill_ml::{Cache, Fitted};
 use tokio::task::block_in_place;
 
 use super::histories::Histories;
-use super::lesson::{Lesson, Train};
+use super::lesson::{Lesson, Train, alike};
 use super::state_rows::StateRows;
 use crate::error::{Context, Error, Result};
 use crate::files::checksum;
 use crate::lake::Lake;
 use crate::predict::{columns_of, table_of};
 use crate::project::{ModelSpec, StateSpec};
-use crate::records::{Commit, FileEntry, Learn, Maker, Plan, RecordList};
+use crate::records::{Commit, FileEntry, Learn, Maker, Plan, RecordList, Standing};
 use crate::registry::{Aliases, At, Entry, Registry};
 use crate::state::KeyedState;
 use crate::table::evolve::nullable;
@@ -148,7 +148,7 @@ impl<'a> Past<'a> {
         let Some(last) = turn.version.checked_sub(1) else { return Ok(None) };
         let Some(last) = of(last)? else { return Ok(None) };
         let (mut champion, mut challenger) = (last.version, last.challenger.map(|of| of.version));
-        let mut rejected = last.standing.rejected;
+        let mut standing = last.standing;
         let aliases = Aliases::read(self.lake, &self.entry.job, Some(turn.plan.aliases))?;
         if let Some((pinned, _)) = aliases.pinned(self.name())
             // One that could be had no more was not put in use.
@@ -157,10 +157,9 @@ impl<'a> Past<'a> {
             if champion != Some(pinned) {
                 (champion, challenger) = (Some(pinned), None);
             }
-            rejected = 0;
+            standing = Standing::default();
         }
-        let begins_again = |patience: u32| rejected > 0 && rejected.is_multiple_of(patience);
-        if turn.spec.config.gate.as_ref().is_some_and(|gate| begins_again(gate.patience)) {
+        if turn.spec.config.gate.as_ref().is_some_and(|gate| standing.begins_again(gate.patience)) {
             challenger = None;
         }
         Ok(challenger.or(champion))
@@ -263,6 +262,7 @@ impl Fits {
     }
 
     fn fit(&mut self, lesson: Lesson<'_>, spec: &ModelSpec) -> Result<()> {
+        let is_alike = self.spec.as_ref().is_none_or(|before| alike(before, spec));
         if self.spec.replace(spec.clone()).is_some_and(|before| before != *spec) {
             self.cache = Cache::new();
         }
@@ -273,7 +273,7 @@ impl Fits {
             |why: &str| Error::user(format!("model `{}` cannot be trained again: {why}", spec.config.name));
         let Train { estimator, rows, classes, goes_on, seed } =
             lesson.train.map_err(|reason| cannot(&reason))?.ok_or_else(|| cannot("it had no turn"))?;
-        let before = self.before.as_ref().filter(|_| self.classes == classes);
+        let before = self.before.as_ref().filter(|_| self.classes == classes && (is_alike || !goes_on));
         let model = block_in_place(|| match goes_on {
             true => estimator.partial_fit(&rows, seed, before),
             false => estimator.refit(&rows, seed, before, &mut self.cache),

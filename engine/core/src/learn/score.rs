@@ -5,7 +5,7 @@
 //! | nothing has changed | it is scored |
 //! | its features stand in another order, or others stand beside them | they are found by their names, and it is scored |
 //! | classes came that it has not met | their rows count, with probability 0 for their class |
-//! | a feature is gone, or of another kind | it cannot be scored |
+//! | a feature is gone, or of another kind; a step refuses a row | it cannot be scored |
 //! | the target is of another kind, or another class is looked for | it cannot be scored |
 
 use serde_json::Value;
@@ -57,12 +57,16 @@ fn list(classes: &[Value]) -> String {
     classes.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Rows that do not define a score are no defect of the model; a target that it has not learned is.
+/// Rows that do not define a score are no defect of the model; a target that it has not learned is, and a step that refuses
+/// one of the rows.
 fn tolerant(scores: Result<Scores, Error>) -> Result<Option<Scores>, String> {
     match scores {
         Ok(scores) => Ok(Some(scores)),
         Err(
-            error @ (Error::OtherTarget { .. } | Error::OtherClasses { .. } | Error::FeatureMismatch { .. }),
+            error @ (Error::OtherTarget { .. }
+            | Error::OtherClasses { .. }
+            | Error::FeatureMismatch { .. }
+            | Error::InStep { .. }),
         ) => Err(error.to_string()),
         Err(_) => Ok(None),
     }

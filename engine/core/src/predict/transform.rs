@@ -39,16 +39,29 @@ pub(crate) async fn transform(
 /// # Errors
 /// As [`transform`]; Storage or Corrupt: the file.
 pub(crate) async fn columns_of(lake: &Lake, schema_name: &str, plan: &Plan) -> Result<SchemaRef> {
+    let has = || newest_columns(lake, schema_name, plan.batch_id);
+    if !plan.asked.is_empty()
+        && let Some(has) = has()?
+    {
+        return Ok(has);
+    }
+    let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
+    let sql = transform(plan.transform_sql.as_deref(), &decoder, lake, &plan.asked).await?;
+    let kept = if sql.has_settled() { has()?.map(|has| sql.kept_by(&has)) } else { None };
+    Ok(sql.keeping(&kept.unwrap_or_default()).schema().clone())
+}
+
+/// The columns of the newest file of rows up to a batch.
+fn newest_columns(lake: &Lake, schema_name: &str, batch: u64) -> Result<Option<SchemaRef>> {
     let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
     let is_row_file =
         |file: &&FileEntry| file.table.split_once('.').is_some_and(|(job, _)| job == schema_name);
-    for number in (0..=plan.batch_id).rev().filter(|_| !plan.asked.is_empty()) {
+    for number in (0..=batch).rev() {
         if let Some(file) = commits.read(number)?.added.iter().rfind(is_row_file) {
-            return read_schema(lake, file);
+            return read_schema(lake, file).map(Some);
         }
     }
-    let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
-    Ok(transform(plan.transform_sql.as_deref(), &decoder, lake, &plan.asked).await?.schema().clone())
+    Ok(None)
 }
 
 /// The models that a SELECT asks, as it names them.

@@ -2,10 +2,10 @@
 
 use super::aliases::{self, AliasRecord, Aliases, Said, named_since, say};
 use super::outcomes::Outcomes;
-use super::{Entry, Registry};
+use super::{Entry, ModelRef, Registry};
 use crate::error::{Error, Result, io_error};
 use crate::files::{checksum, create_folders, write_atomically};
-use crate::records::{Plan, RecordList};
+use crate::records::{Asked, Plan, RecordList};
 use crate::table::publish::readable_path;
 
 impl Registry {
@@ -49,6 +49,12 @@ impl Registry {
                 ),
             );
         }
+        if self.is_asked(model, version)? {
+            return refused(
+                "is asked by the transform of its job",
+                "name another version there first".to_owned(),
+            );
+        }
         // A batch that is planned and not learned yet may go on from what had a name when it was planned.
         if named_since(&self.lake, &self.schema_name, self.seen_by_learning()?)?
             .contains(&(model.clone(), version))
@@ -88,6 +94,20 @@ impl Registry {
         path.parent().map_or(Ok(()), create_folders)?;
         write_atomically(&path, bytes)?;
         Ok(record)
+    }
+
+    /// Whether the newest plan of the job says that its transform asks this version.
+    fn is_asked(&self, model: &str, version: u64) -> Result<bool> {
+        let Outcomes::Stream(_) = &self.records else { return Ok(false) };
+        let plans: RecordList<Plan> =
+            RecordList::read_only(self.lake.checkpoint(&self.schema_name).join("offsets"));
+        let Some(newest) = plans.latest()? else { return Ok(false) };
+        let is_it = |(name, of): (&String, &Asked)| {
+            let name = name.parse::<ModelRef>();
+            of.version == version
+                && name.is_ok_and(|name| name.job == self.schema_name && name.model == model)
+        };
+        Ok(plans.read(newest)?.asked.iter().any(is_it))
     }
 
     /// How many alias records the oldest plan has seen that is not learned yet; all of them where there is none.

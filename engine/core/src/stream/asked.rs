@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | planned | the version that the name means then |
 //! | run again from its plan | the version of the plan |
-//! | run again, and that version can be had no more | the version that the name means now; the plan is replaced, as nothing of it is committed |
+//! | run again, and that version can be had no more, or gives other columns | the version that the name means now; the plan is replaced, as nothing of it is committed |
 //!
 //! A model of the job itself is asked by a version that stays (`@12`, `@batch:12`, an alias): what is in use changes with
 //! what the batch before has taught it, and learning may be behind.
@@ -54,6 +54,12 @@ pub(super) fn asked_now(job: &Job, lake: &Lake) -> Result<BTreeMap<String, Asked
     Ok(asked)
 }
 
+/// Of what a transform asks the versions that are of models of this job: those stay.
+pub(super) fn own(asked: &BTreeMap<String, Asked>, schema_name: &str) -> Vec<(String, u64)> {
+    let of = asked.iter().filter_map(|(name, of)| Some((name.parse::<ModelRef>().ok()?, of.version)));
+    of.filter(|(name, _)| name.job == schema_name).map(|(name, version)| (name.model, version)).collect()
+}
+
 impl Driver {
     /// Has the transform ask these versions.
     ///
@@ -65,6 +71,7 @@ impl Driver {
         }
         let decoder = Decoder::new(self.job.source.schema.clone());
         let sql = transform(self.job.transform_sql.as_deref(), &decoder, &self.lake, asked).await?;
+        let sql = sql.keeping(&self.kept);
         if sql.schema() != self.transform.schema() {
             return Err(Error::user("the transform gives other columns by the models that it asks now")
                 .context("transform")
@@ -78,11 +85,29 @@ impl Driver {
         Ok(())
     }
 
-    /// The versions that a batch asks which was planned with these and is not committed.
+    /// Has the transform ask the versions that a batch was planned with which is not committed; the present one where one can
+    /// be had no more, or the table has the columns that the transform gives by the present ones.
     ///
     /// # Errors
     /// Storage or Corrupt: the records of a model, or a file that is not what its record says.
-    pub(super) fn asked_again(&self, planned: &BTreeMap<String, Asked>) -> Result<BTreeMap<String, Asked>> {
+    pub(super) async fn ask_again(
+        &mut self,
+        planned: &BTreeMap<String, Asked>,
+    ) -> Result<BTreeMap<String, Asked>> {
+        let (now, asked) = (self.asked.clone(), self.asked_again(planned)?);
+        match self.ask(&asked).await {
+            Ok(()) => Ok(asked),
+            Err(error) if error.kind() == ErrorKind::User => {
+                tracing::warn!(%error, "the batch is run with the present models, as nothing of it is committed");
+                self.ask(&now).await?;
+                Ok(now)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The versions that a batch asks which was planned with these and is not committed.
+    fn asked_again(&self, planned: &BTreeMap<String, Asked>) -> Result<BTreeMap<String, Asked>> {
         let mut asked = self.asked.clone();
         for (name, now) in &mut asked {
             let Some(then) = planned.get(name).filter(|then| *then != now) else { continue };

@@ -27,14 +27,14 @@ use crate::predict::transform;
 use crate::progress::Durations;
 use crate::project::{FailOnDataLoss, Job, StartingOffsets};
 use crate::records::FORMAT;
-use crate::records::{Asked, FileEntry, Mark, PartitionRange, Plan};
+use crate::records::{Asked, FileEntry, Mark, PartitionRange, Plan, RecordList};
 use crate::registry::alias_records;
 use crate::rowwise::RowSql;
 use crate::source::Patience;
 use crate::source::kafka::KafkaSource;
 use crate::source::lag::Lag;
 use crate::source::plan::{Watermarks, next_positions, split_limit};
-use crate::table::evolve::nullable;
+use crate::table::evolve::{newest_schema, nullable};
 use crate::table::publish::roll_forward;
 
 /// Steps after which a test may have the driver die; see [`Driver::crash_after`].
@@ -109,6 +109,8 @@ pub struct Driver {
     pub(super) transform: Arc<RowSql>,
     /// Those that it asks.
     pub(super) asked: BTreeMap<String, Asked>,
+    /// Columns that have other types than they would have in a new table.
+    pub(super) kept: Vec<String>,
     /// Whether the table has a column of times that are none of a calendar; `None` before the first rows.
     pub(super) has_time_number: Option<bool>,
 }
@@ -131,6 +133,13 @@ impl Driver {
         let decoder = Decoder::new(job.source.schema.clone());
         let asked = asked_now(job, lake)?;
         let transform = transform(job.transform_sql.as_deref(), &decoder, lake, &asked).await?;
+        let commits = RecordList::read_only(lake.checkpoint(&job.schema_name).join("commits"));
+        let kept = match transform.has_settled() {
+            true => newest_schema(lake, &commits, &format!("{}.{}", job.schema_name, job.table_name))?,
+            false => None,
+        };
+        let kept = kept.map(|has| transform.kept_by(&has)).unwrap_or_default();
+        let transform = transform.keeping(&kept);
         let state = StatefulJob::open(job, transform.schema()).await?;
         let learner = match &state {
             Some(state) => state.learner(job).await?,
@@ -179,6 +188,7 @@ impl Driver {
             ends: None,
             transform: Arc::new(transform),
             asked,
+            kept,
             has_time_number: None,
             checkpoint,
         };
@@ -236,10 +246,13 @@ impl Driver {
         }
         self.catch_up_state(recovery.learn.start)?;
         let plan = recovery.rerun.map(|number| self.checkpoint.offsets.read(number)).transpose()?;
-        let plan = plan.map(|plan| self.cut_anew(plan)).transpose()?;
-        if let Some(plan) = &plan {
-            self.ask(&plan.asked).await?;
-        }
+        let plan = match plan {
+            Some(planned) => {
+                let asked = self.ask_again(&planned.asked).await?;
+                Some(self.cut_anew(planned, asked)?)
+            }
+            None => None,
+        };
         self.take_up(recovery.learn, plan.as_ref(), on_event).await?;
         let Some(plan) = plan else {
             // The driver before may have died between its commit and this.
@@ -344,10 +357,10 @@ impl Driver {
 
     /// A plan without a commit, with the texts that the job has now: those that it was made with may be what the job was
     /// mended of. Its offsets and its time stay.
-    fn cut_anew(&mut self, planned: Plan) -> Result<Plan> {
+    fn cut_anew(&mut self, planned: Plan, asked: BTreeMap<String, Asked>) -> Result<Plan> {
         let mut plan = planned.clone();
         plan.take_texts(&self.job);
-        plan.asked = self.asked_again(&planned.asked)?;
+        plan.asked = asked;
         if plan == planned {
             return Ok(planned);
         }

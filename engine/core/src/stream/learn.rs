@@ -5,6 +5,7 @@ use std::time::Instant;
 use arrow::record_batch::RecordBatch;
 use tokio::task::block_in_place;
 
+use super::asked::own;
 use super::batch::stage_system;
 use super::driver::{CrashPoint, Driver, ms};
 use super::stateful::StatefulJob;
@@ -85,9 +86,11 @@ impl Driver {
         Ok((record, durations))
     }
 
-    /// Removes the files of old versions.
+    /// Removes the files of old versions, but not of those that the transform asks.
     fn forget_versions(&self, plan: &Plan, record: &Learn) -> Result<()> {
-        let named = kept(&self.lake, &self.job.schema_name, plan.aliases)?;
+        let mut named = kept(&self.lake, &self.job.schema_name, plan.aliases)?;
+        named.extend(own(&plan.asked, &self.job.schema_name));
+        named.extend(own(&self.asked, &self.job.schema_name));
         for (outcome, spec) in record.models.iter().zip(&plan.models) {
             forget_old(&self.lake, &self.job.schema_name, outcome, spec.config.keep, &named);
         }

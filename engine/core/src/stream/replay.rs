@@ -27,6 +27,7 @@ use crate::error::Result;
 use crate::lake::Lake;
 use crate::project::Job;
 use crate::records::{Commit, Plan, RecordList, Replay};
+use crate::registry::alias_records;
 use crate::source::kafka::Room;
 
 /// The table of dead letters, as in records.
@@ -166,6 +167,7 @@ impl Driver {
         plan.replay = Some(replay);
         plan.data_loss.clear();
         plan.most.clear();
+        plan.aliases = alias_records(&self.lake, &self.job.schema_name).numbers()?.end;
         plan.take_texts(&self.job);
         Ok(Some(plan))
     }

@@ -119,6 +119,7 @@ impl Batch<'_> {
             now: plan.moment()?,
             lake: driver.lake.root().to_owned(),
             asked: plan.asked.clone(),
+            kept: driver.kept.clone(),
             step_bytes: room.bytes,
         };
         Ok(Some(Guard {
@@ -376,6 +377,7 @@ mod tests {
             now: chrono::Utc::now(),
             lake: PathBuf::new(),
             asked: Default::default(),
+            kept: Vec::new(),
             step_bytes: 1 << 20,
         };
         let run = |has_begun, program: &str, arguments: &[&str]| {

@@ -33,7 +33,8 @@ async fn made(out: &mut impl Write) -> Result<()> {
     let ranges = receive(input);
     let decoder = Decoder::new(parse_schema(&work.schema_sql)?).double_encoded(work.double_encoded);
     let lake = Lake::new(work.lake);
-    let sql = transform(work.transform_sql.as_deref(), &decoder, &lake, &work.asked).await?;
+    let sql =
+        transform(work.transform_sql.as_deref(), &decoder, &lake, &work.asked).await?.keeping(&work.kept);
     // Its threads are there from now on: none has to be made for a message.
     rayon::current_num_threads();
     let none = decoder.decode(&[], work.batch_id, &work.topic)?;

@@ -36,6 +36,8 @@ pub(super) struct Work {
     /// Where the models are that the transform asks.
     pub(super) lake: PathBuf,
     pub(super) asked: BTreeMap<String, Asked>,
+    /// Columns that have other types than they would have in a new table.
+    pub(super) kept: Vec<String>,
     /// Bytes of the rows of a step, where messages become several.
     pub(super) step_bytes: u64,
 }
