@@ -248,11 +248,44 @@ async fn clusters_have_a_row_each_and_a_profile() {
     let means = "SELECT cluster, round(mean_age, 6) FROM groups_profile ORDER BY 1";
     assert_eq!(bank.rows("SELECT evaluation FROM metrics WHERE model = 'groups'").await, ["sample"]);
     assert_eq!(bank.rows(centres).await.len(), bank.rows(means).await.len());
+    // Steps before it make other columns of the features; the profile is of these as they come.
+    bank.edit("jobs/bank.toml", "clusters = 3", "clusters = 3\nsteps = [\"standard\"]");
+    assert_eq!(bank.run(&[])[2], "train bank.groups trained");
+    assert_eq!(bank.rows(profile).await, bank.rows(counted).await);
+    assert_eq!(bank.rows("SELECT count(*) FROM groups_profile").await, ["3"]);
     // Some means alone.
     bank.edit("jobs/bank.toml", "clusters = 3", "clusters = 3\nprofile = [\"income\"]");
     bank.run(&[]);
     let columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'groups_profile'";
     assert_eq!(bank.rows(columns).await, ["cluster", "rows", "share", "mean_income"]);
+}
+
+/// Outliers have no label either: all rows are learned from, unless a hold-out is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn outliers_are_learned_from_all_rows() {
+    let bank = Bank::new(
+        "[[models]]\nname = \"odd\"\nalgorithm = \"isolation_forest\"\nfeatures = \"sql/bank/groups.sql\"\nkey = [\"id\"]\n",
+    );
+    bank.write("sql/bank/groups.sql", "SELECT id, age, income FROM people");
+    assert_eq!(bank.run(&["--select", "+odd"])[1], "train bank.odd trained");
+    let metrics = "SELECT evaluation FROM metric_values WHERE model = 'odd' AND metric = 'outlier_share'";
+    assert_eq!(bank.rows(metrics).await, ["sample"]);
+    assert_eq!(bank.rows("SELECT train_rows FROM models WHERE model = 'odd'").await, ["600"]);
+    let said = "SELECT count(*) FROM odd_rows WHERE prediction BETWEEN 0 AND 1";
+    assert_eq!(bank.rows(said).await, ["600"]);
+    bank.edit("jobs/bank.toml", "key = [\"id\"]", "key = [\"id\"]\nevaluate = { folds = 3 }");
+    assert!(bank.refused(&[]).contains("folds is for models with a label"));
+}
+
+/// Versions of tables and of models' tables are counted apart, so no name is first the one and then the other.
+#[test]
+fn a_table_does_not_become_a_models() {
+    let bank = Bank::new(GROUPS);
+    bank.run(&[]);
+    let job = std::fs::read_to_string(bank.path().join("jobs/bank.toml")).unwrap();
+    bank.write("jobs/bank.toml", job.split("[[models]]").next().unwrap());
+    bank.write("sql/bank/groups_rows.sql", "SELECT id FROM people");
+    assert!(bank.refused(&[]).contains("bank.groups_rows was a table of the model bank.groups"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,20 @@ impl Kind {
     }
 }
 
+/// The formats of all kinds of files that this build writes and reads, as one text: models of others have to be trained
+/// anew.
+///
+/// ```
+/// assert!(tidemill_ml::file_formats().contains("TIDEMKM"));
+/// ```
+pub fn file_formats() -> String {
+    let each = Kind::ALL.map(|kind| {
+        let magic = String::from_utf8_lossy(kind.magic());
+        format!("{} {}", magic.trim_end_matches('\0'), kind.format())
+    });
+    each.join(", ")
+}
+
 /// A model as a file's bytes.
 pub(crate) fn write<T: Serialize>(kind: Kind, model: &T) -> Result<Vec<u8>, Error> {
     let payload = postcard::to_stdvec(model).map_err(|error| Error::Encode(error.to_string()))?;

@@ -108,6 +108,7 @@ pub use cluster::{
 pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
 pub use estimator::Estimator;
+pub use file::file_formats;
 pub use fitted::{Centre, Fitted, Prediction};
 pub use forest::{
     Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, KeptCounts, RandomForestParams,

@@ -67,11 +67,15 @@ pub(crate) async fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
         ModelsCommand::Archive { job, model } => {
             let (registry, entry) = find(&lake, job, model)?;
             registry.archive(&entry)?;
-            note(format_args!(
-                "{} version {} is archived: {} bytes. To have it back:",
-                entry.outcome.name, entry.version, entry.file.bytes
-            ));
-            note(format_args!("  {}", reproduce::command(&entry)));
+            let (name, version, bytes) = (&entry.outcome.name, entry.version, entry.file.bytes);
+            if registry.is_batch() {
+                note(format_args!(
+                    "{name} version {version} is archived: {bytes} bytes, which cannot be had back"
+                ));
+            } else {
+                note(format_args!("{name} version {version} is archived: {bytes} bytes. To have it back:"));
+                note(format_args!("  {}", reproduce::command(&entry)));
+            }
             Ok(Outcome::Done)
         }
         ModelsCommand::Reproduce { job, model, restore, output } => {

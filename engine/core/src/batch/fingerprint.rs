@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use tidemill_ml::file_formats;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::input::Input;
@@ -59,14 +60,14 @@ impl<'a> Made<'a> {
         Made { sql: &table.file.sql, settings: format!("{:?} {:?}", table.format, table.partition_by) }
     }
 
-    /// Of a model. What a gate lets through, how many versions are kept and what its SELECT is called change nothing of a
+    /// Of a model, in the format of its files too. What a gate lets through, how many versions are kept and what its SELECT is called change nothing of a
     /// version.
     pub(super) fn model(model: &'a BatchModel) -> Made<'a> {
         let config = &model.spec.config;
         let config = ModelConfig { gate: None, keep: 1, features: String::new(), ..config.clone() };
         let config = serde_json::to_string(&config).unwrap_or_default();
         let (key, folds, profile) = (&model.key, model.folds, &model.profile);
-        let settings = format!("{LEARNING} {config} {key:?} {folds:?} {profile:?}");
+        let settings = format!("{LEARNING} {} {config} {key:?} {folds:?} {profile:?}", file_formats());
         Made { sql: &model.spec.features_sql, settings }
     }
 }

@@ -27,7 +27,7 @@ use super::output::HIDDEN;
 use super::output_file::Written;
 use crate::checkpoint::{Claim, JobKind, take_lock};
 use crate::decode::{ERROR_BYTES, dead_letters_schema};
-use crate::error::{Result, io_error, shortened};
+use crate::error::{Error, Result, io_error, shortened};
 use crate::files::{at_once, create_folders, entries as list, sync_folder};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::{BatchJob, BatchModel};
@@ -117,6 +117,7 @@ impl Versions {
                 newest.insert(step, commit);
             }
         }
+        check_steps(job, newest.iter())?;
         let versions = Versions {
             lake: lake.clone(),
             job: job.name.clone(),
@@ -413,6 +414,33 @@ fn replaced(commit: &Commit) -> Vec<FileEntry> {
         of_system || file.table.starts_with("model:")
     };
     commit.added.iter().filter(|file| !stays(file)).cloned().collect()
+}
+
+/// Checks that no table of a model was one of its own before, or the other way round: their versions are counted apart.
+fn check_steps<'a>(job: &BatchJob, newest: impl Iterator<Item = (&'a String, &'a Commit)>) -> Result<()> {
+    let full = |name: &str| format!("{}.{name}", job.schema_name);
+    let mut steps: BTreeMap<String, String> = BTreeMap::new();
+    steps.extend(job.tables.iter().map(|table| (full(&table.file.name), full(&table.file.name))));
+    for model in &job.models {
+        steps.extend(model.tables().iter().map(|table| (full(table), full(model.name()))));
+    }
+    for (step, commit) in newest {
+        for table in tables_of(commit) {
+            if steps.get(&table).is_some_and(|now| now != step) {
+                let of = |step: &String| match *step == table {
+                    true => "a table of its own".to_owned(),
+                    false => format!("a table of the model {step}"),
+                };
+                let now = steps.get(&table).map(of).unwrap_or_default();
+                return Err(Error::user(format!(
+                    "{table} was {} in this lake, and would be {now}",
+                    of(step)
+                ))
+                .hint("call the model, or the table, otherwise"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The table or model that a commit is a version of.

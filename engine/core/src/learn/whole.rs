@@ -223,8 +223,8 @@ impl Whole<'_> {
         }
         let promoted = champions.pin(lake, number, specs, self.aliases)?;
         let estimator = spec.config.training(Material::Rows)?.estimator;
-        let (evaluation, scored) = match spec.config.task() {
-            Task::Cluster if rows.holdout.is_empty() => (Evaluation::Sample, &rows.training),
+        let (evaluation, scored) = match &spec.config.label {
+            None if rows.holdout.is_empty() => (Evaluation::Sample, &rows.training),
             _ => (Evaluation::Holdout, &rows.holdout),
         };
         let train = || Train {

@@ -116,19 +116,19 @@ impl Project {
             return Err(refused("`learn` is for the models of a stream")
                 .hint("a model of a batch job is trained on all rows, when something that it is made of has changed"));
         }
-        let is_cluster = config.task() == Task::Cluster;
+        let (is_cluster, is_unlabelled) = (config.task() == Task::Cluster, config.label.is_none());
         if profile.is_some() && !is_cluster {
             return Err(refused("`profile` is for clusterings"));
         }
         match evaluate.folds {
-            Some(_) if is_cluster => return Err(refused("evaluate.folds is for models with a label")),
+            Some(_) if is_unlabelled => return Err(refused("evaluate.folds is for models with a label")),
             Some(folds) if !(2..=MOST_FOLDS).contains(&folds) => {
                 return Err(refused(&format!("evaluate.folds is from 2 to {MOST_FOLDS}, not {folds}")));
             }
             _ => {}
         }
-        // A gate compares on rows that neither version was trained on; folds, and clusters, have a use for all rows.
-        let held_out = config.gate.is_some() || (evaluate.folds.is_none() && !is_cluster);
+        // A gate compares on rows that neither version was trained on; folds, and models without a label, have a use for all.
+        let held_out = config.gate.is_some() || (evaluate.folds.is_none() && !is_unlabelled);
         config.evaluate = Evaluate {
             holdout: evaluate.holdout.unwrap_or(if held_out { HOLDOUT } else { 0.0 }),
             holdout_key: evaluate.holdout_key.unwrap_or_else(|| key.clone()),

@@ -89,6 +89,11 @@ impl Registry {
         Ok(Registry { lake: lake.clone(), schema_name, records, aliases })
     }
 
+    /// Whether the models are those of a batch job.
+    pub fn is_batch(&self) -> bool {
+        self.records.is_batch()
+    }
+
     /// What the newest record says of each model; none of a job that has learned nothing.
     ///
     /// # Errors
@@ -166,11 +171,15 @@ impl Registry {
                 }
             };
             let what = format!("the file of version {} of model `{name}` was {why}", entry.version);
-            return Err(Error::user(what).hint(format!(
-                "tidemill models reproduce {} {name}@{} --restore trains it again and puts it back, if the bytes are the same",
-                self.schema_name.replace('_', "-"),
-                entry.version
-            )));
+            let job = self.schema_name.replace('_', "-");
+            return Err(Error::user(what).hint(match self.is_batch() {
+                true => format!("it cannot be had back: `tidemill run {job}` trains versions"),
+                false => format!(
+                    "tidemill models reproduce {job} {name}@{} --restore trains it again and puts it back, if the bytes are the \
+                     same",
+                    entry.version
+                ),
+            }));
         }
         load(&self.lake, name, &entry.file)?.map_err(|error| {
             Error::user(error.to_string())

@@ -13,7 +13,7 @@ use crate::learn::Side;
 use crate::predict::Predictor;
 use crate::project::BatchModel;
 use crate::registry::Loaded;
-use tidemill_ml::Task;
+use tidemill_ml::{Fitted, Task};
 
 /// Rows that are answered at a time: their features are held beside the answers.
 const AT_A_TIME: usize = 1 << 16;
@@ -51,6 +51,14 @@ pub(super) fn rows(
     }
     let nullable = columns.into_iter().map(|(name, column)| (name, column, true));
     Ok(RecordBatch::try_from_iter_with_nullable(nullable)?)
+}
+
+/// How many clusters a model has; of one after steps they are in the columns of these.
+fn centres(model: &Fitted) -> usize {
+    match model {
+        Fitted::Pipeline(pipeline) => pipeline.model().centres().len(),
+        model => model.centres().len(),
+    }
 }
 
 /// What a version says of all rows.
@@ -101,7 +109,7 @@ pub(super) fn profile(
     }
     let clusters = said.column_by_name("cluster").ok_or_else(|| Error::internal("rows without a cluster"))?;
     let clusters = clusters.as_primitive::<UInt32Type>();
-    let count = loaded.model.centres().len().max(1);
+    let count = centres(&loaded.model).max(1);
     let mut sizes = vec![0u64; count];
     clusters.iter().flatten().for_each(|cluster| sizes[cluster as usize] += 1);
     let all: u64 = sizes.iter().sum();
