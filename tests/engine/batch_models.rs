@@ -540,3 +540,27 @@ async fn a_run_that_died_leaves_the_version_before_or_the_new_one_whole() {
     assert!(std::fs::read_link(&link).unwrap().ends_with("00000001"));
     assert!(first.len() < second.len());
 }
+
+const GATE: &str = "gate = { metric = \"auc\", max_drop = 0.02, min_rows = 20 }\n";
+/// Decisions, newest first.
+const DECISIONS: &str = "SELECT batch_id, from_version, to_version, verdict, why, reference IS NULL FROM model_events ORDER BY 1 DESC LIMIT 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_version_whose_file_is_gone_lets_no_other_past_the_gate() {
+    let bank = Bank::new(&format!("{CHURN}{GATE}"));
+    bank.run(&[]);
+    bank.edit("jobs/bank.toml", "trees = 10", "trees = 1");
+    bank.edit("jobs/bank.toml", "label =", "max_depth = 1\nmin_samples_leaf = 400\nlabel =");
+    assert_eq!(bank.run(&[])[1], "train bank.churn challenger");
+    let remove = |version: u64| {
+        let path = format!("bank/_models/churn/batch-{version:08}.model");
+        std::fs::remove_file(bank.lake().resolve(&path)).unwrap();
+    };
+    remove(1);
+    assert_eq!(bank.run(&[])[1], "train bank.churn challenger", "nothing else has changed");
+    assert_eq!(bank.rows(DECISIONS).await, ["2|0|0|rejected|gate|false"]);
+    remove(2);
+    bank.data(&customers(0, 650, 10));
+    assert_eq!(bank.run(&[])[1], "train bank.churn challenger", "the rows have");
+    assert_eq!(bank.rows(DECISIONS).await, ["3|0|0|rejected|gate|false"]);
+}
