@@ -545,6 +545,46 @@ const GATE: &str = "gate = { metric = \"auc\", max_drop = 0.02, min_rows = 20 }\
 /// Decisions, newest first.
 const DECISIONS: &str = "SELECT batch_id, from_version, to_version, verdict, why, reference IS NULL FROM model_events ORDER BY 1 DESC LIMIT 1";
 
+/// The tables want a version that can answer: one whose features are gone is in use no more, but for the word of a person.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_features_are_gone_gives_way() {
+    let bank = Bank::new(&format!("{CHURN}{GATE}"));
+    bank.run(&[]);
+    let renamed = FEATURES.replace("age", "age AS years");
+    bank.write("sql/bank/churn.sql", &renamed);
+    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
+    assert_eq!(bank.rows(DECISIONS).await, ["1|0|1|accepted|features|true"]);
+    let reason = bank.rows("SELECT reason FROM models WHERE version = 1").await.remove(0);
+    assert!(reason.contains("age"), "{reason}");
+
+    bank.says(&["models", "promote", "bank", "churn@1"]);
+    bank.write("sql/bank/churn.sql", FEATURES.replace("income", "income AS pay"));
+    let error = bank.refused(&[]);
+    assert!(error.contains("tidemill models unpin bank churn"), "{error}");
+    assert!(error.contains("tidemill models promote bank churn@VERSION"), "{error}");
+    bank.says(&["models", "unpin", "bank", "churn"]);
+    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
+    assert_eq!(bank.rows(DECISIONS).await, ["2|1|2|accepted|features|true"]);
+    // The other way out: a version that has the features of now.
+    bank.says(&["models", "promote", "bank", "churn@2"]);
+    bank.write("sql/bank/churn.sql", FEATURES);
+    bank.refused(&[]);
+    bank.says(&["models", "promote", "bank", "churn@0"]);
+    assert_eq!(bank.run(&[])[1], "train bank.churn challenger");
+    assert_eq!(bank.rows(DECISIONS).await, ["3|2|0|accepted|promote|true"]);
+
+    // Groups want a version that says a cluster.
+    bank.edit("jobs/bank.toml", "label = \"churned\"\ntrees = 10", "clusters = 3");
+    bank.edit("jobs/bank.toml", "random_forest", "kmeans");
+    bank.edit("jobs/bank.toml", "\"auc\"", "\"silhouette\"");
+    bank.write("sql/bank/churn.sql", "SELECT id, age, income FROM people");
+    let error = bank.refused(&[]);
+    assert!(error.contains("another task") && error.contains("tidemill models unpin bank churn"), "{error}");
+    bank.says(&["models", "unpin", "bank", "churn"]);
+    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
+    assert_eq!(bank.rows(DECISIONS).await, ["4|0|4|accepted|task|true"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_version_whose_file_is_gone_lets_no_other_past_the_gate() {
     let bank = Bank::new(&format!("{CHURN}{GATE}"));

@@ -362,7 +362,7 @@ pub struct ModelOutcome {
     pub algorithm: Algorithm,
     /// Whether it learned.
     pub status: ModelStatus,
-    /// Why it did not.
+    /// Why it did not, or why the version is in use without a comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Champion after the batch: the id of the batch that trained it.
