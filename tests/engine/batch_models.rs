@@ -545,6 +545,43 @@ const GATE: &str = "gate = { metric = \"auc\", max_drop = 0.02, min_rows = 20 }\
 /// Decisions, newest first.
 const DECISIONS: &str = "SELECT batch_id, from_version, to_version, verdict, why, reference IS NULL FROM model_events ORDER BY 1 DESC LIMIT 1";
 
+/// A champion is never asked about rows that it was trained on, as if they were new to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_begins_anew_with_another_split() {
+    let two = CHURN.replace("[\"id\"]", "[\"id\", \"region\"]");
+    let bank = Bank::new(&format!("{two}evaluate = {{ holdout = 0.1 }}\n{GATE}"));
+    bank.run(&[]);
+    for (step, from, to) in [(1, "0.1 }", "0.5 }"), (2, "0.5 }", "0.5, holdout_key = [\"age\"] }")] {
+        bank.edit("jobs/bank.toml", from, to);
+        assert_eq!(bank.run(&[])[1], "train bank.churn trained", "{to}");
+        let decided = [format!("{step}|{}|{step}|accepted|split|true", step - 1)];
+        assert_eq!(bank.rows(DECISIONS).await, decided);
+        let reason = format!("SELECT reason FROM models WHERE version = {step}");
+        let reason = bank.rows(&reason).await.remove(0);
+        assert!(reason.contains("held out"), "{reason}");
+    }
+    // Of fewer rows the champion has seen none either, and a key that only tells rows apart moves no row.
+    for (step, from, to) in [(3, "holdout = 0.5", "holdout = 0.4"), (4, "[\"id\", \"region\"]", "[\"id\"]")] {
+        bank.edit("jobs/bank.toml", from, to);
+        bank.run(&[]);
+        let compared = bank.rows(DECISIONS).await.remove(0);
+        assert!(compared.starts_with(&format!("{step}|")) && compared.ends_with("|gate|false"), "{compared}");
+    }
+}
+
+/// A version that is pinned is not given a worth on rows that it has learned.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_version_has_no_score_on_another_split() {
+    let bank = Bank::new(&format!("{CHURN}evaluate = {{ holdout = 0.1 }}\n"));
+    bank.run(&[]);
+    bank.edit("jobs/bank.toml", "0.1", "0.5");
+    bank.run(&[]);
+    bank.says(&["models", "promote", "bank", "churn@0"]);
+    let output = bank.try_run(&[]);
+    assert_eq!(steps(&output)[1], "train bank.churn asked again");
+    assert!(!texts(&output).0.contains("(holdout)"), "{}", texts(&output).0);
+}
+
 /// The tables want a version that can answer: one whose features are gone is in use no more, but for the word of a person.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_whose_features_are_gone_gives_way() {

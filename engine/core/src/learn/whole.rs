@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The version in use, gates and pins are those of a stream ([`super::champions`]), with the number of the model's step where
-//! a stream has that of its batch. A gate does not ask a version in use that
-//! the tables cannot ask any more: the new one is taken up as a first one is.
+//! a stream has that of its batch. A gate does not ask a version in use that would be scored on rows that it has learned, as
+//! they are held out since, nor one that the tables cannot ask any more: the new one is taken up as a first one is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,9 +30,9 @@ use super::split;
 use crate::error::{Error, Result};
 use crate::features::FeatureColumns;
 use crate::lake::Lake;
-use crate::project::ModelSpec;
+use crate::project::{ModelSpec, Over};
 use crate::records::{Evaluation, FORMAT, Learn, ModelOutcome, ModelStatus};
-use crate::registry::Aliases;
+use crate::registry::{Aliases, At, Registry};
 
 /// Rows as features, labels, and sides of the split.
 pub(crate) struct WholeRows {
@@ -254,7 +254,7 @@ impl Whole<'_> {
             return Err(Error::data(reason));
         }
         if let Some(champion) = champions.get(&spec.config.name) {
-            self.look_at(champion, rows, &mut step);
+            self.look_at(champion, rows, &mut step)?;
         }
         let folds = match self.trains && !rows.folds.is_empty() {
             true => Some(rows.cross_validated(&estimator, spec.config.seed)?),
@@ -272,9 +272,13 @@ impl Whole<'_> {
         Ok((learned, model.ok_or_else(|| Error::internal("a step that leaves no model"))?))
     }
 
-    /// Whether the version in use can be asked about these rows.
-    fn look_at(&self, champion: &Champion, rows: &WholeRows, step: &mut Step) {
-        let (config, model, version) = (&self.spec.config, &champion.model, champion.version);
+    /// Whether the version in use can be asked about these rows, and be compared on those that are held out now.
+    ///
+    /// # Errors
+    /// Storage or Corrupt: how it was made.
+    fn look_at(&self, champion: &Champion, rows: &WholeRows, step: &mut Step) -> Result<()> {
+        let Whole { lake, schema_name, spec, .. } = *self;
+        let (config, model, version) = (&spec.config, &champion.model, champion.version);
         let (numeric, categorical) = (model.numeric_names(), model.categorical_names());
         if model.task() != config.task() {
             let reason = format!("version {version}, which was in use, is a model of another task");
@@ -282,7 +286,25 @@ impl Whole<'_> {
         } else if let Err(error) = FeatureColumns::named(&rows.schema, numeric, categorical) {
             let reason = format!("version {version}, which was in use, cannot be asked: {error}");
             step.anew = Some(Anew { why: "features", reason });
+        } else if step.champion_scores.is_some() && !rows.holdout.is_empty() {
+            let registry = Registry::open(lake, schema_name)?;
+            let made = registry.spec(&registry.find(&config.name, &At::Version(version))?)?;
+            let (then, now) = (&made.config.evaluate, &config.evaluate);
+            if then.holdout_key == now.holdout_key && then.holdout >= now.holdout {
+                return Ok(());
+            }
+            // What it would be worth there is more than on rows that are new to it.
+            step.champion_scores = None;
+            let reason = format!(
+                "version {version} was trained with another split (holdout {} by {}): it has learned rows that are held out now",
+                then.holdout,
+                then.holdout_key.join(", ")
+            );
+            step.incomparable = Some(reason.clone());
+            let is_asked = config.gate.as_ref().is_some_and(|gate| gate.over == Over::Champion);
+            step.anew = is_asked.then_some(Anew { why: "split", reason });
         }
+        Ok(())
     }
 }
 
