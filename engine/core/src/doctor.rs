@@ -163,7 +163,10 @@ impl Examination<'_> {
             live.insert(file.path.clone(), file.clone());
         }
         let aliases = self.records::<AliasRecord>("aliases").0;
-        self.named_versions(&aliases, &learned.0, &mut live);
+        let learned = learned.0.iter().flat_map(|record| &record.added);
+        let added: Vec<&FileEntry> =
+            commits.0.iter().flat_map(|commit| &commit.added).chain(learned).collect();
+        self.named_versions(&aliases, &added, &mut live);
         for file in live.values() {
             self.file(file);
         }
@@ -195,7 +198,7 @@ impl Examination<'_> {
     fn named_versions(
         &mut self,
         aliases: &[AliasRecord],
-        learned: &[Learn],
+        added: &[&FileEntry],
         live: &mut BTreeMap<String, FileEntry>,
     ) {
         let mut named: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
@@ -218,14 +221,13 @@ impl Examination<'_> {
                 }
             }
         }
-        let files = || learned.iter().flat_map(|record| &record.added);
         for ((model, name), (version, number)) in named {
             let table = format!("model:{model}");
             let is_it = |file: &&FileEntry| {
                 let file_name = file.path.rsplit('/').next().unwrap_or_default();
                 file.table == table && batch_of_file_name(file_name) == Some(version)
             };
-            match files().find(is_it) {
+            match added.iter().copied().find(is_it) {
                 Some(file) => {
                     live.insert(file.path.clone(), file.clone());
                 }
