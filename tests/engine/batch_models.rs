@@ -641,3 +641,35 @@ async fn a_rejected_version_whose_file_is_gone_lets_no_other_past_the_gate() {
     assert_eq!(bank.run(&[])[1], "train bank.churn challenger", "the rows have");
     assert_eq!(bank.rows(DECISIONS).await, ["3|0|0|rejected|gate|false"]);
 }
+
+/// The record of an archive is there before the file goes: whoever comes between the two has tagged nothing.
+#[test]
+fn a_version_that_is_being_archived_gets_no_tag() {
+    let bank = Bank::new(CHURN);
+    bank.run(&[]);
+    bank.edit("jobs/bank.toml", "trees = 10", "trees = 11");
+    bank.run(&[]);
+    bank.says(&["models", "tag", "bank", "churn@1", "of the report"]);
+    let records = bank.lake().checkpoint("bank").join("aliases");
+    let mut record: Value = serde_json::from_slice(&std::fs::read(records.join("0.json")).unwrap()).unwrap();
+    let archive = record.as_object_mut().unwrap();
+    archive.remove("tag");
+    archive.extend([
+        ("number".to_owned(), 1.into()),
+        ("action".to_owned(), "archive".into()),
+        ("version".to_owned(), 0.into()),
+    ]);
+    std::fs::write(records.join("1.json"), record.to_string()).unwrap();
+    let output = run(&mut bank.command(&["models", "tag", "bank", "churn@0", "first"]));
+    assert_eq!(output.status.code(), Some(2), "{}", texts(&output).1);
+    assert!(
+        texts(&output).1.contains("version 0 of model `churn` was archived meanwhile"),
+        "{}",
+        texts(&output).1
+    );
+    let history = bank.says(&["models", "history", "bank", "churn", "--format", "csv"]);
+    assert!(history.contains("of the report") && !history.contains("first"), "{history}");
+    std::fs::remove_file(bank.lake().resolve("bank/_models/churn/batch-00000000.model")).unwrap();
+    let doctor = run(&mut bank.command(&["doctor", "--format", "csv"]));
+    assert!(doctor.status.success(), "{doctor:?}");
+}

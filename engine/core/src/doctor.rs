@@ -213,6 +213,9 @@ impl Examination<'_> {
                 Said::Tag { version, tag } => {
                     named.insert((model.clone(), format!("tag {tag} of {version}")), (*version, *number));
                 }
+                Said::Untag { version, tag } => {
+                    named.remove(&(model.clone(), format!("tag {tag} of {version}")));
+                }
                 Said::Restore { version } => {
                     named.insert((model.clone(), format!("restored {version}")), (*version, *number));
                 }

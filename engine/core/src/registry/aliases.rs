@@ -62,6 +62,13 @@ pub enum Said {
         /// The tag.
         tag: String,
     },
+    /// It has not this tag: its file went before it was said.
+    Untag {
+        /// The version.
+        version: u64,
+        /// The tag.
+        tag: String,
+    },
     /// Its file is removed on purpose. Of a version that has a name or a tag by then it says nothing.
     Archive {
         /// The version.
@@ -123,6 +130,15 @@ impl Aliases {
                 let tags = self.tags.entry((model, version)).or_default();
                 if !tags.contains(&tag) {
                     tags.push(tag);
+                }
+            }
+            Said::Untag { version, tag } => {
+                let of = (model, version);
+                if let Some(tags) = self.tags.get_mut(&of) {
+                    tags.retain(|other| *other != tag);
+                    if tags.is_empty() {
+                        self.tags.remove(&of);
+                    }
                 }
             }
             Said::Archive { version } if self.of(&model, version).is_empty() => {
@@ -257,11 +273,13 @@ mod tests {
         let (archive, restore) = (Said::Archive { version: 3 }, Said::Restore { version: 3 });
         let named = Said::Set { alias: "live".into(), version: 3, why: "alias".into() };
         let tagged = Said::Tag { version: 3, tag: "of the report".into() };
+        let untagged = Said::Untag { version: 3, tag: "of the report".into() };
         let unnamed = Said::Unset { alias: "live".into() };
         let is_archived = |said: &[Said]| after(said).is_archived("m", 3);
         assert!(is_archived(&[archive.clone()]));
         assert!(!is_archived(&[named.clone(), archive.clone()]));
-        assert!(!is_archived(&[tagged, archive.clone()]));
+        assert!(!is_archived(&[tagged.clone(), archive.clone()]));
+        assert!(is_archived(&[tagged, untagged, archive.clone()]));
         assert!(is_archived(&[named, unnamed, archive.clone()]));
         assert!(!is_archived(&[archive.clone(), restore.clone()]));
         assert!(is_archived(&[restore, archive]));
