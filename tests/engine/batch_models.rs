@@ -642,6 +642,34 @@ async fn a_rejected_version_whose_file_is_gone_lets_no_other_past_the_gate() {
     assert_eq!(bank.rows(DECISIONS).await, ["3|0|0|rejected|gate|false"]);
 }
 
+#[test]
+fn a_second_rollback_goes_further_back() {
+    for runs_between in [false, true] {
+        let bank = Bank::new(CHURN);
+        bank.run(&[]);
+        bank.edit("jobs/bank.toml", "trees = 10", "trees = 11");
+        bank.run(&[]);
+        bank.edit("jobs/bank.toml", "trees = 11", "trees = 12");
+        bank.run(&[]);
+        for version in [1, 0] {
+            let mut command = bank.command(&["models", "rollback", "bank", "churn"]);
+            let told = texts(&run(&mut command)).1;
+            assert!(told.contains(&format!("churn version {version} is in use")), "{told}");
+            if runs_between {
+                assert_eq!(bank.run(&[])[1], "train bank.churn asked again");
+            }
+        }
+        let output = run(&mut bank.command(&["models", "rollback", "bank", "churn"]));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(texts(&output).1.contains("was in use before version 0"), "{}", texts(&output).1);
+        // What a person puts in use is a beginning of its own.
+        bank.says(&["models", "promote", "bank", "churn@0"]);
+        let told = texts(&run(&mut bank.command(&["models", "rollback", "bank", "churn"]))).1;
+        let before = if runs_between { 1 } else { 2 };
+        assert!(told.contains(&format!("churn version {before} is in use")), "{told}");
+    }
+}
+
 /// The record of an archive is there before the file goes: whoever comes between the two has tagged nothing.
 #[test]
 fn a_version_that_is_being_archived_gets_no_tag() {

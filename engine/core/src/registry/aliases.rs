@@ -49,6 +49,9 @@ pub enum Said {
         version: u64,
         /// Why: `promote`, `rollback` or `alias`.
         why: String,
+        /// Of a rollback the number of the record after which the version was in use: another one goes on from there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back_to: Option<u64>,
     },
     /// No version has this name any more; the champion is what is trained.
     Unset {
@@ -86,6 +89,8 @@ pub enum Said {
 pub struct Aliases {
     /// By model and alias: the version, and why it has the name.
     names: BTreeMap<(String, String), (u64, String)>,
+    /// By model: how far back the rollback has gone by which a version is pinned.
+    back_to: BTreeMap<String, u64>,
     /// By model and version: its tags, in the order in which they were given.
     tags: BTreeMap<(String, u64), Vec<String>>,
     /// By model: versions whose files were removed on purpose.
@@ -120,10 +125,17 @@ impl Aliases {
     fn take(&mut self, record: AliasRecord) {
         let model = record.model;
         match record.said {
-            Said::Set { alias, version, why } => {
+            Said::Set { alias, version, why, back_to } => {
+                if alias == CHAMPION {
+                    self.back_to.remove(&model);
+                    self.back_to.extend(back_to.map(|number| (model.clone(), number)));
+                }
                 self.names.insert((model, alias), (version, why));
             }
             Said::Unset { alias } => {
+                if alias == CHAMPION {
+                    self.back_to.remove(&model);
+                }
                 self.names.remove(&(model, alias));
             }
             Said::Tag { version, tag } => {
@@ -162,6 +174,11 @@ impl Aliases {
     pub fn pinned(&self, model: &str) -> Option<(u64, &str)> {
         let found = self.names.get(&(model.to_owned(), CHAMPION.to_owned()));
         found.map(|(version, why)| (*version, why.as_str()))
+    }
+
+    /// The number of the record that a rollback has gone back to, where one has pinned the version in use.
+    pub(super) fn back_to(&self, model: &str) -> Option<u64> {
+        self.back_to.get(model).copied()
     }
 
     /// The names that versions of a model have.
@@ -271,7 +288,7 @@ mod tests {
     #[test]
     fn what_has_a_name_or_a_tag_is_not_archived_whoever_was_first() {
         let (archive, restore) = (Said::Archive { version: 3 }, Said::Restore { version: 3 });
-        let named = Said::Set { alias: "live".into(), version: 3, why: "alias".into() };
+        let named = Said::Set { alias: "live".into(), version: 3, why: "alias".into(), back_to: None };
         let tagged = Said::Tag { version: 3, tag: "of the report".into() };
         let untagged = Said::Untag { version: 3, tag: "of the report".into() };
         let unnamed = Said::Unset { alias: "live".into() };

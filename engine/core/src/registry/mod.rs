@@ -239,7 +239,7 @@ impl Registry {
         self.load(entry)?;
         let (alias, why) = (alias.to_owned(), why.to_owned());
         let unset = Said::Unset { alias: alias.clone() };
-        self.say_of_kept(entry, Said::Set { alias, version: entry.version, why }, unset)
+        self.say_of_kept(entry, Said::Set { alias, version: entry.version, why, back_to: None }, unset)
     }
 
     /// Says something of a version that keeps its file, and takes it back by `undo` where the file went meanwhile.
@@ -288,17 +288,25 @@ impl Registry {
         self.say_of_kept(entry, Said::Tag { version, tag }, untag)
     }
 
-    /// The version that was in use before the one that is.
+    /// Pins the version that was in use before the one that is; after a rollback the one before that.
     ///
     /// # Errors
-    /// User: there was none; Storage or Corrupt.
-    pub fn before(&self, model: &str) -> Result<Entry> {
+    /// User: there was none, or it has no file any more; Storage or Corrupt.
+    pub fn roll_back(&self, model: &str) -> Result<Entry> {
         let current = self.find(model, &At::Champion)?.version;
-        for number in self.records.numbers(model)?.rev() {
+        let mut numbers = self.records.numbers(model)?;
+        numbers.end = self.aliases.back_to(model).map_or(numbers.end, |reached| numbers.end.min(reached));
+        for number in numbers.rev() {
             let outcome = self.records.outcome(model, number)?;
             let earlier = outcome.filter(|of| of.version.is_some_and(|version| version != current));
             if let Some(entry) = earlier.and_then(|outcome| self.entry(outcome)) {
-                return self.find(model, &At::Version(entry.version));
+                let entry = self.find(model, &At::Version(entry.version))?;
+                self.load(&entry)?;
+                let (alias, why) = (CHAMPION.to_owned(), "rollback".to_owned());
+                let unset = Said::Unset { alias: alias.clone() };
+                let said = Said::Set { alias, version: entry.version, why, back_to: Some(number) };
+                self.say_of_kept(&entry, said, unset)?;
+                return Ok(entry);
             }
         }
         Err(Error::user(format!("no version of model `{model}` was in use before version {current}")))
