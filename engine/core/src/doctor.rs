@@ -167,7 +167,10 @@ impl Examination<'_> {
             }
         }
         let aliases = self.records::<AliasRecord>("aliases").0;
-        self.named_versions(&aliases, &learned.0, &mut live);
+        let learned = learned.0.iter().flat_map(|record| &record.added);
+        let added: Vec<&FileEntry> =
+            commits.0.iter().flat_map(|commit| &commit.added).chain(learned).collect();
+        self.named_versions(&aliases, &added, &mut live);
         for file in live.values() {
             self.file(file);
         }
@@ -199,7 +202,7 @@ impl Examination<'_> {
     fn named_versions(
         &mut self,
         aliases: &[AliasRecord],
-        learned: &[Learn],
+        added: &[&FileEntry],
         live: &mut BTreeMap<String, FileEntry>,
     ) {
         let mut named: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
@@ -214,6 +217,9 @@ impl Examination<'_> {
                 Said::Tag { version, tag } => {
                     named.insert((model.clone(), format!("tag {tag} of {version}")), (*version, *number));
                 }
+                Said::Untag { version, tag } => {
+                    named.remove(&(model.clone(), format!("tag {tag} of {version}")));
+                }
                 Said::Restore { version } => {
                     named.insert((model.clone(), format!("restored {version}")), (*version, *number));
                 }
@@ -222,14 +228,13 @@ impl Examination<'_> {
                 }
             }
         }
-        let files = || learned.iter().flat_map(|record| &record.added);
         for ((model, name), (version, number)) in named {
             let table = format!("model:{model}");
             let is_it = |file: &&FileEntry| {
                 let file_name = file.path.rsplit('/').next().unwrap_or_default();
                 file.table == table && batch_of_file_name(file_name) == Some(version)
             };
-            match files().find(is_it) {
+            match added.iter().copied().find(is_it) {
                 Some(file) => {
                     live.insert(file.path.clone(), file.clone());
                 }

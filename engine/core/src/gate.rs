@@ -2,7 +2,7 @@
 //!
 //! | the model | rows | its value | the reference | verdict |
 //! | --- | --- | --- | --- | --- |
-//! | the first one | | | | accepted |
+//! | the first one, in a batch job also the first of another split, or where the champion cannot answer any more | | | | accepted |
 //! | | fewer than `min_rows` | | | waits |
 //! | | | undefined | | waits |
 //! | | | defined | undefined | accepted |

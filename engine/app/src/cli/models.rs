@@ -66,7 +66,7 @@ Examples:
         /// The model
         model: String,
     },
-    /// Put the version in use that was before the present one, and keep it there
+    /// Put the version in use that was before the present one, and keep it there; again: the one before that
     Rollback {
         /// The job, as its file in jobs/ is named
         job: String,

@@ -38,12 +38,7 @@ pub(crate) async fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
             note(format_args!("{model}: what is trained next is in use"));
             Ok(Outcome::Done)
         }
-        ModelsCommand::Rollback { job, model } => {
-            let registry = Registry::open(&lake, job)?;
-            let entry = registry.before(model)?;
-            registry.set(&entry, CHAMPION, "rollback")?;
-            in_use(&entry)
-        }
+        ModelsCommand::Rollback { job, model } => in_use(&Registry::open(&lake, job)?.roll_back(model)?),
         ModelsCommand::Alias { job, model, alias, remove: true } => {
             Registry::open(&lake, job)?.unset(model, alias)?;
             note(format_args!("{model}: no version is called {alias} any more"));

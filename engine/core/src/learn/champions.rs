@@ -7,6 +7,7 @@
 //! | not, without a gate | | it is the champion |
 //! | not, with a gate | accepted | it is the champion |
 //! | | rejected, or waits | it is the challenger |
+//! | | in a batch job the champion cannot answer, or rows are held out that it has learned | it is the champion |
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -245,13 +246,17 @@ impl Champions {
                     Champion { name: name.clone(), version: batch_id, file, model, classes, spec: made };
                 let is_in = gated.as_ref().is_none_or(|gated| gated.verdict == Verdict::Accepted);
                 if let Some(gated) = &gated {
-                    learned.events.push(self.event(name, batch_id, gated));
+                    learned.events.push(self.event(name, batch_id, gated, &step));
                 }
                 if is_in && !(self.pinned.contains(name) && self.get(name).is_some()) {
                     self.put(trained);
                     (status, scores) = (ModelStatus::Trained, step.scores.take());
-                    step.reason =
-                        step.unscored.map(|why| format!("it cannot be scored on these rows: {why}"));
+                    let anew = gated.as_ref().and(step.anew.take()).map(|anew| anew.reason);
+                    if let Some(reason) = &anew {
+                        tracing::warn!(model = name, batch_id, reason, "in use without a comparison");
+                    }
+                    let unscored = step.unscored.map(|why| format!("it cannot be scored on these rows: {why}"));
+                    step.reason = anew.or(unscored);
                 } else {
                     self.challengers.retain(|(of, _)| of.name != *name);
                     self.challengers.push((trained, step.scores.take()));
@@ -323,23 +328,28 @@ impl Champions {
             champion: value(champion),
         };
         let standing = self.standings.remove(name).unwrap_or_default();
+        let is_first = self.get(name).is_none() || step.anew.is_some();
         let gated = match gate.over {
-            Over::Champion if step.incomparable.is_some() => stays(metric, compared),
-            _ => decide(gate, metric, self.get(name).is_none(), compared, &standing)?,
+            Over::Champion if step.incomparable.is_some() && !is_first => stays(metric, compared),
+            _ => decide(gate, metric, is_first, compared, &standing)?,
         };
         self.standings.insert(name.clone(), remember(gate, &gated, standing));
         Ok(Some(gated))
     }
 
     /// The row that tells of a gate's decision.
-    fn event(&self, name: &str, batch_id: u64, gated: &Gated) -> ModelEvent {
+    fn event(&self, name: &str, batch_id: u64, gated: &Gated, step: &Step) -> ModelEvent {
         let from = self.get(name).map(|champion| champion.version);
         let (verdict, to) = match gated.verdict {
             Verdict::Accepted => ("accepted", Some(batch_id)),
             Verdict::Rejected => ("rejected", from),
             Verdict::Waits => ("waits", from),
         };
-        let why = if from.is_none() { "first" } else { "gate" };
+        let why = match &step.anew {
+            _ if from.is_none() => "first",
+            Some(anew) => anew.why,
+            None => "gate",
+        };
         ModelEvent {
             model: name.to_owned(),
             from,

@@ -57,6 +57,13 @@ pub(super) struct Known<'a> {
     pub(super) compares: bool,
 }
 
+/// Why a gate does not ask the champion about a new version, which is taken up as a first one is.
+pub(super) struct Anew {
+    /// In a word.
+    pub(super) why: &'static str,
+    pub(super) reason: String,
+}
+
 /// What a model made of its lesson.
 #[derive(Default)]
 pub(super) struct Step {
@@ -72,6 +79,8 @@ pub(super) struct Step {
     pub(super) incomparable: Option<String>,
     /// Why the new model cannot be scored.
     pub(super) unscored: Option<String>,
+    /// Why it need not be.
+    pub(super) anew: Option<Anew>,
     pub(super) prequential: Option<Scores>,
     pub(super) prequential_version: Option<u64>,
     pub(super) train_rows: u64,

@@ -238,7 +238,8 @@ pub struct ModelEvent {
     pub to: Option<u64>,
     /// `accepted`, `rejected` or `waits`; `refused`, where a pinned version can be had no more.
     pub verdict: &'static str,
-    /// `first`, `gate`, `promote` or `rollback`.
+    /// `first`, `gate`, `promote` or `rollback`; `split`, `features` or `task` where a batch job's gate has not asked the one
+    /// that was in use.
     pub why: String,
     /// What the gate went by.
     pub gated: Option<Gated>,

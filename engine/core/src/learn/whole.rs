@@ -8,33 +8,36 @@
 //! ```
 //!
 //! The version in use, gates and pins are those of a stream ([`super::champions`]), with the number of the model's step where
-//! a stream has that of its batch.
+//! a stream has that of its batch. A gate does not ask a version in use that would be scored on rows that it has learned, as
+//! they are held out since, nor one that the tables cannot ask any more: the new one is taken up as a first one is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use tidemill_ml::{
     BinaryMetrics, Cache, ClassMetrics, Estimator, FeatureTable, Fitted, Material, NumberMetrics, Prediction,
     Rows, Scores, Target, Task,
 };
 
-use super::champions::Champions;
+use super::champions::{Champion, Champions};
 use super::labels::Labels;
 use super::learner::Learned;
-use super::lesson::{Known, Lesson, Train};
+use super::lesson::{Anew, Known, Lesson, Step, Train};
 use super::split;
 use crate::error::{Error, Result};
 use crate::features::FeatureColumns;
 use crate::lake::Lake;
-use crate::project::ModelSpec;
+use crate::project::{ModelSpec, Over};
 use crate::records::{Evaluation, FORMAT, Learn, ModelOutcome, ModelStatus};
-use crate::registry::Aliases;
+use crate::registry::{Aliases, At, Registry};
 
 /// Rows as features, labels, and sides of the split.
 pub(crate) struct WholeRows {
+    /// Columns of the SELECT.
+    schema: SchemaRef,
     features: FeatureTable,
     labels: Labels,
     /// Of each row of the SELECT: whether it is held out, and its fold. Both of rows that have a label, where one is wanted.
@@ -132,6 +135,7 @@ impl WholeRows {
         let hashes = split::hashes(rows, &columns.holdout_key)?;
         let sides = sides(&hashes, keep.as_ref(), config.evaluate.holdout, folds);
         let mut all = WholeRows {
+            schema,
             features,
             labels,
             training: Vec::new(),
@@ -245,9 +249,12 @@ impl Whole<'_> {
         };
         // A version is of these rows alone, whatever was before it.
         let known = Known { before: None, ..champions.known(spec) };
-        let step = lesson.learn(number, spec, known, &mut Cache::new());
+        let mut step = lesson.learn(number, spec, known, &mut Cache::new());
         if let Some(reason) = step.reason {
             return Err(Error::data(reason));
+        }
+        if let Some(champion) = champions.get(&spec.config.name) {
+            self.look_at(champion, rows, &mut step)?;
         }
         let folds = match self.trains && !rows.folds.is_empty() {
             true => Some(rows.cross_validated(&estimator, spec.config.seed)?),
@@ -263,6 +270,41 @@ impl Whole<'_> {
         let champion = champions.get(&spec.config.name);
         let model = champion.map(|champion| champion.model.clone());
         Ok((learned, model.ok_or_else(|| Error::internal("a step that leaves no model"))?))
+    }
+
+    /// Whether the version in use can be asked about these rows, and be compared on those that are held out now.
+    ///
+    /// # Errors
+    /// Storage or Corrupt: how it was made.
+    fn look_at(&self, champion: &Champion, rows: &WholeRows, step: &mut Step) -> Result<()> {
+        let Whole { lake, schema_name, spec, .. } = *self;
+        let (config, model, version) = (&spec.config, &champion.model, champion.version);
+        let (numeric, categorical) = (model.numeric_names(), model.categorical_names());
+        if model.task() != config.task() {
+            let reason = format!("version {version}, which was in use, is a model of another task");
+            step.anew = Some(Anew { why: "task", reason });
+        } else if let Err(error) = FeatureColumns::named(&rows.schema, numeric, categorical) {
+            let reason = format!("version {version}, which was in use, cannot be asked: {error}");
+            step.anew = Some(Anew { why: "features", reason });
+        } else if step.champion_scores.is_some() && !rows.holdout.is_empty() {
+            let registry = Registry::open(lake, schema_name)?;
+            let made = registry.spec(&registry.find(&config.name, &At::Version(version))?)?;
+            let (then, now) = (&made.config.evaluate, &config.evaluate);
+            if then.holdout_key == now.holdout_key && then.holdout >= now.holdout {
+                return Ok(());
+            }
+            // What it would be worth there is more than on rows that are new to it.
+            step.champion_scores = None;
+            let reason = format!(
+                "version {version} was trained with another split (holdout {} by {}): it has learned rows that are held out now",
+                then.holdout,
+                then.holdout_key.join(", ")
+            );
+            step.incomparable = Some(reason.clone());
+            let is_asked = config.gate.as_ref().is_some_and(|gate| gate.over == Over::Champion);
+            step.anew = is_asked.then_some(Anew { why: "split", reason });
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod input_report;
 mod list;
 mod maker;
+mod standing;
 mod trained_model;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use input_report::{Dropped, InputReport};
 pub use list::RecordList;
 pub(crate) use list::{RESTORE, counted, create_at, parse};
 pub use maker::Maker;
+pub use standing::Standing;
 pub use trained_model::TrainedModel;
 
 use crate::error::{Error, Result};
@@ -362,7 +364,7 @@ pub struct ModelOutcome {
     pub algorithm: Algorithm,
     /// Whether it learned.
     pub status: ModelStatus,
-    /// Why it did not.
+    /// Why it did not, or why the version is in use without a comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Champion after the batch: the id of the batch that trained it.
@@ -478,29 +480,4 @@ pub enum Verdict {
     Rejected,
     /// There are too few rows to tell: the champion stays.
     Waits,
-}
-
-/// What a gate remembers of its decisions.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
-    /// What the last accepted models were worth, oldest first; where that is the reference.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accepted: Vec<f64>,
-    /// Rejections since the last acceptance.
-    #[serde(default)]
-    pub rejected: u32,
-    /// After the last of them learning has begun again from the champion, and goes on from there.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub begun_again: bool,
-}
-
-impl Standing {
-    /// Whether the next version begins again from the champion: one was rejected so often, and none has begun since.
-    pub fn begins_again(&self, patience: u32) -> bool {
-        self.rejected > 0 && self.rejected.is_multiple_of(patience) && !self.begun_again
-    }
-
-    fn is_empty(&self) -> bool {
-        *self == Standing::default()
-    }
 }

@@ -49,6 +49,9 @@ pub enum Said {
         version: u64,
         /// Why: `promote`, `rollback` or `alias`.
         why: String,
+        /// Of a rollback the number of the record after which the version was in use: another one goes on from there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back_to: Option<u64>,
     },
     /// No version has this name any more; the champion is what is trained.
     Unset {
@@ -57,6 +60,13 @@ pub enum Said {
     },
     /// It has this tag.
     Tag {
+        /// The version.
+        version: u64,
+        /// The tag.
+        tag: String,
+    },
+    /// It has not this tag: its file went before it was said.
+    Untag {
         /// The version.
         version: u64,
         /// The tag.
@@ -79,6 +89,8 @@ pub enum Said {
 pub struct Aliases {
     /// By model and alias: the version, and why it has the name.
     names: BTreeMap<(String, String), (u64, String)>,
+    /// By model: how far back the rollback has gone by which a version is pinned.
+    back_to: BTreeMap<String, u64>,
     /// By model and version: its tags, in the order in which they were given.
     tags: BTreeMap<(String, u64), Vec<String>>,
     /// By model: versions whose files were removed on purpose.
@@ -113,16 +125,32 @@ impl Aliases {
     fn take(&mut self, record: AliasRecord) {
         let model = record.model;
         match record.said {
-            Said::Set { alias, version, why } => {
+            Said::Set { alias, version, why, back_to } => {
+                if alias == CHAMPION {
+                    self.back_to.remove(&model);
+                    self.back_to.extend(back_to.map(|number| (model.clone(), number)));
+                }
                 self.names.insert((model, alias), (version, why));
             }
             Said::Unset { alias } => {
+                if alias == CHAMPION {
+                    self.back_to.remove(&model);
+                }
                 self.names.remove(&(model, alias));
             }
             Said::Tag { version, tag } => {
                 let tags = self.tags.entry((model, version)).or_default();
                 if !tags.contains(&tag) {
                     tags.push(tag);
+                }
+            }
+            Said::Untag { version, tag } => {
+                let of = (model, version);
+                if let Some(tags) = self.tags.get_mut(&of) {
+                    tags.retain(|other| *other != tag);
+                    if tags.is_empty() {
+                        self.tags.remove(&of);
+                    }
                 }
             }
             Said::Archive { version } if self.of(&model, version).is_empty() => {
@@ -146,6 +174,11 @@ impl Aliases {
     pub fn pinned(&self, model: &str) -> Option<(u64, &str)> {
         let found = self.names.get(&(model.to_owned(), CHAMPION.to_owned()));
         found.map(|(version, why)| (*version, why.as_str()))
+    }
+
+    /// The number of the record that a rollback has gone back to, where one has pinned the version in use.
+    pub(super) fn back_to(&self, model: &str) -> Option<u64> {
+        self.back_to.get(model).copied()
     }
 
     /// The names that versions of a model have.
@@ -255,13 +288,15 @@ mod tests {
     #[test]
     fn what_has_a_name_or_a_tag_is_not_archived_whoever_was_first() {
         let (archive, restore) = (Said::Archive { version: 3 }, Said::Restore { version: 3 });
-        let named = Said::Set { alias: "live".into(), version: 3, why: "alias".into() };
+        let named = Said::Set { alias: "live".into(), version: 3, why: "alias".into(), back_to: None };
         let tagged = Said::Tag { version: 3, tag: "of the report".into() };
+        let untagged = Said::Untag { version: 3, tag: "of the report".into() };
         let unnamed = Said::Unset { alias: "live".into() };
         let is_archived = |said: &[Said]| after(said).is_archived("m", 3);
         assert!(is_archived(&[archive.clone()]));
         assert!(!is_archived(&[named.clone(), archive.clone()]));
-        assert!(!is_archived(&[tagged, archive.clone()]));
+        assert!(!is_archived(&[tagged.clone(), archive.clone()]));
+        assert!(is_archived(&[tagged, untagged, archive.clone()]));
         assert!(is_archived(&[named, unnamed, archive.clone()]));
         assert!(!is_archived(&[archive.clone(), restore.clone()]));
         assert!(is_archived(&[restore, archive]));

@@ -246,14 +246,19 @@ impl Registry {
     pub fn set(&self, entry: &Entry, alias: &str, why: &str) -> Result<AliasRecord> {
         aliases::check_name(alias)?;
         self.load(entry)?;
+        let (alias, why) = (alias.to_owned(), why.to_owned());
+        let unset = Said::Unset { alias: alias.clone() };
+        self.say_of_kept(entry, Said::Set { alias, version: entry.version, why, back_to: None }, unset)
+    }
+
+    /// Says something of a version that keeps its file, and takes it back by `undo` where the file went meanwhile.
+    fn say_of_kept(&self, entry: &Entry, said: Said, undo: Said) -> Result<AliasRecord> {
         let model = &entry.outcome.name;
-        let said = Said::Set { alias: alias.to_owned(), version: entry.version, why: why.to_owned() };
         let record = aliases::say(&self.lake, &self.schema_name, model, said)?;
         // A driver removes old files meanwhile, a person archives them: one that has a name by now both leave.
         let aliases = Aliases::read(&self.lake, &self.schema_name, None)?;
         if self.is_gone(entry) || aliases.is_archived(model, entry.version) {
-            let said = Said::Unset { alias: alias.to_owned() };
-            aliases::say(&self.lake, &self.schema_name, model, said)?;
+            aliases::say(&self.lake, &self.schema_name, model, undo)?;
             return Err(self.load(entry).err().unwrap_or_else(|| {
                 Error::user(format!("version {} of model `{model}` was archived meanwhile", entry.version))
             }));
@@ -287,21 +292,30 @@ impl Registry {
             return Err(Error::user(format!("`{tag}` cannot be a tag"))
                 .hint("a tag says something, and an @ is before an alias"));
         }
-        let said = Said::Tag { version: entry.version, tag: tag.to_owned() };
-        aliases::say(&self.lake, &self.schema_name, &entry.outcome.name, said)
+        let (version, tag) = (entry.version, tag.to_owned());
+        let untag = Said::Untag { version, tag: tag.clone() };
+        self.say_of_kept(entry, Said::Tag { version, tag }, untag)
     }
 
-    /// The version that was in use before the one that is.
+    /// Pins the version that was in use before the one that is; after a rollback the one before that.
     ///
     /// # Errors
-    /// User: there was none; Storage or Corrupt.
-    pub fn before(&self, model: &str) -> Result<Entry> {
+    /// User: there was none, or it has no file any more; Storage or Corrupt.
+    pub fn roll_back(&self, model: &str) -> Result<Entry> {
         let current = self.find(model, &At::Champion)?.version;
-        for number in self.records.numbers(model)?.rev() {
+        let mut numbers = self.records.numbers(model)?;
+        numbers.end = self.aliases.back_to(model).map_or(numbers.end, |reached| numbers.end.min(reached));
+        for number in numbers.rev() {
             let outcome = self.records.outcome(model, number)?;
             let earlier = outcome.filter(|of| of.version.is_some_and(|version| version != current));
             if let Some(entry) = earlier.and_then(|outcome| self.entry(outcome)) {
-                return self.find(model, &At::Version(entry.version));
+                let entry = self.find(model, &At::Version(entry.version))?;
+                self.load(&entry)?;
+                let (alias, why) = (CHAMPION.to_owned(), "rollback".to_owned());
+                let unset = Said::Unset { alias: alias.clone() };
+                let said = Said::Set { alias, version: entry.version, why, back_to: Some(number) };
+                self.say_of_kept(&entry, said, unset)?;
+                return Ok(entry);
             }
         }
         Err(Error::user(format!("no version of model `{model}` was in use before version {current}")))

@@ -37,7 +37,7 @@ pub(super) fn rows(
     if let Some(label) = &config.label {
         columns.push(("label".to_owned(), rows.column(schema.index_of(label)?).clone()));
     }
-    columns.extend(answers(loaded, rows)?);
+    columns.extend(answers(model, loaded, rows)?);
     if config.evaluate.holdout > 0.0 {
         let held_out = sides.iter().map(|side| side.map(|side| side == Side::HeldOut));
         columns.push(("held_out".to_owned(), Arc::new(held_out.collect::<BooleanArray>())));
@@ -62,10 +62,19 @@ fn centres(model: &Fitted) -> usize {
 }
 
 /// What a version says of all rows.
-fn answers(loaded: &Arc<Loaded>, rows: &RecordBatch) -> Result<Vec<(String, ArrayRef)>> {
-    let predictor = Predictor::new(loaded.clone(), &rows.schema()).map_err(|error| {
+///
+/// # Errors
+/// User: it was made for others; Data.
+fn answers(model: &BatchModel, loaded: &Arc<Loaded>, rows: &RecordBatch) -> Result<Vec<(String, ArrayRef)>> {
+    let predictor = match loaded.model.task() == model.spec.config.task() {
+        true => Predictor::new(loaded.clone(), &rows.schema()),
+        false => Err(Error::user(format!("version {} is a model of another task", loaded.entry.version))),
+    };
+    let predictor = predictor.map_err(|error| {
+        let (job, name) = (loaded.entry.job.replace('_', "-"), model.name());
         error.hint(format!(
-            "version {} is in use and was trained on other features: `tidemill models unpin`, or give them back to the SELECT",
+            "version {} is pinned and was made for other rows. So that the new one is in use: tidemill models unpin {job} {name}; one \
+             that has these: tidemill models promote {job} {name}@VERSION",
             loaded.entry.version
         ))
     })?;

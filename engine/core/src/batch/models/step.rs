@@ -16,7 +16,7 @@ use crate::batch::versions::{NewModel, Versions};
 use crate::error::{Context, Error, Result};
 use crate::learn::{Learned, Whole, WholeRows, tables};
 use crate::project::{BatchModel, TableFormat};
-use crate::records::{Commit, Maker, ModelOutcome, ModelStatus, TrainedModel};
+use crate::records::{Commit, FileEntry, Maker, ModelOutcome, ModelStatus, TrainedModel};
 use crate::registry::{Aliases, At, Entry, Loaded, Registry, forget_old, kept};
 use crate::table::read::checked_path;
 
@@ -49,7 +49,8 @@ pub(in crate::batch) fn must_step(
     newest: Option<&Commit>,
 ) -> Result<Option<bool>> {
     let Some(outcome) = outcome_of(newest) else { return Ok(Some(true)) };
-    if let Some(damage) = damage(builder, outcome) {
+    let challenger = outcome.challenger.as_ref().map(|challenger| &challenger.file);
+    if let Some(damage) = outcome.file.iter().chain(challenger).find_map(|file| damage(builder, file)) {
         tracing::warn!(model = model.name(), damage, "the model is trained again");
         return Ok(Some(true));
     }
@@ -70,11 +71,20 @@ pub(in crate::batch) fn must_step(
     }
 }
 
-/// What is wrong with the file of the version in use, if anything.
-fn damage(builder: &Builder, outcome: &ModelOutcome) -> Option<String> {
-    let challenger = outcome.challenger.as_ref().map(|challenger| &challenger.file);
-    let mut files = outcome.file.iter().chain(challenger);
-    files.find_map(|file| checked_path(&builder.lake, file).err()).map(|error| error.to_string())
+/// What is wrong with the file of a version, if anything.
+fn damage(builder: &Builder, file: &FileEntry) -> Option<String> {
+    checked_path(&builder.lake, file).err().map(|error| error.to_string())
+}
+
+/// The model that a step goes on from, without versions whose files are damaged. A challenger is let go alone: the gate asks
+/// the version in use.
+fn former_of(builder: &Builder, newest: Option<&Commit>) -> Option<ModelOutcome> {
+    let mut former = outcome_of(newest)?.clone();
+    if former.file.as_ref().is_some_and(|file| damage(builder, file).is_some()) {
+        return None;
+    }
+    former.challenger = former.challenger.filter(|of| damage(builder, &of.file).is_none());
+    Some(former)
 }
 
 fn outcome_of(newest: Option<&Commit>) -> Option<&ModelOutcome> {
@@ -147,13 +157,13 @@ impl ModelStep {
         let learns = WholeRows::new(&material, &model.spec, &model.key, model.folds)?;
         let schema_name = &builder.job.schema_name;
         let aliases = Aliases::read(&builder.lake, schema_name, None)?;
-        let former = outcome_of(newest).filter(|outcome| damage(builder, outcome).is_none());
+        let former = former_of(builder, newest);
         let whole = Whole {
             lake: &builder.lake,
             schema_name,
             number,
             spec: &model.spec,
-            former,
+            former: former.as_ref(),
             aliases: &aliases,
             trains: self.trains,
         };
