@@ -5,6 +5,8 @@
 //!   key that was left out the wrong ones go. Each part is sorted by all keys.
 //! - The first groups of `GROUP BY x ORDER BY x LIMIT n` are kept in a heap, where NaN is not the group that NaN is: a group
 //!   comes twice, or DataFusion panics. Groups of floating point numbers are all kept.
+//! - The same heap is had below windows, `SELECT k, count(*) OVER () … GROUP BY k ORDER BY k LIMIT 1`, which then see no more than
+//!   the first groups (apache/datafusion#25066). There all groups are kept.
 
 use std::sync::Arc;
 
@@ -16,6 +18,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+
+use super::held::without;
 
 /// Sorts all parts of a result by all keys where only the first rows are kept.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ impl PhysicalOptimizerRule for AllKeys {
     }
 }
 
-/// DataFusion's rule for the first groups, but not of floating point numbers.
+/// DataFusion's rule for the first groups, but not of floating point numbers, and not below windows.
 #[derive(Debug)]
 pub(super) struct WhereGroupsAreExact(pub(super) Arc<dyn PhysicalOptimizerRule + Send + Sync>);
 
@@ -61,7 +66,11 @@ impl PhysicalOptimizerRule for WhereGroupsAreExact {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let made = self.0.optimize(plan, config)?.transform_up(|part| {
+        let is_window = |node: &Arc<dyn ExecutionPlan>| {
+            Ok(node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>())
+        };
+        let (limited, _) = without(self.0.as_ref(), plan, config, &is_window)?;
+        let made = limited.transform_up(|part| {
             let Some(aggregate) = part.downcast_ref::<AggregateExec>() else {
                 return Ok(Transformed::no(part));
             };
@@ -81,5 +90,30 @@ impl PhysicalOptimizerRule for WhereGroupsAreExact {
 
     fn schema_check(&self) -> bool {
         self.0.schema_check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::check;
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn windows_see_all_groups() {
+        let t = "(VALUES (1, 5), (2, 4), (3, 6)) AS t (k, x)";
+        check(&[
+            (&format!("SELECT k, count(*) OVER () FROM {t} GROUP BY k ORDER BY k LIMIT 1"), &["1|3"] as &[&str]),
+            (&format!("SELECT DISTINCT k, count(*) OVER () FROM {t} ORDER BY k LIMIT 1"), &["1|3"]),
+            (&format!("SELECT k, sum(k) OVER (ORDER BY k DESC) FROM {t} GROUP BY k ORDER BY k LIMIT 1"), &["1|6"]),
+            (
+                &format!("SELECT k, max(x) AS m, rank() OVER (ORDER BY max(x)), count(*) OVER () FROM {t} GROUP BY k ORDER BY m DESC LIMIT 1"),
+                &["3|6|3|3"],
+            ),
+            (
+                &format!("SELECT k, n FROM (SELECT k, count(*) OVER () AS n FROM (SELECT DISTINCT k FROM {t}) AS q) AS q ORDER BY k DESC LIMIT 1"),
+                &["3|3"],
+            ),
+        ])
+        .await;
     }
 }

@@ -32,7 +32,7 @@
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
 //! | [`constant_sums`] | sums and distinct values of a constant, over no rows |
-//! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
+//! | [`first_rows`] | the first rows of a UNION of constants, of groups below a window, and groups of NaN |
 //!
 //! All but the last eight are rules of the analyzer: they see the statement as it was written, once its types are settled.
 
