@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr::{AggregateFunction, Sort as Key};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -124,6 +124,20 @@ impl Columns {
         }
     }
 
+    /// DISTINCT values are in an order of themselves: what is a column in the order is the same one among them.
+    fn of_distinct(&self, argument: Expr) -> Result<Expr> {
+        let made = argument.transform_down(|part| {
+            Ok(match self.keys.iter().position(|known| *known == part) {
+                Some(at) => {
+                    let column = Expr::Column(Column::new_unqualified(name(at)));
+                    Transformed::new(column, true, TreeNodeRecursion::Jump)
+                }
+                None => Transformed::no(part),
+            })
+        })?;
+        Ok(made.data)
+    }
+
     /// What is of the row around a subquery cannot be moved.
     fn column(&mut self, key: Expr) -> Expr {
         if key.contains_outer() {
@@ -151,6 +165,11 @@ impl Columns {
                 }
                 Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
                     params.order_by = self.of_order(params.order_by);
+                    if params.distinct && !params.order_by.is_empty() {
+                        let arguments = std::mem::take(&mut params.args).into_iter();
+                        params.args =
+                            arguments.map(|argument| self.of_distinct(argument)).collect::<Result<_>>()?;
+                    }
                     let arguments = params.args.iter_mut().chain(params.filter.as_deref_mut());
                     arguments.for_each(|argument| self.of_argument(argument));
                     Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, params }))
@@ -200,7 +219,7 @@ fn compares(key: &Expr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::sql::tests::check;
+    use crate::sql::tests::{check, refused};
 
     const ROWS: &str = "(SELECT value AS k, CAST(value AS TEXT) AS s, CAST(value AS DOUBLE) AS x, value % 2 = 0 AS b, \
          DATE '2020-01-01' + CAST(value AS INT) AS d FROM generate_series(1, 9000)) AS v WHERE k < 5";
@@ -264,6 +283,25 @@ mod tests {
             ),
             (&format!("SELECT max(k) FROM {ROWS} HAVING max(1 <> ALL (SELECT n FROM {few}))"), &["4"]),
         ])
+        .await;
+    }
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn distinct_values_are_in_an_order_of_what_is_computed() {
+        let size = "CASE WHEN x * 2 > 5 THEN 'big' ELSE 'small' END";
+        check(&[
+            (&format!("SELECT array_agg(DISTINCT k + 0 > 3 ORDER BY k + 0 > 3) FROM {ROWS}"), &["[false, true]"] as &[&str]),
+            (&format!("SELECT array_agg(DISTINCT sqrt(k) > 1.5 ORDER BY sqrt(k) > 1.5 DESC), count(*) FROM {ROWS}"), &["[true, false]|4"]),
+            (&format!("SELECT string_agg(DISTINCT {size}, ',' ORDER BY {size}) FROM {ROWS}"), &["big,small"]),
+            (&format!("SELECT b, string_agg(DISTINCT {size}, ',' ORDER BY {size} DESC) FROM {ROWS} GROUP BY b ORDER BY b"), &["false|small,big", "true|small,big"]),
+            ("SELECT array_agg(DISTINCT k > 3 ORDER BY k > 3) FROM (VALUES (1), (5)) AS t (k)", &["[false, true]"]),
+        ])
+        .await;
+        refused(&[(
+            &format!("SELECT array_agg(DISTINCT k ORDER BY sqrt(k) > 1.5) FROM {ROWS}"),
+            "of DISTINCT values there are the values alone",
+        )])
         .await;
     }
 
