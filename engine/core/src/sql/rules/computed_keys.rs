@@ -118,8 +118,9 @@ impl Columns {
         if compares(&key) || has_subquery(&key) { self.column(key) } else { key }
     }
 
+    /// A subquery that is one value for all rows stays: that of `quantile(x, (SELECT 0.9))` has to be a constant.
     fn of_argument(&mut self, argument: &mut Expr) {
-        if has_subquery(argument) {
+        if is_of_the_row(argument) {
             *argument = self.column(std::mem::take(argument));
         }
     }
@@ -195,6 +196,18 @@ impl Columns {
 /// No name that a statement would have: it is that of a column of one node alone.
 fn name(at: usize) -> String {
     format!("__computed_key_{at}")
+}
+
+/// Whether an argument has a subquery that is another value for each row, or that is no value.
+fn is_of_the_row(argument: &Expr) -> bool {
+    let found = argument.exists(|part| {
+        Ok(match part {
+            Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => true,
+            Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+            _ => false,
+        })
+    });
+    found.unwrap_or(false)
 }
 
 /// Whether a key compares something other than columns and constants.
@@ -302,6 +315,16 @@ mod tests {
             &format!("SELECT array_agg(DISTINCT k ORDER BY sqrt(k) > 1.5) FROM {ROWS}"),
             "of DISTINCT values there are the values alone",
         )])
+        .await;
+    }
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn a_subquery_that_is_one_value_is_a_constant_argument() {
+        check(&[
+            (&format!("SELECT quantile(x, (SELECT 0.9)), percentile_cont((SELECT 0.5)) WITHIN GROUP (ORDER BY k), sum(k * (SELECT 2)) FROM {ROWS}"), &["3.7|2.5|20"] as &[&str]),
+            (&format!("SELECT approx_percentile_cont(x, (SELECT 0.5)) BETWEEN 2 AND 3 FROM {ROWS}"), &["true"]),
+        ])
         .await;
     }
 
