@@ -37,7 +37,7 @@ impl AnalyzerRule for ComputedKeys {
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Sort(Sort { expr, input, fetch }) => {
-            let mut columns = Columns::default();
+            let mut columns = Columns::above(&input);
             let keys = columns.of_order(expr);
             let schema = input.schema().clone();
             match columns.below(input)? {
@@ -55,7 +55,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let LogicalPlan::Window(Window { input, window_expr, schema }) = plan else {
                 return Ok(Transformed::no(plan));
             };
-            let mut columns = Columns::default();
+            let mut columns = Columns::above(&input);
             let mut made = Vec::with_capacity(window_expr.len());
             for expression in &window_expr {
                 let name = names.save(expression);
@@ -76,7 +76,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let plan = LogicalPlan::Aggregate(aggregate);
             let names = NamePreserver::new(&plan);
             let LogicalPlan::Aggregate(aggregate) = plan else { return Ok(Transformed::no(plan)) };
-            let mut columns = Columns::default();
+            let mut columns = Columns::above(&aggregate.input);
             let mut made = Vec::with_capacity(aggregate.aggr_expr.len());
             for expression in &aggregate.aggr_expr {
                 let name = names.save(expression);
@@ -92,7 +92,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             }
         }
         LogicalPlan::Distinct(Distinct::On(mut on)) => {
-            let mut columns = Columns::default();
+            let mut columns = Columns::above(&on.input);
             on.on_expr = on.on_expr.into_iter().map(|key| columns.of_key(key)).collect();
             on.sort_expr = on.sort_expr.map(|keys| columns.of_order(keys));
             let (input, changed) = columns.below(on.input)?;
@@ -104,12 +104,26 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 /// Keys that are columns below, and the names of those.
-#[derive(Default)]
 struct Columns {
     keys: Vec<Expr>,
+    /// The number of the first: no column of the input is called by it, or by a later one.
+    first: u64,
 }
 
 impl Columns {
+    fn above(input: &LogicalPlan) -> Columns {
+        let numbers = input.schema().fields().iter().filter_map(|field| {
+            let number = field.name().to_ascii_lowercase();
+            number.strip_prefix(NAME)?.parse::<u32>().ok()
+        });
+        Columns { keys: Vec::new(), first: numbers.max().map_or(0, |most| u64::from(most) + 1) }
+    }
+
+    /// The name of one.
+    fn name(&self, at: usize) -> String {
+        format!("{NAME}{}", self.first + at as u64)
+    }
+
     fn of_order(&mut self, keys: Vec<Key>) -> Vec<Key> {
         keys.into_iter().map(|key| Key { expr: self.of_key(key.expr), ..key }).collect()
     }
@@ -130,7 +144,7 @@ impl Columns {
         let made = argument.transform_down(|part| {
             Ok(match self.keys.iter().position(|known| *known == part) {
                 Some(at) => {
-                    let column = Expr::Column(Column::new_unqualified(name(at)));
+                    let column = Expr::Column(Column::new_unqualified(self.name(at)));
                     Transformed::new(column, true, TreeNodeRecursion::Jump)
                 }
                 None => Transformed::no(part),
@@ -148,7 +162,7 @@ impl Columns {
             self.keys.push(key);
             self.keys.len() - 1
         });
-        Expr::Column(Column::new_unqualified(name(at)))
+        Expr::Column(Column::new_unqualified(self.name(at)))
     }
 
     /// The keys of windows and of aggregates with an order.
@@ -187,16 +201,14 @@ impl Columns {
             return Ok((input, false));
         }
         let own = input.schema().iter().map(|field| Expr::Column(Column::from(field)));
-        let keys = self.keys.into_iter().enumerate().map(|(at, key)| key.alias(name(at)));
+        let keys = self.keys.iter().enumerate().map(|(at, key)| key.clone().alias(self.name(at)));
         let all = own.chain(keys).collect();
         Ok((Arc::new(LogicalPlan::Projection(Projection::try_new(all, input)?)), true))
     }
 }
 
-/// No name that a statement would have: it is that of a column of one node alone.
-fn name(at: usize) -> String {
-    format!("__computed_key_{at}")
-}
+/// What these columns are called, before a number. Each is one of one node alone.
+const NAME: &str = "__computed_key_";
 
 /// Whether an argument has a subquery that is another value for each row, or that is no value.
 fn is_of_the_row(argument: &Expr) -> bool {
@@ -324,6 +336,19 @@ mod tests {
         check(&[
             (&format!("SELECT quantile(x, (SELECT 0.9)), percentile_cont((SELECT 0.5)) WITHIN GROUP (ORDER BY k), sum(k * (SELECT 2)) FROM {ROWS}"), &["3.7|2.5|20"] as &[&str]),
             (&format!("SELECT approx_percentile_cont(x, (SELECT 0.5)) BETWEEN 2 AND 3 FROM {ROWS}"), &["true"]),
+        ])
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_column_may_be_called_as_these_are() {
+        let rows =
+            format!("(SELECT k AS __computed_key_0, s, k % 2 AS \"__COMPUTED_KEY_1\" FROM {ROWS}) AS q");
+        check(&[
+            (&format!("SELECT __computed_key_0 FROM {rows} ORDER BY upper(s) > '2' DESC, 1"), &["3", "4", "1", "2"] as &[&str]),
+            (&format!("SELECT __computed_key_0, rank() OVER (ORDER BY upper(s) > '2') FROM {rows} ORDER BY __computed_key_0"), &["1|1", "2|1", "3|3", "4|3"]),
+            (&format!("SELECT array_agg(__computed_key_0 ORDER BY upper(s) > '2' DESC, __computed_key_0) FROM {rows}"), &["[3, 4, 1, 2]"]),
+            (&format!("SELECT DISTINCT ON (upper(s) > '2') __computed_key_0 FROM {rows} ORDER BY upper(s) > '2', __computed_key_0"), &["1", "3"]),
         ])
         .await;
     }
