@@ -16,7 +16,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::constant_sums::WhereRowsCount;
-use super::first_rows::{AllKeys, WhereGroupsAreExact};
+use super::first_rows::{AllKeys, UnorderedLimits, WhereGroupsAreExact};
 use super::guards::{FiltersFirst, GuardedFilters};
 use super::moved_keys::MovedKeys;
 use super::null_rows::NullRows;
@@ -45,6 +45,7 @@ pub(in crate::sql) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Se
     }
     // Last, as the others read conditions off a filter.
     rules.push(Arc::new(GuardedFilters));
+    rules.push(Arc::new(UnorderedLimits));
     rules
 }
 

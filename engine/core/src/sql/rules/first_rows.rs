@@ -7,6 +7,8 @@
 //!   comes twice, or DataFusion panics. Groups of floating point numbers are all kept.
 //! - The same heap is had below windows, `SELECT k, count(*) OVER () … GROUP BY k ORDER BY k LIMIT 1`, which then see no more than
 //!   the first groups (apache/datafusion#25066). There all groups are kept.
+//! - The first rows of a DISTINCT that turns out to be over rows in its order are an internal error
+//!   (apache/datafusion#25350). The limit above is enough.
 
 use std::sync::Arc;
 
@@ -93,6 +95,34 @@ impl PhysicalOptimizerRule for WhereGroupsAreExact {
     }
 }
 
+/// Takes the limit off a DISTINCT that has come to be over rows in some order.
+#[derive(Debug)]
+pub(super) struct UnorderedLimits;
+
+impl PhysicalOptimizerRule for UnorderedLimits {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let made = plan.transform_up(|part| {
+            let Some(aggregate) = part.downcast_ref::<AggregateExec>() else {
+                return Ok(Transformed::no(part));
+            };
+            let is_soft = aggregate.limit_options().is_some_and(|limit| limit.descending.is_none());
+            match is_soft && !aggregate.is_unordered_unfiltered_group_by_distinct() {
+                true => Ok(Transformed::yes(Arc::new(aggregate.with_new_limit_options(None)) as _)),
+                false => Ok(Transformed::no(part)),
+            }
+        })?;
+        Ok(made.data)
+    }
+
+    fn name(&self) -> &str {
+        "unordered_limits"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::sql::tests::check;
@@ -112,6 +142,23 @@ mod tests {
             (
                 &format!("SELECT k, n FROM (SELECT k, count(*) OVER () AS n FROM (SELECT DISTINCT k FROM {t}) AS q) AS q ORDER BY k DESC LIMIT 1"),
                 &["3|3"],
+            ),
+        ])
+        .await;
+    }
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn the_first_rows_of_a_distinct_may_be_in_an_order() {
+        let u = "(SELECT value AS id, value % 100 AS k, 'g' || CAST(value % 1000 AS TEXT) AS s, value * 0.5 AS y FROM generate_series(0, 19999)) AS u";
+        check(&[
+            (
+                &format!("SELECT count(*), sum(k), sum(n) FROM (SELECT DISTINCT k, s, count(*) OVER (PARTITION BY k, y > 5) AS n FROM {u} WHERE id < 2 LIMIT 3) AS q"),
+                &["2|1|2"] as &[&str],
+            ),
+            (
+                &format!("SELECT count(*) FROM (SELECT DISTINCT k, s, count(*) OVER (PARTITION BY k, y > 5) AS n FROM {u} LIMIT 3) AS q"),
+                &["3"],
             ),
         ])
         .await;
