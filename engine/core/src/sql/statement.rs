@@ -59,9 +59,9 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
         made => return made,
     };
     let text = error.strip_backtrace();
-    if text.contains("Column in ORDER BY must be in GROUP BY")
-        && let Statement::Statement(inner) = settled(parsed()?)?
-    {
+    let is_ordered = text.contains("Column in ORDER BY must be in GROUP BY")
+        || text.contains("must appear in select list");
+    if is_ordered && let Statement::Statement(inner) = settled(parsed()?)? {
         return planned(state, Statement::Statement(Box::new(orders::named(*inner)))).await;
     }
     if text.contains("Unary operator '-' only supports signed") {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef};
-use datafusion::common::Result;
+use datafusion::common::{Result, plan_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
@@ -54,50 +54,87 @@ struct Elements {
 
 impl Elements {
     /// The types of the arguments where decimals are beside other numbers; `None`: DataFusion's are right.
-    fn with_decimals(&self, types: &[DataType]) -> Option<Vec<DataType>> {
-        let at = types.iter().position(|kind| matches!(kind, DataType::List(_)))?;
-        let DataType::List(field) = types.get(at)? else { return None };
+    ///
+    /// # Errors
+    /// Plan: two decimals have more digits than one.
+    fn with_decimals(&self, types: &[DataType]) -> Result<Option<Vec<DataType>>> {
+        let list = types.iter().enumerate().find_map(|(at, kind)| match kind {
+            DataType::List(field) => Some((at, field)),
+            _ => None,
+        });
+        let Some((at, field)) = list else { return Ok(None) };
         // Before the list, if it is not the first argument.
         let first = if at == 0 { 1 } else { 0 };
         let values = first..first + self.values;
         let mut one = field.data_type().clone();
         let mut has_decimal = one.is_decimal();
         let mut differs = false;
-        for kind in types.get(values.clone())? {
+        let Some(of_values) = types.get(values.clone()) else { return Ok(None) };
+        for kind in of_values {
             has_decimal |= kind.is_decimal();
             differs |= *kind != one;
-            one = both(&one, kind)?;
+            let Some(common) = both(&one, kind, self.name())? else { return Ok(None) };
+            one = common;
         }
         if !has_decimal || !differs {
-            return None;
+            return Ok(None);
         }
-        let mut made = types.to_vec();
-        *made.get_mut(at)? = DataType::List(Arc::new(Field::clone(field).with_data_type(one.clone())));
-        made.get_mut(values)?.fill(one);
-        // An index, or a number of values.
-        made.iter_mut().skip(self.values + 1).for_each(|count| *count = DataType::Int64);
-        Some(made)
+        let of_list = DataType::List(Arc::new(Field::clone(field).with_data_type(one.clone())));
+        let made = types.iter().enumerate().map(|(place, _)| match place {
+            place if place == at => of_list.clone(),
+            place if values.contains(&place) => one.clone(),
+            // An index, or a number of values.
+            _ => DataType::Int64,
+        });
+        Ok(Some(made.collect()))
     }
 }
 
 /// A number's type that holds the values of two: a double where one of them is.
-fn both(one: &DataType, other: &DataType) -> Option<DataType> {
+///
+/// # Errors
+/// Plan: both are decimals, and no decimal has the digits of both.
+fn both(one: &DataType, other: &DataType, function: &str) -> Result<Option<DataType>> {
     if one == other || other.is_null() {
-        return Some(one.clone());
+        return Ok(Some(one.clone()));
     }
     if one.is_null() {
-        return Some(other.clone());
+        return Ok(Some(other.clone()));
     }
     if !one.is_numeric() || !other.is_numeric() {
-        return None;
+        return Ok(None);
     }
     if one.is_floating() || other.is_floating() {
-        return Some(DataType::Float64);
+        return Ok(Some(DataType::Float64));
     }
-    let ((one_whole, one_scale), (whole, scale)) = (digits(one)?, digits(other)?);
+    let (Some((one_whole, one_scale)), Some((whole, scale))) = (digits(one), digits(other)) else {
+        return Ok(None);
+    };
     let (whole, scale) = (one_whole.max(whole), one_scale.max(scale));
-    let precision = u8::try_from(whole + scale).ok()?.min(DECIMAL128_MAX_PRECISION);
-    Some(DataType::Decimal128(precision, i8::try_from(scale).ok()?))
+    let most = i16::from(DECIMAL128_MAX_PRECISION);
+    // Of whole numbers few have all the digits that their type has room for.
+    if whole + scale > most && one.is_decimal() && other.is_decimal() {
+        return plan_err!(
+            "{function}: the {whole} digits before the point and the {scale} behind it of {} and {} do not fit a DECIMAL, \
+             which has {most}: CAST one of them to fewer",
+            decimal(one),
+            decimal(other)
+        );
+    }
+    let (Ok(precision), Ok(scale)) = (u8::try_from((whole + scale).min(most)), i8::try_from(scale)) else {
+        return Ok(None);
+    };
+    Ok(Some(DataType::Decimal128(precision, scale)))
+}
+
+/// A decimal as it is written in SQL.
+fn decimal(kind: &DataType) -> String {
+    match kind {
+        DataType::Decimal32(digits, scale)
+        | DataType::Decimal64(digits, scale)
+        | DataType::Decimal128(digits, scale) => format!("DECIMAL({digits},{scale})"),
+        kind => kind.to_string(),
+    }
 }
 
 /// Digits before the point and behind it.
@@ -128,7 +165,7 @@ impl ScalarUDFImpl for Elements {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        if let Some(made) = self.with_decimals(types) {
+        if let Some(made) = self.with_decimals(types)? {
             return Ok(made);
         }
         let fields = types.iter().map(|kind| Arc::new(Field::new("", kind.clone(), true)) as FieldRef);
@@ -191,6 +228,25 @@ mod tests {
             check(&[(&format!("SELECT {call} {rows}"), &[expected])]).await;
         }
         refused(&[(&format!("SELECT array_has([d], 'a') {rows}"), "array_has")]).await;
+    }
+
+    #[tokio::test]
+    async fn digits_that_no_decimal_has_are_said() {
+        let most = "CAST('99999999999999999999999999999999999999' AS DECIMAL(38,0))";
+        let part = "the 38 digits before the point and the 10 behind it of DECIMAL(38,0) and DECIMAL(38,10) do not fit";
+        refused(&[
+            (&format!("SELECT array_has([{most}], CAST(1.5 AS DECIMAL(38,10)))"), part),
+            (&format!("SELECT array_append([{most}], CAST(1.5 AS DECIMAL(38,10)))"), part),
+        ])
+        .await;
+        check(&[
+            (
+                &format!("SELECT array_has([{most}], CAST(CAST(1.5 AS DECIMAL(38,10)) AS DECIMAL(12,0)))"),
+                &["false"] as &[&str],
+            ),
+            ("SELECT array_has([CAST(2 AS DECIMAL(38,20))], CAST(2 AS BIGINT))", &["true"]),
+        ])
+        .await;
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr::{AggregateFunction, Sort as Key};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -37,7 +37,7 @@ impl AnalyzerRule for ComputedKeys {
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Sort(Sort { expr, input, fetch }) => {
-            let mut columns = Columns::default();
+            let mut columns = Columns::above(&input);
             let keys = columns.of_order(expr);
             let schema = input.schema().clone();
             match columns.below(input)? {
@@ -55,7 +55,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let LogicalPlan::Window(Window { input, window_expr, schema }) = plan else {
                 return Ok(Transformed::no(plan));
             };
-            let mut columns = Columns::default();
+            let mut columns = Columns::above(&input);
             let mut made = Vec::with_capacity(window_expr.len());
             for expression in &window_expr {
                 let name = names.save(expression);
@@ -76,7 +76,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let plan = LogicalPlan::Aggregate(aggregate);
             let names = NamePreserver::new(&plan);
             let LogicalPlan::Aggregate(aggregate) = plan else { return Ok(Transformed::no(plan)) };
-            let mut columns = Columns::default();
+            let mut columns = Columns::above(&aggregate.input);
             let mut made = Vec::with_capacity(aggregate.aggr_expr.len());
             for expression in &aggregate.aggr_expr {
                 let name = names.save(expression);
@@ -92,7 +92,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             }
         }
         LogicalPlan::Distinct(Distinct::On(mut on)) => {
-            let mut columns = Columns::default();
+            let mut columns = Columns::above(&on.input);
             on.on_expr = on.on_expr.into_iter().map(|key| columns.of_key(key)).collect();
             on.sort_expr = on.sort_expr.map(|keys| columns.of_order(keys));
             let (input, changed) = columns.below(on.input)?;
@@ -104,12 +104,26 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 /// Keys that are columns below, and the names of those.
-#[derive(Default)]
 struct Columns {
     keys: Vec<Expr>,
+    /// The number of the first: no column of the input is called by it, or by a later one.
+    first: u64,
 }
 
 impl Columns {
+    fn above(input: &LogicalPlan) -> Columns {
+        let numbers = input.schema().fields().iter().filter_map(|field| {
+            let number = field.name().to_ascii_lowercase();
+            number.strip_prefix(NAME)?.parse::<u32>().ok()
+        });
+        Columns { keys: Vec::new(), first: numbers.max().map_or(0, |most| u64::from(most) + 1) }
+    }
+
+    /// The name of one.
+    fn name(&self, at: usize) -> String {
+        format!("{NAME}{}", self.first + at as u64)
+    }
+
     fn of_order(&mut self, keys: Vec<Key>) -> Vec<Key> {
         keys.into_iter().map(|key| Key { expr: self.of_key(key.expr), ..key }).collect()
     }
@@ -118,10 +132,25 @@ impl Columns {
         if compares(&key) || has_subquery(&key) { self.column(key) } else { key }
     }
 
+    /// A subquery that is one value for all rows stays: that of `quantile(x, (SELECT 0.9))` has to be a constant.
     fn of_argument(&mut self, argument: &mut Expr) {
-        if has_subquery(argument) {
+        if is_of_the_row(argument) {
             *argument = self.column(std::mem::take(argument));
         }
+    }
+
+    /// DISTINCT values are in an order of themselves: what is a column in the order is the same one among them.
+    fn of_distinct(&self, argument: Expr) -> Result<Expr> {
+        let made = argument.transform_down(|part| {
+            Ok(match self.keys.iter().position(|known| *known == part) {
+                Some(at) => {
+                    let column = Expr::Column(Column::new_unqualified(self.name(at)));
+                    Transformed::new(column, true, TreeNodeRecursion::Jump)
+                }
+                None => Transformed::no(part),
+            })
+        })?;
+        Ok(made.data)
     }
 
     /// What is of the row around a subquery cannot be moved.
@@ -133,7 +162,7 @@ impl Columns {
             self.keys.push(key);
             self.keys.len() - 1
         });
-        Expr::Column(Column::new_unqualified(name(at)))
+        Expr::Column(Column::new_unqualified(self.name(at)))
     }
 
     /// The keys of windows and of aggregates with an order.
@@ -151,6 +180,11 @@ impl Columns {
                 }
                 Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
                     params.order_by = self.of_order(params.order_by);
+                    if params.distinct && !params.order_by.is_empty() {
+                        let arguments = std::mem::take(&mut params.args).into_iter();
+                        params.args =
+                            arguments.map(|argument| self.of_distinct(argument)).collect::<Result<_>>()?;
+                    }
                     let arguments = params.args.iter_mut().chain(params.filter.as_deref_mut());
                     arguments.for_each(|argument| self.of_argument(argument));
                     Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, params }))
@@ -167,15 +201,25 @@ impl Columns {
             return Ok((input, false));
         }
         let own = input.schema().iter().map(|field| Expr::Column(Column::from(field)));
-        let keys = self.keys.into_iter().enumerate().map(|(at, key)| key.alias(name(at)));
+        let keys = self.keys.iter().enumerate().map(|(at, key)| key.clone().alias(self.name(at)));
         let all = own.chain(keys).collect();
         Ok((Arc::new(LogicalPlan::Projection(Projection::try_new(all, input)?)), true))
     }
 }
 
-/// No name that a statement would have: it is that of a column of one node alone.
-fn name(at: usize) -> String {
-    format!("__computed_key_{at}")
+/// What these columns are called, before a number. Each is one of one node alone.
+const NAME: &str = "__computed_key_";
+
+/// Whether an argument has a subquery that is another value for each row, or that is no value.
+fn is_of_the_row(argument: &Expr) -> bool {
+    let found = argument.exists(|part| {
+        Ok(match part {
+            Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => true,
+            Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+            _ => false,
+        })
+    });
+    found.unwrap_or(false)
 }
 
 /// Whether a key compares something other than columns and constants.
@@ -200,7 +244,7 @@ fn compares(key: &Expr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::sql::tests::check;
+    use crate::sql::tests::{check, refused};
 
     const ROWS: &str = "(SELECT value AS k, CAST(value AS TEXT) AS s, CAST(value AS DOUBLE) AS x, value % 2 = 0 AS b, \
          DATE '2020-01-01' + CAST(value AS INT) AS d FROM generate_series(1, 9000)) AS v WHERE k < 5";
@@ -263,6 +307,48 @@ mod tests {
                 &["1|2|true", "2|1|true", "3|1|true", "4|2|true"],
             ),
             (&format!("SELECT max(k) FROM {ROWS} HAVING max(1 <> ALL (SELECT n FROM {few}))"), &["4"]),
+        ])
+        .await;
+    }
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn distinct_values_are_in_an_order_of_what_is_computed() {
+        let size = "CASE WHEN x * 2 > 5 THEN 'big' ELSE 'small' END";
+        check(&[
+            (&format!("SELECT array_agg(DISTINCT k + 0 > 3 ORDER BY k + 0 > 3) FROM {ROWS}"), &["[false, true]"] as &[&str]),
+            (&format!("SELECT array_agg(DISTINCT sqrt(k) > 1.5 ORDER BY sqrt(k) > 1.5 DESC), count(*) FROM {ROWS}"), &["[true, false]|4"]),
+            (&format!("SELECT string_agg(DISTINCT {size}, ',' ORDER BY {size}) FROM {ROWS}"), &["big,small"]),
+            (&format!("SELECT b, string_agg(DISTINCT {size}, ',' ORDER BY {size} DESC) FROM {ROWS} GROUP BY b ORDER BY b"), &["false|small,big", "true|small,big"]),
+            ("SELECT array_agg(DISTINCT k > 3 ORDER BY k > 3) FROM (VALUES (1), (5)) AS t (k)", &["[false, true]"]),
+        ])
+        .await;
+        refused(&[(
+            &format!("SELECT array_agg(DISTINCT k ORDER BY sqrt(k) > 1.5) FROM {ROWS}"),
+            "of DISTINCT values there are the values alone",
+        )])
+        .await;
+    }
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn a_subquery_that_is_one_value_is_a_constant_argument() {
+        check(&[
+            (&format!("SELECT quantile(x, (SELECT 0.9)), percentile_cont((SELECT 0.5)) WITHIN GROUP (ORDER BY k), sum(k * (SELECT 2)) FROM {ROWS}"), &["3.7|2.5|20"] as &[&str]),
+            (&format!("SELECT approx_percentile_cont(x, (SELECT 0.5)) BETWEEN 2 AND 3 FROM {ROWS}"), &["true"]),
+        ])
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_column_may_be_called_as_these_are() {
+        let rows =
+            format!("(SELECT k AS __computed_key_0, s, k % 2 AS \"__COMPUTED_KEY_1\" FROM {ROWS}) AS q");
+        check(&[
+            (&format!("SELECT __computed_key_0 FROM {rows} ORDER BY upper(s) > '2' DESC, 1"), &["3", "4", "1", "2"] as &[&str]),
+            (&format!("SELECT __computed_key_0, rank() OVER (ORDER BY upper(s) > '2') FROM {rows} ORDER BY __computed_key_0"), &["1|1", "2|1", "3|3", "4|3"]),
+            (&format!("SELECT array_agg(__computed_key_0 ORDER BY upper(s) > '2' DESC, __computed_key_0) FROM {rows}"), &["[3, 4, 1, 2]"]),
+            (&format!("SELECT DISTINCT ON (upper(s) > '2') __computed_key_0 FROM {rows} ORDER BY upper(s) > '2', __computed_key_0"), &["1", "3"]),
         ])
         .await;
     }

@@ -65,14 +65,19 @@ fn compared(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         return Ok(Transformed::yes(given.clone().not_eq(zero)));
     }
     if to.is_decimal() && from == DataType::Boolean {
-        return Ok(Transformed::yes(cast(cast(given.clone(), DataType::Int8), to.clone())));
+        let number = cast(given.clone(), DataType::Int8);
+        // 1 does not fit DECIMAL(2,2): an error, or null.
+        return Ok(Transformed::yes(match &part {
+            Expr::TryCast(_) => Expr::TryCast(TryCast::new(Box::new(number), to.clone())),
+            _ => cast(number, to.clone()),
+        }));
     }
     Ok(Transformed::no(part))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::sql::tests::check;
+    use crate::sql::tests::{check, refused};
 
     /// DuckDB's values.
     #[tokio::test]
@@ -88,5 +93,16 @@ mod tests {
             ("SELECT k FROM (VALUES (1, CAST(0.5 AS DECIMAL(3,1))), (2, 0)) AS v (k, d) WHERE CAST(d AS BOOLEAN)", &["1"]),
         ])
         .await;
+    }
+
+    /// As of any number that a type does not hold.
+    #[tokio::test]
+    async fn a_truth_that_does_not_fit_is_tried() {
+        check(&[
+            ("SELECT TRY_CAST(TRUE AS DECIMAL(2,2)), TRY_CAST(FALSE AS DECIMAL(2,2)), TRY_CAST(1 AS DECIMAL(2,2))", &["|0.00|"] as &[&str]),
+            ("SELECT TRY_CAST(k > 1 AS DECIMAL(2,2)) FROM (VALUES (1), (2)) AS t (k) ORDER BY k", &["0.00", ""]),
+        ])
+        .await;
+        refused(&[("SELECT CAST(k > 0 AS DECIMAL(2,2)) FROM (VALUES (1), (2)) AS t (k)", "too large")]).await;
     }
 }

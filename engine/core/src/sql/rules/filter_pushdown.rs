@@ -16,8 +16,9 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::constant_sums::WhereRowsCount;
-use super::first_rows::{AllKeys, WhereGroupsAreExact};
+use super::first_rows::{AllKeys, UnorderedLimits, WhereGroupsAreExact};
 use super::guards::{FiltersFirst, GuardedFilters};
+use super::moved_keys::MovedKeys;
 use super::null_rows::NullRows;
 
 /// DataFusion's rules for physical plans, with filters pushed by columns that are told apart.
@@ -28,6 +29,7 @@ pub(in crate::sql) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Se
             // Sides of joins are where they stay, and nothing is sorted yet.
             "EnsureRequirements" => {
                 rules.push(Arc::new(NullRows));
+                rules.push(Arc::new(MovedKeys));
                 rules.push(rule);
             }
             "ProjectionPushdown" => rules.push(Arc::new(FiltersFirst(rule))),
@@ -43,6 +45,7 @@ pub(in crate::sql) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Se
     }
     // Last, as the others read conditions off a filter.
     rules.push(Arc::new(GuardedFilters));
+    rules.push(Arc::new(UnorderedLimits));
     rules
 }
 

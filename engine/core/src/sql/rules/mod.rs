@@ -31,10 +31,11 @@
 //! | [`guarded_keys`] | the same for what a join is by |
 //! | [`filter_pushdown`] | rows that are lost where a filter takes one column for another of the same name |
 //! | [`null_rows`] | the order of an outer join by what is constant on one side |
+//! | [`moved_keys`] | rows that are told apart by another column than the key that they are grouped by |
 //! | [`constant_sums`] | sums and distinct values of a constant, over no rows |
-//! | [`first_rows`] | the first rows of a UNION of constants, and groups of NaN |
+//! | [`first_rows`] | the first rows of a UNION of constants, of groups below a window, and groups of NaN |
 //!
-//! All but the last eight are rules of the analyzer: they see the statement as it was written, once its types are settled.
+//! All but the last nine are rules of the analyzer: they see the statement as it was written, once its types are settled.
 
 mod aggregates;
 mod arguments;
@@ -57,6 +58,7 @@ mod in_list;
 mod lossy_casts;
 mod many_conditions;
 mod met_columns;
+mod moved_keys;
 mod moving;
 mod moving_xor;
 mod null_joins;

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{JoinType, Result, Statistics, internal_err};
+use datafusion::common::{Constraints, JoinType, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::{
+    CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
+};
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
@@ -40,7 +42,7 @@ impl PhysicalOptimizerRule for NullRows {
             let mut changed = false;
             for (side, gets_nulls) in sides.iter_mut().zip(gets_nulls) {
                 if gets_nulls && has_constants(side) {
-                    *side = Arc::new(Varying::new(side.clone()));
+                    *side = Arc::new(Varying::new(side.clone(), Hidden::All));
                     changed = true;
                 }
             }
@@ -80,22 +82,36 @@ fn has_constants(side: &Arc<dyn ExecutionPlan>) -> bool {
     })
 }
 
-/// The rows of another node, of which nothing is known but the types.
+/// What is not known of rows any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// Anything but the types.
+    All,
+    /// By which columns they are told apart.
+    Keys,
+}
+
+/// The rows of another node, of which less is known.
 #[derive(Debug)]
-struct Varying {
+pub(super) struct Varying {
     input: Arc<dyn ExecutionPlan>,
+    hidden: Hidden,
     properties: Arc<PlanProperties>,
 }
 
 impl Varying {
-    fn new(input: Arc<dyn ExecutionPlan>) -> Varying {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, hidden: Hidden) -> Varying {
+        let known = match hidden {
+            Hidden::All => EquivalenceProperties::new(input.schema()),
+            Hidden::Keys => input.equivalence_properties().clone().with_constraints(Constraints::default()),
+        };
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
+            known,
             input.output_partitioning().clone(),
             input.pipeline_behavior(),
             input.boundedness(),
         );
-        Varying { input, properties: Arc::new(properties) }
+        Varying { input, hidden, properties: Arc::new(properties) }
     }
 }
 
@@ -122,6 +138,17 @@ impl ExecutionPlan for Varying {
         vec![false]
     }
 
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![self.hidden == Hidden::Keys]
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        match self.hidden {
+            Hidden::All => CardinalityEffect::Unknown,
+            Hidden::Keys => CardinalityEffect::Equal,
+        }
+    }
+
     fn apply_expressions(
         &self,
         _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
@@ -135,7 +162,7 @@ impl ExecutionPlan for Varying {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(input) => Ok(Arc::new(Varying::new(input))),
+            Some(input) => Ok(Arc::new(Varying::new(input, self.hidden))),
             None => internal_err!("Varying without rows"),
         }
     }

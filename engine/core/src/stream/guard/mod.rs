@@ -22,7 +22,8 @@
 //! each part, and its commit is the same to the byte as if it had never been tried before.
 //!
 //! A child that goes on and on is ended by this process: once it has said nothing for `source.message_timeout`, and 10 ms for
-//! each message that it has in hand, it has died of these. Only the time in which it is listened to counts.
+//! each message that it has in hand, it has died of these. Only the time in which it is listened to counts. Until it is
+//! ready, with its transform planned, it has no message in hand, and two minutes at least.
 //!
 //! Only a death of the process's own making condemns (an abort, a fault of its memory, an illegal instruction, a panic, a
 //! message without an end). One by SIGKILL, which is how Linux takes memory back, for want of memory, or by any other signal that comes from outside makes
@@ -60,6 +61,8 @@ use crate::source::kafka::Room;
 
 /// How much smaller the steps become where a child has died.
 const FACTOR: usize = 16;
+/// How long a child may take at least until it is ready: a machine that does much else starts a program slowly.
+const READY: Duration = Duration::from_secs(120);
 
 static COMMAND: OnceLock<(PathBuf, Vec<OsString>)> = OnceLock::new();
 
@@ -80,6 +83,8 @@ pub(super) struct Guard {
     has_begun: bool,
     /// How long a message may take.
     timeout: Duration,
+    /// And a child until it is ready.
+    ready: Duration,
     stop: Arc<AtomicBool>,
 }
 
@@ -129,6 +134,7 @@ impl Batch<'_> {
             schema: driver.transform.schema().clone(),
             has_begun: false,
             timeout: driver.job.source.message_timeout,
+            ready: driver.job.source.message_timeout.max(READY),
             stop: driver.stop.clone(),
         }))
     }
@@ -178,7 +184,7 @@ impl Guard {
                 }
                 take(made.rows)
             };
-            let patience = Patience { timeout: self.timeout, stop: &self.stop };
+            let patience = Patience { timeout: self.timeout, ready: self.ready, stop: &self.stop };
             let tried = process::run(child, &self.work, &self.schema, raw, &ranges, patience, &mut take)?;
             let Death { stage, how } = match tried.end {
                 End::Unfit(what) => return self.without(Error::internal(what)),
@@ -387,7 +393,8 @@ mod tests {
                 work: work.clone(),
                 schema: Arc::new(arrow::datatypes::Schema::empty()),
                 has_begun,
-                timeout: Duration::from_millis(1_500),
+                timeout: Duration::from_millis(700),
+                ready: Duration::from_millis(3_000),
                 stop: Arc::default(),
             };
             let guarded = guard.run(&[RawRows::new(1), rows.clone()], &mut |rows| {
@@ -404,11 +411,12 @@ mod tests {
             assert_eq!(shell(false, ends).unwrap(), None, "{ends}");
             assert_eq!(shell(true, ends).unwrap_err().kind(), ErrorKind::Internal, "{ends}");
         }
-        let says = |told: &[&str], then: &str| {
+        let lines = |told: &[&str]| {
             let lines: Vec<String> =
                 told.iter().map(|told| format!("echo '{{\"told\":{told},\"bytes\":0}}'")).collect();
-            shell(false, &format!("{}; {then}", lines.join("; ")))
+            lines.join("; ")
         };
+        let says = |told: &[&str], then: &str| shell(false, &format!("{}; {then}", lines(told)));
         let (ready, made) = (r#""Ready""#, |n| format!(r#"{{"Made":{{"messages":{n},"faults":[]}}}}"#));
         for error in
             [shell(false, "echo no; exit 1"), says(&[ready], "exit 3"), says(&[ready, &made(2)], "exit 0")]
@@ -423,6 +431,9 @@ mod tests {
         // One that says nothing is, once it was ready.
         assert_eq!(says(&[ready], "exec sleep 100").unwrap(), Some((1, 1)));
         assert_eq!(shell(false, "exec sleep 100").unwrap(), None, "never ready");
+        // One that is slow to be ready is none of these: no message is in its hands.
+        let slow = format!("sleep 1.5; {}", lines(&[ready, &made(1)]));
+        assert_eq!(shell(true, &slow).unwrap(), Some((0, 0)));
         assert!(started.elapsed().as_secs() < 50, "{:?}", started.elapsed());
         let error = shell(false, "kill -9 $$").unwrap_err();
         let text = error.to_string();

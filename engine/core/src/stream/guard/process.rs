@@ -80,6 +80,8 @@ pub(super) struct Death {
 pub(super) struct Patience<'a> {
     /// With a message in hand; with several somewhat longer.
     pub(super) timeout: Duration,
+    /// Until it is ready for messages.
+    pub(super) ready: Duration,
     /// Once it is set, no longer.
     pub(super) stop: &'a AtomicBool,
 }
@@ -163,9 +165,10 @@ pub(super) fn run(
     schema: &SchemaRef,
     raw: &[RawRows],
     ranges: &[Range<usize>],
-    Patience { timeout, stop }: Patience<'_>,
+    patience: Patience<'_>,
     take: &mut dyn FnMut(Made) -> Result<()>,
 ) -> Result<Tried> {
+    let Patience { timeout, ready, stop } = patience;
     let messages: usize = ranges.iter().map(Range::len).sum();
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -193,7 +196,7 @@ pub(super) fn run(
             }
         });
         let last_words = scope.spawn(|| last_of(stderr));
-        let heard = listen(&mut BufReader::new(stdout), schema, ranges, timeout, &silence, take);
+        let heard = listen(&mut BufReader::new(stdout), schema, ranges, patience, &silence, take);
         is_over.store(true, Ordering::Relaxed);
         if heard.as_ref().map_or(true, |heard| heard.done == messages) {
             // Nothing more is wanted of it, so that its end is not waited for.
@@ -208,7 +211,8 @@ pub(super) fn run(
     }
     tracing::debug!(%status, "a child has died: {last_words}");
     if is_endless.load(Ordering::Relaxed) {
-        let how = format!("took longer than {}", humantime::format_duration(timeout));
+        let most = if is_ready { timeout } else { ready };
+        let how = format!("took longer than {}", humantime::format_duration(most));
         let end = match is_ready {
             true => End::Died(Death { stage, how: How::ByItself(how) }),
             false => End::Unfit(format!("a process that decodes messages was not ready: it {how}")),
@@ -281,14 +285,17 @@ fn listen(
     stdout: &mut BufReader<impl Read>,
     schema: &SchemaRef,
     ranges: &[Range<usize>],
-    timeout: Duration,
+    patience: Patience<'_>,
     silence: &Silence,
     take: &mut dyn FnMut(Made) -> Result<()>,
 ) -> Result<Heard> {
     let messages: usize = ranges.iter().map(Range::len).sum();
     let mut heard = Heard { done: 0, stage: Stage::Decode, is_ready: false };
     while heard.done < messages {
-        silence.begin(timeout.saturating_add(A_MESSAGE.saturating_mul(in_hand(ranges, heard.done))));
+        silence.begin(match heard.is_ready {
+            true => patience.timeout.saturating_add(A_MESSAGE.saturating_mul(in_hand(ranges, heard.done))),
+            false => patience.ready,
+        });
         let read = wire::read(stdout);
         silence.end();
         let Some((told, rows)) = read? else { break };
