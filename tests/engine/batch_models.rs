@@ -10,16 +10,16 @@ use tidemill_core::lake::Lake;
 use crate::support::{query, run, texts};
 
 /// A project of one job, `bank`, with models, and its lake.
-struct Bank(tempfile::TempDir);
+pub struct Bank(tempfile::TempDir);
 
-const JOB: &str = r#"
+pub const JOB: &str = r#"
 sql = "sql/bank"
 
 [inputs.customers]
 path = "DATA/customers.csv"
 types = { id = "INT", age = "INT", income = "DOUBLE", debt = "DOUBLE" }
 "#;
-const CHURN: &str = r#"
+pub const CHURN: &str = r#"
 [[models]]
 name = "churn"
 algorithm = "random_forest"
@@ -28,7 +28,7 @@ key = ["id"]
 label = "churned"
 trees = 10
 "#;
-const GROUPS: &str = r#"
+pub const GROUPS: &str = r#"
 [[models]]
 name = "groups"
 algorithm = "kmeans"
@@ -36,10 +36,10 @@ features = "sql/bank/groups.sql"
 key = ["id"]
 clusters = 3
 "#;
-const FEATURES: &str = "SELECT id, age, income, region, churned FROM people";
+pub const FEATURES: &str = "SELECT id, age, income, region, churned FROM people";
 
 /// Rows of customers from `from` on: the young leave, and some others.
-fn customers(from: u64, count: u64, noise: u64) -> String {
+pub fn customers(from: u64, count: u64, noise: u64) -> String {
     let mut rows = String::new();
     for id in from..from + count {
         let mut state = (id + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -60,7 +60,7 @@ fn customers(from: u64, count: u64, noise: u64) -> String {
 }
 
 impl Bank {
-    fn new(models: &str) -> Bank {
+    pub fn new(models: &str) -> Bank {
         let bank = Bank(tempfile::tempdir().unwrap());
         let job = JOB.replace("DATA", bank.path().to_str().unwrap());
         bank.write("jobs/bank.toml", format!("{job}{models}"));
@@ -73,68 +73,68 @@ impl Bank {
         bank
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn data(&self, rows: &str) {
+    pub fn data(&self, rows: &str) {
         self.write("customers.csv", format!("id,age,income,region,churned,debt\n{rows}"));
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
     }
 
-    fn edit(&self, name: &str, from: &str, to: &str) {
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.path().join(name)).unwrap();
         assert!(text.contains(from), "{name} has no {from}");
         self.write(name, text.replace(from, to));
     }
 
-    fn lake(&self) -> Lake {
+    pub fn lake(&self) -> Lake {
         Lake::new(self.path().join("lake"))
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
         command.arg("--lake").arg(self.lake().root()).arg("--project").arg(self.path()).args(arguments);
         command.env_remove("TIDEMILL_LAKE").env("NO_COLOR", "1");
         command
     }
 
-    fn try_run(&self, arguments: &[&str]) -> Output {
+    pub fn try_run(&self, arguments: &[&str]) -> Output {
         run(&mut self.command(&[&["run", "bank", "--format", "json"], arguments].concat()))
     }
 
     /// `step table outcome` of each table and model, in the order of the report.
-    fn run(&self, arguments: &[&str]) -> Vec<String> {
+    pub fn run(&self, arguments: &[&str]) -> Vec<String> {
         let output = self.try_run(arguments);
         assert!(output.status.success(), "{}", texts(&output).1);
         steps(&output)
     }
 
     /// Standard error of a run that is to fail.
-    fn refused(&self, arguments: &[&str]) -> String {
+    pub fn refused(&self, arguments: &[&str]) -> String {
         let output = self.try_run(arguments);
         assert!(!output.status.success(), "{}", texts(&output).0);
         texts(&output).1
     }
 
     /// What a command prints.
-    fn says(&self, arguments: &[&str]) -> String {
+    pub fn says(&self, arguments: &[&str]) -> String {
         let output = run(&mut self.command(arguments));
         assert!(output.status.success(), "{arguments:?}: {}", texts(&output).1);
         texts(&output).0
     }
 
-    async fn rows(&self, sql: &str) -> Vec<String> {
+    pub async fn rows(&self, sql: &str) -> Vec<String> {
         query(&self.lake(), sql).await.into_iter().map(|row| row.join("|")).collect()
     }
 
     /// All files of the lake that hold rows or models, by their paths.
-    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let (mut todo, mut files) = (vec![self.lake().root().to_owned()], BTreeMap::new());
         while let Some(folder) = todo.pop() {
             for entry in std::fs::read_dir(&folder).unwrap() {
@@ -157,13 +157,13 @@ impl Bank {
         files
     }
 
-    fn model(&self, version: u64) -> Vec<u8> {
+    pub fn model(&self, version: u64) -> Vec<u8> {
         let path = format!("bank/_models/churn/batch-{version:08}.model");
         std::fs::read(self.lake().resolve(&path)).unwrap()
     }
 }
 
-fn steps(output: &Output) -> Vec<String> {
+pub fn steps(output: &Output) -> Vec<String> {
     let rows: Vec<Value> = serde_json::from_str(&texts(output).0).unwrap();
     let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
     let is_step = |row: &&Value| row["step"] == "build" || row["step"] == "train";
@@ -325,56 +325,6 @@ async fn folds_are_scored_by_models_of_the_others() {
     assert!((rmse - (squares / 600.0).sqrt()).abs() < 1e-6, "{rmse}");
     let history = bank.says(&["models", "history", "bank", "debt", "--format", "csv"]);
     assert!(history.contains("folds"), "{history}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gate_keeps_a_worse_version_out_and_a_person_has_the_last_word() {
-    let bank = Bank::new(&format!("{CHURN}gate = {{ metric = \"auc\", max_drop = 0.02, min_rows = 50 }}\n"));
-    bank.write(
-        "sql/bank/asked.sql",
-        "SELECT id, predict_proba('bank.churn@champion', age, income, region) AS p FROM people",
-    );
-    let first = ["build bank.people built", "train bank.churn trained", "build bank.asked built"];
-    assert_eq!(bank.run(&[]), first, "who asks a model waits for it");
-    let file = bank.model(0);
-
-    // A tree that cannot split: on rows that neither has seen the new version is worse.
-    bank.edit("jobs/bank.toml", "trees = 10", "trees = 1");
-    bank.edit("jobs/bank.toml", "label =", "max_depth = 1\nmin_samples_leaf = 400\nlabel =");
-    assert_eq!(
-        bank.run(&[]),
-        ["build bank.people unchanged", "train bank.churn challenger", "build bank.asked unchanged"]
-    );
-    assert_eq!(bank.model(0), file);
-    assert_ne!(bank.model(1), file);
-    let events = "SELECT batch_id, from_version, to_version, verdict, why, challenger < reference FROM model_events ORDER BY 1";
-    assert_eq!(bank.rows(events).await, ["0||0|accepted|first|", "1|0|0|rejected|gate|true"]);
-    let same = "SELECT DISTINCT predict_proba('bank.churn', age, income, region) = predict_proba('bank.churn@0', age, income, region) FROM people";
-    assert_eq!(bank.rows(same).await, ["true"]);
-    let other = same.replace("'bank.churn'", "'bank.churn@challenger'");
-    assert!(bank.rows(&other).await.contains(&"false".to_owned()));
-    assert_eq!(bank.run(&[])[1], "train bank.churn unchanged", "a challenger is not trained twice");
-
-    // By hand the challenger is in use: in tables from the next run on.
-    bank.says(&["models", "promote", "bank", "churn@1"]);
-    let promoted = ["build bank.people unchanged", "train bank.churn asked again", "build bank.asked built"];
-    assert_eq!(bank.run(&[]), promoted);
-    let rows = "SELECT count(*) FROM churn_rows AS r JOIN asked AS a ON a.id = r.id AND a.p = r.probability";
-    assert_eq!(bank.rows(rows).await, ["600"]);
-    assert_eq!(
-        bank.rows(&events.replace("ORDER", "WHERE batch_id = 2 ORDER")).await,
-        ["2|0|1|accepted|promote|"]
-    );
-    assert_eq!(bank.run(&[])[1], "train bank.churn unchanged");
-    bank.says(&["models", "rollback", "bank", "churn"]);
-    assert_eq!(bank.run(&[])[1..], ["train bank.churn asked again", "build bank.asked built"]);
-    assert_eq!(bank.rows(same).await, ["true"]);
-    bank.says(&["models", "unpin", "bank", "churn"]);
-    bank.edit("jobs/bank.toml", "trees = 1", "trees = 20");
-    bank.edit("jobs/bank.toml", "max_depth = 1\nmin_samples_leaf = 400\n", "");
-    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
-    let compared = bank.says(&["models", "compare", "bank", "churn@0", "churn@4", "--format", "csv"]);
-    assert_eq!(compared.lines().count(), 3, "{compared}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -572,165 +522,4 @@ async fn a_run_that_died_leaves_the_version_before_or_the_new_one_whole() {
     assert_eq!(bank.files(), second);
     assert!(std::fs::read_link(&link).unwrap().ends_with("00000001"));
     assert!(first.len() < second.len());
-}
-
-const GATE: &str = "gate = { metric = \"auc\", max_drop = 0.02, min_rows = 20 }\n";
-/// Decisions, newest first.
-const DECISIONS: &str = "SELECT batch_id, from_version, to_version, verdict, why, reference IS NULL FROM model_events ORDER BY 1 DESC LIMIT 1";
-
-/// A champion is never asked about rows that it was trained on, as if they were new to it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gate_begins_anew_with_another_split() {
-    let two = CHURN.replace("[\"id\"]", "[\"id\", \"region\"]");
-    let bank = Bank::new(&format!("{two}evaluate = {{ holdout = 0.1 }}\n{GATE}"));
-    bank.run(&[]);
-    for (step, from, to) in [(1, "0.1 }", "0.5 }"), (2, "0.5 }", "0.5, holdout_key = [\"age\"] }")] {
-        bank.edit("jobs/bank.toml", from, to);
-        assert_eq!(bank.run(&[])[1], "train bank.churn trained", "{to}");
-        let decided = [format!("{step}|{}|{step}|accepted|split|true", step - 1)];
-        assert_eq!(bank.rows(DECISIONS).await, decided);
-        let reason = format!("SELECT reason FROM models WHERE version = {step}");
-        let reason = bank.rows(&reason).await.remove(0);
-        assert!(reason.contains("held out"), "{reason}");
-    }
-    // Of fewer rows the champion has seen none either, and a key that only tells rows apart moves no row.
-    for (step, from, to) in [(3, "holdout = 0.5", "holdout = 0.4"), (4, "[\"id\", \"region\"]", "[\"id\"]")] {
-        bank.edit("jobs/bank.toml", from, to);
-        bank.run(&[]);
-        let compared = bank.rows(DECISIONS).await.remove(0);
-        assert!(compared.starts_with(&format!("{step}|")) && compared.ends_with("|gate|false"), "{compared}");
-    }
-}
-
-/// A version that is pinned is not given a worth on rows that it has learned.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pinned_version_has_no_score_on_another_split() {
-    let bank = Bank::new(&format!("{CHURN}evaluate = {{ holdout = 0.1 }}\n"));
-    bank.run(&[]);
-    bank.edit("jobs/bank.toml", "0.1", "0.5");
-    bank.run(&[]);
-    bank.says(&["models", "promote", "bank", "churn@0"]);
-    let output = bank.try_run(&[]);
-    assert_eq!(steps(&output)[1], "train bank.churn asked again");
-    assert!(!texts(&output).0.contains("(holdout)"), "{}", texts(&output).0);
-}
-
-/// The tables want a version that can answer: one whose features are gone is in use no more, but for the word of a person.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_version_whose_features_are_gone_gives_way() {
-    let bank = Bank::new(&format!("{CHURN}{GATE}"));
-    bank.run(&[]);
-    let renamed = FEATURES.replace("age", "age AS years");
-    bank.write("sql/bank/churn.sql", &renamed);
-    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
-    assert_eq!(bank.rows(DECISIONS).await, ["1|0|1|accepted|features|true"]);
-    let reason = bank.rows("SELECT reason FROM models WHERE version = 1").await.remove(0);
-    assert!(reason.contains("age"), "{reason}");
-
-    bank.says(&["models", "promote", "bank", "churn@1"]);
-    bank.write("sql/bank/churn.sql", FEATURES.replace("income", "income AS pay"));
-    let error = bank.refused(&[]);
-    assert!(error.contains("tidemill models unpin bank churn"), "{error}");
-    assert!(error.contains("tidemill models promote bank churn@VERSION"), "{error}");
-    bank.says(&["models", "unpin", "bank", "churn"]);
-    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
-    assert_eq!(bank.rows(DECISIONS).await, ["2|1|2|accepted|features|true"]);
-    // The other way out: a version that has the features of now.
-    bank.says(&["models", "promote", "bank", "churn@2"]);
-    bank.write("sql/bank/churn.sql", FEATURES);
-    bank.refused(&[]);
-    bank.says(&["models", "promote", "bank", "churn@0"]);
-    assert_eq!(bank.run(&[])[1], "train bank.churn challenger");
-    assert_eq!(bank.rows(DECISIONS).await, ["3|2|0|accepted|promote|true"]);
-
-    // Groups want a version that says a cluster.
-    bank.edit("jobs/bank.toml", "label = \"churned\"\ntrees = 10", "clusters = 3");
-    bank.edit("jobs/bank.toml", "random_forest", "kmeans");
-    bank.edit("jobs/bank.toml", "\"auc\"", "\"silhouette\"");
-    bank.write("sql/bank/churn.sql", "SELECT id, age, income FROM people");
-    let error = bank.refused(&[]);
-    assert!(error.contains("another task") && error.contains("tidemill models unpin bank churn"), "{error}");
-    bank.says(&["models", "unpin", "bank", "churn"]);
-    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
-    assert_eq!(bank.rows(DECISIONS).await, ["4|0|4|accepted|task|true"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_version_whose_file_is_gone_lets_no_other_past_the_gate() {
-    let bank = Bank::new(&format!("{CHURN}{GATE}"));
-    bank.run(&[]);
-    bank.edit("jobs/bank.toml", "trees = 10", "trees = 1");
-    bank.edit("jobs/bank.toml", "label =", "max_depth = 1\nmin_samples_leaf = 400\nlabel =");
-    assert_eq!(bank.run(&[])[1], "train bank.churn challenger");
-    let remove = |version: u64| {
-        let path = format!("bank/_models/churn/batch-{version:08}.model");
-        std::fs::remove_file(bank.lake().resolve(&path)).unwrap();
-    };
-    remove(1);
-    assert_eq!(bank.run(&[])[1], "train bank.churn challenger", "nothing else has changed");
-    assert_eq!(bank.rows(DECISIONS).await, ["2|0|0|rejected|gate|false"]);
-    remove(2);
-    bank.data(&customers(0, 650, 10));
-    assert_eq!(bank.run(&[])[1], "train bank.churn challenger", "the rows have");
-    assert_eq!(bank.rows(DECISIONS).await, ["3|0|0|rejected|gate|false"]);
-}
-
-#[test]
-fn a_second_rollback_goes_further_back() {
-    for runs_between in [false, true] {
-        let bank = Bank::new(CHURN);
-        bank.run(&[]);
-        bank.edit("jobs/bank.toml", "trees = 10", "trees = 11");
-        bank.run(&[]);
-        bank.edit("jobs/bank.toml", "trees = 11", "trees = 12");
-        bank.run(&[]);
-        for version in [1, 0] {
-            let mut command = bank.command(&["models", "rollback", "bank", "churn"]);
-            let told = texts(&run(&mut command)).1;
-            assert!(told.contains(&format!("churn version {version} is in use")), "{told}");
-            if runs_between {
-                assert_eq!(bank.run(&[])[1], "train bank.churn asked again");
-            }
-        }
-        let output = run(&mut bank.command(&["models", "rollback", "bank", "churn"]));
-        assert_eq!(output.status.code(), Some(2));
-        assert!(texts(&output).1.contains("was in use before version 0"), "{}", texts(&output).1);
-        // What a person puts in use is a beginning of its own.
-        bank.says(&["models", "promote", "bank", "churn@0"]);
-        let told = texts(&run(&mut bank.command(&["models", "rollback", "bank", "churn"]))).1;
-        let before = if runs_between { 1 } else { 2 };
-        assert!(told.contains(&format!("churn version {before} is in use")), "{told}");
-    }
-}
-
-/// The record of an archive is there before the file goes: whoever comes between the two has tagged nothing.
-#[test]
-fn a_version_that_is_being_archived_gets_no_tag() {
-    let bank = Bank::new(CHURN);
-    bank.run(&[]);
-    bank.edit("jobs/bank.toml", "trees = 10", "trees = 11");
-    bank.run(&[]);
-    bank.says(&["models", "tag", "bank", "churn@1", "of the report"]);
-    let records = bank.lake().checkpoint("bank").join("aliases");
-    let mut record: Value = serde_json::from_slice(&std::fs::read(records.join("0.json")).unwrap()).unwrap();
-    let archive = record.as_object_mut().unwrap();
-    archive.remove("tag");
-    archive.extend([
-        ("number".to_owned(), 1.into()),
-        ("action".to_owned(), "archive".into()),
-        ("version".to_owned(), 0.into()),
-    ]);
-    std::fs::write(records.join("1.json"), record.to_string()).unwrap();
-    let output = run(&mut bank.command(&["models", "tag", "bank", "churn@0", "first"]));
-    assert_eq!(output.status.code(), Some(2), "{}", texts(&output).1);
-    assert!(
-        texts(&output).1.contains("version 0 of model `churn` was archived meanwhile"),
-        "{}",
-        texts(&output).1
-    );
-    let history = bank.says(&["models", "history", "bank", "churn", "--format", "csv"]);
-    assert!(history.contains("of the report") && !history.contains("first"), "{history}");
-    std::fs::remove_file(bank.lake().resolve("bank/_models/churn/batch-00000000.model")).unwrap();
-    let doctor = run(&mut bank.command(&["doctor", "--format", "csv"]));
-    assert!(doctor.status.success(), "{doctor:?}");
 }

@@ -20,6 +20,7 @@ mod batch_columns;
 mod batch_csv;
 mod batch_files;
 mod batch_formats;
+mod batch_gate;
 mod batch_letters;
 mod batch_memory;
 mod batch_models;

@@ -255,7 +255,8 @@ impl Champions {
                     if let Some(reason) = &anew {
                         tracing::warn!(model = name, batch_id, reason, "in use without a comparison");
                     }
-                    let unscored = step.unscored.map(|why| format!("it cannot be scored on these rows: {why}"));
+                    let unscored =
+                        step.unscored.map(|why| format!("it cannot be scored on these rows: {why}"));
                     step.reason = anew.or(unscored);
                 } else {
                     self.challengers.retain(|(of, _)| of.name != *name);
