@@ -293,7 +293,7 @@ mod tests {
         let untagged = Said::Untag { version: 3, tag: "of the report".into() };
         let unnamed = Said::Unset { alias: "live".into() };
         let is_archived = |said: &[Said]| after(said).is_archived("m", 3);
-        assert!(is_archived(&[archive.clone()]));
+        assert!(is_archived(std::slice::from_ref(&archive)));
         assert!(!is_archived(&[named.clone(), archive.clone()]));
         assert!(!is_archived(&[tagged.clone(), archive.clone()]));
         assert!(is_archived(&[tagged, untagged, archive.clone()]));

@@ -227,12 +227,11 @@ fn compares(key: &Expr) -> bool {
     let is_known = |operand: &Expr| matches!(operand, Expr::Column(_) | Expr::Literal(..));
     let found = key.exists(|part| {
         Ok(match part {
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-                Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => {
-                    !is_known(left) || !is_known(right)
-                }
-                _ => false,
-            },
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq,
+                right,
+            }) => !is_known(left) || !is_known(right),
             Expr::Between(between) => {
                 [&between.expr, &between.low, &between.high].into_iter().any(|operand| !is_known(operand))
             }
