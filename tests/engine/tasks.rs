@@ -278,6 +278,25 @@ async fn an_online_model_learns_new_rows_alone() {
     assert!(file(&visits, 1) != file(&visits, 2));
 }
 
+/// Other programs are told the classes as the target has them.
+#[tokio::test(flavor = "multi_thread")]
+async fn classes_have_their_names_in_onnx() {
+    let visits = Visits::new().await;
+    let kinds = "CASE grade WHEN 0 THEN 'short' WHEN 1 THEN 'middling' ELSE 'long' END";
+    of_model(&visits, "target = \"grade\"\nalgorithm = \"decision_tree\"\nclasses = \"all\"", kinds);
+    visits.stream(300, length);
+    let file = visits.folder.path().join("tree.onnx");
+    let lake = visits.lake();
+    let mut export = crate::support::tidemill(lake.root());
+    let output =
+        crate::support::run(export.args(["models", "export", "visits", "tree", "--output"]).arg(&file));
+    assert!(output.status.success(), "{}", crate::support::texts(&output).1);
+    let bytes = std::fs::read(file).unwrap();
+    for name in ["short", "middling", "long"] {
+        assert!(bytes.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
+    }
+}
+
 /// By other features, another target or other steps it is the model that a job which has none yet would train.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_online_model_begins_anew_where_something_else_is_learned() {

@@ -6,6 +6,7 @@ use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use chrono::Utc;
+use serde_json::Value;
 use tidemill_ml::Fitted;
 use tidemill_ml::onnx::Export;
 
@@ -29,6 +30,7 @@ pub async fn onnx(lake: &Lake, name: &ModelRef) -> Result<(Vec<u8>, Entry)> {
     let mut export = Export {
         name: format!("{}.{}", entry.job, entry.outcome.name),
         doc: doc(&registry, &entry, &model)?,
+        classes: class_names(&entry.outcome.classes),
         ..Export::default()
     };
     let file = match export.file(&model) {
@@ -42,6 +44,21 @@ pub async fn onnx(lake: &Lake, name: &ModelRef) -> Result<(Vec<u8>, Entry)> {
         .map_err(Error::from)
         .context_with(|| format!("model `{}`, version {}", entry.outcome.name, entry.version))?;
     Ok((file, entry))
+}
+
+/// The names of classes; none where they are their numbers, or false and true.
+fn class_names(classes: &[Value]) -> Vec<String> {
+    let is_its_number = |(number, class): (usize, &Value)| match class {
+        Value::Bool(class) => usize::from(*class) == number,
+        class => class.as_f64() == Some(number as f64),
+    };
+    match classes.iter().enumerate().all(is_its_number) {
+        true => Vec::new(),
+        false => {
+            let name = |class: &Value| class.as_str().map_or_else(|| class.to_string(), str::to_owned);
+            classes.iter().map(name).collect()
+        }
+    }
 }
 
 /// What is said of a model in its file.
@@ -87,4 +104,25 @@ async fn categories(
         }
     }
     Ok(found.into_iter().map(|(name, texts)| (name, texts.into_iter().collect())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::class_names;
+
+    #[test]
+    fn classes_are_named_where_they_are_not_their_numbers() {
+        for (classes, names) in [
+            (json!([]), vec![]),
+            (json!([false, true]), vec![]),
+            (json!([0, 1.0, 2]), vec![]),
+            (json!(["no", "yes"]), vec!["no", "yes"]),
+            (json!([7, 9]), vec!["7", "9"]),
+            (json!([true, false]), vec!["true", "false"]),
+        ] {
+            assert_eq!(class_names(classes.as_array().unwrap()), names, "{classes}");
+        }
+    }
 }
