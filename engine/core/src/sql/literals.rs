@@ -1,9 +1,10 @@
 //! Numbers that are written out.
 //!
-//! Whole ones that 64 bits do not hold are DECIMALs, where DataFusion 55 has doubles. One with a point is a double to it, of
-//! which nobody can tell any more how it was written: beside a DECIMAL it becomes the decimal of its digits
-//! ([`beside`](super::beside)). One with an exponent, or with more digits than a double has, is marked as the double that it
-//! stays by a cast, wherever a result may be of its type: beside `+`, as a column, in VALUES, CASE, `coalesce` and lists.
+//! Whole ones that 64 bits do not hold are DECIMALs, and so are those with a point and more digits than a double has (38 at
+//! most), where DataFusion 55 has doubles: other numbers than were written. Others with a point are doubles to it, of which
+//! nobody can tell any more how they were written: beside a DECIMAL each becomes the decimal of its digits
+//! ([`beside`](super::beside)). One with an exponent is marked as the double that it stays by a cast, wherever a result may be
+//! of its type: beside `+`, as a column, in VALUES, CASE, `coalesce` and lists.
 
 use datafusion::common::{Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
@@ -20,7 +21,17 @@ pub(super) fn is_beyond(text: &str) -> bool {
     text.parse::<i64>().is_err() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Makes a whole number beyond 64 bits a DECIMAL.
+/// Precision and scale of a number with a point whose digits a double does not have; `None` where it has them, or no DECIMAL
+/// does.
+fn exact_form(text: &str) -> Option<(usize, usize)> {
+    let (whole, part) = text.split_once('.')?;
+    let (whole, scale) = (whole.trim_start_matches('0').len(), part.len());
+    let is_written_out = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let precision = (whole + scale).max(1);
+    (is_written_out && precision <= MOST_DIGITS && !is_kept(text)).then_some((precision, scale))
+}
+
+/// Makes a whole number beyond 64 bits a DECIMAL, and one with more digits behind a point than a double has.
 ///
 /// # Errors
 /// Plan: it has more than 38 digits.
@@ -34,6 +45,10 @@ pub(super) fn exact(expr: &mut Expr) -> Result<()> {
         _ => return Ok(()),
     };
     let signed = format!("{minus}{text}");
+    if let Some((precision, scale)) = exact_form(text) {
+        *expr = decimal(signed, precision, scale);
+        return Ok(());
+    }
     let fits = match minus {
         "" => text.parse::<u64>().is_ok(),
         // DataFusion takes the digits first and negates what it has made of them.
@@ -48,15 +63,19 @@ pub(super) fn exact(expr: &mut Expr) -> Result<()> {
             "{text} has more than {MOST_DIGITS} digits: write it as a DOUBLE, {text}e0, or with fewer digits"
         );
     }
-    let written = Expr::Value(Value::SingleQuotedString(signed).into());
-    *expr = Expr::Cast {
+    *expr = decimal(signed, digits, 0);
+    Ok(())
+}
+
+/// A text of digits as a DECIMAL.
+fn decimal(digits: String, precision: usize, scale: usize) -> Expr {
+    Expr::Cast {
         kind: CastKind::Cast,
-        expr: Box::new(written),
-        data_type: DataType::Decimal(ExactNumberInfo::PrecisionAndScale(digits as u64, 0)),
+        expr: Box::new(Expr::Value(Value::SingleQuotedString(digits).into())),
+        data_type: DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision as u64, scale as i64)),
         array: false,
         format: None,
-    };
-    Ok(())
+    }
 }
 
 /// Functions whose result has the type of their arguments.
@@ -129,7 +148,9 @@ fn is_marked(operand: &Expr) -> bool {
     match operand {
         Expr::Nested(inner) => is_marked(inner),
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => is_marked(expr),
-        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => !is_kept(text),
+        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => {
+            !is_kept(text) && exact_form(text).is_none()
+        }
         _ => false,
     }
 }
@@ -165,6 +186,35 @@ mod tests {
             assert!(!is_kept(marked), "{marked}");
         }
     }
+
+    /// What DuckDB 1.5.5 says.
+    #[tokio::test]
+    async fn more_digits_than_a_double_has_are_kept() {
+        check(&[
+            (
+                "SELECT count(*) FROM (VALUES (CAST('12345678901234567.89' AS DECIMAL(20,2)))) AS v (m) WHERE m = 12345678901234567.89",
+                &["1"] as &[&str],
+            ),
+            (
+                "SELECT count(*) FROM (VALUES (CAST('12345678901234567.89' AS DECIMAL(20,2)))) AS v (m) WHERE m IN (1, 12345678901234567.89)",
+                &["1"],
+            ),
+            ("SELECT CAST(0.1234567890123456789 AS DECIMAL(38,19)) AS a", &["0.1234567890123456789"]),
+            (
+                "SELECT CAST(-123456789012345678901234567890.12 AS DECIMAL(38,2)) AS a",
+                &["-123456789012345678901234567890.12"],
+            ),
+            ("SELECT CAST('5' AS DECIMAL(20,2)) = 5.00000000000000000001 AS a", &["false"]),
+            ("SELECT 12345678901234567.89 AS a, arrow_typeof(12345678901234567.89) AS b", &[
+                "12345678901234567.89|Decimal128(19, 2)",
+            ]),
+            ("SELECT arrow_typeof(3.14159265358979323846 * CAST(2 AS DOUBLE)) AS a", &["Float64"]),
+            ("SELECT round(3.14159265358979323846 * CAST(2 AS DOUBLE), 6) AS a", &["6.283185"]),
+            ("SELECT 3.14159265358979323846 * 2 > 6 AS a", &["true"]),
+        ])
+        .await;
+    }
+
     /// DuckDB's types.
     #[tokio::test]
     async fn a_number_with_an_exponent_is_a_double_wherever_it_comes_from() {

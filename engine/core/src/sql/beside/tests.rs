@@ -179,11 +179,13 @@ async fn what_is_computed_of_decimals_and_written_numbers_is_a_decimal() {
     for (columns, expected) in [
         ("p * 0.07, p + 0.5, p - 0.5, p % 0.5, -0.5 * p", "0.6993|10.49|9.49|0.49|-4.995"),
         ("p * (1 - 0.07), p * (1 + i * 0.5), p * 0.07 * 0.19 * 1.5", "9.2907|24.975|0.1993005"),
+        // More digits than a double has.
+        ("p * 3.14159265358979323846", "31.3845106093620344522154"),
         ("abs(p * -0.5), sum(p * 0.07) OVER (), coalesce(p * 0.07, 0.0)", "4.995|0.6993|0.6993"),
         ("arrow_typeof(p * 0.07), arrow_typeof(p + 0.001)", "Decimal128(13, 4)|Decimal128(12, 3)"),
-        // Doubles: of a double, of one with an exponent or more digits than a double has, quotients and means.
+        // Doubles: of a double, of one with an exponent, quotients and means.
         ("arrow_typeof(x * 0.07), arrow_typeof(i * 0.07), arrow_typeof(p * 7e-2)", "Float64|Float64|Float64"),
-        ("arrow_typeof(p * 3.14159265358979323846), arrow_typeof(p * x * 0.5)", "Float64|Float64"),
+        ("arrow_typeof(x * 3.14159265358979323846), arrow_typeof(p * x * 0.5)", "Float64|Float64"),
         ("p / 0.5, p * 0.07 / 11, 3 / (p * 0.07)", "19.98|0.06357272727272728|4.29000429000429"),
         ("avg(p * 0.07 + 0.0001) OVER (), CAST(p * 0.07 AS DOUBLE)", "0.6994|0.6993"),
         // Wherever the product stands.
