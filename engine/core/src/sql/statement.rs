@@ -70,11 +70,9 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
         );
         return Err(external(made.hint("cast it: -CAST(x AS BIGINT)")));
     }
-    if let Some(told) = unplanned::told(&text, sql) {
-        return Err(told);
-    }
+    let told = |error| unplanned::told(&text, sql).unwrap_or(error);
     if !is_one_name_twice(&error) {
-        return Err(error);
+        return Err(told(error));
     }
     // Told apart they may be two names.
     let mut statement = parsed()?;
@@ -86,7 +84,7 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
             return error;
         }
         let made = Error::user(format!("{text}: a column is there twice"));
-        external(made.hint("give each a name of its own: SELECT max(x) AS a, max(y) AS b"))
+        told(external(made.hint("give each a name of its own: SELECT max(x) AS a, max(y) AS b")))
     })
 }
 

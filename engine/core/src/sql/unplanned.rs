@@ -54,7 +54,7 @@ fn has_word(sql: &str, wanted: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::sql::tests::refused;
+    use crate::sql::tests::{check, refused};
 
     #[tokio::test]
     async fn what_is_refused_says_what_to_write() {
@@ -82,6 +82,27 @@ mod tests {
             (
                 "SELECT (SELECT max(c) FROM (VALUES (1)) AS w (c) WHERE c = k) FROM (VALUES (1)) AS a (k) NATURAL JOIN (VALUES (1)) AS b (k)",
                 "no column is called k where it is read; in a subquery, and in ORDER BY of a window, write the table before",
+            ),
+        ])
+        .await;
+    }
+
+    /// `max(v)` and `max(CAST(v AS …))` are one name to DataFusion, which is no matter of the keys.
+    #[tokio::test]
+    async fn aggregates_of_casts_stand_beside_keys_of_a_cube() {
+        let rows = "(VALUES (1, 2.5), (2, 3.5)) AS t (k, v)";
+        check(&[
+            (
+                &format!(
+                    "SELECT max(CAST(v AS INT)) AS a, max(v) AS b FROM {rows} GROUP BY CUBE (k) ORDER BY b"
+                ),
+                &["2|2.5", "3|3.5", "3|3.5"] as &[&str],
+            ),
+            (
+                &format!(
+                    "SELECT min(CAST(k AS DOUBLE)), min(k), k FROM {rows} GROUP BY ROLLUP (k) ORDER BY k"
+                ),
+                &["1.0|1|1", "2.0|2|2", "1.0|1|"],
             ),
         ])
         .await;
