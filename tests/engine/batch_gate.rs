@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::batch_models::{Bank, CHURN, FEATURES, customers, steps};
+use crate::bank::{Bank, CHURN, FEATURES, customers, steps};
 use crate::support::{run, texts};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use tidemill_core::lake::Lake;
 use tidemill_core::project::Job;
 use tidemill_core::stream::{CrashPoint, Driver, StreamEvent};
 
-use crate::support::{Essence, TestBroker, crimes, job, positions, query, stream_all};
+use crate::support::{Essence, TestBroker, crimes, die_after, job, positions, query, stream_all};
 
 const PER_BATCH: u64 = 150;
 /// Batches of all messages.
@@ -19,10 +19,7 @@ const LEFT: u64 = 2;
 
 /// A lake whose driver died between commit and learning of the batch [`LEFT`].
 async fn left_behind(job: &Job, lake: &Lake) {
-    let mut driver = Driver::open(job, lake).await.unwrap();
-    driver.crash_after(LEFT, CrashPoint::Publish);
-    driver.recover(&mut |_| {}).await.unwrap();
-    while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
+    die_after(job, lake, LEFT, CrashPoint::Publish).await;
     assert_eq!(records(lake, "commits"), LEFT + 1);
     assert_eq!(records(lake, "learn"), LEFT);
 }
@@ -157,11 +154,7 @@ async fn a_statement_reads_on_where_a_file_was_renamed_to() {
     let (_broker, job) = broker_and_job().await;
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::new(folder.path().join("lake"));
-    let mut driver = Driver::open(&job, &lake).await.unwrap();
-    driver.crash_after(LEFT, CrashPoint::Commit);
-    driver.recover(&mut |_| {}).await.unwrap();
-    while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
-    drop(driver);
+    die_after(&job, &lake, LEFT, CrashPoint::Commit).await;
 
     let session = tidemill_core::catalog::open_session(&lake).await.unwrap();
     let statement = "SELECT count(*), sum(_offset) FROM crimes WHERE beat > 0";

@@ -5,7 +5,9 @@ use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
 use tidemill_core::stream::{CrashPoint, Driver};
 
-use crate::support::{Essence, JOB, TestBroker, crimes, job, query, run, stream_all, texts, tidemill};
+use crate::support::{
+    Essence, JOB, TestBroker, crimes, die_after, job, query, run, stream_all, texts, tidemill,
+};
 
 const NEVER: &str = "{ metric = \"auc\", min_gain = 0.9, min_rows = 1 }";
 const ALWAYS: &str = "{ metric = \"log_loss\", max_drop = 100.0, min_rows = 1 }";
@@ -105,11 +107,7 @@ async fn a_driver_that_dies_decides_the_same_again() {
     for batch in 1..4 {
         for point in [CrashPoint::Commit, CrashPoint::Train, CrashPoint::Learn] {
             let lake = Lake::new(folder.path().join(format!("{batch}-{point:?}")));
-            let mut driver = Driver::open(&job, &lake).await.unwrap();
-            driver.crash_after(batch, point);
-            driver.recover(&mut |_| {}).await.unwrap();
-            while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
-            drop(driver);
+            die_after(&job, &lake, batch, point).await;
             stream_all(&job, &lake).await.unwrap();
             Essence::of(&lake).assert_same(&expected, &format!("{point:?} of batch {batch}"));
             let events =
@@ -285,11 +283,7 @@ async fn what_is_said_after_a_plan_holds_from_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::new(folder.path());
     let job: Job = job(&broker.address(), PER_BATCH, &[]);
-    let mut driver = Driver::open(&job, &lake).await.unwrap();
-    driver.crash_after(1, CrashPoint::Commit);
-    driver.recover(&mut |_| {}).await.unwrap();
-    while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
-    drop(driver);
+    die_after(&job, &lake, 1, CrashPoint::Commit).await;
     say(&lake, &["promote", JOB, "forest@0"]);
     stream_all(&job, &lake).await.unwrap();
     let versions = "SELECT batch_id, version, status FROM models WHERE model = 'forest' ORDER BY 1";

@@ -9,7 +9,9 @@ use tidemill_core::stream::{CrashPoint, Driver};
 use tidemill_core::table::read::committed_files;
 
 use crate::batch::Shop;
-use crate::support::{Essence, TestBroker, crimes, job, positions, run, stream_all, texts, tidemill};
+use crate::support::{
+    Essence, TestBroker, crimes, die_after, job, positions, run, stream_all, texts, tidemill,
+};
 
 const PER_BATCH: u64 = 50;
 
@@ -39,13 +41,6 @@ const FOLDERS: [&str; 8] = [
     "system/importances",
     "system/dead_letters",
 ];
-
-async fn die_after(job: &Job, lake: &Lake, batch: u64, point: CrashPoint) {
-    let mut driver = Driver::open(job, lake).await.unwrap();
-    driver.crash_after(batch, point);
-    driver.recover(&mut |_| {}).await.unwrap();
-    while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
-}
 
 /// Messages of which some are none.
 fn messages(batches: u64) -> Vec<Option<Vec<u8>>> {

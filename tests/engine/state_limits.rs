@@ -7,9 +7,9 @@ use std::path::Path;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
 use tidemill_core::records::{Commit, RecordList};
-use tidemill_core::stream::{CrashPoint, Driver};
+use tidemill_core::stream::CrashPoint;
 
-use crate::support::{TestBroker, query, run, stream_all, texts, visible_files};
+use crate::support::{TestBroker, die_after, query, run, stream_all, texts, visible_files};
 
 /// What a DECIMAL(38,0) holds at most.
 const MOST: i128 = 99_999_999_999_999_999_999_999_999_999_999_999_999;
@@ -174,11 +174,7 @@ async fn a_crash_refuses_the_same_messages_and_a_replay_those_that_still_have_no
         [CrashPoint::Plan, CrashPoint::Read, CrashPoint::Stage, CrashPoint::Commit, CrashPoint::Publish]
     {
         let lake = Lake::new(folder.path().join(format!("{point:?}")));
-        let mut driver = Driver::open(&job, &lake).await.unwrap();
-        driver.crash_after(2, point);
-        driver.recover(&mut |_| {}).await.unwrap();
-        while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
-        drop(driver);
+        die_after(&job, &lake, 2, point).await;
         stream_all(&job, &lake).await.unwrap();
         let (found, wanted) = (files(&lake), files(&whole));
         assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Job, Project, Settings};
 use tidemill_core::records::{Learn, Plan, RecordList};
-use tidemill_core::stream::{self, StreamOptions, StreamSummary};
+use tidemill_core::stream::{self, CrashPoint, Driver, StreamOptions, StreamSummary};
 
 pub use crate::brokers::TestBroker;
 
@@ -62,6 +62,14 @@ pub fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> Job {
 pub async fn stream_all(job: &Job, lake: &Lake) -> tidemill_core::Result<StreamSummary> {
     let options = StreamOptions { available_now: true, max_batches: None };
     stream::run(job, lake, &options, Arc::new(AtomicBool::new(false)), &mut |_| {}).await
+}
+
+/// Streams until the driver dies after this step of this batch.
+pub async fn die_after(job: &Job, lake: &Lake, batch: u64, point: CrashPoint) {
+    let mut driver = Driver::open(job, lake).await.unwrap();
+    driver.crash_after(batch, point);
+    driver.recover(&mut |_| {}).await.unwrap();
+    while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
 }
 
 /// What two runs over the same plans must agree in: ranges, the bytes of the visible table and model files, and

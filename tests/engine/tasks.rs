@@ -4,10 +4,10 @@
 use std::process::Output;
 
 use tidemill_core::lake::Lake;
-use tidemill_core::stream::{CrashPoint, Driver};
+use tidemill_core::stream::CrashPoint;
 
 use crate::learning::{Visits, of_model};
-use crate::support::{Essence, TestBroker, crimes, job, query, run, stream_all, texts};
+use crate::support::{Essence, TestBroker, crimes, die_after, job, query, run, stream_all, texts};
 
 /// The job of all that is new: many classes, a number by a tree, new rows alone, every second batch.
 const ALL_KINDS: [(&str, &str); 7] = [
@@ -46,11 +46,7 @@ async fn a_driver_that_dies_learns_every_kind_the_same() {
     for batch in 0..4 {
         for point in [CrashPoint::Commit, CrashPoint::Train, CrashPoint::Learn] {
             let lake = Lake::new(folder.path().join(format!("{batch}-{point:?}")));
-            let mut driver = Driver::open(&job, &lake).await.unwrap();
-            driver.crash_after(batch, point);
-            driver.recover(&mut |_| {}).await.unwrap();
-            while driver.next_batch(None, &mut |_| {}).await.is_ok() {}
-            drop(driver);
+            die_after(&job, &lake, batch, point).await;
             stream_all(&job, &lake).await.unwrap();
             Essence::of(&lake).assert_same(&expected, &format!("{point:?} of batch {batch}"));
         }
