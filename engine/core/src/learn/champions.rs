@@ -56,7 +56,7 @@ pub(super) struct Champion {
     pub(super) model: Arc<Fitted>,
     /// The classes that it tells apart, by their numbers; none where it has none, or its record does not say.
     pub(super) classes: Vec<Value>,
-    /// How it was made, where the plan of its batch says it.
+    /// How it was made: of what learns online, as the plan of its batch says; of others where it was made or pinned since.
     pub(super) spec: Option<Arc<ModelSpec>>,
 }
 
@@ -109,17 +109,17 @@ impl Champions {
     pub(super) fn restore(&mut self, lake: &Lake, newest: &Learn) -> Result<()> {
         let plans: RecordList<Plan> =
             RecordList::read_only(lake.checkpoint(&self.schema_name).join("offsets"));
-        // Models of a batch job have none, and learn on from nothing.
-        let spec = |name: &str, version: u64| {
-            let spec = plans.read(version).ok()?.models.into_iter().find(|spec| spec.config.name == name);
-            spec.map(Arc::new)
+        // What does not learn online is asked for no spec. Models of a batch job have no plan, and learn on from nothing.
+        let spec = |outcome: &ModelOutcome, version: u64| {
+            let plan = outcome.algorithm.info().learns_online.then(|| plans.read(version).ok())??;
+            plan.models.into_iter().find(|spec| spec.config.name == outcome.name).map(Arc::new)
         };
         for outcome in &newest.models {
             let read =
                 |version: u64, file: &FileEntry, classes: &[Value]| match load(lake, &outcome.name, file)? {
                     Ok(model) if model.training_rows() > 0 => {
                         let (name, file, classes) = (outcome.name.clone(), file.clone(), classes.to_vec());
-                        let spec = spec(&name, version);
+                        let spec = spec(outcome, version);
                         Ok(Some(Champion { name, version, file, model: Arc::new(model), classes, spec }))
                     }
                     Ok(_) => Ok(None),
