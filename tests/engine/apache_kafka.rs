@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{FailOnDataLoss, Job};
+use tidemill_core::project::{FailOnDataLoss, StreamJob};
 use tidemill_core::records::PartitionRange;
 use tidemill_core::source::Watermarks;
 use tidemill_core::source::kafka::KafkaSource;
@@ -28,7 +28,7 @@ fn offsets(source: &mut KafkaSource, ranges: &[PartitionRange]) -> Vec<Vec<i64>>
 }
 
 /// Writes the next plan and dies.
-async fn plan_only(job: &Job, lake: &Lake) {
+async fn plan_only(job: &StreamJob, lake: &Lake) {
     let mut driver = Driver::open(job, lake).await.unwrap();
     driver.recover(&mut |_| {}).await.unwrap();
     driver.crash_after(driver.latest_batch().map_or(0, |n| n + 1), CrashPoint::Plan);

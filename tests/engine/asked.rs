@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::records::{Plan, RecordList};
 use tidemill_core::stream::{CrashPoint, Driver};
 
@@ -22,7 +22,7 @@ fn job_of(
     features: Option<&str>,
     limit: u32,
     broker: &TestBroker,
-) -> Job {
+) -> StreamJob {
     let write = |name: &str, text: &str| {
         let path = project.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -41,7 +41,7 @@ fn job_of(
         write(&format!("sql/{name}/features.sql"), features);
     }
     let sets = vec![("source.kafka.bootstrap_servers".to_owned(), broker.address())];
-    Project::open(project).job(name, &Settings { sets, environment: Default::default() }).unwrap()
+    Project::open(project).stream_job(name, &Settings { sets, environment: Default::default() }).unwrap()
 }
 
 /// A broker with two hundred messages, of which the second half are the other way round.
@@ -107,7 +107,7 @@ fn files(lake: &Lake) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Two batches, of which the second ends after this point; without one, both are done.
-async fn two_batches(job: &Job, lake: &Lake, crash: Option<CrashPoint>) {
+async fn two_batches(job: &StreamJob, lake: &Lake, crash: Option<CrashPoint>) {
     let mut driver = Driver::open(job, lake).await.unwrap();
     if let Some(point) = crash {
         driver.crash_after(1, point);

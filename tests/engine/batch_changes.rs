@@ -57,7 +57,7 @@ fn what_an_audit_reads_is_part_of_what_a_table_is_made_of() {
 }
 
 /// A stream job `s` with a view over a view and a state, in the shop's project.
-fn stream_job(shop: &Path, broker: &TestBroker) -> tidemill_core::project::Job {
+fn stream_job(shop: &Path, broker: &TestBroker) -> tidemill_core::project::StreamJob {
     let write = |name: &str, text: &str| {
         let path = shop.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -77,7 +77,7 @@ fn stream_job(shop: &Path, broker: &TestBroker) -> tidemill_core::project::Job {
     write("sql/s/names.sql", "SELECT table_name FROM information_schema.tables");
     write("sql/s/by_block.sql", "SELECT block, highest FROM by_block");
     let sets = vec![("source.kafka.bootstrap_servers".to_owned(), broker.address())];
-    Project::open(shop).job("s", &Settings { sets, environment: Default::default() }).unwrap()
+    Project::open(shop).stream_job("s", &Settings { sets, environment: Default::default() }).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Job;
+use tidemill_core::project::StreamJob;
 use tidemill_core::stream::{CrashPoint, Driver, StreamEvent};
 
 use crate::support::{Essence, TestBroker, crimes, die_after, job, positions, query, stream_all};
@@ -18,7 +18,7 @@ const BATCHES: u64 = 6;
 const LEFT: u64 = 2;
 
 /// A lake whose driver died between commit and learning of the batch [`LEFT`].
-async fn left_behind(job: &Job, lake: &Lake) {
+async fn left_behind(job: &StreamJob, lake: &Lake) {
     die_after(job, lake, LEFT, CrashPoint::Publish).await;
     assert_eq!(records(lake, "commits"), LEFT + 1);
     assert_eq!(records(lake, "learn"), LEFT);
@@ -42,7 +42,7 @@ fn told(log: &mut Vec<String>) -> impl FnMut(StreamEvent<'_>) + Send + '_ {
     }
 }
 
-async fn broker_and_job() -> (TestBroker, Job) {
+async fn broker_and_job() -> (TestBroker, StreamJob) {
     let broker = TestBroker::start().await;
     broker.create_topic("crimes", 2).await;
     broker.send("crimes", 2, &crimes((BATCHES * PER_BATCH) as usize, 8));

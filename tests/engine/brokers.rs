@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tidemill_broker::{Broker, BrokerConfig};
-use tidemill_core::project::Job;
+use tidemill_core::project::StreamJob;
 use tidemill_core::source::kafka::KafkaSource;
 
 /// Where Apache Kafka is.
@@ -117,7 +117,7 @@ impl TestBroker {
     }
 
     /// The built-in job on this broker's topic, in batches of `limit`.
-    pub fn job(&self, limit: u64, sets: &[(&str, &str)]) -> Job {
+    pub fn job(&self, limit: u64, sets: &[(&str, &str)]) -> StreamJob {
         let mut all = vec![("source.kafka.subscribe", self.topic.as_str())];
         all.extend(sets);
         crate::support::job(&self.address(), limit, &all)

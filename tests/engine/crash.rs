@@ -1,7 +1,7 @@
 //! The driver dies after every step of every batch, in process: the next start makes up for it.
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Job;
+use tidemill_core::project::StreamJob;
 use tidemill_core::stream::{CrashPoint, Driver};
 
 use crate::support::{Essence, TestBroker, crimes, job, positions, query, stream_all, visible_files};
@@ -10,7 +10,7 @@ const BATCHES: u64 = 4;
 const PER_BATCH: u64 = 150;
 
 /// Streams until the driver dies at its crash point.
-async fn stream_until_crash(job: &Job, lake: &Lake, batch: u64, point: CrashPoint) {
+async fn stream_until_crash(job: &StreamJob, lake: &Lake, batch: u64, point: CrashPoint) {
     let mut driver = Driver::open(job, lake).await.unwrap();
     driver.crash_after(batch, point);
     driver.recover(&mut |_| {}).await.unwrap();

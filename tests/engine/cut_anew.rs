@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::records::{Plan, RecordList};
 use tidemill_core::stream::{CrashPoint, Driver};
 
@@ -31,7 +31,7 @@ const OTHER_SPLIT: &str = "[[models]]\nname = \"tree\"\nalgorithm = \"decision_t
                            evaluate = { holdout = 0.9, holdout_key = [\"s\"] }";
 const STATE: &str = "[state]\ntable = \"per_s\"\nkey = \"s\"\nselect = \"sql/s/features.sql\"\n[state.columns]\nmost = { max = \"n\" }";
 
-fn job(folder: &Path, broker: &TestBroker, texts: Texts) -> Job {
+fn job(folder: &Path, broker: &TestBroker, texts: Texts) -> StreamJob {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -50,7 +50,7 @@ fn job(folder: &Path, broker: &TestBroker, texts: Texts) -> Job {
     write("sql/s/features.sql", texts.features);
     write("sql/s/most.sql", "SELECT CAST(most AS DOUBLE) AS most FROM per_s");
     let sets = vec![("source.kafka.bootstrap_servers".to_owned(), broker.address())];
-    Project::open(folder).job("s", &Settings { sets, environment: Default::default() }).unwrap()
+    Project::open(folder).stream_job("s", &Settings { sets, environment: Default::default() }).unwrap()
 }
 
 /// A broker with a hundred messages.
@@ -68,7 +68,7 @@ async fn rows(lake: &Lake, sql: &str) -> Vec<String> {
 }
 
 /// A driver that dies at this point of a batch, having done those before.
-async fn dies(job: &Job, lake: &Lake, batch: u64, point: CrashPoint) {
+async fn dies(job: &StreamJob, lake: &Lake, batch: u64, point: CrashPoint) {
     let mut driver = Driver::open(job, lake).await.unwrap();
     driver.crash_after(batch, point);
     if driver.recover(&mut |_| {}).await.is_err() {

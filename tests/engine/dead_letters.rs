@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::stream::{CrashPoint, Driver, StreamSummary, replay};
 
 use crate::support::{Essence, JOB, TestBroker, crimes, positions, query, run, stream_all, texts};
@@ -24,13 +24,13 @@ fn project(folder: &Path, mended: bool) {
     std::fs::write(sql.join("transform.sql"), text).unwrap();
 }
 
-fn job(folder: &Path, broker: &str, mended: bool, limit: u64) -> Job {
+fn job(folder: &Path, broker: &str, mended: bool, limit: u64) -> StreamJob {
     project(folder, mended);
     let sets = vec![
         ("source.kafka.bootstrap_servers".to_owned(), broker.to_owned()),
         ("source.max_offsets_per_trigger".to_owned(), limit.to_string()),
     ];
-    Project::open(folder).job(JOB, &Settings { sets, environment: BTreeMap::new() }).unwrap()
+    Project::open(folder).stream_job(JOB, &Settings { sets, environment: BTreeMap::new() }).unwrap()
 }
 
 /// 400 good messages, and among them three whose `iucr` is no number and one that is no JSON.
@@ -47,7 +47,7 @@ async fn broker() -> TestBroker {
     broker
 }
 
-async fn replay_all(job: &Job, lake: &Lake) -> StreamSummary {
+async fn replay_all(job: &StreamJob, lake: &Lake) -> StreamSummary {
     replay::replay(job, lake, Arc::new(AtomicBool::new(false)), &mut |_| {}).await.unwrap()
 }
 
@@ -212,7 +212,7 @@ async fn a_time_may_get_its_unit_after_numbers_have_come() {
     let job = |kind: &str| {
         let sql = format!("CREATE TABLE m (n INT, at {kind})");
         std::fs::write(folder.path().join("schema.sql"), sql).unwrap();
-        Project::open(folder.path()).job("times", &Settings::default()).unwrap()
+        Project::open(folder.path()).stream_job("times", &Settings::default()).unwrap()
     };
     assert_eq!(stream_all(&job("TIMESTAMP"), &lake).await.unwrap(), summary(1, 2, 1));
     let letters = query(&lake, "SELECT \"offset\", error FROM system.dead_letters").await;

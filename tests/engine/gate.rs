@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::stream::{CrashPoint, Driver};
 
 use crate::support::{
@@ -282,7 +282,7 @@ async fn what_is_said_after_a_plan_holds_from_the_next_one() {
     let broker = broker_with(3).await;
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::new(folder.path());
-    let job: Job = job(&broker.address(), PER_BATCH, &[]);
+    let job: StreamJob = job(&broker.address(), PER_BATCH, &[]);
     die_after(&job, &lake, 1, CrashPoint::Commit).await;
     say(&lake, &["promote", JOB, "forest@0"]);
     stream_all(&job, &lake).await.unwrap();
@@ -302,7 +302,8 @@ fn a_gate_that_cannot_be_is_refused_before_anything_is_done() {
     ] {
         let sets = vec![("models.forest.gate".to_owned(), gate.to_owned())];
         let settings = Settings { sets, environment: Default::default() };
-        let error = Project::open(std::path::Path::new("/nonexistent")).job(JOB, &settings).unwrap_err();
+        let error =
+            Project::open(std::path::Path::new("/nonexistent")).stream_job(JOB, &settings).unwrap_err();
         assert!(error.to_string().contains(expected), "{gate}: {error}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 
 use crate::support::{TestBroker, positions, query, run, stream_all, texts};
 
@@ -19,7 +19,7 @@ fn batch_job(folder: &Path, name: &str) {
     write(folder, "sql/batch/rows.sql", "SELECT 1 AS a");
 }
 
-fn stream_job(folder: &Path, name: &str, table: &str, broker: &TestBroker) -> Job {
+fn stream_job(folder: &Path, name: &str, table: &str, broker: &TestBroker) -> StreamJob {
     write(
         folder,
         &format!("jobs/{name}.toml"),
@@ -30,7 +30,7 @@ fn stream_job(folder: &Path, name: &str, table: &str, broker: &TestBroker) -> Jo
     );
     write(folder, "sql/stream/schema.sql", "CREATE TABLE m (n INT)");
     let sets = vec![("source.kafka.bootstrap_servers".to_owned(), broker.address())];
-    Project::open(folder).job(name, &Settings { sets, environment: Default::default() }).unwrap()
+    Project::open(folder).stream_job(name, &Settings { sets, environment: Default::default() }).unwrap()
 }
 
 /// Exit code and standard error of `tidemill run`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Job;
+use tidemill_core::project::StreamJob;
 use tidemill_core::stream::{self, CrashPoint, Driver, StreamEvent, StreamOptions, StreamSummary};
 use tokio::task::JoinHandle;
 
@@ -43,7 +43,7 @@ async fn losses(lake: &Lake) -> Vec<(i64, i64, bool)> {
     rows.iter().map(|row| (row[0].parse().unwrap(), row[1].parse().unwrap(), row[2] == "true")).collect()
 }
 
-async fn read_all(job: &Job, lake: &Lake) -> (u64, u64) {
+async fn read_all(job: &StreamJob, lake: &Lake) -> (u64, u64) {
     let summary = stream_all(job, lake).await.unwrap();
     (summary.batches, summary.rows)
 }
@@ -136,7 +136,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(job: Job, lake: &Lake) -> Running {
+    fn start(job: StreamJob, lake: &Lake) -> Running {
         let (stop, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (lake, ending, counted) = (lake.clone(), stop.clone(), rows.clone());
         let task = tokio::spawn(async move {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Job;
+use tidemill_core::project::StreamJob;
 use tidemill_core::stream::{self, StreamEvent, StreamOptions, StreamSummary};
 use tokio::task::JoinHandle;
 
@@ -24,7 +24,7 @@ struct Running {
     task: JoinHandle<tidemill_core::Result<StreamSummary>>,
 }
 
-fn start(job: Job, lake: &Lake) -> Running {
+fn start(job: StreamJob, lake: &Lake) -> Running {
     let (stop, rows, away_ms) =
         (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
     let (lake, ending, counted, away) = (lake.clone(), stop.clone(), rows.clone(), away_ms.clone());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Job;
+use tidemill_core::project::StreamJob;
 use tidemill_core::stream::{CrashPoint, Driver};
 use tidemill_core::table::read::committed_files;
 
@@ -179,7 +179,7 @@ fn a_table_in_another_format_has_its_files_alone_in_its_folder() {
 }
 
 /// A table of 300 rows in three files, of a stream.
-async fn three_files(broker: &TestBroker, folder: &Path) -> (Job, Lake) {
+async fn three_files(broker: &TestBroker, folder: &Path) -> (StreamJob, Lake) {
     broker.create_topic("crimes", 1).await;
     broker.send("crimes", 1, &crimes(300, 5));
     let job = job(&broker.address(), 100, &[]);

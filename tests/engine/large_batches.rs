@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{FailOnDataLoss, Job, Project, Settings, SourceConfig};
+use tidemill_core::project::{FailOnDataLoss, Project, Settings, SourceConfig, StreamJob};
 use tidemill_core::records::{Commit, PartitionRange, Plan, RecordList};
 use tidemill_core::source::kafka::{KafkaSource, Reading, Room};
 use tidemill_core::stream::{self, CrashPoint, Driver, StreamOptions};
@@ -13,7 +13,7 @@ use crate::brokers::TestBroker;
 use crate::support::{Essence, crimes, query, stream_all, visible_files};
 
 /// A job of texts without models, its transform and settings laid over.
-fn job(folder: &Path, broker: &TestBroker, transform: &str, sets: &[(&str, &str)]) -> Job {
+fn job(folder: &Path, broker: &TestBroker, transform: &str, sets: &[(&str, &str)]) -> StreamJob {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -32,7 +32,7 @@ fn job(folder: &Path, broker: &TestBroker, transform: &str, sets: &[(&str, &str)
         ("source.kafka.subscribe".to_owned(), broker.topic.clone()),
     ];
     all.extend(sets.iter().map(|(key, value)| (key.to_string(), value.to_string())));
-    Project::open(folder).job("s", &Settings { sets: all, environment: BTreeMap::new() }).unwrap()
+    Project::open(folder).stream_job("s", &Settings { sets: all, environment: BTreeMap::new() }).unwrap()
 }
 
 /// Messages with texts of so many bytes; every 50th is no JSON.
@@ -367,7 +367,7 @@ async fn a_replay_in_parts_makes_the_files_of_one_that_fits() {
     let broken = "SELECT n, s || CAST(CAST(s AS BIGINT) AS VARCHAR) AS s FROM batch";
     let folder = tempfile::tempdir().unwrap();
     let lake = |name: &str| Lake::new(folder.path().join(name));
-    let replay = async |job: &Job, lake: &Lake| {
+    let replay = async |job: &StreamJob, lake: &Lake| {
         stream::replay::replay(job, lake, Default::default(), &mut |_| {}).await.unwrap()
     };
     let of_memory = |transform: &str, memory: &str| {
@@ -383,7 +383,7 @@ async fn a_replay_in_parts_makes_the_files_of_one_that_fits() {
         assert_eq!((streamed.rows, streamed.dead_letters), (900, 900));
         let mended = of_memory(AS_IT_IS, memory);
         let mended =
-            Job { source: SourceConfig { max_offsets_per_trigger: None, ..mended.source }, ..mended };
+            StreamJob { source: SourceConfig { max_offsets_per_trigger: None, ..mended.source }, ..mended };
         let replayed = replay(&mended, &lake(name)).await;
         assert_eq!((replayed.batches, replayed.rows, replayed.dead_letters), (1, 900, 18));
     }

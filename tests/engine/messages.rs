@@ -10,13 +10,13 @@ use std::sync::atomic::AtomicBool;
 use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
 use parquet::arrow::ArrowWriter;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::stream::replay;
 
 use crate::support::{TestBroker, query, run, stream_all, texts, tidemill};
 
 /// A job that keeps the messages of the broker's topic as they are.
-fn job(folder: &Path, broker: &TestBroker, schema: &str) -> Job {
+fn job(folder: &Path, broker: &TestBroker, schema: &str) -> StreamJob {
     std::fs::create_dir_all(folder.join("jobs")).unwrap();
     let toml = "[source]\nkafka = { bootstrap_servers = \"x\", subscribe = \"x\" }\nformat = \"json\"\n\
         schema = \"schema.sql\"\n[table]\npath = \"lake/seen/rows\"\n";
@@ -26,7 +26,7 @@ fn job(folder: &Path, broker: &TestBroker, schema: &str) -> Job {
         ("source.kafka.bootstrap_servers".to_owned(), broker.address()),
         ("source.kafka.subscribe".to_owned(), broker.topic.clone()),
     ];
-    Project::open(folder).job("seen", &Settings { sets, environment: BTreeMap::new() }).unwrap()
+    Project::open(folder).stream_job("seen", &Settings { sets, environment: BTreeMap::new() }).unwrap()
 }
 
 async fn rows(lake: &Lake, sql: &str) -> Vec<String> {

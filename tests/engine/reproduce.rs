@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Job;
+use tidemill_core::project::StreamJob;
 
 use crate::rfm::{self, broker_with, order_rows};
 use crate::support::{JOB, TestBroker, crimes, job, run, stream_all, texts, tidemill};
@@ -23,7 +23,7 @@ fn reproduced(lake: &Lake, job: &str, model: &str) -> Value {
 }
 
 /// A lake of one large batch, so that the four small ones after it are few rows more, by these settings.
-async fn lake_of(folder: &std::path::Path, sets: &[(&str, &str)]) -> (Lake, TestBroker, Job) {
+async fn lake_of(folder: &std::path::Path, sets: &[(&str, &str)]) -> (Lake, TestBroker, StreamJob) {
     const FIRST: usize = 24_000;
     let broker = TestBroker::start().await;
     broker.create_topic("crimes", 1).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::stream::{CrashPoint, Driver};
 
 use crate::support::{TestBroker, query, run, stream_all, texts, tidemill, visible_files};
@@ -89,14 +89,14 @@ fn time(seconds: u64) -> String {
     )
 }
 
-pub fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> Job {
+pub fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> StreamJob {
     let mut all = vec![
         ("source.kafka.bootstrap_servers".to_owned(), broker.to_owned()),
         ("source.max_offsets_per_trigger".to_owned(), limit.to_string()),
     ];
     all.extend(sets.iter().map(|(k, v)| (k.to_string(), v.to_string())));
     let settings = Settings { sets: all, environment: BTreeMap::new() };
-    Project::open(Path::new("/nonexistent")).job(JOB, &settings).unwrap()
+    Project::open(Path::new("/nonexistent")).stream_job(JOB, &settings).unwrap()
 }
 
 pub async fn broker_with(messages: &[Option<Vec<u8>>]) -> TestBroker {

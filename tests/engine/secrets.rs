@@ -36,7 +36,7 @@ const BREAKS: [&str; 12] = [
 
 /// All that the error of the job says.
 fn error_of(project: &Project, settings: &Settings) -> String {
-    let error = project.job("leaky", settings).unwrap_err();
+    let error = project.stream_job("leaky", settings).unwrap_err();
     format!("{error}\n{}\n{error:?}", error.next_step().unwrap_or_default())
 }
 
@@ -75,7 +75,7 @@ fn what_flags_and_variables_lay_over_a_file_is_not_quoted_either() {
         ..Settings::default()
     };
     let project_error = |settings: &Settings| {
-        let error = project.job("chicago-arrests", settings).unwrap_err();
+        let error = project.stream_job("chicago-arrests", settings).unwrap_err();
         format!("{error}\n{}", error.next_step().unwrap_or_default())
     };
     let said = project_error(&set("source.kafka.options.token", NUMBER));

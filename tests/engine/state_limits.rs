@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::records::{Commit, RecordList};
 use tidemill_core::stream::CrashPoint;
 
@@ -40,12 +40,12 @@ fn project(folder: &Path, transform: &str) {
 
 const AS_IT_IS: &str = "SELECT k, id, CAST(amount AS DECIMAL(38,0)) AS amount, big, at FROM batch";
 
-fn job(folder: &Path, broker: &TestBroker, limit: u64) -> Job {
+fn job(folder: &Path, broker: &TestBroker, limit: u64) -> StreamJob {
     let sets = vec![
         ("source.kafka.bootstrap_servers".to_owned(), broker.address()),
         ("source.max_offsets_per_trigger".to_owned(), limit.to_string()),
     ];
-    Project::open(folder).job("sums", &Settings { sets, environment: BTreeMap::new() }).unwrap()
+    Project::open(folder).stream_job("sums", &Settings { sets, environment: BTreeMap::new() }).unwrap()
 }
 
 /// By key: the total, the sum of `big`, and the count.

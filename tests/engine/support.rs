@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::records::{Learn, Plan, RecordList};
 use tidemill_core::stream::{self, CrashPoint, Driver, StreamOptions, StreamSummary};
 
@@ -48,24 +48,24 @@ pub fn crimes(count: usize, seed: u64) -> Vec<Option<Vec<u8>>> {
 }
 
 /// The built-in job against this broker, in batches of `limit`.
-pub fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> Job {
+pub fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> StreamJob {
     let mut all = vec![
         ("source.kafka.bootstrap_servers".to_owned(), broker.to_owned()),
         ("source.max_offsets_per_trigger".to_owned(), limit.to_string()),
     ];
     all.extend(sets.iter().map(|(k, v)| (k.to_string(), v.to_string())));
     let settings = Settings { sets: all, environment: BTreeMap::new() };
-    Project::open(Path::new("/nonexistent")).job(JOB, &settings).unwrap()
+    Project::open(Path::new("/nonexistent")).stream_job(JOB, &settings).unwrap()
 }
 
 /// Streams what is there and ends.
-pub async fn stream_all(job: &Job, lake: &Lake) -> tidemill_core::Result<StreamSummary> {
+pub async fn stream_all(job: &StreamJob, lake: &Lake) -> tidemill_core::Result<StreamSummary> {
     let options = StreamOptions { available_now: true, max_batches: None };
     stream::run(job, lake, &options, Arc::new(AtomicBool::new(false)), &mut |_| {}).await
 }
 
 /// Streams until the driver dies after this step of this batch.
-pub async fn die_after(job: &Job, lake: &Lake, batch: u64, point: CrashPoint) {
+pub async fn die_after(job: &StreamJob, lake: &Lake, batch: u64, point: CrashPoint) {
     let mut driver = Driver::open(job, lake).await.unwrap();
     driver.crash_after(batch, point);
     driver.recover(&mut |_| {}).await.unwrap();

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use tidemill_core::ErrorKind;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 
 use crate::support::{TestBroker, query, stream_all};
 
 /// A job of this transform and features in `folder`.
-fn job(folder: &Path, broker: &TestBroker, transform: &str, features: &str) -> Job {
+fn job(folder: &Path, broker: &TestBroker, transform: &str, features: &str) -> StreamJob {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -27,7 +27,7 @@ fn job(folder: &Path, broker: &TestBroker, transform: &str, features: &str) -> J
     write("sql/s/transform.sql", transform);
     write("sql/s/features.sql", features);
     let sets = vec![("source.kafka.bootstrap_servers".to_owned(), broker.address())];
-    Project::open(folder).job("s", &Settings { sets, environment: Default::default() }).unwrap()
+    Project::open(folder).stream_job("s", &Settings { sets, environment: Default::default() }).unwrap()
 }
 
 fn send(broker: &TestBroker, numbers: std::ops::Range<u32>) {

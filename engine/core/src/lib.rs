@@ -16,7 +16,7 @@
 //!
 //! # async fn example() -> tidemill_core::Result<()> {
 //! let project = Project::open(std::path::Path::new("."));
-//! let job = project.job("chicago-arrests", &Settings::from_environment())?;
+//! let job = project.stream_job("chicago-arrests", &Settings::from_environment())?;
 //! let options = stream::StreamOptions { available_now: true, max_batches: None };
 //! let stop = Arc::new(AtomicBool::new(false));
 //! let summary = stream::run(&job, &Lake::new("lake"), &options, stop, &mut |_| {}).await?;

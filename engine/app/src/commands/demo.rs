@@ -90,7 +90,7 @@ async fn stages(folder: &Path, rows: u64, brokers: &str, stop: &Stop) -> Done {
         ("source.max_offsets_per_trigger", rows.div_ceil(BATCHES).to_string()),
     ];
     let sets = sets.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-    let job = project.job(JOB, &Settings { sets, environment: std::collections::BTreeMap::new() })?;
+    let job = project.stream_job(JOB, &Settings { sets, environment: std::collections::BTreeMap::new() })?;
 
     let options = ProduceOptions {
         input: Some(csv),

@@ -8,7 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
 use tidemill_core::batch::committed_versions;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{BatchJob, Job, Settings};
+use tidemill_core::project::{BatchJob, Job, Settings, StreamJob};
 use tidemill_core::stream::StreamEvent;
 use tidemill_core::stream::replay::{self, committed_replays};
 use tidemill_core::{Error, catalog};
@@ -28,9 +28,9 @@ pub(crate) async fn show(global: &GlobalArgs, args: &DlqShowArgs) -> Done {
     let lake = lake(global);
     let project = project(global);
     let settings = Settings { sets: Vec::new(), environment: environment() };
-    let rows = match project.is_batch_job(&args.job, &settings)? {
-        true => bad_rows(&lake, &project.batch_job(&args.job, &settings)?, args).await?,
-        false => messages(&lake, &job(&project, &args.job, None, &[])?, args).await?,
+    let rows = match project.job(&args.job, &settings)? {
+        Job::Batch(job) => bad_rows(&lake, &job, args).await?,
+        Job::Stream(job) => messages(&lake, &job, args).await?,
     };
     write_rows(
         &mut std::io::stdout().lock(),
@@ -43,7 +43,7 @@ pub(crate) async fn show(global: &GlobalArgs, args: &DlqShowArgs) -> Done {
 }
 
 /// The messages of a stream.
-async fn messages(lake: &Lake, job: &Job, args: &DlqShowArgs) -> Result<RecordBatch, Error> {
+async fn messages(lake: &Lake, job: &StreamJob, args: &DlqShowArgs) -> Result<RecordBatch, Error> {
     check_checkpoint(lake, &job.name, &job.schema_name, "stream")?;
     let columns = "batch_id AS batch, topic, \"partition\", \"offset\", \"timestamp\", stage, error, payload";
     let rows = letters(lake, &job.name, &job.schema_name, columns, args, args.batch.map(|batch| vec![batch]))

@@ -4,7 +4,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::compute::concat_batches;
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::Settings;
+use tidemill_core::project::{Job, Settings};
 use tidemill_core::{Error, catalog};
 
 use super::{environment, lake, project};
@@ -277,15 +277,24 @@ async fn texts(session: &SessionContext, lake: &Lake, statement: &str) -> Result
 /// that has learned nothing here yet.
 pub(super) fn no_metrics(global: &GlobalArgs, job: &str) -> Result<Error, Error> {
     let settings = Settings { sets: Vec::new(), environment: environment() };
-    project(global).job(job, &settings)?;
+    let found = project(global).job(job, &settings)?;
     let lake = global.lake_dir();
     let lake_flag = if lake.as_os_str() == "lake" {
         String::new()
     } else {
         format!("--lake {} ", invocation::quoted(&lake.to_string_lossy()))
     };
-    Ok(Error::user(format!("job {job} has no metrics in the lake {} yet", style::folder(&lake)))
-        .hint(format!("stream it first: tidemill {lake_flag}stream {job} --available-now")))
+    Ok(Error::user(format!("job {job} has no metrics in the lake {} yet", style::folder(&lake))).hint(
+        match found {
+            Job::Stream(of) if !of.models.is_empty() => {
+                format!("stream it first: tidemill {lake_flag}stream {job} --available-now")
+            }
+            Job::Batch(of) if !of.models.is_empty() => {
+                format!("run it first: tidemill {lake_flag}run {job} --input FILE…")
+            }
+            _ => format!("it has no [[models]]: add one to jobs/{job}.toml"),
+        },
+    ))
 }
 
 /// Leaves out the columns in which there is nothing (those of other kinds of model).

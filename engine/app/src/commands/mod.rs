@@ -21,7 +21,7 @@ use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project, Settings};
+use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::{Error, clock, memory};
 
 use crate::cli::{Cli, Command, DataCommand, DlqCommand, GenerateCommand, GlobalArgs};
@@ -105,11 +105,11 @@ fn job(
     name: &str,
     brokers: Option<&str>,
     sets: &[(String, String)],
-) -> Result<Job, Error> {
+) -> Result<StreamJob, Error> {
     let brokers = brokers.map(|hosts| ("source.kafka.bootstrap_servers".to_string(), hosts.to_string()));
     let memory = memory::given().map(|bytes| ("memory_limit".to_string(), bytes.to_string()));
     let sets = brokers.into_iter().chain(memory).chain(sets.iter().cloned()).collect();
-    project.job(name, &Settings { sets, environment: environment() })
+    project.stream_job(name, &Settings { sets, environment: environment() })
 }
 
 /// The environment, without what is no text (nothing of ours is).

@@ -1,7 +1,7 @@
 //! `tidemill produce`: rows of a file or a table to the topic of a job.
 
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project};
+use tidemill_core::project::{Project, StreamJob};
 
 use super::{job, lake, project};
 use crate::bars::Bar;
@@ -37,7 +37,7 @@ pub(super) async fn with_bar(
     total: Option<u64>,
     project: &Project,
     lake: &Lake,
-    job: &Job,
+    job: &StreamJob,
     stop: &Stop,
 ) -> Done<u64> {
     let bar = Bar::rows("produce", total);

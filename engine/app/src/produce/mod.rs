@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use tidemill_core::Result;
 use tidemill_core::lake::Lake;
-use tidemill_core::project::{Job, Project};
+use tidemill_core::project::{Project, StreamJob};
 
 pub(crate) use rate::Rate;
 
@@ -80,7 +80,7 @@ pub(crate) async fn produce(
     options: &ProduceOptions,
     project: &Project,
     lake: &Lake,
-    job: &Job,
+    job: &StreamJob,
     stop: &AtomicBool,
     on_progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<ProduceSummary> {

@@ -30,7 +30,7 @@ use self::attempts::Attempts;
 use crate::error::{Error, ErrorKind, Result, io_error};
 use crate::files::create_folders;
 use crate::lake::Lake;
-use crate::project::Job;
+use crate::project::StreamJob;
 use crate::records::{Commit, Learn, Plan, RecordList};
 use crate::table::publish::{clear_leftovers, roll_forward};
 
@@ -57,7 +57,7 @@ impl Checkpoint {
     /// # Errors
     /// Held, if another driver runs; User, if another job has the folder or the table; Corrupt, if table and checkpoint are
     /// not of one query.
-    pub fn open(lake: &Lake, job: &Job) -> Result<Checkpoint> {
+    pub fn open(lake: &Lake, job: &StreamJob) -> Result<Checkpoint> {
         let folder = lake.checkpoint(&job.schema_name);
         let tables = [job.table_path.clone()];
         let claim =

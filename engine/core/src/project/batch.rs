@@ -8,7 +8,7 @@ use super::batch_model::{BatchModel, BatchModelFile};
 use super::forms::Forms;
 use super::input::{InputConfig, InputFile};
 use super::key_error;
-use super::{Project, Settings, is_plain_name, model, overlay};
+use super::{Project, is_plain_name, model};
 use crate::error::nearest;
 use crate::error::{Error, Result};
 
@@ -162,23 +162,8 @@ impl BatchJob {
 }
 
 impl Project {
-    /// A batch job by its name, with the settings laid over its file.
-    ///
-    /// # Errors
-    /// User: no such job (the nearest is named), a stream job, an unknown key, a form that does not say what it reads,
-    /// settings for a table that has no SQL file.
-    pub fn batch_job(&self, name: &str, settings: &Settings) -> Result<BatchJob> {
-        let (file, text) = self.job_file(name)?;
-        self.parse_batch(name, &text, settings).map_err(|e| e.context(file))
-    }
-
-    fn parse_batch(&self, name: &str, text: &str, settings: &Settings) -> Result<BatchJob> {
-        let table = overlay::resolve(text, settings)?;
-        if table.contains_key("source") {
-            return Err(Error::user(format!("`{name}` is a stream job: it reads a topic, not files")).hint(
-                format!("tidemill stream {name}, and tidemill produce {name} --input FILE to fill its topic"),
-            ));
-        }
+    /// The job in a batch job's file, of which `table` is the text with all settings.
+    pub(super) fn parse_batch(&self, name: &str, text: &str, table: toml::Table) -> Result<BatchJob> {
         model::check_algorithms(&table)?;
         let file: BatchFile = key_error::read(text, table)?;
         let sql_folder = file.sql.trim_end_matches('/').to_owned();
@@ -312,6 +297,7 @@ mod tests {
     use arrow::datatypes::DataType;
 
     use super::*;
+    use crate::project::Settings;
 
     fn project() -> Project {
         Project::open(Path::new("/nonexistent"))
@@ -336,7 +322,7 @@ mod tests {
     fn each_kind_of_job_names_the_verb_of_the_other() {
         let error = job("chicago-arrests").unwrap_err();
         assert!(error.next_step().unwrap().contains("tidemill stream chicago-arrests"), "{error}");
-        let error = project().job("chicago-crimes", &Settings::default()).unwrap_err();
+        let error = project().stream_job("chicago-crimes", &Settings::default()).unwrap_err();
         assert!(error.next_step().unwrap().contains("tidemill run chicago-crimes"), "{error}");
         let error = job("chicago-crime").unwrap_err();
         assert!(error.next_step().unwrap().contains("`chicago-crimes`"), "{error}");
@@ -345,7 +331,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
         let text = project().read("jobs/chicago-crimes.toml").unwrap().replace("key =", "keys =");
-        let error = project().parse_batch("x", &text, &Settings::default()).unwrap_err();
+        let error = project().parse_batch("x", &text, text.parse().unwrap()).unwrap_err();
         assert!(error.next_step().unwrap().contains("`key`"), "{error}");
     }
 

@@ -11,6 +11,7 @@ mod csv_options;
 mod forms;
 mod gate;
 mod input;
+mod job;
 mod kafka_options;
 mod key_error;
 mod model;
@@ -19,12 +20,12 @@ mod overlay;
 mod schema;
 mod source;
 mod state;
+mod stream_job;
 mod target;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub use batch::{BatchJob, Relationship, RowCount, SqlFile, TableAudits, TableConfig, TableFormat};
 pub use batch_model::BatchModel;
@@ -34,6 +35,7 @@ pub use forms::{Form, Forms};
 pub(crate) use gate::Bound;
 pub use gate::{GateConfig, Over};
 pub use input::{FileColumns, InputConfig, InputFormat, OnError};
+pub use job::Job;
 pub use model::{Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
 pub use schema::parse_schema;
@@ -41,62 +43,19 @@ pub(crate) use schema::sql_type;
 pub(crate) use schema::{may_follow, number_unit};
 pub use source::SourceConfig;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
+pub use stream_job::{StreamJob, Trigger};
 pub(crate) use target::TargetForm;
 pub use target::TaskKey;
 pub use turn::Turn;
 
-use tidemill_ml::Material;
-
 use crate::error::{Error, Result, io_error};
 use crate::files::{special, text};
-use crate::memory;
 use key_error::line_of;
-use source::size;
 
 /// A project folder.
 #[derive(Debug, Clone)]
 pub struct Project {
     root: PathBuf,
-}
-
-/// Everything that a stream job says, read and checked.
-#[derive(Debug, Clone)]
-pub struct Job {
-    /// Name as on the command line: `chicago-arrests`.
-    pub name: String,
-    /// Name as a SQL schema and folder: `chicago_arrests`.
-    pub schema_name: String,
-    /// One line that says what the job is.
-    pub description: String,
-    /// Where rows come from.
-    pub source: SourceConfig,
-    /// When a batch starts.
-    pub trigger: Trigger,
-    /// Bytes of memory that the stream may take.
-    pub memory_limit: u64,
-    /// Table name in SQL: `crimes`.
-    pub table_name: String,
-    /// Table folder relative to the lake: `chicago_arrests/crimes`.
-    pub table_path: String,
-    /// Row-wise SQL over each batch; `None` keeps the rows as they were decoded.
-    pub transform_sql: Option<String>,
-    /// What is learned after each batch; from the state where there is one, from the table's rows where there is none.
-    pub models: Vec<ModelSpec>,
-    /// What is kept for each key.
-    pub state: Option<StateSpec>,
-    /// Texts of the views, by their names.
-    pub views: BTreeMap<String, String>,
-    /// Models whose hold-out key is that of a built-in job's file, of which a later version may have another.
-    pub built_in_splits: BTreeSet<String>,
-}
-
-/// When a batch starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
-    /// Every interval; at once if the last batch took longer.
-    ProcessingTime(Duration),
-    /// Take what is there, in as many batches as the limits make, and end.
-    AvailableNow,
 }
 
 /// A model and the text of its features.
@@ -183,150 +142,6 @@ impl Project {
         }
         Ok(paths.into_iter().collect())
     }
-
-    /// A job by its name, with the settings laid over its file.
-    ///
-    /// # Errors
-    /// User: no such job (the nearest is named), an unknown key (the nearest is named), a value out of range,
-    /// SQL that is no schema.
-    pub fn job(&self, name: &str, settings: &Settings) -> Result<Job> {
-        let (file, text) = self.job_file(name)?;
-        let mut job = self.parse(name, &text, settings).map_err(|e| e.context(file.clone()))?;
-        if builtin::FILES.contains(&(file.as_str(), text.as_str())) {
-            job.built_in_splits = overlay::own_holdout_keys(&text, settings)?;
-        }
-        Ok(job)
-    }
-
-    /// Whether a job reads files, not a stream; so says its file, also where something else in it is wrong.
-    ///
-    /// # Errors
-    /// User: no such job (the nearest is named), no TOML, a variable that is not set.
-    pub fn is_batch_job(&self, name: &str, settings: &Settings) -> Result<bool> {
-        let (file, text) = self.job_file(name)?;
-        overlay::resolve(&text, settings).map(|table| is_batch(&table)).map_err(|e| e.context(file))
-    }
-
-    /// Path and text of a job's file.
-    fn job_file(&self, name: &str) -> Result<(String, String)> {
-        let names = self.job_names();
-        if !names.iter().any(|known| known == name) {
-            return Err(Error::unknown("job", name, &names));
-        }
-        let file = format!("jobs/{name}.toml");
-        let text = self.read(&file)?;
-        Ok((file, text))
-    }
-
-    fn parse(&self, name: &str, text: &str, settings: &Settings) -> Result<Job> {
-        let table = overlay::resolve(text, settings)?;
-        if is_batch(&table) {
-            return Err(Error::user(format!("`{name}` is a batch job: it reads files, not a stream"))
-                .hint(format!("tidemill run {name} --input FILE…")));
-        }
-        model::check_algorithms(&table)?;
-        let file: config::JobFile = key_error::read(text, table)?;
-        let memory_limit = size("memory_limit", file.memory_limit)?.unwrap_or_else(memory::limit);
-        let source = self.source(name, file.source, memory_limit)?;
-        let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
-        let table_path = table_path(&file.table.path)?;
-        let material = if file.stateful { Material::State } else { Material::Rows };
-        let mut models = Vec::new();
-        for config in file.models {
-            config.training(material).map_err(|error| {
-                let message = error.to_string();
-                let named = config.parameters.keys().find(|key| message.contains(&format!("`{key}`")));
-                match named.and_then(|key| line_of(text, key)) {
-                    Some(line) => error.context(format!("line {line}")),
-                    None => error,
-                }
-            })?;
-            if models.iter().any(|spec: &ModelSpec| spec.config.name == config.name) {
-                return Err(Error::user(format!("two models are called `{}`", config.name)));
-            }
-            if !is_plain_name(&config.name) {
-                return Err(Error::user(format!(
-                    "a model's name is letters, digits, `_` and `-`, not `{}`",
-                    config.name
-                )));
-            }
-            models.push(ModelSpec { features_sql: self.read(&config.features)?, config });
-        }
-        let table_name = table_path.rsplit('/').next().unwrap_or_default().to_owned();
-        let state = self.state(file.stateful, file.state, &table_name)?;
-        let mut views = BTreeMap::new();
-        for (view, path) in file.views {
-            let taken = view == table_name || state.as_ref().is_some_and(|s| s.config.table == view);
-            if taken || !is_plain_name(&view) {
-                return Err(Error::user(format!("a view cannot be called `{view}`"))
-                    .hint("its name is letters, digits, `_` and `-`, and no table of the job has it"));
-            }
-            views.insert(view, self.read(&path)?);
-        }
-        Ok(Job {
-            name: name.to_owned(),
-            schema_name: name.replace('-', "_"),
-            description: file.description,
-            source,
-            trigger: trigger(&file.trigger)?,
-            memory_limit,
-            table_name,
-            table_path,
-            transform_sql,
-            models,
-            state,
-            views,
-            built_in_splits: BTreeSet::new(),
-        })
-    }
-
-    /// The state, read and checked. `stateful` is to agree with it: what a job keeps is said where it begins.
-    fn state(&self, stateful: bool, state: Option<StateConfig>, table: &str) -> Result<Option<StateSpec>> {
-        let config = match (stateful, state) {
-            (false, None) => return Ok(None),
-            (true, Some(config)) => config,
-            (true, None) => {
-                return Err(Error::user("the job says `stateful = true` but not what it keeps")
-                    .hint("add [state] with `table`, `key`, `select` and [state.columns]"));
-            }
-            (false, Some(_)) => {
-                return Err(Error::user("the job has a [state] but does not say `stateful = true`")
-                    .hint("write `stateful = true` above the first section, or take [state] out"));
-            }
-        };
-        config.aggregates().map_err(Error::user)?;
-        if config.table == table || !is_plain_name(&config.table) {
-            return Err(Error::user(format!("state.table cannot be `{}`", config.table))
-                .hint("its name is letters, digits, `_` and `-`, and is not the stream's table"));
-        }
-        let select_sql = self.read(&config.select)?;
-        Ok(Some(StateSpec { config, select_sql }))
-    }
-}
-
-fn trigger(file: &config::TriggerFile) -> Result<Trigger> {
-    match (&file.processing_time, file.available_now) {
-        (_, Some(true)) => Ok(Trigger::AvailableNow),
-        (Some(text), _) => {
-            let interval = humantime::parse_duration(text).map_err(|e| {
-                Error::user(format!("trigger.processing_time: `{text}`: {e}"))
-                    .hint("write \"120s\" or \"2min\"")
-            })?;
-            Ok(Trigger::ProcessingTime(interval))
-        }
-        (None, _) => Ok(Trigger::ProcessingTime(Duration::from_secs(10))),
-    }
-}
-
-/// `lake/job/table`: `lake` stands for the lake folder, wherever that is.
-fn table_path(text: &str) -> Result<String> {
-    let relative = text.strip_prefix("lake/").unwrap_or_default();
-    let parts: Vec<&str> = relative.split('/').collect();
-    if parts.len() != 2 || !parts.iter().all(|part| is_plain_name(part)) || parts[0] == "system" {
-        return Err(Error::user(format!("table.path: `{text}` is not of the form lake/JOB/TABLE"))
-            .hint("`lake` stands for the lake folder (--lake), JOB for the job with `_` for `-`; the last part is the table's name in SQL"));
-    }
-    Ok(relative.to_owned())
 }
 
 fn is_plain_name(text: &str) -> bool {
@@ -334,22 +149,19 @@ fn is_plain_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// Whether a job's file has a key that a stream's has not.
-fn is_batch(file: &toml::Table) -> bool {
-    ["sql", "inputs", "tables"].iter().any(|key| file.contains_key(*key))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn project() -> Project {
         Project::open(Path::new("/nonexistent"))
     }
 
-    fn with(sets: &[(&str, &str)]) -> Result<Job> {
+    fn with(sets: &[(&str, &str)]) -> Result<StreamJob> {
         let sets = sets.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        project().job("chicago-arrests", &Settings { sets, environment: BTreeMap::new() })
+        project().stream_job("chicago-arrests", &Settings { sets, environment: BTreeMap::new() })
     }
 
     #[test]
@@ -381,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_wrong_job_name_is_answered_with_the_nearest() {
-        let error = project().job("chicago-arests", &Settings::default()).unwrap_err();
+        let error = project().stream_job("chicago-arests", &Settings::default()).unwrap_err();
         assert!(error.next_step().unwrap().starts_with("did you mean `chicago-arrests`?"), "{error}");
     }
 
@@ -391,7 +203,7 @@ mod tests {
         assert!(error.to_string().contains("unknown key `max_offset_per_trigger`"), "{error}");
         assert!(error.next_step().unwrap().contains("`max_offsets_per_trigger`"));
         let text = project().read("jobs/chicago-arrests.toml").unwrap().replace("trees = 20", "tres = 20");
-        let error = project().parse("x", &text, &Settings::default()).unwrap_err();
+        let error = project().parse_stream("x", &text, text.parse().unwrap()).unwrap_err();
         assert!(error.to_string().starts_with("line "), "{error}");
         assert!(error.next_step().unwrap().contains("`trees`"));
     }

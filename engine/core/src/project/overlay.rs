@@ -31,7 +31,8 @@ pub(super) fn resolve(text: &str, settings: &Settings) -> Result<Table> {
     lay_over(parse(text)?, settings)
 }
 
-fn parse(text: &str) -> Result<Table> {
+/// The text alone.
+pub(super) fn parse(text: &str) -> Result<Table> {
     text.parse().map_err(|error: toml::de::Error| {
         let message = error.message();
         match error.span() {

@@ -23,7 +23,7 @@ pub use standing::Standing;
 pub use trained_model::TrainedModel;
 
 use crate::error::{Error, Result};
-use crate::project::{Job, ModelSpec, StateSpec};
+use crate::project::{ModelSpec, StateSpec, StreamJob};
 
 /// The format number of every record that this version writes.
 pub const FORMAT: u32 = 1;
@@ -117,7 +117,7 @@ impl Plan {
     }
 
     /// Takes the job's texts for its own.
-    pub(crate) fn take_texts(&mut self, job: &Job) {
+    pub(crate) fn take_texts(&mut self, job: &StreamJob) {
         self.schema_sql.clone_from(&job.source.schema_sql);
         self.transform_sql.clone_from(&job.transform_sql);
         self.models.clone_from(&job.models);

@@ -18,7 +18,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::predict::{asked_names, transform};
-use crate::project::Job;
+use crate::project::StreamJob;
 use crate::records::Asked;
 use crate::registry::{At, CHALLENGER, ModelRef, Models};
 
@@ -26,7 +26,7 @@ use crate::registry::{At, CHALLENGER, ModelRef, Models};
 ///
 /// # Errors
 /// User: there is no such model or version, or it is one of the job's own that does not stay; Storage or Corrupt.
-pub(super) fn asked_now(job: &Job, lake: &Lake) -> Result<BTreeMap<String, Asked>> {
+pub(super) fn asked_now(job: &StreamJob, lake: &Lake) -> Result<BTreeMap<String, Asked>> {
     let Some(sql) = &job.transform_sql else { return Ok(BTreeMap::new()) };
     let mut asked = BTreeMap::new();
     for name in asked_names(sql).map_err(|e| e.context("transform"))? {

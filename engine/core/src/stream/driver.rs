@@ -25,7 +25,7 @@ use crate::lake::Lake;
 use crate::learn::Learner;
 use crate::predict::transform;
 use crate::progress::Durations;
-use crate::project::{FailOnDataLoss, Job, StartingOffsets};
+use crate::project::{FailOnDataLoss, StartingOffsets, StreamJob};
 use crate::records::FORMAT;
 use crate::records::{Asked, FileEntry, Mark, PartitionRange, Plan, RecordList};
 use crate::registry::alias_records;
@@ -74,7 +74,7 @@ impl CrashPoint {
 
 /// A job being driven. Holds the checkpoint's lock until dropped.
 pub struct Driver {
-    pub(super) job: Job,
+    pub(super) job: StreamJob,
     pub(super) lake: Lake,
     pub(super) run_id: String,
     pub(super) checkpoint: Checkpoint,
@@ -120,7 +120,7 @@ impl Driver {
     ///
     /// # Errors
     /// See [`super::run`].
-    pub async fn open(job: &Job, lake: &Lake) -> Result<Driver> {
+    pub async fn open(job: &StreamJob, lake: &Lake) -> Result<Driver> {
         Driver::open_until(job, lake, Arc::default()).await
     }
 
@@ -128,7 +128,7 @@ impl Driver {
     ///
     /// # Errors
     /// See [`super::run`].
-    pub async fn open_until(job: &Job, lake: &Lake, stop: Arc<AtomicBool>) -> Result<Driver> {
+    pub async fn open_until(job: &StreamJob, lake: &Lake, stop: Arc<AtomicBool>) -> Result<Driver> {
         let job = &split::of_lake(job, lake)?;
         let decoder = Decoder::new(job.source.schema.clone());
         let asked = asked_now(job, lake)?;

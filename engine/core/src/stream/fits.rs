@@ -14,7 +14,7 @@ use super::driver::Driver;
 use crate::columns::check_names;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::project::{Job, StateSpec};
+use crate::project::{StateSpec, StreamJob};
 use crate::rowwise::RowSql;
 use crate::state::KeyedState;
 use crate::table::evolve::{check_types, newest_schema};
@@ -52,7 +52,7 @@ fn check_file(schema: &SchemaRef) -> Result<()> {
 }
 
 /// A view that reads what is not there yet, a table of another job say, is told of when it is read.
-async fn check_views(job: &Job, lake: &Lake, table: &SchemaRef) -> Result<()> {
+async fn check_views(job: &StreamJob, lake: &Lake, table: &SchemaRef) -> Result<()> {
     let rows = |schema: SchemaRef| -> Result<Arc<dyn TableProvider>> {
         Ok(Arc::new(MemTable::try_new(schema, vec![vec![]])?))
     };
@@ -87,7 +87,7 @@ async fn check_views(job: &Job, lake: &Lake, table: &SchemaRef) -> Result<()> {
 }
 
 /// The columns that the state is shown with: those of its SELECT, and of each clustering one.
-async fn state_schema(job: &Job, spec: &StateSpec, table: &SchemaRef) -> Result<SchemaRef> {
+async fn state_schema(job: &StreamJob, spec: &StateSpec, table: &SchemaRef) -> Result<SchemaRef> {
     let state = KeyedState::new(spec, table)?;
     let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]).await?;
     let mut fields = select.schema().fields().to_vec();

@@ -45,7 +45,7 @@ pub use guard::{guard_with, serve as serve_guard};
 use crate::error::{ErrorKind, Result};
 use crate::lake::Lake;
 use crate::progress::BatchProgress;
-use crate::project::{Job, Trigger};
+use crate::project::{StreamJob, Trigger};
 
 /// How long a stream runs.
 #[derive(Debug, Clone, Default)]
@@ -117,7 +117,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// By kind: User (the job), Source (no broker, no topic), Held (another driver runs), DataLoss (promised rows are
 /// gone and the job says to stop), Corrupt or Storage (the lake).
 pub async fn run(
-    job: &Job,
+    job: &StreamJob,
     lake: &Lake,
     options: &StreamOptions,
     stop: Arc<AtomicBool>,

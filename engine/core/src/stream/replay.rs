@@ -25,7 +25,7 @@ use super::letters::{Letters, most_letters};
 use super::{StreamEvent, StreamSummary, unless_stopped};
 use crate::error::Result;
 use crate::lake::Lake;
-use crate::project::Job;
+use crate::project::StreamJob;
 use crate::records::{Commit, Plan, RecordList, Replay};
 use crate::registry::alias_records;
 use crate::source::kafka::Room;
@@ -39,7 +39,7 @@ const DEAD_LETTERS: &str = "system.dead_letters";
 /// # Errors
 /// As [`super::run`].
 pub async fn replay(
-    job: &Job,
+    job: &StreamJob,
     lake: &Lake,
     stop: Arc<AtomicBool>,
     on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),

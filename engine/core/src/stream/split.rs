@@ -15,14 +15,14 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::project::{Job, ModelSpec};
+use crate::project::{ModelSpec, StreamJob};
 use crate::records::{Commit, Plan, RecordList};
 
 /// The job with the split that its lake has.
 ///
 /// # Errors
 /// User: a key that the user has changed; Storage or Corrupt: the newest plan.
-pub(super) fn of_lake(job: &Job, lake: &Lake) -> Result<Job> {
+pub(super) fn of_lake(job: &StreamJob, lake: &Lake) -> Result<StreamJob> {
     let checkpoint = lake.checkpoint(&job.schema_name);
     let plans: RecordList<Plan> = RecordList::read_only(checkpoint.join("offsets"));
     let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
@@ -39,7 +39,7 @@ pub(super) fn of_lake(job: &Job, lake: &Lake) -> Result<Job> {
 }
 
 /// The table above, for each model.
-fn keep(last: &[ModelSpec], job: &mut Job) -> Result<()> {
+fn keep(last: &[ModelSpec], job: &mut StreamJob) -> Result<()> {
     let mut told: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for spec in &mut job.models {
         let name = &spec.config.name;
@@ -87,9 +87,9 @@ mod tests {
     use crate::project::{Project, Settings};
 
     /// The built-in job with this key for each model, that of its file or the user's.
-    fn job(built_in: bool, key: &[&str]) -> Job {
+    fn job(built_in: bool, key: &[&str]) -> StreamJob {
         let project = Project::open(Path::new("/nonexistent"));
-        let mut job = project.job("chicago-arrests", &Settings::default()).unwrap();
+        let mut job = project.stream_job("chicago-arrests", &Settings::default()).unwrap();
         assert_eq!(job.built_in_splits.len(), 4);
         if !built_in {
             job.built_in_splits.clear();
@@ -113,7 +113,7 @@ mod tests {
             (&lake, false, "block", Err(refusal)),
         ] {
             let mut job = job(built_in, &[key]);
-            let second = |job: &Job| job.models[1].config.evaluate.holdout_key.join(" ");
+            let second = |job: &StreamJob| job.models[1].config.evaluate.holdout_key.join(" ");
             let found = keep(last, &mut job).map(|()| second(&job)).map_err(|e| e.to_string());
             assert_eq!(found, expected.map(String::from).map_err(String::from), "{built_in} {key}");
         }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
 use crate::progress::StateProgress;
-use crate::project::{Job, StateSpec};
+use crate::project::{StateSpec, StreamJob};
 use crate::records::{FileEntry, Plan};
 use crate::rowwise::RowSql;
 use crate::source::RawRows;
@@ -29,7 +29,7 @@ impl StatefulJob {
     ///
     /// # Errors
     /// User: the state or its SELECT does not fit the table.
-    pub(super) async fn open(job: &Job, table: &Schema) -> Result<Option<StatefulJob>> {
+    pub(super) async fn open(job: &StreamJob, table: &Schema) -> Result<Option<StatefulJob>> {
         let Some(spec) = job.state.clone() else { return Ok(None) };
         let kept = KeyedState::new(&spec, table)?;
         let select = RowSql::new(&spec.select_sql, &spec.config.table, kept.schema(), &[]).await;
@@ -50,7 +50,7 @@ impl StatefulJob {
     ///
     /// # Errors
     /// User: the models' features do not fit the state.
-    pub(super) async fn learner(&self, job: &Job) -> Result<Learner> {
+    pub(super) async fn learner(&self, job: &StreamJob) -> Result<Learner> {
         let mut learner = Learner::of_state(&job.schema_name, &self.spec);
         learner.prepare_state(&job.models, &self.kept).await?;
         Ok(learner)
@@ -125,7 +125,7 @@ impl Driver {
 /// | none | none | goes on |
 /// | keeps X of key K | keeps X of key K | goes on; the SELECT over it may change, it is for reading |
 /// | any other pair | | refused |
-pub(super) fn check_state(last: Option<&Plan>, job: &Job) -> Result<()> {
+pub(super) fn check_state(last: Option<&Plan>, job: &StreamJob) -> Result<()> {
     let Some(last) = last else { return Ok(()) };
     let kept = |spec: &StateSpec| {
         let config = spec.config.clone();
