@@ -65,7 +65,7 @@ async fn the_version_that_a_transform_names_stays() {
     stream_all(&job, &lake).await.unwrap();
     let asks = "SELECT n, y, predict('s.tree@0', n) AS p FROM batch";
     let mut job = job_of(project.path(), "s", asks, features, 100, &broker);
-    job.models[0].config.keep = 1;
+    job.program.models[0].config.keep = 1;
     for _ in 0..3 {
         let message = |n: u32| Some(format!(r#"{{"n":{n},"y":{}}}"#, n % 20 < 10).into_bytes());
         broker.send("t", 1, &(0..100).map(message).collect::<Vec<_>>());

@@ -94,14 +94,16 @@ async fn a_view_over_the_state_or_anothers_table_is_looked_at_before_the_first_b
         ("SELECT a.job, b.job FROM batches AS a CROSS JOIN system.batches AS b", "`a.job`"),
     ] {
         let mut job = job.clone();
-        job.views.insert("twice".into(), view.into());
+        job.program.views.insert("twice".into(), view.into());
         let error = stream_all(&job, &shop.lake()).await.unwrap_err();
         assert!(error.to_string().contains("view s.twice") && error.to_string().contains(first), "{error}");
         let plans = shop.lake().checkpoint("s").join("offsets");
         assert!(!plans.exists() || crate::support::visible_files(&plans).is_empty(), "{view}");
     }
     let mut job = job.clone();
-    job.views.insert("once".into(), "SELECT block, highest, n FROM by_block CROSS JOIN all_rows".into());
+    job.program
+        .views
+        .insert("once".into(), "SELECT block, highest, n FROM by_block CROSS JOIN all_rows".into());
     stream_all(&job, &shop.lake()).await.unwrap();
     assert_eq!(shop.rows("SELECT * FROM s.once").await, ["b|1|1"]);
 }

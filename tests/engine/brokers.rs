@@ -36,7 +36,11 @@ enum Kind {
 impl TestBroker {
     /// An embedded broker.
     pub async fn start() -> TestBroker {
-        let folder = tempfile::tempdir().unwrap();
+        TestBroker::start_over(tempfile::tempdir().unwrap()).await
+    }
+
+    /// An embedded broker whose data is in `broker` of this folder, where there is any.
+    pub async fn start_over(folder: tempfile::TempDir) -> TestBroker {
         let config = BrokerConfig::new("127.0.0.1:0".parse().unwrap(), folder.path().join("broker"));
         let broker = Broker::start(config).await.unwrap();
         let address = broker.address();

@@ -184,7 +184,7 @@ async fn a_features_select_may_change_the_key_and_leave_some_out() {
     ] {
         let lake = Lake::new(folder.path().join(name));
         let mut job = job(&broker.address(), 60, &[]);
-        job.models.iter_mut().for_each(|model| model.features_sql = select.to_owned());
+        job.program.models.iter_mut().for_each(|model| model.features_sql = select.to_owned());
         stream_all(&job, &lake).await.unwrap();
         let rows = "SELECT m.batch_id, m.model, o.train_rows, m.rows, m.inertia, m.silhouette FROM metrics m JOIN models o
             ON m.batch_id = o.batch_id AND m.model = o.model WHERE m.evaluation = 'sample' AND m.rows > 10

@@ -131,8 +131,8 @@ async fn what_a_job_was_mended_of_holds_no_batch() {
                 .await;
         assert_eq!(found, [format!("100|100|{value}")], "{what}");
         let by = plans(&lake).read(0).unwrap();
-        assert_eq!((by.partitions, by.now), (planned.partitions, planned.now), "{what}");
-        assert_eq!(by.schema_sql, mended.source.schema_sql, "{what}");
+        assert_eq!((by.topic.partitions, by.now), (planned.topic.partitions, planned.now), "{what}");
+        assert_eq!(by.program.schema_sql, mended.program.schema_sql, "{what}");
         assert_eq!(records(&lake), ["0.1.json", "0.json", "1.json"], "{what}");
         assert_eq!(tidemill_core::doctor::examine(&lake, None).unwrap().findings, [], "{what}");
     }

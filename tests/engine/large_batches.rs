@@ -59,7 +59,7 @@ fn commits(lake: &Lake) -> Vec<Commit> {
 
 fn plans(lake: &Lake) -> Vec<Vec<PartitionRange>> {
     let records: RecordList<Plan> = RecordList::read_only(lake.checkpoint("s").join("offsets"));
-    records.numbers().unwrap().map(|n| records.read(n).unwrap().partitions).collect()
+    records.numbers().unwrap().map(|n| records.read(n).unwrap().topic.partitions).collect()
 }
 
 /// Names and bytes of what a glob finds of the table and its dead letters.

@@ -96,7 +96,7 @@ fn streamed(lake: &Path, broker: &TestBroker, arguments: &[&str]) -> Output {
 fn keys_of(lake: &Lake) -> Vec<String> {
     let plans: RecordList<Plan> = RecordList::read_only(lake.checkpoint("chicago_arrests").join("offsets"));
     let newest = plans.read(plans.latest().unwrap().unwrap()).unwrap();
-    newest.models.iter().map(|spec| spec.config.evaluate.holdout_key.join(" ")).collect()
+    newest.program.models.iter().map(|spec| spec.config.evaluate.holdout_key.join(" ")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,7 @@ mod damaged_parquet;
 mod dead_letters;
 mod export;
 mod figures;
+mod format1;
 mod full_disk;
 mod gate;
 mod group_offsets;

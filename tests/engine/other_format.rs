@@ -1,7 +1,7 @@
 //! Models that a build of another file format wrote: the job goes on without them, and trains them anew.
 
 use tidemill_core::lake::Lake;
-use tidemill_core::records::{Learn, ModelStatus, RecordList};
+use tidemill_core::records::{FORMAT, Learn, ModelStatus, RecordList};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::{TestBroker, crimes, stream_all};
@@ -24,7 +24,9 @@ fn put_another_format(lake: &Lake, schema_name: &str) -> u64 {
         file.xxh3 = format!("{:016x}", xxh3_64(&bytes));
     }
     let path = lake.checkpoint(schema_name).join(format!("learn/{newest}.json"));
-    std::fs::write(path, serde_json::to_vec(&record).unwrap()).unwrap();
+    let mut record = serde_json::to_value(&record).unwrap();
+    record["format"] = FORMAT.into();
+    std::fs::write(path, record.to_string()).unwrap();
     newest
 }
 

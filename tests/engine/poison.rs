@@ -194,7 +194,7 @@ async fn a_message_that_ends_the_process_is_a_dead_letter_at_the_fourth_start() 
     assert_eq!(folder.rows("lake", LETTERS).await, std::slice::from_ref(&letter));
     let commit = folder.commit("lake", "s", 0);
     let condemned = |offset| Condemned { partition: 0, offset, reason: reason.to_owned() };
-    assert_eq!(commit.condemned, [condemned(3210)]);
+    assert_eq!(commit.read.condemned, [condemned(3210)]);
     let counts = commit.counts;
     assert_eq!((counts.rows_read, counts.rows_out, counts.dead_letters), (5_000, 4_999, 1));
     assert!(!folder.checkpoint("lake", "s").join("attempts").exists());
@@ -204,7 +204,7 @@ async fn a_message_that_ends_the_process_is_a_dead_letter_at_the_fourth_start() 
     succeeded(&run(&mut folder.stream("whole", "s", "")));
     let rows = |lake| folder.files(lake).remove("s/seen/batch-00000000.parquet").unwrap();
     assert!(rows("lake") == rows("whole"));
-    assert_eq!(folder.commit("whole", "s", 0).condemned, []);
+    assert_eq!(folder.commit("whole", "s", 0).read.condemned, []);
 
     // The stream goes on, and what it did is done once.
     folder.broker.send(&folder.broker.topic, 1, &messages(10));
@@ -218,11 +218,11 @@ async fn a_message_that_ends_the_process_is_a_dead_letter_at_the_fourth_start() 
     // Fed again it ends no process, also at the first try; where it ends none it is the dead letter that it is.
     succeeded(&folder.replay("lake", "s", &fail));
     assert_eq!(folder.rows("lake", LETTERS).await, [letter.clone(), letter.clone()]);
-    assert_eq!(folder.commit("lake", "s", 2).condemned, [condemned(3210)]);
+    assert_eq!(folder.commit("lake", "s", 2).read.condemned, [condemned(3210)]);
     succeeded(&folder.replay("lake", "s", ""));
     let last = folder.rows("lake", LETTERS).await.pop().unwrap();
     assert!(last.starts_with("0|3210|decode|") && !last.contains("killed"), "{last}");
-    assert_eq!(folder.commit("lake", "s", 3).condemned, []);
+    assert_eq!(folder.commit("lake", "s", 3).read.condemned, []);
     folder.doctor_finds_nothing("lake");
 }
 
@@ -249,7 +249,7 @@ async fn two_in_two_partitions_are_found_also_in_the_transform_and_where_it_pani
         };
         assert_eq!(folder.rows(lake, LETTERS).await, [letter(0, 200, 400), letter(1, 50, 101)]);
         let places: Vec<(i32, i64)> =
-            folder.commit(lake, "s", 0).condemned.iter().map(|c| (c.partition, c.offset)).collect();
+            folder.commit(lake, "s", 0).read.condemned.iter().map(|c| (c.partition, c.offset)).collect();
         assert_eq!(places, [(0, 200), (1, 50)]);
         let totals = "SELECT count(*), count(DISTINCT concat(_partition, '/', _offset)), count(*) FILTER (WHERE n IN (101, 400)) FROM seen";
         assert_eq!(folder.rows(lake, totals).await, ["598|598|0"]);
@@ -282,7 +282,7 @@ async fn a_driver_that_is_killed_by_hand_condemns_nothing_and_makes_the_same_byt
         commit
     };
     assert_eq!(record("killed"), record("whole"));
-    assert_eq!(record("killed").condemned, []);
+    assert_eq!(record("killed").read.condemned, []);
     assert_eq!(record("killed").counts.dead_letters, 2);
     assert!(!folder.checkpoint("killed", "s").join("attempts").exists());
 }
@@ -337,7 +337,7 @@ async fn want_of_memory_and_the_kernels_killer_condemn_nothing() {
     }
     succeeded(&run(&mut folder.stream("lake", "s", "")));
     assert_eq!(folder.rows("lake", "SELECT count(*) FROM seen").await, ["500"]);
-    assert_eq!(folder.commit("lake", "s", 0).condemned, []);
+    assert_eq!(folder.commit("lake", "s", 0).read.condemned, []);
 }
 
 /// One that never ends is found too, by a limit of time: no start before came to its end.
@@ -357,7 +357,7 @@ async fn a_message_without_an_end_is_a_dead_letter_once_it_has_had_its_time() {
         let letter = format!(r#"0|200|{stage}|{reason}|{{"n":200,"s":"MARK"}}"#);
         assert_eq!(folder.rows(lake, LETTERS).await, [letter]);
         assert_eq!(
-            folder.commit(lake, "s", 0).condemned,
+            folder.commit(lake, "s", 0).read.condemned,
             [Condemned { partition: 0, offset: 200, reason: reason.clone() }]
         );
         let counts = "SELECT count(*), count(DISTINCT _offset) FROM seen";
@@ -435,7 +435,7 @@ async fn a_child_that_is_asked_to_end_before_its_driver_is_no_fault() {
     succeeded(&run(Command::new("sh").args(["-c", &both])));
     assert_eq!(driver.wait().unwrap().code(), Some(143));
     succeeded(&run(&mut folder.stream("lake", "s", "")));
-    assert_eq!(folder.commit("lake", "s", 0).condemned, []);
+    assert_eq!(folder.commit("lake", "s", 0).read.condemned, []);
 }
 
 /// Where rows multiply, a child gives them in many steps, of which those before the one that it dies in count.
@@ -469,7 +469,7 @@ async fn rows_that_multiply_are_made_once_and_are_the_same() {
     folder.die_three_times("lake", "s", fail, |died| died.status.signal() == Some(6));
     succeeded(&run(&mut folder.stream("lake", "s", fail)));
     let commit = folder.commit("lake", "s", 0);
-    assert_eq!(commit.condemned.iter().map(|c| (c.partition, c.offset)).collect::<Vec<_>>(), [(0, 600)]);
+    assert_eq!(commit.read.condemned.iter().map(|c| (c.partition, c.offset)).collect::<Vec<_>>(), [(0, 600)]);
     assert_eq!((commit.counts.rows_out, commit.counts.dead_letters), (rows, 3));
     let table = |lake| {
         let mut files = folder.files(lake);

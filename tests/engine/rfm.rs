@@ -447,7 +447,7 @@ async fn a_state_cannot_be_changed_under_its_checkpoint() {
     let lake = Lake::new(folder.path());
     let mut job = job(&broker.address(), 10, &[]);
     stream_all(&job, &lake).await.unwrap();
-    let state = job.state.as_mut().unwrap();
+    let state = job.program.state.as_mut().unwrap();
     let payments = state.config.columns.get_mut("payments").unwrap();
     payments.count_distinct = Some(vec!["order_id".into()]);
     let error = stream_all(&job, &lake).await.unwrap_err();

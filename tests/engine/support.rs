@@ -98,7 +98,7 @@ impl Essence {
             }
         }
         Essence {
-            ranges: plans.map(|p| format!("{} {:?}", p.batch_id, p.partitions)).collect(),
+            ranges: plans.map(|p| format!("{} {:?}", p.batch_id, p.topic.partitions)).collect(),
             files,
             scores: learn
                 .flat_map(|record| record.models)

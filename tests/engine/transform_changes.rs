@@ -137,9 +137,9 @@ async fn a_view_of_two_columns_of_one_name_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::new(folder.path().join("lake"));
     let mut job = job(folder.path(), &broker, "SELECT n, y FROM batch", FEATURES);
-    job.views.insert("both".into(), "SELECT a.n, b.n FROM seen a JOIN seen b ON a.n = b.n".into());
+    job.program.views.insert("both".into(), "SELECT a.n, b.n FROM seen a JOIN seen b ON a.n = b.n".into());
     // Before anything is written, also where a view reads it that comes before.
-    job.views.insert("a_half".into(), "SELECT n FROM both".into());
+    job.program.views.insert("a_half".into(), "SELECT n FROM both".into());
     let error = stream_all(&job, &lake).await.unwrap_err();
     assert!(error.kind() == ErrorKind::User, "{error:?}");
     let error = error.to_string();
@@ -217,8 +217,10 @@ async fn columns_have_the_types_of_their_results() {
     let transform =
         "SELECT n, y, CAST(n AS DECIMAL(10,2)) * 0.07 AS tax, CAST(n AS DOUBLE) * 0.5 AS half FROM batch";
     let mut job = job(folder.path(), &broker, transform, FEATURES);
-    job.views.insert("taxed".into(), "SELECT tax * 0.5 AS part, tax * 5e-1 AS some, n FROM seen".into());
-    job.views.insert("again".into(), "SELECT part + 0.25 AS more, some FROM taxed".into());
+    job.program
+        .views
+        .insert("taxed".into(), "SELECT tax * 0.5 AS part, tax * 5e-1 AS some, n FROM seen".into());
+    job.program.views.insert("again".into(), "SELECT part + 0.25 AS more, some FROM taxed".into());
     stream_all(&job, &lake).await.unwrap();
     let kinds = "SELECT DISTINCT arrow_typeof(tax), arrow_typeof(half) FROM seen";
     assert_eq!(rows(&lake, kinds).await, ["Decimal128(13, 4)|Float64"]);

@@ -35,7 +35,7 @@ pub(crate) use self::fields::Fields;
 use crate::error::{Result, shortened};
 use crate::exact::YEARS_MS;
 use crate::json::{self, Fault};
-use crate::project::number_unit;
+use crate::project::{Program, number_unit, parse_schema};
 use crate::source::RawRows;
 
 /// The engine's own columns, at the end of every table; the last only where a message needed it.
@@ -177,6 +177,15 @@ impl Decoder {
         let plain = schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(HashMap::new()));
         let schema = Arc::new(Schema::new(plain.collect::<Vec<_>>()));
         Decoder { schema, units, double_encoded: false }
+    }
+
+    /// A decoder for the messages of a program.
+    ///
+    /// # Errors
+    /// User: its schema cannot be read.
+    pub fn of_program(program: &Program) -> Result<Decoder> {
+        let decoder = Decoder::new(parse_schema(&program.schema_sql)?);
+        Ok(decoder.double_encoded(program.double_encoded))
     }
 
     /// A decoder for messages whose object was encoded twice: a JSON string that holds the JSON object.

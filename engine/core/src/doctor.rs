@@ -7,9 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::catalog::SYSTEM_TABLES;
 use crate::checkpoint::attempts::Attempts;
 use crate::checkpoint::recovery::decide;
@@ -18,7 +15,7 @@ use crate::error::suggestion;
 use crate::error::{Error, Result};
 use crate::files::entries;
 use crate::lake::{Lake, batch_of_file_name};
-use crate::records::{Commit, FileEntry, Learn, Plan, RecordList};
+use crate::records::{Commit, FileEntry, Learn, Plan, Record, RecordList};
 use crate::registry::{AliasRecord, Said};
 use crate::table::read::verified_path;
 
@@ -178,7 +175,7 @@ impl Examination<'_> {
     }
 
     /// The records of a list, as far as they can be read, and one past the newest number where there is no gap.
-    fn records<R: DeserializeOwned + Serialize>(&mut self, list: &str) -> (Vec<R>, Option<u64>) {
+    fn records<R: Record>(&mut self, list: &str) -> (Vec<R>, Option<u64>) {
         let records = RecordList::<R>::read_only(self.lake.checkpoint(self.job).join(list));
         let numbers = match records.numbers() {
             Ok(numbers) => numbers,

@@ -183,7 +183,7 @@ async fn exact(lake: &Lake, args: &MetricsArgs) -> Result<RecordBatch, Error> {
             "--exact is for the clusterings of stateful jobs; others are scored on all held-out rows",
         ));
     };
-    let models = view.plan.models.iter();
+    let models = view.plan.program.models.iter();
     let models: Vec<_> =
         models.filter(|spec| args.model.as_ref().is_none_or(|only| *only == spec.config.name)).collect();
     let keys = view.state.len() as u64;
@@ -196,7 +196,8 @@ async fn exact(lake: &Lake, args: &MetricsArgs) -> Result<RecordBatch, Error> {
     }
     drop(bar);
     let Some(schema) = scored.first().map(RecordBatch::schema) else {
-        let names: Vec<&str> = view.plan.models.iter().map(|spec| spec.config.name.as_str()).collect();
+        let names: Vec<&str> =
+            view.plan.program.models.iter().map(|spec| spec.config.name.as_str()).collect();
         return Err(Error::user(format!("the job {} has no such model any more", args.job))
             .hint(format!("at its newest batch it had: {}", names.join(", "))));
     };
@@ -286,7 +287,7 @@ pub(super) fn no_metrics(global: &GlobalArgs, job: &str) -> Result<Error, Error>
     };
     Ok(Error::user(format!("job {job} has no metrics in the lake {} yet", style::folder(&lake))).hint(
         match found {
-            Job::Stream(of) if !of.models.is_empty() => {
+            Job::Stream(of) if !of.program.models.is_empty() => {
                 format!("stream it first: tidemill {lake_flag}stream {job} --available-now")
             }
             Job::Batch(of) if !of.models.is_empty() => {

@@ -31,8 +31,7 @@ use crate::error::{Error, Result, io_error, shortened};
 use crate::files::{at_once, create_folders, entries as list, sync_folder};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::{BatchJob, BatchModel};
-use crate::records::FORMAT;
-use crate::records::{BatchCounts, Build, Commit, FileEntry, RecordList, TrainedModel};
+use crate::records::{BatchCounts, Before, Build, Commit, FileEntry, RecordList, TopicRead, TrainedModel};
 use crate::table::publish::{clear_leftovers, readable_path, retire, roll_forward, stage};
 use crate::table::read::checked_path;
 use crate::table::write::parquet_bytes;
@@ -272,15 +271,13 @@ impl Versions {
             self.place_folder(table, count)?;
         }
         let commit = Commit {
-            format: FORMAT,
             batch_id: number,
             query_id: self.query_id.clone(),
+            before: Before::default(),
             removed: former.map(replaced).unwrap_or_default(),
             added: added.into_iter().chain(letters).chain(of_model).collect(),
             counts: new.counts,
-            ends: Default::default(),
-            marks: Default::default(),
-            condemned: Default::default(),
+            read: TopicRead::default(),
             watermark: None,
             build: Some(Build { version: Some(count), ..new.build }),
             model: record,

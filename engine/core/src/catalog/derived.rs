@@ -48,8 +48,8 @@ pub struct StateView {
 /// Names of the state's table and the views of a job.
 pub(super) fn names(lake: &Lake, schema_name: &str) -> Result<Vec<String>> {
     let Some((plan, _)) = newest_plan(lake, schema_name)? else { return Ok(Vec::new()) };
-    let state = plan.state.map(|spec| spec.config.table);
-    Ok(state.into_iter().chain(plan.views.into_keys()).collect())
+    let state = plan.program.state.map(|spec| spec.config.table);
+    Ok(state.into_iter().chain(plan.program.views.into_keys()).collect())
 }
 
 /// What a table that no file holds is made of.
@@ -72,13 +72,13 @@ pub(crate) enum Derived {
 /// Storage or Corrupt: the checkpoint.
 pub(crate) fn derived(lake: &Lake, schema_name: &str, name: &str) -> Result<Option<Derived>> {
     let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
-    if plan.state.is_some_and(|spec| spec.config.table == name) {
+    if plan.program.state.is_some_and(|spec| spec.config.table == name) {
         // Its clusters are by the models of the newest learn record.
         let learn: RecordList<Learn> = RecordList::read_only(lake.checkpoint(schema_name).join("learn"));
         let as_of = format!("{} {batches} {}", plan.query_id, learn.numbers()?.end);
         return Ok(Some(Derived::State { as_of }));
     }
-    Ok(plan.views.get(name).map(|sql| Derived::View { sql: sql.clone() }))
+    Ok(plan.program.views.get(name).map(|sql| Derived::View { sql: sql.clone() }))
 }
 
 /// The table of this name, if it is derived.
@@ -89,14 +89,16 @@ pub(super) async fn table(
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let lake = &scope.lake;
     let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
-    if let Some(spec) = plan.state.clone().filter(|spec| spec.config.table == name) {
+    if let Some(spec) = plan.program.state.clone().filter(|spec| spec.config.table == name) {
         let view = read_state(lake, schema_name, plan, &spec, batches).await?;
         let rows = view.rows(lake).await?;
         return Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)));
     }
     let full = format!("{schema_name}.{name}");
     // A view that reads itself, by whatever way, is not there for itself.
-    let Some(sql) = plan.views.get(name).filter(|_| !scope.planning.contains(&full)) else { return Ok(None) };
+    let Some(sql) = plan.program.views.get(name).filter(|_| !scope.planning.contains(&full)) else {
+        return Ok(None);
+    };
     let context = super::session(&scope.within(full.clone()))?;
     let state = context.state();
     let plan = sql::deep(sql::plan(&state, sql)).await.context_with(|| format!("view {full}"))?;
@@ -111,7 +113,7 @@ pub(super) async fn table(
 /// Storage or Corrupt: the checkpoint.
 pub async fn state(lake: &Lake, schema_name: &str) -> Result<Option<StateView>> {
     let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
-    let Some(spec) = plan.state.clone() else { return Ok(None) };
+    let Some(spec) = plan.program.state.clone() else { return Ok(None) };
     read_state(lake, schema_name, plan, &spec, batches).await.map(Some)
 }
 
@@ -153,7 +155,7 @@ impl StateView {
         let mut columns = selected.columns().to_vec();
         // Models that share their features are given them once.
         let mut features: HashMap<&str, FeatureRows> = HashMap::new();
-        for model in &self.plan.models {
+        for model in &self.plan.program.models {
             let mut clusters = HashMap::new();
             if let Some((newest, _)) = self.newest(lake, model)? {
                 let sql = model.features_sql.as_str();
@@ -219,7 +221,7 @@ impl StateView {
         if let Some((clusters, version)) = self.newest(lake, model)? {
             let rows = self.features(model).await?.table;
             let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
-            let space = ClusterSpace::of(&rows, &all, outliers_of(&self.plan.models, model)?)?;
+            let space = ClusterSpace::of(&rows, &all, outliers_of(&self.plan.program.models, model)?)?;
             let rows = Rows::new(&rows, Target::None, &all);
             let seed = model.config.seed;
             let scores = tokio::task::block_in_place(|| clusters.score_in(&space, &rows, seed));

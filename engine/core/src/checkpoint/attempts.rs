@@ -59,8 +59,8 @@ impl Attempts {
     pub(crate) fn begin(&self, batch_id: u64, attempt: u64) -> Result<()> {
         create_folders(&self.folder)?;
         let began = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let record = Attempt { format: FORMAT, batch_id, attempt, began };
-        create_at(&self.path(batch_id, attempt), &record)
+        let record = Attempt { batch_id, attempt, began };
+        create_at(&self.path(batch_id, attempt), FORMAT, &record)
     }
 
     /// Reads one, as [`Attempts::all`] gives it.

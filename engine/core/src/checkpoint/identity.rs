@@ -1,6 +1,15 @@
 //! Whose checkpoint it is: `query.json` says which job and which query, and what it finds in the lake has to agree.
 //!
 //! A job's folder in the lake is its name with `_` for `-`, so two jobs may mean one folder; the one that was first has it.
+//!
+//! It has the format of the newest record that may be there, and so is what carries a lake over to the format of this version:
+//!
+//! | query.json | records | a start of this version | of one that knows format 1 alone |
+//! | --- | --- | --- | --- |
+//! | 1 | all 1 | raises it to 2, then goes on | goes on |
+//! | 2 | all 1, or 1 and then 2 | goes on | refuses it, before it writes anything |
+//!
+//! There is no step between the two, so a crash leaves one or the other; what is read alone needs neither.
 
 use std::path::Path;
 
@@ -10,7 +19,7 @@ use super::{gone, unlisted};
 use crate::error::{Error, Result, io_error};
 use crate::files::{entries, write_atomically};
 use crate::lake::Lake;
-use crate::records::{Commit, FileEntry, Learn, Plan, RecordList};
+use crate::records::{Commit, FORMAT, FORMATS, FileEntry, Learn, Plan, RecordList, newer};
 use crate::table::read::checked_path;
 
 const FILE: &str = "query.json";
@@ -19,8 +28,9 @@ const OLD_FILE: &str = ".query.json";
 /// Schemas that are the engine's own.
 const TAKEN: [&str; 3] = ["system", "public", "information_schema"];
 
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Identity {
+    /// The newest format of the records that there may be: a version that does not know it stops here.
     format: u32,
     query_id: String,
     /// The job; those of lakes of before have none.
@@ -107,7 +117,7 @@ impl Claim<'_> {
                 );
             }
             None => Identity {
-                format: 1,
+                format: FORMAT,
                 query_id: uuid::Uuid::new_v4().to_string(),
                 job: None,
                 kind: None,
@@ -119,12 +129,19 @@ impl Claim<'_> {
             JobKind::Batch => self.check_batch(lake, &identity, path.is_file() || kind.is_some())?,
         }
         let whole = Identity {
+            format: FORMAT,
             job: Some(self.job.to_owned()),
             kind: Some(self.kind),
             table_path: self.stream_table().map(str::to_owned),
             ..identity.clone()
         };
-        if identity.job.is_none() || identity.kind.is_none() || identity.table_path != whole.table_path {
+        if !path.is_file() || identity != whole {
+            if identity.format < FORMAT {
+                tracing::info!(
+                    job = self.job,
+                    "the lake is carried over to format {FORMAT}: older versions of Tidemill refuse this job from now on"
+                );
+            }
             write_identity(&path, &whole)?;
         }
         Ok(whole.query_id)
@@ -349,6 +366,16 @@ pub(crate) fn kind_of_records(lake: &Lake, schema_name: &str) -> Result<Option<J
     Ok(commits.latest()?.map(|_| JobKind::Batch))
 }
 
+/// The format that records of a job are written in: that of this version, but for a lake of before that no driver has taken over
+/// yet.
+///
+/// # Errors
+/// Storage, Corrupt: the identity cannot be read.
+pub(crate) fn format_of(lake: &Lake, schema_name: &str) -> Result<u32> {
+    let identity = read_identity(&lake.checkpoint(schema_name).join(FILE))?;
+    Ok(identity.map_or(FORMAT, |identity| identity.format))
+}
+
 /// A file of rows of the newest batch of a stream that has any.
 ///
 /// # Errors
@@ -379,9 +406,8 @@ fn read_identity(path: &Path) -> Result<Option<Identity>> {
         Ok(bytes) => {
             let identity: Identity = serde_json::from_slice(&bytes)
                 .map_err(|e| Error::corrupt(format!("cannot read {}: {e}", path.display())))?;
-            if identity.format != 1 {
-                return Err(Error::corrupt(format!("{} has format {}", path.display(), identity.format))
-                    .hint("it was written by a newer version of Tidemill"));
+            if !FORMATS.contains(&identity.format) {
+                return Err(newer(path, identity.format.into()));
             }
             Ok(Some(identity))
         }

@@ -112,7 +112,7 @@ impl Champions {
         // What does not learn online is asked for no spec. Models of a batch job have no plan, and learn on from nothing.
         let spec = |outcome: &ModelOutcome, version: u64| {
             let plan = outcome.algorithm.info().learns_online.then(|| plans.read(version).ok())??;
-            plan.models.into_iter().find(|spec| spec.config.name == outcome.name).map(Arc::new)
+            plan.program.models.into_iter().find(|spec| spec.config.name == outcome.name).map(Arc::new)
         };
         for outcome in &newest.models {
             let read =

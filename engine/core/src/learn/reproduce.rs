@@ -67,7 +67,7 @@ pub async fn reproduce(lake: &Lake, registry: &Registry, entry: &Entry) -> Resul
     let made_by = past.learn.read(entry.version)?.made_by;
     let last = past.turn(entry.version)?;
     // What is learned from a state most often goes on from what was learned before.
-    let mut turns = if last.plan.state.is_some() { past.chain()? } else { vec![last] };
+    let mut turns = if last.plan.program.state.is_some() { past.chain()? } else { vec![last] };
     let mut trained = past.train(&turns).await?;
     if turns.len() == 1 && !past.is_same(&trained) {
         let chain = past.chain()?;
@@ -121,7 +121,7 @@ impl<'a> Past<'a> {
 
     fn turn(&self, version: u64) -> Result<Turn> {
         let plan = self.plans.read(version)?;
-        let spec = plan.models.iter().find(|spec| spec.config.name == self.name()).cloned();
+        let spec = plan.program.models.iter().find(|spec| spec.config.name == self.name()).cloned();
         let spec =
             spec.ok_or_else(|| Error::corrupt(format!("plan {version} does not have the model it trained")))?;
         Ok(Turn { version, plan, spec })
@@ -181,7 +181,7 @@ impl<'a> Past<'a> {
     /// The models of these turns, each after the one before, as files' bytes.
     async fn train(&self, turns: &[Turn]) -> Result<Vec<Vec<u8>>> {
         let Some(last) = turns.last() else { return Ok(Vec::new()) };
-        match &last.plan.state {
+        match &last.plan.program.state {
             Some(state) => self.train_of_state(turns, &last.plan, state).await,
             None => self.train_of_rows(turns, &last.plan).await,
         }
@@ -219,7 +219,7 @@ impl<'a> Past<'a> {
             }
             kept.finish(&fold)?;
             let Some(turn) = turns.next_if(|turn| turn.version == batch) else { continue };
-            let mut rows = StateRows::new(turn.plan.state.as_ref().unwrap_or(state));
+            let mut rows = StateRows::new(turn.plan.program.state.as_ref().unwrap_or(state));
             let (specs, now) = (std::slice::from_ref(&turn.spec), turn.plan.moment()?);
             let is_trained = fits.before.is_some();
             rows.gather(batch, specs, &kept, now, |_| is_trained).await?;

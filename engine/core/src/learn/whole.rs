@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::features::FeatureColumns;
 use crate::lake::Lake;
 use crate::project::{ModelSpec, Over};
-use crate::records::{Evaluation, FORMAT, Learn, ModelOutcome, ModelStatus};
+use crate::records::{Before, Evaluation, Learn, ModelOutcome, ModelStatus};
 use crate::registry::{Aliases, At, Registry};
 
 /// Rows as features, labels, and sides of the split.
@@ -216,9 +216,10 @@ impl Whole<'_> {
         if let Some(former) = self.former {
             // The models of a stream are of one record; this one is alone in it.
             let record = Learn {
-                format: FORMAT,
                 batch_id: number,
                 query_id: String::new(),
+                before: Before::default(),
+                steps: Default::default(),
                 models: vec![former.clone()],
                 added: Vec::new(),
                 made_by: None,

@@ -7,7 +7,6 @@ use arrow::datatypes::SchemaRef;
 use crate::decode::{Decoder, METADATA};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::project::parse_schema;
 use crate::records::{Asked, Commit, FileEntry, Plan, RecordList};
 use crate::registry::Models;
 use crate::rowwise::{self, RowSql};
@@ -45,8 +44,8 @@ pub(crate) async fn columns_of(lake: &Lake, schema_name: &str, plan: &Plan) -> R
     {
         return Ok(has);
     }
-    let decoder = Decoder::new(parse_schema(&plan.schema_sql)?);
-    let sql = transform(plan.transform_sql.as_deref(), &decoder, lake, &plan.asked).await?;
+    let decoder = Decoder::of_program(&plan.program)?;
+    let sql = transform(plan.program.transform_sql.as_deref(), &decoder, lake, &plan.asked).await?;
     let kept = if sql.has_settled() { has()?.map(|has| sql.kept_by(&has)) } else { None };
     Ok(sql.keeping(&kept.unwrap_or_default()).schema().clone())
 }

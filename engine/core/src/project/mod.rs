@@ -17,6 +17,7 @@ mod key_error;
 mod model;
 mod option_names;
 mod overlay;
+mod program;
 mod schema;
 mod source;
 mod state;
@@ -38,6 +39,7 @@ pub use input::{FileColumns, InputConfig, InputFormat, OnError};
 pub use job::Job;
 pub use model::{Evaluate, ModelConfig, Training};
 pub use overlay::Settings;
+pub use program::Program;
 pub use schema::parse_schema;
 pub(crate) use schema::sql_type;
 pub(crate) use schema::{may_follow, number_unit};
@@ -169,7 +171,7 @@ mod tests {
         let job = with(&[]).unwrap();
         assert_eq!((job.schema_name.as_str(), job.table_name.as_str()), ("chicago_arrests", "crimes"));
         assert_eq!(job.source.topic, "crimes");
-        let names: Vec<&str> = job.models.iter().map(|m| m.config.name.as_str()).collect();
+        let names: Vec<&str> = job.program.models.iter().map(|m| m.config.name.as_str()).collect();
         assert_eq!(names, ["logistic", "forest", "tree", "hotspots"]);
     }
 

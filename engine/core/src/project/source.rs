@@ -24,12 +24,8 @@ pub struct SourceConfig {
     pub broker_timeout: Duration,
     /// How long decoding and transforming a message may take where its batch has ended the process again and again.
     pub message_timeout: Duration,
-    /// The `CREATE TABLE` text that says what fields a message has.
-    pub schema_sql: String,
-    /// The same, parsed.
+    /// The fields that a message has.
     pub schema: SchemaRef,
-    /// Whether a message is a JSON string that holds the JSON object.
-    pub double_encoded: bool,
     /// Where a partition without a committed offset begins.
     pub starting_offsets: StartingOffsets,
     /// Most messages of one batch, over all partitions.
@@ -43,16 +39,16 @@ pub struct SourceConfig {
 }
 
 impl Project {
-    /// The section, read and checked.
+    /// The section, read and checked. `schema_sql` is the text of the schema that it names.
     pub(super) fn source(
         &self,
         job: &str,
         file: config::SourceFile,
+        schema_sql: &str,
         memory_limit: u64,
     ) -> Result<SourceConfig> {
         let config::Format::Json = file.format;
-        let schema_sql = self.read(&file.schema)?;
-        let schema = parse_schema(&schema_sql).map_err(|e| e.context(file.schema.clone()))?;
+        let schema = parse_schema(schema_sql).map_err(|e| e.context(file.schema.clone()))?;
         if file.max_offsets_per_trigger == Some(0) {
             return Err(Error::user("source.max_offsets_per_trigger is at least 1"));
         }
@@ -79,9 +75,7 @@ impl Project {
             topic: file.kafka.subscribe,
             group_id,
             options,
-            schema_sql,
             schema,
-            double_encoded: file.double_encoded,
             starting_offsets: file.starting_offsets,
             max_offsets_per_trigger: file.max_offsets_per_trigger,
             max_bytes_per_trigger: size("source.max_bytes_per_trigger", file.max_bytes_per_trigger)?

@@ -8,7 +8,8 @@ use tidemill_ml::Material;
 use super::key_error::line_of;
 use super::source::size;
 use super::{
-    ModelSpec, Project, SourceConfig, StateConfig, StateSpec, config, is_plain_name, key_error, model,
+    ModelSpec, Program, Project, SourceConfig, StateConfig, StateSpec, config, is_plain_name, key_error,
+    model,
 };
 use crate::error::{Error, Result};
 use crate::memory;
@@ -32,14 +33,8 @@ pub struct StreamJob {
     pub table_name: String,
     /// Table folder relative to the lake: `chicago_arrests/crimes`.
     pub table_path: String,
-    /// Row-wise SQL over each batch; `None` keeps the rows as they were decoded.
-    pub transform_sql: Option<String>,
-    /// What is learned after each batch; from the state where there is one, from the table's rows where there is none.
-    pub models: Vec<ModelSpec>,
-    /// What is kept for each key.
-    pub state: Option<StateSpec>,
-    /// Texts of the views, by their names.
-    pub views: BTreeMap<String, String>,
+    /// What is made of the messages.
+    pub program: Program,
     /// Models whose hold-out key is that of a built-in job's file, of which a later version may have another.
     pub built_in_splits: BTreeSet<String>,
 }
@@ -59,7 +54,8 @@ impl Project {
         model::check_algorithms(&table)?;
         let file: config::JobFile = key_error::read(text, table)?;
         let memory_limit = size("memory_limit", file.memory_limit)?.unwrap_or_else(memory::limit);
-        let source = self.source(name, file.source, memory_limit)?;
+        let (schema_sql, double_encoded) = (self.read(&file.source.schema)?, file.source.double_encoded);
+        let source = self.source(name, file.source, &schema_sql, memory_limit)?;
         let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
         let table_path = table_path(&file.table.path)?;
         let material = if file.stateful { Material::State } else { Material::Rows };
@@ -104,10 +100,7 @@ impl Project {
             memory_limit,
             table_name,
             table_path,
-            transform_sql,
-            models,
-            state,
-            views,
+            program: Program { schema_sql, transform_sql, double_encoded, models, state, views },
             built_in_splits: BTreeSet::new(),
         })
     }

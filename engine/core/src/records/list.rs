@@ -12,9 +12,9 @@ use std::io::Write;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::format::{FORMAT, FORMATS, Record, Written, newer};
 use crate::error::{Error, Result, io_error};
 use crate::files::{create_folders, entries, sync_folder};
 
@@ -26,53 +26,63 @@ pub(crate) const RESTORE: &str = "put back the checkpoint and its tables from on
 #[derive(Debug)]
 pub struct RecordList<R> {
     folder: PathBuf,
+    format: u32,
     record: PhantomData<R>,
 }
 
-impl<R: Serialize + DeserializeOwned> RecordList<R> {
+impl<R: Record> RecordList<R> {
     /// Opens a list for writing; the folder is made where it is not there.
     ///
     /// # Errors
     /// Storage.
     pub fn open(folder: PathBuf) -> Result<Self> {
         create_folders(&folder)?;
-        Ok(RecordList { folder, record: PhantomData })
+        Ok(RecordList::read_only(folder))
+    }
+
+    /// Writes records as those of another format that have the same fields.
+    pub(crate) fn written_as(self, format: u32) -> Self {
+        RecordList { format, ..self }
     }
 
     /// Opens a list for reading; an absent folder is an empty list.
     pub fn read_only(folder: PathBuf) -> Self {
-        RecordList { folder, record: PhantomData }
+        RecordList { folder, format: FORMAT, record: PhantomData }
     }
 
-    /// The numbers there are, ascending.
+    /// The numbers there are, ascending: from 0, or from where the newest says that the list begins.
     ///
     /// # Errors
-    /// Storage; Corrupt, if one is missing between them.
+    /// Storage; Corrupt, if one of them is missing, or the newest cannot be read that says where the list begins.
     pub fn numbers(&self) -> Result<std::ops::Range<u64>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0..0),
             Err(e) => return Err(io_error("list", &self.folder, &e)),
         };
-        let (mut count, mut end) = (0u64, 0u64);
+        let mut found = Vec::new();
         for entry in entries {
             let name = entry.map_err(|e| io_error("list", &self.folder, &e))?.file_name();
-            let number =
-                name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse::<u64>().ok());
-            if let Some(number) = number {
-                count += 1;
-                end = end.max(number.saturating_add(1));
-            }
+            found.extend(
+                name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse::<u64>().ok()),
+            );
         }
-        if count != end {
+        let Some(newest) = found.iter().copied().max() else { return Ok(0..0) };
+        let end = newest.saturating_add(1);
+        // A list without a gap begins with 0: no record of it need be asked.
+        let first = match found.len() as u64 == end {
+            true => 0,
+            false => self.read(newest)?.before().first.unwrap_or(0),
+        };
+        let there = found.iter().filter(|number| **number >= first).count() as u64;
+        if there != end.saturating_sub(first) {
             return Err(Error::corrupt(format!(
-                "{} holds {count} records though the newest is {}",
+                "{} holds {there} records from {first} on though the newest is {newest}",
                 self.folder.display(),
-                end - 1
             ))
             .hint(format!("records were deleted by hand: {RESTORE}")));
         }
-        Ok(0..end)
+        Ok(first..end)
     }
 
     /// The newest number.
@@ -106,7 +116,7 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
     /// # Errors
     /// Corrupt, if there is one of this number; Storage.
     pub fn create(&self, number: u64, record: &R) -> Result<()> {
-        create_at(&self.path(number), record)
+        create_at(&self.path(number), self.format, record)
     }
 
     /// Creates a record that holds instead of the one of this number, which stays.
@@ -114,7 +124,7 @@ impl<R: Serialize + DeserializeOwned> RecordList<R> {
     /// # Errors
     /// Corrupt, if another process does so at the same time; Storage.
     pub(crate) fn replace(&self, number: u64, record: &R) -> Result<()> {
-        create_at(&self.replacement(number, self.times_replaced(number) + 1), record)
+        create_at(&self.replacement(number, self.times_replaced(number) + 1), self.format, record)
     }
 
     /// How often the record of this number was replaced.
@@ -159,12 +169,12 @@ pub(crate) fn counted(folder: &Path) -> Result<Vec<(u64, u64, PathBuf)>> {
 ///
 /// # Errors
 /// Corrupt, if there is one of this name; Storage.
-pub(crate) fn create_at(path: &Path, record: &impl Serialize) -> Result<()> {
+pub(crate) fn create_at<R: Record>(path: &Path, format: u32, record: &R) -> Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_stem().and_then(|name| name.to_str())) else {
         return Err(Error::internal("a record without a name"));
     };
-    let mut text =
-        serde_json::to_vec_pretty(record).map_err(|e| Error::internal(format!("record {name}: {e}")))?;
+    let mut text = serde_json::to_vec_pretty(&Written { format, record })
+        .map_err(|e| Error::internal(format!("record {name}: {e}")))?;
     text.push(b'\n');
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
     let mut file = File::create(&temporary).map_err(|e| io_error("create", &temporary, &e))?;
@@ -182,31 +192,29 @@ pub(crate) fn create_at(path: &Path, record: &impl Serialize) -> Result<()> {
     }
 }
 
-/// The record of a batch.
-pub(crate) fn parse<R: DeserializeOwned>(path: &Path, number: u64, bytes: &[u8]) -> Result<R> {
-    let damaged = |e: serde_json::Error| {
-        Error::corrupt(format!("cannot read {}: {e}", path.display()))
+/// The record of a number, of whichever format.
+pub(crate) fn parse<R: Record>(path: &Path, number: u64, bytes: &[u8]) -> Result<R> {
+    let damaged = |what: String| {
+        Error::corrupt(what)
             .hint(format!("the record is damaged: put that one file back from a copy; {RESTORE}"))
     };
-    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
-    match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(1) => {
-            let found =
-                value.get("batch_id").or_else(|| value.get("number")).and_then(serde_json::Value::as_u64);
-            if found != Some(number) {
-                let found = found.map_or("no batch".to_owned(), |id| format!("batch {id}"));
-                return Err(Error::corrupt(format!("{} is the record of {found}", path.display()))
-                    .hint(format!("records were renamed or copied by hand: {RESTORE}")));
-            }
-            serde_json::from_value(value).map_err(damaged)
-        }
-        Some(other) => {
-            Err(Error::corrupt(format!("{} has format {other}, this version reads 1", path.display()))
-                .hint("it was written by a newer version of Tidemill: use that one"))
-        }
-        None => Err(Error::corrupt(format!("{} has no format number", path.display()))
-            .hint(format!("the record is damaged: put that one file back from a copy; {RESTORE}"))),
+    let unreadable = |e: serde_json::Error| damaged(format!("cannot read {}: {e}", path.display()));
+    let mut value: Value = serde_json::from_slice(bytes).map_err(unreadable)?;
+    let format = value.get("format").and_then(Value::as_u64);
+    let format = format.ok_or_else(|| damaged(format!("{} has no format number", path.display())))?;
+    if !FORMATS.map(u64::from).any(|known| known == format) {
+        return Err(newer(path, format));
     }
+    let found = value.get("batch_id").or_else(|| value.get("number")).and_then(Value::as_u64);
+    if found != Some(number) {
+        let found = found.map_or("no batch".to_owned(), |id| format!("batch {id}"));
+        return Err(Error::corrupt(format!("{} is the record of {found}", path.display()))
+            .hint(format!("records were renamed or copied by hand: {RESTORE}")));
+    }
+    if let (1, Some(fields)) = (format, value.as_object_mut()) {
+        R::upgrade(fields);
+    }
+    serde_json::from_value(value).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -214,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::records::Commit;
+    use crate::records::{Before, Commit};
 
     fn commit(batch_id: u64) -> Commit {
         Commit::of_nothing(batch_id)
@@ -267,9 +275,31 @@ mod tests {
     }
 
     #[test]
-    fn another_format_is_named() {
-        let error = parse::<Commit>(Path::new("9.json"), 9, br#"{"format": 2}"#).unwrap_err();
-        assert!(error.to_string().contains("format 2"), "{error}");
+    fn a_list_begins_where_its_newest_record_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = RecordList::open(folder.path().to_owned()).unwrap();
+        let with = |number, first| Commit { before: Before { first, snapshot: first }, ..commit(number) };
+        for number in 0..3 {
+            list.create(number, &commit(number)).unwrap();
+        }
+        list.create(3, &with(3, Some(2))).unwrap();
+        assert!(list.numbers().is_ok_and(|numbers| numbers == (0..4)), "all are there still");
+        for gone in [1, 0] {
+            fs::remove_file(list.path(gone)).unwrap();
+            assert_eq!(list.numbers().unwrap(), 2..4);
+        }
+        fs::remove_file(list.path(2)).unwrap();
+        let error = list.numbers().unwrap_err().to_string();
+        assert!(error.contains("holds 1 records from 2 on though the newest is 3"), "{error}");
+    }
+
+    #[test]
+    fn a_list_may_be_written_as_one_of_format_1() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = RecordList::open(folder.path().to_owned()).unwrap().written_as(1);
+        list.create(0, &commit(0)).unwrap();
+        assert!(fs::read_to_string(list.path(0)).unwrap().starts_with("{\n  \"format\": 1,\n"));
+        assert_eq!(list.read(0).unwrap(), commit(0));
     }
 
     #[test]
@@ -291,7 +321,8 @@ mod tests {
 
         #[test]
         fn a_cut_record_is_an_error(keep in 0usize..150) {
-            let text = serde_json::to_vec(&commit(3)).unwrap();
+            let text = serde_json::to_vec(&Written { format: FORMAT, record: &commit(3) }).unwrap();
+            prop_assert!(parse::<Commit>(Path::new("x"), 3, &text).is_ok());
             let cut = &text[..keep.min(text.len() - 1)];
             prop_assert!(parse::<Commit>(Path::new("x"), 3, cut).is_err());
         }

@@ -12,9 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::format_of;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::records::{FORMAT, RecordList};
+use crate::records::{Record, RecordList};
 
 /// The alias of the version in use.
 pub const CHAMPION: &str = "champion";
@@ -24,8 +25,6 @@ pub const CHALLENGER: &str = "challenger";
 /// `aliases/N.json`: something that was said of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasRecord {
-    /// Record format.
-    pub format: u32,
     /// Number of the record, from 0 without gaps.
     pub number: u64,
     /// When it was said (RFC 3339, UTC).
@@ -36,6 +35,9 @@ pub struct AliasRecord {
     #[serde(flatten)]
     pub said: Said,
 }
+
+/// The fields are the same in all formats.
+impl Record for AliasRecord {}
 
 /// What was said of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,17 +232,19 @@ pub(super) fn named_since(lake: &Lake, schema_name: &str, seen: u64) -> Result<B
     Ok(named)
 }
 
-/// Adds a record; one that somebody else adds at the same time comes before it.
+/// Adds a record, of the format that the job's lake has; one that somebody else adds at the same time comes before it. A driver
+/// carries a lake over, and one of an older version may be running now: it goes on reading these.
 ///
 /// # Errors
-/// Storage.
+/// Storage; Corrupt: whose checkpoint it is cannot be read.
 pub(crate) fn say(lake: &Lake, schema_name: &str, model: &str, said: Said) -> Result<AliasRecord> {
-    let list = RecordList::open(lake.checkpoint(schema_name).join("aliases"))?;
+    let format = format_of(lake, schema_name)?;
+    let list = RecordList::open(lake.checkpoint(schema_name).join("aliases"))?.written_as(format);
     let mut tries = 0;
     loop {
         let number = list.numbers()?.end;
         let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let record = AliasRecord { format: FORMAT, number, at, model: model.to_owned(), said: said.clone() };
+        let record = AliasRecord { number, at, model: model.to_owned(), said: said.clone() };
         match list.create(number, &record) {
             Ok(()) => return Ok(record),
             // Somebody else was before us.
@@ -280,7 +284,7 @@ mod tests {
     fn after(said: &[Said]) -> Aliases {
         let mut aliases = Aliases::default();
         for (number, said) in (0..).zip(said.iter().cloned()) {
-            aliases.take(AliasRecord { format: FORMAT, number, at: String::new(), model: "m".into(), said });
+            aliases.take(AliasRecord { number, at: String::new(), model: "m".into(), said });
         }
         aliases
     }

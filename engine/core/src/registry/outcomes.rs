@@ -28,6 +28,8 @@ pub(super) struct Origin {
     pub(super) plan: Option<Plan>,
     /// In a batch job its step.
     pub(super) step: Option<TrainedModel>,
+    /// In a stream how many versions there were with it, where that is recorded.
+    pub(super) so_far: Option<u64>,
 }
 
 impl Outcomes {
@@ -116,15 +118,17 @@ impl Outcomes {
                 let plans: RecordList<Plan> =
                     RecordList::read_only(lake.checkpoint(schema_name).join("offsets"));
                 let plan = plans.read(version)?;
-                let made_by = records.read(version)?.made_by;
-                let spec = plan.models.iter().find(|spec| spec.config.name == model).cloned();
-                spec.map(|spec| Origin { spec, made_by, plan: Some(plan), step: None })
+                let learned = records.read(version)?;
+                let (made_by, so_far) = (learned.made_by, learned.steps.get(model).copied());
+                let spec = plan.program.models.iter().find(|spec| spec.config.name == model).cloned();
+                spec.map(|spec| Origin { spec, made_by, plan: Some(plan), step: None, so_far })
             }
             Outcomes::Batch(_) => self.step(model, version).cloned().map(|step| Origin {
                 spec: step.spec.clone(),
                 made_by: step.made_by.clone(),
                 plan: None,
                 step: Some(step),
+                so_far: None,
             }),
         };
         origin.ok_or_else(|| Error::corrupt(format!("plan {version} does not have the model it trained")))

@@ -93,7 +93,7 @@ fn parameters(spec: &ModelSpec, material: Material, made_by: Option<&Maker>) -> 
 /// # Errors
 /// Internal; Storage or Corrupt: its plan.
 pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
-    let Origin { spec, made_by, plan, step } = registry.origin(entry)?;
+    let Origin { spec, made_by, plan, step, so_far } = registry.origin(entry)?;
     let outcome = &entry.outcome;
     let batches = match (&plan, entry.version) {
         (None, _) => String::new(),
@@ -101,7 +101,7 @@ pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
         (Some(_), version) => format!("0 to {version}"),
     };
     let of_plan = |cell: fn(&Plan) -> Option<String>| plan.as_ref().and_then(cell).unwrap_or_default();
-    let transform = |plan: &Plan| plan.transform_sql.as_ref().map(|sql| checksum(sql.as_bytes()));
+    let transform = |plan: &Plan| plan.program.transform_sql.as_ref().map(|sql| checksum(sql.as_bytes()));
     let of_step = |cell: fn(&TrainedModel) -> String| step.as_ref().map(cell).unwrap_or_default();
     let mut cells: Vec<(String, String)> = [
         ("job", entry.job.clone()),
@@ -109,6 +109,7 @@ pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
         ("version", entry.version.to_string()),
         ("algorithm", outcome.algorithm.name().to_owned()),
         ("batches", batches),
+        ("versions_so_far", so_far.map(|count| count.to_string()).unwrap_or_default()),
         ("planned_at", of_plan(|plan| Some(plan.now.clone()))),
         ("key", of_step(|step| step.key.join(" "))),
         ("folds", of_step(|step| step.folds.map(|folds| folds.to_string()).unwrap_or_default())),
@@ -124,8 +125,11 @@ pub fn details(registry: &Registry, entry: &Entry) -> Result<RecordBatch> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
-    let material =
-        if plan.as_ref().is_some_and(|plan| plan.state.is_some()) { Material::State } else { Material::Rows };
+    let material = if plan.as_ref().is_some_and(|plan| plan.program.state.is_some()) {
+        Material::State
+    } else {
+        Material::Rows
+    };
     let parameters = parameters(&spec, material, made_by.as_ref())?;
     let steps =
         (1..).zip(&spec.config.steps).map(|(number, step)| (format!("steps.{number}"), step.to_string()));

@@ -27,7 +27,7 @@ use crate::registry::{At, CHALLENGER, ModelRef, Models};
 /// # Errors
 /// User: there is no such model or version, or it is one of the job's own that does not stay; Storage or Corrupt.
 pub(super) fn asked_now(job: &StreamJob, lake: &Lake) -> Result<BTreeMap<String, Asked>> {
-    let Some(sql) = &job.transform_sql else { return Ok(BTreeMap::new()) };
+    let Some(sql) = &job.program.transform_sql else { return Ok(BTreeMap::new()) };
     let mut asked = BTreeMap::new();
     for name in asked_names(sql).map_err(|e| e.context("transform"))? {
         let of = || {
@@ -70,7 +70,7 @@ impl Driver {
             return Ok(());
         }
         let decoder = Decoder::new(self.job.source.schema.clone());
-        let sql = transform(self.job.transform_sql.as_deref(), &decoder, &self.lake, asked).await?;
+        let sql = transform(self.job.program.transform_sql.as_deref(), &decoder, &self.lake, asked).await?;
         let sql = sql.keeping(&self.kept);
         if sql.schema() != self.transform.schema() {
             return Err(Error::user("the transform gives other columns by the models that it asks now")

@@ -38,8 +38,8 @@ use crate::error::Result;
 use crate::lake::{Lake, batch_file_name};
 use crate::learn::tables;
 use crate::progress::Durations;
-use crate::project::{FailOnDataLoss, parse_schema};
-use crate::records::{BatchCounts, Commit, Condemned, DataLoss, FORMAT, FileEntry, Mark, Plan};
+use crate::project::FailOnDataLoss;
+use crate::records::{BatchCounts, Before, Commit, Condemned, DataLoss, FileEntry, Mark, Plan, TopicRead};
 use crate::source::RawRows;
 use crate::source::kafka::{Reading, Room};
 use crate::state::Fold;
@@ -93,7 +93,7 @@ impl<'a> Batch<'a> {
             driver,
             plan,
             durations,
-            lost: plan.data_loss.clone(),
+            lost: plan.topic.data_loss.clone(),
             ends: BTreeMap::new(),
             filled_up: BTreeMap::new(),
             marks: BTreeMap::new(),
@@ -103,8 +103,7 @@ impl<'a> Batch<'a> {
 
     /// Reads, decodes, transforms and stages, part by part, and commits.
     pub(super) async fn run(mut self) -> Result<(Commit, Durations)> {
-        let decoder =
-            Decoder::new(parse_schema(&self.plan.schema_sql)?).double_encoded(self.plan.double_encoded);
+        let decoder = Decoder::of_program(&self.plan.program)?;
         let room = self.room(&decoder);
         let mut messages = self.messages(room)?;
         let mut made = self.begin()?;
@@ -160,7 +159,9 @@ impl<'a> Batch<'a> {
             }
             None => {
                 block_in_place(|| self.compare_log())?;
-                Messages::Kafka(Reading::new(&self.plan.partitions, room).at_most(&self.plan.most))
+                Messages::Kafka(
+                    Reading::new(&self.plan.topic.partitions, room).at_most(&self.plan.topic.most),
+                )
             }
         })
     }
@@ -218,7 +219,7 @@ impl<'a> Batch<'a> {
 
     fn decode(&mut self, decoder: &Decoder, raw: &[RawRows]) -> Result<Decoded> {
         let started = Instant::now();
-        let decoded = decoder.decode(raw, self.plan.batch_id, &self.plan.topic)?;
+        let decoded = decoder.decode(raw, self.plan.batch_id, &self.plan.topic.name)?;
         add_ms(&mut self.durations.decode, started);
         Ok(decoded)
     }
@@ -293,7 +294,7 @@ impl<'a> Batch<'a> {
         let Driver { job, lake, .. } = &*self.driver;
         if !dead.is_empty() {
             made.counts.dead_letters += dead.len() as u64;
-            let rows = dead.to_batch(&job.name, self.plan.batch_id, &self.plan.topic)?;
+            let rows = dead.to_batch(&job.name, self.plan.batch_id, &self.plan.topic.name)?;
             made.dead_letters.push(lake, rows)?;
         }
         add_ms(&mut self.durations.write, started);
@@ -312,7 +313,7 @@ impl<'a> Batch<'a> {
         self.lost.sort_by_key(|loss| (loss.partition, loss.from, loss.to));
         self.condemned.sort_by_key(|message| (message.partition, message.offset));
         if !self.lost.is_empty() && job.source.fail_on_data_loss == FailOnDataLoss::Record {
-            let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic, &self.lost)?;
+            let rows = tables::data_loss(&job.name, batch_id, &self.plan.topic.name, &self.lost)?;
             added.push(stage_system(lake, &job.schema_name, "data_loss", batch_id, &rows)?);
         }
         added.extend(state_files);
@@ -320,15 +321,17 @@ impl<'a> Batch<'a> {
         add_ms(&mut self.durations.write, started);
         self.driver.crash(batch_id, CrashPoint::Stage)?;
         Ok(Commit {
-            format: FORMAT,
             batch_id,
             query_id: self.plan.query_id.clone(),
+            before: Before::default(),
             added,
             removed,
             counts,
-            ends: self.read_until(),
-            marks: self.marks.clone(),
-            condemned: self.condemned.clone(),
+            read: TopicRead {
+                ends: self.read_until(),
+                marks: self.marks.clone(),
+                condemned: self.condemned.clone(),
+            },
             watermark: None,
             build: None,
             model: None,

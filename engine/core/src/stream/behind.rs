@@ -184,9 +184,9 @@ impl Driver {
             return Ok(());
         }
         let models = match (self.behind.waiting.front(), next) {
-            (Some(oldest), _) => self.checkpoint.offsets.read(oldest.batch_id)?.models,
-            (None, Some(plan)) => plan.models.clone(),
-            (None, None) => self.job.models.clone(),
+            (Some(oldest), _) => self.checkpoint.offsets.read(oldest.batch_id)?.program.models,
+            (None, Some(plan)) => plan.program.models.clone(),
+            (None, None) => self.job.program.models.clone(),
         };
         self.has_history(&models, number).await.map(|_| ())
     }
@@ -238,7 +238,7 @@ impl Driver {
             None => (self.checkpoint.offsets.read(batch_id)?, self.checkpoint.commits.read(batch_id)?),
         };
         if self.state.is_none() {
-            if !self.has_history(&plan.models, batch_id).await? {
+            if !self.has_history(&plan.program.models, batch_id).await? {
                 return Ok(false);
             }
             let rows = CommittedRows::of(self);

@@ -109,8 +109,8 @@ impl Found {
 
 /// The ranges of a committed batch as far as they were read.
 pub(super) fn read_of(plan: &Plan, commit: &Commit) -> Vec<PartitionRange> {
-    let to = |range: &PartitionRange| commit.ends.get(&range.partition).copied().unwrap_or(range.to);
-    plan.partitions.iter().map(|range| PartitionRange { to: to(range), ..*range }).collect()
+    let to = |range: &PartitionRange| commit.read.ends.get(&range.partition).copied().unwrap_or(range.to);
+    plan.topic.partitions.iter().map(|range| PartitionRange { to: to(range), ..*range }).collect()
 }
 
 /// Makes ranges as wide as it takes to find as many messages as they have offsets, and says how many that are of those.

@@ -41,10 +41,10 @@ impl Driver {
     /// Whether the topic or the cluster is another one than the last plan's.
     pub(super) fn remade(&self, topic_id: Option<&str>) -> Option<String> {
         let last = self.last_plan.as_ref()?;
-        if last.topic != self.job.source.topic {
+        if last.topic.name != self.job.source.topic {
             return Some(format!(
                 "the checkpoint is of topic {}, the job reads {}",
-                last.topic, self.job.source.topic
+                last.topic.name, self.job.source.topic
             ));
         }
         if let (Some(then), Some(now)) = (&last.cluster_id, &self.cluster_id)
@@ -52,10 +52,10 @@ impl Driver {
         {
             return Some(format!("the checkpoint is of cluster {then}, this is cluster {now}"));
         }
-        match (last.topic_id.as_deref(), topic_id) {
+        match (last.topic.id.as_deref(), topic_id) {
             (Some(then), Some(now)) if then != now => Some(format!(
                 "topic {} was deleted and made anew (its id was {then}, it is {now})",
-                last.topic
+                last.topic.name
             )),
             _ => None,
         }
@@ -89,11 +89,13 @@ impl Driver {
         let numbers = self.checkpoint.offsets.numbers()?;
         for number in numbers.start.max(last.batch_id.saturating_sub(1))..last.batch_id {
             let before = self.checkpoint.offsets.read(number)?;
-            let ends = self.checkpoint.commits.read(number).map(|commit| commit.ends).unwrap_or_default();
-            for range in &last.partitions {
-                let to = before.partitions.iter().find(|p| p.partition == range.partition).map(|p| p.to);
+            let ends =
+                self.checkpoint.commits.read(number).map(|commit| commit.read.ends).unwrap_or_default();
+            for range in &last.topic.partitions {
+                let to =
+                    before.topic.partitions.iter().find(|p| p.partition == range.partition).map(|p| p.to);
                 let to = ends.get(&range.partition).copied().or(to);
-                let lost = last.data_loss.iter().any(|l| l.partition == range.partition);
+                let lost = last.topic.data_loss.iter().any(|l| l.partition == range.partition);
                 if let Some(to) = to.filter(|&to| to != range.from && !lost) {
                     return Err(Error::corrupt(format!(
                         "plan {} begins partition {} at offset {}, plan {number} ended at {to}",
@@ -109,7 +111,7 @@ impl Driver {
     /// The message schema may not change under a table.
     pub(super) fn check_schema(&self) -> Result<()> {
         let Some(last) = self.committed_plan()? else { return Ok(()) };
-        let before = parse_schema(&last.schema_sql)?;
+        let before = parse_schema(&last.program.schema_sql)?;
         if !may_follow(&self.job.source.schema, &before) {
             return Err(Error::user("the message schema differs from that of the last batch").hint(
                 "this version has no evolution rule: put the schema file back as it was, or start a new table",

@@ -23,7 +23,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let watermarks = self.driver.source.watermarks()?;
-        let ranges = to_compare(&self.driver.marks, &self.plan.partitions, &watermarks);
+        let ranges = to_compare(&self.driver.marks, &self.plan.topic.partitions, &watermarks);
         if ranges.is_empty() {
             return Ok(());
         }
@@ -35,7 +35,7 @@ impl Batch<'_> {
             }
             tracing::warn!(
                 reason = loss.reason,
-                topic = self.plan.topic,
+                topic = self.plan.topic.name,
                 "the log is another one, the stream goes on"
             );
             // Looked at again, it is the log that there is now.
@@ -53,13 +53,15 @@ pub(super) fn newest_marks(checkpoint: &Checkpoint) -> Result<BTreeMap<i32, Mark
     let mut partitions = usize::MAX;
     for number in checkpoint.commits.numbers()?.rev().take(MOST_COMMITS) {
         let (plan, commit) = (checkpoint.offsets.read(number)?, checkpoint.commits.read(number)?);
-        for (partition, mark) in commit.marks {
+        for (partition, mark) in commit.read.marks {
             marks.entry(partition).or_insert(Some(mark));
         }
-        for partition in plan.data_loss.iter().map(|loss| loss.partition).chain(commit.ends.into_keys()) {
+        for partition in
+            plan.topic.data_loss.iter().map(|loss| loss.partition).chain(commit.read.ends.into_keys())
+        {
             marks.entry(partition).or_insert(None);
         }
-        partitions = partitions.min(plan.partitions.len());
+        partitions = partitions.min(plan.topic.partitions.len());
         if marks.len() >= partitions {
             break;
         }

@@ -26,8 +26,7 @@ use crate::learn::Learner;
 use crate::predict::transform;
 use crate::progress::Durations;
 use crate::project::{FailOnDataLoss, StartingOffsets, StreamJob};
-use crate::records::FORMAT;
-use crate::records::{Asked, FileEntry, Mark, PartitionRange, Plan, RecordList};
+use crate::records::{Asked, Before, FileEntry, Maker, Mark, PartitionRange, Plan, RecordList, TopicPlan};
 use crate::registry::alias_records;
 use crate::rowwise::RowSql;
 use crate::source::Patience;
@@ -132,7 +131,7 @@ impl Driver {
         let job = &split::of_lake(job, lake)?;
         let decoder = Decoder::new(job.source.schema.clone());
         let asked = asked_now(job, lake)?;
-        let transform = transform(job.transform_sql.as_deref(), &decoder, lake, &asked).await?;
+        let transform = transform(job.program.transform_sql.as_deref(), &decoder, lake, &asked).await?;
         let commits = RecordList::read_only(lake.checkpoint(&job.schema_name).join("commits"));
         let kept = match transform.has_settled() {
             true => newest_schema(lake, &commits, &format!("{}.{}", job.schema_name, job.table_name))?,
@@ -146,7 +145,7 @@ impl Driver {
             None => {
                 let mut learner = Learner::new(&job.schema_name, &job.table_name);
                 learner.limit(job.memory_limit);
-                learner.prepare(&job.models, &nullable(transform.schema())).await?;
+                learner.prepare(&job.program.models, &nullable(transform.schema())).await?;
                 learner
             }
         };
@@ -162,7 +161,7 @@ impl Driver {
         recovery(&checkpoint, &lake.checkpoint(&job.schema_name))?;
         let committed = checkpoint.commits.latest()?;
         let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
-        let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.ends);
+        let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.read.ends);
         let marks = newest_marks(&checkpoint)?;
         let newest_rows = newest_row_file(&checkpoint.commits, &job.schema_name)?;
         let driver = Driver {
@@ -219,7 +218,7 @@ impl Driver {
 
     /// The ranges of the last plan as far as they were read.
     pub(super) fn read_so_far(&self) -> Option<Vec<PartitionRange>> {
-        let mut ranges = self.last_plan.as_ref()?.partitions.clone();
+        let mut ranges = self.last_plan.as_ref()?.topic.partitions.clone();
         for range in &mut ranges {
             range.to = self.goes_on_at.get(&range.partition).copied().unwrap_or(range.to);
         }
@@ -325,7 +324,8 @@ impl Driver {
         on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
     ) -> Result<u64> {
         // What was read of these is no longer in the log.
-        self.marks.retain(|partition, _| plan.data_loss.iter().all(|loss| loss.partition != *partition));
+        self.marks
+            .retain(|partition, _| plan.topic.data_loss.iter().all(|loss| loss.partition != *partition));
         let batch = Batch::new(self, &plan, durations);
         if batch.is_guarded()? {
             on_event(StreamEvent::Guarded { batch_id: plan.batch_id });
@@ -334,9 +334,9 @@ impl Driver {
         let (batch_id, counts) = (commit.batch_id, commit.counts);
         self.committed = Some(batch_id);
         self.note_rows(&commit);
-        self.goes_on_at.clone_from(&commit.ends);
-        self.marks.retain(|partition, _| !commit.ends.contains_key(partition));
-        self.marks.extend(commit.marks.clone());
+        self.goes_on_at.clone_from(&commit.read.ends);
+        self.marks.retain(|partition, _| !commit.read.ends.contains_key(partition));
+        self.marks.extend(commit.read.marks.clone());
         self.see(counts);
         self.found = Found::of(&plan, &commit).or(self.found);
         self.done.batches += 1;
@@ -359,11 +359,12 @@ impl Driver {
     /// mended of. Its offsets and its time stay.
     fn cut_anew(&mut self, planned: Plan, asked: BTreeMap<String, Asked>) -> Result<Plan> {
         let mut plan = planned.clone();
-        plan.take_texts(&self.job);
+        plan.program.clone_from(&self.job.program);
         plan.asked = asked;
         if plan == planned {
             return Ok(planned);
         }
+        plan.made_by = Some(Maker::this());
         tracing::info!(
             batch_id = plan.batch_id,
             "the job has changed since the batch was planned, of which nothing is committed: it is run as the job is now"
@@ -389,7 +390,7 @@ impl Driver {
         }
         let topic_id = self.source.topic_id();
         let previous = self.read_so_far();
-        let cut_off = self.last_plan.as_ref().map(|plan| plan.cut_off.clone()).unwrap_or_default();
+        let cut_off = self.last_plan.as_ref().map(|plan| plan.topic.cut_off.clone()).unwrap_or_default();
         let starting = self.job.source.starting_offsets;
         let positions = next_positions(previous.as_deref(), &cut_off, &watermarks, starting);
         let losses = positions.lost;
@@ -418,28 +419,26 @@ impl Driver {
             return Ok(None);
         }
         Ok(Some(Plan {
-            format: FORMAT,
             batch_id,
             query_id: self.checkpoint.query_id.clone(),
+            before: Before::default(),
+            made_by: Some(Maker::this()),
             now: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             // An id that was not told this time is still the one to compare the next with.
             cluster_id: self
                 .cluster_id
                 .clone()
                 .or(self.last_plan.as_ref().and_then(|p| p.cluster_id.clone())),
-            topic: self.job.source.topic.clone(),
-            topic_id: topic_id.or(self.last_plan.as_ref().and_then(|p| p.topic_id.clone())),
-            partitions,
+            topic: TopicPlan {
+                name: self.job.source.topic.clone(),
+                id: topic_id.or(self.last_plan.as_ref().and_then(|p| p.topic.id.clone())),
+                partitions,
+                data_loss: losses,
+                cut_off: positions.cut_off,
+                most,
+            },
             replay: None,
-            data_loss: losses,
-            cut_off: positions.cut_off,
-            most,
-            schema_sql: self.job.source.schema_sql.clone(),
-            transform_sql: self.job.transform_sql.clone(),
-            models: self.job.models.clone(),
-            double_encoded: self.job.source.double_encoded,
-            state: self.job.state.clone(),
-            views: self.job.views.clone(),
+            program: self.job.program.clone(),
             aliases: alias_records(&self.lake, &self.job.schema_name).numbers()?.end,
             asked: BTreeMap::new(),
         }))

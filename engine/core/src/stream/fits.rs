@@ -57,10 +57,10 @@ async fn check_views(job: &StreamJob, lake: &Lake, table: &SchemaRef) -> Result<
         Ok(Arc::new(MemTable::try_new(schema, vec![vec![]])?))
     };
     let mut known = vec![(job.table_name.clone(), rows(table.clone())?)];
-    if let Some(spec) = &job.state {
+    if let Some(spec) = &job.program.state {
         known.push((spec.config.table.clone(), rows(state_schema(job, spec, table).await?)?));
     }
-    let mut waiting: Vec<_> = job.views.iter().collect();
+    let mut waiting: Vec<_> = job.program.views.iter().collect();
     // A view may read another, whatever its name.
     loop {
         let session = catalog::view_session(lake, &job.schema_name, known.clone())?;
@@ -92,7 +92,7 @@ async fn state_schema(job: &StreamJob, spec: &StateSpec, table: &SchemaRef) -> R
     let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]).await?;
     let mut fields = select.schema().fields().to_vec();
     fields.extend(
-        job.models.iter().map(|model| {
+        job.program.models.iter().map(|model| {
             Arc::new(Field::new(format!("cluster_{}", model.config.name), DataType::UInt32, true))
         }),
     );

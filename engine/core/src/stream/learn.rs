@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::files::at_once;
 use crate::learn::tables;
 use crate::progress::Durations;
-use crate::records::{Commit, FORMAT, Learn, Maker, Plan};
+use crate::records::{Before, Commit, Learn, Maker, Plan};
 use crate::registry::{Aliases, forget_old, kept};
 use crate::source::lag::Lag;
 use crate::table::publish::roll_forward;
@@ -37,10 +37,10 @@ impl Driver {
         let learned = match self.state.as_ref().map(StatefulJob::kept) {
             Some(state) => {
                 learner
-                    .learn_state(&self.lake, batch_id, &plan.models, state, plan.moment()?, &aliases)
+                    .learn_state(&self.lake, batch_id, &plan.program.models, state, plan.moment()?, &aliases)
                     .await?
             }
-            None => block_in_place(|| learner.learn(&self.lake, batch_id, &plan.models, &aliases))?,
+            None => block_in_place(|| learner.learn(&self.lake, batch_id, &plan.program.models, &aliases))?,
         };
         let mut added = learned.files;
         let (job, lake) = (&self.job, &self.lake);
@@ -69,10 +69,12 @@ impl Driver {
         let batches = tables::batches(&job.name, batch_id, &plan.now, rows, seen, lag, &durations)?;
         added.push(stage(&("batches", batches))?);
         self.crash(batch_id, CrashPoint::Train)?;
+        let last = batch_id.checked_sub(1).map(|before| self.checkpoint.learn.read(before)).transpose()?;
         let record = Learn {
-            format: FORMAT,
             batch_id,
             query_id: plan.query_id.clone(),
+            before: Before::default(),
+            steps: Learn::steps_after(last.as_ref(), &learned.outcomes),
             models: learned.outcomes,
             added,
             made_by: Some(Maker::this()),
@@ -91,7 +93,7 @@ impl Driver {
         let mut named = kept(&self.lake, &self.job.schema_name, plan.aliases)?;
         named.extend(own(&plan.asked, &self.job.schema_name));
         named.extend(own(&self.asked, &self.job.schema_name));
-        for (outcome, spec) in record.models.iter().zip(&plan.models) {
+        for (outcome, spec) in record.models.iter().zip(&plan.program.models) {
             forget_old(&self.lake, &self.job.schema_name, outcome, spec.config.keep, &named);
         }
         Ok(())

@@ -26,7 +26,7 @@ use super::{StreamEvent, StreamSummary, unless_stopped};
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::project::StreamJob;
-use crate::records::{Commit, Plan, RecordList, Replay};
+use crate::records::{Commit, Maker, Plan, RecordList, Replay};
 use crate::registry::alias_records;
 use crate::source::kafka::Room;
 
@@ -139,7 +139,7 @@ impl Driver {
             let plan = self.checkpoint.offsets.read(number)?;
             if number < until {
                 let letters = self.letter_files(number)?.iter().map(|file| file.rows).sum();
-                let begins_anew = plan.replay.is_some() || !plan.data_loss.is_empty();
+                let begins_anew = plan.replay.is_some() || !plan.topic.data_loss.is_empty();
                 if let (Some(after), true) = (batches.last_mut(), plan.replay.is_some()) {
                     after.begins_anew = true;
                 }
@@ -162,13 +162,14 @@ impl Driver {
         let mut plan = last.clone();
         plan.batch_id += 1;
         plan.now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        plan.partitions = self.read_so_far().unwrap_or_default();
-        plan.partitions.iter_mut().for_each(|range| range.from = range.to);
+        plan.topic.partitions = self.read_so_far().unwrap_or_default();
+        plan.topic.partitions.iter_mut().for_each(|range| range.from = range.to);
         plan.replay = Some(replay);
-        plan.data_loss.clear();
-        plan.most.clear();
+        plan.topic.data_loss.clear();
+        plan.topic.most.clear();
         plan.aliases = alias_records(&self.lake, &self.job.schema_name).numbers()?.end;
-        plan.take_texts(&self.job);
+        plan.program.clone_from(&self.job.program);
+        plan.made_by = Some(Maker::this());
         Ok(Some(plan))
     }
 

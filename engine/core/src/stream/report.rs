@@ -22,7 +22,7 @@ impl Driver {
         let rows = commit.counts.rows_read;
         let since_last =
             self.last_planned.replace(started).map(|last| started.duration_since(last).as_secs_f64());
-        let of_topic = |offsets: BTreeMap<String, i64>| BTreeMap::from([(plan.topic.clone(), offsets)]);
+        let of_topic = |offsets: BTreeMap<String, i64>| BTreeMap::from([(plan.topic.name.clone(), offsets)]);
         let read = read_of(plan, commit);
         let offsets = |pick: fn(&PartitionRange) -> i64| {
             of_topic(read.iter().map(|p| (p.partition.to_string(), pick(p))).collect())
@@ -43,7 +43,7 @@ impl Driver {
             sources: vec![SourceProgress {
                 description: match plan.replay {
                     Some(replay) => format!("DeadLetters[batches {}..{}]", replay.from, replay.to),
-                    None => format!("KafkaV2[Subscribe[{}]]", plan.topic),
+                    None => format!("KafkaV2[Subscribe[{}]]", plan.topic.name),
                 },
                 start_offset: offsets(|p| p.from),
                 end_offset: offsets(|p| p.to),

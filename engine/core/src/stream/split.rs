@@ -28,12 +28,12 @@ pub(super) fn of_lake(job: &StreamJob, lake: &Lake) -> Result<StreamJob> {
     let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
     let mut job = job.clone();
     // Models of a state are scored on a sample of it: nothing is held out.
-    if job.state.is_none()
+    if job.program.state.is_none()
         && let (Some(newest), planned) = (commits.latest()?, plans.numbers()?.end)
         // What a batch job has committed was never planned; whose the folder is, is told later.
         && newest < planned
     {
-        keep(&plans.read(newest)?.models, &mut job)?;
+        keep(&plans.read(newest)?.program.models, &mut job)?;
     }
     Ok(job)
 }
@@ -41,7 +41,7 @@ pub(super) fn of_lake(job: &StreamJob, lake: &Lake) -> Result<StreamJob> {
 /// The table above, for each model.
 fn keep(last: &[ModelSpec], job: &mut StreamJob) -> Result<()> {
     let mut told: BTreeMap<_, Vec<&str>> = BTreeMap::new();
-    for spec in &mut job.models {
+    for spec in &mut job.program.models {
         let name = &spec.config.name;
         let Some(before) = last.iter().find(|before| before.config.name == *name) else { continue };
         let (now, then) = (&mut spec.config.evaluate, &before.config.evaluate);
@@ -94,7 +94,7 @@ mod tests {
         if !built_in {
             job.built_in_splits.clear();
         }
-        for spec in &mut job.models {
+        for spec in &mut job.program.models {
             spec.config.evaluate.holdout_key = key.iter().map(|name| name.to_string()).collect();
         }
         job
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_key_of_the_lake_holds() {
-        let lake = job(true, &["_offset"]).models;
+        let lake = job(true, &["_offset"]).program.models;
         let refusal = "model `logistic`: evaluate.holdout_key is [\"block\"], and the lake was begun with [\"_offset\"]";
         for (last, built_in, key, expected) in [
             (&[][..], false, "block", Ok("block")),
@@ -113,7 +113,7 @@ mod tests {
             (&lake, false, "block", Err(refusal)),
         ] {
             let mut job = job(built_in, &[key]);
-            let second = |job: &StreamJob| job.models[1].config.evaluate.holdout_key.join(" ");
+            let second = |job: &StreamJob| job.program.models[1].config.evaluate.holdout_key.join(" ");
             let found = keep(last, &mut job).map(|()| second(&job)).map_err(|e| e.to_string());
             assert_eq!(found, expected.map(String::from).map_err(String::from), "{built_in} {key}");
         }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn only_the_model_that_was_changed_is_refused() {
-        let lake = job(true, &["_offset"]).models;
+        let lake = job(true, &["_offset"]).program.models;
         let mut job = job(true, &["block"]);
         job.built_in_splits.remove("tree");
         let error = keep(&lake, &mut job).unwrap_err().to_string();
@@ -132,10 +132,10 @@ mod tests {
 
     #[test]
     fn a_larger_share_is_refused() {
-        let lake = job(true, &["_offset"]).models;
+        let lake = job(true, &["_offset"]).program.models;
         let with_share = |share: f64| {
             let mut job = job(true, &["_offset"]);
-            job.models[0].config.evaluate.holdout = share;
+            job.program.models[0].config.evaluate.holdout = share;
             keep(&lake, &mut job)
         };
         assert!(with_share(0.0).is_ok() && with_share(0.2).is_ok() && with_share(0.3).is_ok());

@@ -30,7 +30,7 @@ impl StatefulJob {
     /// # Errors
     /// User: the state or its SELECT does not fit the table.
     pub(super) async fn open(job: &StreamJob, table: &Schema) -> Result<Option<StatefulJob>> {
-        let Some(spec) = job.state.clone() else { return Ok(None) };
+        let Some(spec) = job.program.state.clone() else { return Ok(None) };
         let kept = KeyedState::new(&spec, table)?;
         let select = RowSql::new(&spec.select_sql, &spec.config.table, kept.schema(), &[]).await;
         let select = select.map_err(|e| e.context(spec.config.select.clone()))?;
@@ -52,7 +52,7 @@ impl StatefulJob {
     /// User: the models' features do not fit the state.
     pub(super) async fn learner(&self, job: &StreamJob) -> Result<Learner> {
         let mut learner = Learner::of_state(&job.schema_name, &self.spec);
-        learner.prepare_state(&job.models, &self.kept).await?;
+        learner.prepare_state(&job.program.models, &self.kept).await?;
         Ok(learner)
     }
 }
@@ -131,7 +131,7 @@ pub(super) fn check_state(last: Option<&Plan>, job: &StreamJob) -> Result<()> {
         let config = spec.config.clone();
         (config.table, config.key, config.columns)
     };
-    if last.state.as_ref().map(kept) == job.state.as_ref().map(kept) {
+    if last.program.state.as_ref().map(kept) == job.program.state.as_ref().map(kept) {
         return Ok(());
     }
     Err(Error::user("the state differs from that of the last batch").hint(

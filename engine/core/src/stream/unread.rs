@@ -30,7 +30,7 @@ impl Batch<'_> {
             return;
         }
         let looked_at: usize = raw.iter().map(RawRows::len).sum();
-        for field in unread_fields(raw, rows, self.plan.double_encoded) {
+        for field in unread_fields(raw, rows, self.plan.program.double_encoded) {
             let near = field.near.map(|near| format!("; they have `{near}`")).unwrap_or_default();
             let (batch_id, name) = (self.plan.batch_id, &field.name);
             tracing::warn!(

@@ -20,7 +20,7 @@ pub(super) async fn elbow(global: &GlobalArgs, args: &PlotArgs) -> Done<Vec<Char
     let Some(view) = catalog::state(&lake, &schema_name).await? else {
         return Err(no_state(&args.job).into());
     };
-    let model = model(&view.plan.models, args)?;
+    let model = model(&view.plan.program.models, args)?;
     let sweep = view.sweep(model, range).await?;
     print_line("clusters  inertia        silhouette")?;
     for point in &sweep.points {
@@ -83,7 +83,7 @@ pub(super) async fn centres(global: &GlobalArgs, args: &PlotArgs) -> Done<Vec<Ch
 /// The first clustering of a stateful job as the job has them, else by name.
 async fn first_model(lake: &Lake, args: &PlotArgs, known: &[(String, String)]) -> Result<String, Error> {
     let view = catalog::state(lake, &args.job.replace('-', "_")).await?;
-    let of_job = view.iter().flat_map(|view| &view.plan.models).map(|spec| &spec.config.name);
+    let of_job = view.iter().flat_map(|view| &view.plan.program.models).map(|spec| &spec.config.name);
     let mut names = of_job.chain(known.iter().map(|(model, _)| model));
     let first = names.find(|name| known.iter().any(|(model, _)| model == *name));
     first.cloned().ok_or_else(|| no_centres(&args.job))

@@ -116,11 +116,9 @@ impl Batch<'_> {
             );
         }
         let work = Work {
-            schema_sql: plan.schema_sql.clone(),
-            transform_sql: plan.transform_sql.clone(),
-            double_encoded: plan.double_encoded,
+            program: plan.program.clone(),
             batch_id: plan.batch_id,
-            topic: plan.topic.clone(),
+            topic: plan.topic.name.clone(),
             now: plan.moment()?,
             lake: driver.lake.root().to_owned(),
             asked: plan.asked.clone(),
@@ -147,7 +145,7 @@ impl Batch<'_> {
     fn feeds_condemned(&self) -> Result<bool> {
         let Some(replay) = &self.plan.replay else { return Ok(false) };
         for number in replay.from..replay.to {
-            if !self.driver.checkpoint.commits.read(number)?.condemned.is_empty() {
+            if !self.driver.checkpoint.commits.read(number)?.read.condemned.is_empty() {
                 return Ok(true);
             }
         }
@@ -321,6 +319,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::project::Program;
 
     /// How many messages a child does that goes through its ranges in such steps, where it cannot do a step of these.
     fn done(ranges: &[Range<usize>], step: usize, ends: impl Fn(Range<usize>) -> bool) -> usize {
@@ -375,9 +374,14 @@ mod tests {
         let mut rows = RawRows::new(3);
         rows.push(8, None, Some(b"{}"));
         let work = Work {
-            schema_sql: String::new(),
-            transform_sql: None,
-            double_encoded: false,
+            program: Program {
+                schema_sql: String::new(),
+                transform_sql: None,
+                double_encoded: false,
+                models: Vec::new(),
+                state: None,
+                views: Default::default(),
+            },
             batch_id: 5,
             topic: "t".to_owned(),
             now: chrono::Utc::now(),

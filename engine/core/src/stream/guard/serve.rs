@@ -10,7 +10,6 @@ use crate::decode::{DeadLetters, Decoded, Decoder};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::predict::transform;
-use crate::project::parse_schema;
 use crate::source::kafka::Room;
 use crate::stream::bounds::Steps;
 use crate::stream::rows::transformed;
@@ -31,10 +30,11 @@ async fn made(out: &mut impl Write) -> Result<()> {
     let mut input = BufReader::new(stdin());
     let Some((work, _)) = wire::read::<Work>(&mut input)? else { return Ok(()) };
     let ranges = receive(input);
-    let decoder = Decoder::new(parse_schema(&work.schema_sql)?).double_encoded(work.double_encoded);
+    let decoder = Decoder::of_program(&work.program)?;
     let lake = Lake::new(work.lake);
-    let sql =
-        transform(work.transform_sql.as_deref(), &decoder, &lake, &work.asked).await?.keeping(&work.kept);
+    let sql = transform(work.program.transform_sql.as_deref(), &decoder, &lake, &work.asked)
+        .await?
+        .keeping(&work.kept);
     // Its threads are there from now on: none has to be made for a message.
     rayon::current_num_threads();
     let none = decoder.decode(&[], work.batch_id, &work.topic)?;

@@ -21,15 +21,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::project::Program;
 use crate::records::Asked;
 use crate::source::RawRows;
 
 /// What a child has to know of a batch beside its messages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Work {
-    pub(super) schema_sql: String,
-    pub(super) transform_sql: Option<String>,
-    pub(super) double_encoded: bool,
+    pub(super) program: Program,
     pub(super) batch_id: u64,
     pub(super) topic: String,
     pub(super) now: DateTime<Utc>,
