@@ -388,3 +388,32 @@ fn a_built_in_job_without_data_names_the_command_that_makes_a_sample() {
             .contains("data generate chicago-crimes --rows 100000 --out crimes.csv; or ")
     );
 }
+
+/// Reading it would wait for somebody to write to it.
+#[cfg(unix)]
+#[test]
+fn a_pipe_among_the_inputs_is_told_and_not_waited_for() {
+    let shop = shop_of("", "a.csv", "k,v\n1,2\n");
+    let pipe = shop.path().join("b.csv");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let job = std::fs::read_to_string(shop.path().join("jobs/shop.toml")).unwrap();
+    for pattern in ["*.csv", "b.csv"] {
+        shop.write("jobs/shop.toml", job.replace("a.csv", pattern));
+        let (code, error) = shop.refused(&[]);
+        assert!(
+            code == 2 && error.contains("b.csv") && error.contains("a pipe"),
+            "{pattern}: {code} {error}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_of_utf_8_before_sql_and_settings_is_none_of_them() {
+    let shop = shop_of("types = { k = \"BIGINT\" }", "a.csv", "k,v\n1,2\n");
+    for name in ["jobs/shop.toml", "sql/shop/all_rows.sql"] {
+        let text = std::fs::read_to_string(shop.path().join(name)).unwrap();
+        shop.write(name, format!("\u{feff}{text}"));
+    }
+    shop.run(&[]);
+    assert_eq!(shop.rows("\u{feff}SELECT k, v FROM shop.all_rows").await, ["1|2"]);
+}

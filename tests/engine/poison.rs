@@ -14,6 +14,8 @@ use tidemill_core::records::{Commit, Condemned, RecordList};
 use crate::rfm::{self, BATCH_SQL, STATE_SQL, order_rows};
 use crate::support::{TestBroker, query, run, texts, visible_files};
 
+mod endless;
+
 /// What a message holds that does something.
 const MARK: &str = "MARK";
 
@@ -338,35 +340,6 @@ async fn want_of_memory_and_the_kernels_killer_condemn_nothing() {
     succeeded(&run(&mut folder.stream("lake", "s", "")));
     assert_eq!(folder.rows("lake", "SELECT count(*) FROM seen").await, ["500"]);
     assert_eq!(folder.commit("lake", "s", 0).read.condemned, []);
-}
-
-/// One that never ends is found too, by a limit of time: no start before came to its end.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_without_an_end_is_a_dead_letter_once_it_has_had_its_time() {
-    let mut all = messages(300);
-    all[200] = Some(format!(r#"{{"n":200,"s":"{MARK}"}}"#).into_bytes());
-    let folder = Folder::new(1, &all).await;
-    for (lake, stage, doing) in [("d", "decode", "decoding"), ("t", "transform", "transforming")] {
-        folder.be_killed_three_times(lake, "s");
-        let mut fourth = folder.stream(lake, "s", &format!("{stage}:{MARK}:wait"));
-        let began = Instant::now();
-        succeeded(&run(fourth.args(["--set", "source.message_timeout=2s"])));
-        // 300 messages, 18, one of them and the one alone: so many limits, and 10 ms for each.
-        assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
-        let reason = format!("{doing} it took longer than 2s, tried alone");
-        let letter = format!(r#"0|200|{stage}|{reason}|{{"n":200,"s":"MARK"}}"#);
-        assert_eq!(folder.rows(lake, LETTERS).await, [letter]);
-        assert_eq!(
-            folder.commit(lake, "s", 0).read.condemned,
-            [Condemned { partition: 0, offset: 200, reason: reason.clone() }]
-        );
-        let counts = "SELECT count(*), count(DISTINCT _offset) FROM seen";
-        assert_eq!(folder.rows(lake, counts).await, ["299|299"]);
-        folder.doctor_finds_nothing(lake);
-        // Where it ends after all, a replay makes it a row.
-        succeeded(&folder.replay(lake, "s", ""));
-        assert_eq!(folder.rows(lake, "SELECT n, s FROM seen WHERE s = 'MARK'").await, ["200|MARK"]);
-    }
 }
 
 /// Processes whose parent this is.

@@ -9,7 +9,7 @@ use tidemill_core::stream::Driver;
 use tidemill_core::{Error, ErrorKind};
 
 use crate::rfm;
-use crate::support::{TestBroker, crimes, job, positions, run, stream_all, texts, tidemill};
+use crate::support::{TestBroker, crimes, job, positions, query, run, stream_all, texts, tidemill};
 
 const PER_BATCH: u64 = 50;
 
@@ -231,6 +231,50 @@ async fn a_bit_that_flips_in_rows_or_a_model_teaches_nothing() {
             assert!(!harmed.checkpoint("chicago_arrests").join("learn/3.json").exists(), "{file}");
         }
     }
+}
+
+/// A file of the same name and size that reads as well, such as an older copy: what the driver and `run` read they check.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_swapped_for_one_that_reads_as_well_is_refused() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 1).await;
+    broker.send("crimes", 1, &crimes(3 * PER_BATCH as usize, 8));
+    let job = job(&broker.address(), PER_BATCH, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    stream_all(&job, &lake).await.unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("jobs/counts.toml", "sql = \"sql/counts\"\n");
+    write("sql/counts/counted.sql", "SELECT count(*) AS n FROM chicago_arrests.crimes");
+    let run_counts = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        command.arg("--lake").arg(lake.root()).arg("--project").arg(folder.path()).args(["run", "counts"]);
+        run(command.arg("--force"))
+    };
+    assert!(run_counts().status.success(), "{:?}", run_counts());
+
+    let path = lake.resolve("chicago_arrests/crimes/batch-00000001.parquet");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut other = bytes.clone();
+    // The name of the writer, in the footer.
+    let at = other.windows(8).rposition(|part| part == b"tidemill").unwrap();
+    other[at + 7] = b'k';
+    std::fs::write(&path, other).unwrap();
+    assert_eq!(positions(&lake).await, (3 * PER_BATCH, 3 * PER_BATCH), "it reads as well");
+    let said = ["batch-00000001.parquet", "is not what its record says: its checksum is"];
+    let (code, (_, text)) = (run_counts().status.code(), texts(&run_counts()));
+    assert!(code == Some(1) && said.iter().all(|said| text.contains(said)), "{code:?} {text}");
+    broker.send("crimes", 1, &crimes(PER_BATCH as usize, 9));
+    assert_corrupt(&stream_all(&job, &lake).await.unwrap_err(), &said, "the driver");
+
+    std::fs::write(&path, bytes).unwrap();
+    stream_all(&job, &lake).await.unwrap();
+    assert!(run_counts().status.success());
+    assert_eq!(query(&lake, "SELECT n FROM counts.counted").await, [[(4 * PER_BATCH).to_string()]]);
 }
 
 /// The newest file is the table's, the others are not: a folder that was put in its place.

@@ -10,13 +10,16 @@ use super::{FINISHING, LEAVING, job, lake, project};
 use crate::cli::{GlobalArgs, ProgressFormat, StreamArgs};
 use crate::exit::{Done, Failure, print_line};
 use crate::notes::note;
-use crate::{report, signals, style};
+use crate::{invocation, report, signals, style};
 
 /// Runs until what was asked for is done or a signal asks for the end.
 pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     let start = Instant::now();
     let lake = lake(global);
     let job = job(&project(global), &args.job, args.brokers.as_deref(), &args.sets)?;
+    if let Some(program) = invocation::this_program() {
+        stream::begin_anew_with(program, std::env::args_os());
+    }
     let stop = signals::watch(FINISHING)?;
     let options = StreamOptions { available_now: args.available_now, max_batches: args.batches };
     note(format_args!(

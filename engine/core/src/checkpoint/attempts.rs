@@ -8,8 +8,8 @@
 //!
 //! A batch that is committed at its first try thus costs nothing. A driver that was killed by hand, or for want of memory, is
 //! counted like one that died of a message: guarded, such a batch comes out the same. A start that ends with an error takes
-//! its attempt back. Attempts are removed after the commit; one that a driver has left which died between the two, by the next
-//! start.
+//! its attempt back; one that a message holds for too long writes what is left of the three (see `stream::watch`). Attempts
+//! are removed after the commit; one that a driver has left which died between the two, by the next start.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringArray, StringBuilder};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
+use rayon::prelude::*;
 
-use super::layout::seen_name;
-use super::{Cell, Entry, KeyedState};
-use crate::error::{Context, Error, Result};
+use super::KeyedState;
+use super::kept::{Kept, damaged, seen};
+use super::texts::{Lists, Members};
+use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::records::{Commit, FileEntry, RecordList};
 use crate::table::publish::stage;
-use crate::table::read::read_rows;
-use crate::table::write::parquet_bytes;
+use crate::table::read::read_parts;
+use crate::table::write::{parquet_bytes, parquet_of_parts};
 
 /// Batches from one snapshot to the next: batches 49, 99, … write one.
 pub const SNAPSHOT_EVERY: u64 = 50;
+
+/// Keys of a state file that are written, or read, at once: few enough that what was seen of them stays below the 2 GiB of an
+/// array of texts.
+const PART_KEYS: usize = 1 << 13;
 
 /// What a commit lists state files under, before the table's name.
 const LISTED_AS: &str = "state:";
@@ -49,16 +53,16 @@ pub fn state_files(
     commits: &RecordList<Commit>,
 ) -> Result<(Vec<FileEntry>, Vec<FileEntry>)> {
     let Some(batch_id) = state.batches().checked_sub(1) else { return Ok((Vec::new(), Vec::new())) };
-    let write = |kind: &str, rows: &RecordBatch| {
+    let write = |kind: &str, bytes: &[u8], rows: usize| {
         let path = format!("{schema_name}/_checkpoint/state/{kind}-{batch_id:08}.parquet");
-        let listed = format!("{LISTED_AS}{table}");
-        stage(lake, &listed, &path, &parquet_bytes(rows)?, rows.num_rows() as u64)
+        stage(lake, &format!("{LISTED_AS}{table}"), &path, bytes, rows as u64)
     };
-    let mut added = vec![write("delta", delta)?];
+    let mut added = vec![write("delta", &parquet_bytes(delta)?, delta.num_rows())?];
     if !state.batches().is_multiple_of(SNAPSHOT_EVERY) {
         return Ok((added, Vec::new()));
     }
-    added.push(write("snapshot", &state.snapshot()?)?);
+    let snapshot = parquet_of_parts(delta.schema(), state.snapshot())?;
+    added.push(write("snapshot", &snapshot, state.len())?);
     let mut removed = Vec::new();
     if let Some(last) = batch_id.checked_sub(SNAPSHOT_EVERY) {
         // The last snapshot stays with the deltas since: a learner that is a batch behind begins there.
@@ -86,13 +90,23 @@ impl KeyedState {
             snapshot = commits.read(number)?.added.into_iter().find(is_snapshot);
         }
         if let Some(file) = snapshot {
-            self.take(&read_rows(lake, &file)?).context_with(|| file.path.clone())?;
+            self.reserve(file.rows);
+            read_parts(lake, &file, PART_KEYS, |rows| self.take(&rows))?;
+            self.touched.clear();
             self.batches = whole;
         }
         while self.batches < batches {
             self.advance(lake, &commits.read(self.batches)?)?;
         }
         Ok(())
+    }
+
+    /// Makes room for so many keys, which are all to come.
+    fn reserve(&mut self, keys: u64) {
+        let keys = usize::try_from(keys).unwrap_or(0);
+        self.keys.reserve(keys);
+        self.touched.reserve(keys);
+        self.kept.iter_mut().for_each(|kept| kept.reserve(keys));
     }
 
     /// Takes in the delta of the next commit, from its file.
@@ -106,35 +120,30 @@ impl KeyedState {
             Error::corrupt(format!("commit {} has no state of batch {}", commit.batch_id, self.batches))
                 .hint(hint)
         })?;
-        self.take(&read_rows(lake, file)?).context_with(|| file.path.clone())?;
+        self.touched.clear();
+        read_parts(lake, file, PART_KEYS, |rows| self.take(&rows))?;
         self.batches += 1;
         Ok(())
     }
 
-    /// All keys with all that was seen.
-    pub(super) fn snapshot(&self) -> Result<RecordBatch> {
-        let keys: Vec<u32> = (0u32..).take(self.entries.len()).collect();
-        self.file(&keys, |place, slot| self.entries[place].cells[slot].seen())
+    /// All keys with all that was seen, in parts of some keys, so that never all of them are there twice.
+    pub(super) fn snapshot(&self) -> impl Iterator<Item = Result<RecordBatch>> {
+        let of_all = |kept: &Kept| kept.members().map(Members::of_all);
+        let lists: Vec<Option<Lists>> = self.kept.iter().map(of_all).collect();
+        let starts = (0..self.len().max(1)).step_by(PART_KEYS);
+        starts.map(move |start| {
+            let keys: Vec<u32> = (0u32..).take(self.len()).skip(start).take(PART_KEYS).collect();
+            self.file(&keys, start, &lists)
+        })
     }
 
-    /// These keys as rows of a file; `seen` gives the members of the key at a place, for a column.
-    pub(super) fn file<'a>(
-        &self,
-        keys: &[u32],
-        seen: impl Fn(usize, usize) -> &'a [Box<str>],
-    ) -> Result<RecordBatch> {
-        let entries: Vec<&Entry> = keys.iter().filter_map(|&key| self.entries.get(key as usize)).collect();
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(StringArray::from_iter_values(entries.iter().map(|e| e.key.as_ref())))];
-        for (slot, column) in self.layout.columns.iter().enumerate() {
-            columns.push(self.values(&entries, slot)?);
-            if !column.aggregate.by().is_empty() {
-                let mut lists = ListBuilder::new(StringBuilder::new());
-                for place in 0..entries.len() {
-                    seen(place, slot).iter().for_each(|member| lists.values().append_value(member));
-                    lists.append(true);
-                }
-                columns.push(Arc::new(lists.finish()));
+    /// These keys as rows of a file. What was seen of them stands in lists by column, of the first key at the place `first`.
+    pub(super) fn file(&self, keys: &[u32], first: usize, lists: &[Option<Lists>]) -> Result<RecordBatch> {
+        let mut columns = vec![self.key_column(keys)];
+        for ((kept, column), lists) in self.kept.iter().zip(&self.layout.columns).zip(lists) {
+            columns.push(kept.values(keys, &column.data_type)?);
+            if let (Some(members), Some(lists)) = (kept.members(), lists) {
+                columns.push(Arc::new(seen(members, lists, first..first + keys.len())));
             }
         }
         Ok(RecordBatch::try_new(self.layout.file_schema(), columns)?)
@@ -142,65 +151,16 @@ impl KeyedState {
 
     /// Takes in the rows of a file: their values hold from now on, their members are added.
     fn take(&mut self, rows: &RecordBatch) -> Result<()> {
-        let damaged = |name: &str| {
-            Error::corrupt(format!("the state file lacks the column `{name}` as it is to be")).hint(
-                "the job's [state] was changed, or the file: put it back as it was, or start a new lake",
-            )
-        };
         let keys = rows.column_by_name(&self.layout.key).and_then(|c| c.as_string_opt::<i32>());
-        let keys = keys.ok_or_else(|| damaged(&self.layout.key))?.clone();
-        self.touched.clear();
-        // Most rows of a snapshot, and of the first deltas, are new keys.
-        self.make_room(rows.num_rows());
+        let keys = keys.ok_or_else(|| damaged(&self.layout.key))?;
+        let first = self.touched.len();
         for row in 0..rows.num_rows() {
-            let key = self.key(keys.value(row))?;
+            let key = self.number(keys.value(row))?;
             self.touched.push(key);
         }
-        for slot in 0..self.layout.columns.len() {
-            let column = self.layout.columns[slot].clone();
-            let values = rows.column_by_name(&column.name).filter(|c| c.data_type() == &column.data_type);
-            let values = values.ok_or_else(|| damaged(&column.name))?.clone();
-            let name = seen_name(&column.name);
-            let lists = rows.column_by_name(&name).and_then(|c| c.as_list_opt::<i32>()).cloned();
-            if lists.is_none() && !column.aggregate.by().is_empty() {
-                return Err(damaged(&name));
-            }
-            // Of all rows at once: an array for each row would cost more than all else.
-            let members = match &lists {
-                Some(lists) => {
-                    let members = lists.values().as_string_opt::<i32>().ok_or_else(|| damaged(&name))?;
-                    Some((members, lists.value_offsets()))
-                }
-                None => None,
-            };
-            let greatest = match &column.aggregate {
-                crate::project::Aggregate::Max { .. } => Some(cast(&values, &DataType::Int64)?),
-                _ => None,
-            };
-            let sums = values.as_primitive_opt::<Decimal128Type>();
-            for (row, &key) in self.touched.iter().enumerate() {
-                let cell = &mut self.entries[key as usize].cells[slot];
-                if let Some((members, offsets)) = &members {
-                    for at in offsets[row] as usize..offsets[row + 1] as usize {
-                        if members.is_valid(at) {
-                            cell.see(members.value(at));
-                        }
-                    }
-                }
-                match (cell, sums, &greatest) {
-                    (Cell::Sum(sum, _), Some(sums), _) => {
-                        *sum = if sums.is_valid(row) { sums.value(row) } else { 0 };
-                        self.greatest_sums[slot] = self.greatest_sums[slot].max(sum.saturating_abs());
-                    }
-                    (Cell::Max(kept), _, Some(greatest)) => {
-                        let greatest = greatest.as_primitive::<Int64Type>();
-                        *kept = greatest.is_valid(row).then(|| greatest.value(row));
-                        self.latest[slot] = self.latest[slot].max(*kept);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
+        let (touched, columns) = (&self.touched[first..], &self.layout.columns);
+        // Most of the time goes to the tables of members, one by column.
+        let kept = self.kept.par_iter_mut().zip(columns);
+        kept.try_for_each(|(kept, column)| kept.take(column, touched, rows))
     }
 }

@@ -20,8 +20,10 @@
 //! that are told to be the same the first one's summand counts.
 
 mod files;
+mod kept;
 mod layout;
 mod refused;
+mod texts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,69 +36,21 @@ use arrow::record_batch::RecordBatch;
 pub use files::{SNAPSHOT_EVERY, is_state_file, state_files};
 pub use refused::Refused;
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::project::{Aggregate, StateSpec};
+use kept::Kept;
 use layout::Layout;
+use texts::{Keys, Lists, Members};
 
 /// The state of all keys after some batches.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct KeyedState {
     layout: Layout,
-    entries: Vec<Entry>,
-    index: HashMap<Box<str>, u32>,
-    /// The greatest of each column over all keys; `None` also for columns that have no greatest.
-    latest: Vec<Option<i64>>,
-    /// How far from 0 any sum of each column has been, at least as far as it is now; 0 for columns that are no sums.
-    greatest_sums: Vec<i128>,
+    keys: Keys,
+    /// As the columns of the layout.
+    kept: Vec<Kept>,
     batches: u64,
     touched: Vec<u32>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Entry {
-    key: Box<str>,
-    cells: Vec<Cell>,
-}
-
-/// What a column keeps of a key. What was seen is sorted.
-#[derive(Debug, Clone, PartialEq)]
-enum Cell {
-    Max(Option<i64>),
-    Count(Vec<Box<str>>),
-    Sum(i128, Vec<Box<str>>),
-}
-
-impl Cell {
-    fn new(aggregate: &Aggregate) -> Cell {
-        match aggregate {
-            Aggregate::Max { .. } => Cell::Max(None),
-            Aggregate::CountDistinct { .. } => Cell::Count(Vec::new()),
-            Aggregate::SumDistinct { .. } => Cell::Sum(0, Vec::new()),
-        }
-    }
-
-    fn seen(&self) -> &[Box<str>] {
-        match self {
-            Cell::Max(_) => &[],
-            Cell::Count(seen) | Cell::Sum(_, seen) => seen,
-        }
-    }
-
-    /// Remembers a member; whether it was new.
-    fn see(&mut self, member: &str) -> bool {
-        let (Cell::Count(seen) | Cell::Sum(_, seen)) = self else { return false };
-        match seen.binary_search_by(|known| known.as_ref().cmp(member)) {
-            Ok(_) => false,
-            Err(at) => {
-                // Of most keys there is one: a Vec that grows by itself takes room for four.
-                if seen.is_empty() {
-                    seen.reserve_exact(1);
-                }
-                seen.insert(at, member.into());
-                true
-            }
-        }
-    }
 }
 
 /// The columns of a batch that one column of the state reads.
@@ -106,15 +60,13 @@ enum Input {
     Sum(Decimal128Array, Vec<StringArray>),
 }
 
-/// What one batch saw for the first time: a key of the batch → a column → members.
-type News = Vec<Vec<Vec<Box<str>>>>;
-
 /// A batch that is being taken in, in one or several parts.
 #[derive(Debug, Default)]
 pub struct Fold {
-    news: News,
-    /// Of each key of the batch, its place in `news`.
+    /// Of each key of the batch, its place among them.
     places: HashMap<u32, usize>,
+    /// Of each column, how many members it had before: what the batch saw for the first time comes after them.
+    before: Vec<usize>,
 }
 
 impl KeyedState {
@@ -124,17 +76,8 @@ impl KeyedState {
     /// User: the table lacks a column, or has it in a type that cannot be kept.
     pub fn new(spec: &StateSpec, table: &Schema) -> Result<KeyedState> {
         let layout = Layout::new(spec, table)?;
-        let latest = vec![None; layout.columns.len()];
-        let greatest_sums = vec![0; layout.columns.len()];
-        Ok(KeyedState {
-            layout,
-            entries: Vec::new(),
-            index: HashMap::new(),
-            latest,
-            greatest_sums,
-            batches: 0,
-            touched: Vec::new(),
-        })
+        let kept = layout.columns.iter().map(|column| Kept::new(&column.aggregate)).collect();
+        Ok(KeyedState { layout, keys: Keys::new(), kept, batches: 0, touched: Vec::new() })
     }
 
     /// Batches that are in it: it is the state after batch `batches() - 1`.
@@ -144,12 +87,12 @@ impl KeyedState {
 
     /// Number of keys.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.keys.len()
     }
 
     /// No key yet.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.keys.len() == 0
     }
 
     /// The keys of the newest batch, by the order in which the batch names them.
@@ -168,25 +111,25 @@ impl KeyedState {
     /// # Errors
     /// Internal, if a value has no form in its column's type.
     pub fn rows(&self, keys: &[u32]) -> Result<RecordBatch> {
-        let entries: Vec<&Entry> = keys.iter().filter_map(|&key| self.entries.get(key as usize)).collect();
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(StringArray::from_iter_values(entries.iter().map(|e| e.key.as_ref())))];
-        for slot in 0..self.layout.columns.len() {
-            columns.push(self.values(&entries, slot)?);
+        let mut columns = vec![self.key_column(keys)];
+        for (kept, column) in self.kept.iter().zip(&self.layout.columns) {
+            columns.push(kept.values(keys, &column.data_type)?);
         }
-        for (column, latest) in self.layout.columns.iter().zip(&self.latest) {
-            if let Aggregate::Max { .. } = column.aggregate {
-                let values = Int64Array::from_iter(std::iter::repeat_n(*latest, entries.len()));
-                columns.push(cast(&values, &column.data_type)?);
-            }
+        for (kept, column) in self.kept.iter().zip(&self.layout.columns) {
+            columns.extend(kept.latest(keys.len(), &column.data_type)?);
         }
         Ok(RecordBatch::try_new(self.schema(), columns)?)
+    }
+
+    fn key_column(&self, keys: &[u32]) -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(keys.iter().map(|&key| self.keys.get(key))))
     }
 
     /// Begins the next batch.
     pub fn begin(&mut self) -> Fold {
         self.touched.clear();
-        Fold::default()
+        let before = self.kept.iter().map(|kept| kept.members().map_or(0, Members::len)).collect();
+        Fold { places: HashMap::new(), before }
     }
 
     /// Takes in the next rows of the batch in hand, of which [`Self::refuse`] has left out what there is no room for.
@@ -195,40 +138,16 @@ impl KeyedState {
     /// Data: more than 2³² keys, a sum that is past its type; Internal: a column is of another type than it was.
     pub fn add(&mut self, fold: &mut Fold, rows: &RecordBatch) -> Result<()> {
         let (keys, inputs) = self.inputs(rows)?;
-        let Fold { news, places } = fold;
         let mut member = String::new();
         for row in (0..rows.num_rows()).filter(|&row| keys.is_valid(row)) {
-            let key = self.key(keys.value(row))?;
-            let place = *places.entry(key).or_insert_with(|| {
+            let key = self.number(keys.value(row))?;
+            fold.places.entry(key).or_insert_with(|| {
                 self.touched.push(key);
-                news.push(vec![Vec::new(); inputs.len()]);
-                news.len() - 1
+                self.touched.len() - 1
             });
-            for (slot, input) in inputs.iter().enumerate() {
-                let cell = &mut self.entries[key as usize].cells[slot];
-                if let (Input::Max(values), Cell::Max(kept)) = (input, &mut *cell) {
-                    if values.is_valid(row) {
-                        *kept = (*kept).max(Some(values.value(row)));
-                        self.latest[slot] = self.latest[slot].max(*kept);
-                    }
-                    continue;
-                }
-                let (by, summand) = match input {
-                    Input::Count(by) => (by, Some(0)),
-                    Input::Sum(values, by) => (by, values.is_valid(row).then(|| values.value(row))),
-                    Input::Max(_) => continue,
-                };
-                let Some(summand) = summand else { continue };
-                if !write_member(&mut member, by, row) || !cell.see(&member) {
-                    continue;
-                }
-                news[place][slot].push(member.as_str().into());
-                if let Cell::Sum(sum, _) = cell {
-                    *sum = sum.checked_add(summand).ok_or_else(|| {
-                        Error::data(format!("the sum of key `{}` is past its type", keys.value(row)))
-                    })?;
-                    self.greatest_sums[slot] = self.greatest_sums[slot].max(sum.saturating_abs());
-                }
+            for (kept, input) in self.kept.iter_mut().zip(&inputs) {
+                let added = kept.add(key, input, row, &mut member);
+                added.context_with(|| format!("key `{}`", keys.value(row)))?;
             }
         }
         Ok(())
@@ -263,53 +182,22 @@ impl KeyedState {
     /// Internal, if a value has no form in its column's type.
     pub fn finish(&mut self, fold: &Fold) -> Result<RecordBatch> {
         self.batches += 1;
-        self.file(&self.touched, |place, slot| &fold.news[place][slot])
+        let place = |key| fold.places.get(&key).copied().unwrap_or_default();
+        let since = |(kept, before): (&Kept, &usize)| {
+            kept.members().map(|members| members.since(*before, self.touched.len(), place))
+        };
+        let lists: Vec<Option<Lists>> = self.kept.iter().zip(&fold.before).map(since).collect();
+        self.file(&self.touched, 0, &lists)
     }
 
     /// The number of a key; a new one is given the next.
-    fn key(&mut self, key: &str) -> Result<u32> {
-        if let Some(&number) = self.index.get(key) {
-            return Ok(number);
+    fn number(&mut self, key: &str) -> Result<u32> {
+        let before = self.keys.len();
+        let number = self.keys.number(key)?;
+        if self.keys.len() > before {
+            self.kept.iter_mut().for_each(Kept::push_key);
         }
-        let number = u32::try_from(self.entries.len())
-            .map_err(|_| Error::data("more than 2^32 keys cannot be kept in memory"))?;
-        let cells = self.layout.columns.iter().map(|c| Cell::new(&c.aggregate)).collect();
-        self.entries.push(Entry { key: key.into(), cells });
-        self.index.insert(key.into(), number);
         Ok(number)
-    }
-
-    /// Makes room for so many rows of which most may be new keys.
-    fn make_room(&mut self, rows: usize) {
-        let new = rows.saturating_sub(self.entries.len());
-        self.entries.reserve(new);
-        self.index.reserve(new);
-        self.touched.reserve(rows);
-    }
-
-    /// The values of one column.
-    fn values(&self, entries: &[&Entry], slot: usize) -> Result<ArrayRef> {
-        let data_type = &self.layout.columns[slot].data_type;
-        Ok(match &self.layout.columns[slot].aggregate {
-            Aggregate::Max { .. } => {
-                let values =
-                    entries.iter().map(|e| if let Cell::Max(value) = e.cells[slot] { value } else { None });
-                cast(&Int64Array::from_iter(values), data_type)?
-            }
-            Aggregate::CountDistinct { .. } => {
-                let values =
-                    entries.iter().map(|e| i64::try_from(e.cells[slot].seen().len()).unwrap_or(i64::MAX));
-                Arc::new(Int64Array::from_iter_values(values))
-            }
-            Aggregate::SumDistinct { .. } => {
-                // As in SQL: a sum of nothing is null.
-                let values = entries.iter().map(|e| match &e.cells[slot] {
-                    Cell::Sum(sum, seen) if !seen.is_empty() => Some(*sum),
-                    _ => None,
-                });
-                Arc::new(Decimal128Array::from_iter(values).with_data_type(data_type.clone()))
-            }
-        })
     }
 }
 

@@ -15,7 +15,9 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Decimal128Type, Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 
-use super::{Cell, Input, KeyedState, column, write_member};
+use super::kept::Kept;
+use super::texts::Members;
+use super::{Input, KeyedState, column, write_member};
 use crate::error::Result;
 use crate::project::Aggregate;
 
@@ -95,11 +97,12 @@ impl KeyedState {
     /// Whether no sum can get past its column, whatever of these rows counts.
     fn has_room(&self, rows: &[RecordBatch]) -> Result<bool> {
         for (slot, kept) in self.layout.columns.iter().enumerate() {
-            let (Aggregate::SumDistinct { of, .. }, Some(most)) = (&kept.aggregate, most(&kept.data_type))
+            let (Aggregate::SumDistinct { of, .. }, Kept::Sum(_, _, greatest), Some(most)) =
+                (&kept.aggregate, &self.kept[slot], most(&kept.data_type))
             else {
                 continue;
             };
-            let mut total = self.greatest_sums[slot].unsigned_abs();
+            let mut total = greatest.unsigned_abs();
             for batch in rows {
                 let values = cast(column(batch, of)?, &kept.data_type)?;
                 let values = values.as_primitive::<Decimal128Type>();
@@ -117,10 +120,12 @@ impl KeyedState {
 
     /// Takes a row into the trial, or says why it cannot be.
     fn try_row(&self, trial: &mut Trial, key: &str, inputs: &[Input], row: usize) -> Result<(), String> {
+        let number = self.keys.find(key);
         for (slot, (kept, input)) in self.layout.columns.iter().zip(inputs).enumerate() {
             let (Input::Sum(values, by), Some(most)) = (input, most(&kept.data_type)) else { continue };
-            let cell = self.index.get(key).map(|at| &self.entries[*at as usize].cells[slot]);
-            if trial.add(slot, key, cell, (values, by, row)) > Some(most) {
+            let Kept::Sum(sums, members, _) = &self.kept[slot] else { continue };
+            let so_far = number.map(|number| (number, sums[number as usize], members));
+            if trial.add(slot, key, so_far, (values, by, row)) > Some(most) {
                 return Err(format!(
                     "the sum `{}` of key `{key}` would have more digits than its column, {}, has",
                     kept.name, kept.data_type
@@ -132,26 +137,23 @@ impl KeyedState {
 }
 
 impl Trial {
-    /// Adds a summand of a key, if it counts; how far from 0 the sum then is.
+    /// Adds a summand of a key, if it counts; how far from 0 the sum then is. `kept` is what is known of the key: its number,
+    /// its sum, and the members of all.
     fn add(
         &mut self,
         slot: usize,
         key: &str,
-        cell: Option<&Cell>,
+        kept: Option<(u32, i128, &Members)>,
         (values, by, row): (&Decimal128Array, &[StringArray], usize),
     ) -> Option<i128> {
         let mut member = String::new();
         if values.is_null(row) || !write_member(&mut member, by, row) {
             return None;
         }
-        let known = cell.map_or(&[][..], Cell::seen);
-        if known.binary_search_by(|known| known.as_ref().cmp(member.as_str())).is_ok() {
+        if kept.is_some_and(|(number, _, members)| members.has(number, &member)) {
             return None;
         }
-        let so_far = match cell {
-            Some(Cell::Sum(sum, _)) => *sum,
-            _ => 0,
-        };
+        let so_far = kept.map_or(0, |(_, sum, _)| sum);
         let (sum, members) = self.sums.entry((slot, key.into())).or_insert_with(|| (so_far, HashSet::new()));
         if !members.insert(member.as_str().into()) {
             return None;

@@ -33,6 +33,7 @@ use super::guard::Guard;
 use super::letters::Letters;
 use super::rows::transformed;
 use super::stateful::forget_state_files;
+use super::watch::Watch;
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name};
@@ -108,16 +109,18 @@ impl<'a> Batch<'a> {
         let mut messages = self.messages(room)?;
         let mut made = self.begin()?;
         let mut guard = self.guard(room)?;
+        let watch = self.watch();
         loop {
             let raw = self.read(&mut messages)?;
             let (rows, dead) = match self.guarded(&mut made, &mut guard, &raw)? {
                 Some(dead) => (Vec::new(), dead),
                 None => {
-                    let decoded = self.decode(&decoder, &raw)?;
+                    let decoded = self.decode(&decoder, &raw, watch.as_ref())?;
                     if made.counts.rows_read == 0 {
                         self.warn_of_unread_fields(&raw, &decoded.rows);
                     }
-                    let (rows, mut dead) = self.transform(&mut made, room, &raw, decoded).await?;
+                    let (rows, mut dead) =
+                        self.transform(&mut made, room, (&raw, decoded), watch.as_ref()).await?;
                     (self.driver.refuse(&raw, rows, &mut dead)?, dead)
                 }
             };
@@ -217,8 +220,9 @@ impl<'a> Batch<'a> {
         Ok(rows)
     }
 
-    fn decode(&mut self, decoder: &Decoder, raw: &[RawRows]) -> Result<Decoded> {
+    fn decode(&mut self, decoder: &Decoder, raw: &[RawRows], watch: Option<&Watch>) -> Result<Decoded> {
         let started = Instant::now();
+        let _step = watch.map(|watch| watch.step(raw.iter().map(RawRows::len).sum()));
         let decoded = decoder.decode(raw, self.plan.batch_id, &self.plan.topic.name)?;
         add_ms(&mut self.durations.decode, started);
         Ok(decoded)
@@ -229,16 +233,17 @@ impl<'a> Batch<'a> {
         &mut self,
         made: &mut Made,
         room: Room,
-        raw: &[RawRows],
-        decoded: Decoded,
+        (raw, Decoded { rows, mut dead }): (&[RawRows], Decoded),
+        watch: Option<&Watch>,
     ) -> Result<(Vec<RecordBatch>, DeadLetters)> {
-        let Decoded { rows, mut dead } = decoded;
         let sql = self.driver.transform.clone();
         let (now, mut steps, mut at) = (self.plan.moment()?, Steps::new(sql.multiplies(), room), 0);
         loop {
             let started = Instant::now();
             let slice = rows.slice(at, steps.rows().min(rows.num_rows() - at));
+            let step = watch.map(|watch| watch.step(slice.num_rows()));
             let output = transformed(&sql, now, raw, &slice, &mut dead).await?;
+            drop(step);
             add_ms(&mut self.durations.transform, started);
             at += slice.num_rows();
             if at == rows.num_rows() {

@@ -34,6 +34,7 @@ mod rows;
 mod split;
 mod stateful;
 mod unread;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,7 @@ use std::time::{Duration, Instant};
 
 pub use driver::{CrashPoint, Driver};
 pub use guard::{guard_with, serve as serve_guard};
+pub use watch::begin_anew_with;
 
 use crate::error::{ErrorKind, Result};
 use crate::lake::Lake;

@@ -130,6 +130,11 @@ pub(crate) fn checked_bytes(lake: &Lake, file: &FileEntry) -> Result<(PathBuf, V
 /// # Errors
 /// As [`checked_bytes`].
 pub(crate) fn verified_path(lake: &Lake, file: &FileEntry) -> Result<PathBuf> {
+    verified_file(lake, file).map(|(path, _)| path)
+}
+
+/// As [`verified_path`], with the file as it was opened for that.
+fn verified_file(lake: &Lake, file: &FileEntry) -> Result<(PathBuf, File)> {
     let path = checked_path(lake, file)?;
     let mut reader = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
     let (mut hash, mut buffer) = (Xxh3Default::new(), vec![0; 1 << 18]);
@@ -139,7 +144,7 @@ pub(crate) fn verified_path(lake: &Lake, file: &FileEntry) -> Result<PathBuf> {
             read => hash.update(&buffer[..read]),
         }
     }
-    check_sum(&path, &format!("{:016x}", hash.digest()), file).map(|()| path)
+    check_sum(&path, &format!("{:016x}", hash.digest()), file).map(|()| (path, reader))
 }
 
 /// Files whose bytes this process has found to be what their records say: place, checksum, and when it was changed last.
@@ -180,6 +185,24 @@ pub fn read_rows(lake: &Lake, file: &FileEntry) -> Result<RecordBatch> {
     let reader = builder.with_batch_size(1 << 16).build().map_err(|e| unreadable(&path, e))?;
     let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(&path, e))?;
     concat_batches(&schema, &batches).context_with(|| path.display().to_string())
+}
+
+/// All rows of one committed file, in their order and in parts of at most `rows`, so that they are never there at once.
+///
+/// # Errors
+/// As [`read_rows`]; what `take` says of a part, with the file's name.
+pub(crate) fn read_parts(
+    lake: &Lake,
+    file: &FileEntry,
+    rows: usize,
+    mut take: impl FnMut(RecordBatch) -> Result<()>,
+) -> Result<()> {
+    let (path, opened) = verified_file(lake, file)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| unreadable(&path, e))?;
+    for part in builder.with_batch_size(rows).build().map_err(|e| unreadable(&path, e))? {
+        take(part.map_err(|e| unreadable(&path, e))?).context_with(|| file.path.clone())?;
+    }
+    Ok(())
 }
 
 /// The columns of one committed file.

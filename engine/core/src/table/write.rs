@@ -4,6 +4,7 @@
 //! parts that they come in: so a batch that is run again, with other memory or threads, makes the same files.
 
 use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -16,13 +17,26 @@ use crate::error::Result;
 /// # Errors
 /// Storage, if a column's type has no Parquet form.
 pub fn parquet_bytes(batch: &RecordBatch) -> Result<Vec<u8>> {
+    parquet_of_parts(batch.schema(), std::iter::once(Ok(batch.clone())))
+}
+
+/// Encodes rows that come in parts. The same parts give the same bytes.
+///
+/// # Errors
+/// As [`parquet_bytes`]; whatever a part is instead.
+pub(crate) fn parquet_of_parts(
+    schema: SchemaRef,
+    parts: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<Vec<u8>> {
     let properties = WriterProperties::builder()
         .set_created_by("tidemill".to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .build();
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
-    writer.write(batch)?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties))?;
+    for part in parts {
+        writer.write(&part?)?;
+    }
     writer.close()?;
     Ok(bytes)
 }

@@ -23,7 +23,8 @@
 //!
 //! A child that goes on and on is ended by this process: once it has said nothing for `source.message_timeout`, and 10 ms for
 //! each message that it has in hand, it has died of these. Only the time in which it is listened to counts. Until it is
-//! ready, with its transform planned, it has no message in hand, and two minutes at least.
+//! ready, with its transform planned, it has no message in hand, and two minutes at least. What this process does itself has
+//! the same time ([`super::watch`]).
 //!
 //! Only a death of the process's own making condemns (an abort, a fault of its memory, an illegal instruction, a panic, a
 //! message without an end). One by SIGKILL, which is how Linux takes memory back, for want of memory, or by any other signal that comes from outside makes
@@ -49,6 +50,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
+pub(super) use self::process::A_MESSAGE;
 use self::process::{Death, End, How, Made, Patience};
 pub use self::serve::serve;
 use self::wire::Work;

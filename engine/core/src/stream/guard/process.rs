@@ -39,7 +39,7 @@ const PASSED_ON: [&str; 11] = [
 /// And on Windows, where no program starts without it.
 const SYSTEM_ROOT: &str = "SystemRoot";
 /// Further time for each of the messages that a child has in hand.
-const A_MESSAGE: Duration = Duration::from_millis(10);
+pub(in crate::stream) const A_MESSAGE: Duration = Duration::from_millis(10);
 /// Bytes that are kept of what a child says on its way out.
 const LAST_WORDS: usize = 4_000;
 /// The code of a Rust process that panicked.
