@@ -3,6 +3,8 @@
 //! Lines end in LF, CRLF or CR, also mixed. Blank lines are no rows, nor are comments; what is before the headings (a byte
 //! order mark, `skip_rows`) is passed over here, so that every reader begins at the same byte.
 
+mod delimiter;
+
 use std::collections::VecDeque;
 use std::io::{BufRead, Cursor, Read};
 use std::path::Path;
@@ -11,7 +13,9 @@ use std::sync::atomic::AtomicU64;
 
 use csv_core::ReadRecordResult;
 use encoding_rs::Encoding;
-use memchr::{memchr_iter, memchr2, memchr2_iter};
+use memchr::{memchr2, memchr2_iter};
+
+pub(super) use delimiter::other_delimiter;
 
 use super::input::bytes::{self, Compression, broken};
 use crate::error::{Error, Result};
@@ -21,8 +25,6 @@ use crate::project::CsvOptions;
 const LONGEST_HEADER: usize = 1 << 24;
 /// As are more than this.
 const MOST_HEADINGS: usize = 1 << 20;
-/// Rows behind the headings that are looked at for another delimiter.
-const LOOKED_AT: usize = 100;
 /// A quote that no text has: of cells without quotes.
 const NO_QUOTE: u8 = 0xff;
 
@@ -138,34 +140,6 @@ impl<'a> CsvText<'a> {
                 }
             }
         }
-    }
-
-    /// The delimiter that the file seems to have instead: where the headings are one cell, one that they and the rows behind
-    /// hold; else one that is there more often than the file's own, and as often in every row.
-    ///
-    /// # Errors
-    /// Data: it cannot be read.
-    pub(super) fn other_delimiter(&mut self) -> Result<Option<u8>> {
-        let mut reader = core_reader(self.options, self.delimiter);
-        let Some((first, _)) = self.record(&mut reader)? else { return Ok(None) };
-        let times =
-            |row: &[Vec<u8>], byte| row.iter().map(|cell| memchr_iter(byte, cell).count()).sum::<usize>();
-        let others = [b';', b'\t', b'|', b','].into_iter().filter(|other| *other != self.delimiter);
-        let counted = others.map(|other| (other, times(&first, other)));
-        let mut others: Vec<(u8, usize)> = counted.filter(|(_, count)| *count >= first.len()).collect();
-        let mut has_rows = first.len() == 1;
-        for _ in 0..LOOKED_AT {
-            if others.is_empty() {
-                break;
-            }
-            let Some((row, _)) = self.record(&mut reader)? else { break };
-            has_rows = true;
-            others.retain(|(other, count)| match times(&row, *other) {
-                found if first.len() == 1 => found > 0,
-                found => found == *count,
-            });
-        }
-        Ok(others.first().filter(|_| has_rows).map(|(other, _)| *other))
     }
 }
 

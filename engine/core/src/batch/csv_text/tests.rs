@@ -67,24 +67,3 @@ fn the_line_of_a_byte_is_that_of_an_editor() {
         assert_eq!(lines, [1, 2, 3, 4, 6, 8], "{chunk}");
     }
 }
-
-#[test]
-fn another_delimiter_is_seen_where_headings_and_rows_have_it() {
-    for (text, expected) in [
-        ("id;name\n1;tea\n", Some(b';')),
-        ("\"id\";\"name\"\n\"1\";\"2,5\"\n", Some(b';')),
-        ("id\tname\r1\t2\r", Some(b'\t')),
-        ("id|name", Some(b'|')),
-        ("id;name\n1\n", None),
-        ("notes; remarks\nnone\n", None),
-        ("id,name;x\n1,2;3\n", None),
-        ("id;name;price, EUR\n1;tea;2,50\n2;cake;3,50\n", Some(b';')),
-        ("id;name;price, EUR\n", None),
-        ("id,a;b;c\n1,x;y\n", None),
-        ("id\n1;2\n", None),
-        ("", None),
-    ] {
-        let found = opened(text, &CsvOptions::default(), |file| file.other_delimiter().unwrap());
-        assert_eq!(found, expected, "{text:?}");
-    }
-}

@@ -19,7 +19,7 @@ use regex::Regex;
 
 use super::number::Wanted;
 use super::{DeadLetter, Input, InputFile, Progress, moment, number, strict};
-use crate::batch::csv_text::{CsvText, Header, quote};
+use crate::batch::csv_text::{self, CsvText, Header, quote};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::project::{CsvOptions, OnError};
@@ -30,14 +30,13 @@ use crate::table::partitioned::NULL_VALUE;
 /// # Errors
 /// User: there is none, or one twice, or the file has another delimiter; Data: it cannot be read.
 pub(super) fn header(file: &InputFile, options: &CsvOptions, encoding: &'static Encoding) -> Result<Header> {
-    let open =
-        || CsvText::open(&file.path, options, options.delimiter(file.format), encoding, Arc::default());
-    let mut header = open()?.header()?;
+    let own = options.delimiter(file.format);
+    let mut header = CsvText::open(&file.path, options, own, encoding, Arc::default())?.header()?;
     let place = |line| format!("{}, line {line}", file.path.display());
     if options.delimiter.is_none()
-        && let Some(other) = open()?.other_delimiter()?
+        && let Some(other) = other_delimiter(file, options, encoding)?
     {
-        let (other, own) = (words(other), words(options.delimiter(file.format)));
+        let (other, own) = (words(other), words(own));
         let count = match header.names.len() {
             1 => "one column".to_owned(),
             count => format!("{count} columns"),
@@ -74,8 +73,8 @@ pub(super) fn other_delimiter(
     options: &CsvOptions,
     encoding: &'static Encoding,
 ) -> Result<Option<u8>> {
-    let delimiter = options.delimiter(file.format);
-    CsvText::open(&file.path, options, delimiter, encoding, Arc::default())?.other_delimiter()
+    let open = |delimiter| CsvText::open(&file.path, options, delimiter, encoding, Arc::default());
+    csv_text::other_delimiter(options.delimiter(file.format), open)
 }
 
 /// A delimiter as the job has it.
