@@ -366,14 +366,14 @@ pub(crate) fn kind_of_records(lake: &Lake, schema_name: &str) -> Result<Option<J
     Ok(commits.latest()?.map(|_| JobKind::Batch))
 }
 
-/// The format that records of a job are written in: that of this version, but for a lake of before that no driver has taken over
-/// yet.
+/// The format that a job's lake has: that of this version once a start has carried it over.
 ///
 /// # Errors
 /// Storage, Corrupt: the identity cannot be read.
 pub(crate) fn format_of(lake: &Lake, schema_name: &str) -> Result<u32> {
     let identity = read_identity(&lake.checkpoint(schema_name).join(FILE))?;
-    Ok(identity.map_or(FORMAT, |identity| identity.format))
+    // Lakes of long before have none until then.
+    Ok(identity.map_or(*FORMATS.start(), |identity| identity.format))
 }
 
 /// A file of rows of the newest batch of a stream that has any.

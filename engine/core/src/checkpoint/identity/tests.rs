@@ -103,6 +103,33 @@ fn a_lake_of_before_is_taken_over_and_its_table_is_left_with_data_alone() {
     assert!(error.contains("of query b"), "{error}");
 }
 
+/// Each row of the other table, and what nobody knows.
+#[test]
+fn a_start_raises_the_format_and_none_goes_on_from_one_that_it_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = with_a_batch(folder.path());
+    let path = lake.checkpoint("j_k").join(FILE);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let of = |format: u32| text.replace(&format!("\"format\": {FORMAT}"), &format!("\"format\": {format}"));
+    assert_eq!((of(FORMAT), format_of(&lake, "j_k").unwrap()), (text.clone(), FORMAT));
+    std::fs::write(&path, of(1)).unwrap();
+    assert_eq!(format_of(&lake, "j_k").unwrap(), 1, "what is said of versions does not carry it over");
+    stream(&lake).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "the same but for the format");
+    for (format, side) in [(0, "an older version"), (FORMAT + 1, "a newer version")] {
+        std::fs::write(&path, of(format)).unwrap();
+        for error in [stream(&lake).unwrap_err(), format_of(&lake, "j_k").unwrap_err()] {
+            assert!(
+                error.to_string().contains(&format!("{FILE} has format {format}, this version reads 1 to "))
+            );
+            assert!(error.next_step().unwrap().contains(side), "{error:?}");
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), of(format));
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(format_of(&lake, "j_k").unwrap(), 1, "as lakes of long before");
+}
+
 #[test]
 fn the_second_job_of_a_folder_or_a_table_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
