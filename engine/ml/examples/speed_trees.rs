@@ -2,8 +2,7 @@
 //!
 //! Usage: `cargo run --release -p tidemill-ml --example speed_trees -- DIR TRAINING_ROWS THREADS SEED TASK...`. The model
 //! learns from the first `TRAINING_ROWS` and is scored on the rest; reading is not timed, binning is. `tests/peers/ml/trees.py`
-//! runs this and scikit-learn in turn. A task that begins with `smartcore_` is smartcore's forest or tree, in a build with
-//! `--features smartcore`.
+//! runs this and scikit-learn in turn. A task that begins with `smartcore_` is smartcore's forest or tree.
 
 use std::error::Error;
 use std::path::Path;

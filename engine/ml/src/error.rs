@@ -254,12 +254,6 @@ pub enum Error {
         /// What was asked for.
         what: &'static str,
     },
-    /// A part that is left out of this build.
-    #[error("this build has no {feature}: build with the cargo feature `{feature}`")]
-    NotBuilt {
-        /// The cargo feature.
-        feature: &'static str,
-    },
     /// Two inputs that belong together have different lengths.
     #[error("{what}: {found} values where {expected} belong")]
     LengthMismatch {

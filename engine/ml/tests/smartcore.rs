@@ -1,10 +1,11 @@
-//! smartcore's trees as a reference: `cargo test -p tidemill-ml --features smartcore --test smartcore`.
+//! smartcore's trees as a reference.
 
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
 use tidemill_ml::{
-    Classifier, DecisionTreeParams, FeatureTable, RandomForestParams, SupervisedParams, TreeBackend,
+    Categories, ClassWeight, Classifier, DecisionTreeParams, Error, FeatureTable, RandomForestParams,
+    SupervisedParams, TrainingRows, TreeBackend,
 };
 
 fn algorithms() -> [SupervisedParams; 2] {
@@ -28,19 +29,7 @@ fn rows() -> (FeatureTable, Vec<bool>, Vec<u32>) {
 }
 
 #[test]
-#[cfg(not(feature = "smartcore"))]
-fn without_the_feature_the_error_says_how_to_get_it() {
-    let (table, labels, rows) = rows();
-    for algorithm in algorithms() {
-        let error = Classifier::fit(&algorithm, &table, &labels, &rows, 1, None).unwrap_err().to_string();
-        assert_eq!(error, "backend = smartcore: needs a build with the cargo feature `smartcore`");
-    }
-}
-
-#[test]
-#[cfg(feature = "smartcore")]
 fn votes_are_zero_or_one_and_mostly_right() {
-    use tidemill_ml::{ClassWeight, Error, TrainingRows};
     let (table, labels, rows) = rows();
     for algorithm in algorithms() {
         let model = Classifier::fit(&algorithm, &table, &labels, &rows, 1, None).unwrap();
@@ -64,6 +53,12 @@ fn votes_are_zero_or_one_and_mostly_right() {
         ..RandomForestParams::default()
     };
     assert!(matches!(weighted.validate(), Err(Error::BadParameter { name: "class_weight", .. })));
+    let encoded = RandomForestParams {
+        backend: TreeBackend::Smartcore,
+        categories: Categories::TargetEncoded,
+        ..RandomForestParams::default()
+    };
+    assert!(matches!(encoded.validate(), Err(Error::BadParameter { name: "categories", .. })));
     let some = DecisionTreeParams {
         backend: TreeBackend::Smartcore,
         max_features: 0.5,

@@ -1,6 +1,6 @@
 """Seconds and AUC of tidemill-ml's trees beside scikit-learn's, LightGBM's and smartcore's, on the same rows, in turn.
 
-    cargo build --release -p tidemill-ml --features smartcore --example speed_trees
+    cargo build --release -p tidemill-ml --example speed_trees
     python tests/peers/ml/trees.py --binary target/release/examples/speed_trees --rows 100000 --threads 2,1
 
 Every repeat runs each side once, one after the other, so that what else the machine does meets both. Printed are one

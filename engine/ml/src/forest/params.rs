@@ -80,8 +80,9 @@ pub enum TreeBackend {
     /// The engine's own, over histograms.
     #[default]
     Tidemill,
-    /// smartcore's, as a reference: scores are 0 or 1, as most trees vote, and no weights are known. Needs the cargo
-    /// feature `smartcore`. Its decision tree tries every feature.
+    /// smartcore's, as a reference, on one thread and for two classes: scores are 0 or 1, as most trees vote, so that AUC is
+    /// that of one threshold and log loss of no use. No weights, no target encoding, no leaves and no importances; its
+    /// decision tree tries every feature.
     Smartcore,
 }
 
@@ -89,9 +90,6 @@ impl TreeBackend {
     fn validate(self, class_weight: ClassWeight, categories: Categories) -> Result<(), Error> {
         match self {
             TreeBackend::Tidemill => Ok(()),
-            TreeBackend::Smartcore if !cfg!(feature = "smartcore") => {
-                bad("backend", "smartcore".into(), "needs a build with the cargo feature `smartcore`")
-            }
             TreeBackend::Smartcore if class_weight != ClassWeight::Equal => {
                 bad("class_weight", format!("{class_weight:?}"), "smartcore knows no weights: leave it equal")
             }

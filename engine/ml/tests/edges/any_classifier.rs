@@ -257,7 +257,6 @@ proptest! {
     }
 }
 
-#[cfg(feature = "smartcore")]
 proptest! {
     #![proptest_config(cases(60))]
 

@@ -188,12 +188,6 @@ pub fn classifiers() -> Vec<(&'static str, SupervisedParams)> {
     found
 }
 
-#[cfg(not(feature = "smartcore"))]
-pub fn smartcore() -> Vec<(&'static str, SupervisedParams)> {
-    Vec::new()
-}
-
-#[cfg(feature = "smartcore")]
 pub fn smartcore() -> Vec<(&'static str, SupervisedParams)> {
     use tidemill_ml::TreeBackend::Smartcore;
     let forest = RandomForestParams { trees: 5, backend: Smartcore, ..RandomForestParams::default() };

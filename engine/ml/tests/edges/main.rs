@@ -22,8 +22,7 @@
 //! A regression is as a classifier, but that one row, and numbers that are all the same, are learned; a target that is not
 //! finite is `BadTarget`, and what is said is finite.
 //!
-//! `cargo test -p tidemill-ml --test edges`, with smartcore's trees among the classifiers by `--features smartcore`; as
-//! many cases as `PROPTEST_CASES` says.
+//! `cargo test -p tidemill-ml --test edges`; as many cases as `PROPTEST_CASES` says.
 
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]

@@ -1,11 +1,10 @@
-//! smartcore's tree and forest as a reference (`backend = "smartcore"`, a cargo feature that is off by default).
+//! smartcore's tree and forest as a reference (`backend = "smartcore"`).
 //!
 //! They learn from the same bins as ours, as numbers: missing values are the largest, categories stand in the order of
 //! their frequency. They know no probabilities: a forest gives the class that most trees vote for, so a score is 0 or 1,
 //! and AUC is that of one threshold. There are no leaves, no importances and no weights to be had, and one thread does it
 //! all.
 
-#[cfg(feature = "smartcore")]
 mod nodes;
 
 use super::params::{DecisionTreeParams, RandomForestParams};
@@ -75,7 +74,6 @@ fn labels(training: &TrainingRows<'_>) -> Vec<u32> {
     training.rows.iter().map(|&row| u32::from(training.labels[row as usize])).collect()
 }
 
-#[cfg(feature = "smartcore")]
 mod backend {
     use super::*;
     use smartcore::ensemble::random_forest_classifier::{
@@ -149,37 +147,5 @@ mod backend {
             postcard::from_bytes::<TreeModel>(payload).map_err(corrupt)?.predict(&rows)
         };
         Ok(votes.map_err(solver)?.into_iter().map(f64::from).collect())
-    }
-}
-
-#[cfg(not(feature = "smartcore"))]
-mod backend {
-    use super::*;
-
-    pub(super) fn fit_forest(
-        _: &RandomForestParams,
-        _: &BinnedRows,
-        _: Vec<u32>,
-        _: u64,
-    ) -> Result<Vec<u8>, Error> {
-        Err(Error::NotBuilt { feature: "smartcore" })
-    }
-
-    pub(super) fn fit_tree(
-        _: &DecisionTreeParams,
-        _: &BinnedRows,
-        _: Vec<u32>,
-        _: u64,
-    ) -> Result<Vec<u8>, Error> {
-        Err(Error::NotBuilt { feature: "smartcore" })
-    }
-
-    /// Nobody goes through its nodes.
-    pub(super) fn is_valid(_: bool, _: &[u8], _: usize) -> bool {
-        true
-    }
-
-    pub(super) fn predict(_: bool, _: &[u8], _: &BinnedRows) -> Result<Vec<f64>, Error> {
-        Err(Error::NotBuilt { feature: "smartcore" })
     }
 }
