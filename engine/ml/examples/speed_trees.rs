@@ -8,8 +8,8 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 use tidemill_ml::{
-    BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
-    KeptCounts, RandomForestParams, SupervisedParams, TrainingRows, TreeBackend,
+    BinaryMetrics, Categories, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams,
+    KeptBins, KeptCounts, RandomForestParams, SupervisedParams, TrainingRows, TreeBackend,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -88,22 +88,17 @@ fn algorithm(task: &str) -> Result<SupervisedParams, String> {
             _ => Err(format!("smartcore has no {task:?}")),
         };
     }
+    // A bin for each of the most frequent: what target encoding takes is in the README beside the splits.
+    let categories = Categories::Native;
     let forest = |trees, max_depth| {
-        SupervisedParams::RandomForest(RandomForestParams {
-            trees,
-            max_depth,
-            ..RandomForestParams::default()
-        })
+        let forest = RandomForestParams { trees, max_depth, categories, ..RandomForestParams::default() };
+        SupervisedParams::RandomForest(forest)
     };
     // As many features a split as scikit-learn's forests try: the root of 14.
     let root = |trees, max_depth| {
         let max_features = 3.0 / 14.0 + 1e-9;
-        SupervisedParams::RandomForest(RandomForestParams {
-            trees,
-            max_depth,
-            max_features,
-            ..RandomForestParams::default()
-        })
+        let of = RandomForestParams { trees, max_depth, max_features, categories, ..Default::default() };
+        SupervisedParams::RandomForest(of)
     };
     Ok(match task {
         "forest_20x5" => forest(20, 5),
@@ -112,9 +107,13 @@ fn algorithm(task: &str) -> Result<SupervisedParams, String> {
         "forest_root_100x10" => root(100, 10),
         "tree_10" => SupervisedParams::DecisionTree(DecisionTreeParams {
             max_depth: 10,
+            categories,
             ..DecisionTreeParams::default()
         }),
-        "boost_100x31" => SupervisedParams::GradientBoosting(GradientBoostingParams::default()),
+        "boost_100x31" => SupervisedParams::GradientBoosting(GradientBoostingParams {
+            categories,
+            ..GradientBoostingParams::default()
+        }),
         other => return Err(format!("no task {other:?}")),
     })
 }

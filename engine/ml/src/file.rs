@@ -62,11 +62,19 @@ impl Kind {
 
     fn format(self) -> u32 {
         match self {
-            Kind::Classifier => 5,
-            Kind::Preprocessor => 5,
+            Kind::Classifier | Kind::Preprocessor => 6,
             Kind::ClusterStream => 3,
-            Kind::KMeans => 2,
-            Kind::Pipeline | Kind::MultiClassifier | Kind::Regressor | Kind::IsolationForest => 1,
+            Kind::KMeans | Kind::Pipeline | Kind::MultiClassifier | Kind::Regressor => 2,
+            Kind::IsolationForest => 1,
+        }
+    }
+
+    /// The oldest format that is still read: what is new in trees since then is written otherwise, and what was there is not.
+    fn oldest(self) -> u32 {
+        match self {
+            Kind::Classifier | Kind::Preprocessor => 5,
+            Kind::Pipeline | Kind::MultiClassifier | Kind::Regressor => 1,
+            Kind::ClusterStream | Kind::KMeans | Kind::IsolationForest => self.format(),
         }
     }
 
@@ -131,7 +139,7 @@ pub(crate) fn read<T: DeserializeOwned>(
         return Err(Error::CorruptModel("cut off"));
     };
     let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    if number(8) != kind.format() {
+    if !(kind.oldest()..=kind.format()).contains(&number(8)) {
         return Err(Error::OtherVersion { found: number(8), supported: kind.format() });
     }
     if number(12) != crc32fast::hash(payload) {

@@ -95,16 +95,16 @@ fn a_model_of_kept_bins_is_the_model_of_new_ones_batch_by_batch() {
     }
 }
 
-/// Trees of the kinds that counts are kept of, from noisy rows: some splits stay as they were from batch to batch, some
-/// move by a bin or to another feature.
+/// Trees of the kinds that counts are kept of, with native and encoded categories, from noisy rows: some splits stay as they
+/// were from batch to batch, some move by a bin or to another feature.
 fn trees() -> [SupervisedParams; 4] {
     let forest = RandomForestParams { trees: 3, max_depth: 6, ..RandomForestParams::default() };
     let tree = DecisionTreeParams { max_depth: 9, ..DecisionTreeParams::default() };
-    let balanced = ClassWeight::Balanced;
+    let (balanced, categories) = (ClassWeight::Balanced, Categories::Native);
     [
         SupervisedParams::RandomForest(RandomForestParams { class_weight: balanced, ..forest.clone() }),
-        SupervisedParams::RandomForest(RandomForestParams { max_features: 0.2, ..forest }),
-        SupervisedParams::DecisionTree(DecisionTreeParams { max_features: 0.6, ..tree.clone() }),
+        SupervisedParams::RandomForest(RandomForestParams { max_features: 0.2, categories, ..forest }),
+        SupervisedParams::DecisionTree(DecisionTreeParams { max_features: 0.6, categories, ..tree.clone() }),
         SupervisedParams::DecisionTree(tree),
     ]
 }
@@ -217,7 +217,7 @@ fn counts_that_a_fit_cannot_use_are_dropped() {
     let logistic = SupervisedParams::LogisticRegression(Default::default());
     let others = [
         ("forest", &forest, fit, all.len()),
-        ("encoded", &encoded, fit, 0),
+        ("encoded", &encoded, fit, all.len()),
         ("boosting", &boosting, fit, 0),
         ("logistic", &logistic, fit, 0),
         ("weights", &forest, TrainingRows { weights: Some(&weights), ..fit }, 0),

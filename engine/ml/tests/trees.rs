@@ -1,4 +1,5 @@
-//! Trees, forests and boosting from outside: scikit-learn's numbers, weights, importances, leaves, threads.
+//! Trees, forests and boosting from outside: scikit-learn's numbers, weights, importances, leaves, threads. Categories are
+//! native but where it is said: a row that was learned from then falls into the leaf that it was counted in.
 
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
@@ -17,16 +18,23 @@ fn tree(max_depth: u32, min_samples_leaf: u32, class_weight: ClassWeight) -> Sup
         max_depth,
         min_samples_leaf,
         class_weight,
+        categories: Categories::Native,
         ..DecisionTreeParams::default()
     })
 }
 
 fn forest(trees: u32) -> SupervisedParams {
-    SupervisedParams::RandomForest(RandomForestParams { trees, ..RandomForestParams::default() })
+    let categories = Categories::Native;
+    SupervisedParams::RandomForest(RandomForestParams { trees, categories, ..RandomForestParams::default() })
 }
 
 fn boosting(trees: u32) -> SupervisedParams {
-    SupervisedParams::GradientBoosting(GradientBoostingParams { trees, ..GradientBoostingParams::default() })
+    let categories = Categories::Native;
+    SupervisedParams::GradientBoosting(GradientBoostingParams {
+        trees,
+        categories,
+        ..GradientBoostingParams::default()
+    })
 }
 
 fn numeric_table(columns: &[Vec<f64>]) -> FeatureTable {
@@ -280,6 +288,7 @@ fn balanced_classes_have_the_same_say() {
             SupervisedParams::GradientBoosting(GradientBoostingParams {
                 trees: 20,
                 class_weight: ClassWeight::Balanced,
+                categories: Categories::Native,
                 ..GradientBoostingParams::default()
             }),
         ),

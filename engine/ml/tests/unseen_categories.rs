@@ -1,11 +1,11 @@
-//! Categories that trees have not seen: not missing, not the rare ones that share a bin.
+//! Categories that trees have not seen, where they are native: not missing, not the rare ones that share a bin.
 
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
 use tidemill_ml::{
-    Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins, RandomForestParams,
-    SupervisedParams, TrainingRows,
+    Categories, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
+    RandomForestParams, SupervisedParams, TrainingRows,
 };
 
 fn table(rows: &[(Option<String>, f64)]) -> FeatureTable {
@@ -37,11 +37,21 @@ fn training() -> (FeatureTable, Vec<bool>) {
 }
 
 fn algorithms() -> [SupervisedParams; 3] {
+    let categories = Categories::Native;
     [
-        SupervisedParams::DecisionTree(DecisionTreeParams { max_depth: 6, ..DecisionTreeParams::default() }),
-        SupervisedParams::RandomForest(RandomForestParams { trees: 10, ..RandomForestParams::default() }),
+        SupervisedParams::DecisionTree(DecisionTreeParams {
+            max_depth: 6,
+            categories,
+            ..DecisionTreeParams::default()
+        }),
+        SupervisedParams::RandomForest(RandomForestParams {
+            trees: 10,
+            categories,
+            ..RandomForestParams::default()
+        }),
         SupervisedParams::GradientBoosting(GradientBoostingParams {
             trees: 30,
+            categories,
             ..GradientBoostingParams::default()
         }),
     ]

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    BinaryMetrics, ClassWeight, Classifier, FeatureTable, GradientBoostingParams, KeptBins, KeptCounts,
-    RandomForestParams, SupervisedParams, TrainingRows,
+    BinaryMetrics, Categories, ClassWeight, Classifier, FeatureTable, GradientBoostingParams, KeptBins,
+    KeptCounts, RandomForestParams, SupervisedParams, TrainingRows,
 };
 
 /// Training rows of which bins are made that stay as they are until the rows have doubled.
@@ -31,16 +31,19 @@ fn generated(rows: usize, seed: u64) -> (FeatureTable, Vec<bool>) {
     (table, labels)
 }
 
+/// Its bins stay as they are, as those of native categories do.
 fn boosting() -> SupervisedParams {
     SupervisedParams::GradientBoosting(GradientBoostingParams {
         trees: 20,
+        categories: Categories::Native,
         ..GradientBoostingParams::default()
     })
 }
 
 /// So deep that its counts are not kept.
 fn forest() -> RandomForestParams {
-    RandomForestParams { trees: 12, max_depth: 14, ..RandomForestParams::default() }
+    let categories = Categories::Native;
+    RandomForestParams { trees: 12, max_depth: 14, categories, ..RandomForestParams::default() }
 }
 
 fn algorithms() -> [SupervisedParams; 4] {
@@ -58,6 +61,7 @@ fn algorithms() -> [SupervisedParams; 4] {
             max_features: 0.25,
             max_depth: 5,
             class_weight,
+            categories: Categories::TargetEncoded,
             ..forest()
         }),
     ]
@@ -167,7 +171,11 @@ fn what_is_no_longer_so_is_not_kept() {
     let settings: [[SupervisedParams; 2]; 2] = [
         [
             boosting(),
-            SupervisedParams::GradientBoosting(GradientBoostingParams { trees: 21, ..Default::default() }),
+            SupervisedParams::GradientBoosting(GradientBoostingParams {
+                trees: 21,
+                categories: Categories::Native,
+                ..Default::default()
+            }),
         ],
         [
             SupervisedParams::RandomForest(forest()),

@@ -6,12 +6,15 @@
 //! values these are all that a byte can say; which of the others were not seen in training is noted beside the bins, by
 //! [`RareCategories`](super::rare::RareCategories).
 
+use super::categories::CategoryNumbers;
 use super::frequent::most_frequent;
 use super::target::TargetEncoding;
 use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeTupleVariant;
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Bins of a feature: all values of a `u8`.
 pub(crate) const BINS: usize = 256;
@@ -27,14 +30,64 @@ const MAX_CATEGORIES: usize = 254;
 const EDGE_SAMPLE: usize = 65_536;
 
 /// How one feature becomes bins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "BinsInFile")]
 pub(crate) enum FeatureBins {
     /// Strictly ascending edges: the bin of `x` is the number of edges below `x`, so bin `b` ends at `edges[b]`.
     Numeric(Vec<f64>),
     /// Category `i` has bin `i`; most frequent first, equals by name.
     Categorical(Vec<String>),
     /// A category as a number, then the edges of numbers. The number of a missing one is one more.
-    Encoded { encoding: TargetEncoding, edges: Vec<f64> },
+    Numbered { numbers: Arc<CategoryNumbers>, edges: Vec<f64> },
+}
+
+/// What a file has.
+#[derive(Deserialize)]
+enum BinsInFile {
+    Numeric(Vec<f64>),
+    Categorical(Vec<String>),
+    /// Of earlier versions.
+    Encoded {
+        encoding: TargetEncoding,
+        edges: Vec<f64>,
+    },
+    Numbered(CategoryNumbers, Vec<f64>),
+}
+
+impl TryFrom<BinsInFile> for FeatureBins {
+    type Error = &'static str;
+
+    fn try_from(file: BinsInFile) -> Result<FeatureBins, &'static str> {
+        Ok(match file {
+            BinsInFile::Numeric(edges) => FeatureBins::Numeric(edges),
+            BinsInFile::Categorical(names) => FeatureBins::Categorical(names),
+            BinsInFile::Encoded { encoding, .. } if !encoding.is_valid() => {
+                return Err("counts of categories contradict each other");
+            }
+            BinsInFile::Encoded { encoding, edges } => {
+                FeatureBins::Numbered { numbers: Arc::new(encoding.into()), edges }
+            }
+            BinsInFile::Numbered(numbers, edges) => {
+                FeatureBins::Numbered { numbers: Arc::new(numbers), edges }
+            }
+        })
+    }
+}
+
+impl Serialize for FeatureBins {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        const NAME: &str = "BinsInFile";
+        match self {
+            FeatureBins::Numeric(edges) => to.serialize_newtype_variant(NAME, 0, "Numeric", edges),
+            FeatureBins::Categorical(names) => to.serialize_newtype_variant(NAME, 1, "Categorical", names),
+            FeatureBins::Numbered { numbers, edges } => {
+                let mut fields = to.serialize_tuple_variant(NAME, 3, "Numbered", 2)?;
+                fields.serialize_field(numbers.as_ref())?;
+                fields.serialize_field(edges)?;
+                fields.end()
+            }
+        }
+    }
 }
 
 /// Bins of rows, row-major: `bins[row * features + feature]`.
@@ -105,7 +158,7 @@ impl TableBins {
     /// Value bins of each numeric feature.
     pub(crate) fn numeric_bins(&self) -> Vec<usize> {
         let bins = |bins: &FeatureBins| match bins {
-            FeatureBins::Numeric(edges) | FeatureBins::Encoded { edges, .. } => Some(edges.len() + 1),
+            FeatureBins::Numeric(edges) | FeatureBins::Numbered { edges, .. } => Some(edges.len() + 1),
             FeatureBins::Categorical(_) => None,
         };
         self.0.iter().map_while(bins).collect()
@@ -116,8 +169,8 @@ impl TableBins {
         self.0.iter().enumerate().all(|(f, bins)| match bins {
             FeatureBins::Numeric(edges) => f < numeric && are_edges(edges),
             FeatureBins::Categorical(names) => f >= numeric && names.len() <= MAX_CATEGORIES,
-            FeatureBins::Encoded { encoding, edges } => {
-                f >= numeric && encoding.is_valid() && are_edges(edges)
+            FeatureBins::Numbered { numbers, edges } => {
+                f >= numeric && numbers.is_valid() && are_edges(edges)
             }
         })
     }
@@ -128,15 +181,6 @@ fn are_edges(edges: &[f64]) -> bool {
 }
 
 impl FeatureBins {
-    /// A category as a number: its bins, made of these values of the training rows, and the bins of these values.
-    pub(crate) fn encoded(encoding: TargetEncoding, values: &[f64]) -> (FeatureBins, Vec<u8>) {
-        let rows: Vec<u32> = (0..values.len() as u32).collect();
-        let edges = numeric_edges(values, &rows);
-        let padded = PaddedEdges::new(&edges);
-        let bins = values.iter().map(|&value| padded.bin(value)).collect();
-        (FeatureBins::Encoded { encoding, edges }, bins)
-    }
-
     /// Learns the bins of one feature from these rows.
     pub(crate) fn fit(table: &FeatureTable, feature: usize, rows: &[u32]) -> FeatureBins {
         match feature.checked_sub(table.numeric_names().len()) {
@@ -180,7 +224,7 @@ enum ColumnBinner<'a> {
 /// Bins of names.
 enum NameBins<'a> {
     Frequent(HashMap<&'a str, u8>),
-    Encoded(&'a TargetEncoding, Box<PaddedEdges>),
+    Numbered(&'a CategoryNumbers, Box<PaddedEdges>),
 }
 
 impl NameBins<'_> {
@@ -188,7 +232,7 @@ impl NameBins<'_> {
         match (self, name) {
             (NameBins::Frequent(_), None) => MISSING_BIN,
             (NameBins::Frequent(bins), Some(name)) => bins.get(name).copied().unwrap_or(OTHER_BIN),
-            (NameBins::Encoded(encoding, edges), name) => edges.bin(f64::from(encoding.score(name))),
+            (NameBins::Numbered(numbers, edges), name) => edges.bin(f64::from(numbers.of(name))),
         }
     }
 }
@@ -204,8 +248,8 @@ impl<'a> ColumnBinner<'a> {
                 let bins = names.iter().map(String::as_str).zip(0u8..).collect();
                 ColumnBinner::of_names(table, feature, rows, NameBins::Frequent(bins))
             }
-            FeatureBins::Encoded { encoding, edges } => {
-                let names = NameBins::Encoded(encoding, Box::new(PaddedEdges::new(edges)));
+            FeatureBins::Numbered { numbers, edges } => {
+                let names = NameBins::Numbered(numbers, Box::new(PaddedEdges::new(edges)));
                 ColumnBinner::of_names(table, feature, rows, names)
             }
         }
@@ -216,7 +260,16 @@ impl<'a> ColumnBinner<'a> {
         if rows < column.dictionary.len() {
             return ColumnBinner::Names { column, names };
         }
-        let bins = column.dictionary.iter().map(|name| names.bin(Some(name))).collect();
+        let bins = match &names {
+            NameBins::Frequent(_) => column.dictionary.iter().map(|name| names.bin(Some(name))).collect(),
+            NameBins::Numbered(numbers, edges) => {
+                let numbers = numbers.by_code(column);
+                numbers[..column.dictionary.len()]
+                    .iter()
+                    .map(|number| edges.bin(f64::from(*number)))
+                    .collect()
+            }
+        };
         ColumnBinner::Codes { codes: &column.codes, bins, missing: names.bin(None) }
     }
 
@@ -243,16 +296,16 @@ impl<'a> ColumnBinner<'a> {
 }
 
 /// Edges filled up with infinity to the size of all bins, so that every search takes eight steps without a branch.
-struct PaddedEdges([f64; BINS]);
+pub(super) struct PaddedEdges([f64; BINS]);
 
 impl PaddedEdges {
-    fn new(edges: &[f64]) -> PaddedEdges {
+    pub(super) fn new(edges: &[f64]) -> PaddedEdges {
         let mut padded = [f64::INFINITY; BINS];
         padded.iter_mut().zip(edges).for_each(|(slot, &edge)| *slot = edge);
         PaddedEdges(padded)
     }
 
-    fn bin(&self, x: f64) -> u8 {
+    pub(super) fn bin(&self, x: f64) -> u8 {
         if x.is_nan() { MISSING_BIN } else { self.0.partition_point(|edge| *edge < x) as u8 }
     }
 
@@ -281,17 +334,20 @@ fn numeric_edges(values: &[f64], rows: &[u32]) -> Vec<f64> {
     let mut sample: Vec<f64> =
         rows.iter().step_by(step).map(|&row| values[row as usize]).filter(|v| !v.is_nan()).collect();
     sample.sort_unstable_by(f64::total_cmp);
-    let count = sample.len();
-    let distinct = sample.chunk_by(|a, b| a == b).count();
-    let every_value = distinct <= MAX_EDGES + 1;
+    edges_of(&sample.chunk_by(|a, b| a == b).map(|group| (group[0], group.len())).collect::<Vec<_>>())
+}
+
+/// The edges between values, ascending, of which there are so many each.
+pub(super) fn edges_of(groups: &[(f64, usize)]) -> Vec<f64> {
+    let count: usize = groups.iter().map(|(_, rows)| rows).sum();
+    let every_value = groups.len() <= MAX_EDGES + 1;
     let (mut edges, mut below, mut filled) = (Vec::new(), 0, 0);
-    let mut groups = sample.chunk_by(|a, b| a == b).peekable();
-    while let (Some(group), Some(next)) = (groups.next(), groups.peek()) {
-        below += group.len();
+    for pair in groups.windows(2) {
+        let ((a, rows), (b, _)) = (pair[0], pair[1]);
+        below += rows;
         let quantile = below * (MAX_EDGES + 1) / count;
         if every_value || quantile > filled {
             filled = quantile;
-            let (a, b) = (group[0], next[0]);
             let middle = a / 2.0 + b / 2.0;
             // Of neighbouring floats the middle rounds to one of them, and it may not be the upper one.
             edges.push(if a <= middle && middle < b { middle } else { a });

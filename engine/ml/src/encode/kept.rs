@@ -20,9 +20,11 @@
 //!   and a column that fills up are all seen. That feature's bins are then made anew of all rows up to that point.
 
 use super::bins::{BINS, BinnedRows, FeatureBins, MISSING_BIN, OTHER_BIN, TableBins};
+use super::encoded::{KeptEncoding, KeptEncodings};
 use crate::Error;
 use crate::seed::derive;
 use crate::table::FeatureTable;
+use std::sync::Arc;
 
 /// Training rows from which on bins are kept. Measured on rows of `tests/peers/ml/data.py` just before they double, 300
 /// to 15,900, five samples each: AUC of trees, forests and boosting as with bins of all rows, or higher.
@@ -64,6 +66,8 @@ const GROUPS: u64 = 16;
 #[derive(Debug, Clone, Default)]
 pub struct KeptBins {
     state: Option<State>,
+    /// Made when a fit asks for them.
+    encodings: KeptEncodings,
 }
 
 #[derive(Debug, Clone)]
@@ -124,6 +128,17 @@ impl KeptBins {
         same.then_some((&state.bins, &state.binned))
     }
 
+    /// The same with each category as a number.
+    pub(crate) fn encoded(
+        &self,
+        table: &FeatureTable,
+        training: &[u32],
+        labels: &[bool],
+        seed: u64,
+    ) -> Option<Arc<KeptEncoding>> {
+        Some(self.encodings.of(table, training, labels, seed, self.of(table, training)?))
+    }
+
     /// The bins of these rows: of those kept, if there are any of this table, else made.
     pub(crate) fn binned(
         kept: Option<&KeptBins>,
@@ -131,16 +146,17 @@ impl KeptBins {
         table: &FeatureTable,
         rows: &[u32],
     ) -> BinnedRows {
-        match kept.and_then(|kept| kept.with(table, bins)) {
-            Some(binned) => binned.take(rows),
-            None => bins.transform(table, rows),
-        }
+        let kept = kept.and_then(|kept| kept.with(table, bins, rows));
+        kept.unwrap_or_else(|| bins.transform(table, rows))
     }
 
-    /// The bins of all rows of the table, if they are the ones that a model learned.
-    pub(crate) fn with(&self, table: &FeatureTable, bins: &TableBins) -> Option<&BinnedRows> {
-        let state = self.state.as_ref()?;
-        (state.is_of(table) && state.bins == *bins).then_some(&state.binned)
+    /// The bins of these rows, if they are of those that a model learned.
+    fn with(&self, table: &FeatureTable, bins: &TableBins, rows: &[u32]) -> Option<BinnedRows> {
+        let state = self.state.as_ref().filter(|state| state.is_of(table))?;
+        match state.bins == *bins {
+            true => Some(state.binned.take(rows)),
+            false => self.encodings.scored(table, rows, bins, (&state.bins, &state.binned)),
+        }
     }
 }
 
@@ -424,7 +440,7 @@ mod tests {
         let bins = kept.of(&table, &[0, 2, 300]).unwrap().0.clone();
         for (rows, shift) in [(500, 499), (600, 0)] {
             let mut other = self::table(rows, shift);
-            assert!(kept.of(&other, &[0, 2, 300]).is_none() && kept.with(&other, &bins).is_none());
+            assert!(kept.of(&other, &[0, 2, 300]).is_none() && kept.with(&other, &bins, &[0]).is_none());
             append(&mut other, rows, rows + 1, shift);
             let mut after = kept.clone();
             after.extend(&other, &[0, 2, 300]).unwrap();

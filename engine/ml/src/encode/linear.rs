@@ -110,7 +110,7 @@ impl LinearEncoders {
                     _ => None,
                 });
                 let (encoding, scores) =
-                    TargetEncoding::fit(table.categorical(c), labels, rows, None, seed, before);
+                    TargetEncoding::fit(table.categorical(c), labels, rows, seed, before);
                 (CategoryEncoding::Target(encoding), Codes::Scores(scores))
             }
             CategoryColumns::OneHot(max_categories) => {

@@ -4,10 +4,10 @@
 //! q = (p + m·prior) / (n + m) (Micci-Barreca 2001), where `prior` is the share of positives of all training rows. A row
 //! that the model learns from is encoded by the rows of the other folds only: its own label, seen through its category,
 //! would make rare categories look certain. What is scored later is encoded by all training rows. An unseen category has
-//! the prior; missing values are one more category. A category that every row has is encoded as the prior, too.
+//! the prior; missing values are one more category. How large `m` is, and how few rows are too few, is [`Trust`]'s. A category that every row has is encoded as the prior, too.
 //!
-//! A row that weighs w counts as w / mean weight rows, in whole units of 2^-20 of a row: `n`, `p` and the prior, the least
-//! rows of a category and the standardisation are of those counts, and the `m` rows of the prior weigh the mean.
+//! A row that weighs w counts as w / mean weight rows, in whole units of 2^-20 of a row: `n`, `p`, the prior and the least
+//! rows of a category are of those counts, and the `m` rows of the prior weigh the mean.
 //!
 //! What is kept are the counts themselves: rows that come later are added to them, and the encoding is then, to the
 //! byte, that of all rows at once.
@@ -22,20 +22,20 @@ use serde::{Deserialize, Serialize};
 pub(crate) const FOLDS: usize = 5;
 /// Lanes of a code's out-of-fold scores: the folds and padding, so that an index is a shift.
 pub(crate) const FOLD_LANES: usize = 8;
-/// Rows of the prior mixed into a category.
+/// Rows of the prior mixed into a category, for linear models.
 pub(crate) const SMOOTHING: f64 = 10.0;
-/// Categories of fewer training rows than this have the prior's value.
-const MIN_ROWS: u64 = 2;
-/// With more categories than this, those of fewer than [`MIN_ROWS`] rows are not kept: the next fit counts all rows again.
-const MAX_KEPT: usize = 65_536;
+/// With more categories than this, those of a single row are not kept.
+pub(crate) const MAX_KEPT: usize = 65_536;
 /// Units that stand for a row of mean weight, where rows weigh differently. A power of two, so that whole rows are what
 /// they are without weights; the units of all rows are below 2^49, and hence exact as f64.
-const WEIGHED_ROW: u64 = 1 << 20;
+pub(crate) const WEIGHED_ROW: u64 = 1 << 20;
+/// A linear model has one weight for all categories of a column: rare ones are to be near the prior.
+const TRUST: Trust = Trust { smoothing: SMOOTHING, min_rows: 2 };
 
 /// Counts by category, as scored later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TargetEncoding {
-    /// Units of a tally that stand for one row: 1, or [`WEIGHED_ROW`].
+    /// Units of a tally that stand for one row: 1, or, in trees of earlier versions, [`WEIGHED_ROW`].
     units_of_row: u64,
     /// Ascending, so that a look-up is a binary search and the same model has the same bytes.
     pub(crate) names: Vec<String>,
@@ -53,55 +53,109 @@ pub(crate) struct TargetEncoding {
 /// The scores that training rows have, by code and fold; the last entry is that of missing values.
 pub(crate) type FoldScores = Vec<[f32; FOLD_LANES]>;
 
+/// How far what a category's own rows say is trusted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trust {
+    /// Rows of the prior mixed into a category, above 0.
+    pub(crate) smoothing: f64,
+    /// Categories of fewer training rows than this have the prior's value; at least 1.
+    pub(crate) min_rows: u64,
+}
+
 /// The log-odds of a tally. Single precision is plenty for a statistic of counts.
-fn log_odds(tally: Tally, units_of_row: u64, prior: f64) -> f32 {
-    if tally.rows < MIN_ROWS * units_of_row {
+fn log_odds(tally: Tally, units_of_row: u64, prior: f64, trust: Trust) -> f32 {
+    if tally.rows < trust.min_rows * units_of_row {
         return (prior / (1.0 - prior)).ln() as f32;
     }
-    let [positives, negatives] = tally.smoothed(units_of_row, prior, SMOOTHING);
+    let [positives, negatives] = tally.smoothed(units_of_row, prior, trust.smoothing);
     (positives / negatives).ln() as f32
+}
+
+/// Rows and positives of the categories of a column, by fold: what every encoding by the target is made of.
+pub(crate) struct FoldCounts {
+    /// By code; the last entry is that of missing values.
+    folds: Vec<[Tally; FOLDS]>,
+    totals: Vec<Tally>,
+    all: Tally,
+    units_of_row: u64,
+}
+
+impl FoldCounts {
+    /// Of these rows, which count `units` each, by position, or `units_of_row`. `fold` is that of a position, and `positives`
+    /// how many of a row's units are.
+    pub(crate) fn of(
+        column: &CategoryColumn,
+        rows: &[u32],
+        (units_of_row, units): (u64, Option<&[u64]>),
+        fold: impl Fn(usize) -> usize,
+        positives: impl Fn(u32, u64) -> u64,
+    ) -> FoldCounts {
+        let folds = vec![[Tally::default(); FOLDS]; column.dictionary.len() + 1];
+        FoldCounts::after(folds, 0, column, rows, (units_of_row, units), fold, positives)
+    }
+
+    /// The same where the first `done` of the rows are counted.
+    fn after(
+        mut folds: Vec<[Tally; FOLDS]>,
+        done: usize,
+        column: &CategoryColumn,
+        rows: &[u32],
+        (units_of_row, units): (u64, Option<&[u64]>),
+        fold: impl Fn(usize) -> usize,
+        positives: impl Fn(u32, u64) -> u64,
+    ) -> FoldCounts {
+        let missing = column.dictionary.len();
+        for (position, &row) in rows.iter().enumerate().skip(done) {
+            let code = (column.codes[row as usize] as usize).min(missing);
+            let tally = &mut folds[code][fold(position)];
+            let units = units.map_or(units_of_row, |units| units[position]);
+            tally.rows += units;
+            tally.positives += positives(row, units);
+        }
+        let totals: Vec<Tally> = folds.iter().map(|f| Tally::of(f)).collect();
+        let all = Tally::of(&totals);
+        FoldCounts { folds, totals, all, units_of_row }
+    }
+
+    /// Whether a row has this code.
+    pub(crate) fn occurs(&self, code: usize) -> bool {
+        self.totals[code].rows > 0
+    }
+
+    /// Whether more than one row has this code, of mean weight.
+    pub(crate) fn has_two_rows(&self, code: usize) -> bool {
+        self.totals[code].rows >= 2 * self.units_of_row
+    }
+
+    /// The log-odds of a code that occurs as the rows of each fold see them: by the rows of the other folds.
+    pub(crate) fn out_of_fold(&self, code: usize, trust: Trust) -> [f32; FOLDS] {
+        let (total, prior) = (self.totals[code], self.all.share());
+        self.folds[code].map(|fold| {
+            // A category that every row has says nothing; by the other folds it would tell the fold, whose own share is
+            // the lower the higher theirs are.
+            let others = if total.rows == self.all.rows { self.all } else { total.minus(fold) };
+            log_odds(others, self.units_of_row, prior, trust)
+        })
+    }
+
+    /// The log-odds of a code by all rows.
+    pub(crate) fn by_all(&self, code: usize, trust: Trust) -> f32 {
+        log_odds(self.totals[code], self.units_of_row, self.all.share(), trust)
+    }
+
+    /// The log-odds of a category without rows.
+    pub(crate) fn unseen(&self, trust: Trust) -> f32 {
+        log_odds(Tally::default(), self.units_of_row, self.all.share(), trust)
+    }
 }
 
 impl TargetEncoding {
     /// Learns from these rows, and gives the out-of-fold scores of the same rows. `labels` has a value a row of the
-    /// table; both classes occur among `rows`. `units` are what [`row_units`] makes of their weights, one for each of
-    /// `rows`; `None`: they weigh the same. `before` is the encoding of the first so many of the rows, with the same seed;
-    /// with weights it is not used, as what a row counts depends on all of them.
+    /// table; both classes occur among `rows`. `before` is the encoding of the first so many of the rows, with the same seed.
     pub(crate) fn fit(
         column: &CategoryColumn,
         labels: &[bool],
         rows: &[u32],
-        units: Option<&[u64]>,
-        seed: u64,
-        before: Option<(usize, &TargetEncoding)>,
-    ) -> (TargetEncoding, FoldScores) {
-        let units_of_row = units.map_or(1, |_| WEIGHED_ROW);
-        let positives = |row: u32, units: u64| units * u64::from(labels[row as usize]);
-        TargetEncoding::fit_by(column, rows, (units_of_row, units), positives, seed, before)
-    }
-
-    /// The same of a target that is a number: `shares` has by row of the table what [`share_of`] makes of it. A category's
-    /// log-odds are then of the smoothed mean share, which orders categories as the smoothed mean of the target does.
-    pub(crate) fn fit_shares(
-        column: &CategoryColumn,
-        shares: &[u32],
-        rows: &[u32],
-        units: Option<&[u64]>,
-        seed: u64,
-    ) -> (TargetEncoding, FoldScores) {
-        // Below 2^20 of units of up to 2^48: by way of 128 bits.
-        let positives = |row: u32, units: u64| {
-            (u128::from(units) * u128::from(shares[row as usize]) / u128::from(WEIGHED_ROW)) as u64
-        };
-        TargetEncoding::fit_by(column, rows, (WEIGHED_ROW, units), positives, seed, None)
-    }
-
-    /// `positives` of a row, of the units that it counts.
-    fn fit_by(
-        column: &CategoryColumn,
-        rows: &[u32],
-        (units_of_row, units): (u64, Option<&[u64]>),
-        positives: impl Fn(u32, u64) -> u64,
         seed: u64,
         before: Option<(usize, &TargetEncoding)>,
     ) -> (TargetEncoding, FoldScores) {
@@ -109,37 +163,25 @@ impl TargetEncoding {
         let missing = column.dictionary.len();
         let mut folds = vec![[Tally::default(); FOLDS]; missing + 1];
         let mut kept: Vec<usize> = Vec::new();
-        let done = before
-            .filter(|(_, before)| units.is_none() && before.units_of_row == units_of_row)
-            .map_or(0, |(done, before)| match before.put_counts(column, &mut folds, &mut kept) {
+        let done = before.filter(|(_, before)| before.units_of_row == 1).map_or(0, |(done, before)| {
+            match before.put_counts(column, &mut folds, &mut kept) {
                 true => done,
                 false => {
                     folds.fill([Tally::default(); FOLDS]);
                     kept.clear();
                     0
                 }
-            });
-        for (position, &row) in rows.iter().enumerate().skip(done) {
-            let code = (column.codes[row as usize] as usize).min(missing);
-            let tally = &mut folds[code][fold(row, seed)];
-            let units = units.map_or(units_of_row, |units| units[position]);
-            tally.rows += units;
-            tally.positives += positives(row, units);
-        }
-        let totals: Vec<Tally> = folds.iter().map(|f| Tally::of(f)).collect();
-        let all = Tally::of(&totals);
-        let prior = all.share();
-
-        let mut scores: FoldScores = vec![[0.0; FOLD_LANES]; folds.len()];
-        for (c, score) in scores.iter_mut().enumerate().filter(|(c, _)| totals[*c].rows > 0) {
-            for (score, fold) in score.iter_mut().zip(folds[c]) {
-                // A category that every row has says nothing; by the other folds it would tell the fold, whose own share is
-                // the lower the higher theirs are.
-                let others = if totals[c].rows == all.rows { all } else { totals[c].minus(fold) };
-                *score = log_odds(others, units_of_row, prior);
             }
+        });
+        let fold = |position: usize| fold(rows[position], seed);
+        let positives = |row: u32, units: u64| units * u64::from(labels[row as usize]);
+        let counts = FoldCounts::after(folds, done, column, rows, (1, None), fold, positives);
+
+        let mut scores: FoldScores = vec![[0.0; FOLD_LANES]; missing + 1];
+        for (code, score) in scores.iter_mut().enumerate().filter(|(code, _)| counts.occurs(*code)) {
+            score[..FOLDS].copy_from_slice(&counts.out_of_fold(code, TRUST));
         }
-        let counted = scores.iter().zip(&folds).flat_map(|(scores, folds)| {
+        let counted = scores.iter().zip(&counts.folds).flat_map(|(scores, folds)| {
             scores.iter().zip(folds).map(|(score, fold)| (f64::from(*score), fold.rows))
         });
         let scale = NumericScale::fit_counted(counted);
@@ -148,18 +190,18 @@ impl TargetEncoding {
         // What was kept before is sorted already, which the sort makes use of.
         let mut is_kept = vec![false; missing];
         kept.iter().for_each(|&c| is_kept[c] = true);
-        kept.extend((0..missing).filter(|&c| !is_kept[c] && totals[c].rows > 0));
+        kept.extend((0..missing).filter(|&c| !is_kept[c] && counts.occurs(c)));
         let complete = kept.len() <= MAX_KEPT;
         if !complete {
-            kept.retain(|&c| totals[c].rows >= MIN_ROWS * units_of_row);
+            kept.retain(|&c| counts.has_two_rows(c));
         }
         kept.sort_by(|&a, &b| column.dictionary[a].cmp(&column.dictionary[b]));
         let encoding = TargetEncoding {
-            units_of_row,
-            folds: kept.iter().map(|&c| folds[c]).collect(),
+            units_of_row: 1,
+            folds: kept.iter().map(|&c| counts.folds[c]).collect(),
             names: kept.into_iter().map(|c| column.dictionary[c].clone()).collect(),
-            missing: folds[missing],
-            all,
+            missing: counts.folds[missing],
+            all: counts.all,
             complete,
             scale,
         };
@@ -195,7 +237,7 @@ impl TargetEncoding {
 
     /// The score of a category that is none of its names.
     pub(crate) fn unseen_score(&self) -> f32 {
-        let prior = log_odds(Tally::default(), self.units_of_row, self.all.share());
+        let prior = log_odds(Tally::default(), self.units_of_row, self.all.share(), TRUST);
         self.scale.score(f64::from(prior)) as f32
     }
 
@@ -207,7 +249,7 @@ impl TargetEncoding {
                 Err(_) => Tally::default(),
             },
         };
-        log_odds(tally, self.units_of_row, self.all.share())
+        log_odds(tally, self.units_of_row, self.all.share(), TRUST)
     }
 
     /// Of the log-odds that the training rows have.
@@ -258,240 +300,4 @@ pub(crate) fn fold(row: u32, seed: u64) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::FeatureTable;
-    use crate::seed::derive;
-
-    fn column(names: &[Option<&str>]) -> FeatureTable {
-        let mut table = FeatureTable::new(vec![], vec!["c".into()]);
-        table.push_category(0, names.iter().copied());
-        table.finish_append().unwrap();
-        table
-    }
-
-    #[test]
-    fn scored_rows_are_encoded_by_all_training_rows() {
-        let table = column(&[Some("a"), Some("a"), Some("b"), Some("b"), None, None, Some("unseen")]);
-        let labels = [true, true, false, false, true, false, false];
-        let (encoding, _) =
-            TargetEncoding::fit(table.categorical(0), &labels, &[0, 1, 2, 3, 4, 5], None, 1, None);
-        let log_odds = |name| f64::from(encoding.log_odds(name));
-        // Prior 1/2: (2 + 5) / (0 + 5), its inverse, and even odds for what says nothing.
-        let found = [Some("a"), Some("b"), None, Some("unseen")].map(log_odds);
-        let expected = [(7f64 / 5.0).ln(), (5f64 / 7.0).ln(), 0.0, 0.0];
-        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
-        assert!(encoding.is_valid());
-    }
-
-    #[test]
-    fn a_training_row_does_not_see_its_own_label() {
-        let names: Vec<String> = (0..400).map(|i| format!("k{}", i / 2)).collect();
-        let table = column(&names.iter().map(|n| Some(n.as_str())).collect::<Vec<_>>());
-        let rows: Vec<u32> = (0..400).collect();
-        let mut labels: Vec<bool> = (0..400).map(|i| i % 3 == 0).collect();
-        let value = |labels: &[bool]| {
-            let (encoding, scores) = TargetEncoding::fit(table.categorical(0), labels, &rows, None, 5, None);
-            encoding.scale.value(f64::from(scores[5][fold(10, 5)]))
-        };
-        let before = value(&labels);
-        // Exchange the row's label with that of another category in its fold: the prior stays, the value must.
-        let other = (0..400u32).find(|&r| labels[r as usize] != labels[10] && r / 2 != 5).unwrap();
-        labels.swap(10, other as usize);
-        assert!((value(&labels) - before).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_category_that_every_row_has_says_nothing() {
-        for name in [Some("only"), None] {
-            let table = column(&[name; 300]);
-            let labels: Vec<bool> = (0..300).map(|i| i % 7 < 3).collect();
-            let rows: Vec<u32> = (0..300).collect();
-            let (encoding, scores) = TargetEncoding::fit(table.categorical(0), &labels, &rows, None, 1, None);
-            assert_eq!(encoding.scale.inverse(), 0.0);
-            assert!(scores.iter().all(|scores| *scores == [0.0; FOLD_LANES]), "{scores:?}");
-        }
-    }
-
-    #[test]
-    fn rows_that_come_later_give_the_bytes_of_all_rows_at_once() {
-        let names: Vec<String> = (0..900).map(|i| format!("k{}", i * i % 70)).collect();
-        let table =
-            column(&names.iter().map(|n| Some(n.as_str()).filter(|n| *n != "k4")).collect::<Vec<_>>());
-        let rows: Vec<u32> = (0..900).filter(|r| r % 4 != 1).collect();
-        let labels: Vec<bool> = (0..900).map(|i| i % 3 == 0).collect();
-        let fit = |rows: &[u32], before: Option<(usize, &TargetEncoding)>| {
-            TargetEncoding::fit(table.categorical(0), &labels, rows, None, 5, before)
-        };
-        let first = fit(&rows[..300], None).0;
-        assert_eq!(fit(&rows, Some((300, &first))), fit(&rows, None));
-        let weighed = |before| {
-            let units: Vec<u64> = rows.iter().map(|&row| WEIGHED_ROW / 2 + u64::from(row)).collect();
-            TargetEncoding::fit(table.categorical(0), &labels, &rows, Some(&units), 5, before)
-        };
-        let of_weights = weighed(None);
-        assert_eq!(weighed(Some((300, &first))), of_weights, "weights are counted anew");
-        assert_eq!(fit(&rows, Some((300, &of_weights.0))), fit(&rows, None), "and not gone on from");
-        let other =
-            TargetEncoding { names: vec!["elsewhere".into()], folds: vec![Default::default()], ..first };
-        assert_eq!(fit(&rows, Some((300, &other))), fit(&rows, None), "counts of another table are not used");
-    }
-
-    /// Rows of 60 categories, of which some have few rows; labels; weights of 1 to 3 whose mean is 2.
-    fn weighed_rows() -> (FeatureTable, Vec<bool>, Vec<f64>) {
-        let names: Vec<String> = (0..600u64).map(|i| format!("k{}", derive(2, i) % 60)).collect();
-        let table =
-            column(&names.iter().map(|n| Some(n.as_str()).filter(|n| *n != "k4")).collect::<Vec<_>>());
-        let labels = (0..600u64).map(|i| derive(3, i) % 5 < 2).collect();
-        (table, labels, (0..600u32).map(|i| f64::from(1 + i % 3)).collect())
-    }
-
-    #[test]
-    fn whole_weights_count_as_the_rows_repeated() {
-        let (table, labels, weights) = weighed_rows();
-        let rows: Vec<u32> = (0..600).collect();
-        let units = row_units(&weights, &rows);
-        let weighed = TargetEncoding::fit(table.categorical(0), &labels, &rows, Some(&units), 5, None).0;
-        let times = |i: usize| weights[i] as usize;
-        let name = |i: usize| table.categorical(0).dictionary.get(table.categorical(0).codes[i] as usize);
-        let names: Vec<Option<&str>> =
-            (0..600).flat_map(|i| std::iter::repeat_n(name(i).map(String::as_str), times(i))).collect();
-        let (long, long_labels) = (column(&names), repeat(&labels, times));
-        let all: Vec<u32> = (0..names.len() as u32).collect();
-        let repeated = TargetEncoding::fit(long.categorical(0), &long_labels, &all, None, 5, None).0;
-
-        // Rows go into folds by their position, and so repeated ones into others; the sums are those of half a unit each.
-        let halves = |tally: Tally| Tally {
-            rows: tally.rows * WEIGHED_ROW / 2,
-            positives: tally.positives * WEIGHED_ROW / 2,
-        };
-        assert_eq!(weighed.names, repeated.names);
-        assert_eq!(weighed.all, halves(repeated.all));
-        assert_eq!(Tally::of(&weighed.missing), halves(Tally::of(&repeated.missing)));
-        for ((name, of_weighed), of_repeated) in weighed.names.iter().zip(&weighed.folds).zip(&repeated.folds)
-        {
-            let counts = Tally::of(of_repeated);
-            assert_eq!(Tally::of(of_weighed), halves(counts), "{name}");
-            // Ten rows of mean weight are twenty of those repeated.
-            let (prior, positives) = (repeated.all.share(), counts.positives as f64);
-            let odds = (positives + 20.0 * prior) / (counts.rows as f64 - positives + 20.0 * (1.0 - prior));
-            assert!((f64::from(weighed.log_odds(Some(name))) - odds.ln()).abs() < 1e-6, "{name}");
-        }
-    }
-
-    fn repeat(labels: &[bool], times: impl Fn(usize) -> usize) -> Vec<bool> {
-        labels.iter().enumerate().flat_map(|(i, &label)| std::iter::repeat_n(label, times(i))).collect()
-    }
-
-    #[test]
-    fn scores_of_training_rows_are_by_the_weights_of_the_other_folds() {
-        let (table, labels, mut weights) = weighed_rows();
-        weights.iter_mut().enumerate().for_each(|(i, weight)| *weight *= 1.0 + (i % 7) as f64 / 3.0);
-        let rows: Vec<u32> = (0..600).filter(|row| row % 5 != 2).collect();
-        let codes = &table.categorical(0).codes;
-        let units = row_units(&weights, &rows);
-        let (encoding, scores) =
-            TargetEncoding::fit(table.categorical(0), &labels, &rows, Some(&units), 5, None);
-        let weight = |row: &u32| weights[*row as usize];
-        let mean = rows.iter().map(weight).sum::<f64>() / rows.len() as f64;
-        // Rows and positives, in rows of mean weight.
-        let counts = |of: &dyn Fn(u32) -> bool| {
-            let these = || rows.iter().filter(|row| of(**row));
-            let positives = these().filter(|row| labels[**row as usize]).map(weight).sum::<f64>();
-            (these().map(weight).sum::<f64>() / mean, positives / mean)
-        };
-        let (all, positives) = counts(&|_| true);
-        let prior = positives / all;
-        let expected = |row: u32| {
-            let category = codes[row as usize];
-            let others = |r: u32| codes[r as usize] == category && fold(r, 5) != fold(row, 5);
-            match counts(&others) {
-                (rows, _) if rows < 2.0 => (prior / (1.0 - prior)).ln(),
-                (rows, p) => ((p + 10.0 * prior) / (rows - p + 10.0 * (1.0 - prior))).ln(),
-            }
-        };
-        // Numbers of single precision, of counts that are rounded to 2^-21 of a row.
-        for &row in &rows {
-            let code = (codes[row as usize] as usize).min(scores.len() - 1);
-            let found = encoding.scale.value(f64::from(scores[code][fold(row, 5)]));
-            assert!((found - expected(row)).abs() < 1e-5, "{row}: {found} {}", expected(row));
-        }
-        let moment = |of: &dyn Fn(f64) -> f64| {
-            rows.iter().map(|row| weight(row) / mean * of(expected(*row))).sum::<f64>() / rows.len() as f64
-        };
-        let centre = moment(&|v| v);
-        let deviation = moment(&|v| (v - centre).powi(2)).sqrt();
-        assert!((encoding.scale.mean() - centre).abs() < 1e-5, "{centre}");
-        assert!((encoding.scale.inverse() * deviation - 1.0).abs() < 1e-4, "{deviation}");
-    }
-
-    #[test]
-    fn weights_may_be_equal_or_far_apart() {
-        let (table, labels, _) = weighed_rows();
-        let rows: Vec<u32> = (0..600).filter(|row| row % 4 != 1).collect();
-        let fit =
-            |units: Option<&[u64]>| TargetEncoding::fit(table.categorical(0), &labels, &rows, units, 5, None);
-        let (encoding, scores) = fit(None);
-        for weight in [5e-324, 0.1, 3.0, f64::MAX] {
-            let units = row_units(&[weight; 600], &rows);
-            assert!(units.iter().all(|&units| units == WEIGHED_ROW), "{weight}");
-            let weighed = fit(Some(&units));
-            assert!(weighed.1 == scores && weighed.0.scale == encoding.scale, "{weight}");
-            assert_eq!(weighed.0.score(Some("k7")), encoding.score(Some("k7")));
-        }
-        assert_eq!(row_units(&[1e300, 0.0, 1e-300], &[0, 2]), [2 * WEIGHED_ROW, 1]);
-        assert_eq!(row_units(&[5e-324, 1.5e-323], &[0, 1]), [WEIGHED_ROW / 2, WEIGHED_ROW * 3 / 2]);
-        // One class, then one row, has all the weight there is.
-        for is_heavy in [&|row: usize| labels[row], &|row: usize| row == 6] as [&dyn Fn(usize) -> bool; 2] {
-            for (heavy, light) in [(1e300, 1e-300), (f64::MAX, 5e-324)] {
-                let weights: Vec<f64> =
-                    (0..600).map(|row| if is_heavy(row) { heavy } else { light }).collect();
-                let (encoding, scores) = fit(Some(&row_units(&weights, &rows)));
-                assert!(encoding.is_valid(), "{encoding:?}");
-                assert!(scores.iter().flatten().all(|score| score.is_finite()));
-                assert!(
-                    [None, Some("k7"), Some("unseen")].iter().all(|name| encoding.score(*name).is_finite())
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn counts_that_contradict_each_other_are_not_valid() {
-        let (table, labels, weights) = weighed_rows();
-        let rows: Vec<u32> = (0..600).collect();
-        let units = row_units(&weights, &rows);
-        for units in [None, Some(&units[..])] {
-            let valid = TargetEncoding::fit(table.categorical(0), &labels, &rows, units, 5, None).0;
-            let valid_but = |change: fn(&mut TargetEncoding)| {
-                let mut changed = valid.clone();
-                change(&mut changed);
-                changed.is_valid()
-            };
-            assert!(valid_but(|_| {}));
-            let changes: [fn(&mut TargetEncoding); 8] = [
-                |e| e.units_of_row = 0,
-                |e| e.units_of_row += 1,
-                |e| e.units_of_row = u64::MAX,
-                |e| e.all.rows += 1,
-                |e| e.folds[0][1].rows = u64::MAX,
-                |e| e.missing[2].positives = e.missing[2].rows + 1,
-                |e| (e.complete, e.all.rows) = (false, e.all.rows / 2),
-                |e| (e.complete, e.all.rows) = (false, (e.units_of_row + 1) << 29),
-            ];
-            let valid: Vec<bool> = changes.map(valid_but).to_vec();
-            assert_eq!(valid, [false; 8]);
-        }
-    }
-
-    #[test]
-    fn folds_are_even_and_move_with_the_seed() {
-        let count = |seed| (0..FOLDS).map(move |f| (0..10_000).filter(|&r| fold(r, seed) == f).count());
-        assert!(
-            count(1).chain(count(2)).all(|n| (1_800..2_200).contains(&n)),
-            "{:?}",
-            count(1).collect::<Vec<_>>()
-        );
-        assert!((0..100).any(|r| fold(r, 1) != fold(r, 2)));
-    }
-}
+mod tests;

@@ -55,18 +55,27 @@ pub enum Categories {
     /// A bin for each of the 254 most frequent, one for the others, one for missing values, and a flag for those that no
     /// training row had; a split sends any set of them left. Unseen ones go where the split has more rows, as a bin does
     /// that has none there.
-    #[default]
     Native,
     /// As a number: the smoothed log-odds of the label in the category, of the rows that are learned from by the rows of
     /// the other folds only. Of many classes the label is one class against the others: that in whose share the categories
     /// differ most, by the sum of squares between them. Where the target is a number it is the smoothed mean of its share of
-    /// the way from the least to the greatest, to a millionth. Every category of two rows or more has a number of its own.
+    /// the way from the least to the greatest, to a millionth. Every category has a number of its own (of more than 65,536,
+    /// those of two rows or more).
     ///
-    /// A row counts as its [weight](crate::TrainingRows::weights) / mean weight of the training rows: in its category, in
-    /// the share of all rows that smooths it with the say of 10 rows, and in the two rows. Whole weights are so the rows
-    /// repeated, but for smoothing and two rows, which are of mean weight, and for folds, by which a row goes as a whole.
-    /// Weights of classes do not count here.
+    /// From 1,024 training rows on the first ones are counted: as many as their number is with all but its four leading bits
+    /// 0, or fewer than an eighth less than all. The rows after them are encoded as rows that are scored. So a fit of few
+    /// more rows has the numbers of the one before, and the use of its trees.
+    ///
+    /// A row counts as its [weight](crate::TrainingRows::weights) / mean weight of the rows counted: in its category, and in
+    /// the share of all rows that smooths it with the say of one row. Whole weights are so the rows repeated, but for
+    /// smoothing, which is of mean weight, and for folds, by which a row goes as a whole. Weights of classes do not count
+    /// here.
     TargetEncoded,
+    /// As numbers ([`TargetEncoded`](Categories::TargetEncoded)) where there are two classes: on real rows trees and
+    /// boosting are then better than with native categories at any number of them. Else native: one number cannot tell many
+    /// classes apart.
+    #[default]
+    Auto,
 }
 
 /// Whose trees.
@@ -93,7 +102,7 @@ impl TreeBackend {
             TreeBackend::Smartcore if class_weight != ClassWeight::Equal => {
                 bad("class_weight", format!("{class_weight:?}"), "smartcore knows no weights: leave it equal")
             }
-            TreeBackend::Smartcore if categories != Categories::Native => {
+            TreeBackend::Smartcore if categories == Categories::TargetEncoded => {
                 bad("categories", format!("{categories:?}"), "smartcore takes native categories only")
             }
             TreeBackend::Smartcore => Ok(()),
@@ -135,7 +144,7 @@ impl Default for RandomForestParams {
             max_features: 0.5,
             min_samples_leaf: 5,
             class_weight: ClassWeight::Equal,
-            categories: Categories::Native,
+            categories: Categories::Auto,
             backend: TreeBackend::Tidemill,
         }
     }
@@ -197,7 +206,7 @@ impl Default for DecisionTreeParams {
             max_features: 1.0,
             min_samples_leaf: 5,
             class_weight: ClassWeight::Equal,
-            categories: Categories::Native,
+            categories: Categories::Auto,
             backend: TreeBackend::Tidemill,
         }
     }
@@ -268,9 +277,9 @@ impl Default for GradientBoostingParams {
             max_depth: 32,
             max_features: 1.0,
             min_samples_leaf: 20,
-            l2: 3.0,
+            l2: 5.0,
             class_weight: ClassWeight::Equal,
-            categories: Categories::Native,
+            categories: Categories::Auto,
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use super::draw::MAX_ROWS;
 use super::params::Categories;
-use crate::encode::bins::{BinnedRows, FeatureBins, TableBins};
+use crate::encode::bins::{BinnedRows, TableBins};
+use crate::encode::encoded::{EncodedColumns, KeptEncoding};
 use crate::encode::kept::bins_of;
-use crate::encode::target::{TargetEncoding, fold, row_units};
-use crate::seed::derive;
-use crate::table::CategoryColumn;
 use crate::training::TrainingRows;
 use crate::{FeatureTable, KeptBins};
-use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::Arc;
+
+pub(crate) use crate::encode::categories::EncodedTarget;
 
 /// Rows to learn from, whatever is to be predicted of them.
 #[derive(Clone, Copy)]
@@ -20,22 +21,31 @@ pub(crate) struct FeatureRows<'a> {
     pub(crate) bins: Option<&'a KeptBins>,
 }
 
-/// What target encoding makes numbers of, by row of the table.
-pub(crate) enum EncodedTarget<'a> {
-    Labels(&'a [bool]),
-    /// One of so many classes. A category becomes the number of one class against all others: of the class whose share the
-    /// categories of the column differ in most, by the sum of squares between them.
-    Classes(&'a [u32], u32),
-    /// What [`share_of`](crate::encode::target::share_of) makes of numbers.
-    Shares(&'a [u32]),
-}
-
 /// How features become bins, and the bins of the training rows.
 pub(crate) struct Prepared<'a> {
     pub(crate) bins: TableBins,
-    pub(crate) binned: Cow<'a, BinnedRows>,
+    pub(crate) binned: Binned<'a>,
     /// Whether `binned` is by row of the table, and not by position among the training rows.
     pub(crate) by_table_row: bool,
+}
+
+/// Bins that a fit has for itself, or shares with others.
+pub(crate) enum Binned<'a> {
+    Own(BinnedRows),
+    Kept(&'a BinnedRows),
+    Encoded(Arc<KeptEncoding>),
+}
+
+impl Deref for Binned<'_> {
+    type Target = BinnedRows;
+
+    fn deref(&self) -> &BinnedRows {
+        match self {
+            Binned::Own(binned) => binned,
+            Binned::Kept(binned) => binned,
+            Binned::Encoded(kept) => &kept.binned,
+        }
+    }
 }
 
 impl<'a> Prepared<'a> {
@@ -53,20 +63,29 @@ impl<'a> Prepared<'a> {
     ) -> Prepared<'a> {
         // An entry of a tree has no more bits for a row of the table than it has for a training row.
         let bins = training.bins.filter(|_| training.table.rows() <= MAX_ROWS);
+        let encodes = match categories {
+            Categories::TargetEncoded => true,
+            Categories::Auto => matches!(target, EncodedTarget::Labels(_)),
+            Categories::Native => false,
+        } && !training.table.categorical_names().is_empty();
+        if let (true, EncodedTarget::Labels(labels), None) = (encodes, target, training.weights) {
+            let kept = bins.and_then(|kept| kept.encoded(training.table, training.rows, labels, seed));
+            if let Some(kept) = kept {
+                let bins = kept.bins.clone();
+                return Prepared { bins, binned: Binned::Encoded(kept), by_table_row: true };
+            }
+        }
         let kept = bins.and_then(|kept| kept.of(training.table, training.rows));
         let prepared = match kept {
             Some((bins, binned)) => {
-                Prepared { bins: bins.clone(), binned: Cow::Borrowed(binned), by_table_row: true }
+                Prepared { bins: bins.clone(), binned: Binned::Kept(binned), by_table_row: true }
             }
             None => {
                 let (bins, binned) = bins_of(training.table, training.rows);
-                Prepared { bins, binned: Cow::Owned(binned), by_table_row: false }
+                Prepared { bins, binned: Binned::Own(binned), by_table_row: false }
             }
         };
-        match categories {
-            Categories::Native => prepared,
-            Categories::TargetEncoded => prepared.target_encoded(training, target, seed),
-        }
+        if encodes { prepared.encoded(training, target, seed) } else { prepared }
     }
 
     /// The same with the bins of the training rows by position.
@@ -74,76 +93,21 @@ impl<'a> Prepared<'a> {
         match self.by_table_row {
             false => self,
             true => {
-                Prepared { binned: Cow::Owned(self.binned.take(rows)), by_table_row: false, bins: self.bins }
+                Prepared { binned: Binned::Own(self.binned.take(rows)), by_table_row: false, bins: self.bins }
             }
         }
     }
 
-    /// With each category as a number: the training rows out of fold, so that none sees its own label. Depends on the
-    /// labels, so nothing of it is kept between fits.
-    fn target_encoded(
-        self,
-        training: &FeatureRows<'_>,
-        target: &EncodedTarget<'_>,
-        seed: u64,
-    ) -> Prepared<'a> {
-        let Prepared { mut bins, binned, .. } = self.by_position(training.rows);
-        let mut binned = binned.into_owned();
-        let numeric = training.table.numeric_names().len();
-        let units = training.weights.map(|weights| row_units(weights, training.rows));
-        for feature in numeric..training.table.features() {
-            let column = training.table.categorical(feature - numeric);
-            let seed = derive(seed, feature as u64);
-            let (rows, units) = (training.rows, units.as_deref());
-            let (encoding, scores) = match *target {
-                EncodedTarget::Labels(labels) => TargetEncoding::fit(column, labels, rows, units, seed, None),
-                EncodedTarget::Shares(shares) => {
-                    TargetEncoding::fit_shares(column, shares, rows, units, seed)
-                }
-                EncodedTarget::Classes(labels, classes) => {
-                    let class = told_apart(column, labels, classes, rows);
-                    let labels: Vec<bool> = labels.iter().map(|&label| label == class).collect();
-                    TargetEncoding::fit(column, &labels, rows, units, seed, None)
-                }
-            };
-            // The last entry is that of missing values.
-            let missing = column.dictionary.len();
-            let values: Vec<f64> = (training.rows.iter())
-                .map(|&row| {
-                    let code = (column.codes[row as usize] as usize).min(missing);
-                    f64::from(scores[code][fold(row, seed)])
-                })
-                .collect();
-            let (encoded, bins_of_rows) = FeatureBins::encoded(encoding, &values);
-            let cells = binned.bins.iter_mut().skip(feature).step_by(binned.features);
-            cells.zip(bins_of_rows).for_each(|(cell, bin)| *cell = bin);
-            bins.0[feature] = encoded;
-        }
-        Prepared { bins, binned: Cow::Owned(binned), by_table_row: false }
+    /// With each category as a number, by position.
+    fn encoded(self, training: &FeatureRows<'_>, target: &EncodedTarget<'_>, seed: u64) -> Prepared<'a> {
+        let FeatureRows { table, rows, weights, .. } = *training;
+        let columns = EncodedColumns::fit(table, rows, weights, target, seed);
+        let bins = columns.bins(&self.bins.0[..table.numeric_names().len()]);
+        let mut binned = match self.by_position(rows).binned {
+            Binned::Own(binned) => binned,
+            shared => (*shared).clone(),
+        };
+        columns.put_training(table, rows, &mut binned);
+        Prepared { bins, binned: Binned::Own(binned), by_table_row: false }
     }
-}
-
-/// The class whose share the categories of a column differ in most: of the greatest sum of squares between them, the first
-/// of equals. Rows count the same.
-fn told_apart(column: &CategoryColumn, labels: &[u32], classes: u32, rows: &[u32]) -> u32 {
-    let mut cells: Vec<(u32, u32)> =
-        rows.iter().map(|&row| (column.codes[row as usize], labels[row as usize])).collect();
-    cells.sort_unstable();
-    // Sum over categories of rows of the class² / rows: more by the same for all, it is the sum of squares between.
-    let (mut worths, mut totals) = (vec![0.0; classes as usize], vec![0.0; classes as usize]);
-    for category in cells.chunk_by(|a, b| a.0 == b.0) {
-        for of_class in category.chunk_by(|a, b| a.1 == b.1) {
-            let count = of_class.len() as f64;
-            worths[of_class[0].1 as usize] += count * count / category.len() as f64;
-            totals[of_class[0].1 as usize] += count;
-        }
-    }
-    let mut best = (f64::NEG_INFINITY, 0);
-    for (class, (worth, total)) in (0u32..).zip(worths.iter().zip(&totals)) {
-        let between = worth - total * total / rows.len() as f64;
-        if between > best.0 {
-            best = (between, class);
-        }
-    }
-    best.1
 }

@@ -4,8 +4,8 @@ use super::Export;
 use super::proto::Model;
 use crate::preprocess::{OneHotEncoderParams, TargetEncoderParams};
 use crate::{
-    ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, Estimator, FeatureTable, Fitted,
-    GradientBoostingParams, IsolationForestParams, KMeansParams, LinearRegressionParams,
+    Categories, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, Estimator, FeatureTable,
+    Fitted, GradientBoostingParams, IsolationForestParams, KMeansParams, LinearRegressionParams,
     LogisticRegressionParams, Pipeline, RandomForestParams, Rows, SgdClassifierParams, Target, Transform,
 };
 use prost::Message;
@@ -114,10 +114,11 @@ fn what_has_no_form_is_told_with_what_to_do() {
 #[test]
 fn rare_categories_are_looked_up_by_their_hashes() {
     let table = table(["x", "c"], 300);
+    let categories = Categories::Native;
     for estimator in [
-        Estimator::from(DecisionTreeParams::default()),
-        RandomForestParams::default().into(),
-        GradientBoostingParams::default().into(),
+        Estimator::from(DecisionTreeParams { categories, ..DecisionTreeParams::default() }),
+        RandomForestParams { categories, ..RandomForestParams::default() }.into(),
+        GradientBoostingParams { categories, ..GradientBoostingParams::default() }.into(),
     ] {
         let of = fit(estimator, &table);
         // Of 300 categories 30 end with 9 and are missing, and 254 have bins.

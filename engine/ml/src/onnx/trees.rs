@@ -185,12 +185,12 @@ impl<'a> Features<'a> {
                     let feature = Feature::Category { names: names.len(), rare: !rare.is_empty() };
                     (feature, graph.as_doubles(&codes))
                 }
-                (FeatureBins::Encoded { encoding, edges }, Some(text)) => {
-                    let names = || encoding.names.iter().map(String::as_str);
-                    let scores = names().map(Some).chain([None]).map(|name| encoding.score(name));
-                    let scores = scores.chain([encoding.unseen_score()]).map(f64::from);
+                (FeatureBins::Numbered { numbers, edges }, Some(text)) => {
+                    let names = || numbers.names().iter().map(String::as_str);
+                    let each = names().map(Some).chain([None]).map(|name| numbers.of(name));
+                    let each = each.chain([numbers.unseen()]).map(f64::from);
                     let texts = Texts::numbered(&columns.texts[text].0, names())?;
-                    let value = texts.looked_up(graph, columns, &scores.collect::<Vec<f64>>())?;
+                    let value = texts.looked_up(graph, columns, &each.collect::<Vec<f64>>())?;
                     (Feature::Number(edges), value)
                 }
                 _ => return Err(Error::CorruptModel("bins of another kind than the feature")),

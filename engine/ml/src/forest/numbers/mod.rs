@@ -317,7 +317,7 @@ impl NumberTrees {
 fn prepared<'a>(training: &NumberRows<'a>, categories: Categories, seed: u64) -> Prepared<'a> {
     let NumberRows { table, rows, weights, bins, values } = *training;
     let shares: Vec<u32> = match categories {
-        Categories::Native => Vec::new(),
+        Categories::Native | Categories::Auto => Vec::new(),
         Categories::TargetEncoded => {
             let of_rows = || rows.iter().map(|&row| values[row as usize]);
             let (least, greatest) = (of_rows().fold(f64::MAX, f64::min), of_rows().fold(f64::MIN, f64::max));
