@@ -20,15 +20,7 @@ pub(crate) struct NumericScale {
 impl NumericScale {
     /// Learns from values of which NaN are missing, summing in their order.
     pub(crate) fn fit(values: impl Iterator<Item = f64> + Clone) -> NumericScale {
-        let known = || values.clone().filter(|v| !v.is_nan());
-        let (count, largest) = known().fold((0u32, 0.0f64), |(n, m), v| (n + 1, m.max(v.abs())));
-        if largest == 0.0 {
-            return NumericScale { mean: 0.0, inverse: 0.0 };
-        }
-        // Sums over shares of the largest value cannot overflow, and two passes lose no digits to a far mean.
-        let mean = known().map(|v| v / largest).sum::<f64>() / f64::from(count);
-        let variance = known().map(|v| (v / largest - mean).powi(2)).sum::<f64>() / f64::from(count);
-        NumericScale::of_shares(mean, variance.sqrt(), largest)
+        NumericScale::fit_weighted(values.filter(|v| !v.is_nan()).map(|v| (v, 1.0)))
     }
 
     /// Learns from (value, weight), none of them missing: a row of weight 2 is two rows. Weights are in (0, 1].
@@ -38,6 +30,7 @@ impl NumericScale {
         if largest == 0.0 {
             return NumericScale { mean: 0.0, inverse: 0.0 };
         }
+        // Sums over shares of the largest value cannot overflow, and two passes lose no digits to a far mean.
         let mean = values.clone().map(|(v, w)| w * (v / largest)).sum::<f64>() / weight;
         let variance = values.map(|(v, w)| w * (v / largest - mean).powi(2)).sum::<f64>() / weight;
         NumericScale::of_shares(mean, variance.sqrt(), largest)
