@@ -1,7 +1,7 @@
 //! Scores rows that `tests/peers/ml/isolation.py` wrote by an isolation forest, and times the fit.
 //!
-//! `cargo run --release -p tidemill-ml --example isolation -- FILE.f64 COLUMNS SEED CONTAMINATION TIMES`: columns one after
-//! the other, little-endian. Writes the scores to FILE.scores, and prints one JSON line.
+//! `cargo run --release -p tidemill-ml --example isolation -- FILE.f64 COLUMNS SEED CONTAMINATION TIMES [TREES]`: columns
+//! one after the other, little-endian. Writes the scores to FILE.scores, and prints one JSON line.
 
 // This is a program of measurement: what cannot be is said by a panic.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -15,8 +15,8 @@ use tidemill_ml::{FeatureTable, IsolationForest, IsolationForestParams};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [file, columns, seed, contamination, times] = arguments.as_slice() else {
-        panic!("FILE.f64 COLUMNS SEED CONTAMINATION TIMES")
+    let [file, columns, seed, contamination, times, trees @ ..] = arguments.as_slice() else {
+        panic!("FILE.f64 COLUMNS SEED CONTAMINATION TIMES [TREES]")
     };
     let (file, columns): (PathBuf, usize) = (file.into(), columns.parse().unwrap());
     let values = measure::numbers(&file);
@@ -27,7 +27,10 @@ fn main() {
     table.finish_append().unwrap();
     let rows: Vec<u32> = (0..table.rows() as u32).collect();
     let contamination = Some(contamination.parse().unwrap());
-    let params = IsolationForestParams { contamination, ..IsolationForestParams::default() };
+    let mut params = IsolationForestParams { contamination, ..IsolationForestParams::default() };
+    if let Some(trees) = trees.first() {
+        params.trees = trees.parse().unwrap();
+    }
     let seed = seed.parse().unwrap();
     let fit = || IsolationForest::fit(&params, &table, &rows, seed).unwrap();
     measure::warm();

@@ -5,7 +5,8 @@
 
 For each data set: the rank correlation (Spearman) of our scores with the mean of scikit-learn's over ten seeds, and how
 alike the sets of outliers are (Jaccard; contamination .05): ours with scikit-learn's, and scikit-learn's with each other.
-Ends with 1 where a bound is not held: correlation .95, Jaccard at most .05 below scikit-learn's own, a fifth of its time.
+Ends with 1 where a bound is not held: correlation .95, Jaccard at most .05 below scikit-learn's own, a fifth of its time (CPU time of all
+threads, which other work on the machine leaves as it is).
 """
 
 import argparse
@@ -39,11 +40,11 @@ def made(rows, columns=15, seed=3):
     return x
 
 
-def ours(program, x, seed, times=1):
+def ours(program, x, seed, times=1, trees=None):
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "x.f64"
         file.write_bytes(np.asfortranarray(x, dtype="<f8").tobytes(order="F"))
-        command = [program, file, str(x.shape[1]), str(seed), str(CONTAMINATION), str(times)]
+        command = [program, file, str(x.shape[1]), str(seed), str(CONTAMINATION), str(times), *([str(trees)] if trees else [])]
         said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         scores = np.frombuffer(file.with_suffix(".scores").read_bytes(), dtype="<f8")
     return scores, scores > said["result"], said["seconds"], said["cpu_seconds"]
@@ -62,6 +63,8 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--program", default="target/release/examples/isolation")
     arguments.add_argument("--rows", type=int, default=1_000_000)
+    arguments.add_argument("--trees", type=int, help="of ours, other than the default; scikit-learn's has its own, 100")
+    arguments.add_argument("--rounds", type=int, default=3)
     arguments = arguments.parse_args()
     held = True
     print(f"{'rows':>10} columns  Spearman (least)  scikit-learn's own  Jaccard  scikit-learn's own")
@@ -69,7 +72,7 @@ def main():
             "customers": made(20_000)}
     for name, x in sets.items():
         of_theirs = [theirs(x, seed) for seed in range(SEEDS)]
-        of_ours = [ours(arguments.program, x, seed) for seed in range(SEEDS)]
+        of_ours = [ours(arguments.program, x, seed, trees=arguments.trees) for seed in range(SEEDS)]
         mean = np.mean([scores for scores, _ in of_theirs], axis=0)
         # One of theirs with the mean of the nine others.
         rest = [(mean * SEEDS - scores) / (SEEDS - 1) for scores, _ in of_theirs]
@@ -81,14 +84,18 @@ def main():
         print(f"{x.shape[0]:>10} {x.shape[1]:>7}  {np.mean(ranks):.4f} ({min(ranks):.4f})   {np.mean(own_ranks):.4f} ({min(own_ranks):.4f})  "
               f"{alike:>7.3f}  {own:>18.3f}  {name}")
     x = made(arguments.rows)
-    *_, seconds, cpu = ours(arguments.program, x, 0, times=3)
     for jobs in (None, -1):
-        start, start_cpu = time.perf_counter(), time.process_time()
-        IsolationForest(contamination=CONTAMINATION, random_state=0, n_jobs=jobs).fit(x)
-        of_theirs, cpu_of_theirs = time.perf_counter() - start, time.process_time() - start_cpu
-        held &= seconds <= 0.2 * of_theirs
-        print(f"fit and threshold of {len(x)} x {x.shape[1]}: {seconds:.2f} s, scikit-learn (n_jobs={jobs}) {of_theirs:.2f} s, "
-              f"ratio {seconds / of_theirs:.3f}; of all threads {cpu:.2f} s and {cpu_of_theirs:.2f} s, ratio {cpu / cpu_of_theirs:.3f}")
+        walls, cpus = [], []
+        # In turns, so that what else the machine does meets both.
+        for seed in range(arguments.rounds):
+            *_, seconds, cpu = ours(arguments.program, x, seed, trees=arguments.trees)
+            start, start_cpu = time.perf_counter(), time.process_time()
+            IsolationForest(contamination=CONTAMINATION, random_state=seed, n_jobs=jobs).fit(x)
+            walls.append(seconds / (time.perf_counter() - start))
+            cpus.append(cpu / (time.process_time() - start_cpu))
+        held &= np.median(cpus) <= 0.2
+        print(f"fit and threshold of {len(x)} x {x.shape[1]}, ours / scikit-learn's (n_jobs={jobs}), median and range of {len(walls)}: "
+              + ", ".join(f"{what} {np.median(of):.3f} ({min(of):.3f} to {max(of):.3f})" for what, of in (("time", walls), ("CPU time", cpus))))
     sys.exit(0 if held else 1)
 
 
