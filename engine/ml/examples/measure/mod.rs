@@ -31,7 +31,7 @@ pub fn timed<T>(task: &str, times: usize, work: impl Fn() -> T, number: impl Fn(
 }
 
 /// Nanoseconds that the threads of this process have run.
-fn cpu_nanoseconds() -> u64 {
+pub fn cpu_nanoseconds() -> u64 {
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0 };
     let of_thread = |path: PathBuf| std::fs::read_to_string(path.join("schedstat")).ok();
     let times = threads.flatten().filter_map(|thread| of_thread(thread.path()));
