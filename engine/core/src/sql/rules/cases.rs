@@ -3,22 +3,25 @@
 //! DataFusion 55 makes a CASE of truth values `b <> 0 AND x / b > 1 OR …`, and computes the right side for all rows then, as
 //! that of an AND after WHEN. Here a CASE of truth values that may fail is one of the numbers 1 and 0, and what may fail after
 //! WHEN is such a CASE of what cannot ([`guards`](super::guards) has the same for WHERE).
+//!
+//! FILTER is one too: `sum(x / b) FILTER (WHERE b <> 0)`. DataFusion 55 computes the arguments of an aggregate with GROUP BY for all
+//! rows and leaves some out afterwards (apache/datafusion#24443, mended behind 55); here they are a CASE of the filter.
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{
     conjunction, disjunction, merge_schema, split_binary_owned, split_conjunction_owned,
 };
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit,
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, cast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::checked::Checked;
+use super::checked::{Checked, Risk};
 use super::guards::is_narrower;
 use super::told::Told;
 
@@ -43,10 +46,49 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let name = names.save(&expression);
         let made = expression.transform_up(|part| match part {
             Expr::Case(case) if case.expr.is_none() => lazy(case, &schema),
+            Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
+                let changed = filtered(&mut params.filter, &mut params.args, &mut params.order_by, &schema)?;
+                let function = Expr::AggregateFunction(AggregateFunction { func, params });
+                Ok(Transformed::new_transformed(function, changed))
+            }
+            Expr::WindowFunction(mut function) => {
+                let params = &mut function.params;
+                // The order is that of the frame, which has all rows.
+                let changed = filtered(&mut params.filter, &mut params.args, &mut [], &schema)?;
+                Ok(Transformed::new_transformed(Expr::WindowFunction(function), changed))
+            }
             other => Ok(Transformed::no(other)),
         })?;
         Ok(made.update_data(|expression| name.restore(expression)))
     })
+}
+
+/// Keeps the arguments of an aggregate, and what it puts them in order by, from being computed for rows that its FILTER leaves out.
+fn filtered(
+    filter: &mut Option<Box<Expr>>,
+    arguments: &mut [Expr],
+    order: &mut [Sort],
+    schema: &DFSchema,
+) -> Result<bool> {
+    let Some(filter) = filter else { return Ok(false) };
+    let mut changed = false;
+    if may_fail(filter, schema)? {
+        let made = guarded(std::mem::take(&mut **filter), schema)?;
+        changed |= made.transformed;
+        **filter = made.data;
+    }
+    if filter.is_volatile() {
+        return Ok(changed);
+    }
+    for argument in arguments.iter_mut().chain(order.iter_mut().map(|key| &mut key.expr)) {
+        if may_fail(argument, schema)? {
+            let then = Box::new(std::mem::take(argument));
+            let when_then_expr = vec![(filter.clone(), then)];
+            *argument = Expr::Case(Case { expr: None, when_then_expr, else_expr: None });
+            changed = true;
+        }
+    }
+    Ok(changed)
 }
 
 fn lazy(mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -75,7 +117,7 @@ fn lazy(mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
 }
 
 /// A CASE of truth values by way of one of numbers.
-fn as_number(case: Case) -> Expr {
+pub(super) fn as_number(case: Case) -> Expr {
     let number = |value: Expr| Box::new(cast(value, DataType::Int8));
     let Case { expr, when_then_expr, else_expr } = case;
     let when_then_expr = when_then_expr.into_iter().map(|(when, then)| (when, number(*then))).collect();
@@ -93,19 +135,26 @@ fn guarded(when: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         _ => return Ok(Transformed::no(when)),
     };
+    let mut risks = Vec::with_capacity(parts.len());
+    for part in &parts {
+        risks.push(risk(part, schema)?);
+    }
+    // What is likelier to fail than others is computed after them.
+    let least = risks.iter().copied().min().unwrap_or(Risk::No);
     let (mut safe, mut others, mut changed) = (Vec::new(), Vec::new(), false);
-    for part in parts {
-        if may_fail(&part, schema)? {
-            let made = guarded(part, schema)?;
-            changed |= made.transformed;
-            others.push(made.data);
-        } else {
+    for (part, risk) in parts.into_iter().zip(risks) {
+        if risk == Risk::No {
             safe.push(part);
+            continue;
         }
+        let made = guarded(part, schema)?;
+        changed |= made.transformed;
+        if risk == least { &mut safe } else { &mut others }.push(made.data);
     }
     let joined = |parts| if is_and { conjunction(parts) } else { disjunction(parts) };
     Ok(match (joined(safe), joined(others)) {
         (Some(test), Some(rest)) => {
+            let rest = guarded(rest, schema)?.data;
             let (then, otherwise) = if is_and { (rest, lit(false)) } else { (lit(true), rest) };
             Transformed::yes(as_number(Case {
                 expr: None,
@@ -120,19 +169,33 @@ fn guarded(when: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 
 /// Whether an expression may be an error for some rows.
 pub(super) fn may_fail(expression: &Expr, schema: &DFSchema) -> Result<bool> {
-    let mut found = false;
+    Ok(risk(expression, schema)? > Risk::No)
+}
+
+/// What an expression may be an error for.
+pub(super) fn risk(expression: &Expr, schema: &DFSchema) -> Result<Risk> {
+    let mut found = Risk::No;
     expression.apply(|part| {
-        found |= match part {
-            Expr::ScalarFunction(ScalarFunction { func, .. }) => {
-                let inner = func.inner();
-                inner.is::<Checked>() || inner.is::<Told>() || func.name() == "parse_date"
+        found = found.max(match part {
+            Expr::ScalarFunction(ScalarFunction { func, .. }) => of_function(func),
+            Expr::Cast(Cast { expr, field }) if is_narrower(&expr.get_type(schema)?, field.data_type()) => {
+                Risk::Any
             }
-            Expr::Cast(Cast { expr, field }) => is_narrower(&expr.get_type(schema)?, field.data_type()),
-            _ => false,
-        };
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            _ => Risk::No,
+        });
+        Ok(if found == Risk::Any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
+}
+
+/// What a function may be an error for.
+pub(super) fn of_function(function: &ScalarUDF) -> Risk {
+    match function.inner().downcast_ref::<Checked>() {
+        Some(checked) => checked.risk(),
+        None if function.inner().is::<Told>() => Risk::TooLarge,
+        None if function.name() == "parse_date" => Risk::Any,
+        None => Risk::No,
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +213,8 @@ mod tests {
             ("CASE WHEN b = 0 OR x / b > 1 THEN 1 ELSE 0 END", &["1", "1", "0"]),
             ("CASE WHEN x / b > 1 OR b = 0 OR b IS NULL THEN 1 END", &["1", "1", "1"]),
             ("CASE WHEN s = 'a' OR CAST(s AS INT) > 7 THEN 1 ELSE 0 END", &["1", "0", "1"]),
+            ("CASE WHEN b - 2 <> 0 AND 8 / (b - 2) < 0 THEN 1 ELSE 0 END", &["1", "0", "0"]),
+            ("CASE WHEN 8 / (b - 2) > 0 OR b - 2 = 0 OR x = 1 THEN 1 ELSE 0 END", &["1", "1", "0"]),
             ("CASE WHEN x < 9 AND (b = 0 OR x / b > 1) THEN 1 ELSE 0 END", &["1", "1", "0"]),
             ("CASE WHEN b = 0 THEN NULL WHEN x / b > 1 THEN TRUE ELSE FALSE END", &["", "true", "false"]),
             ("CASE WHEN s <> 'a' THEN CAST(s AS INT) = 7 END", &["", "true", "false"]),
@@ -161,6 +226,46 @@ mod tests {
             &format!("SELECT x {rows} WHERE CASE WHEN b <> 0 THEN x / b > 1 ELSE x > 5 END ORDER BY x"),
             &["4", "9"],
         )])
+        .await;
+    }
+    /// Values are PostgreSQL's; DuckDB 2.0 divides by zero too.
+    #[tokio::test]
+    async fn a_filter_computes_what_it_keeps() {
+        let rows = "FROM (SELECT * FROM (VALUES ('p', 10, 0, 'a'), ('p', 20, 2, '7'), ('q', 9, NULL, '8'), ('q', 30, 5, '-1'), ('p', 21, 7, 'b')) \
+                    AS v (k, x, b, s) ORDER BY x LIMIT 9) AS v";
+        let b = "FILTER (WHERE b <> 0)";
+        for (columns, expected) in [
+            (format!("sum(x / b) {b}"), &["p|13", "q|6"] as &[&str]),
+            (format!("max(x / b) {b}, min(x % b) {b}, count(x / b) {b}"), &["p|10|0|2", "q|6|0|1"]),
+            (format!("avg(x / b) {b}, median(x / b) {b}"), &["p|6.5|6.5", "q|6.0|6.0"]),
+            (
+                format!("count(DISTINCT x / b) {b}, array_agg(x / b ORDER BY x / b) {b}"),
+                &["p|2|[3, 10]", "q|1|[6]"],
+            ),
+            (format!("string_agg(s, ',' ORDER BY x / b) {b}"), &["p|b,7", "q|-1"]),
+            ("sum(CAST(s AS INT)) FILTER (WHERE s NOT IN ('a', 'b'))".to_owned(), &["p|7", "q|7"]),
+            ("count(*) FILTER (WHERE b <> 0 AND x / b > 4)".to_owned(), &["p|1", "q|1"]),
+            ("sum(x / b) FILTER (WHERE x / b > 4 AND b <> 0)".to_owned(), &["p|10", "q|6"]),
+            (format!("sum(x / b) {b}, sum(x / (b - 7)) FILTER (WHERE b <> 7)"), &["p|13|-5", "q|6|-15"]),
+            (
+                format!("sum(1000000000 * x * b) FILTER (WHERE b < 3), corr(x / b, b) {b}"),
+                &["p|40000000000|-1.0", "q||"],
+            ),
+        ] {
+            check(&[(&format!("SELECT k, {columns} {rows} GROUP BY k ORDER BY k"), expected)]).await;
+        }
+        check(&[
+            (
+                &format!("SELECT k, sum(x / b) {b} {rows} GROUP BY ROLLUP (k) ORDER BY k"),
+                &["p|13", "q|6", "|19"] as &[&str],
+            ),
+            (&format!("SELECT k {rows} GROUP BY k HAVING sum(x / b) {b} > 9"), &["p"]),
+            (
+                &format!("SELECT x, sum(x / b) {b} OVER (PARTITION BY k ORDER BY x) {rows} ORDER BY x"),
+                &["9|", "10|", "20|10", "21|13", "30|6"],
+            ),
+            (&format!("SELECT DISTINCT max(x / b) {b} OVER () {rows}"), &["10"]),
+        ])
         .await;
     }
 }

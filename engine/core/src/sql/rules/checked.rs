@@ -24,6 +24,16 @@ use datafusion::logical_expr::{
 use super::doubles::doubles;
 use super::one_nan::one_nan;
 
+/// What an expression may be an error for, the likeliest last: what is not likely to fail keeps away what is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Risk {
+    No,
+    /// For results that their type does not hold.
+    TooLarge,
+    /// For a zero, or for a text that is no number too.
+    Any,
+}
+
 /// What is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Operation {
@@ -49,6 +59,15 @@ pub(super) struct Checked {
 impl Checked {
     pub(super) fn new(operation: Operation, result: DataType, text: String) -> Checked {
         Checked { operation, result, text, signature: Signature::variadic_any(Volatility::Immutable) }
+    }
+
+    /// What it may be an error for.
+    pub(super) fn risk(&self) -> Risk {
+        match self.operation {
+            Operation::Binary(Operator::Plus | Operator::Minus | Operator::Multiply)
+            | Operation::Negative => Risk::TooLarge,
+            _ => Risk::Any,
+        }
     }
 
     /// An error of the operation, with its expression where the result was too large.

@@ -26,9 +26,9 @@ use datafusion::physical_plan::projection::{
     ProjectionExec, remove_unnecessary_projections, try_embed_projection,
 };
 
-use super::checked::Checked;
+use super::cases::of_function;
+use super::checked::Risk;
 use super::held::without;
-use super::told::Told;
 
 /// DataFusion's rule that moves projections down, but none that computes something below a filter.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ fn guarded_join(filter: Option<&JoinFilter>) -> Result<Option<JoinFilter>> {
     Ok(made.map(|made| JoinFilter::new(made, filter.column_indices().to_vec(), filter.schema().clone())))
 }
 
-/// The condition as a CASE, if one part of it may fail and another cannot. Null is as good as false here: no row is kept.
+/// The condition as a CASE, if one part of it is likelier to fail than another. Null is as good as false here: no row is kept.
 fn guarded(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Arc<dyn PhysicalExpr>>> {
     let Some(op @ (Operator::And | Operator::Or)) =
         condition.downcast_ref::<BinaryExpr>().map(BinaryExpr::op)
@@ -132,22 +132,21 @@ fn guarded(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<
     };
     let mut parts = Vec::new();
     side_by_side(condition, *op, &mut parts);
-    let (mut safe, mut others) = (Vec::new(), Vec::new());
-    for part in parts {
-        if may_fail(part, schema)? { &mut others } else { &mut safe }.push(part.clone());
+    let mut risks = Vec::with_capacity(parts.len());
+    for part in &parts {
+        risks.push(risk(part, schema)?);
     }
-    if others.is_empty() {
-        return Ok(None);
+    // What is likelier to fail than others is computed after them.
+    let least = risks.iter().copied().min().unwrap_or(Risk::No);
+    let (mut safe, mut others, mut changed) = (Vec::new(), Vec::new(), false);
+    for (part, risk) in parts.into_iter().zip(risks) {
+        let made = if risk == Risk::No { None } else { guarded(part, schema)? };
+        changed |= made.is_some();
+        if risk == least { &mut safe } else { &mut others }.push(made.unwrap_or_else(|| part.clone()));
     }
-    let mut changed = !safe.is_empty();
-    for part in &mut others {
-        if let Some(made) = guarded(part, schema)? {
-            *part = made;
-            changed = true;
-        }
-    }
-    let (Some(rest), true) = (joined(others, *op), changed) else { return Ok(None) };
-    let Some(test) = joined(safe, *op) else { return Ok(Some(rest)) };
+    let Some(test) = joined(safe, *op) else { return Ok(None) };
+    let Some(rest) = joined(others, *op) else { return Ok(changed.then_some(test)) };
+    let rest = guarded(&rest, schema)?.unwrap_or(rest);
     let known = |value: bool| Arc::new(Literal::new(ScalarValue::Boolean(Some(value)))) as _;
     let (then, otherwise) = match op {
         Operator::And => (rest, known(false)),
@@ -174,20 +173,20 @@ fn joined(parts: Vec<Arc<dyn PhysicalExpr>>, op: Operator) -> Option<Arc<dyn Phy
     crate::sql::statement::balanced(parts, &|left, right| Arc::new(BinaryExpr::new(left, op, right)) as _)
 }
 
-/// Whether an expression may be an error for some rows of a schema.
-fn may_fail(expression: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool> {
-    let mut found = false;
+/// What an expression may be an error for.
+fn risk(expression: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Risk> {
+    let mut found = Risk::No;
     expression.apply(|part| {
         if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
-            let inner = call.fun().inner();
-            found |= inner.is::<Checked>() || inner.is::<Told>() || call.fun().name() == "parse_date";
+            found = found.max(of_function(call.fun()));
         }
         if let Some(cast) = part.downcast_ref::<CastExpr>()
             && !cast.cast_options().safe
+            && is_narrower(&cast.expr().data_type(schema)?, cast.cast_type())
         {
-            found |= is_narrower(&cast.expr().data_type(schema)?, cast.cast_type());
+            found = Risk::Any;
         }
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if found == Risk::Any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
 }
@@ -260,6 +259,9 @@ mod tests {
             (format!("SELECT x {rows} WHERE b <> 0 AND x / b > 1"), &["4"]),
             (format!("SELECT x {rows} WHERE x / b > 1 AND b <> 0"), &["4"]),
             (format!("SELECT x {rows} WHERE b = 0 OR x / b > 1 ORDER BY x"), &["1", "4"]),
+            (format!("SELECT x {rows} WHERE b - 2 <> 0 AND 8 / (b - 2) < 0"), &["1"]),
+            (format!("SELECT x {rows} WHERE 8 / (b - 2) > 0 OR b - 2 = 0 OR y > 4 ORDER BY x"), &["4"]),
+            (format!("SELECT x {rows} WHERE z > 0 AND (8 / (b - 2) < 0 AND b - 2 <> 0)"), &["1"]),
             (format!("SELECT x {rows} WHERE s <> 'a' AND CAST(s AS INT) > 7"), &["9"]),
             (format!("SELECT x {rows} WHERE y > 0 AND (b = 0 OR x / b > 1) ORDER BY x"), &["1", "4"]),
             (format!("SELECT x FROM (SELECT * {rows} WHERE b <> 0) AS w WHERE x % b = 0"), &["4"]),
