@@ -7,6 +7,7 @@
 //! | | structs and lists, which are counted slowly |
 //! | [`null_membership`] | `IN` and `NOT IN` over a subquery with nulls |
 //! | [`set_comparisons`] | `= ANY`, `> ALL` and the like of a subquery as columns, which have no plan |
+//! | [`guarded_subqueries`] | what stands beside a subquery and keeps it from being asked |
 //! | [`subquery_columns`] | `IN` and `EXISTS` as columns, which have no plan |
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
@@ -52,6 +53,7 @@ mod first_rows;
 mod grouped_subqueries;
 mod grouping_keys;
 mod guarded_keys;
+mod guarded_subqueries;
 mod guards;
 mod held;
 mod in_list;
@@ -111,6 +113,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(arithmetic::ExactArithmetic));
     context.add_analyzer_rule(Arc::new(aggregates::ExactAggregates));
     context.add_analyzer_rule(Arc::new(sort_keys::SortKeysOnce));
+    context.add_analyzer_rule(Arc::new(guarded_subqueries::GuardedSubqueries));
     context.add_analyzer_rule(Arc::new(one_row::OneRow));
     context.add_analyzer_rule(Arc::new(null_membership::NullMembership));
     context.add_analyzer_rule(Arc::new(subquery_columns::SubqueryColumns));
