@@ -2,7 +2,8 @@
 //!
 //! DataFusion 55 gives `round(price, 1)` the digits of `price` while the 1 is still to be cast to INT, and one digit after: what
 //! was computed of it before is of another type. And `concat` of texts that all turn out to be '' leaves out all its arguments, and
-//! fails. So the 1 is an INT before types are made equal, and what `concat` is of is hidden where no column is among it.
+//! fails; so does `concat_ws` of texts that turn out to be null. So the 1 is an INT before types are made equal, and what they
+//! are of is hidden where no column is among it.
 
 use std::sync::Arc;
 
@@ -37,7 +38,9 @@ impl SettledArguments {
                 }
                 _ => false,
             },
-            ("concat", texts) if !texts.iter().any(|text| matches!(text, Expr::Column(_))) => {
+            ("concat", texts) | ("concat_ws", [_, texts @ ..])
+                if !texts.iter().any(|text| matches!(text, Expr::Column(_))) =>
+            {
                 let mut changed = false;
                 for text in texts.iter_mut().filter(|text| !matches!(text, Expr::Literal(..))) {
                     *text = self.0.call(vec![std::mem::take(text)]);
@@ -75,5 +78,27 @@ impl AnalyzerRule for SettledArguments {
             })
         };
         Ok(plan.transform_up_with_subqueries(of_node)?.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::check;
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn texts_that_turn_out_to_be_null_are_put_together() {
+        let rows = "FROM (VALUES ('a'), (NULL)) AS t (s)";
+        for (column, expected) in [
+            ("concat_ws('-', CAST(NULL AS VARCHAR) || s)", ["", ""]),
+            ("concat_ws('-', s || NULL, NULL || s)", ["", ""]),
+            ("concat_ws('-', s || NULL, s)", ["a", ""]),
+            ("concat_ws('-', upper(NULL), 'x', CAST(NULL AS VARCHAR) || 'y', 'z')", ["x-z", "x-z"]),
+            ("concat_ws('-', CAST(NULL AS VARCHAR))", ["", ""]),
+            ("concat_ws(CAST(NULL AS VARCHAR) || s, s, 'b') IS NULL", ["true", "true"]),
+            ("concat_ws('-', CASE WHEN FALSE THEN s END)", ["", ""]),
+        ] {
+            check(&[(&format!("SELECT {column} {rows}"), &expected)]).await;
+        }
     }
 }
