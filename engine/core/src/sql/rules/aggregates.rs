@@ -3,7 +3,7 @@
 //! DataFusion 55 adds whole numbers up in 64 bits and wraps around, adds decimals up without looking at their digits, and
 //! cuts a mean of decimals off after its last one. So `sum` of whole numbers is added up as DECIMAL(30,0), which holds any
 //! number of them, and then has to fit its type; `avg` of decimals is computed with a digit more and then rounded half
-//! away from zero, as PostgreSQL and Spark do. `array_agg` and `string_agg` of DISTINCT values in an order are put in order
+//! away from zero, as PostgreSQL and Spark do, and that of whole numbers is [exact](super::whole_means). `array_agg` and `string_agg` of DISTINCT values in an order are put in order
 //! afterwards: DataFusion gives them the order of another aggregate beside them. `min` and `max` of doubles are those of [`ordered`](super::ordered) numbers. What aggregates make of floating point numbers has one NaN and one zero.
 //! Distinct structs and lists are counted by their [bytes](super::row_bytes).
 
@@ -26,9 +26,11 @@ use super::checked::{Checked, Operation};
 use super::moving::Moving;
 use super::moving_xor::MovingXor;
 use super::of_its_type::OfItsType;
+use super::one_nan::ONE_NAN;
 use super::ordered::{Ordered, Way};
 use super::pairs::Pairs;
 use super::row_bytes::RowBytes;
+use super::whole_means::WholeMean;
 use crate::error::Error;
 
 /// The most digits of decimals that a sum of 10^10 of them holds.
@@ -155,6 +157,9 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
         *value = ScalarUDF::from(bytes).call(vec![std::mem::take(value)]);
         return Ok((bare, After::Named));
     }
+    if of_whole_numbers(&mut bare, input)? {
+        return Ok((bare, After::Named));
+    }
     let of_aggregate = match &mut bare {
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
             Some((func.name().to_owned(), &mut params.args))
@@ -233,6 +238,34 @@ fn other_order(function: &str) -> DataFusionError {
     ));
     let hint = "write ORDER BY x, or GROUP BY x in a WITH before, and there ORDER BY min(y)";
     DataFusionError::External(Box::new(made.hint(hint)))
+}
+
+/// Makes a mean of whole numbers, which are doubles by now, an exact one. Gives whether it is one.
+fn of_whole_numbers(function: &mut Expr, input: &DFSchema) -> Result<bool> {
+    let (func, arguments) = match function {
+        Expr::AggregateFunction(call) => (&mut call.func, &mut call.params.args),
+        Expr::WindowFunction(window) => match &mut window.fun {
+            WindowFunctionDefinition::AggregateUDF(func) => (func, &mut window.params.args),
+            WindowFunctionDefinition::WindowUDF(_) => return Ok(false),
+        },
+        _ => return Ok(false),
+    };
+    let ("avg", [argument]) = (func.name(), arguments.as_mut_slice()) else { return Ok(false) };
+    // What is a double may be a NaN to other rules.
+    let double = match &mut *argument {
+        Expr::ScalarFunction(call) if call.func.name() == ONE_NAN => call.args.first_mut(),
+        other => Some(other),
+    };
+    let Some(Expr::Cast(made)) = double else { return Ok(false) };
+    if *made.field.data_type() != DataType::Float64 {
+        return Ok(false);
+    }
+    let kind = made.expr.get_type(input)?;
+    let Some(whole) = WholeMean::argument(&kind) else { return Ok(false) };
+    let given = std::mem::take(&mut *made.expr);
+    *argument = if kind == whole { given } else { cast(given, whole) };
+    *func = Arc::new(AggregateUDF::from(WholeMean::new()));
+    Ok(true)
 }
 
 /// Gives an aggregate of pairs its own figures.

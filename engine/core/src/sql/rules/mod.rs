@@ -3,7 +3,7 @@
 //! | rule | what it mends |
 //! | --- | --- |
 //! | [`arithmetic`] | whole numbers and decimals that wrap, quotients of decimals that are cut off, NaN and zero with a sign |
-//! | [`aggregates`] | `sum` that wraps, `avg` of decimals that is cut off, `min` and `max` of a group with a NaN; distinct |
+//! | [`aggregates`] | `sum` that wraps, `avg` that is cut off or loses digits, `min` and `max` of a group with a NaN; distinct |
 //! | | structs and lists, which are counted slowly |
 //! | [`null_membership`] | `IN` and `NOT IN` over a subquery with nulls |
 //! | [`set_comparisons`] | `= ANY`, `> ALL` and the like of a subquery as columns, which have no plan |
@@ -83,6 +83,7 @@ mod told;
 mod truths;
 mod union_names;
 mod unordered_casts;
+mod whole_means;
 
 use std::sync::Arc;
 
