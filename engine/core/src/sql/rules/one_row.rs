@@ -2,7 +2,7 @@
 //!
 //! An aggregate without GROUP BY is one row, also of no rows. DataFusion 55 takes a filter that names none of its columns
 //! below it, where it takes away rows but not the row; and makes EXISTS of it a join that loses that row where nothing meets
-//! the outer one (apache/datafusion#24960). A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
+//! the outer one (apache/datafusion#24960): whether its HAVING holds is a value of that row. A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
 //! never is (apache/datafusion#24513), and takes `IS NULL` and `COALESCE` away.
 
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Expr, GroupingSet, Limit, LogicalPlan, Operator, Projection, Subquery, lit,
+    Aggregate, BinaryExpr, Expr, Filter, GroupingSet, Limit, LogicalPlan, Operator, Projection, Subquery,
+    lit, not,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -53,7 +54,13 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
     let made = plan.map_expressions(|expression| {
         let name = names.save(&expression);
-        let made = expression.transform_up(|part| match part {
+        let settled = expression.transform_up(|part| {
+            Ok(match of_having(&part)? {
+                Some(made) => Transformed::yes(made),
+                None => Transformed::no(part),
+            })
+        })?;
+        let made = settled.transform_data(|expression| expression.transform_up(|part| match part {
             Expr::Exists(Exists { subquery, negated }) if always_has_row(&subquery.subquery) => {
                 Ok(Transformed::yes(lit(!negated)))
             }
@@ -85,7 +92,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 Ok(Transformed::yes(Expr::ScalarSubquery(nullable(subquery)?)))
             }
             other => Ok(Transformed::no(other)),
-        })?;
+        }))?;
         Ok(made.update_data(|expression| name.restore(expression)))
     })?;
     match made.transformed {
@@ -142,6 +149,50 @@ fn reads_outer_row(plan: &LogicalPlan, within: &mut Vec<Arc<DFSchema>>) -> Resul
         }
     }
     Ok(reads)
+}
+
+/// The aggregate of a subquery without groups over rows that meet the outer one, and its HAVING: its row is there if that holds.
+fn of_one_row(subquery: &Subquery) -> Result<Option<(&Filter, Option<&Expr>)>> {
+    let (mut plan, mut column) = (subquery.subquery.as_ref(), None);
+    loop {
+        plan = match plan {
+            LogicalPlan::Projection(projection) if column.is_none() => {
+                column = projection.expr.first();
+                &projection.input
+            }
+            LogicalPlan::Filter(filter) => {
+                let is_one = is_one_row(&filter.input) && !filter.predicate.contains_outer();
+                return Ok((is_one && loses_row(plan)?).then_some((filter, column)));
+            }
+            _ => return Ok(None),
+        };
+    }
+}
+
+/// A value of the only row that the aggregate of a subquery has, whatever its HAVING is.
+fn of_row(subquery: &Subquery, input: &Arc<LogicalPlan>, value: Expr) -> Result<Expr> {
+    let columns = vec![value.alias("__of_row")];
+    let plan = LogicalPlan::Projection(Projection::try_new(columns, input.clone())?);
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..subquery.clone() }))
+}
+
+/// EXISTS of such an aggregate by whether its HAVING holds, and IN by its value too.
+fn of_having(part: &Expr) -> Result<Option<Expr>> {
+    let (Expr::Exists(Exists { subquery, .. }) | Expr::InSubquery(InSubquery { subquery, .. })) = part else {
+        return Ok(None);
+    };
+    let Some((filter, column)) = of_one_row(subquery)? else { return Ok(None) };
+    let holds = of_row(subquery, &filter.input, filter.predicate.clone())?;
+    Ok(match (part, column) {
+        (Expr::Exists(Exists { negated: true, .. }), _) => Some(holds.is_not_true()),
+        (Expr::Exists(_), _) => Some(holds.is_true()),
+        (Expr::InSubquery(InSubquery { expr, negated, .. }), Some(column)) if !column.contains_outer() => {
+            let value = of_row(subquery, &filter.input, column.clone().unalias())?;
+            let is_member = holds.is_true().and((**expr).clone().eq(value));
+            Some(if *negated { not(is_member) } else { is_member })
+        }
+        _ => None,
+    })
 }
 
 fn always_has_row(plan: &LogicalPlan) -> bool {
@@ -201,4 +252,34 @@ fn nullable(subquery: Subquery) -> Result<Subquery> {
     let made = OfItsType::maybe_null().call(column).alias("__value");
     let plan = LogicalPlan::Projection(Projection::try_new(vec![made], subquery.subquery)?);
     Ok(Subquery { subquery: Arc::new(plan), ..subquery })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::check;
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn a_having_without_groups_decides_whether_there_is_a_row() {
+        let a = "(VALUES (1), (2), (3), (NULL)) AS a (k)";
+        let b = "FROM (VALUES (1, 5), (2, 7), (2, 0), (NULL, 1)) AS b (k, v) WHERE b.k = a.k";
+        for (condition, expected) in [
+            (format!("EXISTS (SELECT 1 {b} HAVING count(*) > 1)"), &["2"] as &[&str]),
+            (format!("NOT EXISTS (SELECT 1 {b} HAVING count(*) > 1)"), &["1", "3", ""]),
+            (format!("EXISTS (SELECT max(v) {b} HAVING count(*) = 0)"), &["3", ""]),
+            (format!("EXISTS (SELECT count(*), sum(v) {b} HAVING max(v) > 5)"), &["2"]),
+            (format!("NOT EXISTS (SELECT 1 {b} HAVING max(v) > 5)"), &["1", "3", ""]),
+            (format!("k = 3 OR EXISTS (SELECT 1 {b} HAVING max(v) > 5)"), &["2", "3"]),
+            (format!("5 IN (SELECT max(v) {b} HAVING count(*) < 2)"), &["1"]),
+            (format!("5 NOT IN (SELECT max(v) {b} HAVING count(*) < 2)"), &["2"]),
+            (format!("(7 IN (SELECT max(v) {b} HAVING count(*) < 2)) IS NULL"), &["3", ""]),
+        ] {
+            check(&[(&format!("SELECT k FROM {a} WHERE {condition} ORDER BY k"), expected)]).await;
+        }
+        check(&[(
+            &format!("SELECT k, EXISTS (SELECT 1 {b} HAVING count(*) > 1), 5 IN (SELECT max(v) {b} HAVING count(*) > 0) FROM {a} ORDER BY k"),
+            &["1|false|true", "2|true|false", "3|false|false", "|false|false"] as &[&str],
+        )])
+        .await;
+    }
 }
