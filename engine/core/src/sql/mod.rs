@@ -13,6 +13,7 @@ mod names;
 mod nested;
 mod orders;
 mod out_of_memory;
+mod outer_tables;
 mod relations;
 mod rules;
 mod schema_check;

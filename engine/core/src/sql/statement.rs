@@ -27,8 +27,8 @@ use futures::StreamExt;
 use super::deep::deep;
 use super::settled::described;
 use super::{
-    bare_names, coalesces, first_in_lists, literals, merged_columns, names, nested, orders, relations,
-    schema_check, shorthands, unjoined, unplanned, values,
+    bare_names, coalesces, first_in_lists, literals, merged_columns, names, nested, orders, outer_tables,
+    relations, schema_check, shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -70,6 +70,12 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
         );
         return Err(external(made.hint("cast it: -CAST(x AS BIGINT)")));
     }
+    if text.contains(outer_tables::NO_FIELD)
+        && let Statement::Statement(mut inner) = parsed()?
+    {
+        outer_tables::rename(&mut inner);
+        return planned(state, Statement::Statement(inner)).await.map_err(|_| error);
+    }
     let told = |error| unplanned::told(&text, sql).unwrap_or(error);
     if !is_one_name_twice(&error) {
         return Err(told(error));
@@ -93,6 +99,7 @@ async fn planned(state: &SessionState, statement: Statement) -> Result<LogicalPl
     let bare_names = bare_names::of(&statement);
     // Tables are found here, by the footers of their files.
     let plan = caught_in(state.statement_to_plan(statement)).await.map_err(external)??;
+    outer_tables::check(&plan)?;
     bare_names::check(&bare_names, &plan)?;
     nested::check(&plan)?;
     names::check_keys(&plan)?;
