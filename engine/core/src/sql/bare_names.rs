@@ -1,7 +1,7 @@
 //! Names without a table in subqueries.
 //!
 //! `k` in `(SELECT max(k) FROM b NATURAL JOIN c)` is of the subquery, and in `(SELECT 1 FROM b, c WHERE k = 1)` it cannot be told. Where
-//! the rows around have a `k` too, DataFusion 55 takes theirs.
+//! the rows around have a `k` too, DataFusion 55 takes theirs. The first is read as `b.k`, once it is known that both have it.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -12,8 +12,11 @@ use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr as Written, ObjectName, Query, SetExpr, TableFactor, Visit, Visitor,
+    Expr as Written, Ident, JoinConstraint, JoinOperator, ObjectName, Query, SetExpr, TableFactor, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
+
+use super::merged_columns::name_of;
 
 /// A subquery of several tables that is part of an expression, in small letters.
 pub(super) struct OfSeveral {
@@ -111,6 +114,65 @@ impl Visitor for Search {
     }
 }
 
+/// What is said of a name that cannot be told.
+const SEVERAL: &str = " in a subquery may be of several tables";
+
+/// The name that an error says cannot be told.
+pub(super) fn untold(text: &str) -> Option<&str> {
+    text.split_once(SEVERAL)?.0.rsplit_once('`')?.0.rsplit_once('`').map(|(_, name)| name)
+}
+
+/// Reads a name as the left table's where it is one of two that NATURAL joins.
+pub(super) fn of_natural(statement: &mut Statement, name: &str) {
+    if let Statement::Statement(inner) = statement {
+        let _: ControlFlow<()> = VisitMut::visit(inner, &mut Natural { name, tables: Vec::new() });
+    }
+}
+
+struct Natural<'a> {
+    name: &'a str,
+    /// Of each query that is being read the left table, if NATURAL alone joins it to one other.
+    tables: Vec<Option<Ident>>,
+}
+
+/// The left one of two tables of which NATURAL merges the left one's columns.
+fn left_of_natural(query: &Query) -> Option<Ident> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let [from] = select.from.as_slice() else { return None };
+    let [join] = from.joins.as_slice() else { return None };
+    match &join.join_operator {
+        JoinOperator::Join(JoinConstraint::Natural)
+        | JoinOperator::Inner(JoinConstraint::Natural)
+        | JoinOperator::Left(JoinConstraint::Natural)
+        | JoinOperator::LeftOuter(JoinConstraint::Natural) => name_of(&from.relation),
+        _ => None,
+    }
+}
+
+impl VisitorMut for Natural<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.tables.push(left_of_natural(query));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.tables.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Written) -> ControlFlow<()> {
+        if let Written::Identifier(name) = &*expr
+            && name.value.eq_ignore_ascii_case(self.name)
+            && let Some(Some(table)) = self.tables.last()
+        {
+            *expr = Written::CompoundIdentifier(vec![table.clone(), name.clone()]);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// Refuses one that was taken for a column of the rows around, though tables of the subquery have it.
 ///
 /// # Errors
@@ -135,7 +197,7 @@ pub(super) fn check(queries: &[OfSeveral], plan: &LogicalPlan) -> Result<()> {
         })
     })?;
     match found {
-        Some(name) => plan_err!("`{name}` in a subquery may be of several tables: write table.{name}"),
+        Some(name) => plan_err!("`{name}`{SEVERAL}: write table.{name}"),
         None => Ok(()),
     }
 }
@@ -167,4 +229,25 @@ fn ambiguous(queries: &[OfSeveral], subquery: &LogicalPlan) -> Result<Option<Str
         })
     })?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::{check, refused};
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn a_column_that_natural_merges_is_of_the_subquery() {
+        let a = "(VALUES (1, 'x'), (2, 'y'), (9, 'z')) AS a (k, s)";
+        let (b, c) =
+            ("(VALUES (1, 5), (2, 6), (3, 7)) AS b (k, v)", "(VALUES (1, TRUE), (3, FALSE)) AS c (k, p)");
+        check(&[
+            (&format!("SELECT s FROM {a} WHERE a.k IN (SELECT k FROM {b} NATURAL JOIN {c})"), &["x"] as &[&str]),
+            (&format!("SELECT s, (SELECT max(k) FROM {b} NATURAL JOIN {c}) FROM {a} ORDER BY s"), &["x|3", "y|3", "z|3"]),
+            (&format!("SELECT s, (SELECT count(*) FROM {b} NATURAL LEFT JOIN {c} WHERE k > 1) FROM {a} ORDER BY s"), &["x|2", "y|2", "z|2"]),
+            (&format!("SELECT s FROM {a} WHERE EXISTS (SELECT 1 FROM {b} NATURAL JOIN {c} WHERE K = a.k)"), &["x"]),
+        ])
+        .await;
+        refused(&[(&format!("SELECT s, (SELECT max(k) FROM {b}, {c}) FROM {a}"), "write table.k")]).await;
+    }
 }

@@ -225,7 +225,7 @@ enum Side {
     Both,
 }
 
-fn name_of(relation: &TableFactor) -> Option<Ident> {
+pub(super) fn name_of(relation: &TableFactor) -> Option<Ident> {
     match relation {
         TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
             Some(alias.name.clone())

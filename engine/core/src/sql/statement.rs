@@ -76,6 +76,11 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
         outer_tables::rename(&mut inner);
         return planned(state, Statement::Statement(inner)).await.map_err(|_| error);
     }
+    if let Some(name) = bare_names::untold(&text) {
+        let mut statement = parsed()?;
+        bare_names::of_natural(&mut statement, name);
+        return planned(state, statement).await.map_err(|_| error);
+    }
     let told = |error| unplanned::told(&text, sql).unwrap_or(error);
     if !is_one_name_twice(&error) {
         return Err(told(error));
