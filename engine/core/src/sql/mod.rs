@@ -7,6 +7,7 @@ mod coalesces;
 mod deep;
 mod first_in_lists;
 pub mod functions;
+mod input_names;
 mod literals;
 mod merged_columns;
 mod names;
@@ -53,6 +54,7 @@ pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContex
     let context = SessionContext::new_with_state(state);
     time::prepare(&context);
     functions::register(&context);
+    context.register_udf(input_names::function());
     rules::register(&context);
     context
 }

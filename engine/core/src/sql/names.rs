@@ -99,21 +99,26 @@ impl VisitorMut for Casts {
         // COALESCE of a value, and of nulls, is that value; the number of nulls says which type.
         let mut args = vec![std::mem::replace(expr, nothing())];
         args.resize(at + 1, nothing());
-        let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
-        *expr = Expr::Function(Function {
-            name: ObjectName::from(vec![Ident::new("coalesce")]),
-            uses_odbc_syntax: false,
-            parameters: FunctionArguments::None,
-            args: FunctionArguments::List(FunctionArgumentList {
-                duplicate_treatment: None,
-                args: args.collect(),
-                clauses: Vec::new(),
-            }),
-            filter: None,
-            null_treatment: None,
-            over: None,
-            within_group: Vec::new(),
-        });
+        *expr = call("coalesce", args);
         ControlFlow::Continue(())
     }
+}
+
+/// A call of a function.
+pub(super) fn call(function: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(function)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }

@@ -77,7 +77,7 @@ fn alias_of(columns: &mut [SelectItem], key: &Expr) -> Option<Ident> {
 }
 
 /// A text in small letters, but for what is in quotes.
-fn folded(text: &str) -> String {
+pub(super) fn folded(text: &str) -> String {
     let mut quote = None;
     let mut fold = |letter: char| match quote {
         Some(open) => {

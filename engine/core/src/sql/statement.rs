@@ -27,8 +27,8 @@ use futures::StreamExt;
 use super::deep::deep;
 use super::settled::described;
 use super::{
-    bare_names, coalesces, first_in_lists, literals, merged_columns, names, nested, orders, outer_tables,
-    relations, schema_check, shorthands, unjoined, unplanned, values,
+    bare_names, coalesces, first_in_lists, input_names, literals, merged_columns, names, nested, orders,
+    outer_tables, relations, schema_check, shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -100,11 +100,13 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
 }
 
 async fn planned(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
-    let (statement, describes) = bare_query(settled(statement)?);
+    let (mut statement, describes) = bare_query(settled(statement)?);
+    input_names::mark(&mut statement);
     let bare_names = bare_names::of(&statement);
     // Tables are found here, by the footers of their files.
     let plan = caught_in(state.statement_to_plan(statement)).await.map_err(external)??;
     outer_tables::check(&plan)?;
+    let plan = input_names::found(plan)?;
     bare_names::check(&bare_names, &plan)?;
     nested::check(&plan)?;
     names::check_keys(&plan)?;
