@@ -392,3 +392,28 @@ async fn long_statements_run_or_are_refused() {
         ],
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_condition_keeps_away_is_not_computed() {
+    expect(&[
+        ("SELECT k, sum(10 / (i - 1)) FILTER (WHERE i <> 1) FROM ta GROUP BY k ORDER BY k", &["0|2", "1|20"]),
+        (
+            "SELECT ta.i, tb.k FROM ta JOIN tb ON ta.k > tb.k AND 0 / ta.k = tb.k ORDER BY 1",
+            &["1|0", "2|0", "2|0"],
+        ),
+        ("SELECT i FROM ta WHERE k = 0 OR 2 / k IN (SELECT i FROM ta) ORDER BY i", &["1", "2", "2", "5"]),
+        ("SELECT DISTINCT k, CASE WHEN k <> 0 THEN (SELECT max(d) FROM tb WHERE tb.k = 7 / ta.k) END FROM ta ORDER BY k", &["0|", "1|3.00"]),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_those_that_are_meant() {
+    expect(&[
+        ("SELECT -k AS k, i FROM ta ORDER BY k + 0, i", &["0|5", "-1|1", "-1|2", "-1|2"]),
+        ("SELECT -k AS k, i FROM ta ORDER BY k, i", &["-1|1", "-1|2", "-1|2", "0|5"]),
+        ("SELECT i FROM ta AS s WHERE NOT EXISTS (SELECT 1 FROM tb WHERE tb.s = s.s) ORDER BY i", &["1", "2", "2", "5"]),
+        ("SELECT avg(v) FROM (SELECT 9007199254740992 + k AS v FROM ta UNION ALL SELECT -9007199254740993 FROM ta) AS q", &["-0.125"]),
+    ])
+    .await;
+}
