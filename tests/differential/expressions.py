@@ -203,7 +203,33 @@ class Expressions:
                                plainly("int"), self.literal("text"), self.literal("int"), plainly("text"))),
             (0.2, lambda: Node("bool", "regexp_like({0}, '^[ab]')", e("text"), duck="regexp_matches({0}, '^[ab]')")),
             (0.4, span), (0.3, lambda: Node("bool", "starts_with({0}, {1})", e("text"), e("text"))),
+            (0.5 if scope.of("int") and scope.over is None else 0, lambda: self.guarded(scope, depth, e)),
             (2 if depth > 1 else 0.3, lambda: self.subquery_test(scope, depth)))
+
+    def guarded(self, scope, depth, e):
+        """A division by a column, beside what keeps it from being computed where that is 0."""
+        column = self.rng.choice(scope.of("int"))
+        divided = f"(12 / {column})"
+        duck = f"(12 // NULLIF({column}, 0))"
+        kind = self.rng.choice(["number", "number", "in", "exists", "value"] if depth > 0 else ["number"])
+        if kind == "number":
+            rest, children = "{0} " + self.rng.choice(["=", "<", ">="]) + " ({1})", [e("int")]
+        else:
+            table, columns = self.rng.choice(self.base)
+            name = self.fresh("t")
+            numbers = [n for n, t in columns if t == "int"]
+            read = f"{name}.{self.rng.choice(numbers)}"
+            if kind == "in":
+                rest = f"{{0}} {self.rng.choice(['IN', 'NOT IN'])} (SELECT {read} AS v FROM {table} AS {name})"
+            elif kind == "exists":
+                rest = f"{self.rng.choice(['', 'NOT '])}EXISTS (SELECT 1 AS v FROM {table} AS {name} WHERE {read} = {{0}})"
+            else:
+                rest = f"(SELECT max({name}.{self.rng.choice(numbers)}) AS v FROM {table} AS {name} WHERE {read} = {{0}}) {self.rng.choice(['> 1', 'IS NULL'])}"
+            children = []
+        form = self.rng.choice(["({c} <> 0 AND {r})", "({r} AND {c} <> 0)", "({c} = 0 OR {r})", "({r} OR {c} = 0)", "(CASE WHEN {c} = 0 THEN TRUE ELSE {r} END)",
+                                "(CASE WHEN {c} <> 0 THEN {r} END)", "({c} * {c} <> 0 AND {r})"])
+        made = lambda by: form.format(c=column, r=rest.replace("{0}", by).replace("{1}", "{0}"))
+        return Node("bool", made(divided), *children, duck=made(duck))
 
     # --- subqueries, aggregates, windows ------------------------------------------------------------------------
 
@@ -265,10 +291,11 @@ class Expressions:
             "int": lambda: self.pick(
                 (2, lambda: Node(type, "count(*)")), (2, lambda: Node(type, f"count({d}{{0}})", e(self.rng.choice(SCALARS)))),
                 (2, lambda: Node(type, f"sum({d}{{0}})", e("int"), duck=f"CAST(sum({d}{{0}}) AS BIGINT)")), (2, lambda: Node(type, self.rng.choice(["min", "max"]) + "({0})", e("int"))),
+                (0.4 if scope.of("int") else 0, lambda: (lambda c, f: Node(type, f"{f}({{0}} / {c}) FILTER (WHERE {c} <> 0)", e("int"), duck=f"{f}({{0}} // NULLIF({c}, 0)) FILTER (WHERE {c} <> 0)"))(self.rng.choice(scope.of("int")), self.rng.choice(["min", "max", "count"]))),
                 (0.3, lambda: Node(type, self.rng.choice(["bit_and", "bit_or", "bit_xor"]) + "({0})", e("int"))),
                 (0.5 if scope.columns else 0, lambda: (lambda o, w: Node(type, f"{w}_value({{0}} ORDER BY {o})", e("int"), duck=f"{w}({{0}} ORDER BY {o})"))(order(), self.rng.choice(["first", "last"])))),
             "dbl": lambda: self.pick(
-                (2, lambda: Node(type, self.rng.choice(["sum", "avg", "min", "max"]) + f"({d}{{0}})", e("dbl"))), (1, lambda: Node(type, f"avg({d}{{0}})", e("int"), duck=f"avg({d}CAST({{0}} AS DOUBLE))")),
+                (2, lambda: Node(type, self.rng.choice(["sum", "avg", "min", "max"]) + f"({d}{{0}})", e("dbl"))), (1, lambda: Node(type, f"avg({d}{{0}})", e("int"))),
                 (0.8, lambda: Node(type, "round(" + self.rng.choice(["stddev", "var_pop", "stddev_pop", "var_samp"]) + "(CASE WHEN abs({0}) < 1e6 THEN {0} END), 6)", e("dbl"))),
                 (0.35, lambda: Node(type, "median({0})", e(self.rng.choice(["dbl", "int"])))),
                 # DuckDB's is cut off after the digits of what it is of.
@@ -293,7 +320,7 @@ class Expressions:
             "ts": lambda: Node(type, self.rng.choice(["min", "max"]) + "({0})", e("ts")),
         }
         node = numbers[type]()
-        if self.chance(0.12) and (node.template[:5] not in ("array", "round", "CAST(") or "regr" in node.template):
+        if self.chance(0.12) and "FILTER" not in node.template and (node.template[:5] not in ("array", "round", "CAST(") or "regr" in node.template):
             test = e("bool")
             place = len(node.children)
             node = Node(type, tailed(node.template, f" FILTER (WHERE {{{place}}})"), *node.children, test,

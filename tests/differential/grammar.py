@@ -31,6 +31,7 @@ class Grammar(Expressions):
 
     def statement(self):
         self.count, self.ctes = 0, []
+        self.names = self.rng.sample(["s", "k", "g", "b"], 2)
         if self.chance(0.12):
             ctes = []
             for _ in range(self.rng.choice([1, 1, 2])):
@@ -42,6 +43,8 @@ class Grammar(Expressions):
             return Node("query", "{0}{1}", Opt("WITH {0} ", Seq(", ", ctes)), query)
         if self.chance(0.03):
             return self.star()
+        if self.chance(0.03):
+            return self.shadowed()
         query, outs = self.query([], 3, ordered=False)
         # What is ordered by position here is refused over DISTINCT ON.
         if self.chance(0.15) and "DISTINCT ON" not in query.template:
@@ -54,6 +57,20 @@ class Grammar(Expressions):
         """All columns of a join by names: the merged ones once, first."""
         source, columns = self.paired(1)
         return Node("query", "SELECT * FROM {0}{1}", source, self.where(Scope(columns), 1, 0.3))
+
+    def shadowed(self):
+        """Columns that are called as columns of the table, and an order of expressions, which are of the table's."""
+        table, columns = self.rng.choice(self.base)
+        name = self.fresh("t")
+        scope = Scope([(f"{name}.{n}", t) for n, t in columns])
+        chosen = self.rng.sample(columns, self.rng.choice([1, 2]))
+        items = [Node("item", "{0} AS " + n, self.expr(t, scope, 2)) for n, t in chosen]
+        read, type = self.rng.choice(chosen)
+        forms = {"int": "({0} + 0)", "dbl": "({0} * 1e0)", "text": "({0} || '')", "date": "({0} + 0)"}
+        key = Node(type, self.rng.choice([forms.get(type, "COALESCE({0}, {0})"), "COALESCE({0}, {0})"]).format(read))
+        keys = [Node("key", "{0} " + self.direction(), key)] + [Node("key", f"{i + 1} {self.direction()}") for i in range(len(chosen))]
+        return Node("ordered", "SELECT {0} FROM " + f"{table} AS {name}" + " ORDER BY {1}{2}", Seq(", ", items, len(items)), Seq(", ", keys, len(keys)),
+                    Opt(f" LIMIT {self.rng.choice([1, 2, 5])}") if self.chance(0.4) else Node("gone", ""))
 
     def query(self, outer, depth, types=None, ordered=None):
         """(query, its columns as (name, type)). `types`: of the columns that it has to have."""
@@ -196,10 +213,18 @@ class Grammar(Expressions):
                 parts.append(Node("bool", f"({l} {word} {r})" if "DISTINCT" in word else f"{l} {word} {r}"))
             else:
                 parts.append(self.expr("bool", Scope(left + right), 1))
+        numbers = [(l, r) for l, t in left for r, u in right if t == u == "int"]
+        if numbers and self.chance(0.06):
+            l, r = self.rng.choice(numbers)
+            test = self.rng.choice([f"{l} <> 0", f"{l} > {r} AND {l} > 0", f"{l} * {r} <> 0", f"({l} + {r}) * {l} <> 0"])
+            parts.append(Node("bool", f"({test} AND 12 / {l} = {r})", duck=f"({test} AND 12 // NULLIF({l}, 0) = {r})"))
         return Node("bool", "({0})", Seq(" AND ", parts))
 
     def relation(self, outer, depth):
         name = self.fresh("t")
+        if self.chance(0.03) and self.names:
+            # A table may be called as a column is.
+            name = self.names.pop()
         if depth > 0 and not self.plain and self.chance(0.2):
             query, outs = self.query([], depth - 1)
             node = Node("from", "({0}) AS " + name, query)
