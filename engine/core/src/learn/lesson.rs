@@ -13,7 +13,7 @@ use tidemill_ml::{Cache, ClusterSpace, Error, Estimator, Fitted, Material, Rows}
 
 use super::champions::Champion;
 use super::history::HistoryKey;
-use super::score::{Judged, score};
+use super::score::{Judged, Worth, score};
 use crate::project::ModelSpec;
 use crate::records::{Evaluation, Scores};
 
@@ -79,7 +79,9 @@ pub(super) struct Step {
     pub(super) incomparable: Option<String>,
     /// Why the new model cannot be scored.
     pub(super) unscored: Option<String>,
-    /// Why it need not be.
+    /// Of how many rows the scores do not tell, and why.
+    pub(super) without: Option<String>,
+    /// Why the champion need not be asked.
     pub(super) anew: Option<Anew>,
     pub(super) prequential: Option<Scores>,
     pub(super) prequential_version: Option<u64>,
@@ -124,7 +126,7 @@ impl<'a> Lesson<'a> {
             score(judged, rows, classes, space, seed, cache)
         };
         if let Some((champion, rows)) = champion.zip(self.prequential.as_ref()) {
-            step.prequential = score(champion.judged(), rows, cache).ok().flatten();
+            step.prequential = score(champion.judged(), rows, cache).ok().and_then(|worth| worth.scores);
             step.prequential_version = step.prequential.as_ref().map(|_| champion.version);
         }
         let started = Instant::now();
@@ -155,16 +157,31 @@ impl<'a> Lesson<'a> {
         }
         if let Some((evaluation, rows)) = self.score {
             let of = |judged: Judged<'_>| score(judged, &rows, cache);
-            let scored = |scores: Option<Scores>| scores.map(|scores| (evaluation, scores));
+            let scored = |worth: Worth| worth.scores.map(|scores| (evaluation, scores));
             let new = step.model.as_ref().map(|model| Judged { model, classes: &step.classes });
             match new.map(of) {
-                Some(Ok(scores)) => step.scores = scored(scores),
+                Some(Ok(worth)) => {
+                    step.without.clone_from(&worth.without);
+                    step.scores = scored(worth);
+                }
                 Some(Err(why)) => step.unscored = Some(why),
                 None => {}
             }
             if compares || step.model.is_none() {
                 match champion.map(|champion| of(champion.judged())) {
-                    Some(Ok(scores)) => step.champion_scores = scored(scores),
+                    Some(Ok(worth)) => {
+                        let without = worth.without.clone();
+                        step.champion_scores = scored(worth);
+                        let of =
+                            |scores: &Option<(Evaluation, Scores)>| scores.as_ref().map(|of| of.1.rows());
+                        let (new, old) = (of(&step.scores), of(&step.champion_scores));
+                        if step.model.is_none() {
+                            step.without = without;
+                        } else if new.is_some() && old.is_some() && new != old {
+                            // They would be compared on other rows.
+                            step.incomparable = without.or(step.without.clone());
+                        }
+                    }
                     Some(Err(reason)) => step.incomparable = Some(reason),
                     None => {}
                 }
