@@ -66,4 +66,5 @@ mod sql_subqueries;
 mod state_limits;
 mod tasks;
 mod transform_changes;
+mod state_models;
 mod unwritable_output;

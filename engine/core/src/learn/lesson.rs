@@ -41,9 +41,19 @@ pub(super) struct Train<'a> {
     pub(super) rows: Rows<'a>,
     /// The classes of these rows, by their numbers: a class without rows has none here.
     pub(super) classes: Vec<Value>,
-    /// The rows are new ones alone: the model learns them on top of what it knows.
-    pub(super) goes_on: bool,
+    pub(super) begins: Begins,
     pub(super) seed: u64,
+}
+
+/// Where a fit begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// At nothing: the rows of before may be others now.
+    Anew,
+    /// At the model before, which has learned the first ones of the rows, or at nothing.
+    Before,
+    /// The rows are new ones alone: the model learns them on top of what it knows.
+    OnTop,
 }
 
 /// What there is of a model before its lesson.
@@ -133,16 +143,17 @@ impl<'a> Lesson<'a> {
         match self.train {
             Err(reason) => step.reason = Some(reason),
             Ok(None) => {}
-            Ok(Some(Train { estimator, rows, classes, goes_on, seed })) => {
+            Ok(Some(Train { estimator, rows, classes, begins, seed })) => {
                 // What it learns on from has the same classes by the same numbers.
                 let before = before.filter(|of| of.classes.is_empty() || of.classes == classes);
                 // Of other rows or by other settings, what was learned before says nothing.
-                let before =
-                    before.filter(|of| !goes_on || of.spec.as_ref().is_some_and(|by| alike(by, spec)));
+                let is_alike = |of: &Champion| of.spec.as_ref().is_some_and(|by| alike(by, spec));
+                let before = before.filter(|of| begins != Begins::OnTop || is_alike(of));
                 let before = before.map(|before| before.model.as_ref());
-                let learned = match goes_on {
-                    true => estimator.partial_fit(&rows, seed, before),
-                    false => estimator.refit(&rows, seed, before, cache),
+                let learned = match begins {
+                    Begins::Anew => estimator.fit(&rows, seed),
+                    Begins::Before => estimator.refit(&rows, seed, before, cache),
+                    Begins::OnTop => estimator.partial_fit(&rows, seed, before),
                 };
                 match learned {
                     Ok(model) => (step.model, step.classes) = (Some(model), classes),

@@ -25,7 +25,7 @@ use tidemill_ml::{
 use super::champions::{Champion, Champions};
 use super::labels::Labels;
 use super::learner::Learned;
-use super::lesson::{Anew, Known, Lesson, Step, Train};
+use super::lesson::{Anew, Begins, Lesson, Step, Train};
 use super::split;
 use crate::error::{Error, Result};
 use crate::features::FeatureColumns;
@@ -236,7 +236,8 @@ impl Whole<'_> {
             estimator: estimator.clone(),
             rows: rows.rows_of_training(&rows.training),
             classes: rows.labels.classes_of_training(),
-            goes_on: false,
+            // A version is of these rows alone, whatever was before it.
+            begins: Begins::Anew,
             seed: spec.config.seed,
         };
         let lesson = Lesson {
@@ -248,9 +249,7 @@ impl Whole<'_> {
             classes: rows.labels.classes(),
             rows_cache: None,
         };
-        // A version is of these rows alone, whatever was before it.
-        let known = Known { before: None, ..champions.known(spec) };
-        let mut step = lesson.learn(number, spec, known, &mut Cache::new());
+        let mut step = lesson.learn(number, spec, champions.known(spec), &mut Cache::new());
         if let Some(reason) = step.reason {
             return Err(Error::data(reason));
         }

@@ -44,6 +44,7 @@ pub use schema::parse_schema;
 pub(crate) use schema::sql_type;
 pub(crate) use schema::{may_follow, number_unit};
 pub use source::SourceConfig;
+pub(crate) use state::SCORED_KEYS;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 pub use stream_job::{StreamJob, Trigger};
 pub(crate) use target::TargetForm;

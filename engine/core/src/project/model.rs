@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Pipeline, PipelineStep};
+use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Pipeline, PipelineStep, Task};
 
 use super::gate::GateConfig;
+use super::state::SCORED_KEYS;
 use super::target::{self, TaskKey};
 use super::turn::{EVERY, Turn};
 use crate::error::{Error, Result, nearest};
@@ -135,14 +136,23 @@ impl ModelConfig {
             });
         }
         self.check_target()?;
-        if material == Material::Rows {
+        // Clusters and outliers of a state are scored on a sample of it.
+        let holds_out = material == Material::Rows || self.label.is_some();
+        if holds_out {
             self.check_evaluate()?;
         }
         if let Some(gate) = &self.gate {
             gate.check(self.task(), self.target_kind())
                 .map_err(|error| error.context(format!("model `{}`", self.name)))?;
-            if material == Material::Rows && self.evaluate.holdout == 0.0 {
+            if holds_out && self.evaluate.holdout == 0.0 {
                 return Err(self.refused("a gate compares models on held-out rows: evaluate.holdout is 0"));
+            }
+            if material == Material::State && gate.min_rows > SCORED_KEYS as u64 {
+                let what = format!(
+                    "gate.min_rows is {}: models of a state are compared on {SCORED_KEYS} keys",
+                    gate.min_rows
+                );
+                return Err(self.refused(what));
             }
         }
         if self.keep == 0 {
@@ -152,8 +162,10 @@ impl ModelConfig {
         let turn = self.turn(material, &mut parameters)?;
         let estimator = self.estimator(material, parameters)?;
         let steps = self.pipeline_steps()?;
-        if !steps.is_empty() && material == Material::State {
-            return Err(self.refused("`steps` are for models that learn from rows"));
+        if !steps.is_empty() && material == Material::State && self.task() == Task::Cluster {
+            return Err(self
+                .refused("the clusters of a state take no `steps`")
+                .hint("they standardise by themselves; other models of a state take steps"));
         }
         self.check_online(turn, &steps)?;
         let estimator = match steps.is_empty() {
@@ -361,8 +373,10 @@ mod tests {
 
     #[test]
     fn what_a_state_cannot_teach_is_refused() {
+            "algorithm = \"random_forest\"\nlabel = \"y\"\nevery = 3",
+            "algorithm = \"random_forest\"\nlabel = \"y\"\nevaluate = { holdout = 1.0 }",
+            "algorithm = \"sgd_classifier\"\nlabel = \"y\"\nlearn = \"online\"",
         for text in [
-            "algorithm = \"random_forest\"\nlabel = \"y\"",
             "algorithm = \"random_forest\"",
             "algorithm = \"minibatch_kmeans\"\nlabel = \"y\"",
             "algorithm = \"minibatch_kmeans\"\nclusters = 0",
