@@ -248,6 +248,15 @@ impl Labels {
         }
     }
 
+    /// Of each row the number of its class, of two 1 for the one that is looked for; none where there are no classes.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        match self {
+            Labels::Many(classes) => classes.labels().to_vec(),
+            Labels::Two(classes) => classes.truths.iter().map(|truth| u32::from(*truth)).collect(),
+            Labels::None | Labels::Numbers(_) => Vec::new(),
+        }
+    }
+
     /// The classes by their numbers, of two the one that is looked for last; none where they are not known yet, or there are
     /// none.
     pub(super) fn classes(&self) -> Vec<Value> {

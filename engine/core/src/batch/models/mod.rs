@@ -11,6 +11,8 @@ mod cell_types;
 mod outputs;
 mod rows;
 mod step;
+mod trained_again;
 
-pub(super) use step::{ModelStep, forget, must_step, report_of};
 pub use cell_types::input_types;
+pub(super) use step::{ModelStep, forget, must_step, report_of};
+pub use trained_again::{categories, reproduce};
