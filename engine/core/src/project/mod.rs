@@ -153,6 +153,9 @@ fn is_plain_name(text: &str) -> bool {
 }
 
 #[cfg(test)]
+mod documented;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -253,9 +253,7 @@ pub(super) fn check_algorithms(file: &toml::Table) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tidemill_ml::{
-        ClusterStreamParams, OnlineKMeansParams, RandomForestParams, STEPS, StreamLearner, Takes,
-    };
+    use tidemill_ml::{ClusterStreamParams, OnlineKMeansParams, RandomForestParams, StreamLearner};
 
     use super::*;
 
@@ -373,11 +371,11 @@ mod tests {
 
     #[test]
     fn what_a_state_cannot_teach_is_refused() {
+        for text in [
+            "algorithm = \"random_forest\"",
             "algorithm = \"random_forest\"\nlabel = \"y\"\nevery = 3",
             "algorithm = \"random_forest\"\nlabel = \"y\"\nevaluate = { holdout = 1.0 }",
             "algorithm = \"sgd_classifier\"\nlabel = \"y\"\nlearn = \"online\"",
-        for text in [
-            "algorithm = \"random_forest\"",
             "algorithm = \"minibatch_kmeans\"\nlabel = \"y\"",
             "algorithm = \"minibatch_kmeans\"\nclusters = 0",
             "algorithm = \"minibatch_kmeans\"\nhalf_life_batches = 0",
@@ -407,27 +405,6 @@ mod tests {
             }
         }
         rows
-    }
-
-    #[test]
-    fn the_table_of_steps_is_made_of_the_list() {
-        let text = include_str!("../../../../jobs/README.md");
-        let table = text.lines().skip_while(|line| !line.starts_with("| step | takes")).skip(2);
-        let found: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
-        let rows = STEPS.iter().map(|of| {
-            let settings: std::collections::BTreeMap<String, Value> =
-                of.kind.defaults().into_iter().collect();
-            let written = settings.iter().map(|(key, value)| match value {
-                Value::Null => format!("`{key}`"),
-                value => format!("`{key} = {value}`"),
-            });
-            let settings = written.collect::<Vec<_>>().join(", ");
-            let settings = if settings.is_empty() { settings } else { format!("; {settings}") };
-            let takes = if of.takes == Takes::Texts { "texts" } else { "numbers" };
-            let online = if of.learns_online { "yes" } else { "no" };
-            format!("| `{}` | {takes} | {online} | {}{settings} |", of.name, of.summary)
-        });
-        assert_eq!(found.join("\n"), rows.collect::<Vec<_>>().join("\n"));
     }
 
     #[test]
