@@ -13,6 +13,7 @@ mod support;
 mod apache_kafka;
 mod asked;
 mod bad_input;
+mod bad_models;
 mod bank;
 mod batch;
 mod batch_audits;
