@@ -220,7 +220,7 @@ of the class that is looked for; of many classes `probability_CLASS` for each.
 They have either the model's features or what its features SELECT reads (the
 columns of the job's table); the target need not be there. A row that the SELECT
 leaves out has no prediction.
-In SQL: predict('job.model', feature, …), predict_proba, cluster_id.
+In SQL: predict('job.model', feature, …), predict_proba, cluster_id, score.
 
 Examples:
   tidemill predict chicago-arrests forest --input some.csv --format csv

@@ -12,14 +12,29 @@ use crate::source::RawRows;
 
 static SET: OnceLock<Option<[String; 3]>> = OnceLock::new();
 
-/// Looks whether one of the messages does something at this stage.
-pub(crate) fn hit(stage: &str, raw: &[RawRows]) {
+/// What is set.
+fn set() -> Option<&'static [String; 3]> {
     let set = SET.get_or_init(|| {
         let text = std::env::var("TIDEMILL_FAIL").ok()?;
         let parts: Vec<String> = text.split(':').map(String::from).collect();
         parts.try_into().ok()
     });
-    let Some([_, marker, what]) = set.as_ref().filter(|set| set[0] == stage) else { return };
+    set.as_ref()
+}
+
+/// Looks whether the build of this table of a batch job does something: `build:TABLE:panic`.
+pub(crate) fn build(table: &str) {
+    if let Some([stage, name, what]) = set()
+        && stage == "build"
+        && name == table
+    {
+        act(what);
+    }
+}
+
+/// Looks whether one of the messages does something at this stage.
+pub(crate) fn hit(stage: &str, raw: &[RawRows]) {
+    let Some([_, marker, what]) = set().filter(|set| set[0] == stage) else { return };
     let has = |rows: &RawRows, at| {
         rows.payload(at).is_some_and(|payload| memmem::find(payload, marker.as_bytes()).is_some())
     };

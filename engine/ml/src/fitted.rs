@@ -222,6 +222,19 @@ impl Fitted {
         }
     }
 
+    /// Those of the rows that [`predict`](Fitted::predict) has an answer for: a step of a pipeline refuses some alone, as
+    /// `pca` does a row with a missing value. In the order of `rows`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FeatureMismatch`] for another table; [`Error::InStep`] where a step refuses more than single rows.
+    pub fn answerable(&self, table: &FeatureTable, rows: &[u32]) -> Result<Vec<u32>, Error> {
+        match self {
+            Fitted::Pipeline(pipeline) => pipeline.answerable(table, rows),
+            _ => Ok(rows.to_vec()),
+        }
+    }
+
     /// What it is worth on these rows, which all count the same. Of outlier scores the target is none, or whether a row is
     /// known to be an outlier. `seed` draws the rows of a silhouette where they are many.
     ///

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use tidemill_core::Error;
 use tidemill_core::files::write_atomically;
 use tidemill_core::predict::onnx;
-use tidemill_core::registry::ModelRef;
+use tidemill_core::project::Settings;
+use tidemill_core::registry::{Entry, ModelRef};
+use tidemill_core::{Error, batch, memory};
 
-use super::lake;
+use super::{environment, lake, project};
 use crate::cli::{ExportArgs, ExportFormat, GlobalArgs};
 use crate::exit::{Done, Outcome};
 use crate::notes::note;
@@ -16,8 +17,15 @@ use crate::notes::note;
 pub(crate) async fn run(global: &GlobalArgs, args: &ExportArgs) -> Done {
     let path = place(&args.output)?;
     let name = ModelRef::of_job(&args.job, &args.model)?;
+    let lake = lake(global);
+    let of_batch = async |entry: &Entry, features: &[String]| {
+        let settings = Settings { sets: Vec::new(), environment: environment() };
+        let job = project(global).batch_job(&args.job, &settings)?;
+        let limit = memory::given().unwrap_or_else(memory::limit);
+        batch::categories(&lake, &job, entry, features, Some(limit)).await
+    };
     let (bytes, entry) = match args.format {
-        ExportFormat::Onnx => onnx(&lake(global), &name).await?,
+        ExportFormat::Onnx => onnx(&lake, &name, of_batch).await?,
     };
     write_atomically(&path, &bytes)?;
     note(format_args!(

@@ -4,6 +4,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::compute::concat_batches;
 use datafusion::prelude::SessionContext;
 use tidemill_core::lake::Lake;
+use tidemill_core::learn::Task;
 use tidemill_core::project::{Job, Settings};
 use tidemill_core::{Error, catalog};
 
@@ -183,7 +184,7 @@ async fn exact(lake: &Lake, args: &MetricsArgs) -> Result<RecordBatch, Error> {
             "--exact is for the clusterings of stateful jobs; others are scored on all held-out rows",
         ));
     };
-    let models = view.plan.program.models.iter();
+    let models = view.plan.program.models.iter().filter(|spec| spec.config.task() == Task::Cluster);
     let models: Vec<_> =
         models.filter(|spec| args.model.as_ref().is_none_or(|only| *only == spec.config.name)).collect();
     let keys = view.state.len() as u64;

@@ -3,11 +3,12 @@
 mod reproduce;
 
 use arrow::array::RecordBatch;
-use tidemill_core::Error;
 use tidemill_core::lake::Lake;
+use tidemill_core::project::Settings;
 use tidemill_core::registry::{CHAMPION, Entry, ModelRef, Registry, shown};
+use tidemill_core::{Error, batch, learn, memory};
 
-use super::lake;
+use super::{environment, lake, project};
 use crate::cli::{GlobalArgs, ModelsCommand, OutputArgs};
 use crate::exit::{Done, Outcome};
 use crate::notes::note;
@@ -63,19 +64,27 @@ pub(crate) async fn run(global: &GlobalArgs, command: &ModelsCommand) -> Done {
             let (registry, entry) = find(&lake, job, model)?;
             registry.archive(&entry)?;
             let (name, version, bytes) = (&entry.outcome.name, entry.version, entry.file.bytes);
+            note(format_args!("{name} version {version} is archived: {bytes} bytes. To have it back:"));
+            note(format_args!("  {}", reproduce::command(&entry)));
             if registry.is_batch() {
                 note(format_args!(
-                    "{name} version {version} is archived: {bytes} bytes, which cannot be had back"
+                    "  as long as the versions of the tables that it was trained on are there"
                 ));
-            } else {
-                note(format_args!("{name} version {version} is archived: {bytes} bytes. To have it back:"));
-                note(format_args!("  {}", reproduce::command(&entry)));
             }
             Ok(Outcome::Done)
         }
         ModelsCommand::Reproduce { job, model, restore, output } => {
             let (registry, entry) = find(&lake, job, model)?;
-            reproduce::run(&lake, &registry, &entry, *restore, output).await
+            let found = match registry.is_batch() {
+                true => {
+                    let settings = Settings { sets: Vec::new(), environment: environment() };
+                    let job = project(global).batch_job(job, &settings)?;
+                    let limit = memory::given().unwrap_or_else(memory::limit);
+                    batch::reproduce(&lake, &job, &entry, Some(limit)).await?
+                }
+                false => learn::reproduce(&lake, &registry, &entry).await?,
+            };
+            reproduce::run(&registry, &entry, &found, *restore, output)
         }
         ModelsCommand::Export(args) => super::export::run(global, args).await,
         ModelsCommand::Compare { job, first, second, output } => {

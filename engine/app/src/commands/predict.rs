@@ -2,11 +2,12 @@
 
 use std::io::Read;
 
-use tidemill_core::predict::Scorer;
+use tidemill_core::predict::{Refused, Scored, Scorer};
+use tidemill_core::project::Settings;
 use tidemill_core::registry::ModelRef;
 use tidemill_core::{Error, batch};
 
-use super::lake;
+use super::{environment, lake, project};
 use crate::cli::{GlobalArgs, PredictArgs};
 use crate::exit::{Done, Outcome};
 use crate::notes::note;
@@ -28,11 +29,19 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PredictArgs) -> Done {
     let Some(schema) = batches.first().map(|rows| rows.schema()) else {
         return Err(Error::internal("a file was read without its columns").into());
     };
-    let scorer = Scorer::open(&lake, &name, &schema).await?;
+    // Of a batch job the file says of what types its inputs are, where there is one.
+    let of_input = |table: &str| {
+        let settings = Settings { sets: Vec::new(), environment: environment() };
+        let job = project(global).batch_job(&args.job, &settings).ok();
+        job.map(|job| batch::input_types(&lake, &job, table)).unwrap_or_default()
+    };
+    let scorer = Scorer::open(&lake, &name, &schema, of_input).await?;
     let (mut scored, mut left_out, mut rows) = (Vec::new(), 0, 0);
+    let mut refused = Refused::default();
     for batch in &batches {
-        let (with_answers, without) = scorer.score(batch).await?;
-        left_out += without;
+        let Scored { rows: with_answers, without_features, refused: without } = scorer.score(batch).await?;
+        left_out += without_features;
+        refused.add(without);
         rows += with_answers.num_rows() as u64;
         scored.push(with_answers);
     }
@@ -55,6 +64,9 @@ pub(crate) async fn run(global: &GlobalArgs, args: &PredictArgs) -> Done {
             "{} have no features by the model's SELECT and no prediction",
             style::rows(left_out)
         ));
+    }
+    if let Some(why) = &refused.why {
+        note(format_args!("no prediction for {}: {why}", style::rows(refused.rows)));
     }
     Ok(Outcome::Done)
 }

@@ -1,11 +1,12 @@
 //! One table: its SELECT planned, run and written to the files of a new version.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SessionConfig, SessionContext};
@@ -26,6 +27,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::predict;
 use crate::project::{BatchJob, BatchModel, SqlFile, TableConfig};
+use crate::records::Commit;
 use crate::registry::{ModelRef, Models};
 use crate::sql;
 use crate::table::read::{committed_files, damage};
@@ -55,6 +57,8 @@ pub(super) struct Builder {
     pub memory_limit_bytes: Option<u64>,
     /// Which of them run at the same time.
     pub turns: Turns,
+    /// Tables of the job that are read as these commits made them, in place of those that count now.
+    pub as_of: BTreeMap<String, Commit>,
 }
 
 impl Builder {
@@ -184,6 +188,12 @@ impl Builder {
 
     async fn committed(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
         let full = format!("{}.{name}", self.job.schema_name);
+        if let Some(commit) = self.as_of.get(name) {
+            let files = commit.added.iter().filter(|file| file.table == full);
+            let paths: Vec<PathBuf> = files.map(|file| self.lake.resolve(&file.path)).collect();
+            let of_folders = commit.build.as_ref().filter(|build| build.table == full);
+            return version_table(&paths, of_folders.map_or(&[], |build| &build.partition_columns)).await;
+        }
         committed_table(&self.lake, &self.job.schema_name, &full).await?.ok_or_else(|| {
             let model = self.job.models.iter().find(|model| model.tables().iter().any(|table| table == name));
             let step = model.map_or(name, BatchModel::name);
@@ -238,7 +248,7 @@ impl Builder {
         file: &SqlFile,
         reads: &Reads,
         progress: &Arc<Progress>,
-    ) -> Result<RecordBatch> {
+    ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let mut turn = self.turns.first().await;
         let result = loop {
             let result = self.attempt_rows(&file.sql, reads, progress, turn.joins).await;
@@ -269,7 +279,7 @@ impl Builder {
         reads: &Reads,
         progress: &Arc<Progress>,
         joins: Joins,
-    ) -> Result<Option<RecordBatch>> {
+    ) -> Result<Option<(SchemaRef, Vec<RecordBatch>)>> {
         let session = self.session(reads, progress, &[], joins).await?;
         let frame = sql::frame(&session, text).await;
         let frame = frame.map_err(|error| explain(error, &self.lake))?;
@@ -286,7 +296,7 @@ impl Builder {
             batches.push(batch);
         }
         check_files(&session)?;
-        Ok(Some(concat_batches(&schema, &batches)?))
+        Ok(Some((schema, batches)))
     }
 
     /// Where a file of the lake that it read is not what its record says, that is what is wrong.

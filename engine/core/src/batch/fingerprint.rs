@@ -46,7 +46,7 @@ impl FileHashes {
 }
 
 /// The same of every model: another rule for what is learned of the same rows.
-const LEARNING: &str = "tidemill batch models 1";
+const LEARNING: &str = "tidemill batch models 2";
 
 /// What a step is, beside what it reads: its SELECT, and its settings as far as they decide what comes out.
 pub(super) struct Made<'a> {

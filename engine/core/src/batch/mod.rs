@@ -76,6 +76,7 @@ pub use clean::{CleanBatch, CleanFile};
 pub use csv_file::CsvFile;
 pub use graph::Graph;
 pub use input::Progress;
+pub use models::{categories, input_types, reproduce};
 pub use path_tables::{open_session_with_files, rows_of_file};
 pub use plan::plan;
 pub use run::run;

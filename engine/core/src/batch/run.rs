@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::Utc;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 use super::audit::{self, Audit, AuditReport, audits};
 use super::build::Builder;
@@ -69,6 +69,7 @@ pub async fn run(
             models: Models::of(lake),
             memory_limit_bytes,
             turns: Turns::default(),
+            as_of: BTreeMap::new(),
         }),
         versions: Arc::new(versions),
         graph,
@@ -145,13 +146,13 @@ impl Run {
         let at_once = std::thread::available_parallelism().map_or(1, usize::from);
         let mut waiting: Vec<usize> = chosen.to_vec();
         let mut building: JoinSet<Built> = JoinSet::new();
-        let mut running: BTreeSet<usize> = BTreeSet::new();
+        let mut running: BTreeMap<usize, Id> = BTreeMap::new();
         loop {
             let mut at = 0;
             while at < waiting.len() {
                 let table = waiting[at];
                 let reads = self.waits_for(table);
-                if reads.iter().any(|read| waiting.contains(read) || running.contains(read)) {
+                if reads.iter().any(|read| waiting.contains(read) || running.contains_key(read)) {
                     at += 1;
                     continue;
                 }
@@ -162,24 +163,26 @@ impl Run {
                     self.reports.insert(table, *report);
                 } else if running.len() < at_once {
                     waiting.remove(at);
-                    running.insert(table);
                     let progress = Arc::new(Progress::default());
                     let name = step_name(&self.builder.job, table);
                     on_event(RunEvent::Started { table: name, progress: progress.clone() });
-                    match next {
+                    let id = match next {
                         Next::Audit(report, audits) => {
                             self.start_audits(&mut building, table, *report, audits)
                         }
                         Next::Train(step) => self.start(&mut building, table, progress, Some(step)).await?,
                         _ => self.start(&mut building, table, progress, None).await?,
-                    }
+                    };
+                    running.insert(table, id);
                 } else {
                     at += 1;
                 }
             }
             let Some(done) = building.join_next().await else { break };
-            let (table, seconds, audits, result) =
-                done.map_err(|e| Error::internal(format!("a build ended without a result: {e}")))?;
+            let (table, seconds, audits, result) = match done {
+                Ok(built) => built,
+                Err(error) => self.panicked(&running, &error)?,
+            };
             running.remove(&table);
             let report = match result {
                 Ok(report) => report,
@@ -203,6 +206,19 @@ impl Run {
             tables,
             error: self.error,
         })
+    }
+
+    /// What came of a build that panicked: it fails as others do.
+    fn panicked(&self, running: &BTreeMap<usize, Id>, error: &JoinError) -> Result<Built> {
+        let ended = Error::internal(format!("a build ended without a result: {error}"));
+        let Some((&at, _)) = running.iter().find(|(_, id)| **id == error.id()) else { return Err(ended) };
+        let name = step_name(&self.builder.job, at);
+        let tables =
+            model_of(&self.builder.job, at).map_or_else(|| vec![name.to_owned()], BatchModel::tables);
+        for table in tables {
+            let _ = self.versions.abandon(&table);
+        }
+        Ok((at, 0.0, Vec::new(), Err(ended)))
     }
 
     /// Tables that have to be done with before this one: those that it reads, and those that its audits read.
@@ -298,9 +314,9 @@ impl Run {
         at: usize,
         mut report: TableReport,
         audits: Vec<Audit>,
-    ) {
+    ) -> Id {
         let builder = self.builder.clone();
-        building.spawn(async move {
+        let spawned = building.spawn(async move {
             let start = Instant::now();
             let name = step_name(&builder.job, at);
             let mut audited = Vec::new();
@@ -309,6 +325,7 @@ impl Run {
             report.seconds = start.elapsed().as_secs_f64();
             (at, report.seconds, audited, checked.map(|()| report))
         });
+        spawned.id()
     }
 
     /// Whether the rows that were set aside for a table are kept with its version or another's. The one that kept them may
@@ -370,14 +387,16 @@ impl Run {
         at: usize,
         progress: Arc<Progress>,
         step: Option<ModelStep>,
-    ) -> Result<()> {
+    ) -> Result<Id> {
         let fingerprint = self.fingerprint(at).await?.unwrap_or_default();
         let (builder, versions) = (self.builder.clone(), self.versions.clone());
         let kept = self.kept.clone();
         let (reads, audits) = (self.graph.reads[at].clone(), self.audits[at].clone());
-        building.spawn(async move {
+        let spawned = building.spawn(async move {
             let start = Instant::now();
             let name = step_name(&builder.job, at);
+            #[cfg(debug_assertions)]
+            crate::failpoint::build(name);
             let built_at = Utc::now().to_rfc3339();
             let mut audited = Vec::new();
             let model = model_of(&builder.job, at);
@@ -465,6 +484,6 @@ impl Run {
             }
             (at, start.elapsed().as_secs_f64(), audited, result)
         });
-        Ok(())
+        Ok(spawned.id())
     }
 }

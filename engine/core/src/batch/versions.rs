@@ -146,6 +146,10 @@ impl Versions {
             }
         }
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts: BTreeSet<String> = state.newest.values().flat_map(tables_of).collect();
+        for (table, _) in known.iter().filter(|(table, _)| !counts.contains(table)) {
+            self.hide(table)?;
+        }
         for commit in state.newest.values() {
             show_files(&self.lake, commit)?;
             for table in tables_of(commit) {
@@ -282,8 +286,11 @@ impl Versions {
             build: Some(Build { version: Some(count), ..new.build }),
             model: record,
         };
+        let gone: Vec<String> = former.map(tables_of).unwrap_or_default().into_iter().collect();
         self.commits.create(number, &commit)?;
         show_files(&self.lake, &commit)?;
+        let counts = tables_of(&commit);
+        gone.iter().filter(|table| !counts.contains(*table)).try_for_each(|table| self.hide(table))?;
         state.next = number + 1;
         state.newest.insert(full, commit);
         for table in &tables {
@@ -356,6 +363,17 @@ impl Versions {
         std::os::unix::fs::symlink(&target, &new).map_err(|e| io_error("create", &new, &e))?;
         fs::rename(&new, &link).map_err(|e| io_error("rename", &new, &e))?;
         sync_folder(&job)
+    }
+
+    /// Takes the link of a table away that its step does not make any more: of a model that is no clustering now.
+    fn hide(&self, table: &str) -> Result<()> {
+        let Some(name) = table.strip_prefix(&self.prefix()) else { return Ok(()) };
+        let link = self.lake.resolve(&self.schema_name).join(name);
+        if !link.is_symlink() {
+            return Ok(());
+        }
+        fs::remove_file(&link).map_err(|e| io_error("remove", &link, &e))?;
+        sync_folder(&self.lake.resolve(&self.schema_name))
     }
 
     /// Removes all but the last versions of a table.

@@ -4,10 +4,11 @@
 //! anew for each statement, from the commits of that moment.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
@@ -15,10 +16,11 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::{MemTable, ViewTable};
 
 use tidemill_ml::{
-    ClusterSpace, ClusterStream, ClusterStreamParams, ClusterSweep, Estimator, Fitted, KMeansParams,
-    Material, Prediction, Rows, SilhouetteRows, StreamLearner, Target,
+    ClusterSpace, ClusterStream, ClusterStreamParams, ClusterSweep, Estimator, KMeansParams, Material, Rows,
+    SilhouetteRows, StreamLearner, Target, Task,
 };
 
+use super::answers::{KeyFeatures, no_answers};
 use super::schemas::Scope;
 use crate::columns::check_names;
 use crate::error::{Context, Error, Result};
@@ -27,7 +29,7 @@ use crate::learn::{FeatureRows, StateFeatures, outliers_of, tables};
 use crate::predict::columns_of;
 use crate::project::{ModelSpec, StateSpec};
 use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList};
-use crate::registry::load;
+use crate::registry::{self, Loaded, load};
 use crate::rowwise::RowSql;
 use crate::sql;
 use crate::state::KeyedState;
@@ -40,6 +42,7 @@ pub struct StateView {
     pub select: RowSql,
     /// The plan of that batch.
     pub plan: Plan,
+    schema_name: String,
     spec: StateSpec,
     /// The newest that was learned, of this batch or the one before.
     learned: Vec<ModelOutcome>,
@@ -133,12 +136,11 @@ async fn read_state(
     let learn: RecordList<Learn> = RecordList::read_only(lake.checkpoint(schema_name).join("learn"));
     let learned = learn.latest()?.map(|newest| learn.read(newest)).transpose()?;
     let learned = learned.map_or_else(Vec::new, |record| record.models);
-    Ok(StateView { state, select, plan, spec: spec.clone(), learned })
+    Ok(StateView { state, select, plan, schema_name: schema_name.to_owned(), spec: spec.clone(), learned })
 }
 
 impl StateView {
-    /// All rows, by the SELECT, and for each clustering that has learned from the state a column `cluster_NAME`: the
-    /// cluster of the row by the newest model, null for a row that has none.
+    /// All rows, by the SELECT, and what each model says of them: see [`super::answers`].
     ///
     /// # Errors
     /// Data: a row that the SELECT cannot compute; Storage or Corrupt: a model file.
@@ -151,28 +153,31 @@ impl StateView {
             Error::data(reason).context(format!("the state of key `{key}`"))
         })?;
         let key = cast(column(&selected, &self.spec.config.key)?, &DataType::Utf8)?;
+        let of_rows = key.as_string::<i32>();
         let mut fields: Vec<Field> = selected.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
         let mut columns = selected.columns().to_vec();
         // Models that share their features are given them once.
-        let mut features: HashMap<&str, FeatureRows> = HashMap::new();
+        let mut features: HashMap<&str, KeyFeatures> = HashMap::new();
         for model in &self.plan.program.models {
-            let mut clusters = HashMap::new();
-            if let Some((newest, _)) = self.newest(lake, model)? {
-                let sql = model.features_sql.as_str();
-                if !features.contains_key(sql) {
-                    features.insert(sql, self.features(model).await?);
+            let answers = match self.newest(lake, model)? {
+                None => no_answers(model, of_rows.len()),
+                Some(loaded) => {
+                    let of = match features.entry(model.features_sql.as_str()) {
+                        Entry::Occupied(there) => there.into_mut(),
+                        Entry::Vacant(place) => {
+                            let features = StateFeatures::new(&self.spec, model, &self.state).await?;
+                            let rows = features.select(&self.state, &keys, now).await?;
+                            let keys = features.keys(&rows)?;
+                            place.insert(KeyFeatures::new(rows, &keys))
+                        }
+                    };
+                    of.answers(model, loaded, of_rows)?
                 }
-                if let Some(rows) = features.get(sql) {
-                    let all: Vec<u32> = (0u32..).take(rows.table.rows()).collect();
-                    if let Prediction::Clusters(of_rows) = newest.predict(&rows.table, &all)? {
-                        let pairs = rows.keys.iter().zip(of_rows);
-                        clusters.extend(pairs.filter_map(|(key, cluster)| Some((key?, cluster?))));
-                    }
-                }
+            };
+            for (field, values) in answers {
+                fields.push(field);
+                columns.push(values);
             }
-            let of_rows = key.as_string::<i32>().iter().map(|key| clusters.get(key?).copied());
-            fields.push(Field::new(format!("cluster_{}", model.config.name), DataType::UInt32, true));
-            columns.push(Arc::new(of_rows.collect::<UInt32Array>()));
         }
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
@@ -190,15 +195,15 @@ impl StateView {
     /// K-means of each number of clusters on the features of all keys, capped and standardised by all of them.
     ///
     /// # Errors
-    /// User: a model that learns from no state; Data: too few keys.
+    /// User: a model that is no clustering; Data: too few keys.
     pub async fn sweep(&self, model: &ModelSpec, clusters: RangeInclusive<u32>) -> Result<ClusterSweep> {
-        let rows = self.features(model).await?.table;
-        let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
         let Estimator::ClusterStream(ClusterStreamParams { outliers, .. }) =
             model.config.training(Material::State)?.estimator
         else {
             return Err(Error::user(format!("model `{}` has no clusters", model.config.name)));
         };
+        let rows = self.features(model).await?.table;
+        let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
         let kmeans = KMeansParams { clusters: *clusters.start(), ..KMeansParams::default() };
         let params = ClusterStreamParams {
             learner: StreamLearner::Kmeans(kmeans),
@@ -218,26 +223,31 @@ impl StateView {
     pub async fn exact_metrics(&self, lake: &Lake, job: &str, model: &ModelSpec) -> Result<RecordBatch> {
         let name = model.config.name.clone();
         let mut scored = Vec::new();
-        if let Some((clusters, version)) = self.newest(lake, model)? {
+        if let Some(Loaded { model: clusters, entry }) = self.newest(lake, model)?
+            && clusters.task() == Task::Cluster
+        {
             let rows = self.features(model).await?.table;
             let all: Vec<u32> = (0u32..).take(rows.rows()).collect();
             let space = ClusterSpace::of(&rows, &all, outliers_of(&self.plan.program.models, model)?)?;
             let rows = Rows::new(&rows, Target::None, &all);
             let seed = model.config.seed;
             let scores = tokio::task::block_in_place(|| clusters.score_in(&space, &rows, seed));
-            scored.extend(scores.ok().map(|scores| (name, version, scores)));
+            scored.extend(scores.ok().map(|scores| (name, Some(entry.version), scores)));
         }
         tables::exact_metrics(job, self.state.batches().saturating_sub(1), &scored)
     }
 
-    /// The newest model of a clustering and its version, if it has learned.
-    fn newest(&self, lake: &Lake, model: &ModelSpec) -> Result<Option<(Fitted, Option<u64>)>> {
+    /// The version of a model that is in use, if it has learned.
+    fn newest(&self, lake: &Lake, model: &ModelSpec) -> Result<Option<Loaded>> {
         let outcome = self.learned.iter().find(|outcome| outcome.name == model.config.name);
         let Some((outcome, file)) = outcome.and_then(|o| Some((o, o.file.as_ref()?))) else {
             return Ok(None);
         };
         // One that another version of Tidemill wrote is trained anew by the next batch.
-        Ok(load(lake, &outcome.name, file)?.ok().map(|clusters| (clusters, outcome.version)))
+        let Ok(fitted) = load(lake, &outcome.name, file)? else { return Ok(None) };
+        let (job, version) = (self.schema_name.clone(), outcome.version.unwrap_or_default());
+        let entry = registry::Entry { job, version, file: file.clone(), outcome: outcome.clone() };
+        Ok(Some(Loaded { model: fitted, entry }))
     }
 }
 

@@ -4,6 +4,7 @@
 //! records at the moment a statement is planned, so a session that stays open sees new batches. The state of a job and
 //! its views are tables too.
 
+mod answers;
 mod derived;
 mod describe;
 mod followed;
@@ -23,6 +24,7 @@ use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
+pub(crate) use answers::columns_of as answer_columns;
 pub(crate) use derived::{Derived, derived};
 pub use derived::{StateView, state};
 pub use describe::describe;

@@ -257,7 +257,7 @@ impl Champions {
                     }
                     let unscored =
                         step.unscored.map(|why| format!("it cannot be scored on these rows: {why}"));
-                    step.reason = anew.or(unscored);
+                    step.reason = anew.or(unscored).or(step.without);
                 } else {
                     self.challengers.retain(|(of, _)| of.name != *name);
                     self.challengers.push((trained, step.scores.take()));
@@ -267,8 +267,9 @@ impl Champions {
                     });
                 }
             } else if step.reason.is_none() {
-                step.reason =
+                let incomparable =
                     step.incomparable.map(|why| format!("it cannot be scored on these rows: {why}"));
+                step.reason = incomparable.or(step.without);
             }
             let champion = self.get(name);
             let challenger = self.challenger(name).map(|(of, worth)| Challenger {

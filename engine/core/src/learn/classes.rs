@@ -135,6 +135,15 @@ impl ManyClasses {
         Ok(classes)
     }
 
+    /// For labels of this type, those that are met after these.
+    ///
+    /// # Errors
+    /// As [`new`](ManyClasses::new).
+    pub(super) fn going_on(name: &str, of: &DataType, known: &[Value]) -> Result<ManyClasses> {
+        let named = ManyClasses::new(name, of, Some(known))?;
+        Ok(ManyClasses { is_open: true, ..named })
+    }
+
     /// Gives a value the next number; `None` where there are enough.
     fn next(&mut self, value: Value) -> Option<u32> {
         let number = u32::try_from(self.values.len()).ok()?;

@@ -8,10 +8,10 @@ use tidemill_ml::{Material, Rows};
 use super::history::{History, HistoryKey};
 use super::labels::LabelCounts;
 use super::learner::RowsSeen;
-use super::lesson::{Lesson, Train};
+use super::lesson::{Begins, Lesson, Train};
 use super::sample::seed_of;
 use super::steps;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::project::{ModelSpec, Training, Turn};
 use crate::records::Evaluation;
 
@@ -62,7 +62,8 @@ impl Histories {
         }
         for (key, spec) in wanted.iter().zip(specs) {
             if let Some(history) = self.list.iter().find(|history| history.key == *key) {
-                steps::check(spec, &history.features)?;
+                let name = &spec.config.name;
+                steps::check(spec, &history.features).context_with(|| format!("model `{name}`"))?;
             }
         }
         if begun {
@@ -143,7 +144,8 @@ impl Histories {
             None => spec.config.training(Material::Rows).map_err(|e| e.to_string()).map(|training| {
                 let rows = Rows::new(&history.features, labels.target_of_training(), &history.training);
                 let Training { estimator, turn } = training;
-                let goes_on = turn == Turn::Online;
+                let begins = if turn == Turn::Online { Begins::OnTop } else { Begins::Before };
+                let goes_on = begins == Begins::OnTop;
                 // A batch without rows changes nothing; where all rows are kept, that there are none is an error.
                 let has_turn = turn.is_now(batch_id, is_trained) && !(goes_on && history.training.is_empty());
                 let seed = match goes_on {
@@ -151,7 +153,7 @@ impl Histories {
                     false => spec.config.seed,
                 };
                 let classes = labels.classes_of_training();
-                has_turn.then_some(Train { estimator, rows, classes, goes_on, seed })
+                has_turn.then_some(Train { estimator, rows, classes, begins, seed })
             }),
         };
         Lesson {

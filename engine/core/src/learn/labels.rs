@@ -143,6 +143,23 @@ impl Labels {
         Ok(Labels::Two(classes))
     }
 
+    /// [`new`](Labels::new) for rows among which not all of the classes may be that are known from others, by their numbers.
+    ///
+    /// # Errors
+    /// As those.
+    pub(super) fn knowing(name: &str, of: &DataType, form: &TargetForm, known: &[Value]) -> Result<Labels> {
+        let labels = match (form, known) {
+            (TargetForm::Two { .. }, [negative, positive]) => {
+                let (positive, negative) = (Some(positive.clone()), Some(negative.clone()));
+                Labels::new(name, of, &TargetForm::Two { positive, negative })
+            }
+            (TargetForm::Met, [_, ..]) => ManyClasses::going_on(name, of, known).map(Labels::Many),
+            _ => return Labels::new(name, of, form),
+        };
+        // The target may be of another type than it was.
+        labels.or_else(|_| Labels::new(name, of, form))
+    }
+
     /// Takes in those of a column that can be learned; says which, and what became of all.
     ///
     /// # Errors
@@ -228,6 +245,15 @@ impl Labels {
                 classes: classes.trained().len() as u32,
             },
             others => others.target(),
+        }
+    }
+
+    /// Of each row the number of its class, of two 1 for the one that is looked for; none where there are no classes.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        match self {
+            Labels::Many(classes) => classes.labels().to_vec(),
+            Labels::Two(classes) => classes.truths.iter().map(|truth| u32::from(*truth)).collect(),
+            Labels::None | Labels::Numbers(_) => Vec::new(),
         }
     }
 

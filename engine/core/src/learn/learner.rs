@@ -119,7 +119,7 @@ impl Learner {
     /// Checks that these models can be learned from the state.
     ///
     /// # Errors
-    /// User: the features SELECT is not row-wise, reads another table, or has a column that is no number.
+    /// User: the features SELECT is not row-wise, reads another table, or has a column that cannot be learned from.
     pub(crate) async fn prepare_state(&mut self, specs: &[ModelSpec], state: &KeyedState) -> Result<()> {
         match &mut self.material {
             Material::State(rows) => rows.prepare(specs, state).await,
@@ -210,10 +210,10 @@ impl Learner {
             return Err(Error::internal("models of rows do not learn from a state"));
         };
         let champions = &self.champions;
-        let is_trained = |name: &str| champions.get(name).is_some();
-        rows.gather(batch_id, specs, state, now, is_trained).await?;
-        let lessons =
-            specs.iter().map(|spec| rows.lesson(spec, batch_id, is_trained(&spec.config.name))).collect();
+        let known = |name: &str| champions.get(name).map(|champion| &champion.classes[..]);
+        rows.gather(batch_id, specs, state, now, known).await?;
+        let lesson = |spec: &ModelSpec| rows.lesson(spec, batch_id, known(&spec.config.name));
+        let lessons = specs.iter().map(lesson).collect();
         let caches = std::mem::take(&mut self.caches);
         let (steps, caches) = block_in_place(|| steps(batch_id, specs, lessons, &self.champions, caches));
         rows.forget();

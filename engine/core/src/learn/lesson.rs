@@ -13,7 +13,7 @@ use tidemill_ml::{Cache, ClusterSpace, Error, Estimator, Fitted, Material, Rows}
 
 use super::champions::Champion;
 use super::history::HistoryKey;
-use super::score::{Judged, score};
+use super::score::{Judged, Worth, score};
 use crate::project::ModelSpec;
 use crate::records::{Evaluation, Scores};
 
@@ -41,9 +41,19 @@ pub(super) struct Train<'a> {
     pub(super) rows: Rows<'a>,
     /// The classes of these rows, by their numbers: a class without rows has none here.
     pub(super) classes: Vec<Value>,
-    /// The rows are new ones alone: the model learns them on top of what it knows.
-    pub(super) goes_on: bool,
+    pub(super) begins: Begins,
     pub(super) seed: u64,
+}
+
+/// Where a fit begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// At nothing: the rows of before may be others now.
+    Anew,
+    /// At the model before, which has learned the first ones of the rows, or at nothing.
+    Before,
+    /// The rows are new ones alone: the model learns them on top of what it knows.
+    OnTop,
 }
 
 /// What there is of a model before its lesson.
@@ -79,7 +89,9 @@ pub(super) struct Step {
     pub(super) incomparable: Option<String>,
     /// Why the new model cannot be scored.
     pub(super) unscored: Option<String>,
-    /// Why it need not be.
+    /// Of how many rows the scores do not tell, and why.
+    pub(super) without: Option<String>,
+    /// Why the champion need not be asked.
     pub(super) anew: Option<Anew>,
     pub(super) prequential: Option<Scores>,
     pub(super) prequential_version: Option<u64>,
@@ -124,23 +136,24 @@ impl<'a> Lesson<'a> {
             score(judged, rows, classes, space, seed, cache)
         };
         if let Some((champion, rows)) = champion.zip(self.prequential.as_ref()) {
-            step.prequential = score(champion.judged(), rows, cache).ok().flatten();
+            step.prequential = score(champion.judged(), rows, cache).ok().and_then(|worth| worth.scores);
             step.prequential_version = step.prequential.as_ref().map(|_| champion.version);
         }
         let started = Instant::now();
         match self.train {
             Err(reason) => step.reason = Some(reason),
             Ok(None) => {}
-            Ok(Some(Train { estimator, rows, classes, goes_on, seed })) => {
+            Ok(Some(Train { estimator, rows, classes, begins, seed })) => {
                 // What it learns on from has the same classes by the same numbers.
                 let before = before.filter(|of| of.classes.is_empty() || of.classes == classes);
                 // Of other rows or by other settings, what was learned before says nothing.
-                let before =
-                    before.filter(|of| !goes_on || of.spec.as_ref().is_some_and(|by| alike(by, spec)));
+                let is_alike = |of: &Champion| of.spec.as_ref().is_some_and(|by| alike(by, spec));
+                let before = before.filter(|of| begins != Begins::OnTop || is_alike(of));
                 let before = before.map(|before| before.model.as_ref());
-                let learned = match goes_on {
-                    true => estimator.partial_fit(&rows, seed, before),
-                    false => estimator.refit(&rows, seed, before, cache),
+                let learned = match begins {
+                    Begins::Anew => estimator.fit(&rows, seed),
+                    Begins::Before => estimator.refit(&rows, seed, before, cache),
+                    Begins::OnTop => estimator.partial_fit(&rows, seed, before),
                 };
                 match learned {
                     Ok(model) => (step.model, step.classes) = (Some(model), classes),
@@ -155,16 +168,31 @@ impl<'a> Lesson<'a> {
         }
         if let Some((evaluation, rows)) = self.score {
             let of = |judged: Judged<'_>| score(judged, &rows, cache);
-            let scored = |scores: Option<Scores>| scores.map(|scores| (evaluation, scores));
+            let scored = |worth: Worth| worth.scores.map(|scores| (evaluation, scores));
             let new = step.model.as_ref().map(|model| Judged { model, classes: &step.classes });
             match new.map(of) {
-                Some(Ok(scores)) => step.scores = scored(scores),
+                Some(Ok(worth)) => {
+                    step.without.clone_from(&worth.without);
+                    step.scores = scored(worth);
+                }
                 Some(Err(why)) => step.unscored = Some(why),
                 None => {}
             }
             if compares || step.model.is_none() {
                 match champion.map(|champion| of(champion.judged())) {
-                    Some(Ok(scores)) => step.champion_scores = scored(scores),
+                    Some(Ok(worth)) => {
+                        let without = worth.without.clone();
+                        step.champion_scores = scored(worth);
+                        let of =
+                            |scores: &Option<(Evaluation, Scores)>| scores.as_ref().map(|of| of.1.rows());
+                        let (new, old) = (of(&step.scores), of(&step.champion_scores));
+                        if step.model.is_none() {
+                            step.without = without;
+                        } else if new.is_some() && old.is_some() && new != old {
+                            // They would be compared on other rows.
+                            step.incomparable = without.or(step.without.clone());
+                        }
+                    }
                     Some(Err(reason)) => step.incomparable = Some(reason),
                     None => {}
                 }

@@ -7,8 +7,8 @@
 //!        model N on all hold-out rows up to N ───────────────────────────────┘ hold-out
 //! ```
 //!
-//! The models of a stateful job learn from its state instead: see `state_rows`; those of a batch job from all rows of a
-//! SELECT: see `whole`.
+//! The models of a stateful job learn from its state instead: see `state_rows` and `state_targets`; those of a batch job from all
+//! rows of a SELECT: see `whole`.
 //!
 //! Everything here is a function of committed rows and earlier learn records: a driver that restarts rebuilds the
 //! history from the table and the champions from their files, and makes the same bytes.
@@ -26,6 +26,7 @@ mod score;
 mod split;
 mod state_features;
 mod state_rows;
+mod state_targets;
 mod steps;
 pub mod tables;
 mod twins;

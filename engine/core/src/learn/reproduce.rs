@@ -12,11 +12,11 @@ use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 use serde_json::Value;
-use tidemill_ml::{Cache, Fitted};
+use tidemill_ml::{Cache, Fitted, Task};
 use tokio::task::block_in_place;
 
 use super::histories::Histories;
-use super::lesson::{Lesson, Train, alike};
+use super::lesson::{Begins, Lesson, Train, alike};
 use super::state_rows::StateRows;
 use crate::error::{Context, Error, Result};
 use crate::files::checksum;
@@ -62,12 +62,13 @@ pub async fn reproduce(lake: &Lake, registry: &Registry, entry: &Entry) -> Resul
     if !past.plans.numbers()?.contains(&entry.version) {
         let what =
             format!("job {} has no plan {}: it is no stream", entry.job.replace('_', "-"), entry.version);
-        return Err(Error::user(what).hint("models of a batch job are trained again by `tidemill run`"));
+        return Err(Error::user(what));
     }
     let made_by = past.learn.read(entry.version)?.made_by;
     let last = past.turn(entry.version)?;
-    // What is learned from a state most often goes on from what was learned before.
-    let mut turns = if last.plan.program.state.is_some() { past.chain()? } else { vec![last] };
+    // Clusters of a state most often go on from what was learned before.
+    let goes_on = last.plan.program.state.is_some() && last.spec.config.task() == Task::Cluster;
+    let mut turns = if goes_on { past.chain()? } else { vec![last] };
     let mut trained = past.train(&turns).await?;
     if turns.len() == 1 && !past.is_same(&trained) {
         let chain = past.chain()?;
@@ -221,9 +222,9 @@ impl<'a> Past<'a> {
             let Some(turn) = turns.next_if(|turn| turn.version == batch) else { continue };
             let mut rows = StateRows::new(turn.plan.program.state.as_ref().unwrap_or(state));
             let (specs, now) = (std::slice::from_ref(&turn.spec), turn.plan.moment()?);
-            let is_trained = fits.before.is_some();
-            rows.gather(batch, specs, &kept, now, |_| is_trained).await?;
-            fits.fit(rows.lesson(&turn.spec, batch, is_trained), &turn.spec)?;
+            let known = fits.before.as_ref().map(|_| fits.classes.clone());
+            rows.gather(batch, specs, &kept, now, |_| known.as_deref()).await?;
+            fits.fit(rows.lesson(&turn.spec, batch, known.as_deref()), &turn.spec)?;
         }
         Ok(fits.files)
     }
@@ -271,12 +272,14 @@ impl Fits {
         }
         let cannot =
             |why: &str| Error::user(format!("model `{}` cannot be trained again: {why}", spec.config.name));
-        let Train { estimator, rows, classes, goes_on, seed } =
+        let Train { estimator, rows, classes, begins, seed } =
             lesson.train.map_err(|reason| cannot(&reason))?.ok_or_else(|| cannot("it had no turn"))?;
+        let goes_on = begins == Begins::OnTop;
         let before = self.before.as_ref().filter(|_| self.classes == classes && (is_alike || !goes_on));
-        let model = block_in_place(|| match goes_on {
-            true => estimator.partial_fit(&rows, seed, before),
-            false => estimator.refit(&rows, seed, before, &mut self.cache),
+        let model = block_in_place(|| match begins {
+            Begins::Anew => estimator.fit(&rows, seed),
+            Begins::Before => estimator.refit(&rows, seed, before, &mut self.cache),
+            Begins::OnTop => estimator.partial_fit(&rows, seed, before),
         });
         self.classes = classes;
         let model = model.map_err(|error| cannot(&error.to_string()))?;

@@ -5,7 +5,8 @@
 //! | nothing has changed | it is scored |
 //! | its features stand in another order, or others stand beside them | they are found by their names, and it is scored |
 //! | classes came that it has not met | their rows count, with probability 0 for their class |
-//! | a feature is gone, or of another kind; a step refuses a row | it cannot be scored |
+//! | a step refuses single rows, as `pca` does a missing value | it is scored on the others, and how many there are is told |
+//! | a feature is gone, or of another kind | it cannot be scored |
 //! | the target is of another kind, or another class is looked for | it cannot be scored |
 
 use serde_json::Value;
@@ -19,9 +20,43 @@ pub(super) struct Judged<'a> {
     pub(super) classes: &'a [Value],
 }
 
-/// What the model is worth on rows whose classes are these, clusters in this space; `None` where the rows do not tell, and the reason where it cannot
-/// be scored on such rows.
+/// What a model is worth on some rows.
+#[derive(Default)]
+pub(super) struct Worth {
+    /// `None` where the rows do not tell.
+    pub(super) scores: Option<Scores>,
+    /// Of how many rows it does not tell, and why.
+    pub(super) without: Option<String>,
+}
+
+/// What the model is worth on rows whose classes are these, clusters in this space; the reason where it cannot be scored on
+/// such rows.
 pub(super) fn score(
+    judged: Judged<'_>,
+    rows: &Rows<'_>,
+    classes: &[Value],
+    space: Option<&ClusterSpace>,
+    seed: u64,
+    cache: &Cache,
+) -> Result<Worth, String> {
+    let scored = |rows: &Rows<'_>, cache: &Cache| of_all(judged, rows, classes, space, seed, cache);
+    let worth = |scores| Worth { scores, without: None };
+    let refused = match scored(rows, cache) {
+        Err(refused) => refused,
+        scores => return scores.map(worth),
+    };
+    let answerable = judged.model.answerable(rows.table, rows.rows).unwrap_or_default();
+    if answerable.is_empty() || answerable.len() == rows.rows.len() {
+        return Err(refused);
+    }
+    let scores = scored(&Rows { rows: &answerable, ..*rows }, &Cache::new())?;
+    let without = rows.rows.len() - answerable.len();
+    let without = Some(format!("{without} of {} rows are not scored: {refused}", rows.rows.len()));
+    Ok(Worth { scores, without })
+}
+
+/// `None` where the rows do not tell, and the reason where it cannot be scored on all of them.
+fn of_all(
     judged: Judged<'_>,
     rows: &Rows<'_>,
     classes: &[Value],

@@ -13,28 +13,33 @@
 //! by a seed, so that a batch learned again gives the same bytes. Their number is fixed: a batch costs the same however
 //! many keys there are. A plain `kmeans` is fitted to the whole state instead, beginning at its last centres, after the first
 //! batch by which there are enough keys, and then after every `every`-th.
+//!
+//! Models with a target, and outlier scores, learn from all keys too: see `state_targets`.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tidemill_ml::{
-    ClusterSpace, ClusterStreamParams, Estimator, FeatureTable, Material, Outliers, Rows, Target,
+    ClusterSpace, ClusterStreamParams, Estimator, FeatureTable, Material, Outliers, Rows, Target, Task,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::lesson::{Lesson, Train};
+use super::lesson::{Begins, Lesson, Train};
 use super::sample::{draw, seed_of};
 use super::state_features::{FeatureRows, StateFeatures};
-use crate::error::{Error, Result};
-use crate::project::{ModelSpec, StateSpec, Turn};
+use super::state_targets::StateTargets;
+use super::steps;
+use crate::error::{Context, Error, Result};
+use crate::project::{ModelSpec, SCORED_KEYS, StateSpec, Turn};
 use crate::records::Evaluation;
 use crate::state::KeyedState;
 
-/// Keys of the state that are learned from with those of the batch, and as many others that models are scored on.
+/// Keys of the state that are learned from with those of the batch.
 const SAMPLE_KEYS: usize = 1_000;
 
 /// The seed of the keys that models are scored on: the same for all, whatever the seeds they learn by.
-const SCORE_SEED: u64 = 0;
+pub(super) const SCORE_SEED: u64 = 0;
 
 /// What the models of a state learn from.
 pub(super) struct StateRows {
@@ -42,6 +47,7 @@ pub(super) struct StateRows {
     features: Vec<StateFeatures>,
     /// Of the batch in hand, by the models' features SELECT and seed.
     seen: HashMap<(String, u64), Seen>,
+    targets: StateTargets,
 }
 
 /// The rows that a batch is learned from and scored on, as features.
@@ -71,38 +77,59 @@ fn key_of(spec: &ModelSpec) -> (String, u64) {
 
 impl StateRows {
     pub(super) fn new(spec: &StateSpec) -> StateRows {
-        StateRows { spec: spec.clone(), features: Vec::new(), seen: HashMap::new() }
+        let (spec, targets) = (spec.clone(), StateTargets::default());
+        StateRows { spec, features: Vec::new(), seen: HashMap::new(), targets }
     }
 
     /// Checks that these models can be learned from the state.
     ///
     /// # Errors
-    /// User: see [`StateFeatures::new`].
+    /// User: see [`StateFeatures::new`]; a column that a step names is not there.
     pub(super) async fn prepare(&mut self, specs: &[ModelSpec], state: &KeyedState) -> Result<()> {
         for spec in specs {
-            if !self.features.iter().any(|features| features.text() == spec.features_sql) {
+            if !self.features.iter().any(|features| features.are_of(spec)) {
                 self.features.push(StateFeatures::new(&self.spec, spec, state).await?);
             }
+            let features = self.features_of(spec)?;
+            let name = &spec.config.name;
+            let checked = steps::check(spec, &features.empty());
+            checked
+                .and_then(|()| StateTargets::check(spec, features))
+                .context_with(|| format!("model `{name}`"))?;
         }
         Ok(())
     }
 
-    /// Makes the features of what these models learn from after a batch, some of which may have learned before.
+    fn features_of(&self, spec: &ModelSpec) -> Result<&StateFeatures> {
+        let features = self.features.iter().find(|features| features.are_of(spec));
+        features.ok_or_else(|| Error::internal("features that were not prepared"))
+    }
+
+    /// Makes the features of what these models learn from after a batch; `known` has the classes of a model that has learned
+    /// before.
     ///
     /// # Errors
     /// User or Data: the features SELECT.
-    pub(super) async fn gather(
+    pub(super) async fn gather<'a>(
         &mut self,
         batch_id: u64,
         specs: &[ModelSpec],
         state: &KeyedState,
         now: DateTime<Utc>,
-        is_trained: impl Fn(&str) -> bool,
+        known: impl Fn(&str) -> Option<&'a [Value]>,
     ) -> Result<()> {
         self.prepare(specs, state).await?;
         self.forget();
         for spec in specs {
-            let whole = turn(spec)?.is_whole(batch_id, is_trained(&spec.config.name));
+            let known = known(&spec.config.name);
+            let whole = turn(spec)?.is_whole(batch_id, known.is_some());
+            if spec.config.task() != Task::Cluster {
+                let features = self.features.iter().find(|features| features.are_of(spec));
+                let features = features.ok_or_else(|| Error::internal("features that were not prepared"))?;
+                let known = known.unwrap_or_default();
+                self.targets.gather(spec, features, batch_id, state, (whole, known), now).await?;
+                continue;
+            }
             if let Some(known) = self.seen.get(&key_of(spec))
                 && (!whole || known.whole.is_some())
             {
@@ -117,6 +144,7 @@ impl StateRows {
     /// Lets go of what was gathered.
     pub(super) fn forget(&mut self) {
         self.seen.clear();
+        self.targets.forget();
     }
 
     async fn rows_of(
@@ -128,16 +156,16 @@ impl StateRows {
         outliers: Outliers,
         now: DateTime<Utc>,
     ) -> Result<Seen> {
-        let features = self.features.iter().find(|features| features.text() == spec.features_sql);
-        let features = features.ok_or_else(|| Error::internal("features that were not prepared"))?;
-        let sample = |seed, purpose| draw(state.len(), SAMPLE_KEYS, seed_of(seed, batch_id, purpose));
+        let features = self.features_of(spec)?;
+        let sample = draw(state.len(), SAMPLE_KEYS, seed_of(spec.config.seed, batch_id, "learn"));
+        let scored = draw(state.len(), SCORED_KEYS, seed_of(SCORE_SEED, batch_id, "score"));
         // In an order by chance: by age, the newest would have the last word with a learner that goes row by row.
         let order = seed_of(spec.config.seed, batch_id, "order");
-        let mut keys = weighed(state.touched(), &sample(spec.config.seed, "learn"), state.len());
+        let mut keys = weighed(state.touched(), &sample, state.len());
         keys.sort_by_cached_key(|(key, _)| xxh3_64_with_seed(&key.to_le_bytes(), order));
         // Those to learn from and those to score on in one run: planning the SELECT costs more than its rows.
-        let numbers: Vec<u32> = keys.iter().map(|(key, _)| *key).chain(sample(SCORE_SEED, "score")).collect();
-        let FeatureRows { table: rows, places, .. } = features.of(state, &numbers, now).await?;
+        let numbers: Vec<u32> = keys.iter().map(|(key, _)| *key).chain(scored).collect();
+        let FeatureRows { table: rows, places } = features.of(state, &numbers, now).await?;
         let (mut learn, mut weights, mut score) = (Vec::new(), Vec::new(), Vec::new());
         for (row, place) in (0u32..).zip(places) {
             let learned = keys.get(place as usize);
@@ -155,8 +183,13 @@ impl StateRows {
         Ok(Seen { rows, learn, weights, score, space, whole })
     }
 
-    /// What a model learns from what was gathered.
-    pub(super) fn lesson(&self, spec: &ModelSpec, batch_id: u64, is_trained: bool) -> Lesson<'_> {
+    /// What a model learns from what was gathered; `known` as then.
+    pub(super) fn lesson(&self, spec: &ModelSpec, batch_id: u64, known: Option<&[Value]>) -> Lesson<'_> {
+        let is_trained = known.is_some();
+        if spec.config.task() != Task::Cluster {
+            let has_turn = turn(spec).is_ok_and(|turn| turn.is_whole(batch_id, is_trained));
+            return self.targets.lesson(spec, known.unwrap_or_default(), has_turn);
+        }
         let Some(seen) = self.seen.get(&key_of(spec)) else { return Lesson::refused("it has no rows") };
         let training = match spec.config.training(Material::State) {
             Ok(training) => training,
@@ -179,7 +212,7 @@ impl StateRows {
                 estimator: training.estimator,
                 rows,
                 classes: Vec::new(),
-                goes_on: false,
+                begins: Begins::Before,
                 seed,
             })),
             prequential: None,
@@ -197,7 +230,8 @@ impl StateRows {
 /// # Errors
 /// User: a model that learns from no state.
 pub(crate) fn outliers_of(specs: &[ModelSpec], of: &ModelSpec) -> Result<Outliers> {
-    for spec in specs.iter().filter(|spec| spec.features_sql == of.features_sql) {
+    let are_clusters = |spec: &&ModelSpec| spec.config.task() == Task::Cluster;
+    for spec in specs.iter().filter(are_clusters).filter(|spec| spec.features_sql == of.features_sql) {
         match spec.config.training(Material::State)?.estimator {
             Estimator::ClusterStream(ClusterStreamParams { outliers: Outliers::Keep, .. }) => {}
             _ => return Ok(Outliers::Cap),

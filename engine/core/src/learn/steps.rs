@@ -25,8 +25,7 @@ pub(super) fn check(spec: &ModelSpec, features: &FeatureTable) -> Result<()> {
         let missing = step.columns.iter().find(|name| !known.contains(name.as_str()));
         if let Some(column) = missing.filter(|name| !makes_columns || others.contains(name.as_str())) {
             let known: Vec<&str> = known.iter().copied().collect();
-            let (name, step) = (&spec.config.name, step.name());
-            let what = format!("model `{name}`: step {number}, {step}: there is no {kind} column `{column}`");
+            let what = format!("step {number}, {}: there is no {kind} column `{column}`", step.name());
             return Err(Error::user(what).hint(suggestion(column, &format!("{kind} columns"), &known)));
         }
         makes_columns |= made(step, &mut numbers, &mut texts);

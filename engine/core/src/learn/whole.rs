@@ -11,12 +11,13 @@
 //! a stream has that of its batch. A gate does not ask a version in use that would be scored on rows that it has learned, as
 //! they are held out since, nor one that the tables cannot ask any more: the new one is taken up as a first one is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
+use serde_json::Value;
 use tidemill_ml::{
     BinaryMetrics, Cache, ClassMetrics, Estimator, FeatureTable, Fitted, Material, NumberMetrics, Prediction,
     Rows, Scores, Target, Task,
@@ -25,8 +26,8 @@ use tidemill_ml::{
 use super::champions::{Champion, Champions};
 use super::labels::Labels;
 use super::learner::Learned;
-use super::lesson::{Anew, Known, Lesson, Step, Train};
-use super::split;
+use super::lesson::{Anew, Begins, Lesson, Step, Train};
+use super::{split, steps};
 use crate::error::{Error, Result};
 use crate::features::FeatureColumns;
 use crate::lake::Lake;
@@ -94,7 +95,8 @@ impl WholeRows {
     /// Takes in all rows, which are in the order of their key.
     ///
     /// # Errors
-    /// User: a label that cannot be one; Data: no row has one, or one cannot be learned.
+    /// User: a label that cannot be one, a column that a step names and that is not there; Data: no row has a label, or one
+    /// cannot be learned.
     pub(crate) fn new(
         rows: &RecordBatch,
         spec: &ModelSpec,
@@ -103,6 +105,7 @@ impl WholeRows {
     ) -> Result<WholeRows> {
         let schema = rows.schema();
         let columns = WholeColumns::new(&schema, spec, key)?;
+        steps::check(spec, &columns.features.table())?;
         let config = &spec.config;
         if rows.num_rows() == 0 {
             return Err(Error::data("there is no row to learn from"));
@@ -133,7 +136,8 @@ impl WholeRows {
             _ => columns.features.append(rows, &mut features)?,
         }
         let hashes = split::hashes(rows, &columns.holdout_key)?;
-        let sides = sides(&hashes, keep.as_ref(), config.evaluate.holdout, folds);
+        let classes = labels.numbers();
+        let sides = sides(&hashes, keep.as_ref(), config.evaluate.holdout, folds, &classes);
         let mut all = WholeRows {
             schema,
             features,
@@ -158,6 +162,15 @@ impl WholeRows {
         Ok(all)
     }
 
+    /// A version trained on them.
+    ///
+    /// # Errors
+    /// User: the settings; Data: they cannot be learned from.
+    pub(crate) fn fitted(&self, spec: &ModelSpec) -> Result<Fitted> {
+        let estimator = spec.config.training(Material::Rows)?.estimator;
+        Ok(estimator.fit(&self.rows_of_training(&self.training), spec.config.seed)?)
+    }
+
     fn rows<'a>(&'a self, rows: &'a [u32]) -> Rows<'a> {
         Rows::new(&self.features, self.labels.target(), rows)
     }
@@ -168,17 +181,28 @@ impl WholeRows {
     }
 }
 
-/// The side of each row. Rows of one hash are on one side, and in one fold; folds have as many hashes each, about.
-fn sides(hashes: &[u64], keep: Option<&BooleanArray>, holdout: f64, folds: Option<u32>) -> Vec<Option<Side>> {
+/// The side of each row. Rows of one hash are on one side, and in one fold; folds have as many hashes each, about, and of each
+/// class as many. `classes` are those of the rows that are kept; none where there are no classes.
+fn sides(
+    hashes: &[u64],
+    keep: Option<&BooleanArray>,
+    holdout: f64,
+    folds: Option<u32>,
+    classes: &[u32],
+) -> Vec<Option<Side>> {
     let is_kept = |row: usize| keep.is_none_or(|keep| keep.value(row));
     let held_out = |hash: u64| holdout > 0.0 && split::is_held_out(hash, holdout);
     let mut fold_of: HashMap<u64, u32> = HashMap::new();
     if let Some(folds) = folds {
         let kept = (0..hashes.len()).filter(|&row| is_kept(row)).map(|row| hashes[row]);
-        let mut order: Vec<u64> = kept.filter(|&hash| !held_out(hash)).collect();
+        let of_class = (0..).map(|at: usize| classes.get(at).copied().unwrap_or_default());
+        let mut order: Vec<(u64, u32)> = kept.zip(of_class).filter(|(hash, _)| !held_out(*hash)).collect();
+        // Of rows of one hash the least class counts.
         order.sort_unstable();
-        order.dedup();
-        fold_of = order.into_iter().zip((0..folds).cycle()).collect();
+        order.dedup_by_key(|(hash, _)| *hash);
+        // Class by class around the folds: each has its share of the rarest too.
+        order.sort_by_key(|&(hash, class)| (class, hash));
+        fold_of = order.into_iter().map(|(hash, _)| hash).zip((0..folds).cycle()).collect();
     }
     let side = |row: usize| {
         let hash = hashes[row];
@@ -236,7 +260,8 @@ impl Whole<'_> {
             estimator: estimator.clone(),
             rows: rows.rows_of_training(&rows.training),
             classes: rows.labels.classes_of_training(),
-            goes_on: false,
+            // A version is of these rows alone, whatever was before it.
+            begins: Begins::Anew,
             seed: spec.config.seed,
         };
         let lesson = Lesson {
@@ -248,9 +273,7 @@ impl Whole<'_> {
             classes: rows.labels.classes(),
             rows_cache: None,
         };
-        // A version is of these rows alone, whatever was before it.
-        let known = Known { before: None, ..champions.known(spec) };
-        let mut step = lesson.learn(number, spec, known, &mut Cache::new());
+        let mut step = lesson.learn(number, spec, champions.known(spec), &mut Cache::new());
         if let Some(reason) = step.reason {
             return Err(Error::data(reason));
         }
@@ -310,11 +333,42 @@ impl Whole<'_> {
 }
 
 impl WholeRows {
+    /// Checks that each class is in two folds at least: the others of its fold would not know of it.
+    ///
+    /// # Errors
+    /// Data: one is in one fold alone.
+    fn check_folds(&self) -> Result<()> {
+        let numbers = self.labels.numbers();
+        let mut rows: BTreeMap<u32, (u64, BTreeSet<usize>)> = BTreeMap::new();
+        for (number, fold) in self.folds.iter().enumerate() {
+            for class in fold.iter().filter_map(|&row| numbers.get(row as usize)) {
+                let of = rows.entry(*class).or_default();
+                of.0 += 1;
+                of.1.insert(number);
+            }
+        }
+        match rows.iter().find(|(_, (_, folds))| folds.len() < 2) {
+            Some((class, (rows, _))) => {
+                let class =
+                    self.labels.classes().get(*class as usize).map(Value::to_string).unwrap_or_default();
+                let what = format!(
+                    "evaluate.folds: class {class} is in one fold alone, with {rows} rows to train on"
+                );
+                Err(Error::data(what).hint(
+                    "folds want two rows of each class that differ in the hold-out key: leave such rows out by the SELECT's WHERE, or \
+                     take evaluate.holdout instead",
+                ))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What models are worth that are trained on all folds but one, on that one; over all folds together.
     ///
     /// # Errors
     /// Data: the others of a fold cannot be learned from.
     fn cross_validated(&self, estimator: &Estimator, seed: u64) -> Result<Scores> {
+        self.check_folds()?;
         let (mut scored, mut said): (Vec<u32>, Option<Prediction>) = (Vec::new(), None);
         for (number, fold) in self.folds.iter().enumerate() {
             if fold.is_empty() {
@@ -387,7 +441,7 @@ mod tests {
         // Spread over all of u64, each there twice.
         let hashes: Vec<u64> = (0..1_000u64).map(|i| (i / 2).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         let keep: BooleanArray = (0..1_000).map(|i| Some(i % 10 < 8)).collect();
-        let sides = sides(&hashes, Some(&keep), 0.25, Some(5));
+        let sides = sides(&hashes, Some(&keep), 0.25, Some(5), &[]);
         assert!((0..1_000).all(|row| sides[row].is_some() == keep.value(row)));
         let held_out = sides.iter().filter(|side| **side == Some(Side::HeldOut)).count();
         assert!((150..250).contains(&held_out), "{held_out} of 800");
@@ -400,5 +454,23 @@ mod tests {
         let fold = |of: u32| by_hash.values().filter(|side| **side == Side::Training(of)).count();
         let sizes: Vec<usize> = (0..5).map(fold).collect();
         assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
+    }
+
+    #[test]
+    fn each_class_is_in_as_many_folds_as_it_has_hashes() {
+        let hashes: Vec<u64> = (0..400u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        // Two rows of class 2, five of class 1.
+        let classes: Vec<u32> =
+            (0..400).map(|i| if i % 200 == 7 { 2 } else { u32::from(i % 80 == 3) }).collect();
+        let sides = sides(&hashes, None, 0.0, Some(5), &classes);
+        let folds = |class: u32| {
+            let of = sides.iter().zip(&classes).filter(|(_, of)| **of == class);
+            let folds = of.map(|(side, _)| match side {
+                Some(Side::Training(fold)) => *fold,
+                other => panic!("{other:?}"),
+            });
+            folds.collect::<BTreeSet<u32>>().len()
+        };
+        assert_eq!([folds(0), folds(1), folds(2)], [5, 5, 2]);
     }
 }

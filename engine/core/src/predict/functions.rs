@@ -1,4 +1,4 @@
-//! `predict`, `predict_proba` and `cluster_id` as functions of SQL.
+//! `predict`, `predict_proba`, `cluster_id` and `score` as functions of SQL.
 //!
 //! ```text
 //! predict('job.model', block, hour) ──planned: type of the answer──> … ──analysed: names found──> Bound(model)(hour, block)

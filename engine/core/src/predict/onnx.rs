@@ -19,11 +19,16 @@ use crate::table::read::{committed_files, read_rows, read_schema};
 
 /// A version of a model as the bytes of a file, and which one it is; the same version is the same bytes.
 ///
-/// Trees keep hashes of rare categories, and a file of ONNX wants their names: these are looked up in the job's table.
+/// Trees keep hashes of rare categories, and a file of ONNX wants their names: these are looked up in the job's table. Of a batch
+/// job `of_batch` finds them in the rows that the version was trained on, by the names of its text features.
 ///
 /// # Errors
 /// User: there is no such model or version, or a part of it has no form in ONNX; Storage or Corrupt: the lake.
-pub async fn onnx(lake: &Lake, name: &ModelRef) -> Result<(Vec<u8>, Entry)> {
+pub async fn onnx(
+    lake: &Lake,
+    name: &ModelRef,
+    of_batch: impl AsyncFnOnce(&Entry, &[String]) -> Result<BTreeMap<String, Vec<String>>>,
+) -> Result<(Vec<u8>, Entry)> {
     let registry = Registry::open(lake, &name.job)?;
     let entry = registry.find(&name.model, &name.at)?;
     let model = registry.load(&entry)?;
@@ -35,7 +40,10 @@ pub async fn onnx(lake: &Lake, name: &ModelRef) -> Result<(Vec<u8>, Entry)> {
     };
     let file = match export.file(&model) {
         Err(tidemill_ml::Error::NotInOnnx { .. }) if !model.categorical_names().is_empty() => {
-            export.categories = categories(lake, &registry, &entry, &model).await?;
+            export.categories = match registry.is_batch() {
+                true => of_batch(&entry, model.categorical_names()).await?,
+                false => categories(lake, &registry, &entry, &model).await?,
+            };
             export.file(&model)
         }
         file => file,

@@ -8,13 +8,16 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use chrono::{DateTime, Utc};
 use datafusion::sql::resolve::resolve_table_references;
 
-use super::Predictor;
+use super::transform::columns_of;
+use super::{Predictor, Refused};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
+use crate::records::{Plan, RecordList};
 use crate::registry::{Entry, Loaded, ModelRef, Registry};
 use crate::rowwise::RowSql;
 use crate::sql;
+use crate::state::KeyedState;
 use crate::table::read::{committed_files, read_schema};
 
 /// The column that says which row of the input a row of features is of.
@@ -37,22 +40,41 @@ pub struct Scorer {
     now: DateTime<Utc>,
 }
 
+/// Rows with what a model says of each.
+pub struct Scored {
+    /// They.
+    pub rows: RecordBatch,
+    /// How many the features SELECT leaves out, or cannot compute.
+    pub without_features: u64,
+    /// Those that a step of the model refuses.
+    pub refused: Refused,
+}
+
 impl Scorer {
-    /// Looks the model up and finds its features in rows with these columns.
+    /// Looks the model up and finds its features in rows with these columns. `of_input` has the types of the table that its
+    /// features SELECT reads where the lake does not have that: an input of a batch job.
     ///
     /// # Errors
     /// User: there is no such model or version, or the rows have not what it needs; Storage or Corrupt: the lake.
-    pub async fn open(lake: &Lake, name: &ModelRef, input: &SchemaRef) -> Result<Scorer> {
+    pub async fn open(
+        lake: &Lake,
+        name: &ModelRef,
+        input: &SchemaRef,
+        of_input: impl FnOnce(&str) -> Vec<(String, DataType)>,
+    ) -> Result<Scorer> {
         let registry = Registry::open(lake, &name.job)?;
         let entry = registry.find(&name.model, &name.at)?;
         let model = registry.load(&entry)?;
         let spec = registry.spec(&entry)?;
-        let loaded = Arc::new(Loaded { model, entry });
+        let loaded = Arc::new(Loaded { model, entry: entry.clone() });
         let now = Utc::now();
         named_once(input)?;
         let made = async {
             let table = table_of(&spec)?;
-            let types = table_types(lake, &name.job, &table)?;
+            let mut types = table_types(lake, &entry, &table).await?;
+            if types.is_empty() {
+                types = of_input(&table);
+            }
             let taken = of_types(input, &types);
             let label = spec.config.label.as_ref().map(|label| {
                 let of = types.iter().find(|(name, _)| name == label).map(|(_, of)| of.clone());
@@ -87,19 +109,19 @@ impl Scorer {
         &self.predictor.loaded.entry
     }
 
-    /// The rows with a column `prediction` and, of a classifier, `probability` (of many classes `probability_CLASS` for each);
-    /// null for a row that the features SELECT
-    /// leaves out or cannot compute, with the number of these.
+    /// The rows with a column `prediction` and, of a classifier, `probability` (of many classes `probability_CLASS` for each),
+    /// of an isolation forest `score`; null for a row that the features SELECT leaves out or cannot compute, or that a step of
+    /// the model refuses.
     ///
     /// # Errors
     /// User: the rows have such columns already, or are of other types than was said; Data.
-    pub async fn score(&self, rows: &RecordBatch) -> Result<(RecordBatch, u64)> {
+    pub async fn score(&self, rows: &RecordBatch) -> Result<Scored> {
         let mut fields: Vec<Field> =
             rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
         let mut columns = rows.columns().to_vec();
         let mut left_out = 0;
         let typed = typed(rows, &self.taken)?;
-        let answers = match &self.features {
+        let (answers, refused) = match &self.features {
             None => self.predictor.answers(&typed)?,
             Some(sql) => {
                 let output = sql.run(&numbered(&typed)?, self.now).await?.rows;
@@ -113,21 +135,22 @@ impl Scorer {
                     of_row[row as usize] = Some(at);
                 }
                 let of_row = UInt32Array::from(of_row);
-                let answers = self.predictor.answers(&output)?.into_iter();
-                answers
-                    .map(|(name, values)| Ok((name, take(&values, &of_row, None)?)))
-                    .collect::<Result<Vec<_>>>()?
+                let (answers, refused) = self.predictor.answers(&output)?;
+                let answers =
+                    answers.into_iter().map(|(name, values)| Ok((name, take(&values, &of_row, None)?)));
+                (answers.collect::<Result<Vec<_>>>()?, refused)
             }
         };
         for (name, values) in answers {
             if fields.iter().any(|field| *field.name() == name) {
                 return Err(Error::user(format!("the rows have a column `{name}` already"))
-                    .hint("call it otherwise: the answers are `prediction` and `probability`, of many classes `probability_CLASS`"));
+                    .hint("call it otherwise: the answers are `prediction`, `probability` (of many classes `probability_CLASS`) and `score`"));
             }
             fields.push(Field::new(name, values.data_type().clone(), true));
             columns.push(values);
         }
-        Ok((RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, left_out))
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        Ok(Scored { rows, without_features: left_out, refused })
     }
 
     /// The columns of what [`score`](Scorer::score) gives for rows with these.
@@ -159,12 +182,31 @@ pub(crate) fn table_of(spec: &ModelSpec) -> Result<String> {
     }
 }
 
-/// The types of a job's table, as its newest file has them; none where no file has it (a state).
-fn table_types(lake: &Lake, job: &str, table: &str) -> Result<Vec<(String, DataType)>> {
+/// The types of a job's table: of the newest file, or as the SELECT of a state gives them; none of an input.
+async fn table_types(lake: &Lake, entry: &Entry, table: &str) -> Result<Vec<(String, DataType)>> {
+    let job = &entry.job;
     let files = committed_files(lake, job, &format!("{job}.{table}"))?;
-    let schema = files.last().map(|file| read_schema(lake, file)).transpose()?;
+    let schema = match files.last() {
+        Some(file) => Some(read_schema(lake, file)?),
+        None => state_schema(lake, entry, table).await?,
+    };
     let fields = schema.iter().flat_map(|schema| schema.fields().iter());
     Ok(fields.map(|field| (field.name().clone(), field.data_type().clone())).collect())
+}
+
+/// The columns of the state that a version has learned from, if it is called so.
+async fn state_schema(lake: &Lake, entry: &Entry, table: &str) -> Result<Option<SchemaRef>> {
+    let plans: RecordList<Plan> = RecordList::read_only(lake.checkpoint(&entry.job).join("offsets"));
+    if !plans.numbers()?.contains(&entry.version) {
+        return Ok(None);
+    }
+    let plan = plans.read(entry.version)?;
+    let Some(state) = plan.program.state.as_ref().filter(|state| state.config.table == table) else {
+        return Ok(None);
+    };
+    let columns = columns_of(lake, &entry.job, &plan).await?;
+    let kept = KeyedState::new(state, &columns)?;
+    Ok(Some(RowSql::new(&state.select_sql, table, kept.schema(), &[]).await?.schema().clone()))
 }
 
 /// What a model takes its features as.

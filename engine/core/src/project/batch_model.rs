@@ -13,7 +13,7 @@ const HOLDOUT: f64 = 0.3;
 /// More folds than these would be one fit for each few rows.
 const MOST_FOLDS: u32 = 100;
 /// Columns of a model's tables that no column of a key may be called as.
-const OWN_COLUMNS: [&str; 6] = ["label", "prediction", "probability", "cluster", "held_out", "fold"];
+const OWN_COLUMNS: [&str; 7] = ["label", "prediction", "probability", "score", "cluster", "held_out", "fold"];
 
 /// One model of a batch job.
 #[derive(Debug, Clone)]

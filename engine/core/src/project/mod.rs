@@ -44,6 +44,7 @@ pub use schema::parse_schema;
 pub(crate) use schema::sql_type;
 pub(crate) use schema::{may_follow, number_unit};
 pub use source::SourceConfig;
+pub(crate) use state::SCORED_KEYS;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 pub use stream_job::{StreamJob, Trigger};
 pub(crate) use target::TargetForm;
@@ -150,6 +151,9 @@ fn is_plain_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
+
+#[cfg(test)]
+mod documented;
 
 #[cfg(test)]
 mod tests {

@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Pipeline, PipelineStep};
+use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Pipeline, PipelineStep, Task};
 
 use super::gate::GateConfig;
+use super::state::SCORED_KEYS;
 use super::target::{self, TaskKey};
 use super::turn::{EVERY, Turn};
 use crate::error::{Error, Result, nearest};
@@ -135,14 +136,23 @@ impl ModelConfig {
             });
         }
         self.check_target()?;
-        if material == Material::Rows {
+        // Clusters and outliers of a state are scored on a sample of it.
+        let holds_out = material == Material::Rows || self.label.is_some();
+        if holds_out {
             self.check_evaluate()?;
         }
         if let Some(gate) = &self.gate {
             gate.check(self.task(), self.target_kind())
                 .map_err(|error| error.context(format!("model `{}`", self.name)))?;
-            if material == Material::Rows && self.evaluate.holdout == 0.0 {
+            if holds_out && self.evaluate.holdout == 0.0 {
                 return Err(self.refused("a gate compares models on held-out rows: evaluate.holdout is 0"));
+            }
+            if material == Material::State && gate.min_rows > SCORED_KEYS as u64 {
+                let what = format!(
+                    "gate.min_rows is {}: models of a state are compared on {SCORED_KEYS} keys",
+                    gate.min_rows
+                );
+                return Err(self.refused(what));
             }
         }
         if self.keep == 0 {
@@ -152,8 +162,10 @@ impl ModelConfig {
         let turn = self.turn(material, &mut parameters)?;
         let estimator = self.estimator(material, parameters)?;
         let steps = self.pipeline_steps()?;
-        if !steps.is_empty() && material == Material::State {
-            return Err(self.refused("`steps` are for models that learn from rows"));
+        if !steps.is_empty() && material == Material::State && self.task() == Task::Cluster {
+            return Err(self
+                .refused("the clusters of a state take no `steps`")
+                .hint("they standardise by themselves; other models of a state take steps"));
         }
         self.check_online(turn, &steps)?;
         let estimator = match steps.is_empty() {
@@ -241,9 +253,7 @@ pub(super) fn check_algorithms(file: &toml::Table) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tidemill_ml::{
-        ClusterStreamParams, OnlineKMeansParams, RandomForestParams, STEPS, StreamLearner, Takes,
-    };
+    use tidemill_ml::{ClusterStreamParams, OnlineKMeansParams, RandomForestParams, StreamLearner};
 
     use super::*;
 
@@ -362,8 +372,10 @@ mod tests {
     #[test]
     fn what_a_state_cannot_teach_is_refused() {
         for text in [
-            "algorithm = \"random_forest\"\nlabel = \"y\"",
             "algorithm = \"random_forest\"",
+            "algorithm = \"random_forest\"\nlabel = \"y\"\nevery = 3",
+            "algorithm = \"random_forest\"\nlabel = \"y\"\nevaluate = { holdout = 1.0 }",
+            "algorithm = \"sgd_classifier\"\nlabel = \"y\"\nlearn = \"online\"",
             "algorithm = \"minibatch_kmeans\"\nlabel = \"y\"",
             "algorithm = \"minibatch_kmeans\"\nclusters = 0",
             "algorithm = \"minibatch_kmeans\"\nhalf_life_batches = 0",
@@ -393,27 +405,6 @@ mod tests {
             }
         }
         rows
-    }
-
-    #[test]
-    fn the_table_of_steps_is_made_of_the_list() {
-        let text = include_str!("../../../../jobs/README.md");
-        let table = text.lines().skip_while(|line| !line.starts_with("| step | takes")).skip(2);
-        let found: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
-        let rows = STEPS.iter().map(|of| {
-            let settings: std::collections::BTreeMap<String, Value> =
-                of.kind.defaults().into_iter().collect();
-            let written = settings.iter().map(|(key, value)| match value {
-                Value::Null => format!("`{key}`"),
-                value => format!("`{key} = {value}`"),
-            });
-            let settings = written.collect::<Vec<_>>().join(", ");
-            let settings = if settings.is_empty() { settings } else { format!("; {settings}") };
-            let takes = if of.takes == Takes::Texts { "texts" } else { "numbers" };
-            let online = if of.learns_online { "yes" } else { "no" };
-            format!("| `{}` | {takes} | {online} | {}{settings} |", of.name, of.summary)
-        });
-        assert_eq!(found.join("\n"), rows.collect::<Vec<_>>().join("\n"));
     }
 
     #[test]

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::model::{Evaluate, ModelConfig};
+use crate::error::Error;
+
+/// On so many keys of a state, of those there are, its models are scored after each batch.
+pub(crate) const SCORED_KEYS: usize = 1_000;
+
 /// `[state]` of a job file: one row a key, updated by every row of the stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +97,26 @@ impl AggregateConfig {
             }
             _ => Err(format!("state.columns.{name}: {forms}")),
         }
+    }
+}
+
+impl StateSpec {
+    /// Lets a model with a target hold rows out by the key: by anything else a key would go from one side to the other.
+    ///
+    /// # Errors
+    /// User: the model names other columns.
+    pub(super) fn holds_out_by_key(&self, model: &mut ModelConfig) -> Result<(), Error> {
+        let key = std::slice::from_ref(&self.config.key);
+        let named = &mut model.evaluate.holdout_key;
+        if model.label.is_none() || named == key {
+            return Ok(());
+        }
+        if *named != Evaluate::default().holdout_key {
+            let what = format!("evaluate.holdout_key is {named:?}: of a state it is the key");
+            return Err(model.refused(what).hint(format!("leave it out, or write holdout_key = {key:?}")));
+        }
+        *named = key.to_vec();
+        Ok(())
     }
 }
 

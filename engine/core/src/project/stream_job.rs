@@ -82,6 +82,9 @@ impl Project {
         }
         let table_name = table_path.rsplit('/').next().unwrap_or_default().to_owned();
         let state = self.state(file.stateful, file.state, &table_name)?;
+        if let Some(state) = &state {
+            models.iter_mut().try_for_each(|model| state.holds_out_by_key(&mut model.config))?;
+        }
         let mut views = BTreeMap::new();
         for (view, path) in file.views {
             let taken = view == table_name || state.as_ref().is_some_and(|s| s.config.table == view);

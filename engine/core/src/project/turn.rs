@@ -2,14 +2,14 @@
 //!
 //! | `learn` | from rows | from a state |
 //! | --- | --- | --- |
-//! | none | as `"refit"` | `kmeans` as `"every 50"`, the others as `"online"` |
-//! | `"refit"` | after every batch, on all rows so far | refused |
-//! | `"every 50"` | the same after every 50th batch, and after each until there is a model | `kmeans`: from all keys, so often |
+//! | none | as `"refit"` | `minibatch_kmeans`, `online_kmeans` as `"online"`, the others as `"every 50"` |
+//! | `"refit"` | after every batch, on all rows so far | after every batch, on all keys; clusters: refused |
+//! | `"every 50"` | the same after every 50th batch, and after each until there is a model | the same; not those that are `"online"` |
 //! | `"online"` | after every batch, on its rows alone, from where the model is; no row is kept | `minibatch_kmeans`, `online_kmeans` |
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tidemill_ml::{ALGORITHMS, Algorithm, Material, PipelineStep, STEPS};
+use tidemill_ml::{ALGORITHMS, Algorithm, Material, PipelineStep, STEPS, Task};
 
 use super::model::ModelConfig;
 use crate::error::Result;
@@ -121,6 +121,16 @@ impl ModelConfig {
             };
         }
         let (key, default) = EVERY;
+        if self.task() != Task::Cluster {
+            return match said {
+                None => Ok(Turn::WholeState { every: default }),
+                Some(Said::Refit) => Ok(Turn::WholeState { every: 1 }),
+                Some(Said::Every(every)) => Ok(Turn::WholeState { every }),
+                Some(Said::Online) => Err(self
+                    .refused("the rows of a state change: what was learned of them cannot be taken back")
+                    .hint("learn = \"every 50\" learns from all keys after every 50th batch, \"refit\" after each")),
+            };
+        }
         if !self.has_turns(material) {
             return match said {
                 None | Some(Said::Online) => Ok(Turn::EveryBatch),
@@ -182,6 +192,19 @@ mod tests {
         let error = turn("algorithm = \"decision_tree\"\ntarget = \"y\"\nlearn = \"online\"", Material::Rows)
             .unwrap_err();
         assert!(error.next_step().unwrap().contains("sgd_classifier"), "{error:?}");
+    }
+
+    #[test]
+    fn models_with_a_target_learn_from_the_whole_state() {
+        let of = |learn: &str| {
+            turn(&format!("algorithm = \"sgd_classifier\"\ntarget = \"y\"\n{learn}"), Material::State)
+        };
+        assert_eq!(of("").unwrap(), Turn::WholeState { every: 50 });
+        assert_eq!(of("learn = \"refit\"").unwrap(), Turn::WholeState { every: 1 });
+        assert_eq!(of("learn = \"every 7\"").unwrap(), Turn::WholeState { every: 7 });
+        assert!(of("learn = \"online\"").unwrap_err().next_step().unwrap().contains("\"every 50\""));
+        let outliers = turn("algorithm = \"isolation_forest\"", Material::State);
+        assert_eq!(outliers.unwrap(), Turn::WholeState { every: 50 });
     }
 
     #[test]

@@ -172,14 +172,10 @@ impl Registry {
             };
             let what = format!("the file of version {} of model `{name}` was {why}", entry.version);
             let job = self.schema_name.replace('_', "-");
-            return Err(Error::user(what).hint(match self.is_batch() {
-                true => format!("it cannot be had back: `tidemill run {job}` trains versions"),
-                false => format!(
-                    "tidemill models reproduce {job} {name}@{} --restore trains it again and puts it back, if the bytes are the \
-                     same",
-                    entry.version
-                ),
-            }));
+            return Err(Error::user(what).hint(format!(
+                "tidemill models reproduce {job} {name}@{} --restore trains it again and puts it back, if the bytes are the same",
+                entry.version
+            )));
         }
         load(&self.lake, name, &entry.file)?.map_err(|error| {
             Error::user(error.to_string())

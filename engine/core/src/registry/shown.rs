@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tidemill_ml::{METRICS, Material};
 
 use super::outcomes::Origin;
-use super::{Entry, Registry};
+use super::{At, Entry, Registry};
 use crate::error::{Error, Result};
 use crate::files::checksum;
 use crate::project::ModelSpec;
@@ -43,7 +43,12 @@ pub fn rows(entries: &[(&Registry, Entry)]) -> Result<RecordBatch> {
     add("model", Arc::new(StringArray::from_iter_values(outcomes().map(|of| &of.name))));
     add("version", counts(&|entry| entry.version));
     add("algorithm", Arc::new(StringArray::from_iter_values(outcomes().map(|of| of.algorithm.name()))));
-    add("train_rows", counts(&|entry| entry.outcome.train_rows));
+    // Of the version, whatever the newest record tells of rows.
+    let trained = |(registry, entry): &(&Registry, Entry)| {
+        let made = registry.find(&entry.outcome.name, &At::Version(entry.version));
+        made.map_or(entry.outcome.train_rows, |made| made.outcome.train_rows)
+    };
+    add("train_rows", Arc::new(UInt64Array::from_iter_values(entries.iter().map(trained))));
     add("evaluation", Arc::new(outcomes().map(|of| Some(scores(of)?.0)).collect::<StringArray>()));
     for metric in METRICS.iter().filter(|metric| metric.is_headline) {
         let values: Vec<Option<f64>> = outcomes().map(|of| metric.value(scores(of)?.1)).collect();

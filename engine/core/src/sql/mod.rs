@@ -40,7 +40,7 @@ pub use statement::{collect, frame};
 pub(crate) use statement::{execute, parse, plan};
 
 /// The functions that ask models (`predict`), which a session knows that has models.
-pub(crate) const MODEL_FUNCTIONS: [&str; 3] = ["predict", "predict_proba", "cluster_id"];
+pub(crate) const MODEL_FUNCTIONS: [&str; 4] = ["predict", "predict_proba", "cluster_id", "score"];
 
 /// A session with our functions, and the rules that make DataFusion's plans right. It has no tables yet.
 pub fn context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {

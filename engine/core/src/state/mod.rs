@@ -121,7 +121,8 @@ impl KeyedState {
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
-    fn key_column(&self, keys: &[u32]) -> ArrayRef {
+    /// The text of these keys.
+    pub(crate) fn key_column(&self, keys: &[u32]) -> ArrayRef {
         Arc::new(StringArray::from_iter_values(keys.iter().map(|&key| self.keys.get(key))))
     }
 

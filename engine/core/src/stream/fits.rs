@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::catalog::TableProvider;
@@ -86,21 +86,18 @@ async fn check_views(job: &StreamJob, lake: &Lake, table: &SchemaRef) -> Result<
     }
 }
 
-/// The columns that the state is shown with: those of its SELECT, and of each clustering one.
+/// The columns that the state is shown with: those of its SELECT, and what its models say.
 async fn state_schema(job: &StreamJob, spec: &StateSpec, table: &SchemaRef) -> Result<SchemaRef> {
     let state = KeyedState::new(spec, table)?;
     let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]).await?;
     let mut fields = select.schema().fields().to_vec();
-    fields.extend(
-        job.program.models.iter().map(|model| {
-            Arc::new(Field::new(format!("cluster_{}", model.config.name), DataType::UInt32, true))
-        }),
-    );
+    fields.extend(job.program.models.iter().flat_map(catalog::answer_columns).map(Arc::new));
     for (at, field) in fields.iter().enumerate() {
         if fields[..at].iter().any(|before| before.name() == field.name()) {
             let what = format!("two columns of the state are called `{}`", field.name());
             return Err(Error::user(what).context(spec.config.select.clone()).hint(
-                "a model NAME gives the column `cluster_NAME`: give the SELECT's column, or the model, another name",
+                "a model NAME gives a column `cluster_NAME` (`prediction_NAME`, `probability_NAME`, `score_NAME`): give the SELECT's \
+                 column, or the model, another name",
             ));
         }
     }

@@ -27,9 +27,7 @@ pub(super) fn of_lake(job: &StreamJob, lake: &Lake) -> Result<StreamJob> {
     let plans: RecordList<Plan> = RecordList::read_only(checkpoint.join("offsets"));
     let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
     let mut job = job.clone();
-    // Models of a state are scored on a sample of it: nothing is held out.
-    if job.program.state.is_none()
-        && let (Some(newest), planned) = (commits.latest()?, plans.numbers()?.end)
+    if let (Some(newest), planned) = (commits.latest()?, plans.numbers()?.end)
         // What a batch job has committed was never planned; whose the folder is, is told later.
         && newest < planned
     {
@@ -41,9 +39,14 @@ pub(super) fn of_lake(job: &StreamJob, lake: &Lake) -> Result<StreamJob> {
 /// The table above, for each model.
 fn keep(last: &[ModelSpec], job: &mut StreamJob) -> Result<()> {
     let mut told: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    let is_of_state = job.program.state.is_some();
     for spec in &mut job.program.models {
         let name = &spec.config.name;
         let Some(before) = last.iter().find(|before| before.config.name == *name) else { continue };
+        // Without a target models of a state are scored on a sample of it: nothing is held out.
+        if is_of_state && (spec.config.label.is_none() || before.config.label.is_none()) {
+            continue;
+        }
         let (now, then) = (&mut spec.config.evaluate, &before.config.evaluate);
         if now.holdout == 0.0 {
             continue;

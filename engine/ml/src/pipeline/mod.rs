@@ -290,6 +290,25 @@ impl FittedPipeline {
         Ok(made)
     }
 
+    /// Those of the rows that no step refuses.
+    pub(crate) fn answerable(&self, table: &FeatureTable, rows: &[u32]) -> Result<Vec<u32>, Error> {
+        self.check_names(table)?;
+        table.check_rows(rows)?;
+        let (mut left, mut made) = (rows.to_vec(), table.taken(rows));
+        for (number, step) in (1..).zip(&self.steps) {
+            let stepped = step.transform(&made).or_else(|_| {
+                let taken = step.takes(&made)?;
+                left = taken.iter().map(|&at| left[at as usize]).collect();
+                step.transform(&made.taken(&taken))
+            });
+            if left.is_empty() {
+                break;
+            }
+            made = stepped.map_err(in_step(number, step.name()))?;
+        }
+        Ok(left)
+    }
+
     pub(crate) fn predict(&self, table: &FeatureTable, rows: &[u32]) -> Result<Prediction, Error> {
         let made = self.transform(table, rows)?;
         self.model.predict(&made, &all(&made))

@@ -9,7 +9,7 @@ use crate::preprocess::{
     TargetEncoderParams,
 };
 use crate::{Error, FeatureTable, IsolationForest, IsolationForestParams, Target};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 /// What a step does. Steps of numbers take numeric columns, the encoders text columns.
@@ -261,6 +261,29 @@ impl FittedStep {
             }
         }
         table.replaced(&self.columns, made)
+    }
+
+    /// The rows that it does not refuse, by their places.
+    pub(super) fn takes(&self, table: &FeatureTable) -> Result<Vec<u32>, Error> {
+        let columns = Columns::named(table, &self.columns, self.is_of_texts())?;
+        let mut taken = vec![true; table.rows()];
+        for (at, step) in self.learned.iter().enumerate() {
+            match step {
+                Preprocessor::OneHotEncoder(encoder) => {
+                    for (taken, text) in taken.iter_mut().zip(texts(table, columns.place(at))) {
+                        *taken &= encoder.transform(&[text]).is_ok();
+                    }
+                }
+                Preprocessor::TargetEncoder(_) => {}
+                step => {
+                    let x = matrix(table, &columns);
+                    for (taken, row) in taken.iter_mut().zip(x.axis_chunks_iter(Axis(0), 1)) {
+                        *taken &= self.numbers(step, &row.to_owned()).is_ok();
+                    }
+                }
+            }
+        }
+        Ok((0u32..).zip(taken).filter(|(_, taken)| *taken).map(|(row, _)| row).collect())
     }
 
     /// The columns that a step of numbers makes.

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, UInt64Array};
-use tidemill_core::lake::Lake;
-use tidemill_core::learn::{Reproduced, reproduce};
+use tidemill_core::learn::Reproduced;
 use tidemill_core::records::Maker;
 use tidemill_core::registry::{Entry, Registry};
 use tidemill_core::{Error, ErrorKind};
@@ -15,19 +14,18 @@ use crate::exit::{Done, Outcome};
 use crate::notes::note;
 
 /// Prints one row: what was trained again, and whether its bytes are those of the record.
-pub(super) async fn run(
-    lake: &Lake,
+pub(super) fn run(
     registry: &Registry,
     entry: &Entry,
+    found: &Reproduced,
     restore: bool,
     output: &OutputArgs,
 ) -> Done {
     let (name, version) = (&entry.outcome.name, entry.version);
-    let found = reproduce(lake, registry, entry).await?;
-    print(&row(entry, &found)?, output)?;
-    note(format_args!("{name} version {version}: {} in {:.1} s", learned(&found), found.seconds));
+    print(&row(registry, entry, found)?, output)?;
+    note(format_args!("{name} version {version}: {} in {:.1} s", learned(registry, found), found.seconds));
     if !found.is_same() {
-        return Err(other(entry, &found).into());
+        return Err(other(entry, found).into());
     }
     note(format_args!("the bytes are those of its record"));
     // Also one that is damaged.
@@ -47,13 +45,14 @@ pub(super) fn command(entry: &Entry) -> String {
 }
 
 /// What was trained, and on what.
-fn learned(found: &Reproduced) -> String {
+fn learned(registry: &Registry, found: &Reproduced) -> String {
     let last = found.versions.last().copied().unwrap_or_default();
     match found.versions.as_slice() {
         [first, _, ..] => {
             let count = found.versions.len();
             format!("it goes on from the one before, so {count} versions from {first} on were trained again")
         }
+        _ if registry.is_batch() => "trained again from the tables of then".to_owned(),
         _ => format!("trained again from the rows of batches 0 to {last}"),
     }
 }
@@ -84,15 +83,16 @@ fn other(entry: &Entry, found: &Reproduced) -> Error {
     Error::new(ErrorKind::Data, what).hint(hint)
 }
 
-fn row(entry: &Entry, found: &Reproduced) -> Result<RecordBatch, Error> {
+fn row(registry: &Registry, entry: &Entry, found: &Reproduced) -> Result<RecordBatch, Error> {
     let text = |text: &str| Arc::new(StringArray::from_iter_values([text])) as ArrayRef;
     let count = |count: u64| Arc::new(UInt64Array::from_iter_values([count])) as ArrayRef;
+    let batches = (!registry.is_batch()).then_some(entry.version + 1);
     let columns: [(&str, ArrayRef); 9] = [
         ("job", text(&entry.job)),
         ("model", text(&entry.outcome.name)),
         ("version", count(entry.version)),
         ("is_same", Arc::new(BooleanArray::from(vec![found.is_same()]))),
-        ("batches", count(entry.version + 1)),
+        ("batches", Arc::new(UInt64Array::from(vec![batches]))),
         ("versions_trained", count(found.versions.len() as u64)),
         ("seconds", Arc::new(Float64Array::from_iter_values([found.seconds]))),
         ("bytes", count(found.bytes.len() as u64)),

@@ -7,8 +7,12 @@
 //! `NAME_rows` has what the version in use says of each row, `NAME_profile` what its clusters are like. Where a gate keeps a
 //! new version out, both are of the one that stays, over the rows as they are now.
 
+mod cell_types;
 mod outputs;
 mod rows;
 mod step;
+mod trained_again;
 
+pub use cell_types::input_types;
 pub(super) use step::{ModelStep, forget, must_step, report_of};
+pub use trained_again::{categories, reproduce};

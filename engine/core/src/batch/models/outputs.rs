@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Float64Type, UInt32Type};
 
 use crate::error::{Context, Error, Result, suggestion};
 use crate::learn::Side;
-use crate::predict::Predictor;
+use crate::predict::{Predictor, Refused};
 use crate::project::BatchModel;
 use crate::registry::Loaded;
 use tidemill_ml::{Fitted, Task};
@@ -81,9 +81,12 @@ fn answers(model: &BatchModel, loaded: &Arc<Loaded>, rows: &RecordBatch) -> Resu
     let is_cluster = loaded.model.task() == Task::Cluster;
     let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
     let mut names: Vec<String> = Vec::new();
+    let mut refused = Refused::default();
     for start in (0..rows.num_rows()).step_by(AT_A_TIME) {
         let some = rows.slice(start, AT_A_TIME.min(rows.num_rows() - start));
-        for (at, (name, column)) in predictor.answers(&some)?.into_iter().enumerate() {
+        let (answers, without) = predictor.answers(&some)?;
+        refused.add(without);
+        for (at, (name, column)) in answers.into_iter().enumerate() {
             if parts.len() <= at {
                 parts.push(Vec::new());
                 names.push(if is_cluster { "cluster".to_owned() } else { name.to_owned() });
@@ -91,6 +94,7 @@ fn answers(model: &BatchModel, loaded: &Arc<Loaded>, rows: &RecordBatch) -> Resu
             parts[at].push(column);
         }
     }
+    refused.tell(loaded);
     let whole = parts.iter().map(|parts| {
         let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
         Ok(concat(&parts)?)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use tokio::task::block_in_place;
 
 use super::{outputs, rows};
@@ -18,7 +19,7 @@ use crate::learn::{Learned, Whole, WholeRows, tables};
 use crate::project::{BatchModel, TableFormat};
 use crate::records::{Commit, FileEntry, Maker, ModelOutcome, ModelStatus, TrainedModel};
 use crate::registry::{Aliases, At, Entry, Loaded, Registry, forget_old, kept};
-use crate::table::read::checked_path;
+use crate::table::read::read_bytes;
 
 /// What a step does, beside what it reads.
 pub(in crate::batch) struct ModelStep {
@@ -39,7 +40,7 @@ pub(in crate::batch) struct Stepped {
 }
 
 /// Why a model whose material is what it was has a step all the same, if it has one: `Some(true)`: a file is gone, and it is
-/// trained; `Some(false)`: another version is in use by the word of a person.
+/// trained, or the one in use was pinned and is so no more; `Some(false)`: another version is in use by the word of a person.
 ///
 /// # Errors
 /// Storage or Corrupt.
@@ -56,6 +57,11 @@ pub(in crate::batch) fn must_step(
     }
     let aliases = Aliases::read(&builder.lake, &builder.job.schema_name, None)?;
     let pinned = aliases.pinned(model.name()).map(|(version, _)| version);
+    // It was put in use by a person and is not pinned any more: what is trained next is.
+    let is_of_step = outcome.version == newest.map(Commit::version) || outcome.gate.is_some();
+    if pinned.is_none() && !is_of_step {
+        return Ok(Some(true));
+    }
     let Some(version) = pinned.filter(|version| outcome.version != Some(*version)) else { return Ok(None) };
     let registry = Registry::open(&builder.lake, &builder.job.schema_name)?;
     match registry.find(model.name(), &At::Version(version)) {
@@ -73,7 +79,7 @@ pub(in crate::batch) fn must_step(
 
 /// What is wrong with the file of a version, if anything.
 fn damage(builder: &Builder, file: &FileEntry) -> Option<String> {
-    checked_path(&builder.lake, file).err().map(|error| error.to_string())
+    read_bytes(&builder.lake, file).err().map(|error| error.to_string())
 }
 
 /// The model that a step goes on from, without versions whose files are damaged. A challenger is let go alone: the gate asks
@@ -106,9 +112,10 @@ impl ModelStep {
     ) -> Result<Stepped> {
         let name = model.name();
         let material = builder.rows(&features(model), reads, progress).await?;
+        let rows: u64 = material.1.iter().map(|batch| batch.num_rows() as u64).sum();
         let number = versions.next(name);
         let newest = versions.newest(name);
-        let stepped = block_in_place(|| self.learn(builder, model, &material, number, newest.as_ref()));
+        let stepped = block_in_place(|| self.learn(builder, model, material, number, newest.as_ref()));
         let (learned, said, profile) = stepped.map_err(|error| {
             let error = error.context(format!("model `{name}`"));
             match error.next_step() {
@@ -127,7 +134,6 @@ impl ModelStep {
         let staged: Vec<(&str, &Output)> =
             written.iter().map(|(table, output)| (table.as_str(), output)).collect();
         audit::check(builder, name, audits, &staged, audited).await?;
-        let rows = material.num_rows() as u64;
         let Some(outcome) = learned.outcomes.first().cloned() else {
             return Err(Error::internal("a step without an outcome"));
         };
@@ -149,11 +155,11 @@ impl ModelStep {
         &self,
         builder: &Builder,
         model: &BatchModel,
-        material: &RecordBatch,
+        (schema, material): (SchemaRef, Vec<RecordBatch>),
         number: u64,
         newest: Option<&Commit>,
     ) -> Result<(Learned, RecordBatch, Option<RecordBatch>)> {
-        let material = rows::by_key(material, &model.key)?;
+        let material = rows::by_key(&schema, material, &model.key)?;
         let learns = WholeRows::new(&material, &model.spec, &model.key, model.folds)?;
         let schema_name = &builder.job.schema_name;
         let aliases = Aliases::read(&builder.lake, schema_name, None)?;
