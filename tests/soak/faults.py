@@ -297,7 +297,9 @@ class Soak:
                 wrong = f"the second driver ended with {code}, not 4"
             driver.send_signal(signal.SIGCONT)
         elif fault == "readers":
-            for words in (["sql", "SELECT count(*), count(DISTINCT id) FROM faults.rows"], ["metrics", "faults"], ["doctor"]):
+            # What the job makes besides its rows.
+            other = ["sql", "SELECT sum(ids) FROM faults.sums"] if self.has_state else ["metrics", "faults"]
+            for words in (["sql", "SELECT count(*), count(DISTINCT id) FROM faults.rows"], other, ["doctor"]):
                 done = self.run(*words)
                 if done.returncode != 0 and (self.lake / "faults" / "rows").is_dir():
                     wrong = f"{words[0]}: {done.stderr.strip()[:500]}"
