@@ -270,6 +270,7 @@ class Soak:
         if fault == "cut" and (wrong := self.rest()):
             # Otherwise nothing that was read would be cut off.
             return wrong
+        has_plan = (self.lake / "faults" / "_checkpoint" / "offsets" / "0.json").exists()
         driver = self.driver(limit=limit, says="/dev/full" if fault == "mute" else None)
         time.sleep(self.random.uniform(0.1, 1.5))
         wrong = None
@@ -308,7 +309,9 @@ class Soak:
         driver.kill()
         driver.wait()
         filler.unlink(missing_ok=True)
-        if ended is not None and fault not in ("term", "full", "disk", "files", "memory"):
+        # A broker that is away before there is a plan is taken for a wrong address.
+        may_end = ["term", "full", "disk", "files", "memory"] + ([] if has_plan else ["broker", "away", "cut", "stall"])
+        if ended is not None and fault not in may_end:
             last = self.log.read_text().strip().splitlines()[-3:]
             wrong = f"the driver ended by itself with {ended}: " + " / ".join(last)
         return wrong
