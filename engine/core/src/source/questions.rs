@@ -249,7 +249,9 @@ mod tests {
     #[test]
     fn a_broker_that_answers_is_not_said_to_be_away() {
         use RDKafkaErrorCode as C;
-        for code in [C::NotLeaderForPartition, C::LeaderNotAvailable, C::KafkaStorageError] {
+        for code in
+            [C::NotLeaderForPartition, C::LeaderNotAvailable, C::KafkaStorageError, C::UnknownPartition]
+        {
             let error = KafkaError::MetadataFetch(code);
             assert!(may_pass(&error) && is_answer(&error), "{error}");
         }

@@ -183,7 +183,9 @@ impl Outage<'_> {
     }
 }
 
-/// Whether the same question may be answered later: brokers that start, elect a leader or cannot be reached.
+/// Whether the same question may be answered later: brokers that start, elect a leader or cannot be reached. A partition that
+/// librdkafka does not know is one that a broker has just told of and that has no leader yet: Apache Kafka that stood still for
+/// half a minute serves again like that (confluentinc/librdkafka#3295).
 pub(super) fn may_pass(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as C;
     matches!(
@@ -204,6 +206,7 @@ pub(super) fn may_pass(error: &KafkaError) -> bool {
                 | C::RequestTimedOut
                 | C::Resolve
                 | C::UnknownLeaderEpoch
+                | C::UnknownPartition
         )
     )
 }
@@ -224,6 +227,7 @@ pub(super) fn is_answer(error: &KafkaError) -> bool {
                 | C::ReplicaNotAvailable
                 | C::RequestTimedOut
                 | C::UnknownLeaderEpoch
+                | C::UnknownPartition
         )
     )
 }

@@ -90,8 +90,13 @@ impl KeyedState {
             snapshot = commits.read(number)?.added.into_iter().find(is_snapshot);
         }
         if let Some(file) = snapshot {
-            self.reserve(file.rows);
-            read_parts(lake, &file, PART_KEYS, |rows| self.take(&rows))?;
+            read_parts(lake, &file, PART_KEYS, |rows| {
+                if self.is_empty() {
+                    // The file is as long as its record says; how many rows that says it has is not known yet.
+                    self.reserve(file.rows.min(file.bytes));
+                }
+                self.take(&rows)
+            })?;
             self.touched.clear();
             self.batches = whole;
         }
