@@ -3,7 +3,7 @@
 use crate::supervised::SupervisedParams;
 use crate::training::{ClassRows, NumberRows, weighs_the_same};
 use crate::{
-    Cache, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, Fitted,
+    Cache, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, FeatureTable, Fitted,
     GradientBoostingParams, IsolationForest, IsolationForestParams, KMeans, KMeansParams,
     LinearRegressionParams, LogisticRegressionParams, MultiClassifier, Pipeline, RandomForestParams,
     Regressor, Rows, SgdClassifierParams, Target, TargetKind, TrainingRows,
@@ -69,6 +69,28 @@ impl Estimator {
         }
     }
 
+    /// Whether bins of the rows are of use to it.
+    pub(crate) fn takes_bins(&self) -> bool {
+        matches!(
+            self,
+            Estimator::Supervised(
+                SupervisedParams::RandomForest(_)
+                    | SupervisedParams::DecisionTree(_)
+                    | SupervisedParams::GradientBoosting(_)
+            )
+        )
+    }
+
+    /// Bytes of memory that a fit on so many rows of a table takes for rows of its own, about and at most: a pipeline's
+    /// steps make a table of what they are given. 0 for other estimators, which read a table in blocks; the matrix of linfa's
+    /// is not counted.
+    pub fn bytes_to_fit(&self, table: &FeatureTable, rows: usize) -> u64 {
+        match self {
+            Estimator::Pipeline(pipeline) => pipeline.bytes_to_fit(table, rows),
+            _ => 0,
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -99,7 +121,8 @@ impl Estimator {
     /// and k-means begin where that is of use to them, as [`Classifier::fit`] and [`KMeans::fit`] say; clusters of batches
     /// learn these rows on top of what `before` has learned, where it has the same settings and features. A pipeline's
     /// steps learn from all rows again, and what is after them begins at the model in `before`; before clusters of batches
-    /// they learn on, as these do. Anything else is ignored. `cache` is what the last fit left: the model is the same without.
+    /// they learn on, as these do; what is after steps that learned the same again goes on from the cache, too. Anything else is
+    /// ignored. `cache` is what the last fit left: the model is the same without.
     ///
     /// # Errors
     ///

@@ -220,6 +220,17 @@ fn other_settings_and_columns_begin_anew_and_the_same_go_on() {
         assert_eq!(anew, other.fit(&new, 7).unwrap());
         assert!(anew.training_rows() <= u64::from(ROWS));
     }
+    // A step that took some columns and now takes all is another one; all of them by their names are the same.
+    let of_x = of(json!([{ "step": "cap", "columns": ["x"] }]), sgd());
+    let of_all = of(json!(["cap"]), sgd());
+    let of_names = of(json!([{ "step": "cap", "columns": old.table.numeric_names() }]), sgd());
+    let model_of_x = of_x.partial_fit(&old, 7, None).unwrap();
+    assert_eq!(of_all.partial_fit(&new, 7, Some(&model_of_x)).unwrap(), of_all.fit(&new, 7).unwrap());
+    let model_of_all = of_all.partial_fit(&old, 7, None).unwrap();
+    for same in [&of_all, &of_names] {
+        let on = same.partial_fit(&new, 7, Some(&model_of_all)).unwrap();
+        assert_eq!(on, model_of_all.partial_fit(&new, 7).unwrap());
+    }
     let with_text = second.table(true);
     let more = Rows { table: &with_text, ..new };
     assert_eq!(same.partial_fit(&more, 7, Some(&model)).unwrap(), same.fit(&more, 7).unwrap());

@@ -116,6 +116,11 @@ impl KeptBins {
         self.state.as_ref().map_or(0, |state| state.binned.rows())
     }
 
+    /// Bytes of memory of the bins.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.binned.bins.len() as u64)
+    }
+
     /// Training rows that the bins were made of: a feature that left its bins later has been made anew of more.
     pub fn made_of(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.made_of)
