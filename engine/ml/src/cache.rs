@@ -7,7 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// with or without, so a cache is never written to disk.
 ///
 /// Bins are of a table's rows, and models that learn from the same ones [share](Cache::share_rows) them; counts are one
-/// model's own.
+/// model's own, of a forest or a decision tree, and at most 16 MiB.
+///
+/// Bins are made anew when the training rows have doubled (to 512, 1,024, 2,048 …; below 256 they are made of all rows), and
+/// those of one feature when it has left them: that is, if at a quarter, half or three quarters of the way the population
+/// stability index of the rows since the last such point, against those that the bins were made of, is above .25 and above
+/// what so few rows have by chance. All of it is a function of the training rows so far, in their order, alone.
 ///
 /// ```
 /// use tidemill_ml::{Cache, Estimator, FeatureTable, RandomForestParams, Rows, Target};
@@ -83,6 +88,11 @@ impl Cache {
     /// Runs with the bins.
     pub(crate) fn with_bins<T>(&self, score: impl FnOnce(&KeptBins) -> T) -> T {
         score(&self.bins.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Training rows whose counts in trees are kept; 0 if none are.
+    pub fn counted_rows(&self) -> usize {
+        self.counts.rows()
     }
 
     /// Rows whose bins are kept.

@@ -3,6 +3,8 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod binary;
+
 use ndarray::{Array2, Axis};
 use serde_json::json;
 use tidemill_ml::preprocess::{Imputer, IqrOutliers, StandardScaler, TargetEncoder};
@@ -117,8 +119,8 @@ fn steps_and_the_model_after_them_learn_on_as_each_alone_does() {
         let labels: Vec<bool> = kept.iter().map(|&row| batch.labels[row]).collect();
         let rows = all(&table);
         let model = match before {
-            Some((.., of)) => of.partial_fit(&table, &labels, &rows, 7),
-            None => Classifier::fit(&params, &table, &labels, &rows, 7, None),
+            Some((.., of)) => binary::partial_fit(of, &table, &labels, &rows, 7),
+            None => binary::fit(&params, &table, &labels, &rows, 7, None),
         };
         alone = Some((imputer, fences, scaler, model.unwrap()));
     }
