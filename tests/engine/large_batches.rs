@@ -327,6 +327,25 @@ async fn rows_that_do_not_fit_into_memory_are_not_learned() {
     assert_eq!(rows(&lake, "SELECT count(*) FROM crimes").await, ["6000"]);
 }
 
+/// Where a model's steps make more of its rows than the memory holds, that model is not trained.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_steps_make_of_rows_counts_as_their_memory() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("crimes", 1).await;
+    broker.send("crimes", 1, &crimes(3_000, 5));
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path());
+    let whole = ("source.max_bytes_per_trigger", "1GB");
+    let steps = ("models.tree.steps", "[\"one_hot\"]");
+    let job = crate::support::job(&broker.address(), 3_000, &[("memory_limit", "4MB"), whole, steps]);
+    crate::support::stream_all(&job, &lake).await.unwrap();
+    let sql = "SELECT model, coalesce(reason, 'trained') FROM system.models ORDER BY 1";
+    let found = rows(&lake, sql).await;
+    let refused = "tree|what its steps make of its rows takes more than 2 MB of memory, half of memory_limit: raise that, or let a \
+                   WHERE of the features SELECT leave rows out";
+    assert_eq!(found, ["forest|trained", "hotspots|trained", "logistic|trained", refused]);
+}
+
 /// With a GiB of addresses a backlog without a limit is streamed, and read.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]

@@ -20,23 +20,23 @@ use tidemill_ml::preprocess::{
     StandardScalerParams, StringIndexer, StringIndexerParams, TargetEncoder, TargetEncoderParams,
 };
 use tidemill_ml::{
-    Classifier, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
-    SgdClassifierParams, SupervisedParams,
+    Cache, Estimator, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams, Rows,
+    SgdClassifierParams, Target,
 };
 
 fn main() {
     cases::main();
 }
 
-type Rows = (FeatureTable, Vec<bool>, Vec<u32>);
+type Drawn = (FeatureTable, Vec<bool>, Vec<u32>);
 
-fn rows(case: Case) -> &'static Rows {
-    static MADE: [OnceLock<Rows>; 3] = [const { OnceLock::new() }; 3];
+fn rows(case: Case) -> &'static Drawn {
+    static MADE: [OnceLock<Drawn>; 3] = [const { OnceLock::new() }; 3];
     case.of(&MADE, table)
 }
 
 /// Numbers, of which one is missing at times, and categories of 12 to 20,000 names.
-fn table(rows: usize) -> Rows {
+fn table(rows: usize) -> Drawn {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
     let names = |prefix: &str, count: usize| (0..count).map(|c| format!("{prefix}{c}")).collect();
     let mut table = FeatureTable::new(names("x", 10), names("c", 4));
@@ -57,59 +57,59 @@ fn table(rows: usize) -> Rows {
     (table, labels, (0..rows as u32).collect())
 }
 
-fn cold(bencher: Bencher<'_, '_>, algorithm: &SupervisedParams, case: Case) {
+fn cold(bencher: Bencher<'_, '_>, estimator: impl Into<Estimator>, case: Case) {
+    let estimator = estimator.into();
     let ((table, labels, all), pool) = (rows(case), case.pool());
     bencher.bench(|| {
-        pool.install(|| Classifier::fit(algorithm, black_box(table), labels, all, 42, None).unwrap())
+        pool.install(|| estimator.fit(&Rows::new(black_box(table), Target::Binary(labels), all), 42).unwrap())
     });
 }
 
 #[divan::bench(args = CASES)]
 fn logistic(bencher: Bencher<'_, '_>, case: Case) {
-    cold(bencher, &SupervisedParams::LogisticRegression(LogisticRegressionParams::default()), case);
+    cold(bencher, LogisticRegressionParams::default(), case);
 }
 
 #[divan::bench(args = CASES)]
 fn logistic_linfa(bencher: Bencher<'_, '_>, case: Case) {
     let params = LogisticRegressionParams { backend: LogisticBackend::Linfa, ..Default::default() };
-    cold(bencher, &SupervisedParams::LogisticRegression(params), case);
+    cold(bencher, params, case);
 }
 
 #[divan::bench(args = CASES)]
 fn logistic_one_hot(bencher: Bencher<'_, '_>, case: Case) {
     let params = LogisticRegressionParams { categories: LinearCategories::OneHot, ..Default::default() };
-    cold(bencher, &SupervisedParams::LogisticRegression(params), case);
+    cold(bencher, params, case);
 }
 
 /// After 1 % more rows.
 #[divan::bench(args = CASES)]
 fn logistic_refit(bencher: Bencher<'_, '_>, case: Case) {
     let ((table, labels, all), pool) = (rows(case), case.pool());
-    let algorithm = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
+    let estimator = Estimator::from(LogisticRegressionParams::default());
+    let rows = |of| Rows::new(black_box(table), Target::Binary(labels), of);
     let first = &all[..all.len() - all.len() / 101];
-    let before = Classifier::fit(&algorithm, table, labels, first, 42, None).unwrap();
+    let before = estimator.fit(&rows(first), 42).unwrap();
     bencher.bench(|| {
-        pool.install(|| {
-            Classifier::fit(&algorithm, black_box(table), labels, all, 42, Some(&before)).unwrap()
-        })
+        pool.install(|| estimator.refit(&rows(all), 42, Some(&before), &mut Cache::new()).unwrap())
     });
 }
 
 #[divan::bench(args = CASES)]
 fn logistic_scores(bencher: Bencher<'_, '_>, case: Case) {
     let ((table, labels, all), pool) = (rows(case), case.pool());
-    let algorithm = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
-    let model = Classifier::fit(&algorithm, table, labels, all, 42, None).unwrap();
-    bencher.bench(|| pool.install(|| model.predict_proba(black_box(table), all).unwrap()));
+    let estimator = Estimator::from(LogisticRegressionParams::default());
+    let model = estimator.fit(&Rows::new(table, Target::Binary(labels), all), 42).unwrap();
+    bencher.bench(|| pool.install(|| model.predict(black_box(table), all).unwrap()));
 }
 
 /// One pass, as new rows.
 #[divan::bench(args = CASES)]
 fn sgd_partial_fit(bencher: Bencher<'_, '_>, case: Case) {
     let ((table, labels, all), pool) = (rows(case), case.pool());
-    let algorithm = SupervisedParams::SgdClassifier(SgdClassifierParams::default());
-    let model = Classifier::fit(&algorithm, table, labels, all, 42, None).unwrap();
-    bencher.bench(|| pool.install(|| model.partial_fit(black_box(table), labels, all, 42).unwrap()));
+    let rows = Rows::new(black_box(table), Target::Binary(labels), all);
+    let model = Estimator::from(SgdClassifierParams::default()).fit(&rows, 42).unwrap();
+    bencher.bench(|| pool.install(|| model.partial_fit(&rows, 42).unwrap()));
 }
 
 fn matrix(case: Case) -> &'static Array2<f64> {

@@ -14,23 +14,23 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::OnceLock;
 use tidemill_ml::{
-    Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins, RandomForestParams,
-    SupervisedParams, TrainingRows,
+    Cache, DecisionTreeParams, Estimator, FeatureTable, GradientBoostingParams, RandomForestParams, Rows,
+    Target,
 };
 
 fn main() {
     cases::main();
 }
 
-type Rows = (FeatureTable, Vec<bool>, Vec<u32>);
+type Drawn = (FeatureTable, Vec<bool>, Vec<u32>);
 
-fn rows(case: Case) -> &'static Rows {
-    static MADE: [OnceLock<Rows>; 3] = [const { OnceLock::new() }; 3];
+fn rows(case: Case) -> &'static Drawn {
+    static MADE: [OnceLock<Drawn>; 3] = [const { OnceLock::new() }; 3];
     case.of(&MADE, make)
 }
 
 /// Ten numbers and four categories, of 12, 60, 400 and 20,000; a label of two of each.
-fn make(count: usize) -> Rows {
+fn make(count: usize) -> Drawn {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
     let names = |prefix: &str, count: usize| (0..count).map(|i| format!("{prefix}{i}")).collect();
     let mut table = FeatureTable::new(names("x", 10), names("c", 4));
@@ -54,50 +54,57 @@ fn make(count: usize) -> Rows {
     (table, labels, (0..count as u32).collect())
 }
 
-fn forest() -> SupervisedParams {
-    SupervisedParams::RandomForest(RandomForestParams::default())
+fn forest() -> Estimator {
+    RandomForestParams::default().into()
 }
 
-fn fit(bencher: Bencher<'_, '_>, algorithm: &SupervisedParams, case: Case) {
+fn fit(bencher: Bencher<'_, '_>, estimator: impl Into<Estimator>, case: Case) {
+    let estimator = estimator.into();
     let ((table, labels, rows), pool) = (rows(case), case.pool());
-    bencher.bench(|| pool.install(|| Classifier::fit(algorithm, table, labels, rows, 1, None).unwrap()));
+    let rows = Rows::new(table, Target::Binary(labels), rows);
+    bencher.bench(|| pool.install(|| estimator.fit(&rows, 1).unwrap()));
 }
 
 #[divan::bench(args = CASES, sample_count = 10)]
 fn forest_20x5(bencher: Bencher<'_, '_>, case: Case) {
-    fit(bencher, &forest(), case);
+    fit(bencher, forest(), case);
 }
 
 #[divan::bench(args = CASES, sample_count = 10)]
 fn forest_100x10(bencher: Bencher<'_, '_>, case: Case) {
     let params = RandomForestParams { trees: 100, max_depth: 10, ..RandomForestParams::default() };
-    fit(bencher, &SupervisedParams::RandomForest(params), case);
+    fit(bencher, params, case);
 }
 
 #[divan::bench(args = CASES, sample_count = 10)]
 fn tree_10(bencher: Bencher<'_, '_>, case: Case) {
     let params = DecisionTreeParams { max_depth: 10, ..DecisionTreeParams::default() };
-    fit(bencher, &SupervisedParams::DecisionTree(params), case);
+    fit(bencher, params, case);
 }
 
 #[divan::bench(args = CASES, sample_count = 5)]
 fn boost_100x31(bencher: Bencher<'_, '_>, case: Case) {
-    fit(bencher, &SupervisedParams::GradientBoosting(GradientBoostingParams::default()), case);
+    fit(bencher, GradientBoostingParams::default(), case);
 }
 
 /// The forest's fit with bins that were kept.
 #[divan::bench(args = CASES, sample_count = 10)]
 fn forest_20x5_kept_bins(bencher: Bencher<'_, '_>, case: Case) {
     let ((table, labels, rows), pool) = (rows(case), case.pool());
-    let mut kept = KeptBins::new();
+    let mut kept = Cache::new();
     kept.extend(table, rows).unwrap();
-    let training = TrainingRows { bins: Some(&kept), ..TrainingRows::new(table, labels, rows) };
-    bencher.bench(|| pool.install(|| Classifier::fit_rows(&forest(), &training, 1, None).unwrap()));
+    let rows = Rows::new(table, Target::Binary(labels), rows);
+    bencher.bench(|| {
+        // Its bins, and no counts of a fit before.
+        let mut cache = Cache::new();
+        cache.share_rows(&kept);
+        pool.install(|| forest().refit(&rows, 1, None, &mut cache).unwrap())
+    });
 }
 
 #[divan::bench(args = CASES, sample_count = 10)]
 fn predict_20x5(bencher: Bencher<'_, '_>, case: Case) {
     let ((table, labels, rows), pool) = (rows(case), case.pool());
-    let model = Classifier::fit(&forest(), table, labels, rows, 1, None).unwrap();
-    bencher.bench(|| pool.install(|| black_box(model.predict_proba(table, rows)).unwrap()));
+    let model = forest().fit(&Rows::new(table, Target::Binary(labels), rows), 1).unwrap();
+    bencher.bench(|| pool.install(|| black_box(model.predict(table, rows)).unwrap()));
 }

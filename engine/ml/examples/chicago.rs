@@ -10,8 +10,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Instant;
 use tidemill_ml::{
-    BinaryMetrics, Classifier, DecisionTreeParams, FeatureTable, KMeans, KMeansParams,
-    LogisticRegressionParams, RandomForestParams, SgdClassifierParams, SupervisedParams,
+    BinaryMetrics, Cache, DecisionTreeParams, Estimator, FeatureTable, Fitted, KMeans, KMeansParams,
+    LogisticRegressionParams, Prediction, RandomForestParams, Rows, SgdClassifierParams, SupervisedParams,
+    Target,
 };
 
 const NUMERIC: [&str; 10] = [
@@ -98,20 +99,22 @@ fn run(
 ) -> Result<BinaryMetrics, Box<dyn Error>> {
     let (test, train): (Vec<u32>, Vec<u32>) = (0..table.rows() as u32).partition(|row| held_out(*row, split));
     let started = Instant::now();
-    let model = Classifier::fit(algorithm, table, labels, &train, 42, None)?;
+    let estimator = Estimator::from(algorithm.clone());
+    let rows = |of| Rows::new(table, Target::Binary(labels), of);
+    let model = estimator.fit(&rows(&train), 42)?;
     let fit = started.elapsed();
     let started = Instant::now();
-    let scores = model.predict_proba(table, &test)?;
+    let scores = probabilities(&model, table, &test)?;
     let predict = started.elapsed();
     // A batch later: the same model, begun at the last one's weights.
     let fewer = &train[..train.len() - train.len() / 15];
-    let previous = Classifier::fit(algorithm, table, labels, fewer, 42, None)?;
+    let previous = estimator.fit(&rows(fewer), 42)?;
     let started = Instant::now();
-    let warm = Classifier::fit(algorithm, table, labels, &train, 42, Some(&previous))?;
+    let warm = estimator.refit(&rows(&train), 42, Some(&previous), &mut Cache::new())?;
     let refit = started.elapsed();
     let truth: Vec<bool> = test.iter().map(|row| labels[*row as usize]).collect();
     let metrics = BinaryMetrics::compute(&truth, &scores)?;
-    let after = BinaryMetrics::compute(&truth, &warm.predict_proba(table, &test)?)?;
+    let after = BinaryMetrics::compute(&truth, &probabilities(&warm, table, &test)?)?;
     println!(
         "{:20} split {split}: accuracy {:.4} auc {:.4} log_loss {:.4} | fit {:.3} s, predict {:.4} s, {} bytes | warm {:.3} s, auc {:.4}",
         algorithm.name(),
@@ -185,4 +188,12 @@ fn read(path: &PathBuf) -> Result<(FeatureTable, Vec<bool>, FeatureTable), Box<d
     table.finish_append()?;
     places.finish_append()?;
     Ok((table, labels, places))
+}
+
+/// Of the label, for each of these rows.
+fn probabilities(model: &Fitted, table: &FeatureTable, rows: &[u32]) -> Result<Vec<f64>, Box<dyn Error>> {
+    match model.predict(table, rows)? {
+        Prediction::Probabilities(values) => Ok(values),
+        other => Err(format!("{other:?}").into()),
+    }
 }

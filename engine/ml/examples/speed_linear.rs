@@ -9,8 +9,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tidemill_ml::{
-    BinaryMetrics, Classifier, FeatureTable, LinearCategories, LogisticBackend, LogisticRegressionParams,
-    SgdClassifierParams, SupervisedParams,
+    BinaryMetrics, Cache, Estimator, FeatureTable, Fitted, LinearCategories, LogisticBackend,
+    LogisticRegressionParams, Prediction, Rows, SgdClassifierParams, Target,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -58,11 +58,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn sgd(table: &FeatureTable, labels: &[bool]) -> Result<(), Box<dyn Error>> {
     let rows: Vec<u32> = (0..table.rows() as u32).collect();
     let params = SgdClassifierParams { epochs: 1, ..SgdClassifierParams::default() };
-    let algorithm = SupervisedParams::SgdClassifier(params);
-    let (model, seconds, cpu_seconds) = timed(|| Classifier::fit(&algorithm, table, labels, &rows, 42, None));
+    let training = Rows::new(table, Target::Binary(labels), &rows);
+    let (model, seconds, cpu_seconds) = timed(|| Estimator::from(params).fit(&training, 42));
     let model = model?;
-    let (more, partial_seconds, partial_cpu_seconds) = timed(|| model.partial_fit(table, labels, &rows, 42));
-    let metrics = BinaryMetrics::compute(labels, &more?.predict_proba(table, &rows)?)?;
+    let (more, partial_seconds, partial_cpu_seconds) = timed(|| model.partial_fit(&training, 42));
+    let metrics = BinaryMetrics::compute(labels, &probabilities(&more?, table, &rows)?)?;
     println!(
         "{}",
         json!({
@@ -99,20 +99,21 @@ fn fit(
     labels: &[bool],
 ) -> Result<(), Box<dyn Error>> {
     let rows: Vec<u32> = (0..table.rows() as u32).collect();
-    let algorithm = SupervisedParams::LogisticRegression(params.clone());
-    let fit = |rows: &[u32], before: Option<&Classifier>| {
-        Classifier::fit(&algorithm, table, labels, rows, 42, before)
+    let estimator = Estimator::from(params.clone());
+    let fit = |rows: &[u32], before: Option<&Fitted>| {
+        estimator.refit(&Rows::new(table, Target::Binary(labels), rows), 42, before, &mut Cache::new())
     };
     let (model, seconds, cpu_seconds) = timed(|| fit(&rows, None));
     let model = model?;
     let before = fit(&rows[..rows.len() - rows.len() / 101], None)?;
     let (warm, refit_seconds, refit_cpu_seconds) = timed(|| fit(&rows, Some(&before)));
     let warm = warm?;
-    let (scores, predict_seconds, _) = timed(|| model.predict_proba(table, &rows));
+    let (scores, predict_seconds, _) = timed(|| probabilities(&model, table, &rows));
     let scores = scores?;
     let metrics = BinaryMetrics::compute(labels, &scores)?;
-    let after = BinaryMetrics::compute(labels, &warm.predict_proba(table, &rows)?)?;
-    let coefficients = model.coefficients().ok_or("no coefficients")?;
+    let after = BinaryMetrics::compute(labels, &probabilities(&warm, table, &rows)?)?;
+    let coefficients =
+        model.as_classifier().and_then(|model| model.coefficients()).ok_or("no coefficients")?;
     let weights: Vec<f64> = coefficients.columns.iter().take(40).map(|c| c.weight).collect();
     println!(
         "{}",
@@ -171,4 +172,12 @@ fn dense_table(folder: &Path, rows: usize) -> Result<FeatureTable, Box<dyn Error
     }
     table.finish_append()?;
     Ok(table)
+}
+
+/// Of the label, for each of these rows.
+fn probabilities(model: &Fitted, table: &FeatureTable, rows: &[u32]) -> Result<Vec<f64>, Box<dyn Error>> {
+    match model.predict(table, rows)? {
+        Prediction::Probabilities(values) => Ok(values),
+        other => Err(format!("{other:?}").into()),
+    }
 }

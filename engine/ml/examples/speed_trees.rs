@@ -8,8 +8,8 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 use tidemill_ml::{
-    BinaryMetrics, Categories, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams,
-    KeptBins, KeptCounts, RandomForestParams, SupervisedParams, TrainingRows, TreeBackend,
+    BinaryMetrics, Cache, Categories, DecisionTreeParams, Estimator, FeatureTable, Fitted,
+    GradientBoostingParams, Prediction, RandomForestParams, Rows, SupervisedParams, Target, TreeBackend,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,22 +46,27 @@ impl Run<'_> {
     fn task(&self, task: &str) -> Result<(f64, f64, f64), Box<dyn Error>> {
         let rows: Vec<u32> = (0..self.training).collect();
         let fitted = algorithm(task.trim_start_matches("predict_").trim_start_matches("refit_"))?;
-        let fit = || Classifier::fit(&fitted, self.table, self.labels, &rows, self.seed, None);
+        let fitted = Estimator::from(fitted);
+        let rows_of = |rows| Rows::new(self.table, Target::Binary(self.labels), rows);
+        let fit = || fitted.fit(&rows_of(&rows), self.seed);
         let (model, wall, cpu) = if task.starts_with("refit_") {
             // The model, the bins and the counts of a fit on 1 % fewer rows.
-            let (mut kept, mut counts) = (KeptBins::new(), KeptCounts::new());
-            let mut refit = |rows: &[u32], before: Option<&Classifier>| {
-                kept.extend(self.table, rows)?;
-                let training =
-                    TrainingRows { bins: Some(&kept), ..TrainingRows::new(self.table, self.labels, rows) };
-                Classifier::refit(&fitted, &training, self.seed, before, &mut counts)
+            let mut cache = Cache::new();
+            let mut refit = |rows: &[u32], before: Option<&Fitted>| {
+                cache.extend(self.table, rows)?;
+                fitted.refit(
+                    &Rows::new(self.table, Target::Binary(self.labels), rows),
+                    self.seed,
+                    before,
+                    &mut cache,
+                )
             };
             let before = refit(&rows[..rows.len() - rows.len() / 100], None)?;
             let (model, wall, cpu) = timed(|| refit(&rows, Some(&before)));
             (model?, wall, cpu)
         } else if task.starts_with("predict_") {
             let model = fit()?;
-            let (scores, wall, cpu) = timed(|| model.predict_proba(self.table, &rows));
+            let (scores, wall, cpu) = timed(|| probabilities(&model, self.table, &rows));
             scores?;
             (model, wall, cpu)
         } else {
@@ -69,7 +74,7 @@ impl Run<'_> {
             (model?, wall, cpu)
         };
         let held_out: Vec<u32> = (self.training..self.table.rows() as u32).collect();
-        let scores = model.predict_proba(self.table, &held_out)?;
+        let scores = probabilities(&model, self.table, &held_out)?;
         let auc = BinaryMetrics::compute(&self.labels[self.training as usize..], &scores)?.auc;
         Ok((wall, cpu, auc.unwrap_or(f64::NAN)))
     }
@@ -157,4 +162,12 @@ fn read(dir: &Path) -> Result<(FeatureTable, Vec<bool>), Box<dyn Error>> {
     table.finish_append()?;
     let labels = bytes("label.u8".into())?.iter().map(|&b| b == 1).collect();
     Ok((table, labels))
+}
+
+/// Of the label, for each of these rows.
+fn probabilities(model: &Fitted, table: &FeatureTable, rows: &[u32]) -> Result<Vec<f64>, Box<dyn Error>> {
+    match model.predict(table, rows)? {
+        Prediction::Probabilities(values) => Ok(values),
+        other => Err(format!("{other:?}").into()),
+    }
 }

@@ -7,7 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// with or without, so a cache is never written to disk.
 ///
 /// Bins are of a table's rows, and models that learn from the same ones [share](Cache::share_rows) them; counts are one
-/// model's own.
+/// model's own, of a forest or a decision tree, and at most 16 MiB.
+///
+/// Bins are made anew when the training rows have doubled (to 512, 1,024, 2,048 …; below 256 they are made of all rows), and
+/// those of one feature when it has left them: that is, if at a quarter, half or three quarters of the way the population
+/// stability index of the rows since the last such point, against those that the bins were made of, is above .25 and above
+/// what so few rows have by chance. All of it is a function of the training rows so far, in their order, alone.
 ///
 /// ```
 /// use tidemill_ml::{Cache, Estimator, FeatureTable, RandomForestParams, Rows, Target};
@@ -33,6 +38,8 @@ pub struct Cache {
     bins: Arc<RwLock<KeptBins>>,
     counts: KeptCounts,
     reseeded: Vec<u32>,
+    /// Of the model after a pipeline's steps, whose rows are what these make.
+    behind: Option<Box<Cache>>,
 }
 
 impl Cache {
@@ -51,6 +58,11 @@ impl Cache {
         self.bins.write().unwrap_or_else(PoisonError::into_inner).extend(table, training)
     }
 
+    /// Bytes of memory that what is kept of rows takes; also of those behind the steps of a pipeline.
+    pub fn bytes(&self) -> u64 {
+        self.with_bins(KeptBins::bytes) + self.behind.as_ref().map_or(0, |behind| behind.bytes())
+    }
+
     /// What is kept of rows is from now on that of the other cache, and there once for both.
     pub fn share_rows(&mut self, other: &Cache) {
         self.bins = Arc::clone(&other.bins);
@@ -59,7 +71,7 @@ impl Cache {
     /// Forgets everything, also what is shared.
     pub fn clear(&mut self) {
         *self.bins.write().unwrap_or_else(PoisonError::into_inner) = KeptBins::new();
-        (self.counts, self.reseeded) = (KeptCounts::new(), Vec::new());
+        (self.counts, self.reseeded, self.behind) = (KeptCounts::new(), Vec::new(), None);
     }
 
     /// Clusters that the last fit began again elsewhere, as hardly any row was theirs.
@@ -76,6 +88,26 @@ impl Cache {
     /// Runs with the bins.
     pub(crate) fn with_bins<T>(&self, score: impl FnOnce(&KeptBins) -> T) -> T {
         score(&self.bins.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Training rows whose counts in trees are kept; 0 if none are.
+    pub fn counted_rows(&self) -> usize {
+        self.counts.rows()
+    }
+
+    /// Rows whose bins are kept.
+    pub(crate) fn rows(&self) -> usize {
+        self.with_bins(KeptBins::rows)
+    }
+
+    /// What was kept behind the steps of a pipeline; it is gone from here.
+    pub(crate) fn take_behind(&mut self) -> Option<Cache> {
+        self.behind.take().map(|cache| *cache)
+    }
+
+    /// Keeps it for the next fit.
+    pub(crate) fn put_behind(&mut self, cache: Cache) {
+        self.behind = Some(Box::new(cache));
     }
 
     pub(crate) fn set_reseeded(&mut self, clusters: Vec<u32>) {

@@ -12,16 +12,18 @@ use crate::{Algorithm, Error, FeatureTable, KeptBins, KeptCounts, TargetKind, Tr
 use serde::{Deserialize, Serialize};
 
 /// A fitted classifier: knows its feature names, encoders and category strings, and so scores any table of these features.
+/// An [`Estimator`](crate::Estimator) makes it, of rows of two classes.
 ///
 /// ```
-/// use tidemill_ml::{Classifier, SupervisedParams, DecisionTreeParams, FeatureTable};
+/// use tidemill_ml::{DecisionTreeParams, Estimator, FeatureTable, Fitted, Rows, Target};
 ///
 /// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
 /// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
 /// table.finish_append()?;
 /// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 17).collect(), (0..48).collect());
-/// let params = SupervisedParams::DecisionTree(DecisionTreeParams::default());
-/// let tree = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
+/// let tree = Estimator::from(DecisionTreeParams::default());
+/// let fitted = tree.fit(&Rows::new(&table, Target::Binary(&labels), &rows), 42)?;
+/// let Fitted::Classifier(tree) = fitted else { unreachable!() };
 /// assert_eq!(tree.leaves()?.len(), 1, "a tree is a forest of one");
 /// assert!(tree.predict_proba(&table, &[20])?[0] > 0.9);
 /// # Ok::<(), tidemill_ml::Error>(())
@@ -85,76 +87,14 @@ impl Model {
 }
 
 impl Classifier {
-    /// Fits on some rows of a table, which weigh the same: [`fit_rows`](Classifier::fit_rows) without weights.
-    ///
-    /// `labels` has one value a row of the table; `rows` are the training rows, strictly ascending. `seed` decides every
-    /// random choice; the result does not depend on the number of threads. `warm_start` is the previous model: logistic
-    /// regression begins at its weights if it has the same features, and counts only new rows if it learned from the first
-    /// ones of these with the same seed. Where it has the same settings, seed and bins, and learned from the first ones of
-    /// these rows, ten elevenths of them or more, gradient boosting keeps the first three quarters of its trees; and a
-    /// forest whose trees take turns grows a quarter of them anew and counts all rows in the leaves of the others. Trees
-    /// take turns from 2,048 rows on where the counts of less than three quarters of their levels fit into what
-    /// [`refit`](Classifier::refit) keeps, or splits try a quarter of the features or fewer; boosting keeps trees from
-    /// 2,048 rows on. Bins are other ones whenever the rows have doubled, where a feature has left them
-    /// ([`KeptBins`]), with target encoding, and below 256 rows. Anything else is ignored.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoFeatures`], [`Error::NoRows`], [`Error::TooFewRows`] (one row) and [`Error::OneClass`] where there is
-    /// nothing to learn; [`Error::BadParameter`], [`Error::LengthMismatch`], [`Error::RowOutOfRange`] and
-    /// [`Error::RowsNotAscending`] for arguments that do not fit; [`Error::Solver`] if no finite model was found, which may
-    /// be with `backend = "linfa"`, with an `sgd_classifier` whose steps are too long, and with an `alpha` beyond 1e100.
-    pub fn fit(
-        algorithm: &SupervisedParams,
-        table: &FeatureTable,
-        labels: &[bool],
-        rows: &[u32],
-        seed: u64,
-        warm_start: Option<&Classifier>,
-    ) -> Result<Classifier, Error> {
-        Classifier::fit_rows(algorithm, &TrainingRows::new(table, labels, rows), seed, warm_start)
-    }
-
-    /// Fits on rows that may weigh differently; the rest as for [`fit`](Classifier::fit). Weights that are all the same
-    /// change nothing, and rows of weight 0 are not there: the errors are those of the other rows.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`fit`](Classifier::fit); [`Error::BadWeight`]; [`Error::TooManyRows`] beyond 2²⁸ of them; and
-    /// [`Error::NotOfAlgorithm`] where weights differ and the algorithm knows none.
-    pub fn fit_rows(
+    /// Fits on rows of two classes; [`Estimator::refit`](crate::Estimator::refit) says what `before` and `counts` are for. Weights
+    /// that are all the same change nothing, and rows of weight 0 are not there: the errors are those of the other rows.
+    pub(crate) fn refit(
         algorithm: &SupervisedParams,
         training: &TrainingRows<'_>,
         seed: u64,
-        warm_start: Option<&Classifier>,
-    ) -> Result<Classifier, Error> {
-        Classifier::fit_keeping(algorithm, training, seed, warm_start, None)
-    }
-
-    /// The same model as [`fit_rows`](Classifier::fit_rows) makes, sooner where a forest or a decision tree was fitted so
-    /// before, with the same `counts`, on the first of these rows. Give it the rows' kept bins, too: without them, with
-    /// weights, with target encoding, for forests whose trees take turns, for a tree that tries a quarter of the features
-    /// or fewer, and for other algorithms, it is a plain fit, and counts that it cannot use are dropped.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`fit_rows`](Classifier::fit_rows).
-    pub fn refit(
-        algorithm: &SupervisedParams,
-        training: &TrainingRows<'_>,
-        seed: u64,
-        warm_start: Option<&Classifier>,
+        before: Option<&Classifier>,
         counts: &mut KeptCounts,
-    ) -> Result<Classifier, Error> {
-        Classifier::fit_keeping(algorithm, training, seed, warm_start, Some(counts))
-    }
-
-    fn fit_keeping(
-        algorithm: &SupervisedParams,
-        training: &TrainingRows<'_>,
-        seed: u64,
-        warm_start: Option<&Classifier>,
-        counts: Option<&mut KeptCounts>,
     ) -> Result<Classifier, Error> {
         let settings = algorithm.checked(TargetKind::Binary)?;
         let weighing = training.check()?;
@@ -163,9 +103,9 @@ impl Classifier {
             training.weights = None;
         }
         settings.check_weights(training.weights)?;
-        let counts = counts.and_then(|counts| counts.used_if(settings.keeps_counts()));
+        let counts = counts.used_if(settings.keeps_counts());
         let TrainingRows { table, rows, .. } = training;
-        let before = warm_start.filter(|c| c.check_features(table).is_ok()).map(|c| &c.model);
+        let before = before.filter(|c| c.check_features(table).is_ok()).map(|c| &c.model);
         let model = settings.fit_binary(&training, seed, before, counts)?;
         Ok(Classifier {
             numeric_names: table.numeric_names().to_vec(),
@@ -181,9 +121,9 @@ impl Classifier {
     ///
     /// # Errors
     ///
-    /// [`Error::NoPartialFit`] for other algorithms; [`Error::FeatureMismatch`], and for rows and labels the errors of
-    /// [`fit`](Classifier::fit), but for one row and one class, which are fine.
-    pub fn partial_fit(
+    /// [`Error::NoPartialFit`] for other algorithms; [`Error::FeatureMismatch`], and for rows and labels those of a fit, but
+    /// for one row and one class, which are fine.
+    pub(crate) fn partial_fit(
         &self,
         table: &FeatureTable,
         labels: &[bool],
@@ -220,7 +160,7 @@ impl Classifier {
     /// # Errors
     ///
     /// Those of [`predict_proba`](Classifier::predict_proba).
-    pub fn predict_proba_kept(
+    pub(crate) fn predict_proba_kept(
         &self,
         table: &FeatureTable,
         rows: &[u32],
@@ -325,8 +265,9 @@ mod tests {
             SupervisedParams::GradientBoosting(GradientBoostingParams::default()),
             SupervisedParams::SgdClassifier(SgdClassifierParams::default()),
         ] {
-            let labels = [true, false, false, true];
-            let mut model = Classifier::fit(&algorithm, &table, &labels, &[0, 1, 2, 3], 0, None).unwrap();
+            let training = TrainingRows::new(&table, &[true, false, false, true], &[0, 1, 2, 3]);
+            let mut model =
+                Classifier::refit(&algorithm, &training, 0, None, &mut KeptCounts::default()).unwrap();
             assert!(Classifier::from_bytes(&model.to_bytes().unwrap()).is_ok());
             model.numeric_names.push("y".into());
             let error = Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap_err();

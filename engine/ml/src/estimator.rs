@@ -3,7 +3,7 @@
 use crate::supervised::SupervisedParams;
 use crate::training::{ClassRows, NumberRows, weighs_the_same};
 use crate::{
-    Cache, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, Fitted,
+    Cache, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, FeatureTable, Fitted,
     GradientBoostingParams, IsolationForest, IsolationForestParams, KMeans, KMeansParams,
     LinearRegressionParams, LogisticRegressionParams, MultiClassifier, Pipeline, RandomForestParams,
     Regressor, Rows, SgdClassifierParams, Target, TargetKind, TrainingRows,
@@ -69,6 +69,28 @@ impl Estimator {
         }
     }
 
+    /// Whether bins of the rows are of use to it.
+    pub(crate) fn takes_bins(&self) -> bool {
+        matches!(
+            self,
+            Estimator::Supervised(
+                SupervisedParams::RandomForest(_)
+                    | SupervisedParams::DecisionTree(_)
+                    | SupervisedParams::GradientBoosting(_)
+            )
+        )
+    }
+
+    /// Bytes of memory that a fit on so many rows of a table takes for rows of its own, about and at most: a pipeline's
+    /// steps make a table of what they are given. 0 for other estimators, which read a table in blocks; the matrix of linfa's
+    /// is not counted.
+    pub fn bytes_to_fit(&self, table: &FeatureTable, rows: usize) -> u64 {
+        match self {
+            Estimator::Pipeline(pipeline) => pipeline.bytes_to_fit(table, rows),
+            _ => 0,
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -88,18 +110,39 @@ impl Estimator {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherTarget`] for a target that it cannot learn, and those of [`Classifier::fit_rows`], [`KMeans::fit`],
-    /// [`ClusterStream::partial_fit`] and [`IsolationForest::fit`]; [`Error::NoCompleteRows`] where batches of clusters have a missing value in each row;
-    /// [`Error::InStep`] where a step of a pipeline cannot learn.
+    /// [`Error::OtherTarget`] for a target that it cannot learn.
+    ///
+    /// Where there is nothing to learn [`Error::NoFeatures`], [`Error::NoRows`], [`Error::TooFewRows`] (one row, of classes),
+    /// [`Error::OneClass`] and its kin for many classes; for arguments that do not fit [`Error::BadParameter`],
+    /// [`Error::LengthMismatch`], [`Error::RowOutOfRange`], [`Error::RowsNotAscending`], [`Error::BadTarget`],
+    /// [`Error::BadWeight`], [`Error::TooManyRows`] beyond 2²⁸ of them, and [`Error::NotOfAlgorithm`] where weights differ and the
+    /// algorithm knows none. [`Error::Solver`] if no finite model was found, which may be with `backend = "linfa"`, with an
+    /// `sgd_classifier` whose steps are too long, and with an `alpha` beyond 1e100.
+    ///
+    /// Of clusters and outliers those of [`KMeans::fit`], [`ClusterStream::partial_fit`] and [`IsolationForest::fit`];
+    /// [`Error::NoCompleteRows`] where batches of clusters have a missing value in each row; [`Error::InStep`] where a step of a
+    /// pipeline cannot learn.
     pub fn fit(&self, rows: &Rows<'_>, seed: u64) -> Result<Fitted, Error> {
         self.refit(rows, seed, None, &mut Cache::new())
     }
 
-    /// Fits on these rows after a model of the same settings, `before`, was fitted on the first ones of them. Classifiers
-    /// and k-means begin where that is of use to them, as [`Classifier::fit`] and [`KMeans::fit`] say; clusters of batches
-    /// learn these rows on top of what `before` has learned, where it has the same settings and features. A pipeline's
+    /// Fits on these rows after a model of the same settings, `before`, was fitted on the first ones of them. `cache` is what
+    /// the last fit left, extended to these rows: the model is the same without.
+    ///
+    /// - Logistic regression begins at the weights of `before` if it has the same features, and counts only new rows if it
+    ///   learned from the first ones of these with the same seed.
+    /// - Where it has the same settings, seed and bins, and learned from the first ones of these rows, ten elevenths of them
+    ///   or more, gradient boosting keeps the first three quarters of its trees; and a forest whose trees take turns grows a
+    ///   quarter of them anew and counts all rows in the leaves of the others. Trees take turns from 2,048 rows on where the
+    ///   counts of less than three quarters of their levels fit into 16 MiB, which the cache keeps of them at most, or splits
+    ///   try a quarter of the features or fewer; boosting keeps trees from 2,048 rows on. Bins are other ones whenever the
+    ///   rows have doubled, where a feature has left them ([`Cache`]), with target encoding, and below 256 rows.
+    /// - Other forests and trees come out as from nothing: the cache alone makes their fit sooner.
+    ///
+    /// K-means begins where that is of use to it, as [`KMeans::fit`] says; clusters of batches learn these rows on top of what `before` has learned, where it has the same settings and features. A pipeline's
     /// steps learn from all rows again, and what is after them begins at the model in `before`; before clusters of batches
-    /// they learn on, as these do. Anything else is ignored. `cache` is what the last fit left: the model is the same without.
+    /// they learn on, as these do; what is after steps that learned the same again goes on from the cache, too. Anything else is
+    /// ignored.
     ///
     /// # Errors
     ///

@@ -171,7 +171,8 @@ impl Fitted {
     ///
     /// # Errors
     ///
-    /// [`Error::NoPartialFit`] for others, [`Error::InStep`], and those of [`Classifier::partial_fit`] and [`ClusterStream::partial_fit`].
+    /// [`Error::NoPartialFit`] for others, [`Error::FeatureMismatch`], [`Error::InStep`], those of [`ClusterStream::partial_fit`], and
+    /// for rows and labels those of a fit, but for one row and one class, which are fine.
     pub fn partial_fit(&self, rows: &Rows<'_>, seed: u64) -> Result<Fitted, Error> {
         self.learn_on(rows, seed, &mut Cache::new())
     }

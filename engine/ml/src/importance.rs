@@ -13,15 +13,16 @@ const BLOCK: usize = 1 << 17;
 /// What one feature is worth.
 ///
 /// ```
-/// use tidemill_ml::{Classifier, SupervisedParams, DecisionTreeParams, FeatureTable};
+/// use tidemill_ml::{DecisionTreeParams, Estimator, FeatureTable, Fitted, Rows, Target};
 ///
 /// let mut table = FeatureTable::new(vec!["says all".into(), "says nothing".into()], vec![]);
 /// table.push_numeric(0, (0..90).map(|i| f64::from(i % 9)));
 /// table.push_numeric(1, (0..90).map(|i| f64::from(i % 7)));
 /// table.finish_append()?;
 /// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..90).map(|i| i % 9 > 4).collect(), (0..90).collect());
-/// let params = SupervisedParams::DecisionTree(DecisionTreeParams::default());
-/// let tree = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
+/// let tree = Estimator::from(DecisionTreeParams::default());
+/// let fitted = tree.fit(&Rows::new(&table, Target::Binary(&labels), &rows), 42)?;
+/// let Fitted::Classifier(tree) = fitted else { unreachable!() };
 /// let importances = tree.permutation_importances(&table, &labels, &rows, 3, 42)?;
 /// assert!(importances[0].auc_drop > 0.2 && importances[1].auc_drop < 0.1);
 /// # Ok::<(), tidemill_ml::Error>(())

@@ -26,8 +26,8 @@
 //! ```
 //!
 //! An [`Estimator`] is any of the [`ALGORITHMS`] with its settings, a [`Fitted`] what its fit makes, and [`METRICS`] are
-//! what that is worth. Beneath them are the types of each task, [`Classifier`], [`KMeans`], [`ClusterStream`] and [`IsolationForest`], with
-//! what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`],
+//! what that is worth. In a [`Fitted`] are the types of each task, [`Classifier`], [`MultiClassifier`], [`Regressor`], [`KMeans`],
+//! [`ClusterStream`] and [`IsolationForest`], with what only they can tell: coefficients, leaves, sweeps. What is done to columns before a model is in [`preprocess`],
 //! matrices in, matrices out; a [`Pipeline`] of [`STEPS`] does it to a table. [`onnx`] makes a file of a [`Fitted`] that other
 //! programs score rows by.
 //!
@@ -105,14 +105,12 @@ pub use cluster::{
     KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, Outliers, SilhouetteRows, StreamLearner,
     StreamReport, SweepPoint,
 };
-pub use encode::kept::KeptBins;
 pub use error::{Error, ErrorKind};
 pub use estimator::Estimator;
 pub use file::file_formats;
 pub use fitted::{Centre, Fitted, Prediction};
 pub use forest::{
-    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, KeptCounts, RandomForestParams,
-    TreeBackend,
+    Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
 };
 pub use importance::Importance;
 pub use isolation::{IsolationForest, IsolationForestParams};
@@ -131,4 +129,4 @@ pub use stats::fences::{TUKEY_REACH, tukey_fences};
 pub use stats::{QuantileSketch, RunningMoments};
 pub use supervised::SupervisedParams;
 pub use table::{FeatureTable, MISSING_CODE};
-pub use training::TrainingRows;
+pub(crate) use {encode::kept::KeptBins, forest::KeptCounts, training::TrainingRows};

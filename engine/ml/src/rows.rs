@@ -131,7 +131,12 @@ pub struct Rows<'a> {
     pub target: Target<'a>,
     /// Indices of the rows. To learn a target from they ascend strictly; else any order, repeats allowed.
     pub rows: &'a [u32],
-    /// What rows weigh, one value a row of the table, finite and not below 0; only ratios matter. `None`: all the same.
+    /// What rows weigh, one value a row of the table, finite and not below 0; only ratios matter. A row of weight 0 is as if it
+    /// was not among `rows`. `None`: all the same.
+    ///
+    /// Trees count a row as weight / mean weight rows: in the gain of a split and the score of a leaf, and in the numbers
+    /// that [`TargetEncoded`](crate::Categories::TargetEncoded) makes of categories. Bins and `min_samples_leaf` are of
+    /// rows as they are.
     pub weights: Option<&'a [f64]>,
 }
 

@@ -1,18 +1,22 @@
 //! Rows of features in columns, appended batch by batch.
 //!
 //! A table is what models learn from and score: numeric columns of `f64` (NaN = missing) and categorical columns of
-//! `u32` codes into a dictionary of their own. The codes are given in order of first appearance and mean nothing
+//! `u32` codes into a dictionary of their own, both held in the narrowest type that has their values to the bit. The codes are given in order of first appearance and mean nothing
 //! outside of the table: a model keeps the strings.
 //!
 //! Invariant: between two [`FeatureTable::finish_append`] calls that succeed, all columns have the same length, and
 //! every code is either [`MISSING_CODE`] or an index into its dictionary.
 
 mod by_names;
+mod column;
+mod size;
 
 use crate::Error;
 use crate::seed::derive;
 use std::collections::HashMap;
 use std::ops::Range;
+
+pub(crate) use column::{CHUNK, CodeColumn, NumberColumn};
 
 /// The code of a missing category.
 pub const MISSING_CODE: u32 = u32::MAX;
@@ -23,7 +27,7 @@ const MAX_ROWS: usize = u32::MAX as usize - 1;
 /// Codes of one categorical column with the dictionary that gives them meaning.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CategoryColumn {
-    pub(crate) codes: Vec<u32>,
+    pub(crate) codes: CodeColumn,
     pub(crate) dictionary: Vec<String>,
     code_of: HashMap<String, u32>,
     /// Of each entry of the dictionary.
@@ -85,7 +89,7 @@ impl CategoryColumn {
 pub struct FeatureTable {
     numeric_names: Vec<String>,
     categorical_names: Vec<String>,
-    numeric: Vec<Vec<f64>>,
+    numeric: Vec<NumberColumn>,
     categorical: Vec<CategoryColumn>,
     rows: usize,
     /// After each append that added rows: how many there were, and their fingerprint.
@@ -97,7 +101,7 @@ impl FeatureTable {
     /// An empty table with these columns.
     pub fn new(numeric_names: Vec<String>, categorical_names: Vec<String>) -> Self {
         FeatureTable {
-            numeric: vec![Vec::new(); numeric_names.len()],
+            numeric: vec![NumberColumn::default(); numeric_names.len()],
             categorical: vec![CategoryColumn::default(); categorical_names.len()],
             numeric_names,
             categorical_names,
@@ -175,7 +179,8 @@ impl FeatureTable {
             return Err(Error::NoSuchColumn { group, column });
         }
         let names = self.numeric_names.iter().chain(&self.categorical_names);
-        let lengths = self.numeric.iter().map(Vec::len).chain(self.categorical.iter().map(|c| c.codes.len()));
+        let lengths =
+            self.numeric.iter().map(NumberColumn::len).chain(self.categorical.iter().map(|c| c.codes.len()));
         let mut rows = None;
         for (name, length) in names.zip(lengths) {
             let expected = *rows.get_or_insert(length);
@@ -201,18 +206,31 @@ impl FeatureTable {
         let rows = rows.start.min(self.rows)..rows.end.min(self.rows);
         let mut hashes = vec![0; rows.len()];
         for column in &self.numeric {
-            for (hash, value) in hashes.iter_mut().zip(&column[rows.clone()]) {
+            for (hash, value) in hashes.iter_mut().zip(column.range(rows.clone())) {
                 let bits = if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() };
                 *hash = derive(*hash, bits);
             }
         }
         for column in &self.categorical {
-            for (hash, code) in hashes.iter_mut().zip(&column.codes[rows.clone()]) {
+            for (hash, code) in hashes.iter_mut().zip(column.codes.range(rows.clone())) {
                 // A code is one text's for the life of the table.
-                *hash = derive(*hash, u64::from(*code));
+                *hash = derive(*hash, u64::from(code));
             }
         }
         hashes
+    }
+
+    /// Takes note of what is in the first so many rows, and in all of a table that was made of another one: asked for its
+    /// fingerprints, it then need not read its cells each time.
+    pub(crate) fn mark(&mut self, rows: usize) {
+        self.marks.clear();
+        let (first, mut sum) = (rows.min(self.rows), 0u64);
+        for rows in [0..first, first..self.rows] {
+            sum = sum.wrapping_add(self.hash_of(rows.clone()));
+            if !rows.is_empty() {
+                self.marks.push((rows.end, sum));
+            }
+        }
     }
 
     /// A hash of the kinds of columns and of what is in the first so many rows.
@@ -230,12 +248,12 @@ impl FeatureTable {
     /// A sum over cells, each of which has its place in it, so that it goes on where it stopped.
     fn hash_of(&self, rows: Range<usize>) -> u64 {
         let numeric = self.numeric.iter().map(|column| {
-            let values = column[rows.clone()].iter().map(|v| v.to_bits());
+            let values = column.range(rows.clone()).map(f64::to_bits);
             sum_of_places(rows.start, values)
         });
         let categorical = self.categorical.iter().map(|column| {
-            let of_code = |code: &u32| column.hashes.get(*code as usize).copied().unwrap_or(0);
-            sum_of_places(rows.start, column.codes[rows.clone()].iter().map(of_code))
+            let of_code = |code: u32| column.hashes.get(code as usize).copied().unwrap_or(0);
+            sum_of_places(rows.start, column.codes.range(rows.clone()).map(of_code))
         });
         let columns = numeric.chain(categorical).zip(0u64..);
         columns.fold(0, |sum, (column, number)| sum.wrapping_add(column.wrapping_mul(2 * number + 1)))
@@ -245,7 +263,7 @@ impl FeatureTable {
         self.numeric.len() + self.categorical.len()
     }
 
-    pub(crate) fn numeric(&self, column: usize) -> &[f64] {
+    pub(crate) fn numeric(&self, column: usize) -> &NumberColumn {
         &self.numeric[column]
     }
 
@@ -259,12 +277,12 @@ impl FeatureTable {
         let rows_of = |of: usize| if of == feature { from } else { rows };
         for (c, (to, column)) in taken.numeric.iter_mut().zip(&self.numeric).enumerate() {
             to.clear();
-            to.extend(rows_of(c).iter().map(|&row| column[row as usize]));
+            to.extend(rows_of(c).iter().map(|&row| column.get(row as usize)));
         }
         let numeric = self.numeric.len();
         for (c, (to, column)) in taken.categorical.iter_mut().zip(&self.categorical).enumerate() {
             to.codes.clear();
-            to.codes.extend(rows_of(numeric + c).iter().map(|&row| column.codes[row as usize]));
+            to.codes.extend(rows_of(numeric + c).iter().map(|&row| column.codes.get(row as usize)));
         }
         taken.rows = rows.len();
     }
@@ -273,11 +291,11 @@ impl FeatureTable {
     pub(crate) fn taken(&self, rows: &[u32]) -> FeatureTable {
         let mut taken = FeatureTable::new(self.numeric_names.clone(), self.categorical_names.clone());
         for (to, column) in taken.numeric.iter_mut().zip(&self.numeric) {
-            to.extend(rows.iter().map(|&row| column[row as usize]));
+            to.extend(rows.iter().map(|&row| column.get(row as usize)));
         }
         for (to, column) in taken.categorical.iter_mut().zip(&self.categorical) {
             *to = CategoryColumn {
-                codes: rows.iter().map(|&row| column.codes[row as usize]).collect(),
+                codes: CodeColumn::of(rows.iter().map(|&row| column.codes.get(row as usize))),
                 dictionary: column.dictionary.clone(),
                 code_of: column.code_of.clone(),
                 hashes: column.hashes.clone(),
@@ -293,9 +311,9 @@ impl FeatureTable {
     pub(crate) fn replaced(
         &self,
         dropped: &[String],
-        mut made: Vec<(String, Vec<f64>)>,
+        mut made: Vec<(String, NumberColumn)>,
     ) -> Result<FeatureTable, Error> {
-        let mut numeric: Vec<(String, Vec<f64>)> = Vec::new();
+        let mut numeric: Vec<(String, NumberColumn)> = Vec::new();
         for (name, column) in self.numeric_names.iter().zip(&self.numeric) {
             match made.iter().position(|(made, _)| made == name) {
                 Some(at) if dropped.contains(name) => numeric.push(made.remove(at)),
@@ -382,9 +400,9 @@ mod tests {
         t.push_category(0, [Some("b")]);
         t.finish_append().unwrap();
         assert_eq!(t.rows(), 4);
-        assert_eq!(t.categorical(0).codes, [0, MISSING_CODE, 1, 0]);
+        assert!(t.categorical(0).codes.range(0..4).eq([0, MISSING_CODE, 1, 0]));
         assert_eq!(t.categorical(0).dictionary, ["b", "a"]);
-        assert!(t.numeric(0)[1].is_nan() && t.numeric(0)[2].is_nan(), "infinity is missing");
+        assert!(t.numeric(0).range(1..3).all(f64::is_nan), "infinity is missing");
     }
 
     #[test]
@@ -454,7 +472,7 @@ mod tests {
         t.push_numeric(0, [4.0]);
         t.push_category(0, [Some("newer")]);
         t.finish_append().unwrap();
-        assert_eq!((t.rows(), t.numeric(0)), (2, &[1.0, 4.0][..]));
+        assert!(t.rows() == 2 && t.numeric(0).range(0..2).eq([1.0, 4.0]));
         assert_eq!(t.categorical(0).dictionary, ["a", "newer"], "the refused entry is gone");
     }
 

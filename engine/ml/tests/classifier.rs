@@ -3,6 +3,8 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -79,7 +81,7 @@ fn models_come_close_to_the_truth_that_made_the_rows() {
     let test_labels: Vec<bool> = test.iter().map(|&row| labels[row as usize]).collect();
     let best = auc(&test_labels, &pick(&truth));
     for (algorithm, margin) in algorithms().iter().zip([0.01, 0.03, 0.06, 0.03]) {
-        let model = Classifier::fit(algorithm, &table, &labels, &train, 1, None).unwrap();
+        let model = binary::fit(algorithm, &table, &labels, &train, 1, None).unwrap();
         let scores = model.predict_proba(&table, &test).unwrap();
         let found = auc(&test_labels, &scores);
         assert!(found > best - margin, "{}: AUC {found}, the truth's is {best}", algorithm.name());
@@ -97,7 +99,7 @@ fn a_fit_and_its_scores_are_the_same_bytes_for_any_number_of_threads() {
         let run = |threads: usize, seed: u64| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let model = Classifier::fit(&algorithm, &table, &labels, &rows, seed, None).unwrap();
+                let model = binary::fit(&algorithm, &table, &labels, &rows, seed, None).unwrap();
                 let scores = model.predict_proba(&table, &all(&table)).unwrap();
                 (model.to_bytes().unwrap(), scores)
             })
@@ -125,7 +127,7 @@ fn a_model_scores_a_table_with_its_own_codes_the_same() {
     same.push_category(1, [None, Some("place 5")]);
     same.finish_append().unwrap();
     for algorithm in algorithms() {
-        let model = Classifier::fit(&algorithm, &table, &labels, &all(&table), 1, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &all(&table), 1, None).unwrap();
         let scores = model.predict_proba(&other, &[0, 1, 2, 0]).unwrap();
         assert!(scores.iter().all(|p| (0.0..=1.0).contains(p)), "{scores:?}");
         assert_eq!(scores[0], scores[3]);
@@ -140,7 +142,7 @@ fn what_cannot_be_learned_from_is_an_error_that_says_so() {
     let labels = [true, false, true, true];
     for algorithm in algorithms() {
         let fit = |table: &FeatureTable, labels: &[bool], rows: &[u32]| {
-            Classifier::fit(&algorithm, table, labels, rows, 0, None).unwrap_err()
+            binary::fit(&algorithm, table, labels, rows, 0, None).unwrap_err()
         };
         assert_eq!(fit(&table, &labels, &[]), Error::NoRows);
         assert_eq!(fit(&table, &labels, &[1]), Error::TooFewRows { rows: 1, needed: 2 });
@@ -152,7 +154,7 @@ fn what_cannot_be_learned_from_is_an_error_that_says_so() {
         assert_eq!(fit(&FeatureTable::new(vec![], vec![]), &[], &[]), Error::NoFeatures);
         let empty = FeatureTable::new(names("x", 1), vec![]);
         assert_eq!(fit(&empty, &[], &[]), Error::NoRows);
-        let model = Classifier::fit(&algorithm, &table, &labels, &[0, 1], 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &[0, 1], 0, None).unwrap();
         assert!(model.predict_proba(&table, &[3]).unwrap()[0].is_finite(), "two rows make a model");
     }
 }
@@ -161,7 +163,7 @@ fn what_cannot_be_learned_from_is_an_error_that_says_so() {
 fn other_feature_names_are_an_error_that_names_them() {
     let (table, labels, _) = generated(100, 6);
     for algorithm in algorithms() {
-        let model = Classifier::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap();
         let error = |numeric, categorical| {
             model.predict_proba(&FeatureTable::new(numeric, categorical), &[]).unwrap_err().to_string()
         };
@@ -228,7 +230,7 @@ fn bad_parameters_are_named() {
     ];
     let table = numeric_table(&[vec![0.0, 1.0]]);
     for (expected, algorithm) in bad {
-        match Classifier::fit(&algorithm, &table, &[true, false], &[0, 1], 0, None) {
+        match binary::fit(&algorithm, &table, &[true, false], &[0, 1], 0, None) {
             Err(Error::BadParameter { name, .. }) => assert_eq!(name, expected),
             other => panic!("{algorithm:?}: {other:?}"),
         }
@@ -242,11 +244,11 @@ fn constant_and_missing_columns_change_nothing() {
     let table = numeric_table(&[vec![7.25; 300], x, vec![f64::NAN; 300], vec![f64::NEG_INFINITY; 300]]);
     let constant = numeric_table(&[vec![7.25; 300], vec![f64::NAN; 300]]);
     for algorithm in algorithms() {
-        let model = Classifier::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap();
         let scores = model.predict_proba(&table, &all(&table)).unwrap();
         assert!(auc(&labels, &scores) > 0.999, "{}", algorithm.name());
         // Without any information every row has the share of positives.
-        let model = Classifier::fit(&algorithm, &constant, &labels, &all(&constant), 0, None).unwrap();
+        let model = binary::fit(&algorithm, &constant, &labels, &all(&constant), 0, None).unwrap();
         let scores = model.predict_proba(&constant, &all(&constant)).unwrap();
         assert!(scores.iter().all(|p| (p - 0.39).abs() < 0.03 && *p == scores[0]), "{:?}", scores[0]);
     }
@@ -256,7 +258,7 @@ fn constant_and_missing_columns_change_nothing() {
 fn a_decision_tree_learns_from_every_row_once() {
     let table = numeric_table(&[(0..100).map(f64::from).collect()]);
     let labels: Vec<bool> = (0..100).map(|i| i > 40).collect();
-    let model = Classifier::fit(&algorithms()[2], &table, &labels, &all(&table), 0, None).unwrap();
+    let model = binary::fit(&algorithms()[2], &table, &labels, &all(&table), 0, None).unwrap();
     // Two pure leaves of 41 and 59 rows, each drawn towards the share of .59 by one row.
     let scores = model.predict_proba(&table, &[0, 40, 41, 99]).unwrap();
     for (found, expected) in scores.iter().zip([0.59 / 42.0, 0.59 / 42.0, 59.59 / 60.0, 59.59 / 60.0]) {
@@ -272,8 +274,7 @@ fn constant_columns_do_not_end_a_tree() {
     // One feature is tried at a split, and 29 of 30 cannot split.
     let params = RandomForestParams { trees: 1, max_features: 0.01, ..RandomForestParams::default() };
     let model =
-        Classifier::fit(&SupervisedParams::RandomForest(params), &table, &labels, &all(&table), 0, None)
-            .unwrap();
+        binary::fit(&SupervisedParams::RandomForest(params), &table, &labels, &all(&table), 0, None).unwrap();
     assert!(auc(&labels, &model.predict_proba(&table, &all(&table)).unwrap()) > 0.97);
 }
 
@@ -290,7 +291,7 @@ fn ten_thousand_categories_and_no_numeric_column() {
     let labels: Vec<bool> = labels.into_iter().chain([false, false]).collect();
     let rows: Vec<u32> = (0..20_000).collect();
     for algorithm in algorithms() {
-        let model = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
         let scores = model.predict_proba(&table, &[20_000, 20_001]).unwrap();
         assert!(scores.iter().all(|p| (0.1..0.45).contains(p)), "{}: {scores:?}", algorithm.name());
         assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
@@ -305,7 +306,7 @@ fn ten_thousand_categories_and_no_numeric_column() {
         }),
         SupervisedParams::SgdClassifier(SgdClassifierParams::default()),
     ] {
-        let model = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
         let scores = model.predict_proba(&table, &[20_000, 20_001]).unwrap();
         assert!(scores.iter().all(|p| (0.0..=1.0).contains(p)), "{algorithm:?}: {scores:?}");
         let known = auc(&labels[..20_000], &model.predict_proba(&table, &rows).unwrap());
@@ -328,7 +329,7 @@ fn a_missing_value_that_means_something_is_learned() {
     category.finish_append().unwrap();
     for algorithm in algorithms() {
         for table in [&table, &category] {
-            let model = Classifier::fit(&algorithm, table, &labels, &all(table), 0, None).unwrap();
+            let model = binary::fit(&algorithm, table, &labels, &all(table), 0, None).unwrap();
             assert_eq!(
                 auc(&labels, &model.predict_proba(table, &all(table)).unwrap()),
                 1.0,
@@ -343,7 +344,7 @@ fn a_missing_value_that_means_something_is_learned() {
 fn a_model_file_of_another_version_or_a_damaged_one_is_an_error() {
     let (table, labels, _) = generated(200, 9);
     for algorithm in algorithms() {
-        let model = Classifier::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap();
         let bytes = model.to_bytes().unwrap();
         assert_eq!(bytes, Classifier::from_bytes(&bytes).unwrap().to_bytes().unwrap());
         let mut newer = bytes.clone();
@@ -419,12 +420,12 @@ proptest! {
             SupervisedParams::LogisticRegression(LogisticRegressionParams { alpha, ..LogisticRegressionParams::default() }),
             SupervisedParams::DecisionTree(DecisionTreeParams { max_depth, min_samples_leaf, max_features, ..DecisionTreeParams::default() }),
         ] {
-            match Classifier::fit(&algorithm, &table, labels, &rows, seed, None) {
+            match binary::fit(&algorithm, &table, labels, &rows, seed, None) {
                 Ok(model) => {
                     let scores = model.predict_proba(&table, &all(&table)).unwrap();
                     prop_assert!(scores.iter().all(|p| (0.0..=1.0).contains(p)), "{:?}", scores);
                     prop_assert_eq!(&Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), &model);
-                    let again = Classifier::fit(&algorithm, &table, labels, &rows, seed, Some(&model));
+                    let again = binary::fit(&algorithm, &table, labels, &rows, seed, Some(&model));
                     prop_assert!(again.is_ok(), "{:?}", again);
                 }
                 Err(error) => {
@@ -449,7 +450,7 @@ proptest! {
         let algorithm = [
             algorithms()[0].clone(), SupervisedParams::RandomForest(params), algorithms()[2].clone(), algorithms()[3].clone(),
         ][which].clone();
-        let bytes = Classifier::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap().to_bytes().unwrap();
+        let bytes = binary::fit(&algorithm, &table, &labels, &all(&table), 0, None).unwrap().to_bytes().unwrap();
         let sealed =
             |payload: &[u8]| [&bytes[..12], &crc32fast::hash(payload).to_le_bytes(), payload].concat();
         prop_assert!(Classifier::from_bytes(&noise).is_err());

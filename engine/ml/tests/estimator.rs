@@ -3,10 +3,12 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod binary;
+
 use tidemill_ml::{
-    ALGORITHMS, Algorithm, BinaryMetrics, Cache, Classifier, ClusterStream, Error, Estimator, FeatureTable,
-    Fitted, IsolationForest, KMeans, METRICS, Material, OutlierMetrics, Prediction, Rows, Scores,
-    SilhouetteRows, Target, TargetKind, Task,
+    ALGORITHMS, Algorithm, BinaryMetrics, Cache, ClusterStream, Error, Estimator, FeatureTable, Fitted,
+    IsolationForest, KMeans, METRICS, Material, OutlierMetrics, Prediction, Rows, Scores, SilhouetteRows,
+    Target, TargetKind, Task,
 };
 
 const ROWS: u32 = 900;
@@ -102,14 +104,14 @@ fn the_model_is_that_of_the_type_beneath() {
         let weighed = estimator.fit(&weighed, 7);
         let expected = match &estimator {
             Estimator::Supervised(params) => {
-                let start = Classifier::fit(params, &table, &labels, &first, 7, None).unwrap();
+                let start = binary::fit(params, &table, &labels, &first, 7, None).unwrap();
                 assert_eq!(before, Fitted::Classifier(start.clone()), "{name}");
                 assert_eq!(
                     weighed.is_ok(),
                     !["logistic_regression", "sgd_classifier"].contains(&name),
                     "{name}"
                 );
-                Fitted::Classifier(Classifier::fit(params, &table, &labels, &all, 7, Some(&start)).unwrap())
+                Fitted::Classifier(binary::fit(params, &table, &labels, &all, 7, Some(&start)).unwrap())
             }
             Estimator::KMeans(params) => {
                 let start = KMeans::fit(params, &table, &first, 7, None).unwrap();

@@ -3,12 +3,15 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+
+use binary::TrainingRows;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, FeatureTable,
-    GradientBoostingParams, KeptBins, KeptCounts, RandomForestParams, SupervisedParams, TrainingRows,
+    BinaryMetrics, Cache, Categories, ClassWeight, Classifier, DecisionTreeParams, FeatureTable,
+    GradientBoostingParams, RandomForestParams, Scores, SupervisedParams,
 };
 
 fn algorithms(categories: Categories) -> [SupervisedParams; 3] {
@@ -70,7 +73,7 @@ impl Rows {
 #[test]
 fn a_model_of_kept_bins_is_the_model_of_new_ones_batch_by_batch() {
     let mut rows = Rows::new(300);
-    let mut kept = KeptBins::new();
+    let mut kept = Cache::new();
     for batch in [2, 5_000, 15_000, 9_000, 700, 16_000] {
         rows.append(batch);
         let training = rows.training();
@@ -84,8 +87,8 @@ fn a_model_of_kept_bins_is_the_model_of_new_ones_batch_by_batch() {
                 let cold =
                     TrainingRows { weights, ..TrainingRows::new(&rows.table, &rows.labels, &training) };
                 let warm = TrainingRows { bins: Some(&kept), ..cold };
-                let cold = Classifier::fit_rows(algorithm, &cold, 3, None).unwrap();
-                let warm = Classifier::fit_rows(algorithm, &warm, 3, None).unwrap();
+                let cold = binary::fit_rows(algorithm, &cold, 3, None).unwrap();
+                let warm = binary::fit_rows(algorithm, &warm, 3, None).unwrap();
                 assert!(
                     cold.to_bytes().unwrap() == warm.to_bytes().unwrap(),
                     "{algorithm:?}, batch of {batch}"
@@ -119,8 +122,8 @@ proptest! {
     ) {
         let mut rows = Rows::new(40);
         rows.random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut bins = KeptBins::new();
-        let mut counts: [KeptCounts; 4] = Default::default();
+        let mut bins = Cache::new();
+        let mut counts: [Cache; 4] = Default::default();
         for batch in std::iter::once(first).chain(batches) {
             rows.append(batch);
             let training = rows.training();
@@ -128,10 +131,10 @@ proptest! {
             for (algorithm, counts) in trees().iter().zip(&mut counts) {
                 let cold = TrainingRows::new(&rows.table, &rows.labels, &training);
                 let warm = TrainingRows { bins: Some(&bins), ..cold };
-                let cold = Classifier::fit_rows(algorithm, &cold, seed, None).unwrap();
-                let warm = Classifier::refit(algorithm, &warm, seed, None, counts).unwrap();
+                let cold = binary::fit_rows(algorithm, &cold, seed, None).unwrap();
+                let warm = binary::refit(algorithm, &warm, seed, None, counts).unwrap();
                 prop_assert!(cold.to_bytes().unwrap() == warm.to_bytes().unwrap(), "{algorithm:?}, batch of {batch}");
-                prop_assert_eq!(counts.rows(), training.len());
+                prop_assert_eq!(counts.counted_rows(), training.len());
             }
         }
     }
@@ -142,7 +145,7 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
     let mut rows = Rows::new(40);
     rows.append(12_000);
     let all = rows.training();
-    let mut bins = KeptBins::new();
+    let mut bins = Cache::new();
     bins.extend(&rows.table, &all).unwrap();
     let flipped: Vec<bool> = rows.labels.iter().enumerate().map(|(i, label)| label ^ (i % 3 == 0)).collect();
     let weights: Vec<f64> = (0..12_000).map(|row| 1.0 + f64::from(row % 2)).collect();
@@ -172,10 +175,10 @@ fn counts_of_other_rows_labels_or_settings_are_not_taken() {
         ("nothing", &trees[0], fit, 1),
     ];
     for (what, algorithm, training, seed) in others {
-        let mut counts = KeptCounts::new();
-        Classifier::refit(&trees[0], &fit, 1, None, &mut counts).unwrap();
-        let found = Classifier::refit(algorithm, &training, seed, None, &mut counts).unwrap();
-        assert!(found == Classifier::fit_rows(algorithm, &training, seed, None).unwrap(), "other {what}");
+        let mut counts = Cache::new();
+        binary::refit(&trees[0], &fit, 1, None, &mut counts).unwrap();
+        let found = binary::refit(algorithm, &training, seed, None, &mut counts).unwrap();
+        assert!(found == binary::fit_rows(algorithm, &training, seed, None).unwrap(), "other {what}");
     }
 }
 
@@ -190,16 +193,16 @@ fn nothing_is_kept_of_trees_whose_nodes_count_what_they_try() {
     table.finish_append().unwrap();
     let labels: Vec<bool> = (0..6_000).map(|_| random.gen_bool(0.3)).collect();
     let rows: Vec<u32> = (0..6_000).collect();
-    let mut bins = KeptBins::new();
+    let mut bins = Cache::new();
     bins.extend(&table, &rows).unwrap();
     let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
-    let mut counts = KeptCounts::new();
+    let mut counts = Cache::new();
     for (max_features, kept) in [(0.5, 6_000), (0.25, 0), (0.2, 0), (0.4, 6_000)] {
         let params = RandomForestParams { trees: 3, max_features, ..RandomForestParams::default() };
         let forest = SupervisedParams::RandomForest(params);
-        let found = Classifier::refit(&forest, &fit, 1, None, &mut counts).unwrap();
-        assert!(found == Classifier::fit_rows(&forest, &fit, 1, None).unwrap(), "{max_features}");
-        assert_eq!(counts.rows(), kept, "{max_features}");
+        let found = binary::refit(&forest, &fit, 1, None, &mut counts).unwrap();
+        assert!(found == binary::fit_rows(&forest, &fit, 1, None).unwrap(), "{max_features}");
+        assert_eq!(counts.counted_rows(), kept, "{max_features}");
     }
 }
 
@@ -208,7 +211,7 @@ fn counts_that_a_fit_cannot_use_are_dropped() {
     let mut rows = Rows::new(40);
     rows.append(12_000);
     let all = rows.training();
-    let mut bins = KeptBins::new();
+    let mut bins = Cache::new();
     bins.extend(&rows.table, &all).unwrap();
     let weights: Vec<f64> = (0..12_000).map(|row| 1.0 + f64::from(row % 2)).collect();
     let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&rows.table, &rows.labels, &all) };
@@ -225,11 +228,11 @@ fn counts_that_a_fit_cannot_use_are_dropped() {
         ("bins", &forest, TrainingRows { bins: None, ..fit }, 0),
     ];
     for (what, algorithm, training, left) in others {
-        let mut counts = KeptCounts::new();
-        Classifier::refit(&forest, &fit, 1, None, &mut counts).unwrap();
-        assert_eq!(counts.rows(), all.len());
-        Classifier::refit(algorithm, &training, 1, None, &mut counts).unwrap();
-        assert_eq!(counts.rows(), left, "{what}");
+        let mut counts = Cache::new();
+        binary::refit(&forest, &fit, 1, None, &mut counts).unwrap();
+        assert_eq!(counts.counted_rows(), all.len());
+        binary::refit(algorithm, &training, 1, None, &mut counts).unwrap();
+        assert_eq!(counts.counted_rows(), left, "{what}");
     }
 }
 
@@ -249,13 +252,13 @@ fn counts_of_other_values_are_not_taken() {
     let params = DecisionTreeParams { max_features: 1.0, ..DecisionTreeParams::default() };
     let tree = SupervisedParams::DecisionTree(params);
     for first in [12_000, 9_000] {
-        let mut counts = KeptCounts::new();
+        let mut counts = Cache::new();
         for (table, rows) in [(&table, &rows[..first]), (&swapped, &rows[..])] {
-            let mut bins = KeptBins::new();
+            let mut bins = Cache::new();
             bins.extend(table, rows).unwrap();
             let fit = TrainingRows { bins: Some(&bins), ..TrainingRows::new(table, &labels, rows) };
-            let found = Classifier::refit(&tree, &fit, 1, None, &mut counts).unwrap();
-            assert!(found == Classifier::fit_rows(&tree, &fit, 1, None).unwrap(), "after {first} rows");
+            let found = binary::refit(&tree, &fit, 1, None, &mut counts).unwrap();
+            assert!(found == binary::fit_rows(&tree, &fit, 1, None).unwrap(), "after {first} rows");
         }
     }
 }
@@ -264,22 +267,24 @@ fn counts_of_other_values_are_not_taken() {
 fn scores_from_kept_bins_are_the_scores() {
     let mut rows = Rows::new(40);
     rows.append(20_000);
-    let mut kept = KeptBins::new();
+    let mut kept = Cache::new();
     kept.extend(&rows.table, &rows.training()).unwrap();
     let some: Vec<u32> = (0..20_000).rev().step_by(7).collect();
     for algorithm in algorithms(Categories::Native).iter().chain(&algorithms(Categories::TargetEncoded)) {
         let training = rows.training();
         let fit =
             TrainingRows { bins: Some(&kept), ..TrainingRows::new(&rows.table, &rows.labels, &training) };
-        let model = Classifier::fit_rows(algorithm, &fit, 3, None).unwrap();
-        let expected = model.predict_proba(&rows.table, &some).unwrap();
-        assert_eq!(model.predict_proba_kept(&rows.table, &some, &kept).unwrap(), expected);
+        let model = binary::fit_rows(algorithm, &fit, 3, None).unwrap();
+        let labels: Vec<bool> = some.iter().map(|&row| rows.labels[row as usize]).collect();
+        let expected = BinaryMetrics::compute(&labels, &model.predict_proba(&rows.table, &some).unwrap());
+        let expected = expected.map(Scores::Binary);
+        assert_eq!(binary::score_kept(&model, &fit, &some, &kept), expected);
         // Bins of another time, or of fewer rows, are not taken for the model's.
-        let mut others = KeptBins::new();
-        assert_eq!(model.predict_proba_kept(&rows.table, &some, &others).unwrap(), expected);
+        let mut others = Cache::new();
+        assert_eq!(binary::score_kept(&model, &fit, &some, &others), expected);
         others.extend(&rows.table, &training[..9_000]).unwrap();
-        assert_eq!(model.predict_proba_kept(&rows.table, &some, &others).unwrap(), expected);
-        assert!(model.predict_proba_kept(&rows.table, &[20_000], &kept).is_err());
+        assert_eq!(binary::score_kept(&model, &fit, &some, &others), expected);
+        assert!(binary::score_kept(&model, &fit, &[20_000], &kept).is_err());
     }
 }
 
@@ -288,7 +293,7 @@ fn rows_that_weigh_nothing_make_no_bins() {
     let mut rows = Rows::new(40);
     rows.append(3_000);
     let training = rows.training();
-    let mut kept = KeptBins::new();
+    let mut kept = Cache::new();
     kept.extend(&rows.table, &training).unwrap();
     let weights: Vec<f64> = (0..3_000).map(|row| if row % 3 == 0 { 0.0 } else { 1.5 }).collect();
     let some: Vec<u32> = training.iter().copied().filter(|row| row % 3 != 0).collect();
@@ -298,8 +303,8 @@ fn rows_that_weigh_nothing_make_no_bins() {
             bins: Some(&kept),
             ..TrainingRows::new(&rows.table, &rows.labels, &training)
         };
-        let found = Classifier::fit_rows(&algorithm, &weighted, 1, None).unwrap();
-        let expected = Classifier::fit(&algorithm, &rows.table, &rows.labels, &some, 1, None).unwrap();
+        let found = binary::fit_rows(&algorithm, &weighted, 1, None).unwrap();
+        let expected = binary::fit(&algorithm, &rows.table, &rows.labels, &some, 1, None).unwrap();
         assert!(found == expected, "{}", algorithm.name());
     }
 }
@@ -311,7 +316,7 @@ fn encoded_categories_learn_from_more_than_254() {
     let training: Vec<u32> = (0..40_000).collect();
     let test: Vec<u32> = (40_000..60_000).collect();
     let auc = |algorithm: &SupervisedParams| {
-        let model = Classifier::fit(algorithm, &rows.table, &rows.labels, &training, 1, None).unwrap();
+        let model = binary::fit(algorithm, &rows.table, &rows.labels, &training, 1, None).unwrap();
         assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
         let scores = model.predict_proba(&rows.table, &test).unwrap();
         BinaryMetrics::compute(&rows.labels[40_000..], &scores).unwrap().auc.unwrap()
@@ -322,15 +327,9 @@ fn encoded_categories_learn_from_more_than_254() {
         assert!(encoded > native + 0.05, "{encoded} {native}");
     }
     // Few names to look up, and a table of other codes.
-    let model = Classifier::fit(
-        &algorithms(Categories::TargetEncoded)[0],
-        &rows.table,
-        &rows.labels,
-        &training,
-        1,
-        None,
-    )
-    .unwrap();
+    let model =
+        binary::fit(&algorithms(Categories::TargetEncoded)[0], &rows.table, &rows.labels, &training, 1, None)
+            .unwrap();
     let all = model.predict_proba(&rows.table, &test).unwrap();
     let few = model.predict_proba(&rows.table, &test[..5]).unwrap();
     assert_eq!(few, all[..5]);

@@ -3,6 +3,8 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -280,7 +282,7 @@ fn a_file_of_another_kind_or_version_or_a_damaged_one_is_an_error() {
     assert_eq!(KMeans::from_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
     let labels: Vec<bool> = (0..60).map(|i| i % 4 == 1).collect();
     let tree = SupervisedParams::DecisionTree(DecisionTreeParams::default());
-    let tree = Classifier::fit(&tree, &t, &labels, &all(&t), 0, None).unwrap().to_bytes().unwrap();
+    let tree = binary::fit(&tree, &t, &labels, &all(&t), 0, None).unwrap().to_bytes().unwrap();
     let error = KMeans::from_bytes(&tree).unwrap_err();
     assert_eq!(error.to_string(), "a classifier model file, where a k-means is read");
     let expected = Error::OtherKind { expected: "classifier", found: "k-means" };

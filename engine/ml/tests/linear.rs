@@ -3,6 +3,8 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
@@ -29,7 +31,7 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 
 fn fit(params: &LogisticRegressionParams, table: &FeatureTable, labels: &[bool]) -> Classifier {
     let algorithm = SupervisedParams::LogisticRegression(params.clone());
-    Classifier::fit(&algorithm, table, labels, &all(table), 7, None).unwrap()
+    binary::fit(&algorithm, table, labels, &all(table), 7, None).unwrap()
 }
 
 fn weights(model: &Classifier) -> Coefficients {
@@ -187,8 +189,8 @@ fn every_variant_is_the_same_bytes_for_any_number_of_threads() {
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let first = Classifier::fit(&algorithm, &table, &labels, &rows[..39_000], 7, None).unwrap();
-                let warm = Classifier::fit(&algorithm, &table, &labels, &rows, 7, Some(&first)).unwrap();
+                let first = binary::fit(&algorithm, &table, &labels, &rows[..39_000], 7, None).unwrap();
+                let warm = binary::fit(&algorithm, &table, &labels, &rows, 7, Some(&first)).unwrap();
                 let scores = warm.predict_proba(&table, &rows).unwrap();
                 (first.to_bytes().unwrap(), warm.to_bytes().unwrap(), scores)
             })
@@ -207,9 +209,8 @@ fn a_warm_fit_is_the_cold_fit_to_the_tolerance_and_counts_what_it_counted() {
     for params in variants() {
         let params = LogisticRegressionParams { gradient_tolerance: 1e-7, max_iterations: 2_000, ..params };
         let algorithm = SupervisedParams::LogisticRegression(params.clone());
-        let fit = |rows: &[u32], seed, warm| {
-            Classifier::fit(&algorithm, &table, &labels, rows, seed, warm).unwrap()
-        };
+        let fit =
+            |rows: &[u32], seed, warm| binary::fit(&algorithm, &table, &labels, rows, seed, warm).unwrap();
         let cold = fit(&rows, 7, None);
         let first = fit(&rows[..29_000], 7, None);
         // A warm start of the first rows; of other rows, which says nothing of these; of another seed, so of other folds.
@@ -305,7 +306,7 @@ fn logistic_regression_is_that_of_scikit_learn_at_the_same_penalty() {
             gradient_tolerance: 1e-9,
             ..Default::default()
         };
-        let model = Classifier::fit(
+        let model = binary::fit(
             &SupervisedParams::LogisticRegression(params),
             &table,
             &golden.labels,
@@ -330,15 +331,8 @@ fn a_warm_start_begins_where_the_last_model_ended() {
                 max_iterations: iterations,
                 ..LogisticRegressionParams::default()
             };
-            Classifier::fit(
-                &SupervisedParams::LogisticRegression(params),
-                &table,
-                labels,
-                &all(&table),
-                0,
-                warm,
-            )
-            .unwrap()
+            binary::fit(&SupervisedParams::LogisticRegression(params), &table, labels, &all(&table), 0, warm)
+                .unwrap()
         };
         let score = |model: &Classifier| {
             BinaryMetrics::compute(labels, &model.predict_proba(&table, &all(&table)).unwrap())
@@ -350,7 +344,7 @@ fn a_warm_start_begins_where_the_last_model_ended() {
         assert!(score(&warm) < score(&done) + 1e-4, "{} after {}", score(&warm), score(&done));
         assert!(score(&cold) > score(&done) + 1e-2, "one cold iteration is not enough: {}", score(&cold));
         let forest = SupervisedParams::RandomForest(RandomForestParams::default());
-        let forest = Classifier::fit(&forest, &table, labels, &all(&table), 0, Some(&done)).unwrap();
+        let forest = binary::fit(&forest, &table, labels, &all(&table), 0, Some(&done)).unwrap();
         assert_eq!(fit(100, Some(&forest)), done, "a model of another kind is no start");
     }
 }
@@ -365,7 +359,7 @@ fn a_warm_start_of_another_layout_is_not_used() {
     let second = numeric_table(&[whole, column(4).collect()]);
     let fit = |table: &FeatureTable, warm: Option<&Classifier>| {
         let logistic = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
-        Classifier::fit(&logistic, table, &labels, &all(table), 0, warm).unwrap()
+        binary::fit(&logistic, table, &labels, &all(table), 0, warm).unwrap()
     };
     assert_eq!(fit(&second, Some(&fit(&first, None))), fit(&second, None));
 }

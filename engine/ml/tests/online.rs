@@ -3,6 +3,8 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod binary;
+
 use ndarray::{Array2, Axis};
 use serde_json::json;
 use tidemill_ml::preprocess::{Imputer, IqrOutliers, StandardScaler, TargetEncoder};
@@ -117,8 +119,8 @@ fn steps_and_the_model_after_them_learn_on_as_each_alone_does() {
         let labels: Vec<bool> = kept.iter().map(|&row| batch.labels[row]).collect();
         let rows = all(&table);
         let model = match before {
-            Some((.., of)) => of.partial_fit(&table, &labels, &rows, 7),
-            None => Classifier::fit(&params, &table, &labels, &rows, 7, None),
+            Some((.., of)) => binary::partial_fit(of, &table, &labels, &rows, 7),
+            None => binary::fit(&params, &table, &labels, &rows, 7, None),
         };
         alone = Some((imputer, fences, scaler, model.unwrap()));
     }
@@ -219,6 +221,17 @@ fn other_settings_and_columns_begin_anew_and_the_same_go_on() {
         let anew = other.partial_fit(&new, 7, Some(&model)).unwrap();
         assert_eq!(anew, other.fit(&new, 7).unwrap());
         assert!(anew.training_rows() <= u64::from(ROWS));
+    }
+    // A step that took some columns and now takes all is another one; all of them by their names are the same.
+    let of_x = of(json!([{ "step": "cap", "columns": ["x"] }]), sgd());
+    let of_all = of(json!(["cap"]), sgd());
+    let of_names = of(json!([{ "step": "cap", "columns": old.table.numeric_names() }]), sgd());
+    let model_of_x = of_x.partial_fit(&old, 7, None).unwrap();
+    assert_eq!(of_all.partial_fit(&new, 7, Some(&model_of_x)).unwrap(), of_all.fit(&new, 7).unwrap());
+    let model_of_all = of_all.partial_fit(&old, 7, None).unwrap();
+    for same in [&of_all, &of_names] {
+        let on = same.partial_fit(&new, 7, Some(&model_of_all)).unwrap();
+        assert_eq!(on, model_of_all.partial_fit(&new, 7).unwrap());
     }
     let with_text = second.table(true);
     let more = Rows { table: &with_text, ..new };

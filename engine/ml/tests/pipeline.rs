@@ -9,7 +9,7 @@ use tidemill_ml::preprocess::{
     OutlierAction, Pca, PcaParams, StandardScaler, StandardScalerParams, TargetEncoder, TargetEncoderParams,
 };
 use tidemill_ml::{
-    DecisionTreeParams, Error, ErrorKind, Estimator, FeatureTable, Fitted, IsolationForestParams,
+    Cache, DecisionTreeParams, Error, ErrorKind, Estimator, FeatureTable, Fitted, IsolationForestParams,
     KMeansParams, Pipeline, PipelineStep, Prediction, RandomForestParams, Rows, SgdClassifierParams, Target,
     Transform,
 };
@@ -288,4 +288,68 @@ fn rows_that_an_isolation_forest_sets_apart_are_not_learned_from_and_are_scored(
     let by_y = of(&["y"]);
     let Fitted::Pipeline(pipeline) = &by_y else { panic!("a pipeline") };
     assert_ne!(pipeline.model(), &tree.fit(&Rows { rows: &inliers, ..learn }, 7).unwrap());
+}
+
+/// A pipeline's model after its steps keeps what the next fit can use, where these come out as they were.
+#[test]
+fn a_refit_of_the_same_steps_keeps_rows_and_makes_the_same_model() {
+    let mut table = FeatureTable::new(vec!["x".into()], vec!["kind".into()]);
+    let (mut labels, mut before, mut cache) = (Vec::new(), None, Cache::new());
+    let steps = || [Transform::OneHot(OneHotEncoderParams::default()).into()];
+    let forest = RandomForestParams { trees: 5, ..RandomForestParams::default() };
+    let estimator = Estimator::from(Pipeline::new(steps(), forest));
+    for batch in 0..5u32 {
+        let numbers = 3_000 * batch..3_000 * (batch + 1);
+        // In the last batch but one there is a category that was not there before.
+        let kind =
+            |row: u32| if batch == 3 && row % 7 == 0 { "late".to_owned() } else { format!("k{}", row % 5) };
+        let kinds: Vec<String> = numbers.clone().map(kind).collect();
+        table.push_numeric(0, numbers.clone().map(|row| f64::from(row * 37 % 101)));
+        table.push_category(0, kinds.iter().map(|kind| Some(kind.as_str())));
+        table.finish_append().unwrap();
+        labels.extend(numbers.map(|row| row * 37 % 101 + 20 * (row % 5) > 85));
+        let rows: Vec<u32> = (0..table.rows() as u32).filter(|row| row % 3 != 0).collect();
+        let learn = Rows::new(&table, Target::Binary(&labels), &rows);
+        let fitted = estimator.refit(&learn, 7, before.as_ref(), &mut cache).unwrap();
+        assert!(fitted == estimator.refit(&learn, 7, before.as_ref(), &mut Cache::new()).unwrap(), "{batch}");
+        assert!(fitted == estimator.fit(&learn, 7).unwrap(), "{batch}");
+        // One byte a row for x and each of five kinds.
+        let kept = if [1, 2].contains(&batch) { rows.len() as u64 * 6 } else { 0 };
+        let kept = if batch == 4 { rows.len() as u64 * 7 } else { kept };
+        assert_eq!(cache.bytes(), kept, "{batch}");
+        before = Some(fitted);
+    }
+    // Steps that learn other numbers keep nothing.
+    let steps = [Transform::Standard(StandardScalerParams::default()).into()];
+    let numbers = table.by_names(&["x".into()], &[]).unwrap();
+    let estimator = Estimator::from(Pipeline::new(steps, DecisionTreeParams::default()));
+    let (mut before, mut cache) = (None, Cache::new());
+    for count in [5_000, 9_000, 15_000] {
+        let rows: Vec<u32> = (0..count).collect();
+        let learn = Rows::new(&numbers, Target::Binary(&labels), &rows);
+        let fitted = estimator.refit(&learn, 7, before.as_ref(), &mut cache).unwrap();
+        assert_eq!(cache.bytes(), 0, "{count}");
+        before = Some(fitted);
+    }
+}
+
+/// What a fit makes of its rows is known before: a driver refuses what would not fit into its memory.
+#[test]
+fn the_bytes_of_a_fit_grow_with_its_rows_and_what_steps_make_of_them() {
+    let (table, ..) = table(true);
+    let bytes = |steps: Vec<PipelineStep>, rows| {
+        Estimator::from(Pipeline::new(steps, DecisionTreeParams::default())).bytes_to_fit(&table, rows)
+    };
+    // x, y and the code of a kind; and a byte each for the bins.
+    let row = 2 * 8 + 4;
+    assert_eq!(bytes(vec![], 1_000), 1_000 * (row + 3));
+    // The matrix of both and the table after the step.
+    let standard = || Transform::Standard(StandardScalerParams::default());
+    assert_eq!(bytes(vec![standard().into()], 1_000), 1_000 * (2 * row + 2 * 8));
+    assert_eq!(bytes(vec![standard().of(&["x"])], 1_000), 1_000 * (2 * row + 8));
+    // Five kinds: a byte a row each, and eight while the rows are new.
+    let kinds = OneHotEncoderParams::default();
+    let one_hot = bytes(vec![Transform::OneHot(kinds).into()], 1_000);
+    assert_eq!(one_hot, 1_000 * (row + 16 + 2 * 8 + 5) + 8 * 5 * 1_000);
+    assert_eq!(Estimator::from(KMeansParams::default()).bytes_to_fit(&table, 1_000), 0);
 }

@@ -3,13 +3,16 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+
+use binary::TrainingRows;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
     BinaryMetrics, Classifier, Error, FeatureTable, LearningRate, LinearCategories, LogisticRegressionParams,
-    RandomForestParams, SgdClassifierParams, SgdPenalty, SupervisedParams, TrainingRows,
+    RandomForestParams, SgdClassifierParams, SgdPenalty, SupervisedParams,
 };
 
 #[derive(Deserialize)]
@@ -38,7 +41,7 @@ fn all(table: &FeatureTable) -> Vec<u32> {
 }
 
 fn fit(params: &SgdClassifierParams, table: &FeatureTable, labels: &[bool], rows: &[u32]) -> Classifier {
-    Classifier::fit(&SupervisedParams::SgdClassifier(params.clone()), table, labels, rows, 7, None).unwrap()
+    binary::fit(&SupervisedParams::SgdClassifier(params.clone()), table, labels, rows, 7, None).unwrap()
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn batch_after_batch_comes_close_to_the_truth() {
         let mut model = fit(&params, &table, &labels, &rows[..1_000]);
         let first = model.clone();
         for batch in rows[1_000..25_000].chunks(1_000) {
-            model = model.partial_fit(&table, &labels, batch, 7).unwrap();
+            model = binary::partial_fit(&model, &table, &labels, batch, 7).unwrap();
         }
         assert_eq!(model.training_rows(), 25_000);
         let held_out = &rows[25_000..];
@@ -152,10 +155,10 @@ fn a_scale_that_moves_leaves_the_scores_where_they_are() {
         (0..2).for_each(|c| far.push_category(c, (0..500).map(|_| None)));
         far.finish_append().unwrap();
         let still = fit(&slow, &table, &labels, &rows);
-        let moved = still.partial_fit(&far, &[true; 500], &all(&far), 7).unwrap();
+        let moved = binary::partial_fit(&still, &far, &[true; 500], &all(&far), 7).unwrap();
         assert_eq!(still.predict_proba(&table, &rows).unwrap(), moved.predict_proba(&table, &rows).unwrap());
         // And with weights that say something: one new row, in another place.
-        let moved = model.partial_fit(&far, &[true; 500], &[0], 7).unwrap();
+        let moved = binary::partial_fit(&model, &far, &[true; 500], &[0], 7).unwrap();
         let after = moved.predict_proba(&table, &rows).unwrap();
         let apart = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(apart < 2e-3, "{penalty:?}: {apart}");
@@ -167,7 +170,7 @@ fn a_scale_that_moves_leaves_the_scores_where_they_are() {
 fn a_first_fit_wants_two_rows_of_two_classes() {
     let (table, labels, _) = generated(200, 3);
     let algorithm = SupervisedParams::SgdClassifier(SgdClassifierParams::default());
-    let fits = |labels: &[bool], rows: &[u32]| Classifier::fit(&algorithm, &table, labels, rows, 0, None);
+    let fits = |labels: &[bool], rows: &[u32]| binary::fit(&algorithm, &table, labels, rows, 0, None);
     assert_eq!(fits(&labels, &[]).unwrap_err(), Error::NoRows);
     assert_eq!(fits(&labels, &[3]).unwrap_err(), Error::TooFewRows { rows: 1, needed: 2 });
     let error = fits(&[true; 200], &all(&table)).unwrap_err();
@@ -178,7 +181,7 @@ fn a_first_fit_wants_two_rows_of_two_classes() {
     constant.push_numeric(1, [f64::NAN; 200]);
     constant.push_category(0, [Some("only"); 200]);
     constant.finish_append().unwrap();
-    let model = Classifier::fit(&algorithm, &constant, &labels, &all(&constant), 0, None).unwrap();
+    let model = binary::fit(&algorithm, &constant, &labels, &all(&constant), 0, None).unwrap();
     let scores = model.predict_proba(&constant, &all(&constant)).unwrap();
     assert!(scores.iter().all(|p| *p == scores[0] && (0.0..1.0).contains(p)), "{:?}", &scores[..3]);
 }
@@ -188,22 +191,25 @@ fn a_batch_may_have_one_class_and_one_row_but_not_none() {
     let (table, labels, _) = generated(200, 3);
     let rows = all(&table);
     let model = fit(&SgdClassifierParams::default(), &table, &labels, &rows);
-    let fits = |rows: &[u32]| model.partial_fit(&table, &labels, rows, 0);
+    let fits = |rows: &[u32]| binary::partial_fit(&model, &table, &labels, rows, 0);
     let positive = labels.iter().position(|l| *l).unwrap() as u32;
     assert_eq!(fits(&[positive]).unwrap().training_rows(), 201);
     assert_eq!(fits(&[]).unwrap_err(), Error::NoRows);
     assert_eq!(fits(&[2, 1]).unwrap_err(), Error::RowsNotAscending { position: 1 });
     assert_eq!(fits(&[200]).unwrap_err(), Error::RowOutOfRange { row: 200, rows: 200 });
-    assert!(matches!(model.partial_fit(&table, &labels[1..], &[0], 0), Err(Error::LengthMismatch { .. })));
+    assert!(matches!(
+        binary::partial_fit(&model, &table, &labels[1..], &[0], 0),
+        Err(Error::LengthMismatch { .. })
+    ));
     let other = FeatureTable::new(names("y", 2), names("c", 2));
-    assert!(matches!(model.partial_fit(&other, &[], &[], 0), Err(Error::FeatureMismatch { .. })));
+    assert!(matches!(binary::partial_fit(&model, &other, &[], &[], 0), Err(Error::FeatureMismatch { .. })));
     let forest = SupervisedParams::RandomForest(RandomForestParams { trees: 1, ..Default::default() });
-    let forest = Classifier::fit(&forest, &table, &labels, &all(&table), 0, None).unwrap();
-    let error = forest.partial_fit(&table, &labels, &[0], 0).unwrap_err().to_string();
+    let forest = binary::fit(&forest, &table, &labels, &all(&table), 0, None).unwrap();
+    let error = binary::partial_fit(&forest, &table, &labels, &[0], 0).unwrap_err().to_string();
     let weights = vec![2.0; 199].into_iter().chain([1.0]).collect::<Vec<f64>>();
     let weighted = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
     let algorithm = SupervisedParams::SgdClassifier(SgdClassifierParams::default());
-    let refused = Classifier::fit_rows(&algorithm, &weighted, 0, None).unwrap_err();
+    let refused = binary::fit_rows(&algorithm, &weighted, 0, None).unwrap_err();
     assert!(matches!(refused, Error::NotOfAlgorithm { algorithm: "sgd_classifier", .. }), "{refused}");
     assert_eq!(error, "random_forest cannot learn from new rows alone: fit it on all rows");
 }
@@ -216,7 +222,7 @@ fn the_same_bytes_for_any_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let model = fit(&SgdClassifierParams::default(), &table, &labels, &rows[..9_000]);
-            let model = model.partial_fit(&table, &labels, &rows[9_000..], 1).unwrap();
+            let model = binary::partial_fit(&model, &table, &labels, &rows[9_000..], 1).unwrap();
             let scores = model.predict_proba(&table, &rows).unwrap();
             let bytes = model.to_bytes().unwrap();
             assert_eq!(Classifier::from_bytes(&bytes).unwrap().predict_proba(&table, &rows).unwrap(), scores);
@@ -299,10 +305,10 @@ proptest! {
         let (labels, all) = (&labels[..rows], all(&table));
         let cut = cut.min(rows);
         let scores_of = |model: &Classifier| model.predict_proba(&table, &all).unwrap();
-        if let Ok(model) = Classifier::fit(&SupervisedParams::SgdClassifier(params), &table, labels, &all[..cut], seed, None) {
+        if let Ok(model) = binary::fit(&SupervisedParams::SgdClassifier(params), &table, labels, &all[..cut], seed, None) {
             prop_assert!(scores_of(&model).iter().all(|p| (0.0..=1.0).contains(p)));
             prop_assert_eq!(&Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), &model);
-            match model.partial_fit(&table, labels, &all[cut..], seed) {
+            match binary::partial_fit(&model, &table, labels, &all[cut..], seed) {
                 Ok(model) => prop_assert!(scores_of(&model).iter().all(|p| (0.0..=1.0).contains(p))),
                 Err(error) => prop_assert!(cut == rows || matches!(error, Error::Solver(_)), "{}", error),
             }
@@ -314,7 +320,7 @@ proptest! {
 fn log_losses(table: &FeatureTable, labels: &[bool], from: usize) -> (f64, f64) {
     let rows = all(table);
     let loss = |algorithm: SupervisedParams| {
-        let model = Classifier::fit(&algorithm, table, labels, &rows[..from], 7, None).unwrap();
+        let model = binary::fit(&algorithm, table, labels, &rows[..from], 7, None).unwrap();
         let scores = model.predict_proba(table, &rows[from..]).unwrap();
         BinaryMetrics::compute(&labels[from..], &scores).unwrap().log_loss
     };
@@ -354,6 +360,6 @@ fn values_beyond_the_squares_of_numbers_have_their_say() {
     let model = fit(&SgdClassifierParams::default(), &table, &labels, &all(&table));
     let scores = model.predict_proba(&table, &all(&table)).unwrap();
     assert!(auc(&labels, &scores) > 0.999 && scores.iter().all(|p| p.is_finite()));
-    let later = model.partial_fit(&table, &labels, &all(&table), 7).unwrap();
+    let later = binary::partial_fit(&model, &table, &labels, &all(&table), 7).unwrap();
     assert!(auc(&labels, &later.predict_proba(&table, &all(&table)).unwrap()) > 0.999);
 }

@@ -3,9 +3,12 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+
+use binary::TrainingRows;
 use tidemill_ml::{
     Categories, ClassWeight, Classifier, DecisionTreeParams, Error, FeatureTable, RandomForestParams,
-    SupervisedParams, TrainingRows, TreeBackend,
+    SupervisedParams, TreeBackend,
 };
 
 fn algorithms() -> [SupervisedParams; 2] {
@@ -32,7 +35,7 @@ fn rows() -> (FeatureTable, Vec<bool>, Vec<u32>) {
 fn votes_are_zero_or_one_and_mostly_right() {
     let (table, labels, rows) = rows();
     for algorithm in algorithms() {
-        let model = Classifier::fit(&algorithm, &table, &labels, &rows, 1, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &rows, 1, None).unwrap();
         assert_eq!(model.algorithm(), algorithm.algorithm());
         let votes = model.predict_proba(&table, &rows).unwrap();
         assert!(votes.iter().all(|&vote| vote == 0.0 || vote == 1.0));
@@ -44,7 +47,7 @@ fn votes_are_zero_or_one_and_mostly_right() {
         assert_eq!(model.apply(&table, &rows).unwrap_err().to_string(), "smartcore has no leaves");
         let weights: Vec<f64> = (0..600).map(|row| f64::from(row % 4)).collect();
         let training = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
-        let error = Classifier::fit_rows(&algorithm, &training, 1, None).unwrap_err();
+        let error = binary::fit_rows(&algorithm, &training, 1, None).unwrap_err();
         assert!(matches!(error, Error::NotOfAlgorithm { algorithm: "smartcore", .. }), "{error}");
     }
     let weighted = RandomForestParams {

@@ -4,13 +4,15 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+use binary::TrainingRows;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
 use tidemill_ml::{
     BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, Error, FeatureTable,
-    GradientBoostingParams, LogisticRegressionParams, RandomForestParams, SupervisedParams, TrainingRows,
+    GradientBoostingParams, LogisticRegressionParams, RandomForestParams, SupervisedParams,
 };
 
 fn tree(max_depth: u32, min_samples_leaf: u32, class_weight: ClassWeight) -> SupervisedParams {
@@ -113,7 +115,7 @@ fn a_decision_tree_is_that_of_scikit_learn() {
     ];
     for (name, expected, weights, class_weight) in cases {
         let training = TrainingRows { weights, ..TrainingRows::new(&table, &golden.labels, &rows) };
-        let model = Classifier::fit_rows(&tree(5, 25, class_weight), &training, 0, None).unwrap();
+        let model = binary::fit_rows(&tree(5, 25, class_weight), &training, 0, None).unwrap();
         assert_eq!(model.leaves().unwrap(), [expected.leaves], "{name}");
         for (found, expected) in model.gain_importances().unwrap().iter().zip(&expected.importances) {
             assert!((found - expected).abs() < 1e-6, "{name}: {found} {expected}");
@@ -158,7 +160,7 @@ fn boosting_is_that_of_scikit_learn() {
     for (name, expected, weights, params) in cases {
         let training = TrainingRows { weights, ..TrainingRows::new(&table, &golden.labels, &rows) };
         let model =
-            Classifier::fit_rows(&SupervisedParams::GradientBoosting(params), &training, 0, None).unwrap();
+            binary::fit_rows(&SupervisedParams::GradientBoosting(params), &training, 0, None).unwrap();
         let scores = model.predict_proba(&table, &rows).unwrap();
         let furthest = scores.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(furthest < 1e-4, "{name}: {furthest}");
@@ -182,7 +184,7 @@ fn weighted_models_are_the_same_bytes_for_any_number_of_threads() {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let training = TrainingRows { weights, ..TrainingRows::new(&table, &labels, &rows) };
                 pool.install(|| {
-                    let model = Classifier::fit_rows(&algorithm, &training, 3, None).unwrap();
+                    let model = binary::fit_rows(&algorithm, &training, 3, None).unwrap();
                     let scores = model.predict_proba(&table, &rows).unwrap();
                     (model.to_bytes().unwrap(), scores, model.apply(&table, &rows).unwrap())
                 })
@@ -200,7 +202,7 @@ fn a_row_without_weight_is_not_there_and_equal_weights_say_nothing() {
     let some: Vec<u32> = rows.iter().copied().filter(|row| row % 3 > 0).collect();
     let bytes = |rows: &[u32], weights: Option<&[f64]>, algorithm: &SupervisedParams| {
         let training = TrainingRows { weights, ..TrainingRows::new(&table, &labels, rows) };
-        Classifier::fit_rows(algorithm, &training, 5, None).unwrap().to_bytes().unwrap()
+        binary::fit_rows(algorithm, &training, 5, None).unwrap().to_bytes().unwrap()
     };
     let kept: Vec<f64> = rows.iter().map(|row| if row % 3 > 0 { 4.2 } else { 0.0 }).collect();
     for algorithm in [forest(5), tree(6, 5, ClassWeight::Equal), boosting(5)] {
@@ -233,8 +235,8 @@ fn encoded_categories_are_told_apart_by_the_weights_of_their_rows() {
     let (rows, weights) = (all(&table), (0..1_600).map(|i| times(i) as f64).collect::<Vec<_>>());
     let training = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
     for model in [
-        Classifier::fit_rows(&algorithm, &training, 0, None),
-        Classifier::fit(&algorithm, &long, &long_labels, &all(&long), 0, None),
+        binary::fit_rows(&algorithm, &training, 0, None),
+        binary::fit(&algorithm, &long, &long_labels, &all(&long), 0, None),
     ] {
         let found = model.unwrap().predict_proba(&table, &[0, 1, 2, 3]).unwrap();
         // A leaf for each: its share, and one row of the prior. The lightest, of 400 rows, weighs 1,000 of 6,000 in all, or
@@ -265,10 +267,10 @@ fn whole_weights_are_repeated_rows() {
         repeated(&|i| f64::from(u8::from(labels[i]))).iter().map(|&v| v == 1.0).collect();
     let algorithm = tree(6, 1, ClassWeight::Equal);
     let training = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
-    let weighted = Classifier::fit_rows(&algorithm, &training, 0, None).unwrap();
-    let other = Classifier::fit(&algorithm, &long, &long_labels, &all(&long), 0, None).unwrap();
+    let weighted = binary::fit_rows(&algorithm, &training, 0, None).unwrap();
+    let other = binary::fit(&algorithm, &long, &long_labels, &all(&long), 0, None).unwrap();
     assert_eq!(weighted.apply(&table, &rows).unwrap(), other.apply(&table, &rows).unwrap());
-    let unweighted = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
+    let unweighted = binary::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
     assert_ne!(weighted.apply(&table, &rows).unwrap(), unweighted.apply(&table, &rows).unwrap());
 }
 
@@ -293,12 +295,12 @@ fn balanced_classes_have_the_same_say() {
             }),
         ),
     ] {
-        let model = Classifier::fit(&balanced, &table, &labels, &rows, 0, None).unwrap();
+        let model = binary::fit(&balanced, &table, &labels, &rows, 0, None).unwrap();
         let scores = model.predict_proba(&table, &rows).unwrap();
         let mean = scores.iter().zip(&by_hand).map(|(p, w)| p * w).sum::<f64>() / by_hand.iter().sum::<f64>();
         assert!((mean - 0.5).abs() < 0.02, "{}: {mean}", balanced.name());
         let training = TrainingRows { weights: Some(&by_hand), ..TrainingRows::new(&table, &labels, &rows) };
-        let weighted = Classifier::fit_rows(&equal, &training, 0, None).unwrap();
+        let weighted = binary::fit_rows(&equal, &training, 0, None).unwrap();
         let others = weighted.predict_proba(&table, &rows).unwrap();
         let apart = scores.iter().zip(&others).map(|(a, b)| (a - b).abs()).sum::<f64>() / scores.len() as f64;
         assert!(apart < 0.01, "{}: {apart}", balanced.name());
@@ -311,7 +313,7 @@ fn weights_that_are_none_are_named() {
     let rows = all(&table);
     let fit = |weights: &[f64], algorithm: &SupervisedParams| {
         let training = TrainingRows { weights: Some(weights), ..TrainingRows::new(&table, &labels, &rows) };
-        Classifier::fit_rows(algorithm, &training, 0, None).unwrap_err()
+        binary::fit_rows(algorithm, &training, 0, None).unwrap_err()
     };
     for (bad, text) in [(-1.0, "-1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
         let mut weights = vec![1.0; 50];
@@ -333,7 +335,7 @@ fn a_leaf_has_one_probability_and_every_tree_its_leaves() {
     let (table, labels) = generated(2_000, 8);
     let rows = all(&table);
     for algorithm in [forest(7), tree(6, 5, ClassWeight::Equal), boosting(7)] {
-        let model = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
         let (found, leaves) = (model.apply(&table, &rows).unwrap(), model.leaves().unwrap());
         assert_eq!(found.dim(), (2_000, leaves.len()));
         let scores = model.predict_proba(&table, &rows).unwrap();
@@ -349,7 +351,7 @@ fn a_leaf_has_one_probability_and_every_tree_its_leaves() {
         assert_eq!(model.apply(&table, &[]).unwrap().dim(), (0, leaves.len()));
     }
     let logistic = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
-    let model = Classifier::fit(&logistic, &table, &labels, &rows, 0, None).unwrap();
+    let model = binary::fit(&logistic, &table, &labels, &rows, 0, None).unwrap();
     assert_eq!(model.apply(&table, &rows).unwrap_err().to_string(), "logistic_regression has no leaves");
     assert!(model.gain_importances().is_err() && model.leaves().is_err());
 }
@@ -361,7 +363,7 @@ fn importances_find_what_the_label_depends_on() {
     let (train, test) = rows.split_at(6_000);
     let logistic = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
     for algorithm in [forest(20), tree(6, 20, ClassWeight::Equal), boosting(30), logistic] {
-        let model = Classifier::fit(&algorithm, &table, &labels, train, 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, train, 0, None).unwrap();
         let shuffled = model.permutation_importances(&table, &labels, test, 3, 1).unwrap();
         let names: Vec<&str> = shuffled.iter().map(|i| i.feature.as_str()).collect();
         assert_eq!(names, ["x0", "x1", "x2", "c0", "c1"]);
@@ -383,7 +385,7 @@ fn importances_find_what_the_label_depends_on() {
     let constant = numeric_table(&[vec![1.0; 10], vec![f64::NAN; 10]]);
     let labels: Vec<bool> = (0..10).map(|i| i % 2 == 0).collect();
     for algorithm in [forest(3), boosting(3)] {
-        let model = Classifier::fit(&algorithm, &constant, &labels, &all(&constant), 0, None).unwrap();
+        let model = binary::fit(&algorithm, &constant, &labels, &all(&constant), 0, None).unwrap();
         assert_eq!(model.gain_importances().unwrap(), [0.0, 0.0]);
         assert!(model.leaves().unwrap().iter().all(|&leaves| leaves == 1));
     }
@@ -395,7 +397,7 @@ fn boosting_learns_more_than_a_forest_and_stops_where_nothing_gains() {
     let rows = all(&table);
     let (train, test) = rows.split_at(9_000);
     let found = |algorithm: &SupervisedParams| {
-        let model = Classifier::fit(algorithm, &table, &labels, train, 0, None).unwrap();
+        let model = binary::fit(algorithm, &table, &labels, train, 0, None).unwrap();
         assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
         auc(&labels[9_000..], &model.predict_proba(&table, test).unwrap())
     };
@@ -404,15 +406,14 @@ fn boosting_learns_more_than_a_forest_and_stops_where_nothing_gains() {
     let seeded = |seed| {
         let params =
             GradientBoostingParams { max_features: 0.4, trees: 3, ..GradientBoostingParams::default() };
-        Classifier::fit(&SupervisedParams::GradientBoosting(params), &table, &labels, train, seed, None)
-            .unwrap()
+        binary::fit(&SupervisedParams::GradientBoosting(params), &table, &labels, train, seed, None).unwrap()
     };
     assert!(seeded(1) == seeded(1) && seeded(1) != seeded(2));
-    let leaves = Classifier::fit(&boosting(4), &table, &labels, train, 0, None).unwrap().leaves().unwrap();
+    let leaves = binary::fit(&boosting(4), &table, &labels, train, 0, None).unwrap().leaves().unwrap();
     assert_eq!(leaves, [31; 4]);
     let few = numeric_table(&[(0..30).map(f64::from).collect()]);
     let labels: Vec<bool> = (0..30).map(|i| i > 20).collect();
-    let model = Classifier::fit(&boosting(100), &few, &labels, &all(&few), 0, None).unwrap();
+    let model = binary::fit(&boosting(100), &few, &labels, &all(&few), 0, None).unwrap();
     assert_eq!(model.leaves().unwrap(), [0; 0], "no split keeps 20 rows on both sides");
     assert!(model.predict_proba(&few, &[0, 29]).unwrap().iter().all(|p| (p - 0.3).abs() < 1e-12));
 }
@@ -453,7 +454,7 @@ fn weights_of_rows_and_classes_whose_products_vanish_still_count() {
     let class_weight = ClassWeight::Given { negative: 1e-200, positive: 1e200 };
     let rows = all(&table);
     let training = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &rows) };
-    let model = Classifier::fit_rows(&tree(2, 1, class_weight), &training, 0, None).unwrap();
+    let model = binary::fit_rows(&tree(2, 1, class_weight), &training, 0, None).unwrap();
     let scores = model.predict_proba(&table, &rows).unwrap();
     assert!(scores[0] < 0.5 && scores[1] > 0.5, "{scores:?}");
 }
@@ -493,7 +494,7 @@ proptest! {
             tree(9, min_samples_leaf, class_weight),
         ] {
             let training = TrainingRows { weights, ..TrainingRows::new(&table, &labels, &rows) };
-            match Classifier::fit_rows(&algorithm, &training, seed, None) {
+            match binary::fit_rows(&algorithm, &training, seed, None) {
                 Ok(model) => {
                     let scores = model.predict_proba(&table, &rows).unwrap();
                     prop_assert!(scores.iter().all(|p| (0.0..=1.0).contains(p)), "{:?}", scores);

@@ -3,9 +3,12 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+
+use binary::TrainingRows;
 use tidemill_ml::{
-    Categories, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams, KeptBins,
-    RandomForestParams, SupervisedParams, TrainingRows,
+    BinaryMetrics, Cache, Categories, Classifier, DecisionTreeParams, FeatureTable, GradientBoostingParams,
+    RandomForestParams, Scores, SupervisedParams,
 };
 
 fn table(rows: &[(Option<String>, f64)]) -> FeatureTable {
@@ -66,7 +69,7 @@ fn an_unseen_category_goes_with_most_rows_and_not_with_the_rare_ones() {
     // So many that the trees are laid out, and so few that they are not.
     let many: Vec<u32> = (0..20_000).map(|i| i % 5).collect();
     for algorithm in algorithms() {
-        let model = Classifier::fit(&algorithm, &learned, &labels, &rows, 3, None).unwrap();
+        let model = binary::fit(&algorithm, &learned, &labels, &rows, 3, None).unwrap();
         let few = model.predict_proba(&asked, &[0, 1, 2, 3, 4]).unwrap();
         let name = algorithm.name();
         assert!(few[1] > 0.8 && few[2] > 0.8, "{name}: rare and missing ones are positive: {few:?}");
@@ -95,12 +98,15 @@ fn a_category_is_unseen_until_a_training_row_has_it() {
     for algorithm in algorithms() {
         let score = |last: u32| {
             let rows: Vec<u32> = (0..last).collect();
-            let mut bins = KeptBins::new();
+            let mut bins = Cache::new();
             bins.extend(&table, &rows).unwrap();
             let training = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
-            let model = Classifier::fit_rows(&algorithm, &training, 1, None).unwrap();
-            let scores = model.predict_proba_kept(&table, &new, &bins).unwrap();
-            assert_eq!(scores, model.predict_proba(&table, &new).unwrap(), "{}", algorithm.name());
+            let model = binary::fit_rows(&algorithm, &training, 1, None).unwrap();
+            let scores = model.predict_proba(&table, &new).unwrap();
+            let labels: Vec<bool> = new.iter().map(|&row| labels[row as usize]).collect();
+            let expected = BinaryMetrics::compute(&labels, &scores).map(Scores::Binary);
+            let kept = binary::score_kept(&model, &training, &new, &bins);
+            assert_eq!(kept, expected, "{}", algorithm.name());
             scores.iter().sum::<f64>() / scores.len() as f64
         };
         assert!(score(17_000) < 0.4, "{}: unseen", algorithm.name());

@@ -3,12 +3,15 @@
 // The lints' leave for tests ends at `#[test]`, and helpers stand outside of it.
 #![allow(clippy::unwrap_used)]
 
+mod binary;
+
+use binary::TrainingRows;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tidemill_ml::{
-    BinaryMetrics, Categories, ClassWeight, Classifier, FeatureTable, GradientBoostingParams, KeptBins,
-    KeptCounts, RandomForestParams, SupervisedParams, TrainingRows,
+    BinaryMetrics, Cache, Categories, ClassWeight, Classifier, FeatureTable, GradientBoostingParams,
+    RandomForestParams, SupervisedParams,
 };
 
 /// Training rows of which bins are made that stay as they are until the rows have doubled.
@@ -89,7 +92,7 @@ fn a_quarter_of_the_trees_is_grown_anew_and_four_fits_see_all() {
     let (table, labels) = generated(STEADY + 1_000, 1);
     for algorithm in algorithms() {
         let fit = |rows, before: Option<&Classifier>| {
-            Classifier::fit(&algorithm, &table, &labels, &first(rows), 3, before).unwrap()
+            binary::fit(&algorithm, &table, &labels, &first(rows), 3, before).unwrap()
         };
         let cold = fit(STEADY, None);
         let warm = fit(STEADY + 200, Some(&cold));
@@ -119,10 +122,9 @@ fn a_model_that_goes_on_is_as_good_as_one_from_nothing() {
     for algorithm in algorithms() {
         let mut model = None;
         for rows in [17_000, 17_200, 17_400, 17_900, 18_300, 18_600] {
-            model =
-                Some(Classifier::fit(&algorithm, &table, &labels, &first(rows), 3, model.as_ref()).unwrap());
+            model = Some(binary::fit(&algorithm, &table, &labels, &first(rows), 3, model.as_ref()).unwrap());
         }
-        let cold = Classifier::fit(&algorithm, &table, &labels, &first(18_600), 3, None).unwrap();
+        let cold = binary::fit(&algorithm, &table, &labels, &first(18_600), 3, None).unwrap();
         let [warm, cold] = [&model.unwrap(), &cold].map(|m| auc(m, &table, &labels, 20_000..40_000));
         assert!(warm > cold - 0.002, "{algorithm:?}: {warm} {cold}");
     }
@@ -133,8 +135,8 @@ fn a_fit_of_the_same_rows_goes_on_to_the_same_model() {
     let (table, labels) = generated(STEADY + 100, 7);
     let rows = first(STEADY + 100);
     for algorithm in algorithms() {
-        let cold = Classifier::fit(&algorithm, &table, &labels, &rows, 3, None).unwrap();
-        let warm = Classifier::fit(&algorithm, &table, &labels, &rows, 3, Some(&cold)).unwrap();
+        let cold = binary::fit(&algorithm, &table, &labels, &rows, 3, None).unwrap();
+        let warm = binary::fit(&algorithm, &table, &labels, &rows, 3, Some(&cold)).unwrap();
         if algorithm.name() == "random_forest" {
             assert!(warm == cold, "{algorithm:?}");
         }
@@ -156,10 +158,10 @@ fn boosting_that_stopped_early_is_fitted_from_nothing() {
     labels.extend((0..rows).map(|row| row % 10 < 4 + row % 2));
     let params = GradientBoostingParams { learning_rate: 1.0, ..GradientBoostingParams::default() };
     let algorithm = SupervisedParams::GradientBoosting(params);
-    let cold = Classifier::fit(&algorithm, &table, &labels, &first(STEADY), 1, None).unwrap();
+    let cold = binary::fit(&algorithm, &table, &labels, &first(STEADY), 1, None).unwrap();
     assert!(cold.leaves().unwrap().len() < 75, "{:?}", cold.leaves());
-    let warm = Classifier::fit(&algorithm, &table, &labels, &first(rows), 1, Some(&cold)).unwrap();
-    assert!(warm == Classifier::fit(&algorithm, &table, &labels, &first(rows), 1, None).unwrap());
+    let warm = binary::fit(&algorithm, &table, &labels, &first(rows), 1, Some(&cold)).unwrap();
+    assert!(warm == binary::fit(&algorithm, &table, &labels, &first(rows), 1, None).unwrap());
 }
 
 #[test]
@@ -184,7 +186,7 @@ fn what_is_no_longer_so_is_not_kept() {
     ];
     for [algorithm, other] in &settings {
         let fit = |algorithm, table, labels: &[bool], rows: &[u32], seed, before: Option<&Classifier>| {
-            Classifier::fit(algorithm, table, labels, rows, seed, before).unwrap()
+            binary::fit(algorithm, table, labels, rows, seed, before).unwrap()
         };
         let before = fit(algorithm, &table, &labels, &rows, 1, None);
         let more = first(STEADY + 700);
@@ -213,10 +215,10 @@ fn what_is_no_longer_so_is_not_kept() {
 
         let weights: Vec<f64> = (0..table.rows()).map(|row| 1.0 + (row % 2) as f64).collect();
         let weighted = TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &labels, &more) };
-        let warm = Classifier::fit_rows(algorithm, &weighted, 1, Some(&before)).unwrap();
-        assert!(warm == Classifier::fit_rows(algorithm, &weighted, 1, None).unwrap(), "weights");
+        let warm = binary::fit_rows(algorithm, &weighted, 1, Some(&before)).unwrap();
+        assert!(warm == binary::fit_rows(algorithm, &weighted, 1, None).unwrap(), "weights");
         // And a model of weighted rows is not gone on from.
-        let warm = Classifier::fit(algorithm, &table, &labels, &more, 1, Some(&warm)).unwrap();
+        let warm = binary::fit(algorithm, &table, &labels, &more, 1, Some(&warm)).unwrap();
         assert!(warm == fit(algorithm, &table, &labels, &more, 1, None), "of weights");
 
         // The bins are made anew where the rows have doubled.
@@ -244,7 +246,7 @@ proptest! {
         let training =
             |rows: usize| (0..rows as u32).filter(|row| row % 2 == 0 || *row > 2_000).collect::<Vec<_>>();
         for algorithm in algorithms() {
-            let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
+            let (mut bins, mut counts) = (Cache::new(), Cache::new());
             let mut model: Option<Classifier> = None;
             let (mut rows, mut went_on) = (0, 0);
             for batch in std::iter::once(start).chain(batches.clone()) {
@@ -256,10 +258,10 @@ proptest! {
                     bins: Some(&bins),
                     ..TrainingRows::new(&table, &labels[..rows], &training)
                 };
-                let next = Classifier::refit(&algorithm, &kept, 7, model.as_ref(), &mut counts).unwrap();
+                let next = binary::refit(&algorithm, &kept, 7, model.as_ref(), &mut counts).unwrap();
                 let restored = model.map(|m| Classifier::from_bytes(&m.to_bytes().unwrap()).unwrap());
                 let again = |before: Option<&Classifier>| {
-                    Classifier::fit(&algorithm, &all, &labels, &training, 7, before).unwrap()
+                    binary::fit(&algorithm, &all, &labels, &training, 7, before).unwrap()
                 };
                 for threads in [1, 3] {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -288,7 +290,7 @@ proptest! {
     ) {
         let (table, labels) = generated(STEADY + 100, 3);
         let algorithm = &algorithms()[which];
-        let fit = |rows, before: Option<&Classifier>| Classifier::fit(algorithm, &table, &labels, &first(rows), 3, before);
+        let fit = |rows, before: Option<&Classifier>| binary::fit(algorithm, &table, &labels, &first(rows), 3, before);
         let bytes = fit(STEADY, None).unwrap().to_bytes().unwrap();
         for (at, byte, last) in changes {
             let mut payload = bytes[16..].to_vec();

@@ -19,7 +19,7 @@ use crate::records::Evaluation;
 pub(super) struct Histories {
     table_name: String,
     list: Vec<History>,
-    /// Bytes that the rows of all may take; training takes about as much again.
+    /// Bytes that the rows of all may take, and as many again what a model makes of them while it is trained.
     most_bytes: u64,
 }
 
@@ -123,6 +123,14 @@ impl Histories {
         }
     }
 
+    fn too_much(&self, what: &str) -> String {
+        let most = self.most_bytes.div_ceil(1_000_000);
+        format!(
+            "{what} more than {most} MB of memory, half of memory_limit: raise that, or let a WHERE of the features SELECT leave \
+             rows out"
+        )
+    }
+
     /// What a model learns from the rows so far, after this batch.
     pub(super) fn lesson(&self, spec: &ModelSpec, batch_id: u64, is_trained: bool) -> Lesson<'_> {
         let key = HistoryKey::of(spec);
@@ -130,18 +138,14 @@ impl Histories {
             return Lesson::refused("it has no rows");
         };
         if history.is_given_up {
-            let most = self.most_bytes.div_ceil(1_000_000);
-            return Lesson::refused(format!(
-                "its rows take more than {most} MB of memory, half of memory_limit: raise that, or let a WHERE of the features \
-                 SELECT leave rows out"
-            ));
+            return Lesson::refused(self.too_much("its rows take"));
         }
         let labels = &history.labels;
         let rows = |rows| Rows::new(&history.features, labels.target(), rows);
         let refusal = history.key.label().and_then(|label| history.labelled.refusal(label));
         let train = match refusal {
             Some(reason) => Err(reason),
-            None => spec.config.training(Material::Rows).map_err(|e| e.to_string()).map(|training| {
+            None => spec.config.training(Material::Rows).map_err(|e| e.to_string()).and_then(|training| {
                 let rows = Rows::new(&history.features, labels.target_of_training(), &history.training);
                 let Training { estimator, turn } = training;
                 let begins = if turn == Turn::Online { Begins::OnTop } else { Begins::Before };
@@ -153,7 +157,11 @@ impl Histories {
                     false => spec.config.seed,
                 };
                 let classes = labels.classes_of_training();
-                has_turn.then_some(Train { estimator, rows, classes, begins, seed })
+                let bytes = estimator.bytes_to_fit(&history.features, history.training.len());
+                if has_turn && bytes > self.most_bytes {
+                    return Err(self.too_much("what its steps make of its rows takes"));
+                }
+                Ok(has_turn.then_some(Train { estimator, rows, classes, begins, seed }))
             }),
         };
         Lesson {

@@ -154,11 +154,13 @@ impl History {
         self.newest_twins = has_sides.then_some(0);
     }
 
-    /// Memory of the rows, about: their values, bins, labels, sides of the split and hashes.
+    /// Memory of the rows, about: their values, bins, labels, sides of the split and hashes. A function of the rows alone, not
+    /// of how they came.
     pub(super) fn bytes(&self) -> u64 {
         let (numbers, categories) = self.columns.counts();
-        let row = 9 * numbers + 5 * categories + 25;
-        (self.features.rows() * row) as u64
+        let has_bins = self.label.is_some() && self.key.keeps_rows();
+        let row = if has_bins { numbers + categories + 25 } else { 25 };
+        self.features.bytes() + (self.features.rows() * row) as u64
     }
 
     /// Forgets all rows, and takes no more.

@@ -61,7 +61,7 @@ impl<'a> Points<'a> {
             Source::Table { table, scales, rows } => {
                 let row = rows[row] as usize;
                 for (c, (out, scale)) in buffer.iter_mut().zip(scales).enumerate() {
-                    *out = scale.score(table.numeric(c)[row]);
+                    *out = scale.score(table.numeric(c).get(row));
                 }
                 buffer
             }
@@ -81,8 +81,7 @@ impl<'a> Points<'a> {
             Source::Table { table, scales, rows } => {
                 let numbers = numbers.map(|row| rows[row] as usize);
                 for (c, (lanes, scale)) in lanes.iter_mut().zip(scales).enumerate() {
-                    let column = table.numeric(c);
-                    lanes.iter_mut().zip(numbers).for_each(|(lane, row)| *lane = column[row]);
+                    *lanes = table.numeric(c).lanes(numbers);
                     scale.put_scores(lanes);
                 }
             }
@@ -138,7 +137,7 @@ mod tests {
         table.finish_append().unwrap();
         let rows: Vec<u32> = (0..30).filter(|row| row % 4 != 1).collect();
         let scales: Vec<NumericScale> = (0..3)
-            .map(|c| NumericScale::fit(rows.iter().map(|&row| table.numeric(c)[row as usize])))
+            .map(|c| NumericScale::fit(rows.iter().map(|&row| table.numeric(c).get(row as usize))))
             .collect();
         let read = Points::of_table(&scales, &table, &rows);
         let values = read.values().into_owned();
@@ -150,7 +149,7 @@ mod tests {
             points.put_lanes(&numbers, &mut lanes);
             for (lane, number) in numbers.into_iter().enumerate() {
                 let of = rows[from + number];
-                let score = |c: usize| scales[c].score(table.numeric(c)[of as usize]);
+                let score = |c: usize| scales[c].score(table.numeric(c).get(of as usize));
                 assert_eq!(points.row(number, &mut points.buffer()), [score(0), score(1), 0.0]);
                 assert_eq!([lanes[0][lane], lanes[1][lane], lanes[2][lane]], [score(0), score(1), 0.0]);
             }

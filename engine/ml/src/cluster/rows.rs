@@ -17,12 +17,19 @@ pub(super) fn check_numeric(table: &FeatureTable) -> Result<(), Error> {
 
 /// Whether a row has a value in every column.
 pub(super) fn is_complete(table: &FeatureTable, row: u32) -> bool {
-    (0..table.features()).all(|c| !table.numeric(c)[row as usize].is_nan())
+    (0..table.features()).all(|c| !table.numeric(c).get(row as usize).is_nan())
 }
 
 /// Those of these rows that have a value in every column.
 pub(super) fn complete(table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
-    let of_piece = |rows: &[u32]| rows.iter().copied().filter(|&row| is_complete(table, row)).collect();
+    let of_piece = |rows: &[u32]| {
+        let (mut values, mut complete) = (vec![0.0; rows.len()], vec![true; rows.len()]);
+        for c in 0..table.features() {
+            table.numeric(c).put(rows, &mut values);
+            complete.iter_mut().zip(&values).for_each(|(complete, value)| *complete &= !value.is_nan());
+        }
+        rows.iter().zip(complete).filter(|(_, complete)| *complete).map(|(row, _)| *row).collect()
+    };
     let pieces: Vec<Vec<u32>> = rows.par_chunks(PIECE_ROWS).map(of_piece).collect();
     pieces.concat()
 }
@@ -30,7 +37,7 @@ pub(super) fn complete(table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
 /// Scales of the columns over these rows, each row counting as often as its weight says.
 pub(super) fn scales(table: &FeatureTable, rows: &[u32], weights: Option<&[f64]>) -> Vec<NumericScale> {
     let of_column = |c: usize| {
-        let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
+        let values = rows.iter().map(|&row| table.numeric(c).get(row as usize));
         match weights {
             None => NumericScale::fit(values),
             Some(weights) => NumericScale::fit_weighted(values.zip(weights.iter().copied())),

@@ -9,7 +9,7 @@
 use super::categories::CategoryNumbers;
 use super::frequent::most_frequent;
 use super::target::TargetEncoding;
-use crate::table::{CategoryColumn, FeatureTable, MISSING_CODE};
+use crate::table::{CategoryColumn, CodeColumn, FeatureTable, MISSING_CODE, NumberColumn};
 use rayon::prelude::*;
 use serde::ser::SerializeTupleVariant;
 use serde::{Deserialize, Serialize, Serializer};
@@ -24,6 +24,8 @@ pub(crate) const MISSING_BIN: u8 = 255;
 pub(crate) const OTHER_BIN: u8 = 254;
 /// Rows that one task bins.
 const BLOCK: usize = 4096;
+/// Rows of which it reads a column at a time.
+const SMALL_BLOCK: usize = 512;
 const MAX_EDGES: usize = 254;
 const MAX_CATEGORIES: usize = 254;
 /// Edges are quantiles of at most this many values, taken at even steps: more do not move them measurably.
@@ -184,7 +186,10 @@ impl FeatureBins {
     /// Learns the bins of one feature from these rows.
     pub(crate) fn fit(table: &FeatureTable, feature: usize, rows: &[u32]) -> FeatureBins {
         match feature.checked_sub(table.numeric_names().len()) {
-            None => FeatureBins::Numeric(numeric_edges(table.numeric(feature), rows)),
+            None => {
+                let values = table.numeric(feature);
+                FeatureBins::Numeric(numeric_edges(rows.len(), |at| values.get(rows[at] as usize)))
+            }
             Some(c) => FeatureBins::Categorical(most_frequent(table.categorical(c), rows, MAX_CATEGORIES)),
         }
     }
@@ -205,12 +210,12 @@ impl FeatureBins {
 /// A column of a table with what turns it into bins, made ready for many rows.
 enum ColumnBinner<'a> {
     Numeric {
-        values: &'a [f64],
+        values: &'a NumberColumn,
         edges: Box<PaddedEdges>,
     },
     /// The bin of every code, and that of a missing one.
     Codes {
-        codes: &'a [u32],
+        codes: &'a CodeColumn,
         bins: Vec<u8>,
         missing: u8,
     },
@@ -276,16 +281,26 @@ impl<'a> ColumnBinner<'a> {
     /// Bins of up to [`BLOCK`] rows.
     fn put(&self, rows: &[u32], out: &mut [u8; BLOCK]) {
         match self {
-            ColumnBinner::Numeric { values, edges } => edges.put(values, rows, out),
+            ColumnBinner::Numeric { values, edges } => {
+                let mut block = [f64::NAN; SMALL_BLOCK];
+                for (rows, out) in rows.chunks(SMALL_BLOCK).zip(out.chunks_exact_mut(SMALL_BLOCK)) {
+                    values.put(rows, &mut block);
+                    edges.put(&block[..rows.len()], out);
+                }
+            }
             ColumnBinner::Codes { codes, bins, missing } => {
-                for (out, &row) in out.iter_mut().zip(rows) {
-                    // Missing is beyond the codes.
-                    *out = bins.get(codes[row as usize] as usize).copied().unwrap_or(*missing);
+                let mut block = [0; SMALL_BLOCK];
+                for (rows, out) in rows.chunks(SMALL_BLOCK).zip(out.chunks_exact_mut(SMALL_BLOCK)) {
+                    codes.put(rows, &mut block);
+                    for (out, &code) in out.iter_mut().zip(&block[..rows.len()]) {
+                        // Missing is beyond the codes.
+                        *out = bins.get(code as usize).copied().unwrap_or(*missing);
+                    }
                 }
             }
             ColumnBinner::Names { column, names } => {
                 for (out, &row) in out.iter_mut().zip(rows) {
-                    *out = names.bin(match column.codes[row as usize] {
+                    *out = names.bin(match column.codes.get(row as usize) {
                         MISSING_CODE => None,
                         code => Some(&column.dictionary[code as usize]),
                     });
@@ -309,11 +324,11 @@ impl PaddedEdges {
         if x.is_nan() { MISSING_BIN } else { self.0.partition_point(|edge| *edge < x) as u8 }
     }
 
-    fn put(&self, values: &[f64], rows: &[u32], out: &mut [u8; BLOCK]) {
+    fn put(&self, values: &[f64], out: &mut [u8]) {
         const LANES: usize = 8;
-        for (rows, out) in rows.chunks(LANES).zip(out.chunks_exact_mut(LANES)) {
+        for (values, out) in values.chunks(LANES).zip(out.chunks_exact_mut(LANES)) {
             let mut lanes = [f64::NAN; LANES];
-            lanes.iter_mut().zip(rows).for_each(|(lane, &row)| *lane = values[row as usize]);
+            lanes.iter_mut().zip(values).for_each(|(lane, &value)| *lane = value);
             // Eight searches at a time: none waits for another's loads.
             let mut at = [0usize; LANES];
             for bit in [7, 6, 5, 4, 3, 2, 1, 0] {
@@ -329,10 +344,10 @@ impl PaddedEdges {
     }
 }
 
-fn numeric_edges(values: &[f64], rows: &[u32]) -> Vec<f64> {
-    let step = rows.len().div_ceil(EDGE_SAMPLE).max(1);
-    let mut sample: Vec<f64> =
-        rows.iter().step_by(step).map(|&row| values[row as usize]).filter(|v| !v.is_nan()).collect();
+/// Edges between so many values, by their places.
+fn numeric_edges(count: usize, value: impl Fn(usize) -> f64) -> Vec<f64> {
+    let step = count.div_ceil(EDGE_SAMPLE).max(1);
+    let mut sample: Vec<f64> = (0..count).step_by(step).map(value).filter(|v| !v.is_nan()).collect();
     sample.sort_unstable_by(f64::total_cmp);
     edges_of(&sample.chunk_by(|a, b| a == b).map(|group| (group[0], group.len())).collect::<Vec<_>>())
 }
@@ -365,7 +380,7 @@ mod tests {
     fn numeric_bin(edges: &[f64], x: f64) -> u8 {
         let mut out = [0; BLOCK];
         let edges = PaddedEdges::new(edges);
-        edges.put(&[x], &[0], &mut out);
+        edges.put(&[x], &mut out);
         assert_eq!(edges.bin(x), out[0]);
         out[0]
     }
@@ -373,10 +388,10 @@ mod tests {
     #[test]
     fn few_values_have_a_bin_each_and_missing_has_the_last() {
         let values = [3.0, 1.0, f64::NAN, 2.0, 1.0];
-        let edges = numeric_edges(&values, &[0, 1, 2, 3, 4]);
+        let edges = numeric_edges(5, |at| values[at]);
         assert_eq!(edges, [1.5, 2.5]);
         assert_eq!(values.map(|v| numeric_bin(&edges, v)), [2, 0, MISSING_BIN, 1, 0]);
-        assert_eq!(numeric_edges(&[f64::NAN; 2], &[0, 1]), [0.0; 0]);
+        assert_eq!(numeric_edges(2, |_| f64::NAN), [0.0; 0]);
     }
 
     #[test]
@@ -401,8 +416,7 @@ mod tests {
         fn bins_keep_the_order_of_values(values in prop::collection::vec(-1e300f64..1e300, 1..900), digits in 0..3) {
             let scale = [1.0, 1e297, 1e299][digits as usize];
             let values: Vec<f64> = values.iter().map(|v| (v / scale).round() * scale).collect();
-            let rows: Vec<u32> = (0..values.len() as u32).collect();
-            let edges = numeric_edges(&values, &rows);
+            let edges = numeric_edges(values.len(), |at| values[at]);
             prop_assert!(TableBins(vec![FeatureBins::Numeric(edges.clone())]).is_valid(1));
             let mut sorted = values.clone();
             sorted.sort_by(f64::total_cmp);

@@ -200,7 +200,7 @@ fn counts_of_numbers(
     let missing = column.dictionary.len();
     let mut cells = vec![[0u32; FOLD_LANES]; missing + 1];
     for (&row, &fold) in rows.iter().zip(folds) {
-        cells[(column.codes[row as usize] as usize).min(missing)][usize::from(fold)] += 1;
+        cells[(column.codes.get(row as usize) as usize).min(missing)][usize::from(fold)] += 1;
     }
     let each = numbers.iter().flatten().zip(cells.iter().flatten()).filter(|(_, rows)| **rows > 0);
     let mut counts: Vec<(f32, u32)> = each.map(|(number, rows)| (number + 0.0, *rows)).collect();
@@ -228,7 +228,7 @@ fn by_name(column: &CategoryColumn, codes: Vec<usize>) -> Vec<usize> {
 /// of equals. Rows count the same.
 fn told_apart(column: &CategoryColumn, labels: &[u32], classes: u32, rows: &[u32]) -> u32 {
     let mut cells: Vec<(u32, u32)> =
-        rows.iter().map(|&row| (column.codes[row as usize], labels[row as usize])).collect();
+        rows.iter().map(|&row| (column.codes.get(row as usize), labels[row as usize])).collect();
     cells.sort_unstable();
     // Sum over categories of rows of the class² / rows: more by the same for all, it is the sum of squares between.
     let (mut worths, mut totals) = (vec![0.0; classes as usize], vec![0.0; classes as usize]);
@@ -300,7 +300,7 @@ mod tests {
         assert!(bins.is_valid(0));
         let scored: Vec<u32> = (0..2_000).collect();
         let codes = &table.categorical(0).codes;
-        let found: Vec<u8> = codes.iter().map(|&code| encoded.bin(code, BY_ALL)).collect();
+        let found: Vec<u8> = codes.range(0..2_000).map(|code| encoded.bin(code, BY_ALL)).collect();
         assert_eq!(bins.transform(&table, &scored).bins, found);
         assert_eq!(
             bins.transform(&table, &[7, 3]).bins,
@@ -311,14 +311,14 @@ mod tests {
         // The row's label, exchanged with that of another category in its fold: the prior stays.
         let other = all.iter().find(|&&r| {
             folds[r as usize] == folds[10]
-                && codes[r as usize] != codes[10]
+                && codes.get(r as usize) != codes.get(10)
                 && labels[r as usize] != labels[10]
         });
         let number = |labels: &[bool]| {
             let of = |row: u32, units: u64| units * u64::from(labels[row as usize]);
             let fold = |position: usize| usize::from(folds[position]);
             let counts = FoldCounts::of(table.categorical(0), &all, (1, None), fold, of);
-            counts.out_of_fold(codes[10] as usize, TRUST)[usize::from(folds[10])]
+            counts.out_of_fold(codes.get(10) as usize, TRUST)[usize::from(folds[10])]
         };
         let before = number(&labels);
         labels.swap(10, *other.unwrap() as usize);

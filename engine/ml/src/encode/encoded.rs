@@ -85,7 +85,7 @@ impl EncodedColumns {
                 let cells = out.iter_mut().skip(numeric + c).step_by(features);
                 for (position, (cell, &row)) in cells.zip(rows).enumerate() {
                     let fold = folds.map_or(BY_ALL, |folds| folds[position]);
-                    *cell = encoded.bin(column.codes[row as usize], fold);
+                    *cell = encoded.bin(column.codes.get(row as usize), fold);
                 }
             }
         });

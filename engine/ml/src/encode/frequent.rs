@@ -12,7 +12,7 @@ pub(crate) fn most_frequent(column: &CategoryColumn, rows: &[u32], most: usize) 
     let mut counts = vec![0u32; column.dictionary.len()];
     for &row in rows {
         // Missing is beyond the codes.
-        if let Some(count) = counts.get_mut(column.codes[row as usize] as usize) {
+        if let Some(count) = counts.get_mut(column.codes.get(row as usize) as usize) {
             *count += 1;
         }
     }

@@ -34,37 +34,10 @@ const LIMIT: f64 = 0.25;
 /// Groups that bins are put together to: the smallest share of a group is 1 / this.
 const GROUPS: u64 = 16;
 
-/// Bins of a [`FeatureTable`]'s rows that are kept beside it and shared by all models that learn from it.
-///
-/// Bins are made anew when the training rows have doubled (to 512, 1,024, 2,048 …; below 256 they are made of all rows), and
-/// those of one feature when it has left them: that is, if at a quarter, half or three quarters of the way the population
-/// stability index of the rows since the last such point, against those that the bins were made of, is above .25 and above
-/// what so few rows have by chance. All of it is a function of the training rows so far, in their order, alone.
-///
-/// Call [`extend`](KeptBins::extend) when rows were added, then give it to fits as
-/// [`TrainingRows::bins`](crate::TrainingRows::bins) and to
-/// [`predict_proba_kept`](crate::Classifier::predict_proba_kept). One byte a feature and row of the table. It need not be
-/// written to disk: begun anew with the same rows, it is the same.
-///
-/// ```
-/// use tidemill_ml::{
-///     Classifier, SupervisedParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
-/// };
-///
-/// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
-/// table.push_numeric(0, (0..300).map(|i| f64::from(i % 37)));
-/// table.finish_append()?;
-/// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..300).map(|i| i % 37 > 11).collect(), (0..300).collect());
-/// let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
-/// bins.extend(&table, &rows)?;
-/// let training = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
-/// let params = SupervisedParams::RandomForest(RandomForestParams::default());
-/// let forest = Classifier::refit(&params, &training, 42, None, &mut counts)?;
-/// assert_eq!(bins.rows(), 300);
-/// # Ok::<(), tidemill_ml::Error>(())
-/// ```
+/// Bins of a [`FeatureTable`]'s rows that are kept beside it and shared by all models that learn from it: one byte a feature and
+/// row.
 #[derive(Debug, Clone, Default)]
-pub struct KeptBins {
+pub(crate) struct KeptBins {
     state: Option<State>,
     /// Made when a fit asks for them.
     encodings: KeptEncodings,
@@ -91,7 +64,7 @@ struct State {
 
 impl KeptBins {
     /// Bins of no rows yet.
-    pub fn new() -> KeptBins {
+    pub(crate) fn new() -> KeptBins {
         KeptBins::default()
     }
 
@@ -102,7 +75,7 @@ impl KeptBins {
     /// # Errors
     ///
     /// [`Error::NoFeatures`], [`Error::RowOutOfRange`] and [`Error::RowsNotAscending`]; nothing has then changed.
-    pub fn extend(&mut self, table: &FeatureTable, training: &[u32]) -> Result<(), Error> {
+    pub(crate) fn extend(&mut self, table: &FeatureTable, training: &[u32]) -> Result<(), Error> {
         if table.features() == 0 {
             return Err(Error::NoFeatures);
         }
@@ -112,12 +85,18 @@ impl KeptBins {
     }
 
     /// Rows of the table that have bins.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.binned.rows())
     }
 
+    /// Bytes of memory of the bins.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.binned.bins.len() as u64)
+    }
+
     /// Training rows that the bins were made of: a feature that left its bins later has been made anew of more.
-    pub fn made_of(&self) -> usize {
+    #[cfg(test)]
+    fn made_of(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.made_of)
     }
 

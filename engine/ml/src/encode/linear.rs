@@ -271,11 +271,11 @@ fn fingerprint(table: &FeatureTable, labels: &[bool], rows: &[u32]) -> u64 {
         let row = rows[((i + 1) * rows.len() / taken) - 1];
         hash = derive(hash ^ u64::from(row), u64::from(labels.get(row as usize).copied().unwrap_or(false)));
         for c in 0..table.numeric_names().len() {
-            hash = derive(hash, table.numeric(c)[row as usize].to_bits());
+            hash = derive(hash, table.numeric(c).get(row as usize).to_bits());
         }
         for c in 0..table.categorical_names().len() {
             let column = table.categorical(c);
-            let name = column.dictionary.get(column.codes[row as usize] as usize);
+            let name = column.dictionary.get(column.codes.get(row as usize) as usize);
             hash = derive(hash, name.map_or(u64::MAX, |name| u64::from(crc32fast::hash(name.as_bytes()))));
         }
     }
@@ -287,7 +287,7 @@ pub(crate) fn each_code(column: &CategoryColumn, rows: &[u32], mut call: impl Fn
     let missing = column.dictionary.len();
     let mut seen = vec![false; missing + 1];
     for &row in rows {
-        let code = (column.codes[row as usize] as usize).min(missing);
+        let code = (column.codes.get(row as usize) as usize).min(missing);
         if !seen[code] {
             seen[code] = true;
             call(code, column.dictionary.get(code).map(String::as_str));
@@ -386,20 +386,18 @@ impl Design<'_> {
             let Some(column) = dense.next() else { return };
             // Rows without a gap are one copy.
             match (neighbours, rows.first()) {
-                (true, Some(&first)) => {
-                    column[..rows.len()].copy_from_slice(&values[first as usize..][..rows.len()]);
-                }
-                _ => column.iter_mut().zip(rows).for_each(|(value, &row)| *value = values[row as usize]),
+                (true, Some(&first)) => values.put_from(first as usize, &mut column[..rows.len()]),
+                _ => values.put(rows, column),
             }
-            encoding.value.put_scores(&mut column[..rows.len()]);
             if let Some(scale) = &encoding.indicator
-                && let Some(column) = dense.next()
+                && let Some(indicator) = dense.next()
             {
                 let (known, missing) = (scale.score(0.0), scale.score(1.0));
-                for (score, &row) in column.iter_mut().zip(rows) {
-                    *score = if values[row as usize].is_nan() { missing } else { known };
+                for (score, value) in indicator.iter_mut().zip(&column[..rows.len()]) {
+                    *score = if value.is_nan() { missing } else { known };
                 }
             }
+            encoding.value.put_scores(&mut column[..rows.len()]);
         }
         if self.codes.codes.iter().any(|codes| matches!(codes, Codes::Scores(_))) {
             for (lane, &row) in block.folds.iter_mut().zip(rows) {
@@ -407,20 +405,22 @@ impl Design<'_> {
             }
         }
         let mut offset = self.encoders.dense();
+        let mut values = [0; BLOCK];
         for (c, codes) in self.codes.codes.iter().enumerate() {
-            let values = &self.table.categorical(c).codes;
+            self.table.categorical(c).codes.put(rows, &mut values);
             match codes {
                 Codes::Scores(scores) => {
                     let (Some(column), missing) = (dense.next(), scores.len() - 1) else { return };
-                    for ((score, &row), &fold) in column.iter_mut().zip(rows).zip(&block.folds) {
-                        let code = (values[row as usize] as usize).min(missing);
+                    let cells = column[..rows.len()].iter_mut().zip(&values);
+                    for ((score, &code), &fold) in cells.zip(&block.folds) {
+                        let code = (code as usize).min(missing);
                         *score = f64::from(scores[code][usize::from(fold) % FOLD_LANES]);
                     }
                 }
                 Codes::Hot(columns) => {
                     let (Some(column), missing) = (hot.next(), columns.len() - 1) else { return };
-                    for (index, &row) in column.iter_mut().zip(rows) {
-                        let code = (values[row as usize] as usize).min(missing);
+                    for (index, &code) in column[..rows.len()].iter_mut().zip(&values) {
+                        let code = (code as usize).min(missing);
                         *index = offset as u32 + columns[code];
                     }
                     if let Some(CategoryEncoding::OneHot(encoding)) = self.encoders.categorical.get(c) {

@@ -32,7 +32,7 @@ impl RareCategories {
             }
             let mut rare = vec![false; without.len()];
             for &row in rows {
-                let code = column.codes[row as usize];
+                let code = column.codes.get(row as usize);
                 if code != MISSING_CODE {
                     rare[code as usize] = true;
                 }
@@ -63,7 +63,7 @@ impl RareCategories {
                     continue;
                 }
                 // The bin is not that of missing values, so there is a name.
-                let code = column.codes[row as usize] as usize;
+                let code = column.codes.get(row as usize) as usize;
                 if by_code.as_ref().map_or_else(|| is_new(&column.dictionary[code]), |new| new[code]) {
                     cells.push((position as u32, *feature));
                 }

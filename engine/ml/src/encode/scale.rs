@@ -4,6 +4,7 @@ use crate::FeatureTable;
 use crate::file::MOST_ROWS;
 use crate::seed::derive;
 use crate::stats::RunningMoments;
+use crate::table::NumberColumn;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -148,11 +149,12 @@ impl From<ColumnMoments> for ColumnMomentsInFile {
 
 impl ColumnMoments {
     /// Of a block of rows.
-    pub(crate) fn of(column: &[f64], rows: &[u32]) -> ColumnMoments {
+    pub(crate) fn of(column: &NumberColumn, rows: &[u32]) -> ColumnMoments {
         let mut moments = ColumnMoments::default();
         let mut sum = 0.0;
-        for &row in rows {
-            let value = column[row as usize];
+        let mut values = vec![0.0; rows.len()];
+        column.put(rows, &mut values);
+        for (&row, &value) in rows.iter().zip(&values) {
             if value.is_nan() {
                 moments.missing += 1;
                 moments.missing_rows = moments.missing_rows.wrapping_add(derive(0, u64::from(row)));
@@ -161,7 +163,7 @@ impl ColumnMoments {
                 moments.largest = moments.largest.max(value.abs());
             }
         }
-        let known = rows.iter().map(|&row| column[row as usize]).filter(|v| !v.is_nan());
+        let known = values.iter().copied().filter(|v| !v.is_nan());
         moments.known = RunningMoments::of_sum(rows.len() as u64 - moments.missing, sum, known);
         moments.settled()
     }
@@ -243,7 +245,7 @@ impl NumericEncoding {
                 (other.missing, other.missing_rows) == (all[c].missing, all[c].missing_rows)
             };
             let repeated = all[..c].iter().any(same);
-            let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
+            let values = rows.iter().map(|&row| table.numeric(c).get(row as usize));
             NumericEncoding {
                 value: all[c].scale().unwrap_or_else(|| NumericScale::fit(values)),
                 indicator: all[c].indicator().filter(|_| !repeated),

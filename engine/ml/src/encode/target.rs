@@ -106,7 +106,7 @@ impl FoldCounts {
     ) -> FoldCounts {
         let missing = column.dictionary.len();
         for (position, &row) in rows.iter().enumerate().skip(done) {
-            let code = (column.codes[row as usize] as usize).min(missing);
+            let code = (column.codes.get(row as usize) as usize).min(missing);
             let tally = &mut folds[code][fold(position)];
             let units = units.map_or(units_of_row, |units| units[position]);
             tally.rows += units;

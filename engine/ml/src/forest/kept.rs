@@ -23,40 +23,21 @@ const BUDGET: usize = 16 << 20;
 /// Rows of a node below which a count costs no more than keeping it.
 const FEWEST: usize = 2_048;
 
-/// What [`Classifier::refit`](crate::Classifier::refit) keeps of a forest or a decision tree for its next call: counts of
-/// its upper nodes, at most 16 MiB, and a copy of the bins' edges and categories. It need not be written to disk: a refit
-/// without it gives the same model.
-///
-/// ```
-/// use tidemill_ml::{
-///     Classifier, SupervisedParams, FeatureTable, KeptBins, KeptCounts, RandomForestParams, TrainingRows,
-/// };
-///
-/// let mut table = FeatureTable::new(vec!["x".into()], vec![]);
-/// table.push_numeric(0, (0..300).map(|i| f64::from(i % 37)));
-/// table.finish_append()?;
-/// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..300).map(|i| i % 37 > 11).collect(), (0..300).collect());
-/// let (mut bins, mut counts) = (KeptBins::new(), KeptCounts::new());
-/// bins.extend(&table, &rows)?;
-/// let training = TrainingRows { bins: Some(&bins), ..TrainingRows::new(&table, &labels, &rows) };
-/// let params = SupervisedParams::RandomForest(RandomForestParams::default());
-/// let forest = Classifier::refit(&params, &training, 42, None, &mut counts)?;
-/// assert_eq!(forest, Classifier::refit(&params, &training, 42, None, &mut counts)?);
-/// # Ok::<(), tidemill_ml::Error>(())
-/// ```
+/// What a refit of a forest or a decision tree leaves for the next one: counts of its upper nodes, at most 16 MiB, and a copy of
+/// the bins' edges and categories.
 #[derive(Debug, Default)]
-pub struct KeptCounts {
+pub(crate) struct KeptCounts {
     state: Option<KeptTrees>,
 }
 
 impl KeptCounts {
     /// Counts of nothing yet.
-    pub fn new() -> KeptCounts {
+    pub(crate) fn new() -> KeptCounts {
         KeptCounts::default()
     }
 
     /// Training rows whose counts are kept; 0 if nothing is.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.origin.rows as usize)
     }
 

@@ -33,7 +33,7 @@ mod trees;
 mod turns;
 mod walk;
 
-pub use kept::KeptCounts;
+pub(crate) use kept::KeptCounts;
 pub use params::{
     Categories, ClassWeight, DecisionTreeParams, GradientBoostingParams, RandomForestParams, TreeBackend,
 };

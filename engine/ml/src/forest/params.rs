@@ -66,7 +66,7 @@ pub enum Categories {
     /// 0, or fewer than an eighth less than all. The rows after them are encoded as rows that are scored. So a fit of few
     /// more rows has the numbers of the one before, and the use of its trees.
     ///
-    /// A row counts as its [weight](crate::TrainingRows::weights) / mean weight of the rows counted: in its category, and in
+    /// A row counts as its [weight](crate::Rows::weights) / mean weight of the rows counted: in its category, and in
     /// the share of all rows that smooths it with the say of one row. Whole weights are so the rows repeated, but for
     /// smoothing, which is of mean weight, and for folds, by which a row goes as a whole. Weights of classes do not count
     /// here.

@@ -65,8 +65,8 @@ impl Growing<'_> {
         };
         let column = self.table.numeric(split.column());
         // Two sides, in their order.
-        rows.sort_by_key(|&row| split.goes_right(column[row as usize]));
-        let right = rows.partition_point(|&row| !split.goes_right(column[row as usize]));
+        rows.sort_by_key(|&row| split.goes_right(column.get(row as usize)));
+        let right = rows.partition_point(|&row| !split.goes_right(column.get(row as usize)));
         self.tree.set_split(node, split);
         let (left, right) = rows.split_at_mut(right);
         self.grow(left, 2 * node + 1, depth + 1);
@@ -79,7 +79,7 @@ impl Growing<'_> {
         while !columns.is_empty() {
             let at = self.draws.below(columns.len());
             let column = columns.swap_remove(at);
-            let known = rows.iter().map(|&row| self.table.numeric(column)[row as usize]);
+            let known = rows.iter().map(|&row| self.table.numeric(column).get(row as usize));
             let ends = known
                 .filter(|v| !v.is_nan())
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));

@@ -128,7 +128,7 @@ pub(super) fn paths(trees: &[Tree], table: &FeatureTable, rows: &[u32]) -> Vec<f
         for column in 0..columns {
             let from = table.numeric(column);
             let to = values.iter_mut().skip(column).step_by(columns);
-            to.zip(rows).for_each(|(to, &row)| *to = from[row as usize]);
+            to.zip(rows).for_each(|(to, &row)| *to = from.get(row as usize));
         }
         for tree in trees {
             let lanes = values.chunks_exact(LANES * columns).zip(sums.chunks_mut(LANES));
@@ -192,7 +192,7 @@ fn paths_laid_out<const WIDTH: usize>(trees: &[LaidOut], table: &FeatureTable, r
         for column in 0..table.features() {
             let from = table.numeric(column);
             for (to, &row) in values.as_flattened_mut().iter_mut().zip(rows) {
-                to[column] = from[row as usize];
+                to[column] = from.get(row as usize);
                 is_missing |= to[column].is_nan();
             }
         }

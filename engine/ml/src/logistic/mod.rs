@@ -42,14 +42,15 @@ const NEWTON_COLUMNS: usize = 64;
 /// A fitted linear model's weights, in the units of the features.
 ///
 /// ```
-/// use tidemill_ml::{Classifier, SupervisedParams, FeatureTable, LogisticRegressionParams};
+/// use tidemill_ml::{Estimator, FeatureTable, Fitted, LogisticRegressionParams, Rows, Target};
 ///
 /// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
 /// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
 /// table.finish_append()?;
 /// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 9).collect(), (0..48).collect());
-/// let params = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
-/// let model = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
+/// let logistic = Estimator::from(LogisticRegressionParams::default());
+/// let fitted = logistic.fit(&Rows::new(&table, Target::Binary(&labels), &rows), 42)?;
+/// let Fitted::Classifier(model) = fitted else { unreachable!() };
 /// assert!(model.coefficients().is_some_and(|of| of.intercept < 0.0));
 /// # Ok::<(), tidemill_ml::Error>(())
 /// ```
@@ -64,14 +65,15 @@ pub struct Coefficients {
 /// The weight of one column of a linear model.
 ///
 /// ```
-/// use tidemill_ml::{Classifier, SupervisedParams, FeatureTable, LogisticRegressionParams};
+/// use tidemill_ml::{Estimator, FeatureTable, Fitted, LogisticRegressionParams, Rows, Target};
 ///
 /// let mut table = FeatureTable::new(vec!["hour".into()], vec![]);
 /// table.push_numeric(0, (0..48).map(|i| f64::from(i % 24)));
 /// table.finish_append()?;
 /// let (labels, rows): (Vec<bool>, Vec<u32>) = ((0..48).map(|i| i % 24 > 9).collect(), (0..48).collect());
-/// let params = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
-/// let model = Classifier::fit(&params, &table, &labels, &rows, 42, None)?;
+/// let logistic = Estimator::from(LogisticRegressionParams::default());
+/// let fitted = logistic.fit(&Rows::new(&table, Target::Binary(&labels), &rows), 42)?;
+/// let Fitted::Classifier(model) = fitted else { unreachable!() };
 /// let hour = model.coefficients().map(|of| of.columns[0].clone());
 /// assert!(hour.is_some_and(|hour| hour.column == "hour" && hour.weight > 0.0));
 /// # Ok::<(), tidemill_ml::Error>(())

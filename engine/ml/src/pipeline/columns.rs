@@ -3,6 +3,7 @@
 use crate::table::MISSING_CODE;
 use crate::{Error, FeatureTable};
 use ndarray::Array2;
+use std::ops::Range;
 
 /// Columns of one kind: names and places.
 pub(super) struct Columns(Vec<(String, usize)>);
@@ -41,19 +42,30 @@ impl Columns {
 
 /// All rows of numeric columns. Shape: rows × columns.
 pub(super) fn matrix(table: &FeatureTable, columns: &Columns) -> Array2<f64> {
-    let mut x = Array2::zeros((table.rows(), columns.0.len()));
+    matrix_of(table, columns, 0..table.rows())
+}
+
+/// These rows of numeric columns. Shape: rows × columns.
+pub(super) fn matrix_of(table: &FeatureTable, columns: &Columns, rows: Range<usize>) -> Array2<f64> {
+    let mut x = Array2::zeros((rows.len(), columns.0.len()));
     for (mut out, (_, column)) in x.columns_mut().into_iter().zip(columns.iter()) {
-        out.iter_mut().zip(table.numeric(column)).for_each(|(out, value)| *out = *value);
+        let values = table.numeric(column).range(rows.clone());
+        out.iter_mut().zip(values).for_each(|(out, value)| *out = value);
     }
     x
 }
 
 /// All rows of a text column.
 pub(super) fn texts(table: &FeatureTable, column: usize) -> Vec<Option<&str>> {
+    texts_of(table, column, 0..table.rows())
+}
+
+/// These rows of a text column.
+pub(super) fn texts_of(table: &FeatureTable, column: usize, rows: Range<usize>) -> Vec<Option<&str>> {
     let column = table.categorical(column);
-    let text = |code: &u32| match *code {
+    let text = |code: u32| match code {
         MISSING_CODE => None,
         code => Some(column.dictionary[code as usize].as_str()),
     };
-    column.codes.iter().map(text).collect()
+    column.codes.range(rows).map(text).collect()
 }

@@ -10,6 +10,7 @@
 
 mod columns;
 mod list;
+mod memory;
 mod online;
 mod read;
 mod step;
@@ -191,12 +192,25 @@ impl Pipeline {
             return before.partial_fit(rows, seed, cache);
         }
         let steps = self.steps.iter().map(|step| (step.name(), step));
-        let passed = pass(rows, seed, steps, PipelineStep::fit)?;
-        // What is kept of rows is of those before the steps.
-        let mut own = Cache::new();
+        let mut passed = pass(rows, seed, steps, PipelineStep::fit)?;
+        // What `cache` keeps of rows is of those before the steps. What is kept behind them is of use where rows come there
+        // as they did: where steps learned the same again.
+        let is_same = before.is_some_and(|before| {
+            before.steps.len() == passed.steps.len()
+                && before.steps.iter().zip(&passed.steps).all(|(before, now)| before.does_as(now))
+        });
+        let mut own = cache.take_behind().filter(|_| is_same).unwrap_or_default();
+        let keeps = is_same && self.estimator.takes_bins();
+        if keeps {
+            passed.table.mark(own.rows());
+            own.extend(&passed.table, &all(&passed.table))?;
+        }
         let before = before.map(FittedPipeline::model);
         let model = passed.learn(|rows| self.estimator.refit(rows, seed, before, &mut own))?;
         cache.set_reseeded(own.reseeded().to_vec());
+        if keeps {
+            cache.put_behind(own);
+        }
         Ok(FittedPipeline {
             numeric_names: table.numeric_names().to_vec(),
             categorical_names: table.categorical_names().to_vec(),

@@ -4,6 +4,7 @@ use super::columns::{Columns, matrix, texts};
 use super::step::{FittedStep, Stepped};
 use super::{FittedPipeline, Pipeline, PipelineStep, Transform, in_step};
 use crate::preprocess::Preprocessor;
+use crate::table::NumberColumn;
 use crate::{Cache, Error, FeatureTable, Rows, Target};
 
 impl Pipeline {
@@ -22,8 +23,18 @@ impl Pipeline {
 
     /// Whether a fitted one is of these steps, and its model of this estimator.
     pub(crate) fn made(&self, fitted: &FittedPipeline) -> bool {
+        let (mut numbers, mut texts) = (fitted.numeric_names.clone(), fitted.categorical_names.clone());
         self.steps.len() == fitted.steps.len()
-            && self.steps.iter().zip(&fitted.steps).all(|(step, fitted)| fitted.is_of(step))
+            && self.steps.iter().zip(&fitted.steps).all(|(step, fitted)| {
+                let all = if fitted.is_of_texts() { &texts } else { &numbers };
+                let is_of = fitted.is_of(step, all);
+                if fitted.is_of_texts() {
+                    // Steps that learn on leave a number where each text was.
+                    texts.retain(|name| !fitted.columns.contains(name));
+                    numbers.extend(fitted.columns.iter().cloned());
+                }
+                is_of
+            })
             && self.estimator.made(&fitted.model)
     }
 }
@@ -58,8 +69,8 @@ fn cannot(step: &'static str) -> Error {
 }
 
 impl FittedStep {
-    /// Whether it is one that this step learns.
-    fn is_of(&self, step: &PipelineStep) -> bool {
+    /// Whether it is one that this step learns, of a table of these columns of its kind.
+    fn is_of(&self, step: &PipelineStep, all: &[String]) -> bool {
         let settings = self.learned.iter().all(|learned| match (learned, &step.transform) {
             (Preprocessor::Imputer(of), Transform::Impute(params)) => of.params == *params,
             (Preprocessor::IqrOutliers(of), Transform::Outliers(params)) => of.params == *params,
@@ -70,7 +81,8 @@ impl FittedStep {
             (Preprocessor::TargetEncoder(of), Transform::Target(params)) => of.params == *params,
             _ => false,
         });
-        settings && (step.columns.is_empty() || step.columns == self.columns)
+        let columns = if step.columns.is_empty() { all } else { &step.columns };
+        settings && columns == self.columns
     }
 
     /// Learns from all rows of a table on top of what it knows, and does it to them.
@@ -109,7 +121,7 @@ impl FittedStep {
         for (encoder, (name, column)) in self.learned.iter().zip(columns.iter()) {
             let Preprocessor::TargetEncoder(encoder) = encoder else { return Err(cannot(self.name())) };
             let values = texts(table, column);
-            made.push((name.to_owned(), encoder.transform(&values)));
+            made.push((name.to_owned(), NumberColumn::of(encoder.transform(&values))));
             learned
                 .push(Preprocessor::TargetEncoder(encoder.partial_fit(&values, target.binary("target")?)?));
         }

@@ -1,6 +1,6 @@
 //! One step of a pipeline: what it does, to which columns, and what it has learned.
 
-use super::columns::{Columns, matrix, texts};
+use super::columns::{Columns, matrix, matrix_of, texts, texts_of};
 use super::list::{StepKind, Takes};
 use crate::preprocess::{
     ForestLeaves, ForestLeavesParams, Imputer, ImputerParams, IqrOutliers, IqrOutliersParams, MinMaxScaler,
@@ -8,9 +8,14 @@ use crate::preprocess::{
     RobustScaler, RobustScalerParams, StandardScaler, StandardScalerParams, TargetEncoder,
     TargetEncoderParams,
 };
+use crate::table::NumberColumn;
 use crate::{Error, FeatureTable, IsolationForest, IsolationForestParams, Target};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// Rows that a step is done to at a time: only these are there as a matrix.
+const BLOCK: usize = 16_384;
 
 /// What a step does. Steps of numbers take numeric columns, the encoders text columns.
 ///
@@ -128,8 +133,13 @@ impl PipelineStep {
         if self.transform.takes_text() {
             return self.fit_texts(table, target, seed, &columns);
         }
-        let x = matrix(table, &columns);
-        let x = x.view();
+        if let Transform::IsolationForest(params) = &self.transform {
+            let kept = Some(isolated(params, &columns, table, seed)?);
+            let step = FittedStep { columns: columns.names(), learned: Vec::new() };
+            return Ok(Stepped { step, table: table.clone(), kept });
+        }
+        let matrix = matrix(table, &columns);
+        let x = matrix.view();
         let mut kept = None;
         let learned = match &self.transform {
             Transform::Impute(params) => Preprocessor::Imputer(Imputer::fit(*params, x)?),
@@ -146,14 +156,12 @@ impl PipelineStep {
             Transform::ForestLeaves(params) => {
                 Preprocessor::ForestLeaves(ForestLeaves::fit(*params, x, target, seed)?)
             }
-            Transform::IsolationForest(params) => {
-                let kept = Some(isolated(params, &columns, x, seed)?);
-                let step = FittedStep { columns: columns.names(), learned: Vec::new() };
-                return Ok(Stepped { step, table: table.clone(), kept });
+            // Those are above.
+            Transform::OneHot(_) | Transform::Target(_) | Transform::IsolationForest(_) => {
+                return Err(Error::NoFeatures);
             }
-            // Those of texts are above.
-            Transform::OneHot(_) | Transform::Target(_) => return Err(Error::NoFeatures),
         };
+        drop(matrix);
         let step = FittedStep { columns: columns.names(), learned: vec![learned] };
         let table = step.transform(table)?;
         Ok(Stepped { step, table, kept })
@@ -173,7 +181,7 @@ impl PipelineStep {
                 Transform::Target(params) => {
                     let (encoder, shares) =
                         TargetEncoder::fit_transform(*params, &values, target.binary("target")?, seed)?;
-                    out_of_fold.push((name.to_owned(), shares));
+                    out_of_fold.push((name.to_owned(), NumberColumn::of(shares)));
                     Preprocessor::TargetEncoder(encoder)
                 }
                 Transform::OneHot(params) => {
@@ -191,6 +199,29 @@ impl PipelineStep {
     }
 }
 
+/// Columns that are made of a table, a block of its rows after the other; what is made of rows depends on no others.
+fn by_blocks(
+    table: &FeatureTable,
+    made_of: impl Fn(Range<usize>) -> Result<Vec<(String, Vec<f64>)>, Error>,
+) -> Result<Vec<(String, NumberColumn)>, Error> {
+    let mut made: Vec<(String, NumberColumn)> = Vec::new();
+    // Of no rows there are columns too.
+    for first in (0..table.rows().max(1)).step_by(BLOCK) {
+        let columns = made_of(first..(first + BLOCK).min(table.rows())).map_err(|error| match error {
+            Error::MissingValue { row, column } => Error::MissingValue { row: first + row, column },
+            Error::UnseenCategory { value, position } => {
+                Error::UnseenCategory { value, position: first + position }
+            }
+            other => other,
+        })?;
+        if made.is_empty() {
+            made = columns.iter().map(|(name, _)| (name.clone(), NumberColumn::default())).collect();
+        }
+        made.iter_mut().zip(columns).for_each(|((_, all), (_, of_block))| all.extend(of_block));
+    }
+    Ok(made)
+}
+
 fn is_of_texts(step: &Preprocessor) -> bool {
     matches!(step, Preprocessor::OneHotEncoder(_) | Preprocessor::TargetEncoder(_))
 }
@@ -199,12 +230,10 @@ fn is_of_texts(step: &Preprocessor) -> bool {
 fn isolated(
     params: &IsolationForestParams,
     columns: &Columns,
-    x: ArrayView2<'_, f64>,
+    table: &FeatureTable,
     seed: u64,
 ) -> Result<Vec<u32>, Error> {
-    let mut table = FeatureTable::new(columns.names(), vec![]);
-    x.columns().into_iter().zip(0..).for_each(|(of, at)| table.push_numeric(at, of.iter().copied()));
-    table.finish_append()?;
+    let table = table.by_names(&columns.names(), &[])?;
     let rows: Vec<u32> = (0u32..).take(table.rows()).collect();
     let outliers = IsolationForest::fit(params, &table, &rows, seed)?.outliers(&table, &rows)?;
     Ok(rows.into_iter().zip(outliers).filter(|(_, outlier)| !outlier).map(|(row, _)| row).collect())
@@ -239,26 +268,39 @@ impl FittedStep {
         (self.name(), &self.columns, &self.learned)
     }
 
+    /// Whether it makes of any row what the other makes; what they have counted may differ.
+    pub(super) fn does_as(&self, other: &FittedStep) -> bool {
+        let alike = |(one, other): (&Preprocessor, &Preprocessor)| match (one, other) {
+            (Preprocessor::OneHotEncoder(one), Preprocessor::OneHotEncoder(other)) => {
+                one.categories() == other.categories()
+            }
+            (one, other) => one == other,
+        };
+        self.columns == other.columns
+            && self.learned.len() == other.learned.len()
+            && self.learned.iter().zip(&other.learned).all(alike)
+    }
+
     /// Does what was learned to all rows of a table.
     pub(super) fn transform(&self, table: &FeatureTable) -> Result<FeatureTable, Error> {
         let columns = Columns::named(table, &self.columns, self.is_of_texts())?;
         if self.learned.is_empty() {
             return Ok(table.clone());
         }
-        let mut made: Vec<(String, Vec<f64>)> = Vec::new();
+        let mut made: Vec<(String, NumberColumn)> = Vec::new();
         for (at, step) in self.learned.iter().enumerate() {
             let (name, column) = (&self.columns[at], columns.place(at));
-            match step {
-                Preprocessor::OneHotEncoder(encoder) => {
-                    let cells = encoder.transform(&texts(table, column))?;
+            made.extend(match step {
+                Preprocessor::OneHotEncoder(encoder) => by_blocks(table, |rows| {
+                    let cells = encoder.transform(&texts_of(table, column, rows))?;
                     let names = encoder.categories().iter().map(|category| format!("{name} = {category}"));
-                    made.extend(names.zip(cells.columns()).map(|(name, column)| (name, column.to_vec())));
-                }
+                    Ok(names.zip(cells.columns()).map(|(name, column)| (name, column.to_vec())).collect())
+                })?,
                 Preprocessor::TargetEncoder(encoder) => {
-                    made.push((name.clone(), encoder.transform(&texts(table, column))));
+                    vec![(name.clone(), NumberColumn::of(encoder.transform(&texts(table, column))))]
                 }
-                step => made.extend(self.numbers(step, &matrix(table, &columns))?),
-            }
+                step => by_blocks(table, |rows| self.numbers(step, &matrix_of(table, &columns, rows)))?,
+            });
         }
         table.replaced(&self.columns, made)
     }

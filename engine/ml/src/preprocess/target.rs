@@ -1,11 +1,15 @@
 //! Categories as their share of positives, cross-fitted.
 
 use crate::Error;
+use crate::encode::frequent::by_frequency;
 use crate::encode::tally::{Tally, fold_of};
 use crate::encode::target::{FOLDS, SMOOTHING};
 use crate::file::MOST_ROWS;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Categories whose counts are kept from batch to batch.
+const MOST_CATEGORIES: usize = 65_536;
 
 /// Settings of a target encoder.
 ///
@@ -88,7 +92,9 @@ impl TargetEncoder {
             .partial_fit(values, labels)
     }
 
-    /// The encoder after more rows.
+    /// The encoder after more rows. It keeps the counts of the 65,536 categories that have the most rows, of equals those
+    /// whose names come first; the others count as unseen, and begin at nothing when they come again. The share of all rows is of
+    /// all of them. The rows that it began with have all of their categories until then.
     ///
     /// # Errors
     ///
@@ -103,7 +109,22 @@ impl TargetEncoder {
                 *sum = sum.plus(tally);
             }
         }
+        if self.all.rows > 0 {
+            more.forget_rare(MOST_CATEGORIES);
+        }
         Ok(more)
+    }
+
+    /// Keeps so many categories, beside that of missing values.
+    fn forget_rare(&mut self, most: usize) {
+        let named = self.categories.iter().filter_map(|(name, tally)| Some((name.as_ref()?, tally.rows)));
+        let mut named: Vec<(&String, u64)> = named.collect();
+        if named.len() <= most {
+            return;
+        }
+        named.select_nth_unstable_by(most, by_frequency);
+        let rare: HashSet<Option<String>> = named.drain(most..).map(|(name, _)| Some(name.clone())).collect();
+        self.categories.retain(|name, _| !rare.contains(name));
     }
 
     /// Learns from values, and encodes each of them by the rows of the other folds only: what a model trains on must not
@@ -164,10 +185,12 @@ impl TargetEncoder {
 
     pub(super) fn is_valid(&self) -> bool {
         let tallies: Vec<Tally> = self.categories.values().copied().collect();
+        let kept = Tally::of(&tallies);
         self.params.smoothing >= 0.0
             && self.params.smoothing.is_finite()
             && tallies.iter().all(|tally| tally.positives <= tally.rows)
-            && Tally::of(&tallies) == self.all
+            && (kept.rows <= self.all.rows && kept.positives <= self.all.positives)
+            && self.all.positives <= self.all.rows
             && self.all.rows <= MOST_ROWS
     }
 }
@@ -197,5 +220,38 @@ fn check(values: &[Option<&str>], labels: &[bool]) -> Result<(), Error> {
             Err(Error::LengthMismatch { what: "labels", expected, found: labels.len() })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_batches_leave_the_categories_of_the_most_rows() {
+        let names: Vec<String> = (0..MOST_CATEGORIES + 300).map(|i| format!("c{i:06}")).collect();
+        let values: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).chain([None]).collect();
+        let first = TargetEncoder::fit(TargetEncoderParams::default(), &values, &vec![true; values.len()]);
+        let first = first.unwrap();
+        assert_eq!(first.categories.len(), MOST_CATEGORIES + 301, "the rows at hand are all counted");
+        // The last name has a second row now, so one with a single row has to go for it.
+        let last = names.last().map(String::as_str);
+        let mut more = first.partial_fit(&[last], &[false]).unwrap();
+        assert_eq!(more.categories.len(), MOST_CATEGORIES + 1, "missing values beside them");
+        let kept =
+            |encoder: &TargetEncoder, name: &str| encoder.categories.contains_key(&Some(name.to_owned()));
+        assert!(
+            kept(&more, last.unwrap()) && kept(&more, &names[0]) && kept(&more, &names[MOST_CATEGORIES - 2])
+        );
+        assert!(!kept(&more, &names[MOST_CATEGORIES - 1]) && more.categories.contains_key(&None));
+        assert_eq!(more.all, Tally { rows: first.all.rows + 1, positives: first.all.positives });
+        assert!(more.is_valid());
+        // Names that come once each do not make it grow.
+        for batch in 0..3 {
+            let names: Vec<String> = (0..9_000).map(|i| format!("new {batch} {i}")).collect();
+            let values: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+            more = more.partial_fit(&values, &vec![true; values.len()]).unwrap();
+            assert_eq!(more.categories.len(), MOST_CATEGORIES + 1);
+        }
     }
 }

@@ -51,8 +51,11 @@ struct Rows<'a> {
     buckets: Vec<Vec<u32>>,
 }
 
+#[derive(Default)]
 struct Block {
     dense: Vec<f64>,
+    /// Beside each of `dense`, whether its value is missing.
+    missing: Vec<bool>,
     /// Columns that are 1; `hot_ends` has the end of each row's.
     hot: Vec<u32>,
     hot_ends: Vec<usize>,
@@ -180,7 +183,7 @@ impl SgdModel {
                 Some(_) => NumericScale::own_units(),
                 // Sums of squares that overflow cannot go on from batch to batch: the scale stays that of the first rows.
                 None if self.params.standardise && self.learned.rows == 0 => {
-                    NumericScale::fit(rows.iter().map(|&row| table.numeric(c)[row as usize]))
+                    NumericScale::fit(rows.iter().map(|&row| table.numeric(c).get(row as usize)))
                 }
                 None => continue,
             };
@@ -202,7 +205,7 @@ impl SgdModel {
         let encoded = Rows::new(self.params.hash_bits, &self.scales, table, rows);
         let width = self.moments.len();
         let mut pass = Pass::new(&self.params, &mut self.learned);
-        let mut block = Block { dense: Vec::new(), hot: Vec::new(), hot_ends: Vec::new() };
+        let mut block = Block::default();
         for rows in order.chunks(BLOCK) {
             encoded.fill(rows, &mut block);
             let mut from = 0;
@@ -226,7 +229,7 @@ impl SgdModel {
         let width = self.moments.len();
         let mut scores = vec![0.0; rows.len()];
         scores.par_chunks_mut(BLOCK).zip(rows.par_chunks(BLOCK)).for_each(|(scores, rows)| {
-            let mut block = Block { dense: Vec::new(), hot: Vec::new(), hot_ends: Vec::new() };
+            let mut block = Block::default();
             encoded.fill(rows, &mut block);
             let mut from = 0;
             for (i, score) in scores.iter_mut().enumerate() {
@@ -298,6 +301,8 @@ impl<'a> Rows<'a> {
         let width = self.scales.len();
         block.dense.clear();
         block.dense.resize(rows.len() * width, 0.0);
+        block.missing.clear();
+        block.missing.resize(rows.len() * width, false);
         block.hot.clear();
         block.hot_ends.clear();
         let mut column = [0.0; BLOCK];
@@ -305,23 +310,29 @@ impl<'a> Rows<'a> {
         for (c, scale) in self.scales.iter().enumerate() {
             let values = self.table.numeric(c);
             for (value, &row) in column.iter_mut().zip(rows) {
-                *value = values[row as usize];
-                any_missing |= value.is_nan();
+                *value = values.get(row as usize);
             }
-            scale.put_scores(&mut column[..rows.len()]);
+            let column = &mut column[..rows.len()];
+            if column.iter().any(|value| value.is_nan()) {
+                any_missing = true;
+                let missing = block.missing[c..].iter_mut().step_by(width);
+                missing.zip(column.iter()).for_each(|(missing, value)| *missing = value.is_nan());
+            }
+            scale.put_scores(column);
             block.dense[c..]
                 .iter_mut()
                 .step_by(width)
-                .zip(&column)
+                .zip(column.iter())
                 .for_each(|(score, value)| *score = *value);
         }
-        for &row in rows {
+        for (at, &row) in rows.iter().enumerate() {
             if any_missing {
-                let missing = (0..width).filter(|&c| self.table.numeric(c)[row as usize].is_nan());
-                block.hot.extend(missing.map(|c| (width + c) as u32));
+                let missing = &block.missing[at * width..][..width];
+                let columns = missing.iter().zip(width..).filter(|(missing, _)| **missing);
+                block.hot.extend(columns.map(|(_, column)| column as u32));
             }
             for (c, buckets) in self.buckets.iter().enumerate() {
-                let code = self.table.categorical(c).codes[row as usize] as usize;
+                let code = self.table.categorical(c).codes.get(row as usize) as usize;
                 block.hot.push(buckets[code.min(buckets.len() - 1)]);
             }
             block.hot_ends.push(block.hot.len());

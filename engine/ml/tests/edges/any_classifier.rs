@@ -1,11 +1,12 @@
 //! Any rows, weights and settings: a classifier that scores within 0 to 1, or the error that is stated.
 
+use crate::binary::{self, TrainingRows};
 use crate::data::{Case, all, case, cases, on_threads};
 use proptest::prelude::*;
 use tidemill_ml::{
-    BinaryMetrics, Categories, ClassWeight, Classifier, DecisionTreeParams, Error, GradientBoostingParams,
-    KeptBins, KeptCounts, LearningRate, LinearCategories, LogisticBackend, LogisticRegressionParams,
-    RandomForestParams, SgdClassifierParams, SgdPenalty, SupervisedParams, TrainingRows,
+    BinaryMetrics, Cache, Categories, ClassWeight, Classifier, DecisionTreeParams, Error,
+    GradientBoostingParams, LearningRate, LinearCategories, LogisticBackend, LogisticRegressionParams,
+    RandomForestParams, Scores, SgdClassifierParams, SgdPenalty, SupervisedParams,
 };
 
 /// The error that the rows call for, whatever the algorithm.
@@ -42,7 +43,7 @@ fn check(algorithm: &SupervisedParams, case: &Case, seed: u64, may_fail: bool) -
     let training =
         TrainingRows { weights: case.weights.as_deref(), ..TrainingRows::new(&table, &case.labels, &rows) };
     let fit =
-        |before: Option<&Classifier>| on_threads(|| Classifier::fit_rows(algorithm, &training, seed, before));
+        |before: Option<&Classifier>| on_threads(|| binary::fit_rows(algorithm, &training, seed, before));
     let [one, three] = fit(None);
     let model = match (one, three) {
         (Ok(one), Ok(three)) => {
@@ -81,20 +82,20 @@ fn check(algorithm: &SupervisedParams, case: &Case, seed: u64, may_fail: bool) -
     prop_assert!(model.predict_proba(&table, &[]).unwrap().is_empty());
     prop_assert!(BinaryMetrics::compute(&case.labels, &found[..table.rows()]).is_ok());
     prop_assert_eq!(&Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), &model);
-    let again = Classifier::fit_rows(algorithm, &training, seed, None).unwrap();
+    let again = binary::fit_rows(algorithm, &training, seed, None).unwrap();
     prop_assert!(again.to_bytes().unwrap() == model.to_bytes().unwrap(), "again: {:?}", algorithm);
 
     // Bins and counts that were kept change nothing but the time.
-    let mut bins = KeptBins::new();
+    let mut bins = Cache::new();
     bins.extend(&table, &rows).unwrap();
     let with_bins = TrainingRows { bins: Some(&bins), ..training };
-    let mut counts = KeptCounts::default();
+    let mut counts = Cache::new();
     for _ in 0..2 {
-        let kept = Classifier::refit(algorithm, &with_bins, seed, None, &mut counts).unwrap();
+        let kept = binary::refit(algorithm, &with_bins, seed, None, &mut counts).unwrap();
         prop_assert!(kept.to_bytes().unwrap() == model.to_bytes().unwrap(), "kept: {:?}", algorithm);
     }
-    let kept = model.predict_proba_kept(&table, &all(&table), &bins).unwrap();
-    prop_assert_eq!(&kept[..], &found[..table.rows()]);
+    let kept = binary::score_kept(&model, &with_bins, &all(&table), &bins);
+    prop_assert_eq!(kept, BinaryMetrics::compute(&case.labels, &found[..table.rows()]).map(Scores::Binary));
 
     if let Some(coefficients) = model.coefficients() {
         let weights = coefficients.columns.iter().flat_map(|column| [column.weight, column.standardised]);
@@ -233,7 +234,7 @@ proptest! {
 
         // And from other rows on, of one class or of one row too.
         let table = case.table();
-        let Ok(model) = Classifier::fit(&algorithm, &table, &case.labels, &all(&table), seed, None) else { return Ok(()) };
+        let Ok(model) = binary::fit(&algorithm, &table, &case.labels, &all(&table), seed, None) else { return Ok(()) };
         let mut later = later;
         later.numeric.truncate(case.numeric.len());
         later.categorical.truncate(case.categorical.len());
@@ -241,7 +242,7 @@ proptest! {
         later.numeric.resize(case.numeric.len(), vec![1e308; rows]);
         later.categorical.resize(case.categorical.len(), vec![None; rows]);
         let table = later.table();
-        let [one, three] = on_threads(|| model.partial_fit(&table, &later.labels, &all(&table), seed));
+        let [one, three] = on_threads(|| binary::partial_fit(&model, &table, &later.labels, &all(&table), seed));
         match (one, three) {
             (Ok(one), Ok(three)) => {
                 prop_assert!(one.to_bytes().unwrap() == three.to_bytes().unwrap());

@@ -1,13 +1,13 @@
 //! Each edge, and what every classifier and backend does at it.
 
+use crate::binary::{self, TrainingRows};
 use crate::data::{all, classifiers, names, numeric_table};
 use tidemill_ml::{
     BinaryMetrics, Classifier, Error, ErrorKind, FeatureTable, LinearCategories, SupervisedParams,
-    TrainingRows,
 };
 
 fn fit(algorithm: &SupervisedParams, table: &FeatureTable, labels: &[bool]) -> Classifier {
-    Classifier::fit(algorithm, table, labels, &all(table), 0, None).unwrap()
+    binary::fit(algorithm, table, labels, &all(table), 0, None).unwrap()
 }
 
 fn scores(model: &Classifier, table: &FeatureTable) -> Vec<f64> {
@@ -26,7 +26,7 @@ fn no_rows_one_row_and_one_class_are_errors_that_say_so() {
     let labels = [true, false, true, true];
     for (name, algorithm) in classifiers() {
         let error = |table: &FeatureTable, labels: &[bool], rows: &[u32]| {
-            Classifier::fit(&algorithm, table, labels, rows, 0, None).unwrap_err()
+            binary::fit(&algorithm, table, labels, rows, 0, None).unwrap_err()
         };
         assert_eq!(error(&table, &labels, &[]), Error::NoRows, "{name}");
         assert_eq!(error(&FeatureTable::new(names("x", 1), vec![]), &[], &[]), Error::NoRows, "{name}");
@@ -40,7 +40,7 @@ fn no_rows_one_row_and_one_class_are_errors_that_say_so() {
         let weighted = |weights: &[f64]| {
             let training =
                 TrainingRows { weights: Some(weights), ..TrainingRows::new(&table, &labels, &[0, 1, 2]) };
-            Classifier::fit_rows(&algorithm, &training, 0, None).unwrap_err()
+            binary::fit_rows(&algorithm, &training, 0, None).unwrap_err()
         };
         assert_eq!(weighted(&[0.0; 4]), Error::NoRows, "{name}");
         assert_eq!(weighted(&[0.0, 1.0, 0.0, 1.0]), Error::TooFewRows { rows: 1, needed: 2 }, "{name}");
@@ -160,7 +160,7 @@ fn ten_thousand_categories_are_learned_and_others_score() {
             }
             other => other,
         };
-        let model = Classifier::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
+        let model = binary::fit(&algorithm, &table, &labels, &rows, 0, None).unwrap();
         let found = scores(&model, &table);
         assert!(auc(&labels[..20_000], &found[..20_000]) >= 0.5, "{name}");
         assert_eq!(Classifier::from_bytes(&model.to_bytes().unwrap()).unwrap(), model, "{name}");
@@ -173,7 +173,7 @@ fn arguments_that_do_not_fit_are_named() {
     let labels = [true, false, true, true];
     for (name, algorithm) in classifiers() {
         let error = |labels: &[bool], rows: &[u32]| {
-            Classifier::fit(&algorithm, &table, labels, rows, 0, None).unwrap_err()
+            binary::fit(&algorithm, &table, labels, rows, 0, None).unwrap_err()
         };
         assert_eq!(error(&labels, &[0, 4]), Error::RowOutOfRange { row: 4, rows: 4 }, "{name}");
         assert_eq!(error(&labels, &[0, 1, 1]), Error::RowsNotAscending { position: 2 }, "{name}");

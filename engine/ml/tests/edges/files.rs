@@ -1,5 +1,6 @@
 //! Any payload under a right checksum: an error, or a model that does all that a model does, and learns on.
 
+use crate::binary::{self, TrainingRows};
 use crate::data::{Case, all, cases, classifiers, numeric_table};
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -12,7 +13,6 @@ use tidemill_ml::preprocess::{
 use tidemill_ml::{
     Categories, Classifier, ClusterStream, ClusterStreamParams, DecisionTreeParams, Error, KMeans,
     KMeansParams, MiniBatchKMeansParams, OnlineKMeansParams, SilhouetteRows, StreamLearner, SupervisedParams,
-    TrainingRows,
 };
 
 /// Holds, or says what does not.
@@ -90,7 +90,7 @@ fn files_of_classifiers() -> Vec<(SupervisedParams, Vec<u8>)> {
             // Most of its file are weights, of which a few will do.
             params.hash_bits = 4;
         }
-        let model = Classifier::fit(&algorithm, &case.table(), &case.labels, &first, 0, None).unwrap();
+        let model = binary::fit(&algorithm, &case.table(), &case.labels, &first, 0, None).unwrap();
         (algorithm, model.to_bytes().unwrap())
     };
     let encoded = SupervisedParams::DecisionTree(DecisionTreeParams {
@@ -100,7 +100,7 @@ fn files_of_classifiers() -> Vec<(SupervisedParams, Vec<u8>)> {
     let (table, weights) = (case.table(), (0..60).map(|i| f64::from(i % 7) + 0.5).collect::<Vec<_>>());
     let training =
         TrainingRows { weights: Some(&weights), ..TrainingRows::new(&table, &case.labels, &first) };
-    let weighed = Classifier::fit_rows(&encoded, &training, 0, None).unwrap().to_bytes().unwrap();
+    let weighed = binary::fit_rows(&encoded, &training, 0, None).unwrap().to_bytes().unwrap();
     classifiers().into_iter().map(file).chain([(encoded, weighed)]).collect()
 }
 
@@ -117,10 +117,10 @@ fn holds_of_classifier(algorithm: &SupervisedParams, bytes: &[u8]) -> Held {
     }
     let _ = (model.coefficients(), model.leaves(), model.gain_importances().map(<[f64]>::to_vec));
     // A start that leads nowhere is not used.
-    let warm = Classifier::fit(algorithm, &table, &case.labels, &all(&table), 0, Some(&model));
+    let warm = binary::fit(algorithm, &table, &case.labels, &all(&table), 0, Some(&model));
     prop_assert!(warm.is_ok(), "{:?}", warm);
     prop_assert!(within(warm.unwrap().predict_proba(&table, &all(&table))), "from {:?}", model);
-    if let Ok(after) = model.partial_fit(&table, &case.labels, &[55, 56, 57, 58, 59], 0) {
+    if let Ok(after) = binary::partial_fit(&model, &table, &case.labels, &[55, 56, 57, 58, 59], 0) {
         prop_assert!(within(after.predict_proba(&table, &all(&table))), "after {:?}", model);
     }
     Ok(())

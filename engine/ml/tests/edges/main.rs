@@ -32,6 +32,8 @@ mod any_clusters;
 mod any_kind;
 mod any_metric;
 mod any_step;
+#[path = "../binary/mod.rs"]
+mod binary;
 mod classifiers;
 mod clusters;
 mod data;

@@ -227,7 +227,7 @@ impl ClusterStream {
     ) -> (Vec<Column>, Vec<Prepared>) {
         let remembered = self.params.remembered();
         let learned = |c: usize| {
-            let values = rows.iter().map(|&row| table.numeric(c)[row as usize]);
+            let values = rows.iter().map(|&row| table.numeric(c).get(row as usize));
             let mut column = match self.columns.get(c).filter(|_| remembered > 0.0) {
                 Some(column) => column.clone(),
                 None => Column::new(self.params.outliers, values.clone()),

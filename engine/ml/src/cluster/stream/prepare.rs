@@ -94,7 +94,7 @@ pub(super) fn points(prepared: &[Prepared], table: &FeatureTable, rows: &[u32]) 
         for (c, prepared) in prepared.iter().enumerate() {
             let column = table.numeric(c);
             for (point, &row) in values.chunks_exact_mut(columns).zip(rows) {
-                point[c] = prepared.score(column[row as usize]);
+                point[c] = prepared.score(column.get(row as usize));
             }
         }
     };
@@ -115,7 +115,7 @@ pub(super) fn is_large(rows: &[u32]) -> bool {
 /// Values of these rows that are capped.
 pub(super) fn capped(prepared: &[Prepared], table: &FeatureTable, rows: &[u32]) -> u64 {
     let of_column = |(c, prepared): (usize, &Prepared)| {
-        rows.iter().filter(|&&row| prepared.is_outside(table.numeric(c)[row as usize])).count() as u64
+        rows.iter().filter(|&&row| prepared.is_outside(table.numeric(c).get(row as usize))).count() as u64
     };
     match is_large(rows) {
         true => prepared.par_iter().enumerate().map(of_column).sum(),

@@ -51,7 +51,7 @@ impl ClusterSpace {
         table.check_rows(rows)?;
         let complete = complete(table, rows);
         let of_column = |c: usize| {
-            let values = complete.iter().map(|&row| table.numeric(c)[row as usize]);
+            let values = complete.iter().map(|&row| table.numeric(c).get(row as usize));
             Column::new(outliers, values.clone()).learn(1.0, values.map(|value| (value, 1.0)).collect())
         };
         let names = table.numeric_names().to_vec();

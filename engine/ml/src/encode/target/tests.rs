@@ -90,7 +90,7 @@ fn whole_weights_count_as_the_rows_repeated() {
     let units = row_units(&weights, &rows);
     let weighed = counts(&table, &labels, &rows, Some(&units));
     let times = |i: usize| weights[i] as usize;
-    let name = |i: usize| table.categorical(0).dictionary.get(table.categorical(0).codes[i] as usize);
+    let name = |i: usize| table.categorical(0).dictionary.get(table.categorical(0).codes.get(i) as usize);
     let names: Vec<Option<&str>> =
         (0..600).flat_map(|i| std::iter::repeat_n(name(i).map(String::as_str), times(i))).collect();
     let (long, long_labels) = (column(&names), repeat(&labels, times));
@@ -137,8 +137,8 @@ fn a_fold_sees_the_weights_of_the_other_folds() {
     let (all, positives) = counted(&|_| true);
     let prior = positives / all;
     let expected = |row: u32| {
-        let category = codes[row as usize];
-        let others = |r: u32| codes[r as usize] == category && fold(r, 5) != fold(row, 5);
+        let category = codes.get(row as usize);
+        let others = |r: u32| codes.get(r as usize) == category && fold(r, 5) != fold(row, 5);
         match counted(&others) {
             (rows, _) if rows < 2.0 => (prior / (1.0 - prior)).ln(),
             (rows, p) => ((p + 10.0 * prior) / (rows - p + 10.0 * (1.0 - prior))).ln(),
@@ -146,7 +146,7 @@ fn a_fold_sees_the_weights_of_the_other_folds() {
     };
     // Numbers of single precision, of counts that are rounded to 2^-21 of a row.
     for &row in &rows {
-        let code = (codes[row as usize] as usize).min(table.categorical(0).dictionary.len());
+        let code = (codes.get(row as usize) as usize).min(table.categorical(0).dictionary.len());
         let found = f64::from(of_folds.out_of_fold(code, TRUST)[fold(row, 5)]);
         assert!((found - expected(row)).abs() < 1e-5, "{row}: {found} {}", expected(row));
     }
