@@ -419,33 +419,6 @@ fn boosting_learns_more_than_a_forest_and_stops_where_nothing_gains() {
 }
 
 #[test]
-fn parameters_of_boosting_and_class_weights_are_checked() {
-    let default = GradientBoostingParams::default;
-    let bad = [
-        ("trees", GradientBoostingParams { trees: 0, ..default() }),
-        ("learning_rate", GradientBoostingParams { learning_rate: 0.0, ..default() }),
-        ("learning_rate", GradientBoostingParams { learning_rate: f64::NAN, ..default() }),
-        ("max_leaves", GradientBoostingParams { max_leaves: 1, ..default() }),
-        ("max_leaves", GradientBoostingParams { max_leaves: 65_537, ..default() }),
-        ("max_depth", GradientBoostingParams { max_depth: 33, ..default() }),
-        ("max_features", GradientBoostingParams { max_features: 0.0, ..default() }),
-        ("min_samples_leaf", GradientBoostingParams { min_samples_leaf: 0, ..default() }),
-        ("l2", GradientBoostingParams { l2: -1.0, ..default() }),
-        ("l2", GradientBoostingParams { l2: f64::INFINITY, ..default() }),
-    ];
-    let mut found: Vec<(&str, Result<(), Error>)> =
-        bad.iter().map(|(name, p)| (*name, p.validate())).collect();
-    for (negative, positive) in [(0.0, 1.0), (1.0, -2.0), (f64::NAN, 1.0), (1.0, f64::INFINITY)] {
-        let class_weight = ClassWeight::Given { negative, positive };
-        found.push(("class_weight", GradientBoostingParams { class_weight, ..default() }.validate()));
-        found.push(("class_weight", tree(3, 1, class_weight).validate()));
-    }
-    for (expected, result) in found {
-        assert!(matches!(result, Err(Error::BadParameter { name, .. }) if name == expected), "{expected}");
-    }
-}
-
-#[test]
 fn weights_of_rows_and_classes_whose_products_vanish_still_count() {
     let mut table = FeatureTable::new(vec!["x".into()], vec![]);
     table.push_numeric(0, [0.0, 1.0, 0.0, 1.0]);
