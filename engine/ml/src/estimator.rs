@@ -1,5 +1,6 @@
 //! What can be fitted: an algorithm with its settings, of whatever task.
 
+use crate::forest::Categories;
 use crate::supervised::SupervisedParams;
 use crate::training::{ClassRows, NumberRows, weighs_the_same};
 use crate::{
@@ -82,12 +83,21 @@ impl Estimator {
     }
 
     /// Bytes of memory that a fit on so many rows of a table takes for rows of its own, about and at most: a pipeline's
-    /// steps make a table of what they are given. 0 for other estimators, which read a table in blocks; the matrix of linfa's
-    /// is not counted.
+    /// steps make a table of what they are given, and trees of two classes that make numbers of texts have bins of their own. 0
+    /// for other estimators, which read a table in blocks; the matrix of linfa's is not counted.
     pub fn bytes_to_fit(&self, table: &FeatureTable, rows: usize) -> u64 {
-        match self {
-            Estimator::Pipeline(pipeline) => pipeline.bytes_to_fit(table, rows),
-            _ => 0,
+        let categories = match self {
+            Estimator::Pipeline(pipeline) => return pipeline.bytes_to_fit(table, rows),
+            Estimator::Supervised(SupervisedParams::RandomForest(params)) => params.categories,
+            Estimator::Supervised(SupervisedParams::DecisionTree(params)) => params.categories,
+            Estimator::Supervised(SupervisedParams::GradientBoosting(params)) => params.categories,
+            _ => return 0,
+        };
+        let has_texts = !table.categorical_names().is_empty();
+        if has_texts && categories != Categories::Native {
+            (table.rows() * table.features()) as u64
+        } else {
+            0
         }
     }
 
@@ -136,7 +146,8 @@ impl Estimator {
     ///   quarter of them anew and counts all rows in the leaves of the others. Trees take turns from 2,048 rows on where the
     ///   counts of less than three quarters of their levels fit into 16 MiB, which the cache keeps of them at most, or splits
     ///   try a quarter of the features or fewer; boosting keeps trees from 2,048 rows on. Bins are other ones whenever the
-    ///   rows have doubled, where a feature has left them ([`Cache`]), with target encoding, and below 256 rows.
+    ///   rows have doubled, where a feature has left them ([`Cache`]), and below 256 rows; those of encoded text columns whenever
+    ///   the leading four bits of the number of rows change.
     /// - Other forests and trees come out as from nothing: the cache alone makes their fit sooner.
     ///
     /// K-means begins where that is of use to it, as [`KMeans::fit`] says; clusters of batches learn these rows on top of what `before` has learned, where it has the same settings and features. A pipeline's

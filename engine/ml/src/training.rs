@@ -82,8 +82,9 @@ impl ClassRows<'_> {
         check_count(rows, 2)?;
         let counts = counts_of(self.labels, self.classes, rows)?;
         let mut empty = (0u32..).zip(&counts).filter(|(_, count)| **count == 0).map(|(class, _)| class);
-        if counts.iter().filter(|count| **count > 0).count() < 2 {
-            return Err(Error::OneOfManyClasses { class: self.labels[rows[0] as usize], rows: rows.len() });
+        let class = self.labels[rows[0] as usize];
+        if rows.iter().all(|row| self.labels[*row as usize] == class) {
+            return Err(Error::OneOfManyClasses { class, rows: rows.len() });
         }
         match empty.next() {
             Some(class) => Err(Error::ClassWithoutRows { class, classes: self.classes, rows: rows.len() }),

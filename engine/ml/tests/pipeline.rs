@@ -9,9 +9,9 @@ use tidemill_ml::preprocess::{
     OutlierAction, Pca, PcaParams, StandardScaler, StandardScalerParams, TargetEncoder, TargetEncoderParams,
 };
 use tidemill_ml::{
-    Cache, DecisionTreeParams, Error, ErrorKind, Estimator, FeatureTable, Fitted, IsolationForestParams,
-    KMeansParams, Pipeline, PipelineStep, Prediction, RandomForestParams, Rows, SgdClassifierParams, Target,
-    Transform,
+    Cache, Categories, DecisionTreeParams, Error, ErrorKind, Estimator, FeatureTable, Fitted,
+    IsolationForestParams, KMeansParams, Pipeline, PipelineStep, Prediction, RandomForestParams, Rows,
+    SgdClassifierParams, Target, Transform,
 };
 
 const ROWS: u32 = 400;
@@ -352,4 +352,9 @@ fn the_bytes_of_a_fit_grow_with_its_rows_and_what_steps_make_of_them() {
     let one_hot = bytes(vec![Transform::OneHot(kinds).into()], 1_000);
     assert_eq!(one_hot, 1_000 * (row + 16 + 2 * 8 + 5) + 8 * 5 * 1_000);
     assert_eq!(Estimator::from(KMeansParams::default()).bytes_to_fit(&table, 1_000), 0);
+    // Trees that make numbers of texts have bins of these beside those that all models share.
+    let tree =
+        |categories| Estimator::from(DecisionTreeParams { categories, ..DecisionTreeParams::default() });
+    let bytes = |categories| tree(categories).bytes_to_fit(&table, 1_000);
+    assert_eq!((bytes(Categories::Auto), bytes(Categories::Native)), (3 * table.rows() as u64, 0));
 }

@@ -8,7 +8,7 @@
 //!   "batch_id": 7,
 //!   "query_id": "d5e0ff3c-3c3a-4d5d-9d5b-0d8f4a2f9a11",
 //!   "now": "2026-11-30T12:00:00.000Z",
-//!   "made_by": { "version": "0.1.0", "processor": "x86_64 avx2 fma" },
+//!   "made_by": { "version": "0.2.0", "processor": "x86_64 avx2 fma" },
 //!   "cluster_id": "L8gPb1aUT6GFxAqgz3Zk0A",
 //!   "topics": [
 //!     { "name": "crimes", "id": "yyMQ0cW1S7uKtFJYbnCZ7w", "partitions": [{ "partition": 0, "from": 70000, "to": 80000 }] }
