@@ -3,6 +3,8 @@
 //! A file is read by each delimiter that its headings hold, quotes and all, so that neither a line break nor a delimiter
 //! inside a cell misleads.
 
+use std::io::Read;
+
 use memchr::memchr_iter;
 
 use super::{CsvText, core_reader};
@@ -11,9 +13,11 @@ use crate::error::{ErrorKind, Result};
 /// Rows behind the headings that are looked at.
 const LOOKED_AT: usize = 100;
 
-/// The delimiter that a file seems to have instead of `own`: where the headings are one
-/// cell by their own, one that parts them and each row; else one that makes more of them, and as many of each row.
-/// `open` opens the file, to be read by a delimiter.
+/// A line behind the last of a file: where it is no row, a quote before it is not closed.
+const LAST: &[u8] = b"\n\0end of the file\n";
+
+/// The delimiter that a file seems to have instead of `own`: where the headings are one cell by that, one that parts them
+/// and each row; else one that makes more of them, and as many of each row. `open` opens the file, to be read by a delimiter.
 ///
 /// # Errors
 /// Data: it cannot be read.
@@ -33,20 +37,28 @@ pub fn other_delimiter<'a>(own: u8, open: impl Fn(u8) -> Result<CsvText<'a>>) ->
 /// Whether `other` parts each row of the first ones, and the headings into more than `own` cells.
 fn parts<'a>(other: u8, own: usize, open: &impl Fn(u8) -> Result<CsvText<'a>>) -> Result<bool> {
     let mut text = open(other)?;
+    let rest = std::mem::replace(&mut text.text, Box::new(std::io::empty()));
+    text.text = Box::new(rest.chain(LAST));
     let mut reader = core_reader(text.options, other);
     let mut has_rows = own == 1;
     let mut width = None;
     for _ in 0..=LOOKED_AT {
         let row = match text.record(&mut reader) {
-            // A quote that opens by this delimiter alone takes in the rest of the file.
+            // A quote that opens by this delimiter alone takes in the rest of the file, more than any cell may have,
             Err(error) if error.kind() == ErrorKind::User => return Ok(false),
-            row => row?,
+            row => row?.map(|(cells, _)| cells),
         };
+        // or what there is of it, and the last line.
+        match &row {
+            Some(cells) if cells.as_slice() == [LAST.trim_ascii()] => break,
+            Some(cells) if cells.last().is_some_and(|cell| cell.ends_with(LAST)) => return Ok(false),
+            _ => {}
+        }
         match (row, width) {
             (None, _) => break,
-            (Some((headings, _)), None) if headings.len() <= own => return Ok(false),
-            (Some((headings, _)), None) => width = Some(headings.len()),
-            (Some((cells, _)), Some(width)) => {
+            (Some(headings), None) if headings.len() <= own => return Ok(false),
+            (Some(headings), None) => width = Some(headings.len()),
+            (Some(cells), Some(width)) => {
                 has_rows = true;
                 if cells.len() != width && (own > 1 || cells.len() < 2) {
                     return Ok(false);
@@ -89,6 +101,9 @@ mod tests {
                 Some(b';'),
             ),
             ("id|a|b\n1|x,y|\"two\nlines\"\n2||z\n", Some(b'|')),
+            // A quote that is none: it is never closed.
+            ("say;what\nx;\"unclosed\ny\n", None),
+            ("say;what\nx;\"unclosed\ny", None),
             // A delimiter that stands inside cells alone is none.
             ("\"id;name\"\n\"1;2\"\n", None),
             ("\"a;b\",c\n\"1;2\",3\n", None),
