@@ -43,6 +43,7 @@ const MOST_SIDE_BY_SIDE: usize = 500;
 /// # Errors
 /// Plan: not a statement, or one that DataFusion would get wrong; from the tables that it reads.
 pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+    let sql = without_mark(sql);
     nested::check_text(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
     let parsed = || {
@@ -209,6 +210,7 @@ async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
 /// # Errors
 /// SQL: not SQL; Plan: too much of something side by side.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
+    let sql = without_mark(sql);
     nested::check_text(sql)?;
     let made = DFParser::parse_sql(sql);
     let other = made.is_err().then(|| first_in_lists::as_case(sql)).flatten();
@@ -217,6 +219,11 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
         _ => made?,
     };
     statements.into_iter().map(settled).collect()
+}
+
+/// A text without the mark of UTF-8 that editors of Windows put before it.
+fn without_mark(sql: &str) -> &str {
+    sql.strip_prefix('\u{feff}').unwrap_or(sql)
 }
 
 /// The statement in a form that can be planned.
