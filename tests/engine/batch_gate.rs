@@ -83,6 +83,77 @@ async fn a_gate_begins_anew_with_another_split() {
     }
 }
 
+/// Of a version that refuses single rows, and one that refuses others, the rows count that both have an answer for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_compares_on_the_rows_that_both_versions_answer() {
+    let strict = CHURN.replace("random_forest", "logistic_regression").replace("trees = 10\n", "");
+    let strict = format!(
+        "{strict}steps = [{{ step = \"one_hot\", columns = [\"region\"], error_on_unseen = true }}]\n\
+         gate = {{ metric = \"accuracy\", max_drop = 1.0, min_rows = 20 }}\n"
+    );
+    let bank = Bank::new(&strict);
+    let rows = customers(0, 600, 10);
+    bank.data(&rows.replace(",west,", ",isle,"));
+    bank.run(&[]);
+    let held_out = bank.rows("SELECT id FROM churn_rows WHERE held_out").await;
+    // The first version knows no west. The isle is there no more but in rows that no version is trained on.
+    let moved = |row: &str| {
+        let id = row.split(',').next().unwrap();
+        let is_moved = held_out.iter().any(|of| of == id) && id.ends_with(['0', '5']);
+        let region = row.split(',').nth(3).unwrap();
+        if is_moved { row.replace(region, "isle") } else { row.to_owned() }
+    };
+    let rows: Vec<String> = rows.lines().map(moved).collect();
+    bank.data(&(rows.join("\n") + "\n"));
+    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
+    let event = "SELECT verdict, rows, round(challenger, 9), round(reference, 9) FROM model_events ORDER BY batch_id DESC LIMIT 1";
+    let right = |version: u32| {
+        format!(
+            "round(avg(CASE WHEN predict('bank.churn@{version}', age, income, region) = (churned = 'yes') THEN 1.0 ELSE 0.0 END), 9)"
+        )
+    };
+    let sides = format!("FROM people WHERE id IN ({})", held_out.join(", "));
+    let asked = format!(
+        "SELECT 'accepted', count(*), {}, {} {sides} AND region IN ('north', 'south')",
+        right(1),
+        right(0)
+    );
+    assert_eq!(bank.rows(event).await, bank.rows(&asked).await);
+    let counts = format!(
+        "SELECT count(*) FILTER (WHERE region IN ('north', 'south')), count(*), count(*) FILTER (WHERE region = 'isle'), \
+         count(*) FILTER (WHERE region = 'west') {sides}"
+    );
+    let counts = bank.rows(&counts).await.remove(0);
+    let counts: Vec<&str> = counts.split('|').collect();
+    assert!(counts.iter().all(|count| *count != "0"), "{counts:?}");
+    let reason = async |version: u32| {
+        let reasons = format!("SELECT reason FROM models WHERE batch_id = {version}");
+        bank.rows(&reasons).await.remove(0)
+    };
+    let told = reason(1).await;
+    for part in [
+        format!("on the {} of {} rows", counts[0], counts[1]),
+        format!("; it: {} of {} rows are not scored", counts[2], counts[1]),
+        format!("; the champion: {} of {} rows are not scored", counts[3], counts[1]),
+    ] {
+        assert!(told.contains(&part), "{part}: {told}");
+    }
+
+    // A version that is rejected tells of it too, and one for which too few rows are left.
+    bank.edit("jobs/bank.toml", "max_drop = 1.0", "min_gain = 0.9");
+    bank.edit("jobs/bank.toml", "gate", "alpha = 0.5\ngate");
+    assert_eq!(bank.run(&[])[1], "train bank.churn challenger");
+    let refused = format!("{} of {} rows are not scored", counts[2], counts[1]);
+    assert!(reason(2).await.contains(&refused), "{}", reason(2).await);
+    bank.edit("jobs/bank.toml", "min_rows = 20", "min_rows = 500");
+    bank.edit("jobs/bank.toml", "alpha = 0.5", "alpha = 0.6");
+    let output = run(&mut bank.command(&["run", "bank"]));
+    let (out, err) = texts(&output);
+    let said = format!("{out}{err}");
+    assert!(said.contains("rows to compare are too few") && said.contains(&refused), "{said}");
+    assert!(bank.rows(event).await[0].starts_with("waits|"));
+}
+
 /// A version that is pinned is not given a worth on rows that it has learned.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pinned_version_has_no_score_on_another_split() {

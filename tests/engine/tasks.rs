@@ -337,6 +337,23 @@ async fn a_row_that_a_step_refuses_is_told() {
     assert_eq!(query(&visits.lake(), told).await, [["true"]]);
 }
 
+/// So are those of the next batch, which a version is scored on before they are learned: `c` is a text that came later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_a_step_refuses_before_it_is_learned_is_told() {
+    let visits = Visits::new().await;
+    let model = "target = \"grade\"\nalgorithm = \"logistic_regression\"\n\
+        steps = [{ step = \"one_hot\", columns = [\"kind\"], error_on_unseen = true }]";
+    of_model(&visits, model, "grade % 10 = 2");
+    let kind = "SELECT grade % 10 = 2 AS grade, minutes, CASE grade / 10 WHEN 0 THEN 'a' WHEN 1 THEN 'b' ELSE 'c' END AS kind FROM visits";
+    visits.write("sql/visits/features.sql", kind);
+    visits.stream(300, |i| (i % 3 + 10 * (i % 2)).to_string());
+    visits.stream(300, |i| (i % 3 + 10 * (i % 2) + if i % 30 == 7 { 20 } else { 0 }).to_string());
+    let rows = "SELECT rows FROM metrics WHERE batch_id = 1 AND evaluation = 'prequential'";
+    assert_eq!(query(&visits.lake(), rows).await, [["290"]]);
+    let told = "SELECT status, reason LIKE '%before they were learned 10 of 300 rows are not scored%' FROM models WHERE batch_id = 1";
+    assert_eq!(query(&visits.lake(), told).await, [["trained", "true"]]);
+}
+
 /// A pipeline takes the columns of the SELECT, wherever it is asked, and is the same after a start.
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_are_part_of_the_model() {

@@ -82,6 +82,9 @@ pub struct ModelReport {
     pub scores: Option<(&'static str, Scores)>,
     /// What the gate said of a version that was trained.
     pub gate: Option<Gated>,
+    /// What else there is to tell: of which rows it has no answer, why two versions cannot be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What was done about a table.

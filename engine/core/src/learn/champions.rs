@@ -67,6 +67,16 @@ impl Champion {
     }
 }
 
+/// All that there is to tell of a model, one after the other.
+pub(super) fn told(parts: impl IntoIterator<Item = Option<String>>) -> Option<String> {
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn unscored(why: String) -> String {
+    format!("it cannot be scored on these rows: {why}")
+}
+
 impl Champions {
     pub(super) fn new(schema_name: &str) -> Champions {
         Champions {
@@ -255,22 +265,27 @@ impl Champions {
                     if let Some(reason) = &anew {
                         tracing::warn!(model = name, batch_id, reason, "in use without a comparison");
                     }
-                    let unscored =
-                        step.unscored.map(|why| format!("it cannot be scored on these rows: {why}"));
-                    step.reason = anew.or(unscored).or(step.without);
+                    step.reason = told([anew, step.unscored.map(unscored), step.without]);
                 } else {
                     self.challengers.retain(|(of, _)| of.name != *name);
                     self.challengers.push((trained, step.scores.take()));
                     status = ModelStatus::Challenger;
-                    step.reason = step.incomparable.map(|why| {
-                        format!("the champion cannot be compared on these rows, and stays until one is promoted: {why}")
+                    let asks = spec.config.gate.as_ref().is_none_or(|gate| gate.over == Over::Champion);
+                    let incomparable = step.incomparable.map(|why| match asks {
+                        true => format!(
+                            "the champion cannot be compared on these rows, and stays until one is promoted: {why}"
+                        ),
+                        false => format!("the champion cannot be scored on these rows: {why}"),
                     });
+                    step.reason = told([incomparable, step.unscored.map(unscored), step.without]);
                 }
-            } else if step.reason.is_none() {
-                let incomparable =
-                    step.incomparable.map(|why| format!("it cannot be scored on these rows: {why}"));
-                step.reason = incomparable.or(step.without);
+            } else {
+                let incomparable = step.incomparable.filter(|_| step.reason.is_none()).map(unscored);
+                step.reason = told([step.reason, incomparable, step.without]);
             }
+            let without = step.prequential_without;
+            let without = without.map(|why| format!("of the rows before they were learned {why}"));
+            step.reason = told([step.reason, without]);
             let champion = self.get(name);
             let challenger = self.challenger(name).map(|(of, worth)| Challenger {
                 version: of.version,

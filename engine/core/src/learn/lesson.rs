@@ -5,6 +5,8 @@
 //! champion ──refit on `train`──> model   if it has its turn, and there is something to learn; online: partial_fit
 //! model, else champion ──score──> holdout or sample
 //! ```
+//!
+//! Where both are scored to be compared, it is on the rows that both have an answer for: a step of either may refuse others.
 
 use std::time::Instant;
 
@@ -13,8 +15,8 @@ use tidemill_ml::{Cache, ClusterSpace, Error, Estimator, Fitted, Material, Rows}
 
 use super::champions::Champion;
 use super::history::HistoryKey;
-use super::score::{Judged, Worth, score};
-use crate::project::ModelSpec;
+use super::score::{Judged, Worth, answered_by_both, score};
+use crate::project::{ModelSpec, Over};
 use crate::records::{Evaluation, Scores};
 
 /// What one model learns from after a batch, and is scored on.
@@ -91,10 +93,14 @@ pub(super) struct Step {
     pub(super) unscored: Option<String>,
     /// Of how many rows the scores do not tell, and why.
     pub(super) without: Option<String>,
+    /// What the new model is worth by itself, where it is compared on fewer rows than it has an answer for, or others.
+    pub(super) alone: Option<Worth>,
     /// Why the champion need not be asked.
     pub(super) anew: Option<Anew>,
     pub(super) prequential: Option<Scores>,
     pub(super) prequential_version: Option<u64>,
+    /// Of how many rows the prequential scores do not tell, and why.
+    pub(super) prequential_without: Option<String>,
     pub(super) train_rows: u64,
     pub(super) train_ms: f64,
 }
@@ -107,6 +113,14 @@ impl Step {
 
     pub(super) fn panicked() -> Step {
         Step::failed("a defect of Tidemill: training panicked")
+    }
+
+    /// The champion is not asked: the new model is worth what it is by itself.
+    pub(super) fn compare_no_more(&mut self, evaluation: Evaluation) {
+        self.champion_scores = None;
+        if let Some(Worth { scores, without, .. }) = self.alone.take() {
+            (self.scores, self.without) = (scores.map(|scores| (evaluation, scores)), without);
+        }
     }
 }
 
@@ -136,7 +150,8 @@ impl<'a> Lesson<'a> {
             score(judged, rows, classes, space, seed, cache)
         };
         if let Some((champion, rows)) = champion.zip(self.prequential.as_ref()) {
-            step.prequential = score(champion.judged(), rows, cache).ok().and_then(|worth| worth.scores);
+            let worth = score(champion.judged(), rows, cache).unwrap_or_default();
+            (step.prequential, step.prequential_without) = (worth.scores, worth.without);
             step.prequential_version = step.prequential.as_ref().map(|_| champion.version);
         }
         let started = Instant::now();
@@ -166,37 +181,56 @@ impl<'a> Lesson<'a> {
                 step.train_ms = started.elapsed().as_secs_f64() * 1e3;
             }
         }
-        if let Some((evaluation, rows)) = self.score {
-            let of = |judged: Judged<'_>| score(judged, &rows, cache);
-            let scored = |worth: Worth| worth.scores.map(|scores| (evaluation, scores));
-            let new = step.model.as_ref().map(|model| Judged { model, classes: &step.classes });
-            match new.map(of) {
-                Some(Ok(worth)) => {
-                    step.without.clone_from(&worth.without);
-                    step.scores = scored(worth);
+        let Some((evaluation, rows)) = self.score else { return step };
+        let of = |judged: Judged<'_>| score(judged, &rows, cache);
+        let of_these = |judged: Judged<'_>, these: &[u32]| {
+            score(judged, &Rows { rows: these, ..rows }, &Cache::new()).map(|worth| worth.scores)
+        };
+        let new = step.model.as_ref().map(|model| Judged { model, classes: &step.classes });
+        let old = champion.filter(|_| compares || new.is_none()).map(Champion::judged);
+        let (mut worth, mut worth_of_old) = (new.map(of), old.map(of));
+        // A mean of former values is of the rows of their times.
+        let is_of_mean = spec.config.gate.as_ref().is_some_and(|gate| gate.over == Over::AcceptedMean);
+        if let (Some(new), Some(old), false) = (new, old, is_of_mean)
+            && let (Some(Ok(one)), Some(Ok(other))) = (&mut worth, &mut worth_of_old)
+            && one.answered != other.answered
+        {
+            let both = answered_by_both(rows.rows, one.answered.as_deref(), other.answered.as_deref());
+            let why = |of: &str, worth: &Worth| worth.without.as_ref().map(|why| format!("; {of}: {why}"));
+            let without = format!(
+                "scored on the {} of {} rows that it and the champion have an answer for{}{}",
+                both.len(),
+                rows.rows.len(),
+                why("it", one).unwrap_or_default(),
+                why("the champion", other).unwrap_or_default()
+            );
+            let answers = |judged| if both.is_empty() { Ok(None) } else { of_these(judged, &both) };
+            match (answers(new), answers(old)) {
+                (Ok(scores), Ok(scores_of_old)) => {
+                    other.scores = scores_of_old;
+                    let compared = Worth { scores, without: Some(without), answered: Some(both) };
+                    step.alone = Some(std::mem::replace(one, compared));
                 }
-                Some(Err(why)) => step.unscored = Some(why),
-                None => {}
+                (_, Err(why)) => worth_of_old = Some(Err(why)),
+                (Err(why), _) => worth = Some(Err(why)),
             }
-            if compares || step.model.is_none() {
-                match champion.map(|champion| of(champion.judged())) {
-                    Some(Ok(worth)) => {
-                        let without = worth.without.clone();
-                        step.champion_scores = scored(worth);
-                        let of =
-                            |scores: &Option<(Evaluation, Scores)>| scores.as_ref().map(|of| of.1.rows());
-                        let (new, old) = (of(&step.scores), of(&step.champion_scores));
-                        if step.model.is_none() {
-                            step.without = without;
-                        } else if new.is_some() && old.is_some() && new != old {
-                            // They would be compared on other rows.
-                            step.incomparable = without.or(step.without.clone());
-                        }
-                    }
-                    Some(Err(reason)) => step.incomparable = Some(reason),
-                    None => {}
-                }
+        }
+        let is_new = step.model.is_some();
+        let scored = |scores: Option<Scores>| scores.map(|scores| (evaluation, scores));
+        match worth {
+            Some(Ok(Worth { scores, without, .. })) => {
+                (step.scores, step.without) = (scored(scores), without)
             }
+            Some(Err(why)) => step.unscored = Some(why),
+            None => {}
+        }
+        match worth_of_old {
+            Some(Ok(Worth { scores, without, .. })) => {
+                step.champion_scores = scored(scores);
+                step.without = if is_new { step.without } else { without };
+            }
+            Some(Err(why)) => step.incomparable = Some(why),
+            None => {}
         }
         step
     }

@@ -5,9 +5,11 @@
 //! | nothing has changed | it is scored |
 //! | its features stand in another order, or others stand beside them | they are found by their names, and it is scored |
 //! | classes came that it has not met | their rows count, with probability 0 for their class |
-//! | a step refuses single rows, as `pca` does a missing value | it is scored on the others, and how many there are is told |
+//! | a step refuses single rows, as `pca` does a missing value | it is scored on the others, and how many it refuses is told |
 //! | a feature is gone, or of another kind | it cannot be scored |
 //! | the target is of another kind, or another class is looked for | it cannot be scored |
+
+use std::collections::HashSet;
 
 use serde_json::Value;
 use tidemill_ml::{Cache, ClassMetrics, ClusterSpace, Error, Fitted, Prediction, Rows, Scores, Target};
@@ -27,6 +29,16 @@ pub(super) struct Worth {
     pub(super) scores: Option<Scores>,
     /// Of how many rows it does not tell, and why.
     pub(super) without: Option<String>,
+    /// Those of the rows that it has an answer for, in their order; `None`: all.
+    pub(super) answered: Option<Vec<u32>>,
+}
+
+/// Those of the rows that two models have answers for, each of which says of which it has.
+pub(super) fn answered_by_both(rows: &[u32], one: Option<&[u32]>, other: Option<&[u32]>) -> Vec<u32> {
+    let set = |of: Option<&[u32]>| of.map(|of| of.iter().copied().collect::<HashSet<u32>>());
+    let (one, other) = (set(one), set(other));
+    let is_in = |of: &Option<HashSet<u32>>, row: &u32| of.as_ref().is_none_or(|of| of.contains(row));
+    rows.iter().copied().filter(|row| is_in(&one, row) && is_in(&other, row)).collect()
 }
 
 /// What the model is worth on rows whose classes are these, clusters in this space; the reason where it cannot be scored on
@@ -39,33 +51,8 @@ pub(super) fn score(
     seed: u64,
     cache: &Cache,
 ) -> Result<Worth, String> {
-    let scored = |rows: &Rows<'_>, cache: &Cache| of_all(judged, rows, classes, space, seed, cache);
-    let worth = |scores| Worth { scores, without: None };
-    let refused = match scored(rows, cache) {
-        Err(refused) => refused,
-        scores => return scores.map(worth),
-    };
-    let answerable = judged.model.answerable(rows.table, rows.rows).unwrap_or_default();
-    if answerable.is_empty() || answerable.len() == rows.rows.len() {
-        return Err(refused);
-    }
-    let scores = scored(&Rows { rows: &answerable, ..*rows }, &Cache::new())?;
-    let without = rows.rows.len() - answerable.len();
-    let without = Some(format!("{without} of {} rows are not scored: {refused}", rows.rows.len()));
-    Ok(Worth { scores, without })
-}
-
-/// `None` where the rows do not tell, and the reason where it cannot be scored on all of them.
-fn of_all(
-    judged: Judged<'_>,
-    rows: &Rows<'_>,
-    classes: &[Value],
-    space: Option<&ClusterSpace>,
-    seed: u64,
-    cache: &Cache,
-) -> Result<Option<Scores>, String> {
     if rows.rows.is_empty() {
-        return Ok(None);
+        return Ok(Worth::default());
     }
     let model = judged.model;
     let (numeric, categorical) = (model.numeric_names(), model.categorical_names());
@@ -77,13 +64,40 @@ fn of_all(
     // What is kept of rows is of their table as it stands.
     let (rows, unknown) = (Rows { table: turned.as_ref().unwrap_or(rows.table), ..*rows }, Cache::new());
     let cache = if stands { cache } else { &unknown };
+    let scored = |rows: &Rows<'_>, cache: &Cache| of_all(judged, rows, classes, space, seed, cache);
+    let refused = match scored(&rows, cache) {
+        Err(refused) => refused,
+        scores => return Ok(Worth { scores: scores?, ..Worth::default() }),
+    };
+    let answered = match model.answerable(rows.table, rows.rows) {
+        Ok(answered) if answered.len() < rows.rows.len() => answered,
+        _ => return Err(refused),
+    };
+    let scores = match answered.is_empty() {
+        true => None,
+        false => scored(&Rows { rows: &answered, ..rows }, &Cache::new())?,
+    };
+    let (without, all) = (rows.rows.len() - answered.len(), rows.rows.len());
+    let without = Some(format!("{without} of {all} rows are not scored: {refused}"));
+    Ok(Worth { scores, without, answered: Some(answered) })
+}
+
+/// `None` where the rows do not tell, and the reason where it cannot be scored on all of them. Their features are the model's.
+fn of_all(
+    judged: Judged<'_>,
+    rows: &Rows<'_>,
+    classes: &[Value],
+    space: Option<&ClusterSpace>,
+    seed: u64,
+    cache: &Cache,
+) -> Result<Option<Scores>, String> {
     let is_same = judged.classes == classes || judged.classes.is_empty() || classes.is_empty();
     match rows.target {
         _ if is_same => tolerant(match space {
-            Some(space) => model.score_in(space, &rows, seed),
-            None => model.score_kept(&rows, seed, cache),
+            Some(space) => judged.model.score_in(space, rows, seed),
+            None => judged.model.score_kept(rows, seed, cache),
         }),
-        Target::Classes { labels, .. } => among(judged, &rows, labels, classes),
+        Target::Classes { labels, .. } => among(judged, rows, labels, classes),
         _ => Err(format!("its classes are {}, those of the rows {}", list(judged.classes), list(classes))),
     }
 }

@@ -310,7 +310,7 @@ impl Whole<'_> {
         } else if let Err(error) = FeatureColumns::named(&rows.schema, numeric, categorical) {
             let reason = format!("version {version}, which was in use, cannot be asked: {error}");
             step.anew = Some(Anew { why: "features", reason });
-        } else if step.champion_scores.is_some() && !rows.holdout.is_empty() {
+        } else if (step.champion_scores.is_some() || step.alone.is_some()) && !rows.holdout.is_empty() {
             let registry = Registry::open(lake, schema_name)?;
             let made = registry.spec(&registry.find(&config.name, &At::Version(version))?)?;
             let (then, now) = (&made.config.evaluate, &config.evaluate);
@@ -318,7 +318,7 @@ impl Whole<'_> {
                 return Ok(());
             }
             // What it would be worth there is more than on rows that are new to it.
-            step.champion_scores = None;
+            step.compare_no_more(Evaluation::Holdout);
             let reason = format!(
                 "version {version} was trained with another split (holdout {} by {}): it has learned rows that are held out now",
                 then.holdout,

@@ -200,7 +200,7 @@ pub struct Gated {
     pub verdict: Verdict,
     /// By which metric.
     pub metric: String,
-    /// On how many rows.
+    /// On how many rows, that both have an answer for.
     pub rows: u64,
     /// The value of the new model.
     pub challenger: Option<f64>,
@@ -216,6 +216,6 @@ pub enum Verdict {
     Accepted,
     /// The champion stays.
     Rejected,
-    /// There are too few rows to tell: the champion stays.
+    /// The rows do not tell, as they are too few, or one of the two cannot be scored on them: the champion stays.
     Waits,
 }

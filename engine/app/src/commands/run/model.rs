@@ -2,7 +2,7 @@
 
 use tidemill_core::batch::ModelReport;
 use tidemill_core::learn::METRICS;
-use tidemill_core::records::{ModelStatus, Verdict};
+use tidemill_core::records::{Gated, ModelStatus, Verdict};
 
 use crate::style;
 
@@ -21,10 +21,10 @@ pub(super) fn line(model: &ModelReport, version: Option<u64>) -> String {
     let trained = || format!("version {} trained on {}", number(version), style::rows(model.train_rows));
     let what = match model.status {
         ModelStatus::Challenger => {
-            let why = match model.gate.as_ref().map(|gate| gate.verdict) {
-                Some(Verdict::Waits) => "there are too few rows to compare",
-                Some(_) => "the gate rejected it",
-                None => "another is pinned",
+            let why = match &model.gate {
+                Some(gate) if gate.verdict == Verdict::Waits => waits(model, gate),
+                Some(_) => told(model, "the gate rejected it"),
+                None => told(model, "another is pinned"),
             };
             format!("{}, version {} stays in use: {why}", trained(), number(model.in_use))
         }
@@ -35,6 +35,21 @@ pub(super) fn line(model: &ModelReport, version: Option<u64>) -> String {
         Some(scores) => format!("{what}; {scores}"),
         None => what,
     }
+}
+
+/// Why a gate has not decided.
+fn waits(model: &ModelReport, gate: &Gated) -> String {
+    let rows = style::rows(gate.rows);
+    match (gate.challenger, &model.reason) {
+        (None, Some(reason)) => reason.clone(),
+        (None, None) => format!("{} is not defined on the rows to compare", gate.metric),
+        (Some(_), _) => told(model, &format!("{rows} to compare are too few")),
+    }
+}
+
+/// This, and what else there is to tell.
+fn told(model: &ModelReport, why: &str) -> String {
+    model.reason.as_ref().map_or_else(|| why.to_owned(), |reason| format!("{why}; {reason}"))
 }
 
 /// What the version in use is worth.

@@ -226,6 +226,7 @@ pub(in crate::batch) fn report_of(outcome: &ModelOutcome) -> ModelReport {
         train_rows: outcome.train_rows,
         scores: scores.into_iter().find_map(|(of, scores)| Some((of, scores.clone()?))),
         gate: outcome.gate.clone(),
+        reason: outcome.reason.clone(),
     }
 }
 
