@@ -159,6 +159,28 @@ async fn folds_are_scored_by_models_of_the_others() {
     assert!(history.contains("folds"), "{history}");
 }
 
+/// The row of a fold that a model of the others refuses is not scored, and told.
+#[tokio::test(flavor = "multi_thread")]
+async fn folds_are_scored_without_the_rows_that_a_step_refuses() {
+    let strict = CHURN.replace("random_forest", "logistic_regression").replace("trees = 10\n", "");
+    let bank = Bank::new(&format!(
+        "{strict}evaluate = {{ folds = 5 }}\n\
+         steps = [{{ step = \"one_hot\", columns = [\"region\"], error_on_unseen = true }}]\n"
+    ));
+    // Three regions of one customer each.
+    let isles = |(number, row): (usize, &str)| match number {
+        3 | 77 | 400 => row.replace(row.split(',').nth(3).unwrap(), &format!("isle{number}")),
+        _ => row.to_owned(),
+    };
+    let rows: Vec<String> = customers(0, 600, 10).lines().enumerate().map(isles).collect();
+    bank.data(&(rows.join("\n") + "\n"));
+    assert_eq!(bank.run(&[])[1], "train bank.churn trained");
+    assert_eq!(bank.rows("SELECT rows FROM metrics WHERE evaluation = 'folds'").await, ["597"]);
+    let reason = bank.rows("SELECT reason FROM models").await.remove(0);
+    assert!(reason.contains("folds: 3 of 600 rows are not scored"), "{reason}");
+    assert!(reason.contains("isle") && reason.contains("error_on_unseen = false"), "{reason}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_audit_that_finds_rows_keeps_model_and_tables_as_they_were() {
     let bank = Bank::new(&format!(

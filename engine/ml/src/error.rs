@@ -356,7 +356,7 @@ pub enum Error {
     },
     /// A category that was not there to learn from.
     #[error(
-        "{value} at position {position} was not among the categories learned; fit again, or say what is done with it: unseen = \"keep\" or \"skip\""
+        "{value} at position {position} was not among the categories learned; fit again, or take it all the same: error_on_unseen = false"
     )]
     UnseenCategory {
         /// The category, quoted, or `a missing value`.

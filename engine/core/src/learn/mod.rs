@@ -15,6 +15,7 @@
 
 mod champions;
 mod classes;
+mod folds;
 mod histories;
 mod history;
 mod labels;

@@ -11,19 +11,15 @@
 //! a stream has that of its batch. A gate does not ask a version in use that would be scored on rows that it has learned, as
 //! they are held out since, nor one that the tables cannot ask any more: the new one is taken up as a first one is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
-use serde_json::Value;
-use tidemill_ml::{
-    BinaryMetrics, Cache, ClassMetrics, Estimator, FeatureTable, Fitted, Material, NumberMetrics, Prediction,
-    Rows, Scores, Target, Task,
-};
+use tidemill_ml::{Cache, FeatureTable, Fitted, Material, Rows, Task};
 
-use super::champions::{Champion, Champions};
+use super::champions::{Champion, Champions, told};
 use super::labels::Labels;
 use super::learner::Learned;
 use super::lesson::{Anew, Begins, Lesson, Step, Train};
@@ -39,14 +35,14 @@ use crate::registry::{Aliases, At, Registry};
 pub(crate) struct WholeRows {
     /// Columns of the SELECT.
     schema: SchemaRef,
-    features: FeatureTable,
-    labels: Labels,
+    pub(super) features: FeatureTable,
+    pub(super) labels: Labels,
     /// Of each row of the SELECT: whether it is held out, and its fold. Both of rows that have a label, where one is wanted.
     pub(crate) sides: Vec<Option<Side>>,
-    training: Vec<u32>,
+    pub(super) training: Vec<u32>,
     holdout: Vec<u32>,
     /// By fold: rows of `features`.
-    folds: Vec<Vec<u32>>,
+    pub(super) folds: Vec<Vec<u32>>,
 }
 
 /// The side of the split that a row is on.
@@ -176,7 +172,7 @@ impl WholeRows {
     }
 
     /// Rows to train on.
-    fn rows_of_training<'a>(&'a self, rows: &'a [u32]) -> Rows<'a> {
+    pub(super) fn rows_of_training<'a>(&'a self, rows: &'a [u32]) -> Rows<'a> {
         Rows::new(&self.features, self.labels.target_of_training(), rows)
     }
 }
@@ -280,14 +276,17 @@ impl Whole<'_> {
         if let Some(champion) = champions.get(&spec.config.name) {
             self.look_at(champion, rows, &mut step)?;
         }
-        let folds = match self.trains && !rows.folds.is_empty() {
-            true => Some(rows.cross_validated(&estimator, spec.config.seed)?),
-            false => None,
+        let (folds, without) = match self.trains && !rows.folds.is_empty() {
+            true => rows.cross_validated(&estimator, spec.config.seed)?,
+            false => (None, None),
         };
         let mut learned = champions.take_up(lake, number, specs, vec![step], promoted)?;
         for outcome in &mut learned.outcomes {
             outcome.folds = match outcome.status {
-                ModelStatus::Trained => folds.clone(),
+                ModelStatus::Trained => {
+                    outcome.reason = told([outcome.reason.take(), without.clone()]);
+                    folds.clone()
+                }
                 _ => self.former.filter(|of| of.version == outcome.version).and_then(|of| of.folds.clone()),
             };
         }
@@ -332,108 +331,10 @@ impl Whole<'_> {
     }
 }
 
-impl WholeRows {
-    /// Checks that each class is in two folds at least: the others of its fold would not know of it.
-    ///
-    /// # Errors
-    /// Data: one is in one fold alone.
-    fn check_folds(&self) -> Result<()> {
-        let numbers = self.labels.numbers();
-        let mut rows: BTreeMap<u32, (u64, BTreeSet<usize>)> = BTreeMap::new();
-        for (number, fold) in self.folds.iter().enumerate() {
-            for class in fold.iter().filter_map(|&row| numbers.get(row as usize)) {
-                let of = rows.entry(*class).or_default();
-                of.0 += 1;
-                of.1.insert(number);
-            }
-        }
-        match rows.iter().find(|(_, (_, folds))| folds.len() < 2) {
-            Some((class, (rows, _))) => {
-                let class =
-                    self.labels.classes().get(*class as usize).map(Value::to_string).unwrap_or_default();
-                let what = format!(
-                    "evaluate.folds: class {class} is in one fold alone, with {rows} rows to train on"
-                );
-                Err(Error::data(what).hint(
-                    "folds want two rows of each class that differ in the hold-out key: leave such rows out by the SELECT's WHERE, or \
-                     take evaluate.holdout instead",
-                ))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// What models are worth that are trained on all folds but one, on that one; over all folds together.
-    ///
-    /// # Errors
-    /// Data: the others of a fold cannot be learned from.
-    fn cross_validated(&self, estimator: &Estimator, seed: u64) -> Result<Scores> {
-        self.check_folds()?;
-        let (mut scored, mut said): (Vec<u32>, Option<Prediction>) = (Vec::new(), None);
-        for (number, fold) in self.folds.iter().enumerate() {
-            if fold.is_empty() {
-                continue;
-            }
-            // Both ascend.
-            let others: Vec<u32> =
-                self.training.iter().copied().filter(|row| fold.binary_search(row).is_err()).collect();
-            let of_fold = |error: tidemill_ml::Error| {
-                Error::data(error.to_string())
-                    .context(format!("the rows beside fold {number}"))
-                    .hint("fewer folds leave more rows, and more of each class, to each fit")
-            };
-            let model = estimator.fit(&self.rows_of_training(&others), seed).map_err(of_fold)?;
-            let answers = model.predict(&self.features, fold).map_err(of_fold)?;
-            scored.extend(fold);
-            said = Some(match said {
-                None => answers,
-                Some(before) => joined(before, answers)?,
-            });
-        }
-        let said = said.ok_or_else(|| Error::data("there is no row in any fold"))?;
-        let of = |row: &u32| *row as usize;
-        Ok(match (self.labels.target_of_training(), said) {
-            (Target::Binary(labels), Prediction::Probabilities(p)) => {
-                let labels: Vec<bool> = scored.iter().map(|row| labels[of(row)]).collect();
-                Scores::Binary(BinaryMetrics::compute(&labels, &p)?)
-            }
-            (Target::Classes { labels, classes }, Prediction::Classes { probabilities, .. }) => {
-                let labels: Vec<u32> = scored.iter().map(|row| labels[of(row)]).collect();
-                Scores::Classes(ClassMetrics::compute(&labels, &probabilities, classes)?)
-            }
-            (Target::Numbers(values), Prediction::Numbers(said)) => {
-                let values: Vec<f64> = scored.iter().map(|row| values[of(row)]).collect();
-                Scores::Numbers(NumberMetrics::compute(&values, &said)?)
-            }
-            _ => return Err(Error::internal("answers of another kind than the labels")),
-        })
-    }
-}
-
-/// The answers of two models, one after the other.
-fn joined(first: Prediction, second: Prediction) -> Result<Prediction> {
-    Ok(match (first, second) {
-        (Prediction::Probabilities(mut all), Prediction::Probabilities(more)) => {
-            all.extend(more);
-            Prediction::Probabilities(all)
-        }
-        (Prediction::Numbers(mut all), Prediction::Numbers(more)) => {
-            all.extend(more);
-            Prediction::Numbers(all)
-        }
-        (
-            Prediction::Classes { classes, probabilities: mut all },
-            Prediction::Classes { probabilities: more, .. },
-        ) => {
-            all.extend(more);
-            Prediction::Classes { classes, probabilities: all }
-        }
-        _ => return Err(Error::internal("answers of two kinds")),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
