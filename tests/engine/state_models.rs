@@ -268,6 +268,41 @@ async fn models_of_a_state_are_scored_on_keys_that_none_was_trained_on() {
     assert_eq!(said.len(), 3);
 }
 
+/// A version that tells other classes apart than the job now says is not shown as if it told these.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_other_classes_says_nothing_of_a_state() {
+    const MODEL: &str = "[[models]]\nname = \"loyal\"\nalgorithm = \"random_forest\"\nfeatures = \"sql/shops/loyal.sql\"\n\
+        target = \"is_loyal\"\ntrees = 10\nlearn = \"every 50\"\n";
+    let all = format!("{MODEL}classes = \"all\"\n");
+    let no = format!("{MODEL}positive = \"no\"\n");
+    for (first, then, two, why) in [
+        (all.as_str(), MODEL, true, "tells many classes apart"),
+        (MODEL, all.as_str(), false, "tells two classes apart"),
+        (MODEL, no.as_str(), true, "looks for another class"),
+        (no.as_str(), MODEL, true, "looks for another class"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = broker_with(300).await;
+        let lake = Lake::new(folder.path().join("lake"));
+        let said = |of_two: bool| {
+            let probability = if of_two { ", count(probability_loyal) > 0" } else { "" };
+            format!("SELECT count(prediction_loyal) > 0{probability} FROM customers")
+        };
+        project(folder.path(), first);
+        stream_all(&job(folder.path(), &broker, 150, &[]).unwrap(), &lake).await.unwrap();
+        let of_two = first != all;
+        assert_eq!(query(&lake, &said(of_two)).await, [vec!["true"; 1 + usize::from(of_two)]], "{first}");
+        project(folder.path(), then);
+        broker.send("sales", 1, &sales(100));
+        stream_all(&job(folder.path(), &broker, 150, &[]).unwrap(), &lake).await.unwrap();
+        assert_eq!(query(&lake, &said(two)).await, [vec!["false"; 1 + usize::from(two)]], "{then}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+        command.arg("--lake").arg(lake.root()).args(["sql", "SELECT count(prediction_loyal) FROM customers"]);
+        let told = texts(&run(&mut command)).1;
+        assert!(told.contains("says nothing") && told.contains(why), "{told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_state_cannot_teach_is_refused_or_told() {
     let folder = tempfile::tempdir().unwrap();

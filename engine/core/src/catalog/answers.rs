@@ -7,7 +7,8 @@
 //! | classifier of many classes, regression | `prediction_m` |
 //! | isolation forest | `score_m` |
 //!
-//! They are null before the model has learned, and for a key that has no features.
+//! They are null before the model has learned, where the version in use tells other classes apart than the job now says, and
+//! for a key that has no features.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use serde_json::Value;
 use tidemill_ml::{TargetKind, Task};
 
 use crate::error::Result;
-use crate::predict::Predictor;
-use crate::project::{ModelConfig, ModelSpec};
+use crate::predict::{Ask, Predictor};
+use crate::project::{ModelConfig, ModelSpec, TargetForm};
 use crate::registry::Loaded;
 
 /// The columns of a model.
@@ -63,7 +64,7 @@ impl KeyFeatures {
         KeyFeatures { rows, places: keys.collect() }
     }
 
-    /// What a model says of these keys; null of all where it has not learned, or was made for other features.
+    /// What a model says of these keys; null of all where it has not learned, or was made for other features or classes.
     ///
     /// # Errors
     /// Data.
@@ -74,8 +75,12 @@ impl KeyFeatures {
         keys: &StringArray,
     ) -> Result<Vec<(Field, ArrayRef)>> {
         let (name, version, task) = (&model.config.name, loaded.entry.version, loaded.model.task());
-        if task != model.config.task() {
-            tracing::warn!(model = name, version, "the version in use is of another task: it says nothing");
+        let other = match task == model.config.task() {
+            true => other_target(model, &loaded),
+            false => Some("is of another task"),
+        };
+        if let Some(other) = other {
+            tracing::warn!(model = name, version, "the version in use {other}: it says nothing");
             return Ok(no_answers(model, keys.len()));
         }
         let predictor = match Predictor::new(Arc::new(loaded), &self.rows.schema()) {
@@ -93,6 +98,54 @@ impl KeyFeatures {
             Ok((field.with_data_type(values.data_type().clone()), values))
         });
         answers.collect()
+    }
+}
+
+/// What a version tells apart, where the model is to tell apart something else by now.
+fn other_target(model: &ModelSpec, loaded: &Loaded) -> Option<&'static str> {
+    let form = model.config.target_form().filter(|_| loaded.model.task() == Task::Classify)?;
+    let is_of_many = matches!(Ask::Proba.data_type(loaded), Ok(DataType::Struct(_)));
+    let classes = loaded.entry.outcome.classes.as_slice();
+    match form {
+        TargetForm::Two { .. } if is_of_many => Some("tells many classes apart"),
+        TargetForm::Named(_) | TargetForm::Met if !is_of_many => Some("tells two classes apart"),
+        TargetForm::Two { positive: Some(positive), negative } => {
+            let is_same = match classes {
+                [of_no, of_yes] => {
+                    same(of_yes, &positive) && negative.is_none_or(|negative| same(of_no, &negative))
+                }
+                // The record does not say.
+                _ => true,
+            };
+            (!is_same).then_some("looks for another class, or beside another")
+        }
+        // The greater is looked for.
+        TargetForm::Two { positive: None, .. } => match classes {
+            [of_no, of_yes] if !is_less(of_no, of_yes) => Some("looks for another class"),
+            _ => None,
+        },
+        TargetForm::Named(named) => {
+            let is_named = |class: &Value| named.iter().any(|name| same(name, class));
+            (!classes.iter().all(is_named)).then_some("tells other classes apart")
+        }
+        TargetForm::Met | TargetForm::Number => None,
+    }
+}
+
+/// A class as a number, where it is one; a job may write 1 for true.
+fn number(class: &Value) -> Option<f64> {
+    class.as_bool().map(|truth| f64::from(u8::from(truth))).or(class.as_f64())
+}
+
+/// Whether two values are one class.
+fn same(one: &Value, other: &Value) -> bool {
+    one == other || number(one).zip(number(other)).is_some_and(|(one, other)| one == other)
+}
+
+fn is_less(one: &Value, other: &Value) -> bool {
+    match (one.as_str(), other.as_str()) {
+        (Some(one), Some(other)) => one < other,
+        _ => number(one) < number(other),
     }
 }
 
