@@ -49,6 +49,37 @@ fn a_version_is_trained_again_from_the_tables_of_then() {
     assert!(is_same.is_none() && err.contains("it reads the input `customers`"), "{err}");
 }
 
+/// The time is what it was; chance is not, and is named.
+#[test]
+fn a_version_of_a_select_that_asks_the_time_is_trained_again() {
+    let bank = Bank::new(CHURN);
+    bank.write("sql/bank/churn.sql", FEATURES.replace("age", "age + date_part('microsecond', now()) AS age"));
+    bank.run(&[]);
+    let (is_same, err) = reproduced(&bank, "churn");
+    assert_eq!(is_same, Some(true), "{err}");
+    // The record of an earlier version of Tidemill has no time.
+    let commits = bank.lake().checkpoint("bank").join("commits");
+    let mut taken = 0;
+    for file in std::fs::read_dir(&commits).unwrap().map(|entry| entry.unwrap().path()) {
+        let mut record: Value = match serde_json::from_slice(&std::fs::read(&file).unwrap()) {
+            Ok(record) => record,
+            Err(_) => continue,
+        };
+        let Some(model) = record.get_mut("model").and_then(Value::as_object_mut) else { continue };
+        taken += u32::from(model.remove("moment").is_some());
+        std::fs::write(&file, serde_json::to_vec(&record).unwrap()).unwrap();
+    }
+    assert_eq!(taken, 1);
+    let (is_same, err) = reproduced(&bank, "churn");
+    assert!(is_same.is_none() && err.contains("its SELECT asks for the time"), "{err}");
+
+    let bank = Bank::new(CHURN);
+    bank.write("sql/bank/churn.sql", FEATURES.replace("age", "age + random() AS age"));
+    bank.run(&[]);
+    let (is_same, err) = reproduced(&bank, "churn");
+    assert!(is_same.is_none() && err.contains("its SELECT calls random()"), "{err}");
+}
+
 /// What is in use is read with each run: other bytes of the same length are damage, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_of_other_bytes_is_trained_again() {

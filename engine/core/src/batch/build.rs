@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::{SessionConfig, SessionContext};
@@ -239,7 +240,7 @@ impl Builder {
         }
     }
 
-    /// All rows of a SELECT, in no order, as long as they take no more than half of the memory.
+    /// All rows of a SELECT, in no order, as long as they take no more than half of the memory; `now` is its `now()`.
     ///
     /// # Errors
     /// As [`Self::build`]; Memory: they take more.
@@ -247,11 +248,12 @@ impl Builder {
         &self,
         file: &SqlFile,
         reads: &Reads,
+        now: DateTime<Utc>,
         progress: &Arc<Progress>,
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let mut turn = self.turns.first().await;
         let result = loop {
-            let result = self.attempt_rows(&file.sql, reads, progress, turn.joins).await;
+            let result = self.attempt_rows(&file.sql, reads, now, progress, turn.joins).await;
             match turn.after(&result, &file.path, || progress.reset()).await {
                 Some(next) => turn = next,
                 None => break result,
@@ -277,11 +279,12 @@ impl Builder {
         &self,
         text: &str,
         reads: &Reads,
+        now: DateTime<Utc>,
         progress: &Arc<Progress>,
         joins: Joins,
     ) -> Result<Option<(SchemaRef, Vec<RecordBatch>)>> {
         let session = self.session(reads, progress, &[], joins).await?;
-        let frame = sql::frame(&session, text).await;
+        let frame = sql::frame_at(&session, text, now).await;
         let frame = frame.map_err(|error| explain(error, &self.lake))?;
         check_names(frame.schema())?;
         let mut stream = sql::execute(frame).await?;

@@ -17,15 +17,19 @@ use datafusion::sql::sqlparser::ast::{Expr as Sql, visit_expressions};
 use crate::error::Result;
 
 /// Names of the functions whose result is another each time.
-static NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+static NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(|| names_of(|of| of != Volatility::Immutable));
+
+/// Those of them whose result is another for each row.
+static CHANCE: LazyLock<BTreeSet<String>> = LazyLock::new(|| names_of(|of| of == Volatility::Volatile));
+
+fn names_of(is_volatile: fn(Volatility) -> bool) -> BTreeSet<String> {
     let state = SessionContext::new().state();
-    let is_volatile = |volatility: Volatility| volatility != Volatility::Immutable;
     let scalar = state.scalar_functions().iter().filter(|(_, f)| is_volatile(f.signature().volatility));
     let aggregate = state.aggregate_functions().iter().filter(|(_, f)| is_volatile(f.signature().volatility));
     let window = state.window_functions().iter().filter(|(_, f)| is_volatile(f.signature().volatility));
     let names = scalar.map(|(name, _)| name).chain(aggregate.map(|(name, _)| name));
     names.chain(window.map(|(name, _)| name)).cloned().collect()
-});
+}
 
 /// Whether the text of a statement calls such a function.
 pub(super) fn calls(statement: &Statement) -> bool {
@@ -41,6 +45,22 @@ pub(super) fn calls(statement: &Statement) -> bool {
         _ => ControlFlow::Continue(()),
     });
     found.is_break()
+}
+
+/// The name of the first function of chance that a statement calls; the time is none.
+pub(super) fn chance(statement: &Statement) -> Option<String> {
+    let Statement::Statement(statement) = statement else { return None };
+    let found = visit_expressions(&**statement, |expression| match expression {
+        Sql::Function(function) => {
+            let name = function.name.0.last().and_then(|part| part.as_ident());
+            match name.map(|name| name.value.to_lowercase()).filter(|name| CHANCE.contains(name)) {
+                Some(name) => ControlFlow::Break(name),
+                None => ControlFlow::Continue(()),
+            }
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.break_value()
 }
 
 /// Whether a plan does.

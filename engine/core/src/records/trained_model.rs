@@ -1,8 +1,10 @@
 //! What a commit of a batch job says of a model.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Maker, ModelOutcome};
+use crate::error::{Error, Result};
 use crate::project::ModelSpec;
 
 /// A model of a batch job after a step of its own. The version of the commit is the number of the step, from 0: that of the
@@ -19,6 +21,24 @@ pub struct TrainedModel {
     /// Who took the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<Maker>,
+    /// The moment that `now()` is in its SELECT, by RFC 3339; records of earlier versions of Tidemill do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<String>,
     /// The model after the step.
     pub outcome: ModelOutcome,
+}
+
+impl TrainedModel {
+    /// The moment that `now()` is in its SELECT, where the record says it.
+    ///
+    /// # Errors
+    /// Corrupt: it is no time.
+    pub(crate) fn now(&self) -> Result<Option<DateTime<Utc>>> {
+        let parsed = self.moment.as_ref().map(|text| {
+            let no_time =
+                |e| format!("model `{}`: its time `{text}` cannot be read: {e}", self.spec.config.name);
+            text.parse().map_err(|e: chrono::ParseError| Error::corrupt(no_time(e)))
+        });
+        parsed.transpose()
+    }
 }

@@ -37,7 +37,7 @@ pub(crate) use out_of_memory::{Asker, RESULT, explain_memory};
 pub(crate) use rules::{OfItsType, one_nan};
 pub(crate) use settled::settled;
 pub use statement::{collect, frame};
-pub(crate) use statement::{execute, parse, plan};
+pub(crate) use statement::{execute, frame_at, parse, plan};
 
 /// The functions that ask models (`predict`), which a session knows that has models.
 pub(crate) const MODEL_FUNCTIONS: [&str; 4] = ["predict", "predict_proba", "cluster_id", "score"];

@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Utc};
 use datafusion::common::{DataFusionError, Result, plan_datafusion_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
@@ -141,7 +142,20 @@ fn is_one_name_twice(error: &DataFusionError) -> bool {
 /// # Errors
 /// Plan: not a statement, one that DataFusion would get wrong, or one that writes; from the tables that it reads.
 pub async fn frame(context: &SessionContext, sql: &str) -> Result<DataFrame> {
-    let state = context.state();
+    frame_of(context.state(), sql).await
+}
+
+/// [`frame`], with this moment for its `now()`.
+///
+/// # Errors
+/// As there.
+pub(crate) async fn frame_at(context: &SessionContext, sql: &str, now: DateTime<Utc>) -> Result<DataFrame> {
+    let mut state = context.state();
+    state.execution_props_mut().query_execution_start_time = Some(now);
+    frame_of(state, sql).await
+}
+
+async fn frame_of(state: SessionState, sql: &str) -> Result<DataFrame> {
     let plan = deep(plan(&state, sql)).await?;
     SQLOptions::new()
         .with_allow_ddl(false)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use chrono::Utc;
 use tokio::task::block_in_place;
 
 use super::{outputs, rows};
@@ -111,7 +112,8 @@ impl ModelStep {
         audited: &mut Vec<AuditReport>,
     ) -> Result<Stepped> {
         let name = model.name();
-        let material = builder.rows(&features(model), reads, progress).await?;
+        let moment = Utc::now();
+        let material = builder.rows(&features(model), reads, moment, progress).await?;
         let rows: u64 = material.1.iter().map(|batch| batch.num_rows() as u64).sum();
         let number = versions.next(name);
         let newest = versions.newest(name);
@@ -144,6 +146,7 @@ impl ModelStep {
             key: model.key.clone(),
             folds: model.folds,
             made_by: Some(Maker::this()),
+            moment: Some(moment.to_rfc3339()),
             outcome,
         };
         let model = NewModel { record, files: learned.files, system };

@@ -3,6 +3,7 @@
 //! | its SELECT reads | which are |
 //! | --- | --- |
 //! | tables of the job | those that counted when it was trained, where their files are still there; else an error |
+//! | the time | as the record says, so that `now()` is what it was |
 //! | inputs, tables of other jobs, models | as they are now: the fingerprint of then tells whether they are others |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,14 +13,16 @@ use std::time::Instant;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
+use chrono::Utc;
 use tokio::task::block_in_place;
 
 use super::rows::by_key;
 use crate::batch::build::Builder;
-use crate::batch::graph::{Graph, Reads};
+use crate::batch::graph::{Graph, Reads, one_select};
 use crate::batch::input::{Input, Progress};
 use crate::batch::memory::PeakPool;
 use crate::batch::turns::Turns;
+use crate::batch::volatile;
 use crate::error::{Context, Error, Result};
 use crate::files::checksum;
 use crate::lake::Lake;
@@ -56,6 +59,11 @@ pub async fn reproduce(
     what.extend(
         asked.iter().map(|model| format!("the model `{}`", model.split(' ').next().unwrap_or(model))),
     );
+    if !is_same && let Some(why) = of_no_rows(&model) {
+        let version = entry.version;
+        return Err(Error::data(format!("version {version} of model `{name}` is not the same again: {why}"))
+            .hint("let it read a table of its job that calls it, and is made once: of tables the last ten versions stay"));
+    }
     if !is_same && !what.is_empty() {
         let version = entry.version;
         return Err(Error::data(format!(
@@ -70,6 +78,18 @@ pub async fn reproduce(
         first_other: (!is_same).then_some(entry.version),
         made_by: model.made_by,
         seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// Why the SELECT of a version gives others of the same rows, if it does.
+fn of_no_rows(model: &TrainedModel) -> Option<String> {
+    let statement = one_select(&model.spec.features_sql).ok()?;
+    if let Some(function) = volatile::chance(&statement) {
+        return Some(format!("its SELECT calls {function}(), whose values are others each time"));
+    }
+    let is_of_time = model.moment.is_none() && volatile::calls(&statement);
+    is_of_time.then(|| {
+        "its SELECT asks for the time, and its record does not say at which it was trained".to_owned()
     })
 }
 
@@ -133,7 +153,8 @@ impl Then {
             job,
         };
         let select = SqlFile::new(&model.spec.config.features, model.spec.features_sql.clone());
-        let (schema, rows) = builder.rows(&select, &reads, &Arc::new(Progress::default())).await?;
+        let now = model.now()?.unwrap_or_else(Utc::now);
+        let (schema, rows) = builder.rows(&select, &reads, now, &Arc::new(Progress::default())).await?;
         Ok(Then { builder, reads, model, schema, rows })
     }
 }
