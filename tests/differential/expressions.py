@@ -249,11 +249,18 @@ class Expressions:
             parts.append(self.expr("bool", scope, depth - 1))
         return source, scope, Opt(" WHERE {0}", Node("bool", "({0})", Seq(" AND ", parts)))
 
+    def of_one_row(self, scope, p):
+        """A HAVING without groups: it decides whether the one row is there."""
+        if not self.chance(p):
+            return Node("gone", "")
+        return Opt(" HAVING {0}", Node("bool", self.rng.choice(["count(*) > 1", "count(*) < 2", "count(*) = 0", "count(*) >= 0", "({0} IS NULL OR count(*) > 1)", "({0} IS NOT NULL)"]),
+                                       self.aggregate("int", Scope(scope.columns), 0)))
+
     def scalar_subquery(self, type, scope, depth):
         outer = self.seen(scope)
         if outer:
             source, inner, where = self.correlated(outer, depth - 1, [type])
-            return Node(type, "(SELECT {0} FROM {1}{2})", self.aggregate(type, Scope(inner.columns), depth - 1), source, where)
+            return Node(type, "(SELECT {0} FROM {1}{2}{3})", self.aggregate(type, Scope(inner.columns), depth - 1), source, where, self.of_one_row(inner, 0.1))
         if self.chance(0.6):
             source, columns = self.source([], depth - 2)
             return Node(type, "(SELECT {0} FROM {1}{2})", self.aggregate(type, Scope(columns), depth - 1), source, self.where(Scope(columns), depth - 2))
@@ -271,9 +278,16 @@ class Expressions:
             if self.chance(0.08) and inner.columns:
                 tail = f" GROUP BY {self.rng.choice(['', 'ROLLUP '])}({inner.columns[0][0]})"
                 item = Node(type, PLAIN[type])
+            elif self.chance(0.05):
+                item = self.rng.choice([self.aggregate(type, Scope(inner.columns), 0), Node(type, PLAIN[type])])
+                query = Node("query", "SELECT {0} AS v FROM {1}{2}{3}", item, source, where, self.of_one_row(inner, 1))
+                return self.tested(query, scope, type)
             query = Node("query", "SELECT {0} AS v FROM {1}{2}{3}", item, source, where, Opt(tail))
         else:
             query, _ = self.query([], depth - 2, [type])
+        return self.tested(query, scope, type)
+
+    def tested(self, query, scope, type):
         if self.chance(0.4):
             return Node("bool", self.rng.choice(["EXISTS ", "NOT EXISTS "]) + "({0})", query)
         left = self.expr(type, Scope(scope.columns, over=scope.over), 1)

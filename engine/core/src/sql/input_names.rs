@@ -2,150 +2,38 @@
 //!
 //! In `SELECT -k AS k … ORDER BY k` the column of the result is meant, and in `ORDER BY k + 0` that of the table, if it has one:
 //! so it is in SQL, in PostgreSQL and in DuckDB. DataFusion 55 takes the column of the result for both. By the time that there is a plan
-//! nobody can tell `-t.k + 1` from `k + 1`, so such a name is marked in the parsed statement, and found in the plan.
+//! nobody can tell `-t.k + 1` from `k + 1`, so such a name is marked in the parsed statement ([`order_names`](super::order_names)), and found in the plan.
 
-use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, ExprSchema, JoinConstraint, JoinType, Result, plan_err};
+use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, ScalarUDF, Sort, SortExpr};
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{
-    Expr as Written, Ident, OrderByKind, Query, SelectItem, SetExpr, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+use datafusion::logical_expr::{
+    Distinct, Expr, ExprSchemable, LogicalPlan, Projection, ScalarUDF, Sort, SortExpr,
 };
 
-use super::orders::folded;
-use super::{OfItsType, names};
+use super::OfItsType;
 use crate::error::Error;
 
 /// The function that marks a name.
-const MARK: &str = "__of_input";
+pub(super) const MARK: &str = "__of_input";
 
 /// The function that marks a name, of which a session has to know.
 pub(super) fn function() -> ScalarUDF {
     ScalarUDF::from(OfItsType::new(MARK, Ok))
 }
 
-/// Marks names in the expressions of ORDER BY that columns of the result have too.
-pub(super) fn mark(statement: &mut Statement) {
-    let inner = match statement {
-        Statement::Statement(inner) => inner,
-        Statement::Explain(explain) => return mark(&mut explain.statement),
-        _ => return,
-    };
-    let _: ControlFlow<()> = inner.visit(&mut Queries);
+/// The name of which [`found`] says that it is of another type.
+pub(super) fn other_type(error: &str) -> Option<&str> {
+    let (before, _) = error.split_once(OTHER_TYPE)?;
+    before.strip_suffix('`')?.rsplit('`').next()
 }
 
-/// A name as it is meant.
-fn normal(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
-}
-
-struct Queries;
-
-impl VisitorMut for Queries {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let (SetExpr::Select(select), Some(order_by)) = (query.body.as_ref(), &mut query.order_by) else {
-            return ControlFlow::Continue(());
-        };
-        let OrderByKind::Expressions(sorts) = &mut order_by.kind else { return ControlFlow::Continue(()) };
-        let computed = select.projection.iter().filter_map(|item| match item {
-            SelectItem::ExprWithAlias { expr, alias } => {
-                let name = match expr {
-                    Written::Identifier(name) => Some(name),
-                    Written::CompoundIdentifier(names) => names.last(),
-                    _ => None,
-                };
-                (name.map(normal) != Some(normal(alias))).then_some((expr, alias))
-            }
-            _ => None,
-        });
-        let computed: Vec<(&Written, &Ident)> = computed.collect();
-        if computed.is_empty() {
-            return ControlFlow::Continue(());
-        }
-        let names: HashSet<String> = computed.iter().map(|(_, alias)| normal(alias)).collect();
-        for sort in sorts {
-            let mut bare = &sort.expr;
-            while let Written::Nested(inner) = bare {
-                bare = inner;
-            }
-            let is_bare =
-                matches!(bare, Written::Identifier(_) | Written::CompoundIdentifier(_) | Written::Value(_));
-            let is_place = matches!(
-                bare,
-                Written::UnaryOp { expr, .. } if matches!(**expr, Written::Value(ValueWithSpan { value: Value::Number(..), .. }))
-            );
-            if is_bare || is_place {
-                continue;
-            }
-            let text = folded(&bare.to_string());
-            let mut marked = sort.expr.clone();
-            let mut marks = Marks { names: &names, within: 0, found: false };
-            let _: ControlFlow<()> = marked.visit(&mut marks);
-            if !marks.found {
-                continue;
-            }
-            // What is a column once more is that column.
-            let same = computed.iter().find(|(expr, _)| folded(&expr.to_string()) == text);
-            sort.expr = match same {
-                Some((_, alias)) => Written::Identifier((*alias).clone()),
-                None => marked,
-            };
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Marks names in one expression, but for those in subqueries and in windows, which are the table's.
-struct Marks<'a> {
-    names: &'a HashSet<String>,
-    within: usize,
-    found: bool,
-}
-
-fn is_window(expr: &Written) -> bool {
-    matches!(expr, Written::Function(function) if function.over.is_some())
-}
-
-impl VisitorMut for Marks<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.within += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.within -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Written) -> ControlFlow<()> {
-        self.within += usize::from(is_window(expr));
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Written) -> ControlFlow<()> {
-        self.within -= usize::from(is_window(expr));
-        if let Written::Identifier(name) = &*expr
-            && self.within == 0
-            && self.names.contains(&normal(name))
-        {
-            self.found = true;
-            let name = std::mem::replace(expr, super::statement::nothing());
-            *expr = names::call(MARK, vec![name]);
-        }
-        ControlFlow::Continue(())
-    }
-}
+const OTHER_TYPE: &str =
+    " in an expression of ORDER BY is the column of a table, which is of another type than";
 
 /// The plan in which marked names are the columns that they mean.
 ///
@@ -211,9 +99,11 @@ fn of_sort(sort: Sort) -> Result<LogicalPlan> {
     let mut keys = Vec::with_capacity(sort.expr.len());
     for key in sort.expr {
         let made = key.expr.transform_up(|part| {
-            let (Some(projection), Some(Expr::Column(column))) = (projection, marked(&part)) else {
-                return Ok(unmarked(part));
-            };
+            let Some(Expr::Column(column)) = marked(&part) else { return Ok(unmarked(part)) };
+            if lost_by_unnest(&column.name, projection.map_or(&sort.input, |projection| &projection.input))? {
+                return Err(of_unnest(&column.name));
+            }
+            let Some(projection) = projection else { return Ok(unmarked(part)) };
             let Some(of_table) = of_input(&column.name, &projection.input)? else {
                 return Ok(unmarked(part));
             };
@@ -221,11 +111,10 @@ fn of_sort(sort: Sort) -> Result<LogicalPlan> {
                 return Err(of_distinct(&column.name));
             }
             let given = sort.input.schema().data_type(column)?;
-            let read = projection.input.schema().data_type(&of_table)?;
+            let read = of_table.get_type(projection.input.schema())?;
             if given != read && (given.is_temporal() || read.is_temporal() || read.is_nested()) {
                 return Err(of_other_type(&column.name));
             }
-            let of_table = Expr::Column(of_table);
             let at = columns.iter().position(|known| *known == of_table).unwrap_or_else(|| {
                 columns.push(of_table);
                 columns.len() - 1
@@ -245,11 +134,12 @@ fn of_sort(sort: Sort) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Projection(Projection::try_new(given, Arc::new(sorted))?))
 }
 
-/// The column of a name that a SELECT reads from; `None` if there is none.
-fn of_input(name: &str, input: &LogicalPlan) -> Result<Option<Column>> {
+/// The column of a name that a SELECT reads from; `None` if there is none. One that is merged by USING is that of the first table
+/// that has the row.
+fn of_input(name: &str, input: &LogicalPlan) -> Result<Option<Expr>> {
     let columns = input.schema().columns_with_unqualified_name(name);
     if columns.len() <= 1 {
-        return Ok(columns.into_iter().next());
+        return Ok(columns.into_iter().next().map(Expr::Column));
     }
     let is_merged =
         input.using_columns()?.iter().any(|set| columns.iter().all(|column| set.contains(column)));
@@ -257,10 +147,31 @@ fn of_input(name: &str, input: &LogicalPlan) -> Result<Option<Column>> {
         Ok(matches!(node, LogicalPlan::Join(join) if join.join_constraint == JoinConstraint::Using
             && !matches!(join.join_type, JoinType::Inner | JoinType::Left)))
     })?;
-    match columns.into_iter().next() {
-        Some(first) if is_merged && is_left => Ok(Some(first)),
+    let kinds = columns.iter().map(|column| input.schema().data_type(column)).collect::<Result<Vec<_>>>()?;
+    let is_one_type = kinds.windows(2).all(|pair| pair[0] == pair[1]);
+    let mut columns = columns.into_iter().map(Expr::Column);
+    match is_merged {
+        true if is_left => Ok(columns.next()),
+        true if is_one_type => Ok(Some(coalesce(columns.collect()))),
         _ => plan_err!("`{name}` in an expression of ORDER BY may be of several tables: write table.{name}"),
     }
+}
+
+/// Whether a table has such a column, but no more behind an UNNEST in the SELECT.
+fn lost_by_unnest(name: &str, input: &LogicalPlan) -> Result<bool> {
+    let LogicalPlan::Unnest(unnest) = input else { return Ok(false) };
+    let LogicalPlan::Projection(below) = unnest.input.as_ref() else { return Ok(false) };
+    Ok(of_input(name, input)?.is_none() && of_input(name, &below.input)?.is_some())
+}
+
+fn of_unnest(name: &str) -> DataFusionError {
+    let made = Error::user(format!(
+        "`{name}` in an expression of ORDER BY is the column of a table, and there are the selected columns alone beside UNNEST"
+    ));
+    let hint = format!(
+        "give the selected column another name, or write ORDER BY {name} alone, or select {name} itself"
+    );
+    DataFusionError::External(Box::new(made.hint(hint)))
 }
 
 fn of_distinct(name: &str) -> DataFusionError {
@@ -274,9 +185,7 @@ fn of_distinct(name: &str) -> DataFusionError {
 }
 
 fn of_other_type(name: &str) -> DataFusionError {
-    let made = Error::user(format!(
-        "`{name}` in an expression of ORDER BY is the column of a table, which is of another type than the selected `{name}`"
-    ));
+    let made = Error::user(format!("`{name}`{OTHER_TYPE} the selected `{name}`"));
     DataFusionError::External(Box::new(made.hint(format!(
         "write table.{name} for the one, and give the selected column another name for the other"
     ))))
@@ -291,6 +200,8 @@ mod tests {
     async fn an_expression_of_order_by_reads_the_table() {
         let t = "(VALUES (1, 30, 'a'), (2, 10, 'ccc'), (3, 20, 'bb')) AS t (k, i, s)";
         let u = "(VALUES (1), (2), (3)) AS u (k)";
+        let far = "(VALUES (2), (9)) AS u (k)";
+        let d = "(VALUES (TIMESTAMP '2024-01-31 10:00:00'), (TIMESTAMP '2024-02-01 12:00:00'), (TIMESTAMP '2024-01-02 00:00:00')) AS t (d)";
         check(&[
             (&format!("SELECT -k AS k FROM {t} ORDER BY k + 0"), &["-1", "-2", "-3"] as &[&str]),
             (&format!("SELECT -k AS k FROM {t} ORDER BY k"), &["-3", "-2", "-1"]),
@@ -331,6 +242,28 @@ mod tests {
             (&format!("SELECT -k AS k FROM {t} UNION ALL SELECT 9 ORDER BY k"), &["-3", "-2", "-1", "9"]),
             (&format!("SELECT DISTINCT upper(s) AS s FROM {t} ORDER BY upper(s) DESC"), &["CCC", "BB", "A"]),
             (
+                &format!("SELECT DISTINCT lower(s) AS s FROM {t} ORDER BY length(lower(s)), lower(s)"),
+                &["a", "bb", "ccc"],
+            ),
+            (&format!("SELECT DISTINCT -k AS k FROM {t} ORDER BY abs(-k)"), &["-1", "-2", "-3"]),
+            (
+                &format!("SELECT -k AS k FROM {t} RIGHT JOIN {u} USING (k) ORDER BY abs(k), 1"),
+                &["-1", "-2", "-3"],
+            ),
+            (
+                &format!("SELECT -k AS k FROM {t} FULL JOIN {far} USING (k) ORDER BY k + 0"),
+                &["-1", "-2", "-3", "-9"],
+            ),
+            (&format!("SELECT -k AS k FROM {t} RIGHT JOIN {far} USING (k) ORDER BY k + 0"), &["-2", "-9"]),
+            (
+                &format!("SELECT CAST(d AS DATE) AS d FROM {d} ORDER BY date_trunc('month', d) DESC, 1"),
+                &["2024-02-01", "2024-01-02", "2024-01-31"],
+            ),
+            (
+                &format!("SELECT CAST(d AS DATE) AS d FROM {d} ORDER BY date_trunc('hour', d) DESC LIMIT 1"),
+                &["2024-02-01"],
+            ),
+            (
                 &format!("WITH w AS (SELECT -k AS k FROM {t}) SELECT k FROM w ORDER BY k + 0"),
                 &["-3", "-2", "-1"],
             ),
@@ -339,11 +272,52 @@ mod tests {
         refused(&[
             (&format!("SELECT DISTINCT -k AS k FROM {t} ORDER BY k + 0"), "ORDER BY k alone"),
             (&format!("SELECT -t.k AS k FROM {t} JOIN {u} ON t.k = u.k ORDER BY k + 0"), "write table.k"),
+            (&format!("SELECT unnest([k, i]) AS k FROM {t} ORDER BY k + 0"), "beside UNNEST"),
             (
-                "SELECT CAST(d AS VARCHAR) AS d FROM (VALUES (DATE '2024-01-31')) AS t (d) ORDER BY d + INTERVAL '1 day'",
+                &format!(
+                    "SELECT CAST(d AS DATE) AS d FROM {d} CROSS JOIN {u} ORDER BY date_trunc('month', d)"
+                ),
                 "of another type",
             ),
         ])
+        .await;
+    }
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn an_aggregate_in_order_by_reads_the_table() {
+        let t = "(VALUES (1, 5, 1), (1, 2, 2), (2, 9, 5), (3, 1, 4), (3, NULL, 0)) AS t (k, x, y)";
+        let u = "(VALUES (1), (2), (3)) AS u (k)";
+        check(&[
+            (
+                &format!("SELECT k, sum(x) AS x FROM {t} GROUP BY k ORDER BY -sum(x)"),
+                &["2|9", "1|7", "3|1"] as &[&str],
+            ),
+            (
+                &format!("SELECT k, max(x) AS x FROM {t} GROUP BY k ORDER BY max(x) - min(x) DESC, k"),
+                &["1|5", "2|9", "3|1"],
+            ),
+            (&format!("SELECT k, sum(y) AS x FROM {t} GROUP BY k ORDER BY -sum(x)"), &["2|5", "1|3", "3|4"]),
+            (&format!("SELECT k, -sum(x) AS x FROM {t} GROUP BY k ORDER BY sum(x)"), &["3|-1", "1|-7", "2|-9"]),
+            (
+                &format!("SELECT k, sum(y) AS x FROM {t} GROUP BY k ORDER BY coalesce(sum(x + 1) FILTER (WHERE x > 1), 0)"),
+                &["3|4", "1|3", "2|5"],
+            ),
+            (
+                &format!("SELECT k, sum(x) AS x FROM {t} GROUP BY k ORDER BY CASE WHEN sum(x) > 7 THEN 1 ELSE 2 END, x"),
+                &["2|9", "3|1", "1|7"],
+            ),
+            (
+                &format!("SELECT k, sum(x) AS x FROM {t} JOIN {u} USING (k) GROUP BY k ORDER BY -sum(x)"),
+                &["2|9", "1|7", "3|1"],
+            ),
+            (&format!("SELECT k, count(*) AS x FROM {t} GROUP BY k ORDER BY max(t.x) + 0"), &["3|2", "1|2", "2|1"]),
+        ])
+        .await;
+        refused(&[(
+            &format!("SELECT t.k, sum(y) AS x FROM {t} JOIN {u} ON t.k = u.k GROUP BY t.k ORDER BY -sum(x)"),
+            "write table.x",
+        )])
         .await;
     }
 }

@@ -12,6 +12,7 @@ mod literals;
 mod merged_columns;
 mod names;
 mod nested;
+mod order_names;
 mod orders;
 mod out_of_memory;
 mod outer_tables;

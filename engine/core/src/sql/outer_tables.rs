@@ -24,6 +24,11 @@ pub(super) const NO_FIELD: &str = "no struct, and has no field";
 /// What a table is called in place of its own name.
 const NAME: &str = "__table_";
 
+/// A text in which tables are called as the user calls them.
+pub(super) fn shown(text: String) -> String {
+    if text.contains(NAME) { text.replace(NAME, "") } else { text }
+}
+
 /// Looks for a field of a column that has none.
 ///
 /// # Errors
@@ -157,6 +162,13 @@ mod tests {
             (&format!("WITH s AS (SELECT * FROM {a}) SELECT s.k + 1 FROM s WHERE EXISTS (SELECT 1 FROM {b} WHERE b.s = s.s)"), &["2"]),
         ])
         .await;
-        refused(&[(&format!("SELECT b.s.x FROM {b}"), "`b.s` is no struct")]).await;
+        refused(&[
+            (&format!("SELECT b.s.x FROM {b}"), "`b.s` is no struct"),
+            (
+                &format!("SELECT 1 / (s.k - 1) FROM {a} WHERE EXISTS (SELECT 1 FROM {b} WHERE b.s = s.s)"),
+                "`1 / (s.k - 1)` is",
+            ),
+        ])
+        .await;
     }
 }

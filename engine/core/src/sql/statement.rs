@@ -28,8 +28,8 @@ use futures::StreamExt;
 use super::deep::deep;
 use super::settled::described;
 use super::{
-    bare_names, coalesces, first_in_lists, input_names, literals, merged_columns, names, nested, orders,
-    outer_tables, relations, schema_check, shorthands, unjoined, unplanned, values,
+    bare_names, coalesces, first_in_lists, input_names, literals, merged_columns, names, nested, order_names,
+    orders, outer_tables, relations, schema_check, shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -78,6 +78,11 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
         outer_tables::rename(&mut inner);
         return planned(state, Statement::Statement(inner)).await.map_err(|_| error);
     }
+    if let Some(name) = input_names::other_type(&text) {
+        let mut statement = settled(parsed()?)?;
+        order_names::qualify(&mut statement, name)?;
+        return planned(state, statement).await.map_err(|_| error);
+    }
     if let Some(name) = bare_names::untold(&text) {
         let mut statement = parsed()?;
         bare_names::of_natural(&mut statement, name);
@@ -103,7 +108,7 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
 
 async fn planned(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
     let (mut statement, describes) = bare_query(settled(statement)?);
-    input_names::mark(&mut statement);
+    order_names::mark(&mut statement, &|name| state.aggregate_functions().contains_key(name))?;
     let bare_names = bare_names::of(&statement);
     // Tables are found here, by the footers of their files.
     let plan = caught_in(state.statement_to_plan(statement)).await.map_err(external)??;

@@ -26,6 +26,11 @@ async fn rows(sql: &str) -> Result<Vec<String>> {
     Ok(rows)
 }
 
+/// The plan of a statement as it is run.
+pub(super) async fn physical(sql: &str) -> String {
+    rows(&format!("EXPLAIN {sql}")).await.unwrap().join("\n")
+}
+
 pub(super) async fn check(cases: &[(&str, &[&str])]) {
     for (sql, expected) in cases {
         match rows(sql).await {

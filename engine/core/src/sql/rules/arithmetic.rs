@@ -23,6 +23,7 @@ use super::doubles::is_rounded_twice;
 use super::of_its_type::OfItsType;
 use super::one_nan::{ONE_NAN, one_nan_scalar};
 use super::told::Told;
+use crate::sql::outer_tables;
 
 /// Checks arithmetic of whole numbers and decimals, and gives that of floating point numbers one NaN and one zero.
 #[derive(Debug)]
@@ -104,7 +105,9 @@ impl Rewriter<'_> {
         let passes = is_floating && passes_on(&expression);
         let is_real = self.is_cast_to_real(&expression)?;
         let text = match &kind {
-            Some(kind) if is_checked(kind) || is_real => expression.human_display().to_string(),
+            Some(kind) if is_checked(kind) || is_real => {
+                outer_tables::shown(expression.human_display().to_string())
+            }
             _ => String::new(),
         };
         let made = expression.map_children(|child| self.exact(child, passes))?;

@@ -10,7 +10,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{
@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::checked::{Checked, Risk};
+use super::checked::{Checked, Divisor, Risk};
 use super::guards::is_narrower;
 use super::told::Told;
 
@@ -177,7 +177,7 @@ pub(super) fn risk(expression: &Expr, schema: &DFSchema) -> Result<Risk> {
     let mut found = Risk::No;
     expression.apply(|part| {
         found = found.max(match part {
-            Expr::ScalarFunction(ScalarFunction { func, .. }) => of_function(func),
+            Expr::ScalarFunction(ScalarFunction { func, args }) => of_function(func, divisor(args)),
             Expr::Cast(Cast { expr, field }) if is_narrower(&expr.get_type(schema)?, field.data_type()) => {
                 Risk::Any
             }
@@ -188,10 +188,35 @@ pub(super) fn risk(expression: &Expr, schema: &DFSchema) -> Result<Risk> {
     Ok(found)
 }
 
-/// What a function may be an error for.
-pub(super) fn of_function(function: &ScalarUDF) -> Risk {
+/// What is known of the second of two operands.
+pub(super) fn divisor(operands: &[Expr]) -> Divisor {
+    let Some(second) = operands.get(1) else { return Divisor::Any };
+    match second {
+        Expr::Literal(value, _) => Divisor::of(value),
+        // A whole number stays what it is, or is an error of the cast.
+        Expr::Cast(Cast { expr, field }) if field.data_type().is_numeric() => match &**expr {
+            Expr::Literal(value, _) if value.data_type().is_integer() => Divisor::of(value),
+            _ => Divisor::Any,
+        },
+        // NULLIF(x, 0)
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "nullif" => match args.get(1) {
+            Some(Expr::Literal(value, _)) if is_zero(value) => Divisor::NotZero,
+            _ => Divisor::Any,
+        },
+        _ => Divisor::Any,
+    }
+}
+
+/// Whether a number is zero.
+pub(super) fn is_zero(value: &ScalarValue) -> bool {
+    let kind = value.data_type();
+    kind.is_numeric() && ScalarValue::new_zero(&kind).is_ok_and(|zero| zero == *value)
+}
+
+/// What a function may be an error for, with what is known of its second operand.
+pub(super) fn of_function(function: &ScalarUDF, second: Divisor) -> Risk {
     match function.inner().downcast_ref::<Checked>() {
-        Some(checked) => checked.risk(),
+        Some(checked) => checked.risk(second),
         None if function.inner().is::<Told>() => Risk::TooLarge,
         None if function.name() == "parse_date" => Risk::Any,
         None => Risk::No,

@@ -34,6 +34,32 @@ pub(super) enum Risk {
     Any,
 }
 
+/// What is known of a divisor before there are rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Divisor {
+    /// Nothing.
+    Any,
+    /// It is not zero, but may be -1, by which the smallest number has no quotient.
+    NotZero,
+    /// It is a number other than 0 and -1.
+    Shrinks,
+}
+
+impl Divisor {
+    /// A number as it is written.
+    pub(super) fn of(value: &ScalarValue) -> Divisor {
+        let kind = value.data_type();
+        let is = |number: i64| ScalarValue::from(number).cast_to(&kind).is_ok_and(|number| number == *value);
+        if value.is_null() || !kind.is_numeric() || is(0) {
+            Divisor::Any
+        } else if is(-1) {
+            Divisor::NotZero
+        } else {
+            Divisor::Shrinks
+        }
+    }
+}
+
 /// What is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Operation {
@@ -61,13 +87,25 @@ impl Checked {
         Checked { operation, result, text, signature: Signature::variadic_any(Volatility::Immutable) }
     }
 
-    /// What it may be an error for.
-    pub(super) fn risk(&self) -> Risk {
-        match self.operation {
-            Operation::Binary(Operator::Plus | Operator::Minus | Operator::Multiply)
-            | Operation::Negative => Risk::TooLarge,
+    /// What it may be an error for, with what is known of the second operand.
+    pub(super) fn risk(&self, second: Divisor) -> Risk {
+        match (self.operation, second) {
+            (
+                Operation::Binary(Operator::Plus | Operator::Minus | Operator::Multiply)
+                | Operation::Negative,
+                _,
+            ) => Risk::TooLarge,
+            (Operation::Binary(Operator::Divide | Operator::Modulo), Divisor::Any) => Risk::Any,
+            (Operation::Binary(Operator::Modulo), _) if self.result.is_integer() => Risk::No,
+            (Operation::Binary(Operator::Divide), Divisor::Shrinks) if self.result.is_integer() => Risk::No,
+            (Operation::Binary(Operator::Divide | Operator::Modulo), _) => Risk::TooLarge,
             _ => Risk::Any,
         }
+    }
+
+    /// Whether it is a division, or what is left of one.
+    pub(super) fn divides(&self) -> bool {
+        matches!(self.operation, Operation::Binary(Operator::Divide | Operator::Modulo))
     }
 
     /// An error of the operation, with its expression where the result was too large.

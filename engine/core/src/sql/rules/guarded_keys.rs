@@ -6,20 +6,26 @@
 //! filters below ([`guards`](super::guards)). The rule is one of the last: by then it is known what are keys.
 //!
 //! A condition that reads both sides, as in `ON a.x > b.z AND 10 / a.x = b.y`, can be no part of a key. There the key becomes a
-//! condition of joined rows behind the others: slower, so that it is done only of what divides or casts a column that such
-//! a condition reads too.
+//! condition of joined rows behind the others. That may be slower by far, so that it is done only where such a condition may
+//! keep the failure away: it reads the divisor, or says of a text more than that it is another's like. Elsewhere the key
+//! stays, and is an error at worst.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, NullEquality, Result};
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, NullEquality, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Case, Expr, Join, LogicalPlan, lit};
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, Join, LogicalPlan, Operator, lit,
+};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use super::cases::{as_number, risk};
-use super::checked::Risk;
+use super::cases::{as_number, divisor, of_function, risk};
+use super::checked::{Checked, Risk};
+use super::guards::is_narrower;
 
 /// Keeps keys of joins from being computed for rows that the rest of the condition leaves out.
 #[derive(Debug)]
@@ -73,10 +79,10 @@ fn tests_of_both(
     right: &LogicalPlan,
     filter: &Expr,
 ) -> Result<Vec<Expr>> {
-    let mut risks = HashSet::new();
+    let mut risks = Vec::new();
     for (key, side) in [(of_left, left), (of_right, right)] {
         if risk(key, side.schema())? == Risk::Any {
-            risks.extend(key.column_refs());
+            likely(key, side.schema(), &mut risks)?;
         }
     }
     let mut tests = Vec::new();
@@ -85,13 +91,102 @@ fn tests_of_both(
     }
     let both = left.schema().join(right.schema())?;
     for part in split_conjunction(filter) {
-        let reads = part.column_refs();
         let is_of_both = !is_of(part, left.schema()) && !is_of(part, right.schema());
-        if is_of_both && !reads.is_disjoint(&risks) && !part.is_volatile() && risk(part, &both)? < Risk::Any {
-            tests.push(part.clone());
+        if is_of_both && !part.is_volatile() && risk(part, &both)? < Risk::Any {
+            let mut keeps = false;
+            for (what, columns) in &risks {
+                keeps |= !part.column_refs().is_disjoint(columns) && may_keep_away(part, what, &both)?;
+            }
+            if keeps {
+                tests.push(part.clone());
+            }
         }
     }
     Ok(tests)
+}
+
+/// What an expression is likely to fail for.
+#[derive(Debug, PartialEq)]
+enum Failure {
+    /// A divisor that is zero.
+    Zero,
+    /// A text that is none of what it is cast to.
+    Text,
+}
+
+/// What a key is likely to fail for, each with the columns that decide it. A number that its type does not hold is not
+/// kept away: a comparison with the other side does not say how large it is.
+fn likely<'a>(
+    key: &'a Expr,
+    schema: &DFSchema,
+    found: &mut Vec<(Failure, HashSet<&'a Column>)>,
+) -> Result<()> {
+    key.apply(|part| {
+        match part {
+            Expr::ScalarFunction(ScalarFunction { func, args }) => {
+                let is_any = of_function(func, divisor(args)) == Risk::Any;
+                match func.inner().downcast_ref::<Checked>() {
+                    Some(checked) if checked.divides() && is_any => {
+                        let columns = args.iter().skip(1).flat_map(Expr::column_refs).collect();
+                        found.push((Failure::Zero, columns));
+                    }
+                    _ if is_any && is_text(args.first(), schema)? => {
+                        found.push((Failure::Text, part.column_refs()));
+                    }
+                    _ => {}
+                }
+            }
+            Expr::Cast(Cast { expr, field }) => {
+                let kind = expr.get_type(schema)?;
+                if kind.is_string() && is_narrower(&kind, field.data_type()) {
+                    found.push((Failure::Text, expr.column_refs()));
+                }
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
+fn is_text(argument: Option<&Expr>, schema: &DFSchema) -> Result<bool> {
+    argument.map_or(Ok(false), |argument| Ok(argument.get_type(schema)?.is_string()))
+}
+
+/// Whether a condition that reads the columns may leave out what fails. That two columns differ says of none of them that it is
+/// not zero, and no comparison of two columns makes a text a number.
+fn may_keep_away(test: &Expr, what: &Failure, schema: &DFSchema) -> Result<bool> {
+    Ok(match what {
+        Failure::Zero => !matches!(
+            test,
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::NotEq | Operator::IsDistinctFrom, right })
+                if is_column(left) && is_column(right)
+        ),
+        Failure::Text => test.exists(|part| {
+            Ok(match part {
+                Expr::Literal(value, _) => value.data_type().is_string(),
+                Expr::Like(_) | Expr::SimilarTo(_) => true,
+                Expr::BinaryExpr(BinaryExpr { op, .. }) => {
+                    matches!(
+                        op,
+                        Operator::RegexMatch
+                            | Operator::RegexIMatch
+                            | Operator::RegexNotMatch
+                            | Operator::RegexNotIMatch
+                    )
+                }
+                Expr::ScalarFunction(_) => part.get_type(schema)? == DataType::Boolean,
+                _ => false,
+            })
+        })?,
+    })
+}
+
+fn is_column(expression: &Expr) -> bool {
+    match expression {
+        Expr::Cast(Cast { expr, .. }) => is_column(expr),
+        other => matches!(other, Expr::Column(_)),
+    }
 }
 
 /// A condition that is computed where all tests hold. It is of no form that the optimizer takes for a key.
@@ -135,7 +230,7 @@ fn is_of(condition: &Expr, schema: &DFSchema) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::sql::tests::check;
+    use crate::sql::tests::{check, physical};
 
     const A: &str =
         "(SELECT * FROM (VALUES (0, 'a'), (2, '5'), (10, '1')) AS v (x, s) ORDER BY x LIMIT 5) AS a";
@@ -172,6 +267,34 @@ mod tests {
             ),
         ])
         .await;
+    }
+
+    /// What cannot fail, or is not kept from failing, is joined by its hash.
+    #[tokio::test]
+    async fn keys_of_which_nothing_is_kept_away_are_hashed() {
+        let a = "(SELECT value AS k, value * 60 AS ts, value % 7 AS g, CAST(value AS VARCHAR) AS s, value * 0.5e0 AS d \
+                 FROM generate_series(1, 50)) AS a";
+        let b = "(SELECT value AS k, value * 60 + 30 AS ts, value * 60 + 400 AS te, value AS y, CAST(value + 1 AS VARCHAR) AS s \
+                 FROM generate_series(1, 50)) AS b";
+        for from in [
+            format!("{a} JOIN {b} ON a.ts / 3600 = b.ts / 3600 AND a.ts < b.ts"),
+            format!("{a} JOIN {b} ON a.k % 20 = b.y % 20 AND a.k <> b.y"),
+            format!("{a} JOIN {b} ON a.ts / 3600 = b.ts / 3600 WHERE a.ts BETWEEN b.ts AND b.te"),
+            format!("{a} WHERE EXISTS (SELECT 1 FROM {b} WHERE a.ts / 600 = b.ts / 600 AND b.ts > a.ts)"),
+            format!("{a} WHERE NOT EXISTS (SELECT 1 FROM {b} WHERE a.k % 1000 = b.y AND b.k > a.k)"),
+            format!("{a} LEFT JOIN {b} ON a.k = b.y / 2 AND b.y > a.k"),
+            format!("{a}, {b} WHERE a.k / 2 = b.y / 2 AND a.k < b.k AND a.k <> b.y"),
+            format!("{a} LEFT JOIN {b} ON CAST(a.s AS INT) = b.y AND a.s <> b.s"),
+            format!("{a} JOIN {b} ON a.ts / (60 * 60) = b.ts / (60 * 60) AND a.ts < b.ts"),
+            format!("{a} JOIN {b} ON 100 / NULLIF(a.k, 0) = b.y AND a.k < b.k"),
+            format!("{a} JOIN {b} ON a.ts / b.k = 60 AND a.ts / a.k = b.ts AND a.ts < b.ts"),
+            format!("{a} LEFT JOIN {b} ON 100 / a.k = b.y AND a.k <> b.k"),
+            format!("{a} JOIN {b} ON CAST(a.d AS BIGINT) = b.k AND a.d > b.y"),
+            format!("{a} LEFT JOIN {b} ON CAST(a.ts AS SMALLINT) = b.y AND a.ts < b.ts"),
+        ] {
+            let plan = physical(&format!("SELECT count(*) FROM {from}")).await;
+            assert!(plan.contains("HashJoinExec") && !plan.contains("NestedLoopJoinExec"), "{from}\n{plan}");
+        }
     }
 
     /// DuckDB's values, of `10 // NULLIF(…, 0)`.

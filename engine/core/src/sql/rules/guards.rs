@@ -26,8 +26,8 @@ use datafusion::physical_plan::projection::{
     ProjectionExec, remove_unnecessary_projections, try_embed_projection,
 };
 
-use super::cases::of_function;
-use super::checked::Risk;
+use super::cases::{is_zero, of_function};
+use super::checked::{Divisor, Risk};
 use super::held::without;
 
 /// DataFusion's rule that moves projections down, but none that computes something below a filter.
@@ -178,7 +178,7 @@ fn risk(expression: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Risk> {
     let mut found = Risk::No;
     expression.apply(|part| {
         if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
-            found = found.max(of_function(call.fun()));
+            found = found.max(of_function(call.fun(), divisor(call.args())));
         }
         if let Some(cast) = part.downcast_ref::<CastExpr>()
             && !cast.cast_options().safe
@@ -189,6 +189,26 @@ fn risk(expression: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Risk> {
         Ok(if found == Risk::Any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
+}
+
+/// What is known of the second of two operands.
+fn divisor(operands: &[Arc<dyn PhysicalExpr>]) -> Divisor {
+    let literal =
+        |operand: &Arc<dyn PhysicalExpr>| operand.downcast_ref::<Literal>().map(|it| it.value().clone());
+    let Some(second) = operands.get(1) else { return Divisor::Any };
+    if let Some(value) = literal(second) {
+        return Divisor::of(&value);
+    }
+    // NULLIF(x, 0)
+    match second.downcast_ref::<ScalarFunctionExpr>() {
+        Some(call)
+            if call.fun().name() == "nullif"
+                && call.args().get(1).and_then(literal).is_some_and(|value| is_zero(&value)) =>
+        {
+            Divisor::NotZero
+        }
+        _ => Divisor::Any,
+    }
 }
 
 /// Whether a type has values that another has not.

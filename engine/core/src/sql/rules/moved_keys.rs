@@ -2,11 +2,12 @@
 //!
 //! No two rows of `SELECT s, count(*) AS n FROM t GROUP BY s` have the same `s`, so that nothing more is to be sorted by behind it.
 //! Where columns change places, `SELECT n, s FROM …`, DataFusion 55 goes by the place and not by the column: it takes `n` for what tells
-//! rows apart, and drops `s` from ORDER BY `n, s`, or from the order of a window:
-//! `EquivalenceProperties::projected_constraints` gives `Constraints::project` the places that columns get, which are always 0, 1, 2
-//! and so on, where it wants the places that they come from. No issue of DataFusion's is of that (the logical plan's
-//! apache/datafusion#23027 is another); the rule may go when the test below passes without it. So there is a node below what moves such a column that does not say by
-//! what rows are told apart.
+//! rows apart, and drops `s` from ORDER BY `n, s`, or from the order of a window. So there is a node below what moves such a
+//! column that does not say by what rows are told apart.
+//!
+//! `EquivalenceProperties::projected_constraints` gives `Constraints::project` the places that columns get, which are always
+//! 0, 1, 2 and so on, where it wants the places that they come from. No issue of DataFusion's is of that: the logical
+//! plan's apache/datafusion#23027 is another. The rule may go when the test below passes without it.
 
 use std::sync::Arc;
 

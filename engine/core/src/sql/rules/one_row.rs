@@ -2,20 +2,22 @@
 //!
 //! An aggregate without GROUP BY is one row, also of no rows. DataFusion 55 takes a filter that names none of its columns
 //! below it, where it takes away rows but not the row; and makes EXISTS of it a join that loses that row where nothing meets
-//! the outer one (apache/datafusion#24960): whether its HAVING holds is a value of that row. A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
+//! the outer one (apache/datafusion#24960): whether its HAVING holds is a value of that row, and so is what a subquery with a
+//! HAVING is. A subquery as a value is null where it has no row, but DataFusion calls it never null where its column
 //! never is (apache/datafusion#24513), and takes `IS NULL` and `COALESCE` away.
 
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Result, not_impl_err};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference, not_impl_err};
+use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Expr, Filter, GroupingSet, Limit, LogicalPlan, Operator, Projection, Subquery,
-    lit, not,
+    Aggregate, BinaryExpr, Case, Distinct, Expr, Filter, GroupingSet, Limit, LogicalPlan, Operator,
+    Projection, Subquery, SubqueryAlias, lit, not,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -50,6 +52,14 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         // No filter goes below a LIMIT; this one takes nothing away.
         let limit = Limit { skip: None, fetch: Some(Box::new(lit(i64::MAX))), input: Arc::new(plan) };
         return Ok(Transformed::yes(LogicalPlan::Limit(limit)));
+    }
+    if let LogicalPlan::Join(join) = &plan
+        && is_lateral(&join.right)
+        && filters_row(&join.right, |filter| filter.predicate.column_refs().is_empty())?
+    {
+        return not_impl_err!(
+            "HAVING of a constant in LATERAL: leave it out, or write it into the WHERE around"
+        );
     }
     let names = NamePreserver::new(&plan);
     let made = plan.map_expressions(|expression| {
@@ -86,6 +96,11 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             {
                 not_impl_err!(
                     "EXISTS, IN, ANY and ALL with OFFSET over rows that meet the outer one: number them by row_number() in a WITH before"
+                )
+            }
+            Expr::ScalarSubquery(subquery) if filters_row(&subquery.subquery, |_| true)? => {
+                not_impl_err!(
+                    "HAVING of an aggregate of rows that meet the outer one, as a value, with a part of the outer row in it, or more around it: write CASE WHEN … THEN (SELECT …) END instead"
                 )
             }
             Expr::ScalarSubquery(subquery) if !always_has_row(&subquery.subquery) => {
@@ -151,8 +166,15 @@ fn reads_outer_row(plan: &LogicalPlan, within: &mut Vec<Arc<DFSchema>>) -> Resul
     Ok(reads)
 }
 
-/// The aggregate of a subquery without groups over rows that meet the outer one, and its HAVING: its row is there if that holds.
-fn of_one_row(subquery: &Subquery) -> Result<Option<(&Filter, Option<&Expr>)>> {
+/// The only row of a subquery's aggregate, over rows that meet the outer one.
+struct Row<'a> {
+    input: &'a LogicalPlan,
+    /// The row is there where this holds.
+    having: Option<&'a Expr>,
+    column: Option<&'a Expr>,
+}
+
+fn of_one_row(subquery: &Subquery) -> Result<Option<Row<'_>>> {
     let (mut plan, mut column) = (subquery.subquery.as_ref(), None);
     loop {
         plan = match plan {
@@ -160,39 +182,122 @@ fn of_one_row(subquery: &Subquery) -> Result<Option<(&Filter, Option<&Expr>)>> {
                 column = projection.expr.first();
                 &projection.input
             }
-            LogicalPlan::Filter(filter) => {
-                let is_one = is_one_row(&filter.input) && !filter.predicate.contains_outer();
-                return Ok((is_one && loses_row(plan)?).then_some((filter, column)));
+            // Of one row there is no order, no second one, and the first is all.
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => &sort.input,
+            LogicalPlan::Distinct(Distinct::All(input)) => input,
+            LogicalPlan::Limit(Limit { skip: None, fetch: Some(fetch), input }) if is_some(fetch) => input,
+            LogicalPlan::Filter(filter)
+                if is_one_row(&filter.input) && !filter.predicate.contains_outer() =>
+            {
+                let row = Row { input: &filter.input, having: Some(&filter.predicate), column };
+                return Ok(loses_row(plan)?.then_some(row));
+            }
+            LogicalPlan::Aggregate(_) if is_one_row(plan) => {
+                return Ok(loses_row(plan)?.then_some(Row { input: plan, having: None, column }));
             }
             _ => return Ok(None),
         };
     }
 }
 
-/// A value of the only row that the aggregate of a subquery has, whatever its HAVING is.
-fn of_row(subquery: &Subquery, input: &Arc<LogicalPlan>, value: Expr) -> Result<Expr> {
-    let columns = vec![value.alias("__of_row")];
-    let plan = LogicalPlan::Projection(Projection::try_new(columns, input.clone())?);
-    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..subquery.clone() }))
+fn is_some(fetch: &Expr) -> bool {
+    matches!(fetch, Expr::Literal(ScalarValue::Int64(Some(rows)), _) if *rows > 0)
 }
 
-/// EXISTS of such an aggregate by whether its HAVING holds, and IN by its value too.
-fn of_having(part: &Expr) -> Result<Option<Expr>> {
-    let (Expr::Exists(Exists { subquery, .. }) | Expr::InSubquery(InSubquery { subquery, .. })) = part else {
-        return Ok(None);
+/// A value of that row where its HAVING holds.
+///
+/// DataFusion computes it of no rows by putting in what the aggregates are then; where it reads none of them it takes null. So it
+/// reads how many rows there are.
+fn of_row(subquery: &Subquery, row: &Row<'_>, value: Expr, having: Option<&Expr>) -> Result<Option<Expr>> {
+    let Some((input, rows)) = counted(row.input)? else { return Ok(None) };
+    let is_there = rows.gt_eq(lit(0i64));
+    let test = match having {
+        Some(having) => is_there.and(having.clone()),
+        None => is_there,
     };
-    let Some((filter, column)) = of_one_row(subquery)? else { return Ok(None) };
-    let holds = of_row(subquery, &filter.input, filter.predicate.clone())?;
-    Ok(match (part, column) {
-        (Expr::Exists(Exists { negated: true, .. }), _) => Some(holds.is_not_true()),
-        (Expr::Exists(_), _) => Some(holds.is_true()),
-        (Expr::InSubquery(InSubquery { expr, negated, .. }), Some(column)) if !column.contains_outer() => {
-            let value = of_row(subquery, &filter.input, column.clone().unalias())?;
-            let is_member = holds.is_true().and((**expr).clone().eq(value));
-            Some(if *negated { not(is_member) } else { is_member })
+    let when_then_expr = vec![(Box::new(test), Box::new(value))];
+    let value = Expr::Case(Case { expr: None, when_then_expr, else_expr: None });
+    let plan = LogicalPlan::Projection(Projection::try_new(vec![value.alias("__of_row")], Arc::new(input))?);
+    Ok(Some(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..subquery.clone() })))
+}
+
+/// An aggregate, with how many rows it is of.
+fn counted(plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Expr)>> {
+    const ROWS: &str = "__rows";
+    let rows = |qualifier: Option<TableReference>| Expr::Column(Column::new(qualifier, ROWS));
+    Ok(match plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            let all = aggregate.aggr_expr.iter().cloned().chain([count(lit(1i64)).alias(ROWS)]).collect();
+            let made = Aggregate::try_new(aggregate.input.clone(), aggregate.group_expr.clone(), all)?;
+            Some((LogicalPlan::Aggregate(made), rows(None)))
         }
+        LogicalPlan::Projection(projection) => match counted(&projection.input)? {
+            Some((input, of_input)) => {
+                let all = projection.expr.iter().cloned().chain([of_input.alias(ROWS)]).collect();
+                let made = Projection::try_new(all, Arc::new(input))?;
+                Some((LogicalPlan::Projection(made), rows(None)))
+            }
+            None => None,
+        },
+        LogicalPlan::SubqueryAlias(alias) => match counted(&alias.input)? {
+            Some((input, _)) => {
+                let made = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
+                Some((LogicalPlan::SubqueryAlias(made), rows(Some(alias.alias.clone()))))
+            }
+            None => None,
+        },
         _ => None,
     })
+}
+
+/// EXISTS of such an aggregate by whether its HAVING holds, IN by its value too, and the value itself.
+fn of_having(part: &Expr) -> Result<Option<Expr>> {
+    let subquery = match part {
+        Expr::Exists(Exists { subquery, .. }) | Expr::InSubquery(InSubquery { subquery, .. }) => subquery,
+        Expr::ScalarSubquery(subquery) => subquery,
+        _ => return Ok(None),
+    };
+    let Some(row) = of_one_row(subquery)? else { return Ok(None) };
+    let value = || match row.column {
+        Some(column) if column.contains_outer() => Ok(None),
+        Some(column) => of_row(subquery, &row, column.clone().unalias(), row.having),
+        None => {
+            let (qualifier, field) = row.input.schema().qualified_field(0);
+            of_row(subquery, &row, Expr::Column(Column::from((qualifier, field))), row.having)
+        }
+    };
+    let Some(having) = row.having else {
+        // What may be found to be a constant reads no aggregate then.
+        let is_open = row.column.is_some_and(may_be_constant);
+        return match part {
+            Expr::ScalarSubquery(_) if is_open => value(),
+            Expr::InSubquery(InSubquery { expr, negated, .. }) if is_open => {
+                let op = if *negated { Operator::NotEq } else { Operator::Eq };
+                Ok(value()?.map(|value| binary(expr, op, value)))
+            }
+            _ => Ok(None),
+        };
+    };
+    let Some(holds) = of_row(subquery, &row, having.clone(), None)? else { return Ok(None) };
+    Ok(match part {
+        Expr::Exists(Exists { negated: true, .. }) => Some(holds.is_not_true()),
+        Expr::Exists(_) => Some(holds.is_true()),
+        Expr::InSubquery(InSubquery { expr, negated, .. }) => value()?.map(|value| {
+            let is_member = holds.is_true().and(binary(expr, Operator::Eq, value));
+            if *negated { not(is_member) } else { is_member }
+        }),
+        _ => value()?,
+    })
+}
+
+fn binary(left: &Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left.clone()), op, Box::new(right)))
+}
+
+/// Whether the optimizer may find a constant for an expression: it reads no column, or `true` stands in it.
+fn may_be_constant(expression: &Expr) -> bool {
+    let is_known = |part: &Expr| Ok(matches!(part, Expr::Literal(ScalarValue::Boolean(_), _)));
+    expression.column_refs().is_empty() || expression.exists(is_known).unwrap_or(true)
 }
 
 fn always_has_row(plan: &LogicalPlan) -> bool {
@@ -234,6 +339,18 @@ fn loses_row(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
+/// Whether such an aggregate is filtered, by a filter of this kind.
+fn filters_row(plan: &LogicalPlan, is_meant: impl Fn(&Filter) -> bool) -> Result<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        if let LogicalPlan::Filter(filter) = node {
+            found |= is_meant(filter) && is_one_row(&filter.input) && loses_row(node)?;
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
 /// Whether an OFFSET decides: DataFusion leaves it out where the subquery is of the outer row.
 fn skips_rows(subquery: &Subquery) -> bool {
     let mut skips = false;
@@ -256,7 +373,7 @@ fn nullable(subquery: Subquery) -> Result<Subquery> {
 
 #[cfg(test)]
 mod tests {
-    use crate::sql::tests::check;
+    use crate::sql::tests::{check, refused};
 
     /// DuckDB's values.
     #[tokio::test]
@@ -276,6 +393,33 @@ mod tests {
         ] {
             check(&[(&format!("SELECT k FROM {a} WHERE {condition} ORDER BY k"), expected)]).await;
         }
+        for (column, expected) in [
+            (format!("EXISTS (SELECT sum(v) {b} HAVING true)"), &["true", "true", "true", "true"] as &[&str]),
+            (format!("NOT EXISTS (SELECT sum(v) {b} HAVING 1 = 1)"), &["false", "false", "false", "false"]),
+            (
+                format!("EXISTS (SELECT 1 {b} HAVING sum(v) IS NULL OR true)"),
+                &["true", "true", "true", "true"],
+            ),
+            (format!("7 IN (SELECT 7 {b} HAVING count(*) < 2)"), &["true", "false", "true", "true"]),
+            (format!("7 NOT IN (SELECT 7 {b} HAVING count(*) > 0)"), &["false", "false", "true", "true"]),
+            (format!("0 IN (SELECT count(*) {b} HAVING NOT false)"), &["false", "false", "true", "true"]),
+            (format!("(SELECT count(*) {b} HAVING true)"), &["1", "2", "0", "0"]),
+            (format!("(SELECT sum(v) {b} HAVING count(*) = 0)"), &["", "", "", ""]),
+            (format!("(SELECT sum(v) {b} HAVING sum(v) > 5)"), &["", "7", "", ""]),
+            (format!("(SELECT count(*) {b} HAVING count(*) < 2)"), &["1", "", "0", "0"]),
+            (format!("(SELECT count(*) {b} HAVING max(v) > 5 LIMIT 1)"), &["", "2", "", ""]),
+            (format!("(SELECT 9 {b} HAVING max(v) IS NULL)"), &["", "", "9", "9"]),
+            (format!("(SELECT 10 / count(*) {b} HAVING count(*) > 0)"), &["10", "5", "", ""]),
+            (format!("coalesce((SELECT count(*) {b} HAVING count(*) < 2), -1)"), &["1", "-1", "0", "0"]),
+            (format!("(SELECT sum(v) IS NULL OR true {b})"), &["true", "true", "true", "true"]),
+        ] {
+            check(&[(&format!("SELECT {column} FROM {a} ORDER BY k"), expected)]).await;
+        }
+        refused(&[
+            (&format!("SELECT k, (SELECT count(*) {b} HAVING a.k > 1) FROM {a}"), "CASE WHEN"),
+            (&format!("SELECT k, s FROM {a} LEFT JOIN LATERAL (SELECT count(*) AS s {b} HAVING true) AS q ON true"), "leave it out"),
+        ])
+        .await;
         check(&[(
             &format!("SELECT k, EXISTS (SELECT 1 {b} HAVING count(*) > 1), 5 IN (SELECT max(v) {b} HAVING count(*) > 0) FROM {a} ORDER BY k"),
             &["1|false|true", "2|true|false", "3|false|false", "|false|false"] as &[&str],
