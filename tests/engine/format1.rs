@@ -188,7 +188,10 @@ async fn a_driver_goes_on_with_it() {
         let before = files(&lake, "");
         match death {
             Death::Never => {}
-            Death::Opened => drop(Driver::open(&jobs[0].1, &lake).await.unwrap()),
+            Death::Opened => {
+                drop(Driver::open(&jobs[0].1, &lake).await.unwrap());
+                assert_eq!(identity(&lake, "visits")["format"], 1, "no record was written yet");
+            }
             Death::Behind(point) => {
                 let mut driver = Driver::open(&jobs[0].1, &lake).await.unwrap();
                 driver.crash_after(3, point);
@@ -260,6 +263,27 @@ fn a_run_goes_on_with_it_and_what_is_said_of_versions_has_the_format_of_the_lake
     assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)));
     let shown = done(&lake, &["models", "history", "shop", "returns", "--format", "csv"]);
     assert!(shown.contains("first") && shown.contains("second"), "{shown}");
+}
+
+/// The older version goes on where this one could not.
+#[test]
+fn a_start_that_finds_no_broker_or_is_refused_leaves_the_lake_to_the_version_before() {
+    let folder = unpacked();
+    let lake = Lake::new(folder.path().join("lake"));
+    let records = |lake: &Lake| -> Vec<_> {
+        files(lake, "").into_iter().filter(|(path, _)| path.ends_with(".json")).collect()
+    };
+    let before = records(&lake);
+    for (name, set) in [
+        ("visits", "source.broker_timeout=1s"),
+        ("spending", "source.broker_timeout=1s"),
+        ("visits", "table.path=lake/visits/elsewhere"),
+    ] {
+        let (code, _, error) = tidemill(&lake, &["stream", name, "--available-now", "--set", set]);
+        assert!(code.is_some_and(|code| code != 0), "{name} {set}: {code:?} {error}");
+        assert_eq!(identity(&lake, name)["format"], 1, "{name} {set}: {error}");
+        assert!(records(&lake) == before, "{name} {set}: {error}");
+    }
 }
 
 /// As a lake of a format that this version does not know is refused, so does one that knows format 1 alone refuse a lake that

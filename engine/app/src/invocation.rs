@@ -1,6 +1,10 @@
 //! How the user has called this program, so that the commands that it prints run as they stand.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+/// The option of a stream that ends after some batches.
+const BATCHES: &str = "--batches";
 
 /// `tidemill`, a path to it, or `cargo run --release --`.
 pub(crate) fn of_this_process() -> String {
@@ -17,6 +21,35 @@ pub(crate) fn this_program() -> Option<PathBuf> {
         return Some(of_process.to_owned());
     }
     std::env::current_exe().ok()
+}
+
+/// The same by the name that it was called by where it still is there: a process that is begun by it has that name too.
+pub(crate) fn this_program_by_name() -> Option<PathBuf> {
+    // Where another file was put in its place, Linux says that it was deleted.
+    std::env::current_exe().ok().filter(|path| path.exists()).or_else(this_program)
+}
+
+/// The words that this program was called with, to go on with a stream that was to end after `most` batches, of which so many
+/// are done.
+pub(crate) fn words_of_what_is_left(
+    words: impl IntoIterator<Item = OsString>,
+    most: Option<u64>,
+    done: u64,
+) -> Vec<OsString> {
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    let Some(left) = most.map(|most| most.saturating_sub(done)) else { return words };
+    if let Some(at) = words.iter().position(|word| word == BATCHES)
+        && let Some(count) = words.get_mut(at + 1)
+    {
+        *count = left.to_string().into();
+    }
+    let with_count = |word: &&mut OsString| {
+        word.to_str().and_then(|word| word.strip_prefix(BATCHES)).is_some_and(|rest| rest.starts_with('='))
+    };
+    if let Some(word) = words.iter_mut().find(with_count) {
+        *word = format!("{BATCHES}={left}").into();
+    }
+    words
 }
 
 fn describe(argv0: &str, under_cargo: bool) -> String {
@@ -52,6 +85,23 @@ mod tests {
         assert_eq!(describe("tidemill", false), "tidemill");
         assert_eq!(describe("/opt/my tools/tidemill", false), "'/opt/my tools/tidemill'");
         assert_eq!(describe("", false), "tidemill");
+    }
+
+    #[test]
+    fn a_stream_that_begins_anew_is_told_what_is_left() {
+        let left = |words: &[&str], most, done| {
+            let words = words_of_what_is_left(words.iter().map(OsString::from), most, done);
+            words.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            left(&["t", "stream", "j", "--batches", "5", "-v"], Some(5), 3),
+            ["t", "stream", "j", "--batches", "2", "-v"]
+        );
+        assert_eq!(
+            left(&["t", "stream", "--batches=5", "j"], Some(5), 4),
+            ["t", "stream", "--batches=1", "j"]
+        );
+        assert_eq!(left(&["t", "stream", "j"], None, 4), ["t", "stream", "j"]);
     }
 
     #[test]

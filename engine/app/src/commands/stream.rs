@@ -18,7 +18,11 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     let lake = lake(global);
     let job = job(&project(global), &args.job, args.brokers.as_deref(), &args.sets)?;
     if let Some(program) = invocation::this_program() {
-        stream::begin_anew_with(program, std::env::args_os());
+        let most = args.batches;
+        stream::begin_anew_with(move |done| {
+            let words = invocation::words_of_what_is_left(std::env::args_os(), most, done);
+            (invocation::this_program_by_name().unwrap_or_else(|| program.clone()), words)
+        });
     }
     let stop = signals::watch(FINISHING)?;
     let options = StreamOptions { available_now: args.available_now, max_batches: args.batches };

@@ -25,7 +25,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use super::input::DeadLetter;
 use super::output::HIDDEN;
 use super::output_file::Written;
-use crate::checkpoint::{Claim, JobKind, take_lock};
+use crate::checkpoint::{Claim, JobKind, carry_over, take_lock};
 use crate::decode::{ERROR_BYTES, dead_letters_schema};
 use crate::error::{Error, Result, io_error, shortened};
 use crate::files::{at_once, create_folders, entries as list, sync_folder};
@@ -127,6 +127,7 @@ impl Versions {
             _lock: lock,
         };
         versions.recover(&known)?;
+        carry_over(lake, schema_name)?;
         Ok(versions)
     }
 

@@ -6,10 +6,13 @@
 //!
 //! | query.json | records | a start of this version | of one that knows format 1 alone |
 //! | --- | --- | --- | --- |
-//! | 1 | all 1 | raises it to 2, then goes on | goes on |
+//! | 1 | all 1 | raises it to 2 once nothing stands against going on ([`carry_over`]), then goes on | goes on |
 //! | 2 | all 1, or 1 and then 2 | goes on | refuses it, before it writes anything |
 //!
-//! There is no step between the two, so a crash leaves one or the other; what is read alone needs neither.
+//! There is no step between the two, so a crash leaves one or the other; what is read alone needs neither. A start that is
+//! refused, or finds no broker, leaves the lake to the older version. The registry's records stand outside: `tag` and `promote`
+//! of a version that knows format 1 alone look at no `query.json`, and write an alias record of format 1 also where it has 2,
+//! which this version reads as any other.
 
 use std::path::Path;
 
@@ -117,7 +120,8 @@ impl Claim<'_> {
                 );
             }
             None => Identity {
-                format: FORMAT,
+                // Records of a batch job that nobody has said anything of are of the oldest.
+                format: if kind.is_some() { *FORMATS.start() } else { FORMAT },
                 query_id: uuid::Uuid::new_v4().to_string(),
                 job: None,
                 kind: None,
@@ -129,19 +133,12 @@ impl Claim<'_> {
             JobKind::Batch => self.check_batch(lake, &identity, path.is_file() || kind.is_some())?,
         }
         let whole = Identity {
-            format: FORMAT,
             job: Some(self.job.to_owned()),
             kind: Some(self.kind),
             table_path: self.stream_table().map(str::to_owned),
             ..identity.clone()
         };
         if !path.is_file() || identity != whole {
-            if identity.format < FORMAT {
-                tracing::info!(
-                    job = self.job,
-                    "the lake is carried over to format {FORMAT}: older versions of Tidemill refuse this job from now on"
-                );
-            }
             write_identity(&path, &whole)?;
         }
         Ok(whole.query_id)
@@ -364,6 +361,25 @@ pub(crate) fn kind_of_records(lake: &Lake, schema_name: &str) -> Result<Option<J
     let commits = RecordList::<Commit>::read_only(checkpoint.join("commits"));
     // A stream plans what it commits.
     Ok(commits.latest()?.map(|_| JobKind::Batch))
+}
+
+/// Carries a job's lake over to the format of this version, before its first record of that format. The caller holds the lock
+/// of the checkpoint.
+///
+/// # Errors
+/// Storage, Corrupt: the identity cannot be read, or is not there.
+pub(crate) fn carry_over(lake: &Lake, schema_name: &str) -> Result<()> {
+    let path = lake.checkpoint(schema_name).join(FILE);
+    let identity = read_identity(&path)?;
+    let identity = identity.ok_or_else(|| Error::corrupt(format!("{} is gone", path.display())))?;
+    if identity.format == FORMAT {
+        return Ok(());
+    }
+    tracing::info!(
+        job = identity.job.as_deref().unwrap_or(schema_name),
+        "the lake is carried over to format {FORMAT}: older versions of Tidemill refuse this job from now on"
+    );
+    write_identity(&path, &Identity { format: FORMAT, ..identity })
 }
 
 /// The format that a job's lake has: that of this version once a start has carried it over.

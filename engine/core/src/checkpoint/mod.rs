@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Records are create-only and never change. A start of a newer version carries a lake over by raising the format in
-//! `query.json`, see `identity`. What a driver does on start follows from the three newest numbers (see
+//! `query.json` once it can go on, see `identity`. What a driver does on start follows from the three newest numbers (see
 //! [`recovery`]), and how it runs a planned batch again, from the attempts.
 
 pub(crate) mod attempts;
@@ -25,7 +25,7 @@ mod unlisted;
 use std::fs::File;
 use std::path::Path;
 
-pub(crate) use identity::{Claim, JobKind, format_of, kind_of_records, newest_row_file};
+pub(crate) use identity::{Claim, JobKind, carry_over, format_of, kind_of_records, newest_row_file};
 
 use self::attempts::Attempts;
 use crate::error::{Error, ErrorKind, Result, io_error};

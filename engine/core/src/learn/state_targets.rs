@@ -195,7 +195,7 @@ fn of_side(state: &KeyedState, keys: Vec<u32>, share: f64, held_out: bool) -> Re
     if share == 0.0 {
         return Ok(if held_out { Vec::new() } else { keys });
     }
-    let names = RecordBatch::try_from_iter([("key", state.key_column(&keys))])?;
+    let names = RecordBatch::try_from_iter([("key", state.key_column(&keys)?)])?;
     let hashes = split::hashes(&names, &[0])?;
     let is_of = |hash: u64| split::is_held_out(hash, share) == held_out;
     Ok(keys.into_iter().zip(hashes).filter(|(_, hash)| is_of(*hash)).map(|(key, _)| key).collect())

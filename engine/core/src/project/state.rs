@@ -120,6 +120,16 @@ impl StateSpec {
     }
 }
 
+/// The column of a state's files that has what was seen of another.
+pub(crate) fn seen_name(column: &str) -> String {
+    format!("{column}_seen")
+}
+
+/// The column of a state's rows that has the greatest value of another, over all keys.
+pub(crate) fn greatest_name(column: &str) -> String {
+    format!("_max_{column}")
+}
+
 impl StateConfig {
     /// All columns, checked, in the order of their names.
     ///
@@ -134,7 +144,22 @@ impl StateConfig {
                 "state.columns.{name}: the name is the key's or starts with `_`, as the engine's do"
             ));
         }
-        self.columns.iter().map(|(name, column)| Ok((name.clone(), column.aggregate(name)?))).collect()
+        let checked = self.columns.iter().map(|(name, column)| Ok((name.clone(), column.aggregate(name)?)));
+        let checked = checked.collect::<Result<Vec<_>, String>>()?;
+        for (name, aggregate) in &checked {
+            let (own, what) = match aggregate {
+                Aggregate::Max { .. } => (greatest_name(name), "the greatest value of all keys"),
+                _ => (seen_name(name), "what it has seen"),
+            };
+            if self.key == own || self.columns.contains_key(&own) {
+                let whose = if self.key == own { "state.key" } else { "state.columns" };
+                return Err(format!(
+                    "{whose}: the name `{own}` is taken, since state.columns.{name} keeps {what} under it: name one of \
+                     the two otherwise"
+                ));
+            }
+        }
+        Ok(checked)
     }
 }
 
@@ -161,6 +186,32 @@ mod tests {
                 ("c".into(), Aggregate::SumDistinct { of: "x".into(), by: by(&["y", "z"]) }),
             ]
         );
+    }
+
+    #[test]
+    fn a_name_that_the_engine_gives_is_refused() {
+        let distinct = "a = { count_distinct = ['x'] }";
+        let with = |key: &str, columns: &str| {
+            let text = format!("table = 't'\nkey = '{key}'\nselect = 's'\n[columns]\n{columns}");
+            toml::from_str::<StateConfig>(&text).unwrap().aggregates()
+        };
+        for (key, columns, said) in [
+            ("k", format!("{distinct}\na_seen = {{ max = 'x' }}"), "state.columns: the name `a_seen`"),
+            ("k", format!("{distinct}\na_seen = {{ count_distinct = ['y'] }}"), "`a_seen`"),
+            ("k", "a = { sum = 'x', distinct = ['y'] }\na_seen = { max = 'x' }".to_owned(), "`a_seen`"),
+            ("a_seen", distinct.to_owned(), "state.key: the name `a_seen`"),
+            ("_max_a", "a = { max = 'x' }".to_owned(), "state.key: the name `_max_a`"),
+        ] {
+            let error = with(key, &columns).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+        for (key, columns) in [
+            ("k", "a = { max = 'x' }\na_seen = { max = 'x' }"),
+            ("_max_a", distinct),
+            ("k", "a_seen = { count_distinct = ['x'] }"),
+        ] {
+            with(key, columns).unwrap();
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | 2 | since: `topics`, `program`, `made_by` in plans, `steps` in learn records, `first` and `snapshot` where a list is cut |
 //!
 //! A driver, or a run of a batch job, carries its job's lake over when it starts: the `format` of `query.json` is raised before
-//! anything else is written (see `checkpoint`), which an older version refuses to go on from. Records never change, so those
+//! its first record is written (see `checkpoint`), which an older version refuses to go on from. Records never change, so those
 //! that are there stay of format 1, and reading them gives what reading their like of format 2 does.
 
 use std::ops::RangeInclusive;
@@ -37,7 +37,8 @@ pub trait Record: Serialize + DeserializeOwned {
     }
 }
 
-/// What there is of the records before one, where they are not all there. This version cuts no list, and writes neither.
+/// What there is of the records before one, where they are not all there. This version cuts no list, writes neither, and refuses
+/// a record that has one: what the records said that are gone is in a snapshot, which it cannot read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Before {
     /// The oldest that is there: where the list begins.
@@ -56,12 +57,23 @@ pub(super) struct Written<'a, R> {
     pub(super) record: &'a R,
 }
 
+/// The error of a record that has a part which this version cannot read.
+pub(super) fn cut(path: &Path) -> Error {
+    let what = format!(
+        "{} says that records before it are kept in a snapshot, which cannot be read",
+        path.display()
+    );
+    Error::corrupt(what).hint(NEWER)
+}
+
+const NEWER: &str = "it was written by a newer version of Tidemill: use that one";
+
 /// The error of a file of another format.
 pub(crate) fn newer(path: &Path, format: u64) -> Error {
     let (oldest, newest) = FORMATS.into_inner();
     let what = format!("{} has format {format}, this version reads {oldest} to {newest}", path.display());
     match format > u64::from(newest) {
-        true => Error::corrupt(what).hint("it was written by a newer version of Tidemill: use that one"),
+        true => Error::corrupt(what).hint(NEWER),
         false => Error::corrupt(what).hint(
             "it was written by an older version of Tidemill: a version between the two carries the lake over",
         ),

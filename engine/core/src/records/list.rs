@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::format::{FORMAT, FORMATS, Record, Written, newer};
+use super::format::{Before, FORMAT, FORMATS, Record, Written, cut, newer};
 use crate::error::{Error, Result, io_error};
 use crate::files::{create_folders, entries, sync_folder};
 
@@ -50,10 +50,10 @@ impl<R: Record> RecordList<R> {
         RecordList { folder, format: FORMAT, record: PhantomData }
     }
 
-    /// The numbers there are, ascending: from 0, or from where the newest says that the list begins.
+    /// The numbers there are, ascending, from 0.
     ///
     /// # Errors
-    /// Storage; Corrupt, if one of them is missing, or the newest cannot be read that says where the list begins.
+    /// Storage; Corrupt, if one of them is missing: also where a newer version has put it into a snapshot.
     pub fn numbers(&self) -> Result<std::ops::Range<u64>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -69,20 +69,17 @@ impl<R: Record> RecordList<R> {
         }
         let Some(newest) = found.iter().copied().max() else { return Ok(0..0) };
         let end = newest.saturating_add(1);
-        // A list without a gap begins with 0: no record of it need be asked.
-        let first = match found.len() as u64 == end {
-            true => 0,
-            false => self.read(newest)?.before().first.unwrap_or(0),
-        };
-        let there = found.iter().filter(|number| **number >= first).count() as u64;
-        if there != end.saturating_sub(first) {
+        if found.len() as u64 != end {
+            // A newer version may have cut the list: then the newest record says so.
+            self.read(newest)?;
             return Err(Error::corrupt(format!(
-                "{} holds {there} records from {first} on though the newest is {newest}",
+                "{} holds {} records though the newest is {newest}",
                 self.folder.display(),
+                found.len()
             ))
             .hint(format!("records were deleted by hand: {RESTORE}")));
         }
-        Ok(first..end)
+        Ok(0..end)
     }
 
     /// The newest number.
@@ -193,6 +190,9 @@ pub(crate) fn create_at<R: Record>(path: &Path, format: u32, record: &R) -> Resu
 }
 
 /// The record of a number, of whichever format.
+///
+/// # Errors
+/// Corrupt: it is damaged, of another number, or was written by a newer version.
 pub(crate) fn parse<R: Record>(path: &Path, number: u64, bytes: &[u8]) -> Result<R> {
     let damaged = |what: String| {
         Error::corrupt(what)
@@ -214,7 +214,11 @@ pub(crate) fn parse<R: Record>(path: &Path, number: u64, bytes: &[u8]) -> Result
     if let (1, Some(fields)) = (format, value.as_object_mut()) {
         R::upgrade(fields);
     }
-    serde_json::from_value(value).map_err(unreadable)
+    let record: R = serde_json::from_value(value).map_err(unreadable)?;
+    match record.before() == Before::default() {
+        true => Ok(record),
+        false => Err(cut(path)),
+    }
 }
 
 #[cfg(test)]
@@ -222,7 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::records::{Before, Commit};
+    use crate::records::Commit;
 
     fn commit(batch_id: u64) -> Commit {
         Commit::of_nothing(batch_id)
@@ -247,7 +251,8 @@ mod tests {
         let list = RecordList::open(folder.path().to_owned()).unwrap();
         list.create(0, &commit(0)).unwrap();
         list.create(2, &commit(2)).unwrap();
-        assert!(list.latest().is_err());
+        let error = list.latest().unwrap_err().to_string();
+        assert!(error.contains("holds 2 records though the newest is 2"), "{error}");
     }
 
     #[test]
@@ -275,22 +280,25 @@ mod tests {
     }
 
     #[test]
-    fn a_list_begins_where_its_newest_record_says() {
-        let folder = tempfile::tempdir().unwrap();
-        let list = RecordList::open(folder.path().to_owned()).unwrap();
-        let with = |number, first| Commit { before: Before { first, snapshot: first }, ..commit(number) };
-        for number in 0..3 {
-            list.create(number, &commit(number)).unwrap();
+    fn a_list_that_a_newer_version_has_cut_is_refused() {
+        for (first, snapshot) in [(Some(2), Some(1)), (Some(2), None), (None, Some(1))] {
+            let folder = tempfile::tempdir().unwrap();
+            let list = RecordList::open(folder.path().to_owned()).unwrap();
+            for number in 0..3 {
+                list.create(number, &commit(number)).unwrap();
+            }
+            list.create(3, &Commit { before: Before { first, snapshot }, ..commit(3) }).unwrap();
+            let refused = |error: Error| {
+                assert!(error.to_string().contains("3.json says that records before it"), "{error}");
+                assert!(error.next_step().is_some_and(|hint| hint.contains("a newer version")), "{error:?}");
+            };
+            refused(list.read(3).unwrap_err());
+            assert_eq!(list.numbers().unwrap(), 0..4, "all are there still");
+            for gone in [0, 1, 2] {
+                fs::remove_file(list.path(gone)).unwrap();
+                refused(list.numbers().unwrap_err());
+            }
         }
-        list.create(3, &with(3, Some(2))).unwrap();
-        assert!(list.numbers().is_ok_and(|numbers| numbers == (0..4)), "all are there still");
-        for gone in [1, 0] {
-            fs::remove_file(list.path(gone)).unwrap();
-            assert_eq!(list.numbers().unwrap(), 2..4);
-        }
-        fs::remove_file(list.path(2)).unwrap();
-        let error = list.numbers().unwrap_err().to_string();
-        assert!(error.contains("holds 1 records from 2 on though the newest is 3"), "{error}");
     }
 
     #[test]

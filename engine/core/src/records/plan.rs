@@ -11,8 +11,8 @@ use super::{FileEntry, Maker};
 use crate::error::{Error, Result};
 use crate::project::Program;
 
-/// `offsets/N.json`: what batch N will be. Running it twice gives the same bytes, since it holds everything that decides the
-/// result.
+/// `offsets/N.json`: what batch N will be. Running it twice with one version of Tidemill gives the same bytes, since it
+/// holds everything else that decides the result; another version may decode, calculate or write files otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Number of the batch, from 0 without gaps.

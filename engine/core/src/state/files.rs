@@ -1,27 +1,22 @@
 //! Deltas and snapshots: the state on disk, in the checkpoint, listed by the commits.
 
-use std::sync::Arc;
-
 use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
 use rayon::prelude::*;
 
 use super::KeyedState;
-use super::kept::{Kept, damaged, seen};
+use super::kept::damaged;
+use super::parts::{PART_BYTES, PART_KEYS};
 use super::texts::{Lists, Members};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::records::{Commit, FileEntry, RecordList};
 use crate::table::publish::stage;
 use crate::table::read::read_parts;
-use crate::table::write::{parquet_bytes, parquet_of_parts};
+use crate::table::write::parquet_of_parts;
 
 /// Batches from one snapshot to the next: batches 49, 99, … write one.
 pub const SNAPSHOT_EVERY: u64 = 50;
-
-/// Keys of a state file that are written, or read, at once: few enough that what was seen of them stays below the 2 GiB of an
-/// array of texts.
-const PART_KEYS: usize = 1 << 13;
 
 /// What a commit lists state files under, before the table's name.
 const LISTED_AS: &str = "state:";
@@ -49,7 +44,7 @@ pub fn state_files(
     schema_name: &str,
     table: &str,
     state: &KeyedState,
-    delta: &RecordBatch,
+    delta: &[RecordBatch],
     commits: &RecordList<Commit>,
 ) -> Result<(Vec<FileEntry>, Vec<FileEntry>)> {
     let Some(batch_id) = state.batches().checked_sub(1) else { return Ok((Vec::new(), Vec::new())) };
@@ -57,12 +52,20 @@ pub fn state_files(
         let path = format!("{schema_name}/_checkpoint/state/{kind}-{batch_id:08}.parquet");
         stage(lake, &format!("{LISTED_AS}{table}"), &path, bytes, rows as u64)
     };
-    let mut added = vec![write("delta", &parquet_bytes(delta)?, delta.num_rows())?];
+    let of_parts = |parts: &mut dyn Iterator<Item = Result<RecordBatch>>| {
+        let mut rows = 0;
+        let parts = parts.inspect(|part| rows += part.as_ref().map_or(0, RecordBatch::num_rows));
+        let bytes = parquet_of_parts(state.layout.file_schema(), PART_KEYS, parts)?;
+        Ok::<_, Error>((bytes, rows))
+    };
+    let (bytes, rows) = of_parts(&mut delta.iter().cloned().map(Ok))?;
+    let mut added = vec![write("delta", &bytes, rows)?];
     if !state.batches().is_multiple_of(SNAPSHOT_EVERY) {
         return Ok((added, Vec::new()));
     }
-    let snapshot = parquet_of_parts(delta.schema(), state.snapshot())?;
-    added.push(write("snapshot", &snapshot, state.len())?);
+    let lists = state.all_members();
+    let (bytes, rows) = of_parts(&mut state.parts(state.all_keys(), &lists, PART_BYTES))?;
+    added.push(write("snapshot", &bytes, rows)?);
     let mut removed = Vec::new();
     if let Some(last) = batch_id.checked_sub(SNAPSHOT_EVERY) {
         // The last snapshot stays with the deltas since: a learner that is a batch behind begins there.
@@ -131,41 +134,31 @@ impl KeyedState {
         Ok(())
     }
 
-    /// All keys with all that was seen, in parts of some keys, so that never all of them are there twice.
-    pub(super) fn snapshot(&self) -> impl Iterator<Item = Result<RecordBatch>> {
-        let of_all = |kept: &Kept| kept.members().map(Members::of_all);
-        let lists: Vec<Option<Lists>> = self.kept.iter().map(of_all).collect();
-        let starts = (0..self.len().max(1)).step_by(PART_KEYS);
-        starts.map(move |start| {
-            let keys: Vec<u32> = (0u32..).take(self.len()).skip(start).take(PART_KEYS).collect();
-            self.file(&keys, start, &lists)
-        })
+    /// All keys, as a snapshot has them.
+    pub(super) fn all_keys(&self) -> Vec<u32> {
+        (0u32..).take(self.len()).collect()
     }
 
-    /// These keys as rows of a file. What was seen of them stands in lists by column, of the first key at the place `first`.
-    pub(super) fn file(&self, keys: &[u32], first: usize, lists: &[Option<Lists>]) -> Result<RecordBatch> {
-        let mut columns = vec![self.key_column(keys)];
-        for ((kept, column), lists) in self.kept.iter().zip(&self.layout.columns).zip(lists) {
-            columns.push(kept.values(keys, &column.data_type)?);
-            if let (Some(members), Some(lists)) = (kept.members(), lists) {
-                columns.push(Arc::new(seen(members, lists, first..first + keys.len())));
-            }
-        }
-        Ok(RecordBatch::try_new(self.layout.file_schema(), columns)?)
+    /// All that was seen of all keys, by column.
+    pub(super) fn all_members(&self) -> Vec<Option<Lists>> {
+        self.kept.iter().map(|kept| kept.members().map(Members::of_all)).collect()
     }
 
-    /// Takes in the rows of a file: their values hold from now on, their members are added.
+    /// Takes in the rows of a file: their values hold from now on, their members are added. Rows of one key follow one another.
     fn take(&mut self, rows: &RecordBatch) -> Result<()> {
         let keys = rows.column_by_name(&self.layout.key).and_then(|c| c.as_string_opt::<i32>());
         let keys = keys.ok_or_else(|| damaged(&self.layout.key))?;
-        let first = self.touched.len();
+        let mut numbers = Vec::with_capacity(rows.num_rows());
         for row in 0..rows.num_rows() {
             let key = self.number(keys.value(row))?;
-            self.touched.push(key);
+            numbers.push(key);
+            if self.touched.last() != Some(&key) {
+                self.touched.push(key);
+            }
         }
-        let (touched, columns) = (&self.touched[first..], &self.layout.columns);
+        let columns = &self.layout.columns;
         // Most of the time goes to the tables of members, one by column.
         let kept = self.kept.par_iter_mut().zip(columns);
-        kept.try_for_each(|(kept, column)| kept.take(column, touched, rows))
+        kept.try_for_each(|(kept, column)| kept.take(column, &numbers, rows))
     }
 }

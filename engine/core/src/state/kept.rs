@@ -1,5 +1,6 @@
 //! What a state keeps of all keys, column by column.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,11 +10,11 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 
-use super::layout::{Column, seen_name};
+use super::layout::Column;
 use super::texts::{Lists, Members};
 use super::{Input, write_member};
 use crate::error::{Error, Result};
-use crate::project::Aggregate;
+use crate::project::{Aggregate, seen_name};
 
 /// The values of a column, by the keys' numbers.
 #[derive(Debug, Clone)]
@@ -171,11 +172,12 @@ fn take_members(members: &mut Members, column: &Column, keys: &[u32], rows: &Rec
     Ok(())
 }
 
-/// The members at these places as a column of a file.
-pub(super) fn seen(members: &Members, lists: &Lists, places: std::ops::Range<usize>) -> ListArray {
+/// The members of each row, by where they stand in the lists, as a column of a file. The caller has counted their bytes: an
+/// array of texts takes less than 2 GiB.
+pub(super) fn seen(members: &Members, lists: &Lists, rows: &[Range<usize>]) -> ListArray {
     let mut column = ListBuilder::new(StringBuilder::new());
-    for place in places {
-        members.at(lists, place).for_each(|member| column.values().append_value(member));
+    for row in rows {
+        members.of(lists, row.clone()).for_each(|member| column.values().append_value(member));
         column.append(true);
     }
     column.finish()

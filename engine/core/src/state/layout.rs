@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
-use crate::project::{Aggregate, StateSpec};
+use crate::project::{Aggregate, StateSpec, greatest_name, seen_name};
 
 /// Digits that a sum has more than its summand, as in SQL.
 const SUM_DIGITS: u8 = 10;
@@ -60,7 +60,7 @@ impl Layout {
         let mut fields = vec![Field::new(&self.key, DataType::Utf8, false)];
         fields.extend(self.columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)));
         let greatest = self.columns.iter().filter(|c| matches!(c.aggregate, Aggregate::Max { .. }));
-        fields.extend(greatest.map(|c| Field::new(format!("_max_{}", c.name), c.data_type.clone(), true)));
+        fields.extend(greatest.map(|c| Field::new(greatest_name(&c.name), c.data_type.clone(), true)));
         Arc::new(Schema::new(fields))
     }
 
@@ -86,10 +86,6 @@ impl Aggregate {
             Aggregate::CountDistinct { by } | Aggregate::SumDistinct { by, .. } => by,
         }
     }
-}
-
-pub(super) fn seen_name(column: &str) -> String {
-    format!("{column}_seen")
 }
 
 fn max_type(field: &Field) -> Result<DataType> {

@@ -22,6 +22,7 @@
 mod files;
 mod kept;
 mod layout;
+mod parts;
 mod refused;
 mod texts;
 
@@ -40,6 +41,7 @@ use crate::error::{Context, Error, Result};
 use crate::project::{Aggregate, StateSpec};
 use kept::Kept;
 use layout::Layout;
+use parts::PART_BYTES;
 use texts::{Keys, Lists, Members};
 
 /// The state of all keys after some batches.
@@ -111,7 +113,7 @@ impl KeyedState {
     /// # Errors
     /// Internal, if a value has no form in its column's type.
     pub fn rows(&self, keys: &[u32]) -> Result<RecordBatch> {
-        let mut columns = vec![self.key_column(keys)];
+        let mut columns = vec![self.key_column(keys)?];
         for (kept, column) in self.kept.iter().zip(&self.layout.columns) {
             columns.push(kept.values(keys, &column.data_type)?);
         }
@@ -122,8 +124,16 @@ impl KeyedState {
     }
 
     /// The text of these keys.
-    pub(crate) fn key_column(&self, keys: &[u32]) -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(keys.iter().map(|&key| self.keys.get(key))))
+    ///
+    /// # Errors
+    /// Data: they have more bytes than an array takes.
+    pub(crate) fn key_column(&self, keys: &[u32]) -> Result<ArrayRef> {
+        let texts = || keys.iter().map(|&key| self.keys.get(key));
+        let bytes: usize = texts().map(str::len).sum();
+        if i32::try_from(bytes).is_err() {
+            return Err(Error::data(format!("{} keys have {bytes} bytes: 2 GiB is the most", keys.len())));
+        }
+        Ok(Arc::new(StringArray::from_iter_values(texts())))
     }
 
     /// Begins the next batch.
@@ -177,18 +187,18 @@ impl KeyedState {
         Ok((text(&self.layout.key)?, inputs))
     }
 
-    /// Ends the batch in hand and gives its delta.
+    /// Ends the batch in hand and gives its delta, in parts; a key may be in several that follow one another.
     ///
     /// # Errors
-    /// Internal, if a value has no form in its column's type.
-    pub fn finish(&mut self, fold: &Fold) -> Result<RecordBatch> {
+    /// Internal, if a value has no form in its column's type; Data: a key, or a value that is told apart, past 1 GiB.
+    pub fn finish(&mut self, fold: &Fold) -> Result<Vec<RecordBatch>> {
         self.batches += 1;
         let place = |key| fold.places.get(&key).copied().unwrap_or_default();
         let since = |(kept, before): (&Kept, &usize)| {
             kept.members().map(|members| members.since(*before, self.touched.len(), place))
         };
         let lists: Vec<Option<Lists>> = self.kept.iter().zip(&fold.before).map(since).collect();
-        self.file(&self.touched, 0, &lists)
+        self.parts(self.touched.clone(), &lists, PART_BYTES).collect()
     }
 
     /// The number of a key; a new one is given the next.

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::lake::Lake;
 use crate::records::{Commit, RecordList};
-use crate::table::publish::roll_forward;
+use crate::table::publish::{roll_forward, stage};
+use crate::table::read::read_parts;
+use crate::table::write::parquet_of_parts;
 
 /// Key, order, payment, time, amount in hundredths.
 type Row = (Option<u8>, Option<u8>, Option<i32>, Option<i64>, Option<i32>);
@@ -37,11 +39,13 @@ impl KeyedState {
     /// All that is known, whatever order it came in.
     fn whole(&self) -> (Vec<RecordBatch>, RecordBatch, u64) {
         let keys: Vec<u32> = (0..self.len() as u32).collect();
-        (self.snapshot().collect::<Result<_>>().unwrap(), self.rows(&keys).unwrap(), self.batches)
+        let lists = self.all_members();
+        let parts = self.parts(self.all_keys(), &lists, PART_BYTES).collect::<Result<_>>();
+        (parts.unwrap(), self.rows(&keys).unwrap(), self.batches)
     }
 
     /// Takes in a batch as a whole; in two parts it is the same.
-    fn fold(&mut self, rows: &RecordBatch) -> Result<RecordBatch> {
+    fn fold(&mut self, rows: &RecordBatch) -> Result<Vec<RecordBatch>> {
         let mut other = self.clone();
         let mut fold = other.begin();
         let half = rows.num_rows() / 2;
@@ -225,6 +229,76 @@ fn every_batch_can_be_restored_while_its_files_are_kept() {
         if !batches.is_multiple_of(SNAPSHOT_EVERY) {
             assert_eq!(restored.touched, last.touched, "after {batches} batches");
         }
+    }
+}
+
+/// Bytes of the texts of each column of a part.
+fn bytes_of_texts(part: &RecordBatch) -> Vec<usize> {
+    let texts = |column: &ArrayRef| match column.as_list_opt::<i32>() {
+        Some(lists) => lists.values().as_string_opt::<i32>().map(|texts| texts.value_data().len()),
+        None => column.as_string_opt::<i32>().map(|texts| texts.value_data().len()),
+    };
+    part.columns().iter().filter_map(texts).collect()
+}
+
+#[test]
+fn a_file_is_cut_by_bytes_also_within_a_key_and_is_read_as_it_was() {
+    let rows: Vec<Row> = (0..300u16)
+        .map(|n| {
+            let key = if n % 3 == 0 { 0 } else { (n % 40) as u8 };
+            (Some(key), Some((n % 90) as u8), Some(i32::from(n)), Some(n.into()), Some(n.into()))
+        })
+        .collect();
+    let mut state = empty();
+    state.fold(&batch(&rows)).unwrap();
+    let lists = state.all_members();
+    for (most, at_least) in [(1, 300), (7, 100), (200, 10), (1 << 20, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::new(folder.path());
+        let parts: Vec<RecordBatch> =
+            state.parts(state.all_keys(), &lists, most).collect::<Result<_>>().unwrap();
+        assert!(parts.len() >= at_least && (most < 1 << 20 || parts.len() == 1), "{most}: {}", parts.len());
+        // A text that is longer stands by itself: none is of 20 bytes.
+        assert!(parts.iter().flat_map(bytes_of_texts).all(|bytes| bytes <= most.max(20)), "{most}");
+        let schema = state.layout.file_schema();
+        let bytes = parquet_of_parts(schema, parts::PART_KEYS, parts.iter().cloned().map(Ok)).unwrap();
+        let path = "j/_checkpoint/state/delta-00000000.parquet";
+        let count = parts.iter().map(|part| part.num_rows() as u64).sum();
+        let file = stage(&lake, "state:customers", path, &bytes, count).unwrap();
+        roll_forward(&lake, std::slice::from_ref(&file)).unwrap();
+        let mut read = Vec::new();
+        read_parts(&lake, &file, parts::PART_KEYS, |part| {
+            read.push(part);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(read, parts, "{most}: as they were written");
+        let mut restored = empty();
+        restored.advance(&lake, &commit(0, vec![file], Vec::new())).unwrap();
+        assert_eq!(restored.whole(), state.whole(), "{most}");
+        assert_eq!(restored.touched, state.all_keys(), "{most}: each key once");
+    }
+}
+
+#[test]
+fn a_key_of_which_more_was_seen_than_a_part_takes_is_in_several() {
+    let text = "table = 't'\nkey = 'k'\nselect = 'x'\n[columns]\nn = { count_distinct = ['s'] }";
+    let spec = StateSpec { config: toml::from_str(text).unwrap(), select_sql: String::new() };
+    let members: Vec<String> = (0..70).map(|n| format!("{n:0>width$}", width = 1 << 20)).collect();
+    let (key, seen): (ArrayRef, ArrayRef) = (
+        Arc::new(StringArray::from(vec!["one"; members.len()])),
+        Arc::new(StringArray::from_iter_values(&members)),
+    );
+    let rows = RecordBatch::try_from_iter_with_nullable([("k", key, true), ("s", seen, true)]).unwrap();
+    let mut state = KeyedState::new(&spec, &rows.schema()).unwrap();
+    let mut fold = state.begin();
+    state.add(&mut fold, &rows).unwrap();
+    let lists = state.all_members();
+    let snapshot: Vec<_> = state.parts(state.all_keys(), &lists, PART_BYTES).map(Result::unwrap).collect();
+    for parts in [state.finish(&fold).unwrap(), snapshot] {
+        let bytes: Vec<Vec<usize>> = parts.iter().map(bytes_of_texts).collect();
+        assert_eq!(bytes, [[3, 64 << 20], [3, 6 << 20]]);
+        assert!(parts.iter().all(|part| part["n"].as_primitive::<Int64Type>().values() == &[70]));
     }
 }
 

@@ -4,6 +4,7 @@
 //! its time on them. Here a text of 32 bytes takes about 50: itself, where it ends, and its place in the table.
 
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -28,9 +29,10 @@ impl Texts {
     /// The number that the next text will have.
     ///
     /// # Errors
-    /// Data: there are 2³² already.
-    fn next(&self) -> Result<u32> {
-        u32::try_from(self.ends.len()).map_err(|_| Error::data("a state cannot keep more than 2^32 keys"))
+    /// Data: there are 2³² already, of `what`.
+    fn next(&self, what: &str) -> Result<u32> {
+        u32::try_from(self.ends.len())
+            .map_err(|_| Error::data(format!("a state cannot keep more than 2^32 {what}")))
     }
 
     fn push(&mut self, text: &str) {
@@ -83,7 +85,7 @@ impl Keys {
         match table.entry(hash(key), is_it, |&number| hash(texts.get(number))) {
             Entry::Occupied(known) => Ok(*known.get()),
             Entry::Vacant(place) => {
-                let number = texts.next()?;
+                let number = texts.next("keys")?;
                 place.insert(number);
                 texts.push(key);
                 Ok(number)
@@ -165,7 +167,7 @@ impl Members {
         let Entry::Vacant(place) = table.entry(Self::hash(*seed, key, member), is_it, hash_at) else {
             return Ok(false);
         };
-        place.insert(texts.next()?);
+        place.insert(texts.next("values of a column, over all keys")?);
         texts.push(member);
         keys.push(key);
         counts[key as usize] += 1;
@@ -212,14 +214,15 @@ impl Members {
         Lists { members, ends }
     }
 
-    /// The members at a place.
-    pub(super) fn at<'a>(&'a self, lists: &'a Lists, place: usize) -> impl Iterator<Item = &'a str> {
-        lists.members[lists.range(place)].iter().map(|&at| self.texts.get(at))
+    /// The members that stand there in lists.
+    pub(super) fn of<'a>(&'a self, lists: &'a Lists, range: Range<usize>) -> impl Iterator<Item = &'a str> {
+        lists.members[range].iter().map(|&at| self.texts.get(at))
     }
 }
 
 impl Lists {
-    fn range(&self, place: usize) -> std::ops::Range<usize> {
+    /// Where the members of a place stand.
+    pub(super) fn range(&self, place: usize) -> Range<usize> {
         place.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[place]
     }
 }
@@ -277,9 +280,9 @@ mod tests {
             for key in 0..5 {
                 let of_key: Vec<&str> = expected.get(&key).into_iter().flatten().copied().collect();
                 prop_assert_eq!(members.count(key) as usize, of_key.len());
-                prop_assert_eq!(members.at(&all, key as usize).collect::<Vec<_>>(), of_key);
+                prop_assert_eq!(members.of(&all, all.range(key as usize)).collect::<Vec<_>>(), of_key);
                 let of_key = since.remove(&key).unwrap_or_default();
-                prop_assert_eq!(members.at(&late, 4 - key as usize).collect::<Vec<_>>(), of_key);
+                prop_assert_eq!(members.of(&late, late.range(4 - key as usize)).collect::<Vec<_>>(), of_key);
             }
         }
     }

@@ -18,7 +18,7 @@ use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use super::{StreamEvent, StreamSummary};
 use crate::checkpoint::attempts::MOST_ATTEMPTS;
-use crate::checkpoint::{Checkpoint, newest_row_file};
+use crate::checkpoint::{Checkpoint, carry_over, newest_row_file};
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -245,13 +245,13 @@ impl Driver {
         }
         self.catch_up_state(recovery.learn.start)?;
         let plan = recovery.rerun.map(|number| self.checkpoint.offsets.read(number)).transpose()?;
-        let plan = match plan {
-            Some(planned) => {
-                let asked = self.ask_again(&planned.asked).await?;
-                Some(self.cut_anew(planned, asked)?)
-            }
-            None => None,
+        let asked = match &plan {
+            Some(planned) => self.ask_again(&planned.asked).await?,
+            None => BTreeMap::new(),
         };
+        // All has been looked at that may refuse this start: from here on there are records of this version.
+        carry_over(&self.lake, &self.job.schema_name)?;
+        let plan = plan.map(|planned| self.cut_anew(planned, asked)).transpose()?;
         self.take_up(recovery.learn, plan.as_ref(), on_event).await?;
         let Some(plan) = plan else {
             // The driver before may have died between its commit and this.

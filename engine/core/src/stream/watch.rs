@@ -3,11 +3,12 @@
 //! 10 ms for each of its messages) ends the process: its batch counts as tried three times, and the program begins anew with
 //! the words that it was called with, so that the batch is guarded at once (see [`super::guard`]).
 //!
-//! Nothing is condemned here: a step that was slow and no more is done again by a child. Time in which the process stood still
+//! Nothing is condemned here: a step that was slow and no more is done again by a child. It begins anew once a batch: where no
+//! child is to be had then, this process decodes the batch for as long as it takes. Time in which the process stood still
 //! is not counted, nor what reading and writing take.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
@@ -23,13 +24,16 @@ const TICK: Duration = Duration::from_millis(100);
 /// No step is being done.
 const IDLE: u64 = u64::MAX;
 
-static COMMAND: OnceLock<(PathBuf, Vec<OsString>)> = OnceLock::new();
+/// The program, and its words, its own name first, by how many batches it has committed.
+type Call = Box<dyn Fn(u64) -> (PathBuf, Vec<OsString>) + Send + Sync>;
 
-/// Says how this program was called, its own name first, so that it can go on with the stream that it runs. Without it,
-/// nothing is begun anew.
-pub fn begin_anew_with(program: impl Into<PathBuf>, words: impl IntoIterator<Item = impl Into<OsString>>) {
+static CALL: OnceLock<Call> = OnceLock::new();
+
+/// Says how to call this program, and with which words, its own name first, so that it goes on with the stream that it runs once
+/// it has committed so many batches of it. Without it, nothing is begun anew.
+pub fn begin_anew_with(call: impl Fn(u64) -> (PathBuf, Vec<OsString>) + Send + Sync + 'static) {
     // What was said first holds: it is the same program.
-    let _ = COMMAND.set((program.into(), words.into_iter().map(Into::into).collect()));
+    let _ = CALL.set(Box::new(call));
 }
 
 /// Looks at the steps of a batch until it is dropped.
@@ -44,13 +48,15 @@ pub(super) struct Watch {
 pub(super) struct Step<'a>(&'a Watch);
 
 impl Batch<'_> {
-    /// What looks at the steps of a batch that is run in this process; `None` where the program could not begin anew.
+    /// What looks at the steps of a batch that is run in this process; `None` where the program could not begin anew, or that
+    /// would be for nothing: the batch was tried often, and has its child or could have none.
     pub(super) fn watch(&self) -> Option<Watch> {
-        COMMAND.get()?;
         let (driver, batch_id) = (&*self.driver, self.plan.batch_id);
+        let call = CALL.get().filter(|_| !driver.tried_often)?;
+        let done = driver.done.batches;
         let attempts = Attempts::of(&driver.lake.checkpoint(&driver.job.schema_name));
         let (timeout, stop) = (driver.job.source.message_timeout, driver.stop.clone());
-        Watch::begin(timeout, move || begin_anew(&attempts, batch_id, timeout, &stop))
+        Watch::begin(timeout, move || begin_anew(&attempts, batch_id, timeout, &stop, || call(done)))
     }
 }
 
@@ -89,19 +95,25 @@ impl Drop for Step<'_> {
 }
 
 /// Ends this process for one that guards the batch; for none where it was to stop.
-fn begin_anew(attempts: &Attempts, batch_id: u64, timeout: Duration, stop: &AtomicBool) {
+fn begin_anew(
+    attempts: &Attempts,
+    batch_id: u64,
+    timeout: Duration,
+    stop: &AtomicBool,
+    call: impl FnOnce() -> (PathBuf, Vec<OsString>),
+) {
     let timeout = humantime::format_duration(timeout);
     if let Err(error) = count_as_tried(attempts, batch_id) {
         tracing::error!(batch_id, %error, "messages take longer than {timeout}, which cannot be recorded");
         return;
     }
-    let Some((program, words)) = COMMAND.get() else { return };
     if !stop.load(Ordering::Acquire) {
         tracing::warn!(
             batch_id,
             "messages take longer than {timeout}: the driver begins anew, to decode them in a process of their own"
         );
-        let error = become_anew(program, words);
+        let (program, words) = call();
+        let error = become_anew(program, &words);
         tracing::error!(%error, "cannot begin anew");
     }
     // The lock goes with the process.
@@ -114,7 +126,7 @@ fn begin_anew(attempts: &Attempts, batch_id: u64, timeout: Duration, stop: &Atom
 
 /// Comes back where it cannot be done, alone.
 #[cfg(unix)]
-fn become_anew(program: &Path, words: &[OsString]) -> std::io::Error {
+fn become_anew(program: PathBuf, words: &[OsString]) -> std::io::Error {
     use std::os::unix::process::CommandExt;
     let mut command = std::process::Command::new(program);
     if let Some((name, arguments)) = words.split_first() {
@@ -124,7 +136,7 @@ fn become_anew(program: &Path, words: &[OsString]) -> std::io::Error {
 }
 
 #[cfg(not(unix))]
-fn become_anew(_: &Path, _: &[OsString]) -> std::io::Error {
+fn become_anew(_: PathBuf, _: &[OsString]) -> std::io::Error {
     std::io::Error::other("this system does not replace a process")
 }
 

@@ -12,7 +12,9 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::publish::readable_path;
@@ -187,7 +189,8 @@ pub fn read_rows(lake: &Lake, file: &FileEntry) -> Result<RecordBatch> {
     concat_batches(&schema, &batches).context_with(|| path.display().to_string())
 }
 
-/// All rows of one committed file, in their order and in parts of at most `rows`, so that they are never there at once.
+/// All rows of one committed file, in their order and in parts of at most `rows` of one row group, so that they are never there
+/// at once.
 ///
 /// # Errors
 /// As [`read_rows`]; what `take` says of a part, with the file's name.
@@ -198,9 +201,15 @@ pub(crate) fn read_parts(
     mut take: impl FnMut(RecordBatch) -> Result<()>,
 ) -> Result<()> {
     let (path, opened) = verified_file(lake, file)?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| unreadable(&path, e))?;
-    for part in builder.with_batch_size(rows).build().map_err(|e| unreadable(&path, e))? {
-        take(part.map_err(|e| unreadable(&path, e))?).context_with(|| file.path.clone())?;
+    let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::default())
+        .map_err(|e| unreadable(&path, e))?;
+    for group in 0..metadata.metadata().num_row_groups() {
+        let opened = opened.try_clone().map_err(|e| io_error("open", &path, &e))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, metadata.clone());
+        let builder = builder.with_row_groups(vec![group]).with_batch_size(rows);
+        for part in builder.build().map_err(|e| unreadable(&path, e))? {
+            take(part.map_err(|e| unreadable(&path, e))?).context_with(|| file.path.clone())?;
+        }
     }
     Ok(())
 }

@@ -17,15 +17,17 @@ use crate::error::Result;
 /// # Errors
 /// Storage, if a column's type has no Parquet form.
 pub fn parquet_bytes(batch: &RecordBatch) -> Result<Vec<u8>> {
-    parquet_of_parts(batch.schema(), std::iter::once(Ok(batch.clone())))
+    parquet_of_parts(batch.schema(), 0, std::iter::once(Ok(batch.clone())))
 }
 
-/// Encodes rows that come in parts. The same parts give the same bytes.
+/// Encodes rows that come in parts. The same parts give the same bytes. A part of fewer than `rows` rows ends its row group: so
+/// many read at a time are then one part at most, see [`super::read::read_parts`].
 ///
 /// # Errors
 /// As [`parquet_bytes`]; whatever a part is instead.
 pub(crate) fn parquet_of_parts(
     schema: SchemaRef,
+    rows: usize,
     parts: impl Iterator<Item = Result<RecordBatch>>,
 ) -> Result<Vec<u8>> {
     let properties = WriterProperties::builder()
@@ -35,7 +37,11 @@ pub(crate) fn parquet_of_parts(
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties))?;
     for part in parts {
-        writer.write(&part?)?;
+        let part = part?;
+        writer.write(&part)?;
+        if part.num_rows() < rows {
+            writer.flush()?;
+        }
     }
     writer.close()?;
     Ok(bytes)

@@ -105,7 +105,7 @@ fn a_lake_of_before_is_taken_over_and_its_table_is_left_with_data_alone() {
 
 /// Each row of the other table, and what nobody knows.
 #[test]
-fn a_start_raises_the_format_and_none_goes_on_from_one_that_it_does_not_know() {
+fn the_format_is_raised_and_no_start_goes_on_from_one_that_it_does_not_know() {
     let folder = tempfile::tempdir().unwrap();
     let lake = with_a_batch(folder.path());
     let path = lake.checkpoint("j_k").join(FILE);
@@ -115,7 +115,11 @@ fn a_start_raises_the_format_and_none_goes_on_from_one_that_it_does_not_know() {
     std::fs::write(&path, of(1)).unwrap();
     assert_eq!(format_of(&lake, "j_k").unwrap(), 1, "what is said of versions does not carry it over");
     stream(&lake).unwrap();
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "the same but for the format");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), of(1), "a start that may be refused yet");
+    for _ in 0..2 {
+        carry_over(&lake, "j_k").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "the same but for the format");
+    }
     for (format, side) in [(0, "an older version"), (FORMAT + 1, "a newer version")] {
         std::fs::write(&path, of(format)).unwrap();
         for error in [stream(&lake).unwrap_err(), format_of(&lake, "j_k").unwrap_err()] {
