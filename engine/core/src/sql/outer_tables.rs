@@ -163,7 +163,7 @@ mod tests {
         ])
         .await;
         refused(&[
-            (&format!("SELECT b.s.x FROM {b}"), "`b.s` is no struct"),
+            (&format!("SELECT b.s.x FROM {b}"), "is not Struct"),
             (
                 &format!("SELECT 1 / (s.k - 1) FROM {a} WHERE EXISTS (SELECT 1 FROM {b} WHERE b.s = s.s)"),
                 "`1 / (s.k - 1)` is",
