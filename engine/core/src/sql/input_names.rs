@@ -187,7 +187,7 @@ fn of_distinct(name: &str) -> DataFusionError {
 fn of_other_type(name: &str) -> DataFusionError {
     let made = Error::user(format!("`{name}`{OTHER_TYPE} the selected `{name}`"));
     DataFusionError::External(Box::new(made.hint(format!(
-        "write table.{name} for the one, and give the selected column another name for the other"
+        "give the selected column another name than `{name}`; ORDER BY {name} alone is the selected one"
     ))))
 }
 

@@ -84,7 +84,8 @@ impl Kept {
             (Kept::Sum(sums, members, greatest), Input::Sum(values, by))
                 if values.is_valid(row) && write_member(member, by, row) =>
             {
-                if members.see(key, member)? {
+                let is_new = members.see(key, member)?;
+                if is_new {
                     let sum = &mut sums[key as usize];
                     *sum = sum
                         .checked_add(values.value(row))
