@@ -301,8 +301,9 @@ fn a_refit_of_the_same_steps_keeps_rows_and_makes_the_same_model() {
     for batch in 0..5u32 {
         let numbers = 3_000 * batch..3_000 * (batch + 1);
         // In the last batch but one there is a category that was not there before.
-        let kind =
-            |row: u32| if batch == 3 && row % 7 == 0 { "late".to_owned() } else { format!("k{}", row % 5) };
+        let kind = |row: u32| {
+            if batch == 3 && row.is_multiple_of(7) { "late".to_owned() } else { format!("k{}", row % 5) }
+        };
         let kinds: Vec<String> = numbers.clone().map(kind).collect();
         table.push_numeric(0, numbers.clone().map(|row| f64::from(row * 37 % 101)));
         table.push_category(0, kinds.iter().map(|kind| Some(kind.as_str())));
