@@ -140,7 +140,7 @@ async fn read_state(
 }
 
 impl StateView {
-    /// All rows, by the SELECT, and what each model says of them: see [`super::answers`].
+    /// All rows, by the SELECT, and what each model says of them: see `answers.rs`.
     ///
     /// # Errors
     /// Data: a row that the SELECT cannot compute; Storage or Corrupt: a model file.
