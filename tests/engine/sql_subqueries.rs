@@ -130,16 +130,11 @@ async fn a_subquery_of_the_table_around_it_reads_the_rows_around_it() {
         ),
     ])
     .await;
-    let refused = |having: &str| {
-        format!("SELECT count(*) FROM ta WHERE EXISTS (SELECT count(*) {none} HAVING {having})")
-    };
-    refuse(
-        &shop(),
-        &[
-            (&refused("count(*) = 0"), "GROUP BY instead"),
-            (&refused("sum(t2.i) IS NULL"), "GROUP BY instead"),
-        ],
-    );
+    // PostgreSQL's values: over no rows there is a group all the same.
+    for having in ["count(*) = 0", "sum(t2.i) IS NULL"] {
+        let sql = format!("SELECT count(*) FROM ta WHERE EXISTS (SELECT count(*) {none} HAVING {having})");
+        expect(&[(&sql, &["4"])]).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

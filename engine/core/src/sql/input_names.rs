@@ -256,10 +256,6 @@ mod tests {
             ),
             (&format!("SELECT -k AS k FROM {t} RIGHT JOIN {far} USING (k) ORDER BY k + 0"), &["-2", "-9"]),
             (
-                &format!("SELECT CAST(d AS DATE) AS d FROM {d} ORDER BY date_trunc('hour', d) DESC LIMIT 1"),
-                &["2024-02-01"],
-            ),
-            (
                 &format!("WITH w AS (SELECT -k AS k FROM {t}) SELECT k FROM w ORDER BY k + 0"),
                 &["-3", "-2", "-1"],
             ),

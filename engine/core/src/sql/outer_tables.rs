@@ -166,7 +166,7 @@ mod tests {
             (&format!("SELECT b.s.x FROM {b}"), "is not Struct"),
             (
                 &format!("SELECT 1 / (s.k - 1) FROM {a} WHERE EXISTS (SELECT 1 FROM {b} WHERE b.s = s.s)"),
-                "`1 / (s.k - 1)` is",
+                "`1 / s.k - 1` is a division by zero",
             ),
         ])
         .await;
