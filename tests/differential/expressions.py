@@ -226,7 +226,7 @@ class Expressions:
             else:
                 rest = f"(SELECT max({name}.{self.rng.choice(numbers)}) AS v FROM {table} AS {name} WHERE {read} = {{0}}) {self.rng.choice(['> 1', 'IS NULL'])}"
             children = []
-        form = self.rng.choice(["({c} <> 0 AND {r})", "({c} <> 0 AND {r})", "({c} = 0 OR {r})", "({r} OR {c} = 0)", "(CASE WHEN {c} = 0 THEN TRUE ELSE {r} END)",
+        form = self.rng.choice(["({c} <> 0 AND {r})", "({r} AND {c} <> 0)", "({c} = 0 OR {r})", "({r} OR {c} = 0)", "(CASE WHEN {c} = 0 THEN TRUE ELSE {r} END)",
                                 "(CASE WHEN {c} <> 0 THEN {r} END)", "({c} * {c} <> 0 AND {r})"])
         made = lambda by: form.format(c=column, r=rest.replace("{0}", by).replace("{1}", "{0}"))
         return Node("bool", made(divided), *children, duck=made(duck))
