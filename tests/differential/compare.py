@@ -22,8 +22,6 @@ KNOWN = [
 
 #: Errors of Tidemill where DuckDB answers: (pattern, class).
 REFUSED = [
-    # An AND in a SELECT computes both sides, where not all rows are told by the first; in WHERE, ON and CASE it does not.
-    (r"`12 / .*is a division by zero", "a division beside its guard in a SELECT"),
     (r"This feature is not implemented|not supported|[Uu]nsupported", "not supported"),
     (r"[Oo]verflow|is more than .* holds|is too large to store in a Decimal", "overflow"),  # DuckDB adds up in HUGEINT and leaves untaken branches alone
     (r"whose length depends on where they begin", "a time against months"),

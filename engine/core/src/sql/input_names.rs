@@ -4,6 +4,7 @@
 //! so it is in SQL, in PostgreSQL and in DuckDB. DataFusion 55 takes the column of the result for both. By the time that there is a plan
 //! nobody can tell `-t.k + 1` from `k + 1`, so such a name is marked in the parsed statement ([`order_names`](super::order_names)), and found in the plan.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -25,15 +26,6 @@ pub(super) const MARK: &str = "__of_input";
 pub(super) fn function() -> ScalarUDF {
     ScalarUDF::from(OfItsType::new(MARK, Ok))
 }
-
-/// The name of which [`found`] says that it is of another type.
-pub(super) fn other_type(error: &str) -> Option<&str> {
-    let (before, _) = error.split_once(OTHER_TYPE)?;
-    before.strip_suffix('`')?.rsplit('`').next()
-}
-
-const OTHER_TYPE: &str =
-    " in an expression of ORDER BY is the column of a table, which is of another type than";
 
 /// The plan in which marked names are the columns that they mean.
 ///
@@ -98,6 +90,7 @@ fn of_sort(sort: Sort) -> Result<LogicalPlan> {
     let mut columns: Vec<Expr> = Vec::new();
     let mut keys = Vec::with_capacity(sort.expr.len());
     for key in sort.expr {
+        let beside = beside_operators(&key.expr)?;
         let made = key.expr.transform_up(|part| {
             let Some(Expr::Column(column)) = marked(&part) else { return Ok(unmarked(part)) };
             if lost_by_unnest(&column.name, projection.map_or(&sort.input, |projection| &projection.input))? {
@@ -112,7 +105,9 @@ fn of_sort(sort: Sort) -> Result<LogicalPlan> {
             }
             let given = sort.input.schema().data_type(column)?;
             let read = of_table.get_type(projection.input.schema())?;
-            if *given != read && (given.is_temporal() || read.is_temporal() || read.is_nested()) {
+            // What an operator is has been decided by the other type; what a function takes is looked at later.
+            let is_time = (given.is_temporal() || read.is_temporal()) && beside.contains(&column.name);
+            if *given != read && (is_time || given.is_nested() || read.is_nested()) {
                 return Err(of_other_type(&column.name));
             }
             let at = columns.iter().position(|known| *known == of_table).unwrap_or_else(|| {
@@ -132,6 +127,23 @@ fn of_sort(sort: Sort) -> Result<LogicalPlan> {
     let sorted = LogicalPlan::Sort(Sort { expr: keys, input, fetch: sort.fetch });
     let given = sort.input.schema().columns().into_iter().map(Expr::Column).collect();
     Ok(LogicalPlan::Projection(Projection::try_new(given, Arc::new(sorted))?))
+}
+
+/// Marked names that stand elsewhere than as arguments of functions.
+fn beside_operators(key: &Expr) -> Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    key.apply(|part| {
+        if !matches!(part, Expr::ScalarFunction(_)) {
+            part.apply_children(|child| {
+                if let Some(Expr::Column(column)) = marked(child) {
+                    names.insert(column.name.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(names)
 }
 
 /// The column of a name that a SELECT reads from; `None` if there is none. One that is merged by USING is that of the first table
@@ -185,7 +197,9 @@ fn of_distinct(name: &str) -> DataFusionError {
 }
 
 fn of_other_type(name: &str) -> DataFusionError {
-    let made = Error::user(format!("`{name}`{OTHER_TYPE} the selected `{name}`"));
+    let made = Error::user(format!(
+        "`{name}` in an expression of ORDER BY is the column of a table, which is of another type than the selected `{name}`"
+    ));
     DataFusionError::External(Box::new(made.hint(format!(
         "give the selected column another name than `{name}`; ORDER BY {name} alone is the selected one"
     ))))
@@ -256,6 +270,18 @@ mod tests {
             ),
             (&format!("SELECT -k AS k FROM {t} RIGHT JOIN {far} USING (k) ORDER BY k + 0"), &["-2", "-9"]),
             (
+                &format!("SELECT CAST(d AS DATE) AS d FROM {d} ORDER BY date_trunc('month', d) DESC, 1"),
+                &["2024-02-01", "2024-01-02", "2024-01-31"],
+            ),
+            (
+                &format!("SELECT CAST('2020-01-01' AS DATE) AS d, d AS at FROM {d} ORDER BY extract(hour FROM d) DESC LIMIT 1"),
+                &["2020-01-01|2024-02-01T12:00:00"],
+            ),
+            (
+                &format!("SELECT CAST(d AS DATE) AS d, u.k FROM {d} CROSS JOIN {u} ORDER BY date_trunc('hour', d), u.k DESC LIMIT 2"),
+                &["2024-01-02|3", "2024-01-02|2"],
+            ),
+            (
                 &format!("WITH w AS (SELECT -k AS k FROM {t}) SELECT k FROM w ORDER BY k + 0"),
                 &["-3", "-2", "-1"],
             ),
@@ -266,13 +292,7 @@ mod tests {
             (&format!("SELECT -t.k AS k FROM {t} JOIN {u} ON t.k = u.k ORDER BY k + 0"), "write table.k"),
             (&format!("SELECT unnest([k, i]) AS k FROM {t} ORDER BY k + 0"), "beside UNNEST"),
             (
-                &format!("SELECT CAST(d AS DATE) AS d FROM {d} ORDER BY date_trunc('month', d)"),
-                "of another type",
-            ),
-            (
-                &format!(
-                    "SELECT CAST(d AS DATE) AS d FROM {d} CROSS JOIN {u} ORDER BY date_trunc('month', d)"
-                ),
+                &format!("SELECT CAST(d AS DATE) AS d FROM {d} ORDER BY d - TIMESTAMP '2024-01-01 00:00:00'"),
                 "of another type",
             ),
         ])

@@ -134,7 +134,7 @@ fn mark(operand: &mut Expr) {
     if !is_marked(operand) {
         return;
     }
-    let expr = Box::new(std::mem::replace(operand, super::statement::nothing()));
+    let expr = Box::new(std::mem::replace(operand, super::shallow::nothing()));
     *operand = Expr::Cast {
         kind: CastKind::Cast,
         expr,

@@ -15,7 +15,8 @@ use datafusion::sql::sqlparser::ast::{
     Select, SelectItem, Statement, Value, ValueWithSpan, VisitMut, VisitorMut, visit_expressions,
 };
 
-use super::{literals, shorthands, statement::nothing};
+use super::shallow::nothing;
+use super::{literals, shorthands};
 
 /// Calls the columns of a SELECT by what was written, where they have a whole number beyond 64 bits or an NVL2.
 pub(super) fn of_select(select: &mut Select) {

@@ -22,15 +22,7 @@ use super::orders::folded;
 /// # Errors
 /// Plan: one stands in an aggregate, and may be of several tables.
 pub(super) fn mark(statement: &mut Statement, is_aggregate: &dyn Fn(&str) -> bool) -> Result<()> {
-    visit(statement, &mut Queries { is_aggregate, only: None })
-}
-
-/// Writes the table before this name in the expressions of ORDER BY.
-///
-/// # Errors
-/// As of [`mark`].
-pub(super) fn qualify(statement: &mut Statement, name: &str) -> Result<()> {
-    visit(statement, &mut Queries { is_aggregate: &|_| false, only: Some(name) })
+    visit(statement, &mut Queries { is_aggregate })
 }
 
 fn visit(statement: &mut Statement, queries: &mut Queries<'_>) -> Result<()> {
@@ -70,8 +62,6 @@ fn normal(name: &Ident) -> String {
 
 struct Queries<'a> {
     is_aggregate: &'a dyn Fn(&str) -> bool,
-    /// The name that gets its table, and no other.
-    only: Option<&'a str>,
 }
 
 impl VisitorMut for Queries<'_> {
@@ -125,7 +115,7 @@ impl VisitorMut for Queries<'_> {
                 continue;
             }
             // What is a column once more is that column.
-            let same = marks.selected(bare).filter(|_| self.only.is_none());
+            let same = marks.selected(bare);
             let mut marked = sort.expr.clone();
             marks.found = false;
             marked.visit(&mut marks)?;
@@ -188,7 +178,6 @@ impl VisitorMut for Marks<'_> {
             matches!(expr, Written::Identifier(_) | Written::CompoundIdentifier(_) | Written::Value(_));
         if self.within == 0
             && self.in_aggregate == 0
-            && self.of.only.is_none()
             && !is_name
             && let Some(alias) = self.selected(expr)
         {
@@ -205,16 +194,12 @@ impl VisitorMut for Marks<'_> {
         self.in_aggregate -= usize::from(self.is_aggregate(expr));
         let Written::Identifier(name) = &*expr else { return ControlFlow::Continue(()) };
         let text = normal(name);
-        if std::mem::take(&mut self.is_selected)
-            || self.within > 0
-            || !self.names.contains(&text)
-            || self.of.only.is_some_and(|only| only != text)
-        {
+        if std::mem::take(&mut self.is_selected) || self.within > 0 || !self.names.contains(&text) {
             return ControlFlow::Continue(());
         }
         self.found = true;
         *expr = match &self.table {
-            Some(table) if self.in_aggregate > 0 || self.of.only.is_some() => {
+            Some(table) if self.in_aggregate > 0 => {
                 Written::CompoundIdentifier(vec![table.clone(), name.clone()])
             }
             None if self.in_aggregate > 0 => return ControlFlow::Break(text),

@@ -55,7 +55,7 @@ pub(super) fn interval_of_text(expr: &mut Expr) {
             ..
         } => {
             if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }) = &**given {
-                let value = Box::new(std::mem::replace(&mut **given, super::statement::nothing()));
+                let value = Box::new(std::mem::replace(&mut **given, super::shallow::nothing()));
                 *expr = Expr::Interval(Interval {
                     value,
                     leading_field: None,

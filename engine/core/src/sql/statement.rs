@@ -1,8 +1,4 @@
 //! A statement from its text to DataFusion's plan.
-//!
-//! What is written side by side, 3,000 conditions with OR between them say, is a tree as deep as it is long for the parser,
-//! and each step of planning goes down it by recursion. AND, OR, `||` and UNION may be put together in any order, so they
-//! are made trees of little depth; of anything else only so much may stand side by side.
 
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
@@ -20,13 +16,13 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{self, ExecutionPlan};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DescribeAlias, Expr, Query, Select, SetExpr, SetOperator, SetQuantifier,
-    Statement as Sql, UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, DescribeAlias, Expr, Query, Select, Statement as Sql, UnaryOperator, VisitMut, VisitorMut,
 };
 use futures::StreamExt;
 
 use super::deep::deep;
 use super::settled::described;
+use super::shallow::{flatten, flatten_unions, nothing};
 use super::{
     bare_names, coalesces, first_in_lists, input_names, literals, merged_columns, names, nested, order_names,
     orders, outer_tables, relations, schema_check, shorthands, unjoined, unplanned, values,
@@ -35,9 +31,6 @@ use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
 use crate::sizes::value_bytes;
 use crate::sql::RESULT;
-
-/// How many operators other than AND, OR, `||` and UNION may stand side by side.
-const MOST_SIDE_BY_SIDE: usize = 500;
 
 /// The plan of one statement.
 ///
@@ -77,11 +70,6 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     {
         outer_tables::rename(&mut inner);
         return planned(state, Statement::Statement(inner)).await.map_err(|_| error);
-    }
-    if let Some(name) = input_names::other_type(&text) {
-        let mut statement = settled(parsed()?)?;
-        order_names::qualify(&mut statement, name)?;
-        return planned(state, statement).await.map_err(|_| error);
     }
     if let Some(name) = bare_names::untold(&text) {
         let mut statement = parsed()?;
@@ -362,160 +350,4 @@ fn whole_operand(expr: &Expr) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn is_associative(op: &BinaryOperator) -> bool {
-    matches!(op, BinaryOperator::And | BinaryOperator::Or | BinaryOperator::StringConcat)
-}
-
-/// Makes a row of the same operator, which the parser has as a tree leaning to the left, a balanced one.
-fn flatten(expr: &mut Expr) -> Result<()> {
-    if let Expr::BinaryOp { op, .. } = &*expr
-        && is_associative(op)
-    {
-        let op = op.clone();
-        let mut operands = Vec::new();
-        let mut rest = std::mem::replace(expr, nothing());
-        loop {
-            match rest {
-                Expr::BinaryOp { left, op: other, right } if other == op => {
-                    operands.push(*right);
-                    rest = *left;
-                }
-                first => {
-                    operands.push(first);
-                    break;
-                }
-            }
-        }
-        operands.reverse();
-        *expr = balanced(operands, &|left, right| Expr::BinaryOp {
-            left: Box::new(left),
-            op: op.clone(),
-            right: Box::new(right),
-        })
-        .unwrap_or_else(nothing);
-    }
-    let mut length = 0;
-    let mut place = &*expr;
-    while let Some(left) = left_operand(place) {
-        length += 1;
-        place = left;
-        if length > MOST_SIDE_BY_SIDE {
-            return Err(plan_datafusion_err!(
-                "more than {MOST_SIDE_BY_SIDE} operators stand side by side: compute parts of it in a WITH before"
-            ));
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn nothing() -> Expr {
-    Expr::Value(Value::Null.into())
-}
-
-fn left_operand(expr: &Expr) -> Option<&Expr> {
-    Some(match expr {
-        // Those that are made shallow when their turn comes do not count.
-        Expr::BinaryOp { left, op, .. } if !is_associative(op) => left,
-        Expr::Cast { expr, .. }
-        | Expr::AtTimeZone { timestamp: expr, .. }
-        | Expr::Collate { expr, .. }
-        | Expr::IsNull(expr)
-        | Expr::IsNotNull(expr)
-        | Expr::IsTrue(expr)
-        | Expr::IsNotTrue(expr)
-        | Expr::IsFalse(expr)
-        | Expr::IsNotFalse(expr)
-        | Expr::IsUnknown(expr)
-        | Expr::IsNotUnknown(expr)
-        | Expr::IsDistinctFrom(expr, _)
-        | Expr::IsNotDistinctFrom(expr, _)
-        | Expr::InList { expr, .. }
-        | Expr::InSubquery { expr, .. }
-        | Expr::Between { expr, .. }
-        | Expr::Like { expr, .. }
-        | Expr::ILike { expr, .. }
-        | Expr::SimilarTo { expr, .. }
-        | Expr::RLike { expr, .. }
-        | Expr::CompoundFieldAccess { root: expr, .. } => expr,
-        _ => return None,
-    })
-}
-
-/// The same for UNION and UNION ALL.
-fn flatten_unions(body: &mut SetExpr) -> Result<()> {
-    let of_union = |body: &SetExpr| match body {
-        SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. }
-            if matches!(
-                set_quantifier,
-                SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None
-            ) =>
-        {
-            Some(*set_quantifier)
-        }
-        _ => None,
-    };
-    if let Some(quantifier) = of_union(body) {
-        let mut operands = Vec::new();
-        let mut rest = std::mem::replace(body, no_rows());
-        loop {
-            match rest {
-                SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right }
-                    if set_quantifier == quantifier =>
-                {
-                    operands.push(*right);
-                    rest = *left;
-                }
-                first => {
-                    operands.push(first);
-                    break;
-                }
-            }
-        }
-        operands.reverse();
-        *body = balanced(operands, &|left, right| SetExpr::SetOperation {
-            left: Box::new(left),
-            op: SetOperator::Union,
-            set_quantifier: quantifier,
-            right: Box::new(right),
-        })
-        .unwrap_or_else(no_rows);
-    }
-    let mut length = 0;
-    let mut place = &*body;
-    while let SetExpr::SetOperation { left, .. } = place {
-        length += 1;
-        place = left;
-        if length > MOST_SIDE_BY_SIDE {
-            return Err(plan_datafusion_err!(
-                "more than {MOST_SIDE_BY_SIDE} SELECTs stand side by side with EXCEPT or INTERSECT between them: compute parts of it in a WITH before"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn no_rows() -> SetExpr {
-    SetExpr::Values(datafusion::sql::sqlparser::ast::Values {
-        explicit_row: false,
-        value_keyword: false,
-        rows: Vec::new(),
-    })
-}
-
-/// A tree over the operands in their order; `None` of none.
-pub(super) fn balanced<T>(mut level: Vec<T>, join: &impl Fn(T, T) -> T) -> Option<T> {
-    while level.len() > 1 {
-        let mut next = Vec::with_capacity(level.len().div_ceil(2));
-        let mut operands = level.into_iter();
-        while let Some(left) = operands.next() {
-            next.push(match operands.next() {
-                Some(right) => join(left, right),
-                None => left,
-            });
-        }
-        level = next;
-    }
-    level.pop()
 }

@@ -33,6 +33,6 @@ fn double(value: &mut Expr) {
         },
         _ => return,
     };
-    let inner = Box::new(std::mem::replace(value, super::statement::nothing()));
+    let inner = Box::new(std::mem::replace(value, super::shallow::nothing()));
     *value = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
 }

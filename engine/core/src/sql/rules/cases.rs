@@ -4,17 +4,20 @@
 //! that of an AND after WHEN. Here a CASE of truth values that may fail is one of the numbers 1 and 0, and what may fail after
 //! WHEN is such a CASE of what cannot ([`guards`](super::guards) has the same for WHERE).
 //!
+//! AND and OR as a column compute the right side for all rows too, unless the left one decides for four in five: in a SELECT, an
+//! argument or a key `b <> 0 AND x / b > 1` is a CASE of the rows that `b <> 0` leaves open.
+//!
 //! FILTER is one too: `sum(x / b) FILTER (WHERE b <> 0)`. DataFusion 55 computes the arguments of an aggregate with GROUP BY for all
 //! rows and leaves some out afterwards (apache/datafusion#24443, mended behind 55); here they are a CASE of the filter.
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{
-    conjunction, disjunction, merge_schema, split_binary_owned, split_conjunction_owned,
+    conjunction, disjunction, merge_schema, split_binary, split_binary_owned, split_conjunction_owned,
 };
 use datafusion::logical_expr::{
     BinaryExpr, Case, Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, cast, lit,
@@ -42,25 +45,101 @@ impl AnalyzerRule for LazyCases {
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
+    let is_condition = matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::Join(_));
     plan.map_expressions(|expression| {
         let name = names.save(&expression);
-        let made = expression.transform_up(|part| match part {
-            Expr::Case(case) if case.expr.is_none() => lazy(case, &schema),
-            Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
-                let changed = filtered(&mut params.filter, &mut params.args, &mut params.order_by, &schema)?;
-                let function = Expr::AggregateFunction(AggregateFunction { func, params });
-                Ok(Transformed::new_transformed(function, changed))
-            }
-            Expr::WindowFunction(mut function) => {
-                let params = &mut function.params;
-                // The order is that of the frame, which has all rows.
-                let changed = filtered(&mut params.filter, &mut params.args, &mut [], &schema)?;
-                Ok(Transformed::new_transformed(Expr::WindowFunction(function), changed))
-            }
-            other => Ok(Transformed::no(other)),
+        let made = cases(expression, &schema)?;
+        let made = made.transform_data(|expression| match is_condition {
+            true => in_condition(expression, &schema),
+            false => expression.transform_down(|part| value(part, &schema)),
         })?;
         Ok(made.update_data(|expression| name.restore(expression)))
     })
+}
+
+/// CASE and FILTER as they are above.
+fn cases(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expression.transform_up(|part| match part {
+        Expr::Case(case) if case.expr.is_none() => lazy(case, schema),
+        Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
+            let changed = filtered(&mut params.filter, &mut params.args, &mut params.order_by, schema)?;
+            let function = Expr::AggregateFunction(AggregateFunction { func, params });
+            Ok(Transformed::new_transformed(function, changed))
+        }
+        Expr::WindowFunction(mut function) => {
+            let params = &mut function.params;
+            // The order is that of the frame, which has all rows.
+            let changed = filtered(&mut params.filter, &mut params.args, &mut [], schema)?;
+            Ok(Transformed::new_transformed(Expr::WindowFunction(function), changed))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+/// What stands in a condition deeper than its own ANDs and ORs, of which [`guards`](super::guards) knows that null is as good as
+/// false.
+fn in_condition(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expression {
+        Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) => {
+            expression.map_children(|side| in_condition(side, schema))
+        }
+        other => other.transform_down(|part| value(part, schema)),
+    }
+}
+
+/// AND and OR as a value: what is likelier to fail than other parts is computed for the rows that these leave open.
+fn value(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let op = match &expression {
+        Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => *op,
+        _ => return Ok(Transformed::no(expression)),
+    };
+    let is_and = op == Operator::And;
+    let parts = split_binary(&expression, op);
+    // A subquery stands where a join can answer it, and what gives another value each time is computed once.
+    let is_apart = |part: &Expr| part.is_volatile() || has_subquery(part);
+    let (mut least, mut most) = (Risk::Any, Risk::No);
+    for part in parts.iter().filter(|part| !is_apart(part)) {
+        let risk = risk(part, schema)?;
+        (least, most) = (least.min(risk), most.max(risk));
+    }
+    if least >= most {
+        return Ok(Transformed::no(expression));
+    }
+    let (mut tests, mut rest, mut apart) = (Vec::new(), Vec::new(), Vec::new());
+    for part in split_binary_owned(expression, op) {
+        if is_apart(&part) {
+            apart.push(part);
+            continue;
+        }
+        let is_test = risk(&part, schema)? == least;
+        let part = part.transform_down(|part| value(part, schema))?.data;
+        if is_test { &mut tests } else { &mut rest }.push(part);
+    }
+    let joined = |parts| if is_and { conjunction(parts) } else { disjunction(parts) };
+    let Some(test) = joined(tests) else { return Err(internal_datafusion_err!("no test of a risk")) };
+    let Some(rest) = joined(rest) else { return Err(internal_datafusion_err!("no part at risk")) };
+    let rest = rest.transform_down(|part| value(part, schema))?.data;
+    // Null leaves it open too.
+    let is_open = if is_and { test.clone().is_not_false() } else { test.clone().is_not_true() };
+    let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(test), op, Box::new(rest)));
+    let made = as_number(Case {
+        expr: None,
+        when_then_expr: vec![(Box::new(is_open), Box::new(both))],
+        else_expr: Some(Box::new(lit(!is_and))),
+    });
+    let all = std::iter::once(made).chain(apart).collect::<Vec<_>>();
+    let made = joined(all).ok_or_else(|| internal_datafusion_err!("no part"))?;
+    Ok(Transformed::new(made, true, TreeNodeRecursion::Jump))
+}
+
+fn has_subquery(expression: &Expr) -> bool {
+    let is_one = |part: &Expr| {
+        Ok(matches!(
+            part,
+            Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_)
+        ))
+    };
+    expression.exists(is_one).unwrap_or(true)
 }
 
 /// Keeps the arguments of an aggregate, and what it puts them in order by, from being computed for rows that its FILTER leaves out.
@@ -253,6 +332,49 @@ mod tests {
         )])
         .await;
     }
+
+    /// Values are DuckDB's.
+    #[tokio::test]
+    async fn a_column_computes_what_the_rest_leaves_open() {
+        let rows = "FROM (SELECT * FROM (VALUES (1, 0, 'a'), (4, 2, '7'), (9, NULL, '8')) AS v (x, b, s) ORDER BY x LIMIT 5) AS v";
+        for (column, expected) in [
+            ("b <> 0 AND x / b > 1", &["false", "true", ""] as &[&str]),
+            ("x / b > 1 AND b <> 0", &["false", "true", ""]),
+            ("b = 0 OR x / b > 1", &["true", "true", ""]),
+            ("x / b > 5 OR b = 0 OR x > 8", &["true", "false", "true"]),
+            ("NOT (b <> 0 AND x / b > 1)", &["true", "false", ""]),
+            ("(b <> 0 AND x / b > 1) IS NULL", &["false", "false", "true"]),
+            ("b <> 0 AND x / b > 1 AND x > 100", &["false", "false", "false"]),
+            ("x < 100 AND (b = 0 OR x / b > 1)", &["true", "true", ""]),
+            ("b <> 0 AND (s = 'a' OR CAST(s AS INT) / b > 2)", &["false", "true", ""]),
+            ("s <> 'a' AND CAST(s AS INT) = 7 AND x / CAST(s AS INT) = 0", &["false", "true", "false"]),
+            ("count(*) FILTER (WHERE x > 0) OVER () > 0 AND b <> 0 AND x / b > 1", &["false", "true", ""]),
+            ("CASE WHEN x > 0 THEN b <> 0 AND x / b > 1 END", &["false", "true", ""]),
+            (
+                "b <> 0 AND x / b > 1 AND EXISTS (SELECT 1 FROM (VALUES (1), (4), (9)) AS u (k) WHERE u.k = v.x)",
+                &["false", "true", ""],
+            ),
+        ] {
+            check(&[(&format!("SELECT {column} {rows} ORDER BY x"), expected)]).await;
+        }
+        check(&[
+            (
+                &format!(
+                    "SELECT x {rows} WHERE (b <> 0 AND x / b > 1) IS NOT TRUE ORDER BY b = 0 OR x / b > 9, x"
+                ),
+                &["1", "9"],
+            ),
+            (
+                &format!(
+                    "SELECT b <> 0 AND x / b > 1 AS big, count(*) {rows} GROUP BY 1 ORDER BY 1 NULLS LAST"
+                ),
+                &["false|1", "true|1", "|1"],
+            ),
+            (&format!("SELECT bool_or(b <> 0 AND x / b > 1), count(b = 0 OR x / b > 1) {rows}"), &["true|2"]),
+        ])
+        .await;
+    }
+
     /// Values are PostgreSQL's; DuckDB 2.0 divides by zero too.
     #[tokio::test]
     async fn a_filter_computes_what_it_keeps() {

@@ -170,7 +170,7 @@ fn side_by_side<'a>(
 }
 
 fn joined(parts: Vec<Arc<dyn PhysicalExpr>>, op: Operator) -> Option<Arc<dyn PhysicalExpr>> {
-    crate::sql::statement::balanced(parts, &|left, right| Arc::new(BinaryExpr::new(left, op, right)) as _)
+    crate::sql::shallow::balanced(parts, &|left, right| Arc::new(BinaryExpr::new(left, op, right)) as _)
 }
 
 /// What an expression may be an error for.

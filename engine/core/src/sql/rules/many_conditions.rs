@@ -12,7 +12,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUD
 use datafusion::optimizer::AnalyzerRule;
 
 use super::of_its_type::OfItsType;
-use crate::sql::statement::balanced;
+use crate::sql::shallow::balanced;
 
 /// So many conditions may stand side by side.
 const FEW: usize = 100;
