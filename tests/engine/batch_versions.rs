@@ -1,6 +1,8 @@
 //! Versions of a batch job's models: trained again from what they were trained on, after damage, after a pin, on rows that a step
 //! refuses.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::bank::{Bank, CHURN, FEATURES, GROUPS, customers, steps};
@@ -206,18 +208,15 @@ async fn a_row_that_a_step_refuses_has_no_answer_and_the_others_have() {
     assert_eq!(bank.rows(asked).await, ["0"]);
     bank.write("some.csv", "age,income\n,1500\n30,1500\n");
     let some = bank.path().join("some.csv");
-    let output = run(&mut bank.command(&[
-        "predict",
-        "bank",
-        "churn",
-        "--input",
-        some.to_str().unwrap(),
-        "--format",
-        "csv",
-    ]));
-    let (out, err) = texts(&output);
+    let (out, err) = predicted(&bank, &some);
     assert!(out.contains(",1500,,\n") && !out.contains("30,1500,,"), "{out} {err}");
     assert!(err.contains("1 row") && err.contains("step 2 (`pca`)"), "{err}");
+}
+
+/// What `predict` says of a file's rows, and beside them.
+fn predicted(bank: &Bank, file: &Path) -> (String, String) {
+    let input = file.to_str().unwrap();
+    texts(&run(&mut bank.command(&["predict", "bank", "churn", "--input", input, "--format", "csv"])))
 }
 
 /// Cells of a file are of the types that the job's input has.
@@ -231,16 +230,7 @@ fn rows_of_a_file_are_as_the_input_of_the_job() {
     bank.run(&["--select", "churn"]);
     bank.write("some.csv", "id,age,income,region,debt\n7,20,1500,north,3.5\n");
     let some = bank.path().join("some.csv");
-    let output = run(&mut bank.command(&[
-        "predict",
-        "bank",
-        "churn",
-        "--input",
-        some.to_str().unwrap(),
-        "--format",
-        "csv",
-    ]));
-    let (out, err) = texts(&output);
+    let (out, err) = predicted(&bank, &some);
     assert!(
         out.starts_with("id,age,income,region,debt,prediction,probability\n7,20,1500")
             && err.contains("by its SELECT"),

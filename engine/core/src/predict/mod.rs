@@ -32,6 +32,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use tidemill_ml::{FeatureTable, Prediction, Task};
 
 pub(crate) use functions::{calls, register};
+pub(crate) use onnx::Categories;
 pub use onnx::onnx;
 pub(crate) use scorer::table_of;
 pub use scorer::{Scored, Scorer};

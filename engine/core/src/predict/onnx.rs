@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
 use chrono::Utc;
 use serde_json::Value;
 use tidemill_ml::Fitted;
@@ -96,22 +97,47 @@ async fn categories(
     let files = committed_files(lake, &entry.job, &format!("{}.{table}", entry.job))?;
     let Some(newest) = files.last() else { return Ok(BTreeMap::new()) };
     let sql = RowSql::new(&spec.features_sql, &table, read_schema(lake, newest)?, &[]).await?;
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut found = Categories::of(model.categorical_names());
     let now = Utc::now();
     for file in &files {
-        let rows = sql.run(&read_rows(lake, file)?, now).await?.rows;
-        for name in model.categorical_names() {
+        found.add(&sql.run(&read_rows(lake, file)?, now).await?.rows)?;
+    }
+    Ok(found.listed())
+}
+
+/// By text feature, all that some rows have of it.
+pub(crate) struct Categories<'a> {
+    names: &'a [String],
+    found: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<'a> Categories<'a> {
+    pub(crate) fn of(names: &'a [String]) -> Categories<'a> {
+        Categories { names, found: BTreeMap::new() }
+    }
+
+    /// Looks at more rows.
+    ///
+    /// # Errors
+    /// Data: a column is no text.
+    pub(crate) fn add(&mut self, rows: &RecordBatch) -> Result<()> {
+        for name in self.names {
             let Some(column) = rows.column_by_name(name) else { continue };
             let texts = cast(column, &DataType::Utf8)?;
-            let known = found.entry(name.clone()).or_default();
+            let known = self.found.entry(name.clone()).or_default();
             for text in texts.as_string::<i32>().iter().flatten() {
                 if !known.contains(text) {
                     known.insert(text.to_owned());
                 }
             }
         }
+        Ok(())
     }
-    Ok(found.into_iter().map(|(name, texts)| (name, texts.into_iter().collect())).collect())
+
+    /// In the order of their names.
+    pub(crate) fn listed(self) -> BTreeMap<String, Vec<String>> {
+        self.found.into_iter().map(|(name, texts)| (name, texts.into_iter().collect())).collect()
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::batch::{TableAudits, is_sql_name};
 use super::model::{Evaluate, ModelConfig};
-use super::{ModelSpec, Project, key_error, line_of};
+use super::{ModelSpec, Project, key_error};
 use crate::error::{Error, Result};
 use tidemill_ml::{Material, Task};
 
@@ -134,14 +134,7 @@ impl Project {
             holdout_key: evaluate.holdout_key.unwrap_or_else(|| key.clone()),
             prequential: false,
         };
-        config.training(Material::Rows).map_err(|error| {
-            let message = error.to_string();
-            let named = config.parameters.keys().find(|key| message.contains(&format!("`{key}`")));
-            match named.and_then(|key| line_of(text, key)) {
-                Some(line) => error.context(format!("line {line}")),
-                None => error,
-            }
-        })?;
+        config.check_training(Material::Rows, text)?;
         let features_sql = self.read(&config.features)?;
         let spec = ModelSpec { config, features_sql };
         Ok(BatchModel { spec, key, folds: evaluate.folds, profile, audits: Vec::new() })

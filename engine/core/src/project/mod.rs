@@ -53,7 +53,6 @@ pub use turn::Turn;
 
 use crate::error::{Error, Result, io_error};
 use crate::files::{special, text};
-use key_error::line_of;
 
 /// A project folder.
 #[derive(Debug, Clone)]

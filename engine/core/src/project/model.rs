@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tidemill_ml::{ALGORITHMS, Algorithm, Estimator, Material, Pipeline, PipelineStep, Task};
 
 use super::gate::GateConfig;
+use super::key_error::line_of;
 use super::state::SCORED_KEYS;
 use super::target::{self, TaskKey};
 use super::turn::{EVERY, Turn};
@@ -118,6 +119,22 @@ impl Default for Evaluate {
 }
 
 impl ModelConfig {
+    /// Checks what the model is trained by, of a job with this text.
+    ///
+    /// # Errors
+    /// User: as [`Self::training`], with the line of the key that it names.
+    pub(super) fn check_training(&self, material: Material, text: &str) -> Result<()> {
+        let named = |error: Error| {
+            let message = error.to_string();
+            let named = self.parameters.keys().find(|key| message.contains(&format!("`{key}`")));
+            match named.and_then(|key| line_of(text, key)) {
+                Some(line) => error.context(format!("line {line}")),
+                None => error,
+            }
+        };
+        self.training(material).map(drop).map_err(named)
+    }
+
     /// What the model is trained by, with its parameters, checked.
     ///
     /// # Errors

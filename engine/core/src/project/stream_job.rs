@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tidemill_ml::Material;
 
-use super::key_error::line_of;
 use super::source::size;
 use super::{
     ModelSpec, Program, Project, SourceConfig, StateConfig, StateSpec, config, is_plain_name, key_error,
@@ -61,14 +60,7 @@ impl Project {
         let material = if file.stateful { Material::State } else { Material::Rows };
         let mut models = Vec::new();
         for config in file.models {
-            config.training(material).map_err(|error| {
-                let message = error.to_string();
-                let named = config.parameters.keys().find(|key| message.contains(&format!("`{key}`")));
-                match named.and_then(|key| line_of(text, key)) {
-                    Some(line) => error.context(format!("line {line}")),
-                    None => error,
-                }
-            })?;
+            config.check_training(material, text)?;
             if models.iter().any(|spec: &ModelSpec| spec.config.name == config.name) {
                 return Err(Error::user(format!("two models are called `{}`", config.name)));
             }

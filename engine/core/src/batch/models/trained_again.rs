@@ -10,9 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use chrono::Utc;
 use tokio::task::block_in_place;
 
@@ -27,6 +26,7 @@ use crate::error::{Context, Error, Result};
 use crate::files::checksum;
 use crate::lake::Lake;
 use crate::learn::{Reproduced, WholeRows};
+use crate::predict::Categories;
 use crate::project::{BatchJob, BatchModel, SqlFile};
 use crate::records::{Commit, RecordList, TrainedModel};
 use crate::registry::{Entry, Models};
@@ -105,20 +105,11 @@ pub async fn categories(
     memory_limit_bytes: Option<u64>,
 ) -> Result<BTreeMap<String, Vec<String>>> {
     let Then { rows, .. } = Then::of(lake, job, entry, memory_limit_bytes).await?;
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut found = Categories::of(names);
     for batch in &rows {
-        for name in names {
-            let Some(column) = batch.column_by_name(name) else { continue };
-            let texts = cast(column, &DataType::Utf8)?;
-            let known = found.entry(name.clone()).or_default();
-            for text in texts.as_string::<i32>().iter().flatten() {
-                if !known.contains(text) {
-                    known.insert(text.to_owned());
-                }
-            }
-        }
+        found.add(batch)?;
     }
-    Ok(found.into_iter().map(|(name, texts)| (name, texts.into_iter().collect())).collect())
+    Ok(found.listed())
 }
 
 /// What a version was trained on.
