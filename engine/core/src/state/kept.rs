@@ -10,9 +10,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 
+use super::input::Input;
 use super::layout::Column;
 use super::texts::{Lists, Members};
-use super::{Input, write_member};
+use super::write_member;
 use crate::error::{Error, Result};
 use crate::project::{Aggregate, seen_name};
 

@@ -20,6 +20,7 @@
 //! that are told to be the same the first one's summand counts.
 
 mod files;
+mod input;
 mod kept;
 mod layout;
 mod parts;
@@ -29,7 +30,7 @@ mod texts;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, StringArray};
+use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -39,6 +40,7 @@ pub use refused::Refused;
 
 use crate::error::{Context, Error, Result};
 use crate::project::{Aggregate, StateSpec};
+use input::{Input, Texts};
 use kept::Kept;
 use layout::Layout;
 use parts::PART_BYTES;
@@ -53,13 +55,6 @@ pub struct KeyedState {
     kept: Vec<Kept>,
     batches: u64,
     touched: Vec<u32>,
-}
-
-/// The columns of a batch that one column of the state reads.
-enum Input {
-    Max(Int64Array),
-    Count(Vec<StringArray>),
-    Sum(Decimal128Array, Vec<StringArray>),
 }
 
 /// A batch that is being taken in, in one or several parts.
@@ -150,7 +145,7 @@ impl KeyedState {
     pub fn add(&mut self, fold: &mut Fold, rows: &RecordBatch) -> Result<()> {
         let (keys, inputs) = self.inputs(rows)?;
         let mut member = String::new();
-        for row in (0..rows.num_rows()).filter(|&row| keys.is_valid(row)) {
+        for row in (0..rows.num_rows()).filter(|&row| !keys.is_null(row)) {
             let key = self.number(keys.value(row))?;
             fold.places.entry(key).or_insert_with(|| {
                 self.touched.push(key);
@@ -165,10 +160,8 @@ impl KeyedState {
     }
 
     /// The key of each row, and what the columns of the state read of it.
-    fn inputs(&self, rows: &RecordBatch) -> Result<(StringArray, Vec<Input>)> {
-        let text = |name: &str| {
-            Ok::<_, Error>(cast(column(rows, name)?, &DataType::Utf8)?.as_string::<i32>().clone())
-        };
+    fn inputs(&self, rows: &RecordBatch) -> Result<(Texts, Vec<Input>)> {
+        let text = |name: &str| Texts::of(column(rows, name)?);
         let texts = |names: &[String]| names.iter().map(|name| text(name)).collect::<Result<Vec<_>>>();
         let mut inputs = Vec::new();
         for kept in &self.layout.columns {
@@ -218,7 +211,7 @@ fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
 
 /// Writes what tells a row apart; false if a part is null. Several parts are joined by U+001F, which a part that has it
 /// itself has as U+001B `1` (and U+001B as U+001B `0`).
-fn write_member(member: &mut String, by: &[StringArray], row: usize) -> bool {
+fn write_member(member: &mut String, by: &[Texts], row: usize) -> bool {
     member.clear();
     for (place, part) in by.iter().enumerate() {
         if part.is_null(row) {

@@ -10,14 +10,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use arrow::array::{Array, AsArray, BooleanArray, Decimal128Array, StringArray};
+use arrow::array::{Array, AsArray, BooleanArray, Decimal128Array};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Decimal128Type, Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 
+use super::input::{Input, Texts};
 use super::kept::Kept;
 use super::texts::Members;
-use super::{Input, KeyedState, column, write_member};
+use super::{KeyedState, column, write_member};
 use crate::error::Result;
 use crate::project::Aggregate;
 
@@ -144,7 +145,7 @@ impl Trial {
         slot: usize,
         key: &str,
         kept: Option<(u32, i128, &Members)>,
-        (values, by, row): (&Decimal128Array, &[StringArray], usize),
+        (values, by, row): (&Decimal128Array, &[Texts], usize),
     ) -> Option<i128> {
         let mut member = String::new();
         if values.is_null(row) || !write_member(&mut member, by, row) {
@@ -178,7 +179,7 @@ impl Trial {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int32Array, Int64Array};
+    use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray};
     use proptest::prelude::*;
 
     use super::*;

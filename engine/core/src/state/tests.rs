@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Int32Array, TimestampMicrosecondArray};
+use arrow::array::{Array, Decimal128Array, Int32Array, TimestampMicrosecondArray};
 use proptest::prelude::*;
 
 use super::*;
@@ -133,7 +133,7 @@ fn what_lacks_its_amount_counts_when_it_comes_whole() {
 
 #[test]
 fn parts_are_told_apart_whatever_is_in_them() {
-    let texts = |values: &[&str]| values.iter().map(|v| Some(*v)).collect::<StringArray>();
+    let texts = |values: &[&str]| Texts::Small(values.iter().map(|v| Some(*v)).collect());
     let by = [texts(&["a\u{1f}", "a", "a\u{1b}", "a\u{1b}0"]), texts(&["b", "\u{1f}b", "\u{1f}b", "b"])];
     let mut member = String::new();
     let seen: BTreeSet<String> = (0..4)
