@@ -167,7 +167,7 @@ fn take_members(members: &mut Members, column: &Column, keys: &[u32], rows: &Rec
     for (&key, ends) in keys.iter().zip(lists.value_offsets().windows(2)) {
         for at in ends[0] as usize..ends[1] as usize {
             if texts.is_valid(at) {
-                members.see(key, texts.value(at))?;
+                members.load(key, texts.value(at))?;
             }
         }
     }

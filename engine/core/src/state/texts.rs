@@ -1,8 +1,9 @@
 //! Texts one after the other in one buffer, each known by its number, and found again by a table of numbers.
 //!
 //! A million texts of their own cost a million allocations, and what an allocation takes besides; a start would spend most of
-//! its time on them. Here a text of 32 bytes takes about 50: itself, where it ends, and its place in the table.
+//! its time on them. Here a text of 32 bytes takes about 50: itself, where it ends, and how it is found again.
 
+use std::cmp::Ordering;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
@@ -102,16 +103,26 @@ impl Keys {
 }
 
 /// What was seen of each key, each member once.
+///
+/// Those of a snapshot come by key, in the order of their bytes, and are found by that: to put each into the table would be
+/// half of what a start with a large state takes. The table has those that came since.
 #[derive(Debug, Clone)]
 pub(super) struct Members {
     texts: Texts,
     /// Of each member, the number of its key.
     keys: Vec<u32>,
+    /// How many came in order.
+    in_order: usize,
+    /// Of each key up to the last one that has a member of these, which of them is its first.
+    firsts: Vec<u32>,
     table: HashTable<u32>,
     /// Of each key, how many members it has.
     counts: Vec<u32>,
     seed: u64,
 }
+
+/// What there are 2³² of at most.
+const WHAT: &str = "values of a column, over all keys";
 
 /// Members, by key.
 pub(super) struct Lists {
@@ -125,6 +136,8 @@ impl Members {
         Members {
             texts: Texts::default(),
             keys: Vec::new(),
+            in_order: 0,
+            firsts: Vec::new(),
             table: HashTable::new(),
             counts: Vec::new(),
             seed: seed(),
@@ -153,7 +166,46 @@ impl Members {
     /// Whether a key has a member.
     pub(super) fn has(&self, key: u32, member: &str) -> bool {
         let is_it = |&at: &u32| self.keys[at as usize] == key && self.texts.get(at) == member;
-        self.table.find(Self::hash(self.seed, key, member), is_it).is_some()
+        self.is_in_order(key, member) || self.table.find(Self::hash(self.seed, key, member), is_it).is_some()
+    }
+
+    /// Whether a key has a member among those that came in order.
+    fn is_in_order(&self, key: u32, member: &str) -> bool {
+        let Some(&first) = self.firsts.get(key as usize) else { return false };
+        let end = self.firsts.get(key as usize + 1).map_or(self.in_order, |&next| next as usize);
+        let (mut low, mut high) = (first as usize, end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.texts.get(middle as u32).cmp(member) {
+                Ordering::Equal => return true,
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        false
+    }
+
+    /// Remembers a member of a key that a file has: in order, as long as they come so.
+    ///
+    /// # Errors
+    /// Data: more than 2³² of them.
+    pub(super) fn load(&mut self, key: u32, member: &str) -> Result<()> {
+        let comes_next = self.in_order == self.keys.len()
+            && self.keys.last().is_none_or(|&last| {
+                last < key || (last == key && self.texts.get(self.in_order as u32 - 1) < member)
+            });
+        if !comes_next {
+            return self.see(key, member).map(|_| ());
+        }
+        let number = self.texts.next(WHAT)?;
+        self.texts.push(member);
+        self.keys.push(key);
+        self.counts[key as usize] += 1;
+        self.in_order += 1;
+        if self.firsts.len() <= key as usize {
+            self.firsts.resize(key as usize + 1, number);
+        }
+        Ok(())
     }
 
     /// Remembers a member of a key; whether it was new.
@@ -161,26 +213,28 @@ impl Members {
     /// # Errors
     /// Data: more than 2³² of them.
     pub(super) fn see(&mut self, key: u32, member: &str) -> Result<bool> {
-        let Members { texts, keys, table, counts, seed } = self;
+        if self.is_in_order(key, member) {
+            return Ok(false);
+        }
+        let Members { texts, keys, table, counts, seed, .. } = self;
         let is_it = |&at: &u32| keys[at as usize] == key && texts.get(at) == member;
         let hash_at = |&at: &u32| Self::hash(*seed, keys[at as usize], texts.get(at));
         let Entry::Vacant(place) = table.entry(Self::hash(*seed, key, member), is_it, hash_at) else {
             return Ok(false);
         };
-        place.insert(texts.next("values of a column, over all keys")?);
+        place.insert(texts.next(WHAT)?);
         texts.push(member);
         keys.push(key);
         counts[key as usize] += 1;
         Ok(true)
     }
 
-    /// Makes room for so many more keys, and a member of each.
+    /// Makes room for so many more keys, and a member of each, in order.
     pub(super) fn reserve(&mut self, more: usize) {
-        let Members { texts, keys, table, counts, seed } = self;
-        counts.reserve(more);
-        texts.ends.reserve(more);
-        table.reserve(more, |&at| Self::hash(*seed, keys[at as usize], texts.get(at)));
-        keys.reserve(more);
+        self.counts.reserve(more);
+        self.texts.ends.reserve(more);
+        self.keys.reserve(more);
+        self.firsts.reserve(more);
     }
 
     /// All members, by key, those of a key in the order of their bytes: whatever order they came in.
@@ -252,13 +306,28 @@ mod tests {
     }
 
     proptest! {
-        /// Of any order of members a key has each once, and their lists are what sets of them give.
+        /// Of any order of members a key has each once, and their lists are what sets of them give; those too that were loaded
+        /// before, in the order of a snapshot or any other.
         #[test]
-        fn members_are_those_of_a_set(seen in proptest::collection::vec((0u32..5, "[a-c]{0,3}"), 0..200), cut in 0usize..200) {
+        fn members_are_those_of_a_set(
+            mut loaded in proptest::collection::vec((0u32..5, "[a-c]{0,3}"), 0..100),
+            is_sorted in any::<bool>(),
+            seen in proptest::collection::vec((0u32..5, "[a-c]{0,3}"), 0..200),
+            cut in 0usize..200,
+        ) {
             let cut = cut.min(seen.len());
             let mut members = Members::new();
             (0..5).for_each(|_| members.push_key());
             let mut expected: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
+            if is_sorted {
+                loaded.sort();
+                loaded.dedup();
+            }
+            for (key, member) in &loaded {
+                members.load(*key, member).unwrap();
+                expected.entry(*key).or_default().insert(member);
+            }
+            prop_assert!(!is_sorted || members.table.is_empty());
             let mut since: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
             let mut first = 0;
             for (at, (key, member)) in seen.iter().enumerate() {
