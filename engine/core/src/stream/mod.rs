@@ -21,6 +21,8 @@ mod behind;
 mod bounds;
 mod checks;
 mod compare;
+#[cfg(unix)]
+mod descriptors;
 mod driver;
 mod files;
 mod fits;

@@ -30,8 +30,11 @@ type Call = Box<dyn Fn(u64) -> (PathBuf, Vec<OsString>) + Send + Sync>;
 static CALL: OnceLock<Call> = OnceLock::new();
 
 /// Says how to call this program, and with which words, its own name first, so that it goes on with the stream that it runs once
-/// it has committed so many batches of it. Without it, nothing is begun anew.
+/// it has committed so many batches of it. It is said before there is a stream: what is open by then goes on to such a process,
+/// and nothing else. Without it, nothing is begun anew.
 pub fn begin_anew_with(call: impl Fn(u64) -> (PathBuf, Vec<OsString>) + Send + Sync + 'static) {
+    #[cfg(unix)]
+    super::descriptors::remember();
     // What was said first holds: it is the same program.
     let _ = CALL.set(Box::new(call));
 }
@@ -132,6 +135,7 @@ fn become_anew(program: PathBuf, words: &[OsString]) -> std::io::Error {
     if let Some((name, arguments)) = words.split_first() {
         command.arg0(name).args(arguments);
     }
+    super::descriptors::keep_to_ourselves();
     command.exec()
 }
 

@@ -68,9 +68,12 @@ const READY: Duration = Duration::from_secs(120);
 
 static COMMAND: OnceLock<(PathBuf, Vec<OsString>)> = OnceLock::new();
 
-/// Says how this program is called so that it does nothing but [`serve`]. Without it, no batch is guarded.
+/// Says how this program is called so that it does nothing but [`serve`]. Without it, no batch is guarded. It is said
+/// before there is a source: a child gets what is open by then, and nothing that is opened later.
 pub fn guard_with(program: impl Into<PathBuf>, arguments: impl IntoIterator<Item = impl Into<OsString>>) {
     // What was said first holds: it is the same program.
+    #[cfg(unix)]
+    super::descriptors::remember();
     let _ = COMMAND.set((program.into(), arguments.into_iter().map(Into::into).collect()));
 }
 

@@ -139,6 +139,7 @@ pub(super) fn start(program: &Path, arguments: &[OsString]) -> std::io::Result<C
         use std::os::unix::process::CommandExt;
         // Ctrl-C in a terminal is for this process alone, which then hangs up.
         command.process_group(0);
+        super::super::descriptors::keep_to_ourselves();
     }
     command.spawn()
 }
