@@ -34,7 +34,7 @@ async fn bad_messages_are_dead_letters_and_the_stream_goes_on() {
     let lake = Lake::new(folder.path());
     let job = job(&broker.address(), 150, &[]);
     let mut told = 0;
-    let options = StreamOptions { available_now: true, max_batches: None };
+    let options = StreamOptions { available_now: true, max_batches: None, ..StreamOptions::default() };
     let summary = stream::run(&job, &lake, &options, Arc::new(AtomicBool::new(false)), &mut |event| {
         if let StreamEvent::Batch(progress) = event {
             told += progress.dead_letters;

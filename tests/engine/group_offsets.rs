@@ -43,7 +43,7 @@ async fn the_group_is_told_where_the_stream_goes_on_and_the_lag_is_in_tables_and
         let group = group(&broker, "told");
         let job = broker.job(40, &[("source.kafka.options.group.id", &group)]);
         let mut sources = Vec::new();
-        let options = StreamOptions { available_now: true, max_batches: Some(2) };
+        let options = StreamOptions { available_now: true, max_batches: Some(2), ..StreamOptions::default() };
         stream::run(&job, &lake, &options, Arc::new(AtomicBool::new(false)), &mut |event| {
             if let StreamEvent::Batch(progress) = event {
                 sources.push(serde_json::to_value(&progress.sources[0]).unwrap());

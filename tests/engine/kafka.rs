@@ -91,7 +91,7 @@ async fn a_topic_made_anew_between_plan_and_read_is_data_loss() {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::new(folder.path());
         let job = broker.job(30, &[("source.fail_on_data_loss", "record")]);
-        let options = StreamOptions { available_now: true, max_batches: None };
+        let options = StreamOptions { available_now: true, max_batches: None, ..StreamOptions::default() };
         let error = stream::run(&job, &lake, &options, Arc::new(AtomicBool::new(false)), &mut |event| {
             if let StreamEvent::Planned { batch_id: 1, .. } = event {
                 tokio::task::block_in_place(|| {

@@ -88,7 +88,10 @@ async fn a_batch_waits_for_its_broker_too() {
     broker.send(&broker.topic, 2, &crimes(300, 1));
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::new(folder.path());
-    let (job, options) = (broker.job(100, &[]), StreamOptions { available_now: true, max_batches: None });
+    let (job, options) = (
+        broker.job(100, &[]),
+        StreamOptions { available_now: true, max_batches: None, ..StreamOptions::default() },
+    );
     let broker = Arc::new(tokio::sync::Mutex::new(broker));
     let mut restart = None;
     let summary = stream::run(&job, &lake, &options, Arc::default(), &mut |event| {

@@ -313,7 +313,7 @@ async fn rows_that_do_not_fit_into_memory_are_not_learned() {
     let job = crate::support::job(&broker.address(), 2_000, &sets);
     // Once more after a start, which reads the rows of all batches again.
     for batch in 1..=3 {
-        let options = StreamOptions { available_now: true, max_batches: Some(1) };
+        let options = StreamOptions { available_now: true, max_batches: Some(1), ..StreamOptions::default() };
         let summary = stream::run(&job, &lake, &options, Default::default(), &mut |_| {}).await.unwrap();
         assert_eq!((summary.batches, summary.rows), (1, 2_000), "{batch}");
     }

@@ -60,7 +60,7 @@ pub fn job(broker: &str, limit: u64, sets: &[(&str, &str)]) -> StreamJob {
 
 /// Streams what is there and ends.
 pub async fn stream_all(job: &StreamJob, lake: &Lake) -> tidemill_core::Result<StreamSummary> {
-    let options = StreamOptions { available_now: true, max_batches: None };
+    let options = StreamOptions { available_now: true, max_batches: None, ..StreamOptions::default() };
     stream::run(job, lake, &options, Arc::new(AtomicBool::new(false)), &mut |_| {}).await
 }
 

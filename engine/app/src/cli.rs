@@ -67,6 +67,9 @@ pub(crate) struct GlobalArgs {
     /// says that it cannot [default: half of the machine's]
     #[arg(long, global = true, value_name = "SIZE", value_parser = batch::size_bytes)]
     pub(crate) memory_limit: Option<u64>,
+    /// Where a partition ends for a stream that takes what is available now: what a driver that begins anew tells itself
+    #[arg(long, hide = true, value_name = "PARTITION:END", value_parser = partition_end)]
+    pub(crate) until: Vec<(i32, i64)>,
     /// Say on stderr what the engine does; twice for details
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -434,6 +437,12 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         return Err(format!("`{key}` is not a dotted key, such as source.max_offsets_per_trigger"));
     }
     Ok((key.to_string(), value.trim().to_string()))
+}
+
+fn partition_end(text: &str) -> Result<(i32, i64), String> {
+    let parts =
+        text.split_once(':').and_then(|(partition, end)| Some((partition.parse().ok()?, end.parse().ok()?)));
+    parts.ok_or_else(|| "expected PARTITION:END, such as 0:100".to_owned())
 }
 
 #[cfg(test)]

@@ -3,8 +3,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use tidemill_core::stream::GoesOn;
+
 /// The option of a stream that ends after some batches.
 const BATCHES: &str = "--batches";
+
+/// Where a partition ends for a stream that takes what is available now, one word each: there may be many.
+const UNTIL: &str = "--until=";
 
 /// `tidemill`, a path to it, or `cargo run --release --`.
 pub(crate) fn of_this_process() -> String {
@@ -29,15 +34,21 @@ pub(crate) fn this_program_by_name() -> Option<PathBuf> {
     std::env::current_exe().ok().filter(|path| path.exists()).or_else(this_program)
 }
 
-/// The words that this program was called with, to go on with a stream that was to end after `most` batches, of which so many
-/// are done.
+/// The words that this program was called with, to go on with a stream that was to end after `most` batches.
 pub(crate) fn words_of_what_is_left(
     words: impl IntoIterator<Item = OsString>,
     most: Option<u64>,
-    done: u64,
+    goes_on: &GoesOn,
 ) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let Some(left) = most.map(|most| most.saturating_sub(done)) else { return words };
+    // Behind the program's own name, before what the user has said. They were there if this one has begun anew itself.
+    let until =
+        goes_on.until.iter().flatten().map(|(partition, end)| format!("{UNTIL}{partition}:{end}").into());
+    let is_until = |word: &&OsString| word.to_str().is_some_and(|word| word.starts_with(UNTIL));
+    let before = words.iter().skip(1).take_while(is_until).count();
+    let own_name = words.len().min(1);
+    words.splice(own_name..own_name + before, until);
+    let Some(left) = most.map(|most| most.saturating_sub(goes_on.batches)) else { return words };
     if let Some(at) = words.iter().position(|word| word == BATCHES)
         && let Some(count) = words.get_mut(at + 1)
     {
@@ -89,8 +100,9 @@ mod tests {
 
     #[test]
     fn a_stream_that_begins_anew_is_told_what_is_left() {
-        let left = |words: &[&str], most, done| {
-            let words = words_of_what_is_left(words.iter().map(OsString::from), most, done);
+        let left = |words: &[&str], most, batches| {
+            let goes_on = GoesOn { batches, until: None };
+            let words = words_of_what_is_left(words.iter().map(OsString::from), most, &goes_on);
             words.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(
@@ -102,6 +114,16 @@ mod tests {
             ["t", "stream", "--batches=1", "j"]
         );
         assert_eq!(left(&["t", "stream", "j"], None, 4), ["t", "stream", "j"]);
+    }
+
+    #[test]
+    fn a_stream_that_begins_anew_ends_where_it_was_to_end() {
+        let goes_on = GoesOn { batches: 1, until: Some([(0, 7), (12, 0)].into()) };
+        let words = ["t", "-v", "stream", "j", "--available-now"].map(OsString::from);
+        let once = words_of_what_is_left(words, None, &goes_on);
+        assert_eq!(once, ["t", "--until=0:7", "--until=12:0", "-v", "stream", "j", "--available-now"]);
+        assert_eq!(words_of_what_is_left(once.clone(), None, &goes_on), once);
+        assert_eq!(words_of_what_is_left([], None, &goes_on), ["--until=0:7", "--until=12:0"]);
     }
 
     #[test]

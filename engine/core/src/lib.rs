@@ -17,7 +17,7 @@
 //! # async fn example() -> tidemill_core::Result<()> {
 //! let project = Project::open(std::path::Path::new("."));
 //! let job = project.stream_job("chicago-arrests", &Settings::from_environment())?;
-//! let options = stream::StreamOptions { available_now: true, max_batches: None };
+//! let options = stream::StreamOptions { available_now: true, max_batches: None, ..stream::StreamOptions::default() };
 //! let stop = Arc::new(AtomicBool::new(false));
 //! let summary = stream::run(&job, &Lake::new("lake"), &options, stop, &mut |_| {}).await?;
 //! println!("{} rows in {} batches", summary.rows, summary.batches);

@@ -71,6 +71,29 @@ async fn a_driver_that_meets_a_message_without_an_end_begins_anew_by_itself() {
     assert_eq!(folder.rows("s", "SELECT count(*) FROM seen").await, ["300"]);
 }
 
+/// What was there when the user began it is taken, and nothing more, although another process ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_begins_anew_takes_what_was_there_at_first() {
+    let mut all = messages(300);
+    all[200] = Some(format!(r#"{{"n":200,"s":"{MARK}"}}"#).into_bytes());
+    let folder = Folder::new(2, &all).await;
+    let said = std::fs::File::create(folder.said()).unwrap();
+    let mut driver = folder.stream("lake", "s", &format!("decode:{MARK}:wait"));
+    driver.args(["--set", "source.message_timeout=2s", "--set", "source.max_offsets_per_trigger=120"]);
+    let mut driver = driver.stdout(Stdio::null()).stderr(said).spawn().unwrap();
+    folder.wait_for(|| folder.names("lake", "s", "offsets").contains(&"1.json".to_owned()), "a second plan");
+    folder.broker.send(&folder.broker.topic, 2, &messages(500));
+    let ended = driver.wait().unwrap();
+    let said = std::fs::read_to_string(folder.said()).unwrap();
+    assert!(ended.success(), "{said}");
+    assert_eq!(said.matches("the driver begins anew").count(), 1, "{said}");
+    let counts = "SELECT count(*), count(DISTINCT n), max(_offset) FROM seen";
+    assert_eq!(folder.rows("lake", counts).await, ["299|299|149"]);
+    // The next run takes the rest.
+    succeeded(&run(&mut folder.stream("lake", "s", "")));
+    assert_eq!(folder.rows("lake", "SELECT count(*) FROM seen").await, ["799"]);
+}
+
 /// The sockets and pipes that a process has besides its input and outputs. No two of a machine have one name.
 fn sockets_and_pipes(process: u32) -> BTreeSet<String> {
     let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten();

@@ -109,7 +109,7 @@ async fn stages(folder: &Path, rows: u64, brokers: &str, stop: &Stop) -> Done {
 
     let bar = Bar::rows("stream", Some(rows));
     let mut done = 0;
-    let options = StreamOptions { available_now: true, max_batches: None };
+    let options = StreamOptions { available_now: true, max_batches: None, ..StreamOptions::default() };
     let summary = stream::run(&job, &lake, &options, stop.flag(), &mut |event| {
         if let StreamEvent::Batch(progress) = event {
             done += progress.num_input_rows;

@@ -19,13 +19,14 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     let job = job(&project(global), &args.job, args.brokers.as_deref(), &args.sets)?;
     if let Some(program) = invocation::this_program() {
         let most = args.batches;
-        stream::begin_anew_with(move |done| {
-            let words = invocation::words_of_what_is_left(std::env::args_os(), most, done);
+        stream::begin_anew_with(move |goes_on| {
+            let words = invocation::words_of_what_is_left(std::env::args_os(), most, goes_on);
             (invocation::this_program_by_name().unwrap_or_else(|| program.clone()), words)
         });
     }
     let stop = signals::watch(FINISHING)?;
-    let options = StreamOptions { available_now: args.available_now, max_batches: args.batches };
+    let until = (!global.until.is_empty()).then(|| global.until.iter().copied().collect());
+    let options = StreamOptions { available_now: args.available_now, max_batches: args.batches, until };
     note(format_args!(
         "{}: topic {} at {} into the lake {}",
         job.name,

@@ -83,6 +83,24 @@ pub fn next_positions(
     positions
 }
 
+/// Leaves of what partitions hold what is before `until`, one past the last offset of each, for a run that takes no more.
+/// Partitions that are not named there are left out, unless something was read of them.
+///
+/// What was read beyond (by another run, since those ends were asked for), or deleted up to beyond them, stays: neither is a
+/// log that was cut off.
+pub fn end_at(
+    watermarks: &mut BTreeMap<i32, Watermarks>,
+    until: &BTreeMap<i32, i64>,
+    previous: &[PartitionRange],
+) {
+    let read: BTreeMap<i32, i64> = previous.iter().map(|range| (range.partition, range.to)).collect();
+    watermarks.retain(|partition, _| until.contains_key(partition) || read.contains_key(partition));
+    for (partition, marks) in watermarks {
+        let end = until.get(partition).max(read.get(partition)).copied().unwrap_or(marks.high);
+        marks.high = marks.high.min(end).max(marks.low);
+    }
+}
+
 /// Offsets that were read and are no longer there.
 fn gone(partition: i32, from: i64, to: i64) -> DataLoss {
     let reason = format!(
@@ -189,6 +207,21 @@ mod tests {
         // A partition that is not there any more, and is there again.
         assert_eq!(cut(0, &[]), (Some(10), vec![], Some(0)));
         assert_eq!(cut(0, &[(0, 0, 12)]), (Some(10), vec![(0, 10)], None));
+    }
+
+    #[test]
+    fn a_run_ends_where_it_was_to_end() {
+        let mut there =
+            marks(&[(0, 0, 20), (1, 0, 20), (2, 15, 20), (3, 0, 8), (4, 0, 20), (5, 0, 20), (6, 0, 7)]);
+        let until = [(0, 10), (1, 10), (2, 10), (3, 10), (6, 10)].into();
+        // Of 1 another run has read more, of 4 too, of 6 as well, which was cut off; 5 is new.
+        let previous = [range(0, 0, 5), range(1, 0, 12), range(4, 0, 4), range(6, 0, 9)];
+        end_at(&mut there, &until, &previous);
+        let ends = marks(&[(0, 0, 10), (1, 0, 12), (2, 15, 15), (3, 0, 8), (4, 0, 4), (6, 0, 7)]);
+        assert_eq!(there, ends);
+        let positions = next_positions(Some(&previous), &BTreeMap::new(), &there, StartingOffsets::Earliest);
+        let lost: Vec<_> = positions.lost.iter().map(|loss| (loss.partition, loss.from, loss.to)).collect();
+        assert_eq!(lost, [(6, 7, 9)]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::rowwise::RowSql;
 use crate::source::Patience;
 use crate::source::kafka::KafkaSource;
 use crate::source::lag::Lag;
-use crate::source::plan::{Watermarks, next_positions, split_limit};
+use crate::source::plan::{Watermarks, end_at, next_positions, split_limit};
 use crate::table::evolve::{newest_schema, nullable};
 use crate::table::publish::roll_forward;
 
@@ -104,6 +104,8 @@ pub struct Driver {
     crash_after: Option<(u64, CrashPoint)>,
     /// Where the partitions ended when this batch was planned.
     pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
+    /// Where a run ends that takes what is there when it begins.
+    pub(super) until: Option<BTreeMap<i32, i64>>,
     /// Planned once, used for every batch until the models that it asks are others.
     pub(super) transform: Arc<RowSql>,
     /// Those that it asks.
@@ -185,6 +187,7 @@ impl Driver {
             found: None,
             crash_after: None,
             ends: None,
+            until: None,
             transform: Arc::new(transform),
             asked,
             kept,
@@ -282,18 +285,18 @@ impl Driver {
         attempts.clear(number)
     }
 
-    /// Plans and commits the next batch and gives its number; `None` if there is nothing new. `ends` bounds what counts as
-    /// new. It is learned from once the history of its models is there.
+    /// Plans and commits the next batch and gives its number; `None` if there is nothing new. `until`, one past the
+    /// last offset of each partition, bounds what counts as new. It is learned from once the history of its models is there.
     ///
     /// # Errors
     /// See [`super::run`].
     pub async fn next_batch(
         &mut self,
-        ends: Option<&BTreeMap<i32, Watermarks>>,
+        until: Option<&BTreeMap<i32, i64>>,
         on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send),
     ) -> Result<Option<u64>> {
         let started = Instant::now();
-        let Some(plan) = self.plan(ends)? else { return Ok(None) };
+        let Some(plan) = self.plan(until)? else { return Ok(None) };
         self.begin(plan, started, on_event).await.map(Some)
     }
 
@@ -375,21 +378,15 @@ impl Driver {
     }
 
     /// The plan of the next batch, or `None` if no partition has anything new.
-    fn plan(&mut self, ends: Option<&BTreeMap<i32, Watermarks>>) -> Result<Option<Plan>> {
+    fn plan(&mut self, until: Option<&BTreeMap<i32, i64>>) -> Result<Option<Plan>> {
         let mut watermarks = self.available()?;
         let batch_id = self.last_plan.as_ref().map_or(0, |p| p.batch_id + 1);
         self.ends = Some((batch_id, watermarks.clone()));
-        if let Some(ends) = ends {
-            // Partitions that appeared since are for the next run; rows beyond the ends too.
-            watermarks.retain(|partition, _| ends.contains_key(partition));
-            for (partition, marks) in &mut watermarks {
-                // Never below what is left: an end that was deleted meanwhile is not a partition that was cut off.
-                let end = ends.get(partition).map_or(marks.high, |end| end.high);
-                marks.high = marks.high.min(end).max(marks.low);
-            }
-        }
         let topic_id = self.source.topic_id();
         let previous = self.read_so_far();
+        if let Some(until) = until {
+            end_at(&mut watermarks, until, previous.as_deref().unwrap_or_default());
+        }
         let cut_off = self.last_plan.as_ref().map(|plan| plan.topic.cut_off.clone()).unwrap_or_default();
         let starting = self.job.source.starting_offsets;
         let positions = next_positions(previous.as_deref(), &cut_off, &watermarks, starting);

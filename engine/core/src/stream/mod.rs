@@ -38,18 +38,20 @@ mod stateful;
 mod unread;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use driver::{CrashPoint, Driver};
 pub use guard::{guard_with, serve as serve_guard};
-pub use watch::begin_anew_with;
+pub use watch::{GoesOn, begin_anew_with};
 
 use crate::error::{ErrorKind, Result};
 use crate::lake::Lake;
 use crate::progress::BatchProgress;
 use crate::project::{StreamJob, Trigger};
+use crate::source::plan::Watermarks;
 
 /// How long a stream runs.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +60,9 @@ pub struct StreamOptions {
     pub available_now: bool,
     /// End after this many batches.
     pub max_batches: Option<u64>,
+    /// Of a stream that takes what is available now: one past the last offset of each partition, where a process before this
+    /// one has asked for it.
+    pub until: Option<BTreeMap<i32, i64>>,
 }
 
 /// What a stream tells while it runs.
@@ -136,18 +141,21 @@ pub async fn run(
     let opened = Driver::open_until(job, lake, stop.clone()).await;
     let Some(mut driver) = unless_stopped(&stop, opened)? else { return Ok(StreamSummary::default()) };
     fits::check(&driver).await?;
+    // Before anything is read: what is there now is what was there when this was begun.
+    let available_now = options.available_now || job.trigger == Trigger::AvailableNow;
+    let until = match (available_now, &options.until) {
+        (false, _) => None,
+        (true, Some(until)) => Some(until.clone()),
+        (true, None) => unless_stopped(&stop, driver.available())?.map(ends),
+    };
+    driver.until.clone_from(&until);
     unless_stopped(&stop, driver.recover(on_event).await)?;
     let startup_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     on_event(StreamEvent::Ready { latest_batch: driver.latest_batch(), startup_ms });
 
-    let available_now = options.available_now || job.trigger == Trigger::AvailableNow;
-    let ends = match available_now {
-        true => unless_stopped(&stop, driver.available())?,
-        false => None,
-    };
     while !stopped() && !full(&driver.done) {
         let batch_started = Instant::now();
-        let batch = driver.next_batch(ends.as_ref(), on_event).await;
+        let batch = driver.next_batch(until.as_ref(), on_event).await;
         match unless_stopped(&stop, batch)?.flatten() {
             Some(_) => {}
             None if available_now => break,
@@ -166,6 +174,11 @@ pub async fn run(
     }
     driver.finish(&stop, on_event).await?;
     Ok(driver.done)
+}
+
+/// One past the last offset of each partition.
+fn ends(watermarks: BTreeMap<i32, Watermarks>) -> BTreeMap<i32, i64> {
+    watermarks.into_iter().map(|(partition, marks)| (partition, marks.high)).collect()
 }
 
 /// A stream that is asked to stop while its brokers are away ends there; what it has planned is run by the next start.

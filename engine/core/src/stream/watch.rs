@@ -7,6 +7,7 @@
 //! child is to be had then, this process decodes the batch for as long as it takes. Time in which the process stood still
 //! is not counted, nor what reading and writing take.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,15 +25,24 @@ const TICK: Duration = Duration::from_millis(100);
 /// No step is being done.
 const IDLE: u64 = u64::MAX;
 
-/// The program, and its words, its own name first, by how many batches it has committed.
-type Call = Box<dyn Fn(u64) -> (PathBuf, Vec<OsString>) + Send + Sync>;
+/// The program, and its words, its own name first.
+type Call = Box<dyn Fn(&GoesOn) -> (PathBuf, Vec<OsString>) + Send + Sync>;
+
+/// What a process has to know that goes on with a stream in this one's place, besides what the records say.
+#[derive(Debug, Clone, Default)]
+pub struct GoesOn {
+    /// Batches that were committed.
+    pub batches: u64,
+    /// One past the last offset of each partition, where the stream takes what was there when it was begun.
+    pub until: Option<BTreeMap<i32, i64>>,
+}
 
 static CALL: OnceLock<Call> = OnceLock::new();
 
-/// Says how to call this program, and with which words, its own name first, so that it goes on with the stream that it runs once
-/// it has committed so many batches of it. It is said before there is a stream: what is open by then goes on to such a process,
-/// and nothing else. Without it, nothing is begun anew.
-pub fn begin_anew_with(call: impl Fn(u64) -> (PathBuf, Vec<OsString>) + Send + Sync + 'static) {
+/// Says how to call this program, and with which words, its own name first, so that it goes on with the stream that it runs. It is
+/// said before there is a stream: what is open by then goes on to such a process, and nothing else. Without it, nothing is
+/// begun anew.
+pub fn begin_anew_with(call: impl Fn(&GoesOn) -> (PathBuf, Vec<OsString>) + Send + Sync + 'static) {
     #[cfg(unix)]
     super::descriptors::remember();
     // What was said first holds: it is the same program.
@@ -56,10 +66,10 @@ impl Batch<'_> {
     pub(super) fn watch(&self) -> Option<Watch> {
         let (driver, batch_id) = (&*self.driver, self.plan.batch_id);
         let call = CALL.get().filter(|_| !driver.tried_often)?;
-        let done = driver.done.batches;
+        let goes_on = GoesOn { batches: driver.done.batches, until: driver.until.clone() };
         let attempts = Attempts::of(&driver.lake.checkpoint(&driver.job.schema_name));
         let (timeout, stop) = (driver.job.source.message_timeout, driver.stop.clone());
-        Watch::begin(timeout, move || begin_anew(&attempts, batch_id, timeout, &stop, || call(done)))
+        Watch::begin(timeout, move || begin_anew(&attempts, batch_id, timeout, &stop, || call(&goes_on)))
     }
 }
 
