@@ -20,6 +20,7 @@ mod relations;
 mod rules;
 mod schema_check;
 mod settled;
+mod shadowed_names;
 mod shallow;
 mod shorthands;
 mod statement;

@@ -55,8 +55,36 @@ fn table_of(select: &Select) -> Option<Ident> {
     }
 }
 
+/// The columns of a SELECT that have another name than what they are, and those names.
+pub(super) fn computed(select: &Select) -> Vec<(&Written, &Ident)> {
+    let computed = select.projection.iter().filter_map(|item| match item {
+        SelectItem::ExprWithAlias { expr, alias } => {
+            let name = match expr {
+                Written::Identifier(name) => Some(name),
+                Written::CompoundIdentifier(names) => names.last(),
+                _ => None,
+            };
+            (name.map(normal) != Some(normal(alias))).then_some((expr, alias))
+        }
+        _ => None,
+    });
+    computed.collect()
+}
+
+/// Whether a key of ORDER BY is a column, or the place of one.
+pub(super) fn is_bare(key: &Written) -> bool {
+    match key {
+        Written::Nested(inner) => is_bare(inner),
+        Written::Identifier(_) | Written::CompoundIdentifier(_) | Written::Value(_) => true,
+        Written::UnaryOp { expr, .. } => {
+            matches!(**expr, Written::Value(ValueWithSpan { value: Value::Number(..), .. }))
+        }
+        _ => false,
+    }
+}
+
 /// A name as it is meant.
-fn normal(name: &Ident) -> String {
+pub(super) fn normal(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
@@ -72,18 +100,7 @@ impl VisitorMut for Queries<'_> {
             return ControlFlow::Continue(());
         };
         let OrderByKind::Expressions(sorts) = &mut order_by.kind else { return ControlFlow::Continue(()) };
-        let computed = select.projection.iter().filter_map(|item| match item {
-            SelectItem::ExprWithAlias { expr, alias } => {
-                let name = match expr {
-                    Written::Identifier(name) => Some(name),
-                    Written::CompoundIdentifier(names) => names.last(),
-                    _ => None,
-                };
-                (name.map(normal) != Some(normal(alias))).then_some((expr, alias))
-            }
-            _ => None,
-        });
-        let computed: Vec<(&Written, &Ident)> = computed.collect();
+        let computed = computed(select);
         if computed.is_empty() {
             return ControlFlow::Continue(());
         }
@@ -105,13 +122,7 @@ impl VisitorMut for Queries<'_> {
             while let Written::Nested(inner) = bare {
                 bare = inner;
             }
-            let is_bare =
-                matches!(bare, Written::Identifier(_) | Written::CompoundIdentifier(_) | Written::Value(_));
-            let is_place = matches!(
-                bare,
-                Written::UnaryOp { expr, .. } if matches!(**expr, Written::Value(ValueWithSpan { value: Value::Number(..), .. }))
-            );
-            if is_bare || is_place {
+            if is_bare(bare) {
                 continue;
             }
             // What is a column once more is that column.

@@ -25,7 +25,8 @@ use super::settled::described;
 use super::shallow::{flatten, flatten_unions, nothing};
 use super::{
     bare_names, coalesces, first_in_lists, input_names, literals, merged_columns, names, nested, order_names,
-    orders, outer_tables, relations, schema_check, shorthands, unjoined, unplanned, values,
+    orders, outer_tables, relations, schema_check, shadowed_names, shorthands, unjoined,
+    unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -243,7 +244,11 @@ fn settled(mut statement: Statement) -> Result<Statement> {
         },
         _ => return Ok(statement),
     };
-    match settle(inner).and_then(|()| relations::check(inner)).and_then(|()| orders::check(inner)) {
+    match settle(inner)
+        .map(|()| shadowed_names::rename(inner))
+        .and_then(|()| relations::check(inner))
+        .and_then(|()| orders::check(inner))
+    {
         Ok(()) => Ok(statement),
         Err(error) => {
             // Taking a tree of such depth apart would need as deep a recursion.
