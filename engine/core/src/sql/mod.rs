@@ -3,6 +3,7 @@
 
 mod bare_names;
 mod beside;
+mod brackets;
 mod coalesces;
 mod deep;
 mod first_in_lists;

@@ -144,7 +144,7 @@ pub(super) fn flatten_unions(body: &mut SetExpr) -> Result<()> {
     Ok(())
 }
 
-fn no_rows() -> SetExpr {
+pub(super) fn no_rows() -> SetExpr {
     SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows: Vec::new() })
 }
 

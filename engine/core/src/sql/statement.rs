@@ -24,7 +24,7 @@ use super::deep::deep;
 use super::settled::described;
 use super::shallow::{flatten, flatten_unions, nothing};
 use super::{
-    bare_names, coalesces, first_in_lists, input_names, literals, merged_columns, names, nested, order_names,
+    bare_names, brackets, coalesces, first_in_lists, input_names, literals, merged_columns, names, nested, order_names,
     orders, outer_tables, relations, schema_check, shadowed_names, shorthands, unjoined,
     unplanned, values,
 };
@@ -275,7 +275,10 @@ impl VisitorMut for Settle {
     type Break = DataFusionError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
-        if let Err(error) = flatten_unions(&mut query.body).and_then(|()| merged_columns::of_query(query)) {
+        let made = brackets::open(query)
+            .and_then(|()| flatten_unions(&mut query.body))
+            .and_then(|()| merged_columns::of_query(query));
+        if let Err(error) = made {
             return ControlFlow::Break(error);
         }
         literals::mark_values(&mut query.body);
