@@ -6,6 +6,7 @@ mod beside;
 mod brackets;
 mod coalesces;
 mod deep;
+mod distinct_on;
 mod first_in_lists;
 pub mod functions;
 mod input_names;

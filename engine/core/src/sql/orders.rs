@@ -97,7 +97,7 @@ pub(super) fn folded(text: &str) -> String {
 }
 
 /// A number that is written out.
-fn number(expr: &Expr) -> Option<&str> {
+pub(super) fn number(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Value(value) => match &value.value {
             Value::Number(number, _) => Some(number),

@@ -24,7 +24,7 @@ use super::deep::deep;
 use super::settled::described;
 use super::shallow::{flatten, flatten_unions, nothing};
 use super::{
-    bare_names, brackets, coalesces, first_in_lists, input_names, literals, merged_columns, names, nested, order_names,
+    bare_names, brackets, coalesces, distinct_on, first_in_lists, input_names, literals, merged_columns, names, nested, order_names,
     orders, outer_tables, relations, schema_check, shadowed_names, shorthands, unjoined,
     unplanned, values,
 };
@@ -58,7 +58,8 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     let is_ordered = text.contains("Column in ORDER BY must be in GROUP BY")
         || text.contains("must appear in select list");
     if is_ordered && let Statement::Statement(inner) = settled(parsed()?)? {
-        return planned(state, Statement::Statement(Box::new(orders::named(*inner)))).await;
+        let made = planned(state, Statement::Statement(Box::new(orders::named(*inner)))).await;
+        return made.map_err(|error| unplanned::told(&error.strip_backtrace(), sql).unwrap_or(error));
     }
     if text.contains("Unary operator '-' only supports signed") {
         let made = Error::user(
@@ -277,6 +278,7 @@ impl VisitorMut for Settle {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
         let made = brackets::open(query)
             .and_then(|()| flatten_unions(&mut query.body))
+            .and_then(|()| distinct_on::ordered(query))
             .and_then(|()| merged_columns::of_query(query));
         if let Err(error) = made {
             return ControlFlow::Break(error);

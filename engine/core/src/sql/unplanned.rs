@@ -30,6 +30,16 @@ pub(super) fn told(text: &str, sql: &str) -> Option<DataFusionError> {
     } else if text.contains("Only identifiers and literals are supported in tuples") {
         Error::user("(a, b) IN ((c, d), …) is of columns and of what is written out, not of what is computed")
             .hint("write (a = c AND b = d) OR …, or compute the values in a WITH before")
+    } else if let Some((_, rest)) = text.split_once("ORDER BY expressions ")
+        && let Some((columns, _)) = rest.split_once(" must appear in select list")
+    {
+        let made = format!(
+            "for SELECT DISTINCT, ORDER BY expressions must appear in select list: of rows that are one there may be several values of {columns}"
+        );
+        Error::user(made).hint("select it too, or write GROUP BY and order by an aggregate: SELECT a FROM t GROUP BY a ORDER BY min(b)")
+    } else if text.contains("DISTINCT ON expressions must match initial ORDER BY") {
+        Error::user("SELECT DISTINCT ON expressions must match initial ORDER BY expressions: the order says which row of each is the first")
+            .hint("begin ORDER BY with what DISTINCT ON names, and write SELECT * FROM (SELECT DISTINCT ON …) AS t ORDER BY … for another order of the result")
     } else if text.contains("Schema contains duplicate") && has_word(sql, &["ROLLUP", "CUBE", "SETS"]) {
         Error::user("a column is there twice among the keys of ROLLUP, CUBE or GROUPING SETS")
             .hint("write it once: ROLLUP (a, a) has the groups of a twice, which UNION ALL makes too")
@@ -79,6 +89,8 @@ mod tests {
                 "bool_and has no moving frame, only one that begins with UNBOUNDED PRECEDING; for bool_and write min(x)",
             ),
             ("SELECT count(*) FROM (VALUES (1)) AS a (k) GROUP BY ROLLUP (k, a.k)", "a column is there twice among the keys of ROLLUP"),
+            ("SELECT DISTINCT k FROM (VALUES (1, 2)) AS a (k, v) ORDER BY v", "select it too, or write GROUP BY"),
+            ("SELECT DISTINCT ON (k) k FROM (VALUES (1, 2)) AS a (k, v) ORDER BY v, k", "begin ORDER BY with what DISTINCT ON names"),
             (
                 "SELECT (SELECT max(c) FROM (VALUES (1)) AS w (c) WHERE c = k) FROM (VALUES (1)) AS a (k) NATURAL JOIN (VALUES (1)) AS b (k)",
                 "no column is called k where it is read; in a subquery, and in ORDER BY of a window, write the table before",
