@@ -9,6 +9,7 @@ mod deep;
 mod distinct_on;
 mod first_in_lists;
 pub mod functions;
+mod grouping_sets;
 mod input_names;
 mod literals;
 mod merged_columns;

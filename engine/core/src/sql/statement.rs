@@ -24,7 +24,7 @@ use super::deep::deep;
 use super::settled::described;
 use super::shallow::{flatten, flatten_unions, nothing};
 use super::{
-    bare_names, brackets, coalesces, distinct_on, first_in_lists, input_names, literals, merged_columns, names, nested, order_names,
+    bare_names, brackets, coalesces, distinct_on, first_in_lists, grouping_sets, input_names, literals, merged_columns, names, nested, order_names,
     orders, outer_tables, relations, schema_check, shadowed_names, shorthands, unjoined,
     unplanned, values,
 };
@@ -291,7 +291,7 @@ impl VisitorMut for Settle {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
         names::of_select(select);
         literals::mark_columns(select);
-        match merged_columns::of_select(select) {
+        match merged_columns::of_select(select).and_then(|()| grouping_sets::of_select(select)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
