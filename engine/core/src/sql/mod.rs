@@ -19,6 +19,7 @@ mod order_names;
 mod orders;
 mod out_of_memory;
 mod outer_tables;
+mod patterns;
 mod relations;
 mod rules;
 mod schema_check;

@@ -24,9 +24,9 @@ use super::deep::deep;
 use super::settled::described;
 use super::shallow::{flatten, flatten_unions, nothing};
 use super::{
-    bare_names, brackets, coalesces, distinct_on, first_in_lists, grouping_sets, input_names, literals, merged_columns, names, nested, order_names,
-    orders, outer_tables, relations, schema_check, shadowed_names, shorthands, unjoined,
-    unplanned, values,
+    bare_names, brackets, coalesces, distinct_on, first_in_lists, grouping_sets, input_names, literals,
+    merged_columns, names, nested, order_names, orders, outer_tables, patterns, relations, schema_check,
+    shadowed_names, shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -276,6 +276,7 @@ impl VisitorMut for Settle {
     type Break = DataFusionError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
+        patterns::fetch_as_limit(query);
         let made = brackets::open(query)
             .and_then(|()| flatten_unions(&mut query.body))
             .and_then(|()| distinct_on::ordered(query))
@@ -304,6 +305,7 @@ impl VisitorMut for Settle {
         }
         literals::mark_doubles(expr);
         coalesces::flat(expr);
+        patterns::with_backslash(expr);
         shorthands::nvl2_as_case(expr);
         shorthands::interval_of_text(expr);
         match whole_operand(expr).and_then(|()| flatten(expr)) {
