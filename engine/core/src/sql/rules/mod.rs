@@ -11,6 +11,7 @@
 //! | [`subquery_columns`] | `IN` and `EXISTS` as columns, which have no plan |
 //! | [`counted_sets`] | `EXCEPT ALL` and `INTERSECT ALL`, which lose how often a row is there |
 //! | [`one_row`] | aggregates without GROUP BY as tables and in EXISTS, and subqueries as values that have no row |
+//! | [`by_values`] | the same where they read the row around them in HAVING or beside the aggregate |
 //! | [`sort_keys`] | a key that is twice in the ORDER BY of an aggregate |
 //! | [`computed_keys`] | keys that compare what is computed, and subqueries as keys and in aggregates |
 //! | [`outer_rows`] | what a subquery reads of the rows around it: of another type, or of rows that GROUP BY has made one |
@@ -41,6 +42,7 @@
 mod aggregates;
 mod arguments;
 mod arithmetic;
+mod by_values;
 mod cases;
 mod checked;
 mod computed_keys;
