@@ -19,7 +19,7 @@ use crate::lake::Lake;
 use crate::project::{BatchModel, InputConfig, ModelConfig, TableConfig};
 
 /// Part of every fingerprint: another rule for the rows is another fingerprint.
-const RULES: &str = "tidemill batch 5";
+const RULES: &str = "tidemill batch 6";
 
 /// Hashes of files, by path: an input that several tables read is hashed once.
 #[derive(Debug, Default)]

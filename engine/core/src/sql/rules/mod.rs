@@ -15,6 +15,7 @@
 //! | [`sort_keys`] | a key that is twice in the ORDER BY of an aggregate |
 //! | [`computed_keys`] | keys that compare what is computed, and subqueries as keys and in aggregates |
 //! | [`outer_rows`] | what a subquery reads of the rows around it: of another type, or of rows that GROUP BY has made one |
+//! | [`pulled_up`] | windows and outer joins in subqueries, of all rows instead of those that meet the outer row |
 //! | [`met_columns`] | columns of one name by which a subquery meets the outer row |
 //! | [`on_subqueries`] | IN and EXISTS in the ON of a join, which have no plan |
 //! | [`grouping_keys`] | expressions in ROLLUP, CUBE and GROUPING SETS, which lose their names |
@@ -75,6 +76,7 @@ mod one_row;
 mod ordered;
 mod outer_rows;
 mod pairs;
+mod pulled_up;
 mod queue;
 mod row_bytes;
 mod set_comparisons;
@@ -118,6 +120,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(sort_keys::SortKeysOnce));
     context.add_analyzer_rule(Arc::new(guarded_subqueries::GuardedSubqueries));
     context.add_analyzer_rule(Arc::new(one_row::OneRow));
+    context.add_analyzer_rule(Arc::new(pulled_up::PulledUp));
     context.add_analyzer_rule(Arc::new(null_membership::NullMembership));
     context.add_analyzer_rule(Arc::new(subquery_columns::SubqueryColumns));
     context.add_analyzer_rule(Arc::new(met_columns::MetColumns));
