@@ -124,12 +124,14 @@ fn without_subqueries(mut join: Join) -> Result<LogicalPlan> {
             right.conditions.push(condition);
         } else {
             let made = condition.transform_down(|part| {
-                if subquery_of(&part).is_none() {
+                if !has_subquery(&part) {
                     return Ok(Transformed::no(part));
                 }
+                // With all that stands beside it on this side: that may keep it from being asked.
                 let (side, name) = match sides(&part, &join)? {
                     (_, false) => (&mut left, "left"),
                     (false, true) if !lateral => (&mut right, "right"),
+                    _ if subquery_of(&part).is_none() => return Ok(Transformed::no(part)),
                     _ => return Err(of_both(join.join_type)),
                 };
                 let name = format!("__on_{name}_{}", side.columns.len());
@@ -192,6 +194,14 @@ mod tests {
         (
             "count(*), count(y.a) FROM x LEFT JOIN y ON y.a = x.a AND (x.a IN (SELECT a FROM z) OR y.a NOT IN (SELECT a FROM z))",
             &["4|2"],
+        ),
+        (
+            "count(*), count(y.a) FROM x LEFT JOIN y ON (x.a = 1 OR (SELECT max(p) FROM z WHERE z.a = 12 / (x.a - 1)) > 1)",
+            &["6|3"],
+        ),
+        (
+            "count(*), count(x.a), count(y.a) FROM x FULL JOIN y ON (y.a = 4 OR EXISTS (SELECT 1 FROM z WHERE z.a = 3 / (y.a - 4) + 2)) AND x.a = 1",
+            &["6|5|3"],
         ),
         ("count(*), count(y.a) FROM x LEFT JOIN y ON 1 IN (SELECT a FROM z)", &["12|12"]),
         ("count(*), count(y.a) FROM x LEFT JOIN y ON 1 NOT IN (SELECT a FROM z)", &["4|0"]),
