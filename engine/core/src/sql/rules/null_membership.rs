@@ -20,7 +20,7 @@ use datafusion::common::{Column, DFSchema, Result, ScalarValue, Spans, not_impl_
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Projection, Subquery,
+    BinaryExpr, Cast, Expr, ExprSchemable, Filter, Limit, LogicalPlan, Operator, Projection, Subquery,
     SubqueryAlias, lit, not, when,
 };
 use datafusion::optimizer::AnalyzerRule;
@@ -209,6 +209,14 @@ fn exists(subquery: &Subquery, condition: Option<Expr>, negated: bool) -> Result
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
+    // One row tells as much as all, each of which would be paired with each of those around.
+    let plan = match outer_ref_columns.is_empty() {
+        true => {
+            let fetch = Some(Box::new(lit(1i64)));
+            Arc::new(LogicalPlan::Limit(Limit { skip: None, fetch, input: plan }))
+        }
+        false => plan,
+    };
     let subquery = Subquery { subquery: plan, outer_ref_columns, spans: Spans::new() };
     Ok(Expr::Exists(Exists { subquery, negated }))
 }

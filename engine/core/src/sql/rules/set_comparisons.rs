@@ -22,7 +22,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::error::Error;
 
-/// Makes comparisons with all rows of a subquery values, in a SELECT list.
+/// Makes comparisons with all rows of a subquery values, in a SELECT list, and IN of them in a condition.
 #[derive(Debug)]
 pub(super) struct SetComparisons;
 
@@ -37,14 +37,17 @@ impl AnalyzerRule for SetComparisons {
 }
 
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !matches!(plan, LogicalPlan::Projection(_)) {
+    let is_value = matches!(plan, LogicalPlan::Projection(_));
+    if !is_value && !matches!(plan, LogicalPlan::Filter(_)) {
         return Ok(Transformed::no(plan));
     }
     let names = NamePreserver::new(&plan);
     let made = plan.map_expressions(|expression| {
         let name = names.save(&expression);
         let made = expression.transform_up(|part| match part {
-            Expr::SetComparison(comparison) => value(comparison).map(Transformed::yes),
+            Expr::SetComparison(comparison) if is_value || is_membership(&comparison) => {
+                value(comparison).map(Transformed::yes)
+            }
             other => Ok(Transformed::no(other)),
         })?;
         Ok(made.update_data(|expression| name.restore(expression)))
@@ -52,6 +55,14 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match made.transformed {
         true => made.map_data(LogicalPlan::recompute_schema),
         false => Ok(made),
+    }
+}
+
+/// Whether it is IN or NOT IN, of which there are joins by hash in conditions too.
+fn is_membership(comparison: &SetComparison) -> bool {
+    match comparison.quantifier {
+        SetQuantifier::Any => comparison.op == Operator::Eq,
+        SetQuantifier::All => comparison.op == Operator::NotEq,
     }
 }
 
@@ -73,9 +84,10 @@ fn is_plain(plan: &LogicalPlan) -> Result<bool> {
 }
 
 fn value(comparison: SetComparison) -> Result<Expr> {
+    let is_membership = is_membership(&comparison);
     let SetComparison { expr, subquery, op, quantifier } = comparison;
     let of_all = matches!(quantifier, SetQuantifier::All);
-    if (op, of_all) == (Operator::Eq, false) || (op, of_all) == (Operator::NotEq, true) {
+    if is_membership {
         return Ok(Expr::InSubquery(InSubquery { expr, subquery, negated: of_all }));
     }
     // DataFusion makes a join of it, and has no row where nothing meets the outer one.
