@@ -26,6 +26,7 @@
 //! | [`arguments`] | `round` of decimals, and `concat` of nothing |
 //! | [`in_list`] | a list whose values are computed row by row |
 //! | [`many_conditions`] | thousands of conditions, which take the stack or minutes |
+//! | [`nested_order`] | nulls in lists and rows that are compared |
 //! | [`cases`] | what a CASE leaves out, and is computed all the same |
 //! | [`truths`] | `IS TRUE` and the like as keys |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
@@ -66,6 +67,7 @@ mod met_columns;
 mod moved_keys;
 mod moving;
 mod moving_xor;
+mod nested_order;
 mod null_joins;
 mod null_membership;
 mod null_rows;
@@ -126,6 +128,7 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(met_columns::MetColumns));
     context.add_analyzer_rule(Arc::new(counted_sets::CountedSets));
     context.add_analyzer_rule(Arc::new(in_list::ComputedLists));
+    context.add_analyzer_rule(Arc::new(nested_order::NestedOrder));
     context.add_analyzer_rule(Arc::new(truths::Truths));
     // Once it is known what is checked.
     context.add_analyzer_rule(Arc::new(cases::LazyCases));
