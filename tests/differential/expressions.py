@@ -201,6 +201,8 @@ class Expressions:
             (0.6, lambda: Node("bool", "({0} " + self.rng.choice(["LIKE", "NOT LIKE", "ILIKE"]) + " " + self.rng.choice(["'a%'", "'%b'", "'_'", "'%'", "''", "'%a%'", "'a_b'", "'%_'"]) + ")", e("text"))),
             (0.2, lambda: Node("bool", "(({0}, {1}) " + self.rng.choice(["IN", "NOT IN"]) + " (({2}, {3}), ({4}, {5})))", plainly("int"), plainly("text"),
                                plainly("int"), self.literal("text"), self.literal("int"), plainly("text"))),
+            (0.2, lambda: Node("bool", "(({0}, {1}) " + self.rng.choice(["<", "<=", ">", ">="]) + " ({2}, {3}))", plainly("int"), plainly("text"), plainly("int"), self.literal("text"))),
+            (0.2, lambda: Node("bool", "({0} " + self.rng.choice(["LIKE", "NOT LIKE"]) + " " + self.rng.choice(["'%$%y%'", "'x$%y$_z'", "'%$_%'"]) + " ESCAPE '$')", e("text"))),
             (0.2, lambda: Node("bool", "regexp_like({0}, '^[ab]')", e("text"), duck="regexp_matches({0}, '^[ab]')")),
             (0.4, span), (0.3, lambda: Node("bool", "starts_with({0}, {1})", e("text"), e("text"))),
             (0.5 if scope.of("int") and scope.over is None else 0, lambda: self.guarded(scope, depth, e)),
@@ -249,18 +251,19 @@ class Expressions:
             parts.append(self.expr("bool", scope, depth - 1))
         return source, scope, Opt(" WHERE {0}", Node("bool", "({0})", Seq(" AND ", parts)))
 
-    def of_one_row(self, scope, p):
-        """A HAVING without groups: it decides whether the one row is there."""
+    def of_one_row(self, scope, p, outer=()):
+        """A HAVING without groups: it decides whether the one row is there, with the row around it or without."""
         if not self.chance(p):
             return Node("gone", "")
-        return Opt(" HAVING {0}", Node("bool", self.rng.choice(["count(*) > 1", "count(*) < 2", "count(*) = 0", "count(*) >= 0", "({0} IS NULL OR count(*) > 1)", "({0} IS NOT NULL)"]),
+        around = [form.format(o=o) for o, t in outer if t == "int" for form in ("count(*) > {o}", "(count(*) <> {o} OR {{0}} IS NULL)", "({o} > 0)")]
+        return Opt(" HAVING {0}", Node("bool", self.rng.choice(around + ["count(*) > 1", "count(*) < 2", "count(*) = 0", "count(*) >= 0", "({0} IS NULL OR count(*) > 1)", "({0} IS NOT NULL)"]),
                                        self.aggregate("int", Scope(scope.columns), 0)))
 
     def scalar_subquery(self, type, scope, depth):
         outer = self.seen(scope)
         if outer:
             source, inner, where = self.correlated(outer, depth - 1, [type])
-            return Node(type, "(SELECT {0} FROM {1}{2}{3})", self.aggregate(type, Scope(inner.columns), depth - 1), source, where, self.of_one_row(inner, 0.1))
+            return Node(type, "(SELECT {0} FROM {1}{2}{3})", self.aggregate(type, Scope(inner.columns), depth - 1), source, where, self.of_one_row(inner, 0.15, outer))
         if self.chance(0.6):
             source, columns = self.source([], depth - 2)
             return Node(type, "(SELECT {0} FROM {1}{2})", self.aggregate(type, Scope(columns), depth - 1), source, self.where(Scope(columns), depth - 2))
@@ -280,7 +283,7 @@ class Expressions:
                 item = Node(type, PLAIN[type])
             elif self.chance(0.05):
                 item = self.rng.choice([self.aggregate(type, Scope(inner.columns), 0), Node(type, PLAIN[type])])
-                query = Node("query", "SELECT {0} AS v FROM {1}{2}{3}", item, source, where, self.of_one_row(inner, 1))
+                query = Node("query", "SELECT {0} AS v FROM {1}{2}{3}", item, source, where, self.of_one_row(inner, 1, outer))
                 return self.tested(query, scope, type)
             query = Node("query", "SELECT {0} AS v FROM {1}{2}{3}", item, source, where, Opt(tail))
         else:

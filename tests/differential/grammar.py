@@ -69,7 +69,8 @@ class Grammar(Expressions):
         forms = {"int": "({0} + 0)", "dbl": "({0} * 1e0)", "text": "({0} || '')", "date": "({0} + 0)"}
         key = Node(type, self.rng.choice([forms.get(type, "COALESCE({0}, {0})"), "COALESCE({0}, {0})"]).format(read))
         keys = [Node("key", "{0} " + self.direction(), key)] + [Node("key", f"{i + 1} {self.direction()}") for i in range(len(chosen))]
-        return Node("ordered", "SELECT {0} FROM " + f"{table} AS {name}" + " ORDER BY {1}{2}", Seq(", ", items, len(items)), Seq(", ", keys, len(keys)),
+        form = self.rng.choice(["SELECT {0} FROM " + f"{table} AS {name}"] * 2 + ["(SELECT {0} FROM " + f"{table} AS {name})"])
+        return Node("ordered", form + " ORDER BY {1}{2}", Seq(", ", items, len(items)), Seq(", ", keys, len(keys)),
                     Opt(f" LIMIT {self.rng.choice([1, 2, 5])}") if self.chance(0.4) else Node("gone", ""))
 
     def query(self, outer, depth, types=None, ordered=None):
@@ -138,7 +139,11 @@ class Grammar(Expressions):
                 sets.append(Node("set", "({0})", Seq(", ", [k for k, _ in keys], 0)))
                 by = Opt(" GROUP BY GROUPING SETS ({0})", Seq(", ", sets))
             else:
-                by = Opt(f" GROUP BY {kind} ({{0}})", Seq(", ", [k for k, _ in keys]))
+                parts = [k for k, _ in keys]
+                if self.chance(0.15):
+                    # A column twice, and two as one.
+                    parts.insert(self.rng.randint(0, len(parts)), self.rng.choice([parts[0], Node("set", "({0})", Seq(", ", parts[:2]))]))
+                by = Opt(f" GROUP BY {kind} ({{0}})", Seq(", ", parts))
         scope = Scope([(k.sql(), t) for k, t in keys if not k.children], outer, over=inner, grouping=grouping)
         scope.keys = [(k, t) for k, t in keys if k.children]
         items, outs = self.items(scope, types, depth)
@@ -228,6 +233,10 @@ class Grammar(Expressions):
         if depth > 0 and not self.plain and self.chance(0.2):
             query, outs = self.query([], depth - 1)
             node = Node("from", "({0}) AS " + name, query)
+            if self.ctes and self.chance(0.2):
+                # Called as a part around it.
+                cte = self.rng.choice(self.ctes)[0]
+                node = Node("from", f"(WITH {cte} AS ({{0}}) SELECT * FROM {cte}) AS {name}", query)
         elif not self.plain and self.chance(0.03):
             low, high = self.rng.choice([0, 1]), self.rng.choice([2, 3, 5])
             outs = [(self.fresh("n"), "int")]
@@ -253,6 +262,11 @@ class Grammar(Expressions):
         left = [(f"{x}.{n}", t) for n, t in columns]
         right = [(f"{y}.{n}", t) for n, t in more]
         l, r = self.rng.choice([(l, r) for l, t in left for r, u in right if t == u])
+        if self.chance(0.3):
+            unique = f"{y}.i{other[1]}"
+            over = self.rng.choice(["count(*) OVER ()", f"row_number() OVER (ORDER BY {unique})", f"CAST(sum({unique}) OVER (ORDER BY {unique} DESC) AS BIGINT)"])
+            node = Node("from", f"{table} AS {x} CROSS JOIN LATERAL (SELECT {over} AS {out} FROM {other} AS {y} WHERE {r} = {l}) AS {z}")
+            return node, left + [(f"{z}.{out}", "int")]
         type = self.rng.choice(SCALARS)
         item = self.aggregate(type, Scope(right), 1)
         node = Node("from", f"{table} AS {x} CROSS JOIN LATERAL (SELECT {{0}} AS {out} FROM {other} AS {y} WHERE {r} = {l}) AS {z}", item)
