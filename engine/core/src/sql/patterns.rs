@@ -1,6 +1,6 @@
 //! `LIKE … ESCAPE` and `FETCH FIRST`, which DataFusion 55 has by other names only: LIKE with a backslash, and LIMIT.
 
-use datafusion::sql::sqlparser::ast::{Expr, LimitClause, Query, Value, ValueWithSpan};
+use datafusion::sql::sqlparser::ast::{Expr, Fetch, LimitClause, Query, Value, ValueWithSpan};
 
 /// Writes a pattern that is escaped by another character with backslashes.
 pub(super) fn with_backslash(expr: &mut Expr) {
@@ -50,11 +50,7 @@ pub(super) fn fetch_as_limit(query: &mut Query) {
         Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(rows),
         // Both: DataFusion says that it is too much.
         Some(_) => {
-            query.fetch = Some(datafusion::sql::sqlparser::ast::Fetch {
-                with_ties: false,
-                percent: false,
-                quantity: Some(rows),
-            });
+            query.fetch = Some(Fetch { with_ties: false, percent: false, quantity: Some(rows) });
         }
     }
 }

@@ -36,10 +36,10 @@ impl AnalyzerRule for NestedOrder {
 }
 
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let schema = merge_schema(&plan.inputs());
-    if !has_nested(&plan, &schema)? {
+    if !has_order(&plan)? {
         return Ok(Transformed::no(plan));
     }
+    let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
     plan.map_expressions(|expression| {
         let name = names.save(&expression);
@@ -48,16 +48,14 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     })
 }
 
-fn has_nested(plan: &LogicalPlan, schema: &DFSchema) -> Result<bool> {
+/// Whether it is worth while to look at types.
+fn has_order(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_expressions(|expression| {
         found |= expression.exists(|part| {
             Ok(match part {
-                Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_order(*op) => {
-                    is_nested(left, right, schema)
-                }
-                Expr::Between(Between { expr, low, .. }) => is_nested(expr, low, schema),
-                _ => false,
+                Expr::BinaryExpr(BinaryExpr { op, .. }) => is_order(*op),
+                other => matches!(other, Expr::Between(_)),
             })
         })?;
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
@@ -73,11 +71,9 @@ fn is_order(op: Operator) -> bool {
 fn is_nested(left: &Expr, right: &Expr, schema: &DFSchema) -> bool {
     // What is in a subquery has its types elsewhere.
     let type_of = |side: &Expr| side.get_type(schema).ok();
-    match (type_of(left), type_of(right)) {
-        (Some(left), Some(right)) => {
-            left == right && left.is_nested() && !matches!(left, DataType::Dictionary(..))
-        }
-        _ => false,
+    match type_of(left) {
+        Some(DataType::Dictionary(..)) | None => false,
+        Some(left) => left.is_nested() && type_of(right) == Some(left),
     }
 }
 

@@ -1,7 +1,8 @@
-//! Constants on the side of an outer join that gets rows of nulls.
+//! Constants on the side of an outer join that gets rows of nulls, and below ROLLUP and its like.
 //!
 //! `b.x` of `a LEFT JOIN (SELECT * FROM b WHERE x = 7) b` is 7 or null. DataFusion 55 goes on to take it for a constant, and does not
-//! sort by it. So there is a node above such a side that says nothing of its columns.
+//! sort by it. So it does with what is constant, or equal to another column, before ROLLUP, CUBE and GROUPING SETS make it null.
+//! So there is a node above such rows that says nothing of their columns.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{
     CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
 };
@@ -25,13 +27,21 @@ use datafusion::physical_plan::{
     StatisticsArgs,
 };
 
-/// Puts a node above the sides of outer joins that get nulls and have constants.
+/// Puts a node above the sides of outer joins that get nulls and have constants, and below grouping sets.
 #[derive(Debug)]
 pub(super) struct NullRows;
 
 impl PhysicalOptimizerRule for NullRows {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let made = plan.transform_up(|part| {
+            if let Some(aggregate) = part.downcast_ref::<AggregateExec>()
+                && !aggregate.group_expr().is_single()
+                && aggregate.input().downcast_ref::<Varying>().is_none()
+            {
+                let input = Arc::new(Varying::new(aggregate.input().clone(), Hidden::All));
+                let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+                return part.replace_children(vec![input], options).map(Transformed::yes);
+            }
             let gets_nulls = match join_type(&part) {
                 Some(JoinType::Left) => [false, true],
                 Some(JoinType::Right) => [true, false],
@@ -210,5 +220,31 @@ impl ExecutionPlan for Varying {
             [input] => Ok(input.clone()),
             inputs => internal_err!("Varying of {} inputs", inputs.len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::check;
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn grouping_sets_make_constants_null() {
+        let (a, b) = ("(VALUES (1, 1), (1, 2), (2, 3)) AS a (k, v)", "(VALUES (1), (2), (3)) AS b (k)");
+        check(&[
+            (
+                &format!("SELECT k, v, count(*) FROM {a} WHERE k = 1 GROUP BY CUBE (k, v) ORDER BY k NULLS LAST, v NULLS LAST"),
+                &["1|1|1", "1|2|1", "1||2", "|1|1", "|2|1", "||2"] as &[&str],
+            ),
+            (
+                &format!("SELECT a.k, b.k AS j, sum(v) FROM {a} JOIN {b} ON a.k = b.k GROUP BY CUBE (a.k, b.k) ORDER BY 1 NULLS LAST, j NULLS LAST"),
+                &["1|1|3", "1||3", "2|2|3", "2||3", "|1|3", "|2|3", "||6"],
+            ),
+            (
+                &format!("SELECT k, row_number() OVER (ORDER BY k NULLS FIRST) FROM (SELECT k FROM {a} WHERE k = 1 GROUP BY ROLLUP (k)) AS q ORDER BY 2"),
+                &["|1", "1|2"],
+            ),
+        ])
+        .await;
     }
 }

@@ -63,6 +63,9 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         );
     }
     let names = NamePreserver::new(&plan);
+    if !has_subquery(&plan)? {
+        return Ok(Transformed::no(plan));
+    }
     let around = merge_schema(&plan.inputs());
     let made = plan.map_expressions(|expression| {
         let name = names.save(&expression);
@@ -120,6 +123,20 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         true => made.map_data(LogicalPlan::recompute_schema),
         false => Ok(made),
     }
+}
+
+fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expression| {
+        found |= expression.exists(|part| {
+            Ok(matches!(
+                part,
+                Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+            ))
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// Whether an aggregate has a row where its input has none.
