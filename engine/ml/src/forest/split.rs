@@ -86,17 +86,20 @@ pub(crate) struct Search<C: Cell> {
     pub(crate) min_category: u32,
 }
 
-/// Sums of what would go left at each of up to [`BINS`] cuts, in the order of the cuts.
-struct Cuts {
+/// Cuts that a small node has at most: room for all of them costs it more than to look at its own.
+const FEW_CUTS: usize = 32;
+
+/// Sums of what would go left at each of up to so many cuts, in the order of the cuts.
+struct Cuts<const MOST: usize> {
     count: usize,
-    sum: [f64; BINS],
-    weight: [f64; BINS],
-    rows: [f64; BINS],
+    sum: [f64; MOST],
+    weight: [f64; MOST],
+    rows: [f64; MOST],
 }
 
-impl Cuts {
-    fn of<C: Cell>(cells: impl Iterator<Item = C>, scale: &C::Scale) -> Cuts {
-        let mut cuts = Cuts { count: 0, sum: [0.0; BINS], weight: [0.0; BINS], rows: [0.0; BINS] };
+impl<const MOST: usize> Cuts<MOST> {
+    fn of<C: Cell>(cells: impl Iterator<Item = C>, scale: &C::Scale) -> Cuts<MOST> {
+        let mut cuts = Cuts { count: 0, sum: [0.0; MOST], weight: [0.0; MOST], rows: [0.0; MOST] };
         let mut left = C::default();
         let slots = cuts.sum.iter_mut().zip(&mut cuts.weight).zip(&mut cuts.rows);
         for (((sum, weight), rows), cell) in slots.zip(cells) {
@@ -114,7 +117,7 @@ impl Cuts {
         let more = also.sums(&search.scale);
         let (total_rows, more_rows) = (f64::from(node.rows()), f64::from(also.rows()));
         let min_rows = f64::from(search.min_rows);
-        let mut worths = [0.0; BINS];
+        let mut worths = [0.0; MOST];
         // Without branches, so that it is done two or more at a time.
         let cuts = self.sum.iter().zip(&self.weight).zip(&self.rows).take(self.count);
         for (worth, ((sum, weight), rows)) in worths.iter_mut().zip(cuts) {
@@ -153,8 +156,23 @@ impl<C: Cell> Search<C> {
     /// The best split of a numeric feature of so many value bins; `node` is the cell of the whole node.
     pub(crate) fn numeric(&self, cells: &[C; BINS], used: usize, node: C) -> Option<Split<C>> {
         let values = &cells[..used.min(MISSING_BIN as usize)];
+        // A cut after a bin without rows is the one before it. After the first bin it may be between missing values and all
+        // others.
+        let (mut bins, mut count) = ([0; BINS], 0);
+        for (bin, cell) in (0..=u8::MAX).zip(values) {
+            bins[count] = bin;
+            count += usize::from(cell.rows() > 0 || bin == 0);
+        }
+        match count <= FEW_CUTS {
+            true => self.numeric_of::<FEW_CUTS>(cells, &bins[..count], node),
+            false => self.numeric_of::<BINS>(cells, &bins[..count], node),
+        }
+    }
+
+    /// The same with cuts after these bins alone.
+    fn numeric_of<const MOST: usize>(&self, cells: &[C; BINS], bins: &[u8], node: C) -> Option<Split<C>> {
         let missing = cells[MISSING_BIN as usize];
-        let cuts = Cuts::of(values.iter().copied(), &self.scale);
+        let cuts = Cuts::<MOST>::of(bins.iter().map(|&bin| cells[bin as usize]), &self.scale);
         let mut best = cuts.best(self, node, C::default()).map(|found| (found, false));
         if missing.rows() > 0
             && let Some(found) = cuts.best(self, node, missing)
@@ -162,14 +180,14 @@ impl<C: Cell> Search<C> {
         {
             best = Some((found, true));
         }
-        let ((worth, bin), missing_goes_left) = best?;
-        let gain = self.gain(node, worth)?;
-        let known = values[..=bin].iter().fold(C::default(), |sum, &cell| sum.plus(cell));
+        let ((worth, at), missing_goes_left) = best?;
+        let (gain, bin) = (self.gain(node, worth)?, bins[at]);
+        let known = cells[..=bin as usize].iter().fold(C::default(), |sum, &cell| sum.plus(cell));
         let left = if missing_goes_left { known.plus(missing) } else { known };
         // Without missing values here the flag is set by the larger side.
         let missing_left =
             if missing.rows() == 0 { left.rows() >= node.minus(left).rows() } else { missing_goes_left };
-        Some(Split { rule: Rule::UpTo { bin: bin as u8, missing_left }, gain, left })
+        Some(Split { rule: Rule::UpTo { bin, missing_left }, gain, left })
     }
 
     /// The best split of a categorical feature. Bins without rows here (also that of missing values) and categories that
@@ -194,7 +212,7 @@ impl<C: Cell> Search<C> {
         let order = &mut keys[..count];
         order.sort_unstable();
         let bin_of = |key: u64| (key & 0xFF) as usize;
-        let cuts = Cuts::of(order.iter().map(|&key| cells[bin_of(key)]), &self.scale);
+        let cuts = Cuts::<BINS>::of(order.iter().map(|&key| cells[bin_of(key)]), &self.scale);
         let mut best = cuts.best(self, node, C::default()).map(|found| (found, false));
         if few.rows() > 0
             && let Some(found) = cuts.best(self, node, few)
@@ -269,6 +287,44 @@ pub(super) mod tests {
         assert!(rule.goes_left(MISSING_BIN));
         // 20² / 20 on the right, nothing on the left, 20² / 30 before.
         assert!((split.gain - (20.0 - 400.0 / 30.0)).abs() < 1e-12);
+    }
+
+    /// Of few bins with rows and of many, against every cut there is, one after the other.
+    #[test]
+    fn bins_without_rows_change_no_split() {
+        let draw = |seed: u64, of: u64| (crate::seed::derive(5, seed) % of) as u32;
+        for case in 0..600 {
+            let share = [2, 9, 60, 255][case as usize % 4];
+            let counts: Vec<(u8, u32, u32)> = (0..=255u8)
+                .filter(|bin| draw(case * 999 + u64::from(*bin), 255) < share)
+                .map(|bin| (bin, 1 + draw(case + u64::from(bin), 9)))
+                .map(|(bin, rows)| (bin, rows, draw(case * 7 + u64::from(bin), u64::from(rows) + 1)))
+                .collect();
+            let ((cells, node), search) = (cells(&counts), search(1 + draw(case, 5)));
+            let missing = cells[MISSING_BIN as usize];
+            let mut best: Option<(f64, u8, Count)> = None;
+            for also in [Count::default(), missing] {
+                let mut left = also;
+                for (bin, cell) in (0u8..200).zip(&cells) {
+                    left = left.plus(*cell);
+                    let right = node.minus(left);
+                    if left.rows().min(right.rows()) < search.min_rows {
+                        continue;
+                    }
+                    let [a, b] = [left, right].map(|side| side.sums(&search.scale));
+                    let worth = (a.sum * a.sum * b.weight + b.sum * b.sum * a.weight) / (a.weight * b.weight);
+                    if best.is_none_or(|best| worth > best.0) {
+                        best = Some((worth, bin, left));
+                    }
+                }
+            }
+            let expected = best.and_then(|(worth, bin, left)| Some((search.gain(node, worth)?, bin, left)));
+            let found = search.numeric(&cells, 200, node).map(|split| match split.rule {
+                Rule::UpTo { bin, .. } => (split.gain, bin, split.left),
+                Rule::In { .. } => panic!("numbers are cut"),
+            });
+            assert_eq!(found, expected, "case {case}");
+        }
     }
 
     #[test]
