@@ -31,6 +31,16 @@ const SLACK: f64 = 1.0 + 1e-12;
 /// With fewer clusters, all distances of eight points at once cost no more than first those to their own centres.
 const TIGHTEN_CLUSTERS: usize = 24;
 
+/// In half the memory, and no less than it was.
+fn above(bound: f64) -> f32 {
+    (bound as f32).next_up()
+}
+
+/// In half the memory, and no more than it was.
+fn below(bound: f64) -> f32 {
+    (bound as f32).next_down()
+}
+
 /// When a run is done.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -115,9 +125,9 @@ struct State<'a> {
     /// Cluster of each point; [`NONE`] before the first assignment.
     labels: Vec<u32>,
     /// Less `moves.own` of the point's cluster.
-    upper: Vec<f64>,
+    upper: Vec<f32>,
     /// And `moves.others` more.
-    lower: Vec<f64>,
+    lower: Vec<f32>,
     sums: Sums,
     moves: Moves,
     /// Bounds say nothing yet, or no more.
@@ -153,8 +163,8 @@ struct Block<'a> {
     points: Points<'a>,
     weights: Option<&'a [f64]>,
     labels: &'a mut [u32],
-    upper: &'a mut [f64],
-    lower: &'a mut [f64],
+    upper: &'a mut [f32],
+    lower: &'a mut [f32],
 }
 
 impl<'a> State<'a> {
@@ -165,8 +175,8 @@ impl<'a> State<'a> {
             weights,
             clusters,
             labels: vec![NONE; rows],
-            upper: vec![0.0; rows],
-            lower: vec![0.0; rows],
+            upper: vec![0.0f32; rows],
+            lower: vec![0.0f32; rows],
             sums: Sums::new(clusters, points.columns),
             moves: Moves { own: vec![0.0; clusters], others: vec![0.0; clusters] },
             unbound: true,
@@ -281,9 +291,9 @@ impl Block<'_> {
         let bounds = self.upper.iter().zip(self.lower.iter()).zip(self.labels.iter());
         for (row, ((upper, lower), &label)) in bounds.enumerate() {
             let label = label as usize;
-            let safe = f64::max(lower - moves.others[label], half_gaps[label]);
+            let safe = f64::max(f64::from(*lower) - moves.others[label], half_gaps[label]);
             unsure[count] = row as u32;
-            count += usize::from((upper + moves.own[label]) * SLACK > safe);
+            count += usize::from((f64::from(*upper) + moves.own[label]) * SLACK > safe);
         }
         unsure.truncate(count);
         if half_gaps.len() >= TIGHTEN_CLUSTERS {
@@ -305,8 +315,8 @@ impl Block<'_> {
         let (columns, label) = (self.points.columns, self.labels[row] as usize);
         let distance =
             squared_distance(self.points.row(row, buffer), &centres[label * columns..][..columns]).sqrt();
-        self.upper[row] = distance - moves.own[label];
-        distance * SLACK > f64::max(self.lower[row] - moves.others[label], half_gaps[label])
+        self.upper[row] = above(distance - moves.own[label]);
+        distance * SLACK > f64::max(f64::from(self.lower[row]) - moves.others[label], half_gaps[label])
     }
 }
 
@@ -335,8 +345,8 @@ impl Wide for Search<'_, '_> {
             let found = tile.nearest_two(centres);
             for (lane, &row) in eight.iter().enumerate() {
                 let (row, label) = (row as usize, found.cluster[lane] as u32);
-                block.upper[row] = found.squared[lane].sqrt() - moves.own[label as usize];
-                block.lower[row] = found.second[lane].sqrt() + moves.others[label as usize];
+                block.upper[row] = above(found.squared[lane].sqrt() - moves.own[label as usize]);
+                block.lower[row] = below(found.second[lane].sqrt() + moves.others[label as usize]);
                 let before = std::mem::replace(&mut block.labels[row], label);
                 if let Some(sums) = changes.as_deref_mut().filter(|_| before != label) {
                     let point = block.points.row(row, &mut buffer);
@@ -412,6 +422,15 @@ mod tests {
                     assert!((a - b).abs() < 1e-10, "{rows} × {columns}, {clusters}: {a} {b}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn bounds_in_half_the_memory_are_bounds() {
+        let shares = (0..10_000).map(|i| derive(1, i) as f64 / u64::MAX as f64 - 0.5);
+        let ends = [0.0, 1e-60, 1e-40, 1.0, 1e30, 1e39, 1e300, f64::INFINITY];
+        for bound in shares.chain(ends).chain(ends.map(|end| -end)) {
+            assert!(f64::from(above(bound)) >= bound && f64::from(below(bound)) <= bound, "{bound}");
         }
     }
 
