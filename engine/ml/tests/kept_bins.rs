@@ -288,6 +288,32 @@ fn scores_from_kept_bins_are_the_scores() {
     }
 }
 
+/// As a stream scores what comes by the model before, then learns it.
+#[test]
+fn rows_that_came_after_a_fit_have_the_scores_and_then_the_fit_that_they_have_without_a_cache() {
+    for algorithm in algorithms(Categories::Native).iter().chain(&algorithms(Categories::TargetEncoded)) {
+        let (mut rows, mut kept) = (Rows::new(300), Cache::new());
+        let mut model: Option<Classifier> = None;
+        for batch in [5_000, 300, 700, 4_000, 200] {
+            let first = rows.table.rows() as u32;
+            rows.append(batch);
+            let training = rows.training();
+            kept.extend(&rows.table, &training).unwrap();
+            let cold = TrainingRows::new(&rows.table, &rows.labels, &training);
+            for some in [first..first + batch as u32, first / 2..first + 100] {
+                let (some, Some(model)) = (some.collect::<Vec<u32>>(), &model) else { continue };
+                let scores = |kept| binary::score_kept(model, &cold, &some, kept).unwrap();
+                assert_eq!(scores(&kept), scores(&Cache::new()), "{algorithm:?}, batch of {batch}");
+            }
+            let warm = TrainingRows { bins: Some(&kept), ..cold };
+            let fitted = binary::fit_rows(algorithm, &warm, 3, None).unwrap();
+            let expected = binary::fit_rows(algorithm, &cold, 3, None).unwrap();
+            assert!(fitted.to_bytes().unwrap() == expected.to_bytes().unwrap(), "{algorithm:?}, {batch}");
+            model = Some(fitted);
+        }
+    }
+}
+
 #[test]
 fn rows_that_weigh_nothing_make_no_bins() {
     let mut rows = Rows::new(40);

@@ -108,6 +108,16 @@ impl BinnedRows {
         &self.bins[at * self.features..(at + 1) * self.features]
     }
 
+    /// The place of so many rows more. As much room as is needed is taken, and an eighth: rows are many, and come often.
+    pub(crate) fn grown_by(&mut self, rows: usize) -> &mut [u8] {
+        let (before, more) = (self.bins.len(), rows * self.features);
+        if self.bins.capacity() - before < more {
+            self.bins.reserve_exact(more + before / 8);
+        }
+        self.bins.resize(before + more, 0);
+        &mut self.bins[before..]
+    }
+
     /// These rows, in their order.
     pub(crate) fn take(&self, rows: &[u32]) -> BinnedRows {
         let mut bins = vec![0; rows.len() * self.features];
@@ -141,11 +151,17 @@ impl TableBins {
 
     /// Puts the bins of these rows, row-major.
     pub(crate) fn put(&self, table: &FeatureTable, rows: &[u32], out: &mut [u8]) {
+        self.put_first(self.0.len(), table, rows, out);
+    }
+
+    /// The same of the first features alone; the cells of the others stay.
+    pub(crate) fn put_first(&self, count: usize, table: &FeatureTable, rows: &[u32], out: &mut [u8]) {
         let features = self.0.len();
         let columns: Vec<ColumnBinner<'_>> = self
             .0
             .iter()
             .enumerate()
+            .take(count)
             .map(|(f, bins)| ColumnBinner::new(bins, table, f, rows.len()))
             .collect();
         out.par_chunks_mut(BLOCK * features).zip(rows.par_chunks(BLOCK)).for_each(|(out, rows)| {

@@ -12,11 +12,12 @@
 
 use super::bins::{BinnedRows, FeatureBins, TableBins};
 use super::categories::{BY_ALL, EncodedColumn, EncodedTarget};
+use super::kept::lock;
 use super::target::{fold, row_units};
 use crate::seed::derive;
 use crate::table::FeatureTable;
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Leading bits of the number of rows that stand. With one more a fit counts anew twice as often, with one less a quarter of
 /// the rows may be left out.
@@ -134,52 +135,51 @@ pub(crate) struct KeptEncoding {
     /// Rows of the table, and what is in them.
     rows: usize,
     fingerprint: u64,
+    /// Rows, of these the first ones, whose texts are numbers by these columns.
+    encoded: usize,
     pub(crate) bins: TableBins,
     /// By row of the table.
     pub(crate) binned: BinnedRows,
 }
 
 impl KeptEncodings {
-    /// What is kept; fits of the same rows wait for each other, so that it is made once. A thread of the pool does not wait:
-    /// it may have been given this work while it waits for its own, and hold the lock.
-    fn lock(&self) -> Option<MutexGuard<'_, Vec<Arc<KeptEncoding>>>> {
-        if rayon::current_thread_index().is_none() {
-            return Some(self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        match self.0.try_lock() {
-            Ok(all) => Some(all),
-            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+    /// Bytes of memory of the bins.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = |all: MutexGuard<'_, Vec<Arc<KeptEncoding>>>| {
+            all.iter().map(|kept| kept.binned.bins.len() as u64).sum()
+        };
+        lock(&self.0).map_or(0, bytes)
     }
 
-    /// The encoding by these training rows, for which `bins` and `binned`, by row of the table, are kept; made where there is
-    /// none yet.
+    /// The encoding by these training rows, whose numbers have these bins; made where there is none yet.
     pub(crate) fn of(
         &self,
         table: &FeatureTable,
         training: &[u32],
         labels: &[bool],
         seed: u64,
-        (bins, binned): (&TableBins, &BinnedRows),
+        bins: &TableBins,
     ) -> Arc<KeptEncoding> {
         let target = EncodedTarget::Labels(labels);
         let counted = counted(&target, training);
         let hash = hash(&training[..counted], labels);
-        let made = || {
+        let made = |before: Option<KeptEncoding>| {
             let columns = EncodedColumns::fit(table, training, None, &target, seed);
-            let binned = BinnedRows { features: binned.features, bins: Vec::new() };
-            Arc::new(KeptEncoding {
-                columns,
-                hash,
-                rows: 0,
-                fingerprint: 0,
-                bins: TableBins(Vec::new()),
-                binned,
+            Arc::new(match before {
+                Some(before) => KeptEncoding { columns, hash, encoded: 0, ..before },
+                None => KeptEncoding {
+                    columns,
+                    hash,
+                    rows: 0,
+                    fingerprint: 0,
+                    encoded: 0,
+                    bins: TableBins(Vec::new()),
+                    binned: BinnedRows { features: table.features(), bins: Vec::new() },
+                },
             })
         };
-        let Some(mut all) = self.lock() else {
-            return made().with_rows(table, training, bins, binned);
+        let Some(mut all) = lock(&self.0) else {
+            return made(None).with_rows(table, training, bins);
         };
         let is_same = |kept: &Arc<KeptEncoding>| {
             (kept.columns.seed, kept.columns.counted, kept.hash) == (seed, counted, hash)
@@ -188,34 +188,30 @@ impl KeptEncodings {
         let kept = match all.iter().position(is_same) {
             Some(at) => all.remove(at),
             None => {
-                all.retain(|kept| kept.columns.counted == counted && kept.is_of_first(table));
-                made()
+                let is_of_now =
+                    |kept: &mut Arc<KeptEncoding>| kept.columns.counted == counted && kept.is_of_first(table);
+                let mut outdated = all.extract_if(.., |kept| !is_of_now(kept));
+                // Its numbers have their bins, and its place is taken.
+                let before = outdated.find(|kept| kept.is_of_first(table));
+                outdated.for_each(drop);
+                made(before.and_then(|kept| Arc::try_unwrap(kept).ok()))
             }
         };
-        let kept = kept.with_rows(table, training, bins, binned);
+        let kept = kept.with_rows(table, training, bins);
         all.insert(0, Arc::clone(&kept));
         all.truncate(MOST_KEPT);
         kept
     }
 
-    /// The bins of rows that are scored by a model of these bins, if they were made here, of those that are `kept` of the
-    /// table without encoding.
-    pub(crate) fn scored(
-        &self,
-        table: &FeatureTable,
-        rows: &[u32],
-        bins: &TableBins,
-        (kept_bins, kept): (&TableBins, &BinnedRows),
-    ) -> Option<BinnedRows> {
-        let all = self.lock()?;
-        let numeric = table.numeric_names().len();
-        let same = all.iter().find(|kept| kept.bins == *bins && kept.is_of_first(table))?;
-        let same = Arc::clone(same);
+    /// The bins of rows that are scored by a model of these bins, if they were made here.
+    pub(crate) fn scored(&self, table: &FeatureTable, rows: &[u32], bins: &TableBins) -> Option<BinnedRows> {
+        let mut all = lock(&self.0)?;
+        let at = all.iter().position(|kept| kept.bins == *bins && kept.is_of_first(table))?;
+        // Rows that came since have been counted by none.
+        let same = all.remove(at).with_rows(table, &[], bins);
+        all.insert(at, Arc::clone(&same));
         drop(all);
-        if kept_bins.0.get(..numeric) != bins.0.get(..numeric) {
-            return None;
-        }
-        let mut binned = kept.take(rows);
+        let mut binned = same.binned.take(rows);
         same.columns.put_scored(table, rows, &mut binned);
         Some(binned)
     }
@@ -227,28 +223,35 @@ impl KeptEncoding {
         self.rows <= table.rows() && self.fingerprint == table.fingerprint(self.rows)
     }
 
-    /// The same with the rows that the table has now.
+    /// The same with the rows that the table has now; those counted are among `training`, the first ones, where their texts
+    /// are no numbers yet.
     fn with_rows(
         self: Arc<KeptEncoding>,
         table: &FeatureTable,
         training: &[u32],
         bins: &TableBins,
-        binned: &BinnedRows,
     ) -> Arc<KeptEncoding> {
         let numeric = &bins.0[..table.numeric_names().len()];
         let stays = self.bins.0.get(..numeric.len()) == Some(numeric) && self.bins.0.len() == bins.0.len();
-        if stays && self.rows == table.rows() {
+        if stays && self.encoded == table.rows() {
             return self;
         }
         let mut kept = Arc::unwrap_or_clone(self);
-        let done = if stays { kept.rows } else { 0 };
-        kept.binned.bins.truncate(done * binned.features);
-        kept.binned.bins.extend_from_slice(&binned.bins[done * binned.features..]);
-        let added: Vec<u32> = (done as u32..table.rows() as u32).collect();
-        let folds = (done == 0).then(|| kept.columns.folds_of_table(table, training));
-        let out = &mut kept.binned.bins[done * binned.features..];
-        kept.columns.put(table, &added, folds.as_deref(), binned.features, out);
+        if !stays {
+            (kept.rows, kept.encoded) = (0, 0);
+        }
+        let rows_from = |first: usize| (first as u32..table.rows() as u32).collect::<Vec<_>>();
+        let (added, features) = (rows_from(kept.rows), kept.binned.features);
+        kept.binned.bins.truncate(kept.rows * features);
+        bins.put_first(numeric.len(), table, &added, kept.binned.grown_by(added.len()));
+        let (first, folds) = match kept.encoded {
+            0 => (0, Some(kept.columns.folds_of_table(table, training))),
+            encoded => (encoded, None),
+        };
+        let out = &mut kept.binned.bins[first * features..];
+        kept.columns.put(table, &rows_from(first), folds.as_deref(), features, out);
         (kept.rows, kept.fingerprint) = (table.rows(), table.fingerprint(table.rows()));
+        kept.encoded = kept.rows;
         kept.bins = kept.columns.bins(numeric);
         Arc::new(kept)
     }
@@ -258,7 +261,7 @@ impl EncodedColumns {
     /// By row of the table, the fold of those that were counted.
     fn folds_of_table(&self, table: &FeatureTable, training: &[u32]) -> Vec<u8> {
         let mut folds = vec![BY_ALL; table.rows()];
-        for &row in &training[..self.counted] {
+        for &row in training.iter().take(self.counted) {
             folds[row as usize] = fold(row, self.seed) as u8;
         }
         folds

@@ -24,7 +24,9 @@ use super::encoded::{KeptEncoding, KeptEncodings};
 use crate::Error;
 use crate::seed::derive;
 use crate::table::FeatureTable;
-use std::sync::Arc;
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Training rows from which on bins are kept. Measured on rows of `tests/peers/ml/data.py` just before they double, 300
 /// to 15,900, five samples each: AUC of trees, forests and boosting as with bins of all rows, or higher.
@@ -35,7 +37,7 @@ const LIMIT: f64 = 0.25;
 const GROUPS: u64 = 16;
 
 /// Bins of a [`FeatureTable`]'s rows that are kept beside it and shared by all models that learn from it: one byte a feature and
-/// row.
+/// row, once for models that take each category as a number and once for those that take it as it is, if there are such.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeptBins {
     state: Option<State>,
@@ -55,11 +57,41 @@ struct State {
     /// Training rows seen, and a hash of their indices.
     training: usize,
     hash: u64,
-    /// Of the rows of the table.
+    /// Rows of the table, and what is in them.
+    rows: usize,
     fingerprint: u64,
-    /// By row of the table, or by position among the training rows.
-    binned: BinnedRows,
-    by_table_row: bool,
+    /// By row of the table; made when a fit asks for them.
+    binned: KeptRows,
+}
+
+/// Bins of all rows of a table, once they were asked for.
+#[derive(Debug, Default)]
+struct KeptRows(Mutex<Option<Arc<BinnedRows>>>);
+
+impl Clone for KeptRows {
+    fn clone(&self) -> KeptRows {
+        KeptRows(Mutex::new(lock(&self.0).and_then(|rows| rows.clone())))
+    }
+}
+
+impl KeptRows {
+    /// Those that there are; they may be changed.
+    fn get_mut(&mut self) -> Option<&mut BinnedRows> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().map(Arc::make_mut)
+    }
+}
+
+/// What is kept; who asks for the same waits, so that it is made once. A thread of the pool does not wait: it may have been
+/// given this work while it waits for its own, and hold the lock.
+pub(super) fn lock<T>(kept: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    if rayon::current_thread_index().is_none() {
+        return Some(kept.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    match kept.try_lock() {
+        Ok(all) => Some(all),
+        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 impl KeptBins {
@@ -80,18 +112,19 @@ impl KeptBins {
             return Err(Error::NoFeatures);
         }
         table.check_training_rows(training)?;
-        self.state = Some(State::extended(self.state.take(), table, training, true));
+        self.state = Some(State::extended(self.state.take(), table, training));
         Ok(())
     }
 
     /// Rows of the table that have bins.
     pub(crate) fn rows(&self) -> usize {
-        self.state.as_ref().map_or(0, |state| state.binned.rows())
+        self.state.as_ref().map_or(0, |state| state.rows)
     }
 
     /// Bytes of memory of the bins.
     pub(crate) fn bytes(&self) -> u64 {
-        self.state.as_ref().map_or(0, |state| state.binned.bins.len() as u64)
+        let as_they_are = self.state.as_ref().and_then(|state| lock(&state.binned.0)?.clone());
+        as_they_are.map_or(0, |binned| binned.bins.len() as u64) + self.encodings.bytes()
     }
 
     /// Training rows that the bins were made of: a feature that left its bins later has been made anew of more.
@@ -100,11 +133,12 @@ impl KeptBins {
         self.state.as_ref().map_or(0, |state| state.made_of)
     }
 
-    /// The bins, if these are the rows that they were last extended to.
-    pub(crate) fn of(&self, table: &FeatureTable, training: &[u32]) -> Option<(&TableBins, &BinnedRows)> {
-        let state = self.state.as_ref()?;
-        let same = state.is_of(table) && state.training == training.len() && state.hash == hash(0, training);
-        same.then_some((&state.bins, &state.binned))
+    /// The bins, if these are the rows that they were last extended to, and those of the table's rows.
+    pub(crate) fn of(&self, table: &FeatureTable, training: &[u32]) -> Option<(&TableBins, Arc<BinnedRows>)> {
+        let state = self.learns(table, training)?;
+        let mut kept = lock(&state.binned.0)?;
+        let made = || Arc::new(state.bins.transform(table, &every_row(table)));
+        Some((&state.bins, Arc::clone(kept.get_or_insert_with(made))))
     }
 
     /// The same with each category as a number.
@@ -115,7 +149,15 @@ impl KeptBins {
         labels: &[bool],
         seed: u64,
     ) -> Option<Arc<KeptEncoding>> {
-        Some(self.encodings.of(table, training, labels, seed, self.of(table, training)?))
+        let state = self.learns(table, training)?;
+        Some(self.encodings.of(table, training, labels, seed, &state.bins))
+    }
+
+    /// What is known of the rows, if they were last extended to these.
+    fn learns(&self, table: &FeatureTable, training: &[u32]) -> Option<&State> {
+        let state = self.state.as_ref()?;
+        let same = state.is_of(table) && state.training == training.len() && state.hash == hash(0, training);
+        same.then_some(state)
     }
 
     /// The bins of these rows: of those kept, if there are any of this table, else made.
@@ -133,33 +175,38 @@ impl KeptBins {
     fn with(&self, table: &FeatureTable, bins: &TableBins, rows: &[u32]) -> Option<BinnedRows> {
         let state = self.state.as_ref().filter(|state| state.is_of(table))?;
         match state.bins == *bins {
-            true => Some(state.binned.take(rows)),
-            false => self.encodings.scored(table, rows, bins, (&state.bins, &state.binned)),
+            true => lock(&state.binned.0)?.as_ref().map(|binned| binned.take(rows)),
+            false => self.encodings.scored(table, rows, bins),
         }
     }
 }
 
 /// The bins that a fit on these rows uses, and the bins of the rows by position.
 pub(crate) fn bins_of(table: &FeatureTable, training: &[u32]) -> (TableBins, BinnedRows) {
-    let state = State::extended(None, table, training, false);
-    (state.bins, state.binned)
+    let bins = State::extended(None, table, training).bins;
+    let binned = bins.transform(table, training);
+    (bins, binned)
+}
+
+/// The rows of a table.
+fn every_row(table: &FeatureTable) -> Vec<u32> {
+    (0..table.rows() as u32).collect()
 }
 
 impl State {
     /// Whether these are the bins of all rows of this table.
     fn is_of(&self, table: &FeatureTable) -> bool {
-        self.binned.rows() == table.rows() && self.begins(table)
+        self.rows == table.rows() && self.begins(table)
     }
 
     /// Whether these are the bins of its first rows.
     fn begins(&self, table: &FeatureTable) -> bool {
-        let rows = self.binned.rows();
-        rows <= table.rows()
-            && self.binned.features == table.features()
-            && self.fingerprint == table.fingerprint(rows)
+        self.rows <= table.rows()
+            && self.bins.0.len() == table.features()
+            && self.fingerprint == table.fingerprint(self.rows)
     }
 
-    fn extended(before: Option<State>, table: &FeatureTable, training: &[u32], by_table_row: bool) -> State {
+    fn extended(before: Option<State>, table: &FeatureTable, training: &[u32]) -> State {
         let made_of = made_of(training.len());
         let continues = |state: &State| {
             state.made_of == made_of
@@ -168,29 +215,27 @@ impl State {
         };
         let mut state = match before.filter(continues) {
             Some(mut state) => {
-                let first = state.binned.rows() as u32;
-                let added: Vec<u32> = (first..table.rows() as u32).collect();
-                let start = state.binned.bins.len();
-                state.binned.bins.resize(start + added.len() * state.binned.features, 0);
-                state.bins.put(table, &added, &mut state.binned.bins[start..]);
+                if let Some(binned) = state.binned.get_mut() {
+                    let added: Vec<u32> = (state.rows as u32..table.rows() as u32).collect();
+                    state.bins.put(table, &added, binned.grown_by(added.len()));
+                }
                 state.hash = hash(state.hash, &training[state.training..]);
                 state.training = training.len();
-                state.fingerprint = table.fingerprint(table.rows());
                 state
             }
-            None => {
-                let bins = TableBins::fit(table, &training[..made_of]);
-                let binned = if by_table_row {
-                    bins.transform(table, &(0..table.rows() as u32).collect::<Vec<_>>())
-                } else {
-                    bins.transform(table, training)
-                };
-                let (training, hash) = (training.len(), hash(0, training));
-                let (reference, checked) = (Vec::new(), made_of);
-                let fingerprint = table.fingerprint(table.rows());
-                State { bins, reference, made_of, checked, training, hash, fingerprint, binned, by_table_row }
-            }
+            None => State {
+                bins: TableBins::fit(table, &training[..made_of]),
+                reference: Vec::new(),
+                made_of,
+                checked: made_of,
+                training: training.len(),
+                hash: hash(0, training),
+                rows: 0,
+                fingerprint: 0,
+                binned: KeptRows::default(),
+            },
         };
+        (state.rows, state.fingerprint) = (table.rows(), table.fingerprint(table.rows()));
         state.check(table, training);
         state
     }
@@ -200,56 +245,44 @@ impl State {
         if self.made_of < FIRST {
             return;
         }
-        let features = self.binned.features;
+        let features = self.bins.0.len();
         for quarter in 1..4 {
             let point = self.made_of + quarter * (self.made_of / 4);
             if point <= self.checked || point > training.len() {
                 continue;
             }
             if self.reference.is_empty() {
-                self.reference = self.counts(training, 0, self.made_of, 0..features);
+                self.reference = self.counts(table, &training[..self.made_of], 0..features);
             }
-            let since = self.counts(training, self.checked, point, 0..features);
+            let since = self.counts(table, &training[self.checked..point], 0..features);
             for (feature, since) in since.iter().enumerate() {
                 if has_left(&self.reference[feature], since) {
                     self.bins.0[feature] = FeatureBins::fit(table, feature, &training[..point]);
-                    self.put_column(table, training, feature);
-                    let counts = self.counts(training, 0, point, feature..feature + 1);
-                    self.reference[feature] = counts[0];
+                    self.put_column(table, feature);
+                    self.reference[feature] = self.counts(table, &training[..point], feature..feature + 1)[0];
                 }
             }
             self.checked = point;
         }
     }
 
-    /// Rows by bin of these features among training rows `from` up to, not including, `to`.
-    fn counts(
-        &self,
-        training: &[u32],
-        from: usize,
-        to: usize,
-        features: std::ops::Range<usize>,
-    ) -> Vec<[u64; BINS]> {
-        let mut counts = vec![[0; BINS]; features.len()];
-        for (position, &row) in training.iter().enumerate().take(to).skip(from) {
-            let at = if self.by_table_row { row as usize } else { position };
-            let bins = &self.binned.row(at)[features.clone()];
-            counts.iter_mut().zip(bins).for_each(|(counts, &bin)| counts[bin as usize] += 1);
-        }
-        counts
+    /// These rows by bin of these features.
+    fn counts(&self, table: &FeatureTable, rows: &[u32], features: Range<usize>) -> Vec<[u64; BINS]> {
+        let of_feature = |feature: usize| {
+            let mut counts = [0; BINS];
+            let bins = self.bins.0[feature].column(table, feature, rows);
+            bins.into_iter().for_each(|bin| counts[bin as usize] += 1);
+            counts
+        };
+        features.into_par_iter().map(of_feature).collect()
     }
 
-    fn put_column(&mut self, table: &FeatureTable, training: &[u32], feature: usize) {
-        let every: Vec<u32>;
-        let rows = if self.by_table_row {
-            every = (0..self.binned.rows() as u32).collect();
-            &every
-        } else {
-            training
-        };
-        let column = self.bins.0[feature].column(table, feature, rows);
-        let cells = self.binned.bins.iter_mut().skip(feature).step_by(self.binned.features);
-        cells.zip(column).for_each(|(cell, bin)| *cell = bin);
+    fn put_column(&mut self, table: &FeatureTable, feature: usize) {
+        if let Some(binned) = self.binned.get_mut() {
+            let column = self.bins.0[feature].column(table, feature, &every_row(table));
+            let cells = binned.bins.iter_mut().skip(feature).step_by(binned.features);
+            cells.zip(column).for_each(|(cell, bin)| *cell = bin);
+        }
     }
 }
 

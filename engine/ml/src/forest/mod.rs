@@ -171,7 +171,7 @@ type Kept<C> = Vec<Option<KeptTree<C>>>;
 
 impl<'a> Fit<'a> {
     fn of(
-        prepared: &'a Prepared<'a>,
+        prepared: &'a Prepared,
         training: &TrainingRows<'a>,
         growth: Growth,
         class_weight: ClassWeight,
@@ -201,7 +201,7 @@ impl<'a> Fit<'a> {
     fn grow_all(
         &self,
         training: &TrainingRows<'_>,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         kept: Option<&mut KeptCounts>,
     ) -> Vec<Fitted> {
         // Bins by table row are those kept between fits.

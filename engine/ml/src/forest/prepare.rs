@@ -22,21 +22,21 @@ pub(crate) struct FeatureRows<'a> {
 }
 
 /// How features become bins, and the bins of the training rows.
-pub(crate) struct Prepared<'a> {
+pub(crate) struct Prepared {
     pub(crate) bins: TableBins,
-    pub(crate) binned: Binned<'a>,
+    pub(crate) binned: Binned,
     /// Whether `binned` is by row of the table, and not by position among the training rows.
     pub(crate) by_table_row: bool,
 }
 
 /// Bins that a fit has for itself, or shares with others.
-pub(crate) enum Binned<'a> {
+pub(crate) enum Binned {
     Own(BinnedRows),
-    Kept(&'a BinnedRows),
+    Kept(Arc<BinnedRows>),
     Encoded(Arc<KeptEncoding>),
 }
 
-impl Deref for Binned<'_> {
+impl Deref for Binned {
     type Target = BinnedRows;
 
     fn deref(&self) -> &BinnedRows {
@@ -48,19 +48,19 @@ impl Deref for Binned<'_> {
     }
 }
 
-impl<'a> Prepared<'a> {
-    pub(crate) fn of(training: &TrainingRows<'a>, categories: Categories, seed: u64) -> Prepared<'a> {
+impl Prepared {
+    pub(crate) fn of(training: &TrainingRows<'_>, categories: Categories, seed: u64) -> Prepared {
         let TrainingRows { table, labels, rows, weights, bins } = *training;
         let features = FeatureRows { table, rows, weights, bins };
         Prepared::of_target(&features, &EncodedTarget::Labels(labels), categories, seed)
     }
 
     pub(crate) fn of_target(
-        training: &FeatureRows<'a>,
+        training: &FeatureRows<'_>,
         target: &EncodedTarget<'_>,
         categories: Categories,
         seed: u64,
-    ) -> Prepared<'a> {
+    ) -> Prepared {
         // An entry of a tree has no more bits for a row of the table than it has for a training row.
         let bins = training.bins.filter(|_| training.table.rows() <= MAX_ROWS);
         let encodes = match categories {
@@ -89,7 +89,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// The same with the bins of the training rows by position.
-    pub(crate) fn by_position(self, rows: &[u32]) -> Prepared<'a> {
+    pub(crate) fn by_position(self, rows: &[u32]) -> Prepared {
         match self.by_table_row {
             false => self,
             true => {
@@ -99,7 +99,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// With each category as a number, by position.
-    fn encoded(self, training: &FeatureRows<'_>, target: &EncodedTarget<'_>, seed: u64) -> Prepared<'a> {
+    fn encoded(self, training: &FeatureRows<'_>, target: &EncodedTarget<'_>, seed: u64) -> Prepared {
         let FeatureRows { table, rows, weights, .. } = *training;
         let columns = EncodedColumns::fit(table, rows, weights, target, seed);
         let bins = columns.bins(&self.bins.0[..table.numeric_names().len()]);

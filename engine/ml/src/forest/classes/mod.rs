@@ -198,7 +198,7 @@ impl ClassForest {
 }
 
 /// The bins of the rows.
-fn prepared<'a>(training: &ClassRows<'a>, categories: Categories, seed: u64) -> Prepared<'a> {
+fn prepared(training: &ClassRows<'_>, categories: Categories, seed: u64) -> Prepared {
     let ClassRows { table, labels, classes, rows, weights, bins } = *training;
     let features = FeatureRows { table, rows, weights, bins };
     Prepared::of_target(&features, &EncodedTarget::Classes(labels, classes), categories, seed)

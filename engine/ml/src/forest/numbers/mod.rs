@@ -21,6 +21,7 @@ use super::params::{
 use super::prepare::{EncodedTarget, FeatureRows, Prepared};
 use super::split::{Noise, Search};
 use super::tree::Tree;
+use super::trees::scored_by_parts;
 use super::{CATEGORY_SMOOTHING, share, walk};
 use crate::encode::bins::{BinnedRows, TableBins};
 use crate::encode::rare::{RareCategories, Unseen};
@@ -256,8 +257,10 @@ impl NumberTrees {
 
     /// The number of each of these rows; finite.
     pub(crate) fn predict(&self, table: &FeatureTable, rows: &[u32], kept: Option<&KeptBins>) -> Vec<f64> {
-        let binned = KeptBins::binned(kept, &self.bins, table, rows);
-        self.predict_binned(&binned, &self.rare.unseen(table, rows, &binned))
+        scored_by_parts(rows, |rows| {
+            let binned = KeptBins::binned(kept, &self.bins, table, rows);
+            self.predict_binned(&binned, &self.rare.unseen(table, rows, &binned))
+        })
     }
 
     fn predict_binned(&self, binned: &BinnedRows, unseen: &Unseen) -> Vec<f64> {
@@ -314,7 +317,7 @@ impl NumberTrees {
 }
 
 /// The bins of the rows.
-fn prepared<'a>(training: &NumberRows<'a>, categories: Categories, seed: u64) -> Prepared<'a> {
+fn prepared(training: &NumberRows<'_>, categories: Categories, seed: u64) -> Prepared {
     let NumberRows { table, rows, weights, bins, values } = *training;
     let shares: Vec<u32> = match categories {
         Categories::Native | Categories::Auto => Vec::new(),
