@@ -63,6 +63,7 @@ mod rfm;
 mod scores;
 mod secrets;
 mod security;
+mod snapshots;
 mod sql_answers;
 mod sql_subqueries;
 mod state_limits;

@@ -15,7 +15,7 @@ use crate::error::suggestion;
 use crate::error::{Error, Result};
 use crate::files::entries;
 use crate::lake::{Lake, batch_of_file_name};
-use crate::records::{Commit, FileEntry, Learn, Plan, Record, RecordList};
+use crate::records::{Commit, FileEntry, Learn, Plan, Record, RecordList, snapshot};
 use crate::registry::{AliasRecord, Said};
 use crate::table::read::verified_path;
 
@@ -37,7 +37,7 @@ pub struct Report {
 pub struct Finding {
     /// The job, as its schema in SQL.
     pub job: String,
-    /// What it is about: `record`, `file`, or `beside` (a file that no record lists).
+    /// What it is about: `record`, `snapshot` (of the records), `file`, or `beside` (a file that no record lists).
     pub about: &'static str,
     /// What is wrong, with the path.
     pub problem: String,
@@ -163,6 +163,7 @@ impl Examination<'_> {
                 live.insert(file.path.clone(), file.clone());
             }
         }
+        self.snapshots((&commits.0, commits.1), (&learned.0, learned.1));
         let aliases = self.records::<AliasRecord>("aliases").0;
         let learned = learned.0.iter().flat_map(|record| &record.added);
         let added: Vec<&FileEntry> =
@@ -287,6 +288,26 @@ impl Examination<'_> {
                 let advice =
                     "records were deleted or renamed by hand: restore the checkpoint folder as a whole";
                 self.found("record", &Error::corrupt(what).hint(advice));
+            }
+        }
+    }
+
+    /// Snapshots say what the records say that they begin with.
+    fn snapshots(&mut self, commits: (&[Commit], Option<u64>), learned: (&[Learn], Option<u64>)) {
+        let checkpoint = self.lake.checkpoint(self.job);
+        match snapshot::faults(&checkpoint) {
+            Ok(faults) => faults.iter().for_each(|(_, error)| self.found("snapshot", error)),
+            Err(error) => self.found("snapshot", &error),
+        }
+        // What a record says that cannot be read is not known.
+        let is_whole = |read: usize, end: Option<u64>| end == Some(read as u64);
+        if !is_whole(commits.0.len(), commits.1) || !is_whole(learned.0.len(), learned.1) {
+            return;
+        }
+        for (path, ledger) in snapshot::all(&checkpoint).unwrap_or_default() {
+            self.report.records += 1;
+            if !ledger.is_of(commits.0, learned.0) {
+                self.found("snapshot", &snapshot::differs(&path));
             }
         }
     }

@@ -4,8 +4,8 @@
 //! lake/
 //!   chicago_arrests/                 a job (hyphens as underscores)
 //!     crimes/batch-00000000.parquet  its table: committed files and nothing else; a large batch has batch-00000000_0001.parquet too
-//!     _checkpoint/                   offsets/N.json, commits/N.json, learn/N.json, query.json, lock; `staged/` holds what
-//!                                    is being written, `former/` the last few files that a batch job has replaced
+//!     _checkpoint/                   offsets/N.json, commits/N.json, learn/N.json, snapshots/N.json, query.json, lock; `staged/`
+//!                                    holds what is being written, `former/` the last few files that a batch job has replaced
 //!     _models/forest/batch-….model   the last versions of each model
 //!   system/                          metrics, models, batches, dead_letters, data_loss: <table>/<job>/batch-….parquet
 //! ```

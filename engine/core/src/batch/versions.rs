@@ -31,7 +31,9 @@ use crate::error::{Error, Result, io_error, shortened};
 use crate::files::{at_once, create_folders, entries as list, sync_folder};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::{BatchJob, BatchModel};
-use crate::records::{BatchCounts, Before, Build, Commit, FileEntry, RecordList, TopicRead, TrainedModel};
+use crate::records::{
+    BatchCounts, Before, Build, Commit, FileEntry, RecordList, TopicRead, TrainedModel, snapshot,
+};
 use crate::table::publish::{clear_leftovers, readable_path, retire, roll_forward, stage};
 use crate::table::read::checked_path;
 use crate::table::write::parquet_bytes;
@@ -128,6 +130,7 @@ impl Versions {
         };
         versions.recover(&known)?;
         carry_over(lake, schema_name)?;
+        snapshot::mend(&checkpoint, numbers.end);
         Ok(versions)
     }
 
@@ -298,6 +301,7 @@ impl Versions {
             self.show(table, count)?;
             self.forget(table)?;
         }
+        snapshot::write(&self.lake.checkpoint(&self.schema_name), number + 1);
         Ok(count)
     }
 

@@ -28,7 +28,7 @@ use crate::lake::Lake;
 use crate::learn::{FeatureRows, StateFeatures, outliers_of, tables};
 use crate::predict::columns_of;
 use crate::project::{ModelSpec, StateSpec};
-use crate::records::{Commit, Learn, ModelOutcome, Plan, RecordList};
+use crate::records::{Learn, Ledger, ModelOutcome, Plan, RecordList};
 use crate::registry::{self, Loaded, load};
 use crate::rowwise::RowSql;
 use crate::sql;
@@ -77,8 +77,8 @@ pub(crate) fn derived(lake: &Lake, schema_name: &str, name: &str) -> Result<Opti
     let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
     if plan.program.state.is_some_and(|spec| spec.config.table == name) {
         // Its clusters are by the models of the newest learn record.
-        let learn: RecordList<Learn> = RecordList::read_only(lake.checkpoint(schema_name).join("learn"));
-        let as_of = format!("{} {batches} {}", plan.query_id, learn.numbers()?.end);
+        let learned = Ledger::of(lake, schema_name)?.learned();
+        let as_of = format!("{} {batches} {learned}", plan.query_id);
         return Ok(Some(Derived::State { as_of }));
     }
     Ok(plan.program.views.get(name).map(|sql| Derived::View { sql: sql.clone() }))
@@ -134,7 +134,8 @@ async fn read_state(
     let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]);
     let select = select.await.map_err(|e| e.context(spec.config.select.clone()))?;
     let learn: RecordList<Learn> = RecordList::read_only(lake.checkpoint(schema_name).join("learn"));
-    let learned = learn.latest()?.map(|newest| learn.read(newest)).transpose()?;
+    let newest = Ledger::of(lake, schema_name)?.learned().checked_sub(1);
+    let learned = newest.map(|newest| learn.read(newest)).transpose()?;
     let learned = learned.map_or_else(Vec::new, |record| record.models);
     Ok(StateView { state, select, plan, schema_name: schema_name.to_owned(), spec: spec.clone(), learned })
 }
@@ -258,13 +259,11 @@ fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
 
 /// The plan of the newest commit, and the number of batches with it.
 fn newest_plan(lake: &Lake, schema_name: &str) -> Result<Option<(Plan, u64)>> {
-    let checkpoint = lake.checkpoint(schema_name);
-    let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
-    let plans: RecordList<Plan> = RecordList::read_only(checkpoint.join("offsets"));
-    let (batches, planned) = (commits.numbers()?.end, plans.numbers()?.end);
+    let plans: RecordList<Plan> = RecordList::read_only(lake.checkpoint(schema_name).join("offsets"));
+    let batches = Ledger::of(lake, schema_name)?.commits();
     // A batch job commits without plans.
     match batches.checked_sub(1) {
-        Some(newest) if newest < planned => Ok(Some((plans.read(newest)?, batches))),
+        Some(newest) if plans.has(newest) => Ok(Some((plans.read(newest)?, batches))),
         _ => Ok(None),
     }
 }

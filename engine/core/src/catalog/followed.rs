@@ -32,7 +32,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::io_error;
 use crate::lake::Lake;
-use crate::records::FileEntry;
+use crate::records::{FileEntry, Ledger};
 use crate::table::publish::readable_path;
 use crate::table::read::{checked_path, damage, missing, verified_once};
 use crate::table::scan::whole;
@@ -47,13 +47,40 @@ pub(super) struct ResolvedFiles {
     lake: Lake,
     /// By the places that they had.
     files: Mutex<BTreeMap<PathBuf, FileEntry>>,
+    /// By job, what its records say to the statement that is being run.
+    ledgers: Mutex<Option<BTreeMap<String, Arc<Ledger>>>>,
     /// Whether all bytes of a file are checked, not its size alone.
     verify: AtomicBool,
 }
 
 impl ResolvedFiles {
     pub(super) fn new(lake: Lake) -> ResolvedFiles {
-        ResolvedFiles { lake, files: Mutex::default(), verify: AtomicBool::new(false) }
+        ResolvedFiles {
+            lake,
+            files: Mutex::default(),
+            ledgers: Mutex::default(),
+            verify: AtomicBool::new(false),
+        }
+    }
+
+    /// Begins a statement: it forgets the files of the one before, and until its end each job is what it was when it was first
+    /// looked at, for all tables of the statement.
+    pub(super) fn begin(&self) -> Reading<'_> {
+        self.clear();
+        *self.ledgers() = Some(BTreeMap::new());
+        Reading(self)
+    }
+
+    /// What the records of a job say: to one statement always the same.
+    pub(super) fn ledger(&self, schema_name: &str) -> crate::error::Result<Arc<Ledger>> {
+        if let Some(known) = self.ledgers().as_ref().and_then(|ledgers| ledgers.get(schema_name)) {
+            return Ok(known.clone());
+        }
+        let ledger = Ledger::of(&self.lake, schema_name)?;
+        if let Some(ledgers) = self.ledgers().as_mut() {
+            ledgers.insert(schema_name.to_owned(), ledger.clone());
+        }
+        Ok(ledger)
     }
 
     /// Where a file of a table is.
@@ -75,8 +102,7 @@ impl ResolvedFiles {
         self.verify.store(true, Ordering::Relaxed);
     }
 
-    /// Forgets the files of the statement before.
-    pub(super) fn clear(&self) {
+    fn clear(&self) {
         self.files().clear();
     }
 
@@ -115,6 +141,19 @@ impl ResolvedFiles {
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, FileEntry>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledgers(&self) -> MutexGuard<'_, Option<BTreeMap<String, Arc<Ledger>>>> {
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A statement that is being run, until it is dropped.
+pub(super) struct Reading<'a>(&'a ResolvedFiles);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        *self.0.ledgers() = None;
     }
 }
 

@@ -38,6 +38,7 @@ use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::lake::Lake;
 use crate::memory;
 use crate::predict;
+use crate::records::Ledger;
 use crate::registry::Models;
 use crate::sql::{collect, context, explain_memory, frame, settled};
 use crate::table::rowless::rowless;
@@ -172,9 +173,7 @@ pub async fn query(context: &SessionContext, lake: &Lake, sql: &str) -> Result<V
         models.forget();
     }
     for _ in 0..ATTEMPTS {
-        if let Some(resolved) = &resolved {
-            resolved.clear();
-        }
+        let _reading = resolved.as_ref().map(|resolved| resolved.begin());
         let frame = frame(context, sql).await.map_err(|e| damaged(explain(e, lake), resolved.as_deref()))?;
         let plan = frame.logical_plan().clone();
         let batches = collect(frame).await;
@@ -227,7 +226,9 @@ pub(crate) fn check_files(context: &SessionContext) -> Result<()> {
 pub fn table_names(lake: &Lake) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for schema_name in lake.schema_names()? {
-        names.extend(schemas::job_tables(lake, &schema_name)?.iter().map(|t| format!("{schema_name}.{t}")));
+        let ledger = Ledger::of(lake, &schema_name)?;
+        let tables = schemas::job_tables(lake, &schema_name, &ledger)?;
+        names.extend(tables.iter().map(|table| format!("{schema_name}.{table}")));
     }
     names.extend(SYSTEM_TABLES.iter().map(|table| format!("system.{}", table.name)));
     Ok(names)

@@ -14,9 +14,8 @@ use super::followed::ResolvedFiles;
 use super::system_tables::{self, SYSTEM_TABLES};
 use super::{derived, model_files, unlisted};
 use crate::lake::Lake;
-use crate::records::{Commit, FileEntry, RecordList};
+use crate::records::{FileEntry, Ledger};
 use crate::registry::Models;
-use crate::table::read::committed_files;
 use crate::table::scan::{parquet_table, version_table};
 
 /// What the schemas of one session share.
@@ -34,6 +33,12 @@ impl Scope {
     pub(crate) fn new(lake: Lake) -> Scope {
         let (resolved, models) = (Arc::new(ResolvedFiles::new(lake.clone())), Models::of(&lake));
         Scope { resolved, models, lake, planning: Vec::new() }
+    }
+
+    /// Names of the tables of a job.
+    fn tables(&self, schema_name: &str) -> crate::error::Result<BTreeSet<String>> {
+        let ledger = self.resolved.ledger(schema_name)?;
+        job_tables(&self.lake, schema_name, &ledger)
     }
 
     /// The scope of what a view reads.
@@ -119,7 +124,7 @@ impl BareNames {
     fn candidates(&self, name: &str) -> crate::error::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
         for schema in self.scope.lake.schema_names()? {
-            if job_tables(&self.scope.lake, &schema)?.contains(name) {
+            if self.scope.tables(&schema)?.contains(name) {
                 found.push((schema, name.to_owned()));
             }
         }
@@ -131,18 +136,12 @@ impl BareNames {
 }
 
 /// Names of the tables that a job's commits have added to, of its state and its views.
-pub(super) fn job_tables(lake: &Lake, schema_name: &str) -> crate::error::Result<BTreeSet<String>> {
-    let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
-    let mut names = BTreeSet::new();
-    let prefix = format!("{schema_name}.");
-    // Newest first: a stream has one table, which is in most of the commits.
-    for number in commits.numbers()?.rev() {
-        let commit = commits.read(number)?;
-        names.extend(commit.added.iter().filter_map(|f| f.table.strip_prefix(&prefix).map(String::from)));
-        if !names.is_empty() && commit.build.is_none() {
-            break;
-        }
-    }
+pub(super) fn job_tables(
+    lake: &Lake,
+    schema_name: &str,
+    ledger: &Ledger,
+) -> crate::error::Result<BTreeSet<String>> {
+    let mut names: BTreeSet<String> = ledger.names(schema_name).map(String::from).collect();
     names.extend(derived::names(lake, schema_name)?);
     Ok(names)
 }
@@ -150,20 +149,21 @@ pub(super) fn job_tables(lake: &Lake, schema_name: &str) -> crate::error::Result
 #[async_trait]
 impl SchemaProvider for JobSchema {
     fn table_names(&self) -> Vec<String> {
-        job_tables(&self.scope.lake, &self.name).unwrap_or_default().into_iter().collect()
+        self.scope.tables(&self.name).unwrap_or_default().into_iter().collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let full = format!("{}.{name}", self.name);
         let Scope { lake, resolved, .. } = &self.scope;
-        let files = committed_files(lake, &self.name, &full).map_err(external)?;
+        let ledger = resolved.ledger(&self.name).map_err(external)?;
+        let files = of_table(&ledger, &full);
         if files.is_empty() {
             return derived::table(&self.scope, &self.name, name).await.map_err(external);
         }
-        let columns = partition_columns(lake, &self.name, &full).map_err(external)?;
+        let columns = ledger.partition_columns(&full);
         if !columns.is_empty() {
             let paths = resolve(resolved, &files)?;
-            return version_table(&paths, &columns).await.map(Some).map_err(external);
+            return version_table(&paths, columns).await.map(Some).map_err(external);
         }
         unlisted::warn(lake, &self.name, &full, &files);
         provider(resolved, &files, None).await.map(Some)
@@ -190,7 +190,8 @@ impl SchemaProvider for SystemSchema {
         let Scope { lake, resolved, .. } = &self.scope;
         for job in lake.schema_names().map_err(external)? {
             let full = format!("system.{name}");
-            let of_job = committed_files(lake, &job, &full).map_err(external)?;
+            let ledger = resolved.ledger(&job).map_err(external)?;
+            let of_job = of_table(&ledger, &full);
             unlisted::warn(lake, &job, &full, &of_job);
             files.extend(of_job);
         }
@@ -224,24 +225,6 @@ impl SchemaProvider for BareNames {
     }
 }
 
-/// The columns of a table that are in the names of its files' folders.
-fn partition_columns(
-    lake: &Lake,
-    schema_name: &str,
-    full: &str,
-) -> crate::error::Result<Vec<(String, String)>> {
-    let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
-    for number in commits.numbers()?.rev() {
-        match commits.read(number)?.build {
-            Some(build) if build.table == full => return Ok(build.partition_columns),
-            Some(_) => {}
-            // A stream has none.
-            None => break,
-        }
-    }
-    Ok(Vec::new())
-}
-
 /// A table over exactly these files. Without a schema, the newest file's holds.
 async fn provider(
     resolved: &ResolvedFiles,
@@ -256,6 +239,11 @@ async fn provider(
             table => return table,
         }
     }
+}
+
+/// The files of a table, in the order of their batches.
+fn of_table(ledger: &Ledger, full: &str) -> Vec<FileEntry> {
+    ledger.files(full).iter().map(|listed| listed.file.clone()).collect()
 }
 
 /// Where these files are.

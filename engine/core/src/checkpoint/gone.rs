@@ -1,42 +1,34 @@
 //! Files that commits list and the table's folder has not: another folder was put in its place, or files were removed.
 //!
-//! The newest file is looked at anyway (`identity`). Of the others a start looks at names alone: most batches have a file
-//! that is called by their number, so that the commits of those without one are all that has to be read, and of these no
-//! more than [`MOST_COMMITS`]. Sizes and checksums of old files are for whoever reads them: the history of the models,
-//! statements, `tidemill doctor`.
+//! The newest file is looked at anyway (`identity`). Of the others a start looks at names alone, by one look at the folder.
+//! Sizes and checksums of old files are for whoever reads them: the history of the models, statements, `tidemill doctor`.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::unlisted::visible;
 use crate::error::Result;
-use crate::lake::{Lake, batch_of_file_name};
-use crate::records::{Commit, RecordList};
+use crate::lake::Lake;
+use crate::records::{FileEntry, Ledger};
 use crate::table::read::checked_path;
-
-/// Commits that are read at a start at most, the newest first: 50 ms.
-const MOST_COMMITS: usize = 1_000;
 
 /// Looks whether a stream's table, which is in `table` (relative to the lake), has the files of its batches.
 ///
 /// # Errors
-/// Corrupt: one is gone, or a record cannot be read; Storage.
-pub(super) fn check(lake: &Lake, table: &str, commits: &RecordList<Commit>) -> Result<()> {
-    let names = visible(&lake.resolve(table), "parquet")?;
-    let there: BTreeSet<u64> = names.iter().filter_map(|name| batch_of_file_name(name)).collect();
+/// Corrupt: one is gone; Storage.
+pub(super) fn check(lake: &Lake, table: &str, ledger: &Ledger) -> Result<()> {
+    let there: HashSet<String> = visible(&lake.resolve(table), "parquet")?.into_iter().collect();
     let folder = format!("{table}/");
-    for number in commits.numbers()?.rev().filter(|number| !there.contains(number)).take(MOST_COMMITS) {
-        let commit = commits.read(number)?;
-        for file in commit.added.iter().filter(|file| file.path.starts_with(&folder)) {
-            checked_path(lake, file)?;
-        }
-    }
-    Ok(())
+    let is_away =
+        |file: &&FileEntry| file.path.strip_prefix(&folder).is_some_and(|name| !there.contains(name));
+    // The newest first: what is wrong with the table as a whole is told by it.
+    let mut away = ledger.rows().rev().filter(is_away);
+    away.try_for_each(|file| checked_path(lake, file).map(drop))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::FileEntry;
+    use crate::records::{Commit, RecordList};
 
     #[test]
     fn an_old_file_that_is_gone_is_named_and_a_batch_without_rows_is_none() {
@@ -58,9 +50,10 @@ mod tests {
             };
             commits.create(number, &Commit { added, ..Commit::of_nothing(number) }).unwrap();
         }
-        check(&lake, "j/t", &commits).unwrap();
+        let check = || check(&lake, "j/t", &Ledger::of(&lake, "j").unwrap());
+        check().unwrap();
         std::fs::remove_file(lake.resolve(&path(1))).unwrap();
-        let error = check(&lake, "j/t", &commits).unwrap_err().to_string();
+        let error = check().unwrap_err().to_string();
         assert!(error.contains("batch-00000001.parquet is listed but is not there"), "{error}");
         assert!(error.contains("commits/1.json lists it"), "{error}");
     }

@@ -22,7 +22,7 @@ use super::{gone, unlisted};
 use crate::error::{Error, Result, io_error};
 use crate::files::{entries, write_atomically};
 use crate::lake::Lake;
-use crate::records::{Commit, FORMAT, FORMATS, FileEntry, Learn, Plan, RecordList, newer};
+use crate::records::{Commit, FORMAT, FORMATS, Ledger, Plan, RecordList, newer};
 use crate::table::read::checked_path;
 
 const FILE: &str = "query.json";
@@ -289,23 +289,19 @@ impl Claim<'_> {
             ))
             .hint("put the path back as it was, or stream into another lake from the beginning of the topic: --lake DIR"));
         }
-        let commits = RecordList::<Commit>::read_only(lake.checkpoint(self.schema_name).join("commits"));
-        let numbers = commits.numbers()?;
-        if numbers.is_empty() && !unlisted::visible(&folder, "parquet")?.is_empty() {
+        let ledger = Ledger::of(lake, self.schema_name)?;
+        if ledger.commits() == 0 && !unlisted::visible(&folder, "parquet")?.is_empty() {
             return gone(GONE.to_owned());
         }
-        let learned =
-            RecordList::<Learn>::read_only(lake.checkpoint(self.schema_name).join("learn")).numbers()?;
-        unlisted::check(lake, self.schema_name, table, &commits, learned.end)?;
-        let newest = newest_row_file(&commits, self.schema_name)?;
-        if let Some(file) = &newest {
+        unlisted::check(lake, self.schema_name, table, &ledger)?;
+        if let Some(file) = ledger.newest_rows() {
             if !folder.is_dir() {
                 return gone(
                     "the table of this checkpoint is gone; its committed rows would be lost".to_owned(),
                 );
             }
             checked_path(lake, file)?;
-            gone::check(lake, table, &commits)?;
+            gone::check(lake, table, &ledger)?;
         }
         remove_old(&old)
     }
@@ -355,12 +351,13 @@ const GONE: &str = "the checkpoint of this table is gone; a new one would append
 /// Of which kind the job is that has made the records there are; `None` where there is none.
 pub(crate) fn kind_of_records(lake: &Lake, schema_name: &str) -> Result<Option<JobKind>> {
     let checkpoint = lake.checkpoint(schema_name);
-    if RecordList::<Plan>::read_only(checkpoint.join("offsets")).latest()?.is_some() {
+    let plans = RecordList::<Plan>::read_only(checkpoint.join("offsets"));
+    if plans.has(0) || plans.latest()?.is_some() {
         return Ok(Some(JobKind::Stream));
     }
     let commits = RecordList::<Commit>::read_only(checkpoint.join("commits"));
     // A stream plans what it commits.
-    Ok(commits.latest()?.map(|_| JobKind::Batch))
+    Ok((commits.has(0) || commits.latest()?.is_some()).then_some(JobKind::Batch))
 }
 
 /// Carries a job's lake over to the format of this version, before its first record of that format. The caller holds the lock
@@ -392,28 +389,13 @@ pub(crate) fn format_of(lake: &Lake, schema_name: &str) -> Result<u32> {
     Ok(identity.map_or(*FORMATS.start(), |identity| identity.format))
 }
 
-/// A file of rows of the newest batch of a stream that has any.
-///
-/// # Errors
-/// Storage or Corrupt: a commit.
-pub(crate) fn newest_row_file(commits: &RecordList<Commit>, schema_name: &str) -> Result<Option<FileEntry>> {
-    let prefix = format!("{schema_name}.");
-    for number in commits.numbers()?.rev() {
-        let file = commits.read(number)?.added.into_iter().find(|file| file.table.starts_with(&prefix));
-        if file.is_some() {
-            return Ok(file);
-        }
-    }
-    Ok(None)
-}
-
 /// The folder of a stream's table, of which its `query.json` says nothing yet.
 fn newest_table_path(lake: &Lake, schema_name: &str) -> Result<Option<String>> {
     if kind_of_records(lake, schema_name)? != Some(JobKind::Stream) {
         return Ok(None);
     }
-    let commits = RecordList::<Commit>::read_only(lake.checkpoint(schema_name).join("commits"));
-    let newest = newest_row_file(&commits, schema_name)?;
+    let ledger = Ledger::of(lake, schema_name)?;
+    let newest = ledger.newest_rows();
     Ok(newest.and_then(|file| file.path.rsplit_once('/').map(|(folder, _)| folder.to_owned())))
 }
 

@@ -9,10 +9,12 @@
 //!   commits/N.json   batch N is in the table                                   [Commit]
 //!   learn/N.json     what was learned after batch N                            [Learn]
 //!   attempts/N.K.json  a start tries batch N for the Kth time (see `attempts`)   [Attempt]
+//!   snapshots/N.json what the records up to N say together, every 100 batches  [Ledger]
 //!   staged/          files of a record that is not written yet, or not rolled forward
 //! ```
 //!
-//! Records are create-only and never change. A start of a newer version carries a lake over by raising the format in
+//! A snapshot is an index, which can be made of the records at any time, and is written anew where it is not of them. Records
+//! are create-only and never change. A start of a newer version carries a lake over by raising the format in
 //! `query.json` once it can go on, see `identity`. What a driver does on start follows from the three newest numbers (see
 //! [`recovery`]), and how it runs a planned batch again, from the attempts.
 
@@ -25,7 +27,7 @@ mod unlisted;
 use std::fs::File;
 use std::path::Path;
 
-pub(crate) use identity::{Claim, JobKind, carry_over, format_of, kind_of_records, newest_row_file};
+pub(crate) use identity::{Claim, JobKind, carry_over, format_of, kind_of_records};
 
 use self::attempts::Attempts;
 use crate::error::{Error, ErrorKind, Result, io_error};
@@ -66,9 +68,9 @@ impl Checkpoint {
         claim.check_new(lake)?;
         create_folders(&folder)?;
         let lock = take_lock(&folder)?;
-        let offsets = RecordList::open(folder.join("offsets"))?;
-        let commits = RecordList::<Commit>::open(folder.join("commits"))?;
-        let learn = RecordList::<Learn>::open(folder.join("learn"))?;
+        let offsets = RecordList::held(folder.join("offsets"))?;
+        let commits = RecordList::<Commit>::held(folder.join("commits"))?;
+        let learn = RecordList::<Learn>::held(folder.join("learn"))?;
         let newest = commits.latest()?.map(|number| commits.read(number)).transpose()?;
         let learned = learn.latest()?.map(|number| learn.read(number)).transpose()?;
         let query_id = claim.query_id(lake)?;

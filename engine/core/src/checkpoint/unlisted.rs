@@ -7,11 +7,10 @@
 //! ```
 //!
 //! A driver makes a file visible after the record that lists it, so that one which was killed leaves none of these: what it
-//! leaves is staged, hidden or a `.tmp`. Names are looked at, and the commits of batches that have several files, so that a
-//! start takes as long as folders take to be listed: a file that stands under the one name of another batch is for
-//! `tidemill doctor`, which reads every record.
+//! leaves is staged, hidden or a `.tmp`. Names are looked at, so that a start takes as long as folders take to be listed: a
+//! file that stands under the one name of another batch is for `tidemill doctor`, which reads every record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, io_error};
 use crate::files::entries;
 use crate::lake::{Lake, batch_of_file_name};
-use crate::records::{Commit, RecordList};
+use crate::records::{Commit, Learn, Ledger, RecordList};
 
 /// Tables of the system that commits add to, and those that learn records do.
 const BY_COMMIT: [&str; 2] = ["dead_letters", "data_loss"];
@@ -30,20 +29,17 @@ const ADVICE: &str = "the checkpoint is older than they are, as when a copy of i
      hand: put back the checkpoint that they belong to, or all of the lake from one copy; or move them out of the lake, and \
      the stream reads again what the topic still has of them";
 
-/// Looks at the folders of a stream, whose table is in `table` (relative to the lake). `learned` is one past the newest learn
-/// record.
+/// Looks at the folders of a stream, whose table is in `table` (relative to the lake).
 ///
 /// # Errors
 /// Corrupt: a file is of no record, or a record cannot be read; Storage.
-pub(super) fn check(
-    lake: &Lake,
-    schema_name: &str,
-    table: &str,
-    commits: &RecordList<Commit>,
-    learned: u64,
-) -> Result<()> {
-    let committed = commits.numbers()?.end;
-    let mut found = of_table(lake, table, commits, committed)?;
+pub(super) fn check(lake: &Lake, schema_name: &str, table: &str, ledger: &Ledger) -> Result<()> {
+    let committed = ledger.commits();
+    let checkpoint = lake.checkpoint(schema_name);
+    let records = RecordList::<Learn>::read_only(checkpoint.join("learn"));
+    // One too many is told by whoever compares the lists.
+    let learned = if records.has(ledger.learned()) { records.numbers()?.end } else { ledger.learned() };
+    let mut found = of_table(lake, table, ledger, &RecordList::read_only(checkpoint.join("commits")))?;
     let mut look = |folder: PathBuf, extension, batch_of: fn(&str) -> Option<u64>, batches: u64| {
         let beyond = |name: &String| batch_of(name).is_some_and(|batch| batch >= batches);
         let mut names = visible(&folder, extension)?;
@@ -51,7 +47,7 @@ pub(super) fn check(
         found.extend(names.into_iter().filter(beyond).map(|name| folder.join(name)));
         Ok::<_, Error>(())
     };
-    look(lake.checkpoint(schema_name).join("state"), "parquet", batch_of_state_file, committed)?;
+    look(checkpoint.join("state"), "parquet", batch_of_state_file, committed)?;
     for (tables, batches) in [(&BY_COMMIT[..], committed), (&BY_LEARN[..], learned)] {
         for name in tables {
             let folder = lake.resolve(&format!("system/{name}/{schema_name}"));
@@ -76,12 +72,17 @@ pub(super) fn check(
 }
 
 /// Files in a stream's table that no commit lists.
-fn of_table(lake: &Lake, table: &str, commits: &RecordList<Commit>, committed: u64) -> Result<Vec<PathBuf>> {
+fn of_table(lake: &Lake, table: &str, ledger: &Ledger, commits: &RecordList<Commit>) -> Result<Vec<PathBuf>> {
+    let folder = format!("{table}/");
+    let counts: HashSet<&str> = ledger.rows().filter_map(|file| file.path.strip_prefix(&folder)).collect();
     let mut found = Vec::new();
-    // Of batches whose rows are in several files.
+    // Of batches whose rows were in several files, that were taken out since.
     let mut parts: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for name in visible(&lake.resolve(table), "parquet")? {
-        match batch_of_file_name(&name).filter(|batch| *batch < committed) {
+        if counts.contains(name.as_str()) {
+            continue;
+        }
+        match batch_of_file_name(&name).filter(|batch| *batch < ledger.commits()) {
             None => found.push(name),
             Some(batch) if name.contains('_') => parts.entry(batch).or_default().push(name),
             Some(_) => {}
@@ -137,7 +138,7 @@ mod tests {
     }
 
     /// Two batches are committed, the first of them is learned from; the second is of two files.
-    fn lake(folder: &Path) -> (Lake, RecordList<Commit>) {
+    fn lake(folder: &Path) -> Lake {
         let lake = Lake::new(folder);
         let commits = RecordList::<Commit>::open(lake.checkpoint("j").join("commits")).unwrap();
         commits.create(0, &Commit::of_nothing(0)).unwrap();
@@ -158,7 +159,10 @@ mod tests {
         ] {
             touch(&lake, path);
         }
-        (lake, commits)
+        let learn = RecordList::<Learn>::open(lake.checkpoint("j").join("learn")).unwrap();
+        let nothing = serde_json::json!({ "batch_id": 0, "query_id": "q", "models": [], "added": [] });
+        learn.create(0, &serde_json::from_value(nothing).unwrap()).unwrap();
+        lake
     }
 
     #[test]
@@ -177,11 +181,11 @@ mod tests {
             ("system/batches/j/.batch-00000005.parquet.tmp", false),
         ] {
             let folder = tempfile::tempdir().unwrap();
-            let (lake, commits) = lake(folder.path());
+            let lake = lake(folder.path());
             if !path.is_empty() {
                 touch(&lake, path);
             }
-            let found = check(&lake, "j", "j/t", &commits, 1);
+            let found = check(&lake, "j", "j/t", &Ledger::of(&lake, "j").unwrap());
             assert_eq!(found.is_err(), harm, "{path}: {found:?}");
             if let Err(error) = found {
                 assert!(error.to_string().contains(path), "{error}");
@@ -196,11 +200,11 @@ mod tests {
     #[test]
     fn one_is_named_and_all_are_counted() {
         let folder = tempfile::tempdir().unwrap();
-        let (lake, commits) = lake(folder.path());
+        let lake = lake(folder.path());
         for batch in 2..7 {
             touch(&lake, &format!("j/t/batch-{batch:08}.parquet"));
         }
-        let error = check(&lake, "j", "j/t", &commits, 1).unwrap_err().to_string();
+        let error = check(&lake, "j", "j/t", &Ledger::of(&lake, "j").unwrap()).unwrap_err().to_string();
         assert!(error.contains("batch-00000002.parquet and 4 other files are in no record"), "{error}");
     }
 }

@@ -197,7 +197,7 @@ async fn table_types(lake: &Lake, entry: &Entry, table: &str) -> Result<Vec<(Str
 /// The columns of the state that a version has learned from, if it is called so.
 async fn state_schema(lake: &Lake, entry: &Entry, table: &str) -> Result<Option<SchemaRef>> {
     let plans: RecordList<Plan> = RecordList::read_only(lake.checkpoint(&entry.job).join("offsets"));
-    if !plans.numbers()?.contains(&entry.version) {
+    if !plans.has(entry.version) {
         return Ok(None);
     }
     let plan = plans.read(entry.version)?;

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
@@ -27,8 +28,12 @@ pub(crate) const RESTORE: &str = "put back the checkpoint and its tables from on
 pub struct RecordList<R> {
     folder: PathBuf,
     format: u32,
+    /// One past the newest, where it is known and nobody else writes; else [`UNKNOWN`].
+    end: Option<AtomicU64>,
     record: PhantomData<R>,
 }
+
+const UNKNOWN: u64 = u64::MAX;
 
 impl<R: Record> RecordList<R> {
     /// Opens a list for writing; the folder is made where it is not there.
@@ -40,6 +45,14 @@ impl<R: Record> RecordList<R> {
         Ok(RecordList::read_only(folder))
     }
 
+    /// As [`RecordList::open`], by the only process that writes to it: its folder is listed once.
+    ///
+    /// # Errors
+    /// Storage.
+    pub(crate) fn held(folder: PathBuf) -> Result<Self> {
+        Ok(RecordList { end: Some(AtomicU64::new(UNKNOWN)), ..RecordList::open(folder)? })
+    }
+
     /// Writes records as those of another format that have the same fields.
     pub(crate) fn written_as(self, format: u32) -> Self {
         RecordList { format, ..self }
@@ -47,7 +60,7 @@ impl<R: Record> RecordList<R> {
 
     /// Opens a list for reading; an absent folder is an empty list.
     pub fn read_only(folder: PathBuf) -> Self {
-        RecordList { folder, format: FORMAT, record: PhantomData }
+        RecordList { folder, format: FORMAT, end: None, record: PhantomData }
     }
 
     /// The numbers there are, ascending, from 0.
@@ -55,6 +68,19 @@ impl<R: Record> RecordList<R> {
     /// # Errors
     /// Storage; Corrupt, if one of them is missing: also where a newer version has put it into a snapshot.
     pub fn numbers(&self) -> Result<std::ops::Range<u64>> {
+        let known = self.end.as_ref().map_or(UNKNOWN, |end| end.load(Ordering::Relaxed));
+        if known != UNKNOWN {
+            return Ok(0..known);
+        }
+        let numbers = self.listed()?;
+        if let Some(end) = &self.end {
+            end.store(numbers.end, Ordering::Relaxed);
+        }
+        Ok(numbers)
+    }
+
+    /// As [`Self::numbers`], by the folder.
+    fn listed(&self) -> Result<std::ops::Range<u64>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0..0),
@@ -108,12 +134,29 @@ impl<R: Record> RecordList<R> {
         parse(&path, number, &bytes)
     }
 
+    /// Reads a record of a kind that is never replaced; `None` where it is not there.
+    ///
+    /// # Errors
+    /// Storage; Corrupt, if it is not what it should be.
+    pub(crate) fn find(&self, number: u64) -> Result<Option<R>> {
+        let path = self.path(number);
+        match fs::read(&path) {
+            Ok(bytes) => parse(&path, number, &bytes).map(Some),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error("read", &path, &e)),
+        }
+    }
+
     /// Creates a record: on return it is on disk, whole, and was not there before.
     ///
     /// # Errors
     /// Corrupt, if there is one of this number; Storage.
     pub fn create(&self, number: u64, record: &R) -> Result<()> {
-        create_at(&self.path(number), self.format, record)
+        create_at(&self.path(number), self.format, record)?;
+        if let Some(end) = self.end.as_ref().filter(|end| end.load(Ordering::Relaxed) == number) {
+            end.store(number.saturating_add(1), Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Creates a record that holds instead of the one of this number, which stays.

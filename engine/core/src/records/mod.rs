@@ -1,6 +1,6 @@
 //! The kinds of record of a job's checkpoint, each with the number of its [format](FORMAT), and the list that holds those of
 //! one kind: `offsets/N.json` is a [`Plan`], `commits/N.json` a [`Commit`], `learn/N.json` a [`Learn`], `attempts/N.K.json` an
-//! [`Attempt`]; `aliases/N.json` stands in the registry. A plan:
+//! [`Attempt`]; `aliases/N.json` stands in the registry. What they say together is a [`Ledger`]. A plan:
 //!
 //! ```json
 //! {
@@ -26,9 +26,11 @@ mod commit;
 mod format;
 mod input_report;
 mod learn;
+mod ledger;
 mod list;
 mod maker;
 mod plan;
+pub(crate) mod snapshot;
 mod standing;
 mod trained_model;
 
@@ -43,6 +45,7 @@ pub(crate) use format::{FORMATS, newer};
 pub(crate) use input_report::DEAD_LETTER;
 pub use input_report::{Dropped, InputReport};
 pub use learn::Learn;
+pub use ledger::{Ledger, Listed};
 pub use list::RecordList;
 pub(crate) use list::{RESTORE, counted, create_at, parse};
 pub use maker::Maker;

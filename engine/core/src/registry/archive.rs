@@ -98,7 +98,7 @@ impl Registry {
 
     /// Whether the newest plan of the job says that its transform asks this version.
     fn is_asked(&self, model: &str, version: u64) -> Result<bool> {
-        let Outcomes::Stream(_) = &self.records else { return Ok(false) };
+        let Outcomes::Stream(..) = &self.records else { return Ok(false) };
         let plans: RecordList<Plan> =
             RecordList::read_only(self.lake.checkpoint(&self.schema_name).join("offsets"));
         let Some(newest) = plans.latest()? else { return Ok(false) };
@@ -112,11 +112,10 @@ impl Registry {
 
     /// How many alias records the oldest plan has seen that is not learned yet; all of them where there is none.
     fn seen_by_learning(&self) -> Result<u64> {
-        if let Outcomes::Stream(learned) = &self.records {
+        if let Outcomes::Stream(_, next) = self.records {
             let plans: RecordList<Plan> =
                 RecordList::read_only(self.lake.checkpoint(&self.schema_name).join("offsets"));
-            let next = learned.numbers()?.end;
-            if plans.numbers()?.contains(&next) {
+            if plans.has(next) {
                 return Ok(plans.read(next)?.aliases);
             }
         }

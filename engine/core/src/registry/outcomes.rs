@@ -7,13 +7,13 @@ use crate::checkpoint::{JobKind, kind_of_records};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::ModelSpec;
-use crate::records::{Commit, Learn, Maker, ModelOutcome, Plan, RecordList, TrainedModel};
+use crate::records::{Commit, Learn, Ledger, Maker, ModelOutcome, Plan, RecordList, TrainedModel};
 
 /// The records of a job, by numbers from 0; of a batch job's model some may be those of a table that was called the same.
 #[derive(Debug)]
 pub(super) enum Outcomes {
-    /// A record a batch, of all models.
-    Stream(RecordList<Learn>),
+    /// A record a batch, of all models, and how many there are.
+    Stream(RecordList<Learn>, u64),
     /// By model: what each of its steps came to, by number.
     Batch(BTreeMap<String, BTreeMap<u64, TrainedModel>>),
 }
@@ -40,7 +40,8 @@ impl Outcomes {
     pub(super) fn read(lake: &Lake, schema_name: &str) -> Result<Outcomes> {
         let checkpoint = lake.checkpoint(schema_name);
         if kind_of_records(lake, schema_name)? != Some(JobKind::Batch) {
-            return Ok(Outcomes::Stream(RecordList::read_only(checkpoint.join("learn"))));
+            let learned = Ledger::of(lake, schema_name)?.learned();
+            return Ok(Outcomes::Stream(RecordList::read_only(checkpoint.join("learn")), learned));
         }
         let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
         let mut models: BTreeMap<String, BTreeMap<u64, TrainedModel>> = BTreeMap::new();
@@ -65,8 +66,8 @@ impl Outcomes {
     /// Storage or Corrupt.
     pub(super) fn newest(&self) -> Result<Vec<ModelOutcome>> {
         match self {
-            Outcomes::Stream(records) => {
-                let newest = records.latest()?.map(|number| records.read(number)).transpose()?;
+            Outcomes::Stream(records, learned) => {
+                let newest = learned.checked_sub(1).map(|number| records.read(number)).transpose()?;
                 Ok(newest.map_or_else(Vec::new, |record| record.models))
             }
             Outcomes::Batch(models) => {
@@ -82,7 +83,7 @@ impl Outcomes {
     /// Storage.
     pub(super) fn numbers(&self, model: &str) -> Result<Range<u64>> {
         match self {
-            Outcomes::Stream(records) => records.numbers(),
+            Outcomes::Stream(_, learned) => Ok(0..*learned),
             Outcomes::Batch(models) => {
                 let last = models.get(model).and_then(|steps| steps.last_key_value());
                 Ok(0..last.map_or(0, |(number, _)| number + 1))
@@ -96,7 +97,7 @@ impl Outcomes {
     /// Storage or Corrupt.
     pub(super) fn outcome(&self, model: &str, number: u64) -> Result<Option<ModelOutcome>> {
         match self {
-            Outcomes::Stream(records) => {
+            Outcomes::Stream(records, _) => {
                 Ok(records.read(number)?.models.into_iter().find(|of| of.name == model))
             }
             Outcomes::Batch(_) => Ok(self.step(model, number).map(|step| step.outcome.clone())),
@@ -114,7 +115,7 @@ impl Outcomes {
     /// Storage or Corrupt.
     pub(super) fn origin(&self, lake: &Lake, schema_name: &str, model: &str, version: u64) -> Result<Origin> {
         let origin = match self {
-            Outcomes::Stream(records) => {
+            Outcomes::Stream(records, _) => {
                 let plans: RecordList<Plan> =
                     RecordList::read_only(lake.checkpoint(schema_name).join("offsets"));
                 let plan = plans.read(version)?;

@@ -389,7 +389,7 @@ impl Driver {
             Some(has) => Ok(has),
             None => {
                 let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
-                let newest = newest_schema(&self.lake, &self.checkpoint.commits, &table)?;
+                let newest = newest_schema(&self.lake, &table)?;
                 Ok(newest.is_some_and(|schema| schema.index_of(TIME_NUMBER).is_ok()))
             }
         }

@@ -123,7 +123,7 @@ impl Driver {
     /// What the job's transform gives goes into the table as it is by now.
     pub(super) fn check_table(&self) -> Result<()> {
         let table = format!("{}.{}", self.job.schema_name, self.job.table_name);
-        match newest_schema(&self.lake, &self.checkpoint.commits, &table)? {
+        match newest_schema(&self.lake, &table)? {
             Some(has) => evolve::check(&table, &has, self.transform.schema()),
             None => Ok(()),
         }

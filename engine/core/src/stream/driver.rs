@@ -18,7 +18,7 @@ use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use super::{StreamEvent, StreamSummary};
 use crate::checkpoint::attempts::MOST_ATTEMPTS;
-use crate::checkpoint::{Checkpoint, carry_over, newest_row_file};
+use crate::checkpoint::{Checkpoint, carry_over};
 use crate::decode::Decoder;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -26,7 +26,9 @@ use crate::learn::Learner;
 use crate::predict::transform;
 use crate::progress::Durations;
 use crate::project::{FailOnDataLoss, StartingOffsets, StreamJob};
-use crate::records::{Asked, Before, FileEntry, Maker, Mark, PartitionRange, Plan, RecordList, TopicPlan};
+use crate::records::{
+    Asked, Before, FileEntry, Ledger, Maker, Mark, PartitionRange, Plan, TopicPlan, snapshot,
+};
 use crate::registry::alias_records;
 use crate::rowwise::RowSql;
 use crate::source::Patience;
@@ -55,11 +57,13 @@ pub enum CrashPoint {
     Learn,
     /// The files of the learn record are renamed.
     PublishLearn,
+    /// The snapshot of the records is written, where one is due.
+    Snapshot,
 }
 
 impl CrashPoint {
     /// All points, in the order of a batch.
-    pub const ALL: [CrashPoint; 8] = [
+    pub const ALL: [CrashPoint; 9] = [
         CrashPoint::Plan,
         CrashPoint::Read,
         CrashPoint::Stage,
@@ -68,6 +72,7 @@ impl CrashPoint {
         CrashPoint::Train,
         CrashPoint::Learn,
         CrashPoint::PublishLearn,
+        CrashPoint::Snapshot,
     ];
 }
 
@@ -134,9 +139,8 @@ impl Driver {
         let decoder = Decoder::new(job.source.schema.clone());
         let asked = asked_now(job, lake)?;
         let transform = transform(job.program.transform_sql.as_deref(), &decoder, lake, &asked).await?;
-        let commits = RecordList::read_only(lake.checkpoint(&job.schema_name).join("commits"));
         let kept = match transform.has_settled() {
-            true => newest_schema(lake, &commits, &format!("{}.{}", job.schema_name, job.table_name))?,
+            true => newest_schema(lake, &format!("{}.{}", job.schema_name, job.table_name))?,
             false => None,
         };
         let kept = kept.map(|has| transform.kept_by(&has)).unwrap_or_default();
@@ -165,7 +169,7 @@ impl Driver {
         let last_plan = checkpoint.offsets.latest()?.map(|n| checkpoint.offsets.read(n)).transpose()?;
         let ends = committed.map(|n| checkpoint.commits.read(n)).transpose()?.map(|commit| commit.read.ends);
         let marks = newest_marks(&checkpoint)?;
-        let newest_rows = newest_row_file(&checkpoint.commits, &job.schema_name)?;
+        let newest_rows = Ledger::of(lake, &job.schema_name)?.newest_rows().cloned();
         let driver = Driver {
             job: job.clone(),
             lake: lake.clone(),
@@ -254,6 +258,7 @@ impl Driver {
         };
         // All has been looked at that may refuse this start: from here on there are records of this version.
         carry_over(&self.lake, &self.job.schema_name)?;
+        snapshot::mend(&self.lake.checkpoint(&self.job.schema_name), learned.map_or(0, |number| number + 1));
         let plan = plan.map(|planned| self.cut_anew(planned, asked)).transpose()?;
         self.take_up(recovery.learn, plan.as_ref(), on_event).await?;
         let Some(plan) = plan else {

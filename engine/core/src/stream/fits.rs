@@ -28,7 +28,7 @@ use crate::{catalog, sql};
 pub(super) async fn check(driver: &Driver) -> Result<()> {
     let (job, transform) = (&driver.job, &driver.transform);
     let table = format!("{}.{}", job.schema_name, job.table_name);
-    let has = newest_schema(&driver.lake, &driver.checkpoint.commits, &table)?;
+    let has = newest_schema(&driver.lake, &table)?;
     check_types(has.as_deref(), transform.schema())?;
     check_file(transform.schema()).map_err(|e| e.context("the transform's columns"))?;
     check_views(job, &driver.lake, transform.schema()).await

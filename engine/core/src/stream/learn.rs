@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::files::at_once;
 use crate::learn::tables;
 use crate::progress::Durations;
-use crate::records::{Before, Commit, Learn, Maker, Plan};
+use crate::records::{Before, Commit, Learn, Maker, Plan, snapshot};
 use crate::registry::{Aliases, forget_old, kept};
 use crate::source::lag::Lag;
 use crate::table::publish::roll_forward;
@@ -85,6 +85,8 @@ impl Driver {
         self.forget_versions(plan, &record)?;
         durations.learn = Some(ms(started));
         self.crash(batch_id, CrashPoint::PublishLearn)?;
+        snapshot::write(&self.lake.checkpoint(&self.job.schema_name), batch_id + 1);
+        self.crash(batch_id, CrashPoint::Snapshot)?;
         Ok((record, durations))
     }
 

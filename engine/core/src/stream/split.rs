@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::project::{ModelSpec, StreamJob};
-use crate::records::{Commit, Plan, RecordList};
+use crate::records::{Ledger, Plan, RecordList};
 
 /// The job with the split that its lake has.
 ///
@@ -25,12 +25,10 @@ use crate::records::{Commit, Plan, RecordList};
 pub(super) fn of_lake(job: &StreamJob, lake: &Lake) -> Result<StreamJob> {
     let checkpoint = lake.checkpoint(&job.schema_name);
     let plans: RecordList<Plan> = RecordList::read_only(checkpoint.join("offsets"));
-    let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
+    let newest = Ledger::of(lake, &job.schema_name)?.commits().checked_sub(1);
     let mut job = job.clone();
-    if let (Some(newest), planned) = (commits.latest()?, plans.numbers()?.end)
-        // What a batch job has committed was never planned; whose the folder is, is told later.
-        && newest < planned
-    {
+    // What a batch job has committed was never planned; whose the folder is, is told later.
+    if let Some(newest) = newest.filter(|newest| plans.has(*newest)) {
         keep(&plans.read(newest)?.program.models, &mut job)?;
     }
     Ok(job)

@@ -150,7 +150,7 @@ pub(crate) fn staged_names(lake: &Lake, schema_name: &str, folder: &str) -> Vec<
 pub(crate) fn clear_leftovers(lake: &Lake, schema_name: &str, folders: &[PathBuf]) -> Result<()> {
     let checkpoint = lake.checkpoint(schema_name);
     remove_folder(&checkpoint.join(STAGED))?;
-    for list in ["", "offsets", "commits", "learn", "attempts"] {
+    for list in ["", "offsets", "commits", "learn", "attempts", "snapshots"] {
         for path in entries(&checkpoint.join(list))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with('.') && name.ends_with(".tmp") {

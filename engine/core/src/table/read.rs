@@ -1,6 +1,6 @@
 //! Committed rows: which files a table consists of, by the records, and what is in them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind as IoKind, Read};
 use std::ops::Range;
@@ -21,30 +21,15 @@ use super::publish::readable_path;
 use crate::error::{Context, Error, Result, io_error};
 use crate::files::checksum;
 use crate::lake::{Lake, batch_of_file_name};
-use crate::records::{Commit, FileEntry, Learn, RecordList};
+use crate::records::{Commit, FileEntry, Learn, Ledger, RecordList};
 
 /// The files that the records of one job publish for `table`, in the order of the batches.
 ///
 /// # Errors
 /// Corrupt or Storage, if a record cannot be read.
 pub fn committed_files(lake: &Lake, schema_name: &str, table: &str) -> Result<Vec<FileEntry>> {
-    let checkpoint = lake.checkpoint(schema_name);
-    let mut files = Vec::new();
-    // Learn records come after the commits: a file is listed by one of the two kinds, never by both.
-    let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
-    for number in commits.numbers()? {
-        let commit = commits.read(number)?;
-        let removed: HashSet<&str> = commit.removed.iter().map(|file| file.path.as_str()).collect();
-        files.retain(|file: &FileEntry| !removed.contains(file.path.as_str()));
-        files.extend(commit.added.into_iter().filter(|f| f.table == table));
-    }
-    if table.starts_with("system.") {
-        let learn: RecordList<Learn> = RecordList::read_only(checkpoint.join("learn"));
-        for number in learn.numbers()? {
-            files.extend(learn.read(number)?.added.into_iter().filter(|f| f.table == table));
-        }
-    }
-    Ok(files)
+    let ledger = Ledger::of(lake, schema_name)?;
+    Ok(ledger.files(table).iter().map(|listed| listed.file.clone()).collect())
 }
 
 /// What to do about a file that is not what its record says.
@@ -71,10 +56,14 @@ pub(crate) fn checked_path(lake: &Lake, file: &FileEntry) -> Result<PathBuf> {
 /// A listed file that is gone, with the record that lists it.
 pub(crate) fn missing(lake: &Lake, file: &FileEntry) -> Error {
     let checkpoint = lake.checkpoint(file.schema_name());
+    let ledger = Ledger::of(lake, file.schema_name()).unwrap_or_default();
+    // Where it counts the record is known.
+    let known = ledger.files(&file.table).iter().find(|listed| listed.file.path == file.path);
+    let known: Option<u64> = known.map(|listed| listed.record);
     let lists = |added: &[FileEntry]| added.iter().any(|listed| listed.path == file.path);
     let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
     let learn: RecordList<Learn> = RecordList::read_only(checkpoint.join("learn"));
-    let newest = |numbers: Result<Range<u64>>| numbers.unwrap_or_default().rev();
+    let newest = |numbers: Result<Range<u64>>| known.into_iter().chain(numbers.unwrap_or_default().rev());
     let commit = newest(commits.numbers()).find(|n| commits.read(*n).is_ok_and(|c| lists(&c.added)));
     let learned = || newest(learn.numbers()).find(|n| learn.read(*n).is_ok_and(|l| lists(&l.added)));
     let by = match (commit, commit.map_or_else(learned, |_| None)) {
