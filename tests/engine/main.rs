@@ -69,5 +69,6 @@ mod sql_subqueries;
 mod state_limits;
 mod state_models;
 mod tasks;
+mod time_travel;
 mod transform_changes;
 mod unwritable_output;

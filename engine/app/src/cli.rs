@@ -167,10 +167,14 @@ A job's tables are job.table, with hyphens as underscores; a bare name works
 where it is unique. System tables: system.batches, system.metrics,
 system.models, system.dead_letters, system.data_loss.
 Without a statement it is a prompt on a terminal; otherwise statements are
-read from stdin.
+read from stdin. A table as it was: VERSION AS OF a batch of its stream (or a
+build of a batch job), TIMESTAMP AS OF a time, UTC where it does not say.
 
 Examples:
   tidemill sql \"SELECT hour, count(*) AS n FROM crimes GROUP BY hour ORDER BY n\"
+  tidemill sql \"SELECT count(*) FROM crimes VERSION AS OF 40\"
+  tidemill sql \"SELECT * FROM olist.rfm TIMESTAMP AS OF '2026-11-30 12:00:00'\"
+  tidemill sql --job olist-rfm --as-of-batch 40 \"SELECT count(*) FROM customers\"
   tidemill sql --file report.sql --format csv > report.csv
   echo 'SELECT count(*) FROM chicago_arrests.crimes' | tidemill sql --format json
   tidemill sql \"SELECT * FROM 'sales/*.csv.gz' LIMIT 10\"
@@ -351,6 +355,12 @@ pub(crate) struct SqlArgs {
     /// Read a file of the lake only if all its bytes are those that were committed, not its size alone
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Read the lake as it was after this batch of --job; one table alone: FROM crimes VERSION AS OF 40
+    #[arg(long, value_name = "N", requires = "job")]
+    pub(crate) as_of_batch: Option<u64>,
+    /// The job whose batch --as-of-batch names
+    #[arg(long, value_name = "JOB", requires = "as_of_batch")]
+    pub(crate) job: Option<String>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -10,7 +10,9 @@
 //!   system/                          metrics, models, batches, dead_letters, data_loss: <table>/<job>/batch-….parquet
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Result, io_error};
 
@@ -18,12 +20,29 @@ use crate::error::{Result, io_error};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lake {
     root: PathBuf,
+    /// By job, how many of its batches count, where the lake is read as it was.
+    past: Option<Arc<BTreeMap<String, u64>>>,
 }
 
 impl Lake {
     /// A lake in this folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Lake {
-        Lake { root: root.into() }
+        Lake { root: root.into(), past: None }
+    }
+
+    /// The lake as it was after so many batches of each job; of a job that is not among them, all count.
+    pub(crate) fn after(&self, batches: BTreeMap<String, u64>) -> Lake {
+        Lake { root: self.root.clone(), past: Some(Arc::new(batches)) }
+    }
+
+    /// How many batches of a job count; `None`: all.
+    pub(crate) fn batches(&self, schema_name: &str) -> Option<u64> {
+        self.past.as_ref()?.get(schema_name).copied()
+    }
+
+    /// Whether it is read as it was.
+    pub(crate) fn is_past(&self) -> bool {
+        self.past.is_some()
     }
 
     /// The folder.

@@ -18,7 +18,10 @@ use crate::{prompt, statements, style};
 
 /// Runs each statement in order; the first that fails ends the command.
 pub(crate) async fn run(global: &GlobalArgs, args: &SqlArgs) -> Done {
-    let lake = lake(global);
+    let mut lake = lake(global);
+    if let (Some(batch), Some(job)) = (args.as_of_batch, &args.job) {
+        lake = catalog::lake_after(&lake, &job.replace('-', "_"), batch)?;
+    }
     let text = match (&args.statement, &args.file) {
         (Some(statement), _) => statement.clone(),
         (None, Some(file)) => std::fs::read(file)

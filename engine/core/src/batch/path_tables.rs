@@ -70,7 +70,7 @@ fn are_all_of(statement: &str) -> bool {
 
 /// Whether a name is none of a table, but one of files.
 fn is_path(name: &str) -> bool {
-    name.contains(['.', '/', '*'])
+    name.contains(['.', '/', '*']) && matches!(sql::as_of::split(name), Ok(None))
 }
 
 #[async_trait]

@@ -5,6 +5,7 @@
 //! its views are tables too.
 
 mod answers;
+mod as_of;
 mod derived;
 mod describe;
 mod followed;
@@ -25,6 +26,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
 pub(crate) use answers::columns_of as answer_columns;
+pub use as_of::lake_after;
 pub(crate) use derived::{Derived, derived};
 pub use derived::{StateView, state};
 pub use describe::describe;

@@ -12,10 +12,13 @@ use datafusion::datasource::MemTable;
 
 use super::followed::ResolvedFiles;
 use super::system_tables::{self, SYSTEM_TABLES};
-use super::{derived, model_files, unlisted};
+use super::{as_of, derived, model_files, unlisted};
+use crate::error::{Error, ErrorKind};
 use crate::lake::Lake;
 use crate::records::{FileEntry, Ledger};
 use crate::registry::Models;
+use crate::sql::{self, as_of::AsOf};
+use crate::table::publish::readable_path;
 use crate::table::scan::{parquet_table, version_table};
 
 /// What the schemas of one session share.
@@ -35,9 +38,22 @@ impl Scope {
         Scope { resolved, models, lake, planning: Vec::new() }
     }
 
+    /// The scope of the lake as it was.
+    fn at(&self, lake: Lake) -> Scope {
+        Scope { lake, ..self.clone() }
+    }
+
+    /// What the records of a job say together: as they are while the statement is planned, or as they were.
+    fn ledger(&self, schema_name: &str) -> crate::error::Result<Arc<Ledger>> {
+        match self.lake.is_past() {
+            true => Ledger::of(&self.lake, schema_name),
+            false => self.resolved.ledger(schema_name),
+        }
+    }
+
     /// Names of the tables of a job.
     fn tables(&self, schema_name: &str) -> crate::error::Result<BTreeSet<String>> {
-        let ledger = self.resolved.ledger(schema_name)?;
+        let ledger = self.ledger(schema_name)?;
         job_tables(&self.lake, schema_name, &ledger)
     }
 
@@ -110,6 +126,37 @@ impl JobSchema {
     }
 }
 
+impl JobSchema {
+    /// A table as it was.
+    async fn as_it_was(&self, name: &str, as_of: AsOf) -> Result<Option<Arc<dyn TableProvider>>> {
+        if !self.table_exist(name) {
+            return Ok(None);
+        }
+        let full = format!("{}.{name}", self.name);
+        let lake = as_of::lake_as_of(&self.scope.lake, &self.name, name, as_of).map_err(external)?;
+        let files = of_table(&*Ledger::of(&lake, &self.name).map_err(external)?, &full);
+        let is_gone = |file: &&FileEntry| !readable_path(&lake, file).is_file();
+        if let Some(gone) = files.iter().find(is_gone) {
+            return Err(external(as_of::gone(&full, &format!("{} was removed since", gone.path))));
+        }
+        let past = JobSchema::new(self.scope.at(lake), self.name.clone());
+        match past.table(name).await {
+            Ok(None) => Err(external(Error::user(format!("there was no {full} then")))),
+            // A state is made anew of its snapshot and what came since, of which the last few stay.
+            Err(error) if files.is_empty() => {
+                let error = Error::from(error);
+                match error.kind() {
+                    ErrorKind::Corrupt | ErrorKind::Storage => {
+                        Err(external(as_of::gone(&full, &error.to_string())))
+                    }
+                    _ => Err(external(error)),
+                }
+            }
+            found => found,
+        }
+    }
+}
+
 impl SystemSchema {
     pub(crate) fn new(scope: Scope) -> Self {
         SystemSchema { scope }
@@ -123,12 +170,13 @@ impl BareNames {
 
     fn candidates(&self, name: &str) -> crate::error::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
+        let table = sql::as_of::split(name)?.map_or(name, |(table, _)| table);
         for schema in self.scope.lake.schema_names()? {
-            if self.scope.tables(&schema)?.contains(name) {
+            if self.scope.tables(&schema)?.contains(table) {
                 found.push((schema, name.to_owned()));
             }
         }
-        if system_tables::named(name).is_some() {
+        if system_tables::named(table).is_some() {
             found.push(("system".to_owned(), name.to_owned()));
         }
         Ok(found)
@@ -153,9 +201,12 @@ impl SchemaProvider for JobSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some((table, as_of)) = sql::as_of::split(name).map_err(external)? {
+            return self.as_it_was(table, as_of).await;
+        }
         let full = format!("{}.{name}", self.name);
         let Scope { lake, resolved, .. } = &self.scope;
-        let ledger = resolved.ledger(&self.name).map_err(external)?;
+        let ledger = self.scope.ledger(&self.name).map_err(external)?;
         let files = of_table(&ledger, &full);
         if files.is_empty() {
             return derived::table(&self.scope, &self.name, name).await.map_err(external);
@@ -165,7 +216,9 @@ impl SchemaProvider for JobSchema {
             let paths = resolve(resolved, &files)?;
             return version_table(&paths, columns).await.map(Some).map_err(external);
         }
-        unlisted::warn(lake, &self.name, &full, &files);
+        if !lake.is_past() {
+            unlisted::warn(lake, &self.name, &full, &files);
+        }
         provider(resolved, &files, None).await.map(Some)
     }
 
@@ -181,6 +234,20 @@ impl SchemaProvider for SystemSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match sql::as_of::split(name).map_err(external)? {
+            Some((table, AsOf::Moment(moment))) => {
+                let lake = as_of::lake_at(&self.scope.lake, moment).map_err(external)?;
+                return SystemSchema::new(self.scope.at(lake)).table(table).await;
+            }
+            Some((table, AsOf::Version(_))) => {
+                let made = format!("system.{table} has rows of all jobs, and no versions of its own");
+                let hint = format!(
+                    "say a time: system.{table} TIMESTAMP AS OF '2026-11-30 12:00:00'; or a batch of a job, for the whole statement: tidemill sql --job JOB --as-of-batch 40 \"…\""
+                );
+                return Err(external(Error::user(made).hint(hint)));
+            }
+            None => {}
+        }
         let Some(table) = system_tables::named(name) else { return Ok(None) };
         if table.is_derived {
             let rows = system_tables::metric_values(&self.scope.lake).map_err(external)?;
@@ -190,9 +257,11 @@ impl SchemaProvider for SystemSchema {
         let Scope { lake, resolved, .. } = &self.scope;
         for job in lake.schema_names().map_err(external)? {
             let full = format!("system.{name}");
-            let ledger = resolved.ledger(&job).map_err(external)?;
+            let ledger = self.scope.ledger(&job).map_err(external)?;
             let of_job = of_table(&ledger, &full);
-            unlisted::warn(lake, &job, &full, &of_job);
+            if !lake.is_past() {
+                unlisted::warn(lake, &job, &full, &of_job);
+            }
             files.extend(of_job);
         }
         let table = provider(resolved, &files, Some((table.schema)())).await?;

@@ -71,16 +71,17 @@ pub(super) fn metric_values(lake: &Lake) -> Result<RecordBatch> {
         let job = schema_name.replace('_', "-");
         let checkpoint = lake.checkpoint(&schema_name);
         let learn: RecordList<Learn> = RecordList::read_only(checkpoint.join("learn"));
+        let until = lake.batches(&schema_name).unwrap_or(u64::MAX);
         let numbers = learn.numbers()?;
         if numbers.is_empty() {
             let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
-            for number in commits.numbers()? {
+            for number in commits.numbers()?.take_while(|number| *number < until) {
                 let commit = commits.read(number)?;
                 let step = commit.version();
                 commit.model.iter().for_each(|model| rows.push(&job, step, &model.outcome));
             }
         }
-        for number in numbers {
+        for number in numbers.take_while(|number| *number < until) {
             learn.read(number)?.models.iter().for_each(|outcome| rows.push(&job, number, outcome));
         }
     }

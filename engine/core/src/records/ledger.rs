@@ -70,12 +70,15 @@ static KNOWN: Mutex<BTreeMap<PathBuf, (Arc<Ledger>, Stamps)>> = Mutex::new(BTree
 type Stamps = [Option<(u64, std::time::SystemTime)>; 2];
 
 impl Ledger {
-    /// The tables of a job as they are now.
+    /// The tables of a job as they are now, or as the lake is read.
     ///
     /// # Errors
     /// Storage; Corrupt: a record cannot be read, or is missing.
     pub fn of(lake: &Lake, schema_name: &str) -> Result<Arc<Ledger>> {
         let checkpoint = lake.checkpoint(schema_name);
+        if let Some(batches) = lake.batches(schema_name) {
+            return Ledger::until(&checkpoint, batches).map(Arc::new);
+        }
         // Held to the end: what two want to know at once is read once.
         let mut all = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.remove(&checkpoint).filter(|(ledger, stamps)| ledger.stamps(&checkpoint) == *stamps);
@@ -105,6 +108,21 @@ impl Ledger {
             ledger.take_commit(lists.commits.read(ledger.commits)?);
             if is_stream {
                 ledger.take_learn(lists.learn.read(ledger.learned)?);
+            }
+        }
+        Ok(ledger)
+    }
+
+    /// The tables as they were after so many batches, of which the last may not be learned from yet.
+    fn until(checkpoint: &Path, batches: u64) -> Result<Ledger> {
+        let lists = Lists::of(checkpoint);
+        let mut ledger = snapshot::newest(checkpoint, batches).unwrap_or_default();
+        while ledger.commits < batches
+            && let Some(commit) = lists.commits.find(ledger.commits)?
+        {
+            ledger.take_commit(commit);
+            if let Some(learn) = lists.learn.find(ledger.learned)? {
+                ledger.take_learn(learn);
             }
         }
         Ok(ledger)

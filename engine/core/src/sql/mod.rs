@@ -1,6 +1,7 @@
 //! SQL as a person means it: DataFusion's planner and optimizer with our functions, our times, and the rules that make its
 //! plans right. It knows no lake and no file.
 
+pub(crate) mod as_of;
 mod bare_names;
 mod beside;
 mod brackets;

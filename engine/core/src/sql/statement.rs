@@ -24,9 +24,9 @@ use super::deep::deep;
 use super::settled::described;
 use super::shallow::{flatten, flatten_unions, nothing};
 use super::{
-    bare_names, brackets, coalesces, distinct_on, first_in_lists, grouping_sets, input_names, literals,
-    merged_columns, names, nested, order_names, orders, outer_tables, patterns, relations, schema_check,
-    shadowed_names, shorthands, unjoined, unplanned, values,
+    as_of, bare_names, brackets, coalesces, distinct_on, first_in_lists, grouping_sets, input_names,
+    literals, merged_columns, names, nested, order_names, orders, outer_tables, patterns, relations,
+    schema_check, shadowed_names, shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -41,15 +41,7 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     let sql = without_mark(sql);
     nested::check_text(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
-    let parsed = || {
-        let made = state.sql_to_statement(sql, &dialect);
-        // What could not be read is read another way, or said as it was.
-        let other = made.is_err().then(|| first_in_lists::as_case(sql)).flatten();
-        match other.map(|sql| state.sql_to_statement(&sql, &dialect)) {
-            Some(Ok(statement)) => Ok(statement),
-            _ => made,
-        }
-    };
+    let parsed = || read(sql, |sql| state.sql_to_statement(sql, &dialect));
     let error = match planned(state, parsed()?).await {
         Err(error) => error,
         made => return made,
@@ -221,13 +213,25 @@ async fn physical(frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>> {
     let sql = without_mark(sql);
     nested::check_text(sql)?;
-    let made = DFParser::parse_sql(sql);
-    let other = made.is_err().then(|| first_in_lists::as_case(sql)).flatten();
-    let statements = match other.map(|sql| DFParser::parse_sql(&sql)) {
-        Some(Ok(statements)) => statements,
-        _ => made?,
-    };
+    let statements = read(sql, |sql| DFParser::parse_sql(sql))?;
     statements.into_iter().map(settled).collect()
+}
+
+/// What a text says, by `parse`; what that cannot read is written another way, or said as it was.
+fn read<T>(sql: &str, parse: impl Fn(&str) -> Result<T>) -> Result<T> {
+    let made = parse(sql);
+    if made.is_ok() {
+        return made;
+    }
+    let named = as_of::as_names(sql).map_err(external)?;
+    let (text, made) = match &named {
+        Some(text) => (text.as_str(), parse(text)),
+        None => (sql, made),
+    };
+    match first_in_lists::as_case(text).filter(|_| made.is_err()).map(|sql| parse(&sql)) {
+        Some(Ok(other)) => Ok(other),
+        _ => made,
+    }
 }
 
 /// A text without the mark of UTF-8 that editors of Windows put before it.
