@@ -135,7 +135,7 @@ async fn a_crash_after_any_step_while_learning_is_behind_changes_nothing() {
         driver.recover(&mut |_| {}).await.unwrap();
         driver.next_batch(None, &mut |_| {}).await.unwrap().unwrap();
         let mut end = driver.next_batch(None, &mut |_| {}).await.map(|_| ());
-        assert_eq!(end.is_err(), point as u8 <= CrashPoint::Publish as u8, "{what}");
+        assert_eq!(end.is_err(), point as u8 <= CrashPoint::Delta as u8, "{what}");
         held.store(false, Ordering::Relaxed);
         if end.is_ok() {
             end = driver.finish(&AtomicBool::new(false), &mut |_| {}).await;

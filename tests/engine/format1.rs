@@ -209,7 +209,8 @@ async fn a_driver_goes_on_with_it() {
                 expected.0.keys().collect::<Vec<_>>(),
                 "{death:?}"
             );
-            for (path, bytes) in &found.0 {
+            // A Delta log has the times of the plans, which are each lake's own.
+            for (path, bytes) in found.0.iter().filter(|(path, _)| !path.contains("/_delta_log/")) {
                 assert!(*bytes == expected.0[path], "{death:?}: {path} differs");
             }
             assert_eq!((found.1, found.2), (expected.1, expected.2), "{death:?} {name}");

@@ -15,11 +15,11 @@ use crate::support::{
 
 const PER_BATCH: u64 = 50;
 
-/// What `**` of DuckDB or Polars finds: all files, whatever they are called.
+/// What `**` of DuckDB or Polars finds: all files, whatever they are called. A table's Delta log is left out: it is no data.
 fn all_below(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut found = Vec::new();
-    for path in entries.map(|entry| entry.unwrap().path()) {
+    for path in entries.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("_delta_log")) {
         if path.is_dir() {
             found.extend(all_below(&path));
         } else {

@@ -37,6 +37,7 @@ mod crash;
 mod cut_anew;
 mod damaged_parquet;
 mod dead_letters;
+mod delta;
 mod export;
 mod figures;
 mod format1;

@@ -257,7 +257,8 @@ Examples:
     #[command(after_help = "\
 A row for each thing that is wrong: a record that is gone or cannot be read, a
 file that is gone or of another size or content than its record says, a file
-that lies beside a table's and is in no record. Nothing is changed.
+that lies beside a table's and is in no record, a Delta log that says otherwise
+than the records. Nothing is changed.
 Exits with 1 if anything is wrong.
 
 Examples:

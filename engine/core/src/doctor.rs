@@ -11,6 +11,7 @@ use crate::catalog::SYSTEM_TABLES;
 use crate::checkpoint::attempts::Attempts;
 use crate::checkpoint::recovery::decide;
 use crate::checkpoint::{JobKind, kind_of_records};
+use crate::delta::examine as examine_delta;
 use crate::error::suggestion;
 use crate::error::{Error, Result};
 use crate::files::entries;
@@ -30,6 +31,8 @@ pub struct Report {
     pub bytes: u64,
     /// What is wrong, by job.
     pub findings: Vec<Finding>,
+    /// What is not wrong, and good to know.
+    pub notes: Vec<String>,
 }
 
 /// One thing that is wrong.
@@ -37,7 +40,8 @@ pub struct Report {
 pub struct Finding {
     /// The job, as its schema in SQL.
     pub job: String,
-    /// What it is about: `record`, `snapshot` (of the records), `file`, or `beside` (a file that no record lists).
+    /// What it is about: `record`, `snapshot` (of the records), `file`, `beside` (a file that no record lists), or `delta` (a
+    /// table's Delta log).
     pub about: &'static str,
     /// What is wrong, with the path.
     pub problem: String,
@@ -70,6 +74,7 @@ pub fn examine(lake: &Lake, job: Option<&str>) -> Result<Report> {
         report.files += found.files;
         report.bytes += found.bytes;
         report.findings.extend(found.findings);
+        report.notes.extend(found.notes);
     }
     Ok(report)
 }
@@ -173,6 +178,21 @@ impl Examination<'_> {
             self.file(file);
         }
         self.beside(&live, &listed, is_stream);
+        if is_stream && let Some(newest) = commits.0.last() {
+            self.delta(newest, &live);
+        }
+    }
+
+    /// The Delta log of a stream's table.
+    fn delta(&mut self, newest: &Commit, live: &BTreeMap<String, FileEntry>) {
+        let own = format!("{}.", self.job);
+        let rows: Vec<FileEntry> =
+            live.values().filter(|file| file.table.starts_with(&own)).cloned().collect();
+        let found = examine_delta(self.lake, &newest.query_id, newest.batch_id, &rows);
+        let job = self.job;
+        let finding = |(problem, advice)| Finding { job: job.to_owned(), about: "delta", problem, advice };
+        self.report.findings.extend(found.problems.into_iter().map(finding));
+        self.report.notes.extend(found.note);
     }
 
     /// The records of a list, as far as they can be read, and one past the newest number where there is no gap.

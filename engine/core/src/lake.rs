@@ -4,6 +4,7 @@
 //! lake/
 //!   chicago_arrests/                 a job (hyphens as underscores)
 //!     crimes/batch-00000000.parquet  its table: committed files and nothing else; a large batch has batch-00000000_0001.parquet too
+//!     crimes/_delta_log/             the same to other engines: what of these files counts, by version
 //!     _checkpoint/                   offsets/N.json, commits/N.json, learn/N.json, snapshots/N.json, query.json, lock; `staged/`
 //!                                    holds what is being written, `former/` the last few files that a batch job has replaced
 //!     _models/forest/batch-….model   the last versions of each model

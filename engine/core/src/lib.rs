@@ -61,6 +61,8 @@ pub mod records;
 
 pub mod table;
 
+mod delta;
+
 pub mod checkpoint;
 
 // Messages, their rows, and a job's SQL on them.

@@ -30,6 +30,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &DoctorArgs) -> Done {
         style::count(report.files),
         style::count(report.bytes)
     ));
+    for told in &report.notes {
+        note(told);
+    }
     match report.findings.len() {
         0 => written.map(|()| Outcome::Done),
         1 => Err(Error::new(ErrorKind::Corrupt, "one thing in the lake is not as its records say").into()),

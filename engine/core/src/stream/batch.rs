@@ -28,13 +28,14 @@ use tokio::task::block_in_place;
 
 use super::bounds::Steps;
 use super::driver::{CrashPoint, Driver, ms};
-use super::files::Files;
+use super::files::{Files, Staged};
 use super::guard::Guard;
 use super::letters::Letters;
 use super::rows::transformed;
 use super::stateful::forget_state_files;
 use super::watch::Watch;
 use crate::decode::{DeadLetters, Decoded, Decoder, TIME_NUMBER};
+use crate::delta::NanColumns;
 use crate::error::Result;
 use crate::lake::{Lake, batch_file_name};
 use crate::learn::tables;
@@ -63,6 +64,8 @@ pub(super) struct Batch<'a> {
     pub(super) marks: BTreeMap<i32, Mark>,
     /// Messages that ended the process that had them in hand.
     condemned: Vec<Condemned>,
+    /// Columns of floats that hold a NaN, of the files of rows.
+    with_nan: NanColumns,
 }
 
 /// The messages of a batch that are still to be read.
@@ -99,6 +102,7 @@ impl<'a> Batch<'a> {
             filled_up: BTreeMap::new(),
             marks: BTreeMap::new(),
             condemned: Vec::new(),
+            with_nan: NanColumns::new(),
         }
     }
 
@@ -312,8 +316,8 @@ impl<'a> Batch<'a> {
         let Driver { job, lake, .. } = &*self.driver;
         let batch_id = self.plan.batch_id;
         let counts = BatchCounts { data_loss: self.lost.len() as u64, ..made.counts };
-        let (mut added, has_time_number) = made.table.finish(lake)?;
-        added.extend(made.dead_letters.finish(lake)?.0);
+        let Staged { files: mut added, has_time_number, with_nan } = made.table.finish(lake)?;
+        added.extend(made.dead_letters.finish(lake)?.files);
         // In an order of their own, wherever the parts were cut.
         self.lost.sort_by_key(|loss| (loss.partition, loss.from, loss.to));
         self.condemned.sort_by_key(|message| (message.partition, message.offset));
@@ -323,6 +327,7 @@ impl<'a> Batch<'a> {
         }
         added.extend(state_files);
         self.driver.has_time_number = Some(has_time_number);
+        self.with_nan = with_nan;
         add_ms(&mut self.durations.write, started);
         self.driver.crash(batch_id, CrashPoint::Stage)?;
         Ok(Commit {
@@ -360,8 +365,10 @@ impl<'a> Batch<'a> {
         self.driver.crash(commit.batch_id, CrashPoint::Commit)?;
         roll_forward(&self.driver.lake, &commit.added)?;
         forget_state_files(&self.driver.lake, &commit.removed);
+        self.driver.crash(commit.batch_id, CrashPoint::Publish)?;
+        self.driver.delta.publish(commit, self.plan.moment()?, &self.with_nan)?;
         self.durations.commit = Some(ms(started));
-        self.driver.crash(commit.batch_id, CrashPoint::Publish)
+        self.driver.crash(commit.batch_id, CrashPoint::Delta)
     }
 }
 

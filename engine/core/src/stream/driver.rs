@@ -20,6 +20,7 @@ use super::{StreamEvent, StreamSummary};
 use crate::checkpoint::attempts::MOST_ATTEMPTS;
 use crate::checkpoint::{Checkpoint, carry_over};
 use crate::decode::Decoder;
+use crate::delta::Publisher;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::learn::Learner;
@@ -51,6 +52,8 @@ pub enum CrashPoint {
     Commit,
     /// The staged files of the commit are renamed.
     Publish,
+    /// The table's Delta log has the batch.
+    Delta,
     /// The models are trained and staged.
     Train,
     /// The learn record is created, nothing is renamed.
@@ -63,12 +66,13 @@ pub enum CrashPoint {
 
 impl CrashPoint {
     /// All points, in the order of a batch.
-    pub const ALL: [CrashPoint; 9] = [
+    pub const ALL: [CrashPoint; 10] = [
         CrashPoint::Plan,
         CrashPoint::Read,
         CrashPoint::Stage,
         CrashPoint::Commit,
         CrashPoint::Publish,
+        CrashPoint::Delta,
         CrashPoint::Train,
         CrashPoint::Learn,
         CrashPoint::PublishLearn,
@@ -84,6 +88,8 @@ pub struct Driver {
     pub(super) checkpoint: Checkpoint,
     pub(super) source: KafkaSource,
     pub(super) behind: Behind,
+    /// By which other engines read the table.
+    pub(super) delta: Publisher,
     /// What is kept for each key, where the job keeps anything.
     pub(super) state: Option<StatefulJob>,
     pub(super) cluster_id: Option<String>,
@@ -177,6 +183,12 @@ impl Driver {
             cluster_id: source.cluster_id(),
             source,
             behind: Behind::new(learner),
+            delta: Publisher::new(
+                lake,
+                &job.table_path,
+                format!("{}.{}", job.schema_name, job.table_name),
+                &checkpoint.query_id,
+            ),
             state,
             last_plan,
             committed,
@@ -259,6 +271,8 @@ impl Driver {
         // All has been looked at that may refuse this start: from here on there are records of this version.
         carry_over(&self.lake, &self.job.schema_name)?;
         snapshot::mend(&self.lake.checkpoint(&self.job.schema_name), learned.map_or(0, |number| number + 1));
+        let Checkpoint { commits, offsets, .. } = &self.checkpoint;
+        self.delta.repair(commits, offsets, self.transform.schema())?;
         let plan = plan.map(|planned| self.cut_anew(planned, asked)).transpose()?;
         self.take_up(recovery.learn, plan.as_ref(), on_event).await?;
         let Some(plan) = plan else {

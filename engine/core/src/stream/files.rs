@@ -3,6 +3,7 @@
 use arrow::record_batch::RecordBatch;
 
 use crate::decode::{TIME_NUMBER, as_written};
+use crate::delta::{NanColumns, nan_columns};
 use crate::error::Result;
 use crate::lake::{Lake, part_file_name};
 use crate::records::FileEntry;
@@ -18,13 +19,32 @@ pub(super) struct Files {
     /// Whether the table has a column of times that are none of a calendar: from the first file on that needs one.
     has_time_number: bool,
     staged: Vec<FileEntry>,
+    with_nan: NanColumns,
+}
+
+/// All files of a batch for one table.
+pub(super) struct Staged {
+    /// In the order of their rows.
+    pub(super) files: Vec<FileEntry>,
+    /// Whether the table has a column of times that are none of a calendar now.
+    pub(super) has_time_number: bool,
+    /// Columns of floats that hold a NaN.
+    pub(super) with_nan: NanColumns,
 }
 
 impl Files {
     /// No rows yet; `folder` is relative to the lake.
     pub(super) fn new(table: String, folder: String, batch_id: u64, has_time_number: bool) -> Files {
         let cutter = FileCutter::default();
-        Files { table, folder, batch_id, cutter, has_time_number, staged: Vec::new() }
+        Files {
+            table,
+            folder,
+            batch_id,
+            cutter,
+            has_time_number,
+            staged: Vec::new(),
+            with_nan: NanColumns::new(),
+        }
     }
 
     /// Adds rows, and stages the files that are full.
@@ -35,19 +55,22 @@ impl Files {
         Ok(())
     }
 
-    /// Stages what is left, and gives all files in the order of their rows, and whether the table has a column of times
-    /// that are none of a calendar now.
-    pub(super) fn finish(mut self, lake: &Lake) -> Result<(Vec<FileEntry>, bool)> {
+    /// Stages what is left, and gives all files.
+    pub(super) fn finish(mut self, lake: &Lake) -> Result<Staged> {
         if let Some(file) = std::mem::take(&mut self.cutter).finish()? {
             self.stage(lake, &file)?;
         }
-        Ok((self.staged, self.has_time_number))
+        Ok(Staged { files: self.staged, has_time_number: self.has_time_number, with_nan: self.with_nan })
     }
 
     fn stage(&mut self, lake: &Lake, rows: &RecordBatch) -> Result<()> {
         let path = format!("{}/{}", self.folder, part_file_name(self.batch_id, self.staged.len(), "parquet"));
         let rows = as_written(rows, self.has_time_number)?;
         self.has_time_number = rows.schema().index_of(TIME_NUMBER).is_ok();
+        let with_nan = nan_columns(&rows);
+        if !with_nan.is_empty() {
+            self.with_nan.insert(path.clone(), with_nan);
+        }
         self.staged.push(stage(lake, &self.table, &path, &parquet_bytes(&rows)?, rows.num_rows() as u64)?);
         Ok(())
     }

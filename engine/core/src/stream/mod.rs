@@ -13,7 +13,7 @@
 //! the commit, which lists its files too; `stateful` is that path. A batch that ends the process again and again is decoded
 //! in processes of their own, until the message is found that does it: `guard`. After a start the models' history is read beside the
 //! stream, and learning falls behind the commits until it is there: `behind`. Where a transform asks models, the plan says
-//! which versions: `asked`.
+//! which versions: `asked`. Once a batch's files are in place, the table's Delta log says so (`delta`).
 
 mod asked;
 mod batch;

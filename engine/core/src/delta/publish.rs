@@ -1,0 +1,440 @@
+//! Writes what a stream's records say of its table into the table's log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::action::{
+    Action, Add, CommitInfo, MetaData, Protocol, Remove, Txn, partition_values, path_in, text,
+};
+use super::checkpoint::Checkpoint;
+use super::folder::{CHECKPOINT_EVERY, Folder, Version};
+use super::schema::Columns;
+use super::statistics::{NanColumns, nan_columns_of, of_file};
+use crate::error::{Error, Result, io_error};
+use crate::lake::Lake;
+use crate::records::{Commit, FileEntry};
+use crate::table::read::{checked_path, committed_files};
+
+/// What to do about a log of which a version is somebody else's.
+pub(super) const ANEW: &str = "other engines read it as it is, the stream goes on without it: remove the folder, and the next start \
+     writes it anew";
+
+/// The log of a stream's table, as far as its driver has brought it.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    lake: Lake,
+    schema_name: String,
+    /// The table as records have it: `chicago_arrests.crimes`.
+    pub(super) table: String,
+    /// Its folder, relative to the lake.
+    root: String,
+    query_id: String,
+    pub(super) folder: Folder,
+    pub(super) standing: Standing,
+}
+
+/// How far a log is.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// The table has no rows: it begins with them.
+    NotBegun,
+    /// At a version.
+    At(u64, Box<Table>),
+    /// It is not gone on with: that is told.
+    Stopped,
+}
+
+/// What a log says of the table itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Table {
+    columns: Columns,
+    /// None before the log's first version.
+    pub(super) metadata: Option<MetaData>,
+    /// When its newest version was made, in milliseconds since the epoch: each is later than the one before.
+    timestamp: i64,
+}
+
+impl Table {
+    /// After lines of a version, or of a checkpoint.
+    pub(super) fn follow(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::CommitInfo(info) => self.timestamp = info.in_commit_timestamp,
+                Action::MetaData(metadata) => {
+                    self.columns = Columns::parse(&metadata.schema_string).unwrap_or_default();
+                    self.metadata = Some(metadata.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Why a log is not gone on with, in words.
+pub(super) struct Refused(pub(super) String);
+
+/// A file as its footer has it.
+pub(super) struct Described<'a> {
+    file: &'a FileEntry,
+    schema: SchemaRef,
+    stats: String,
+}
+
+impl Publisher {
+    /// That of a stream's table, which is in `root` (relative to the lake). Nothing is read or written yet.
+    pub(crate) fn new(lake: &Lake, root: &str, table: String, query_id: &str) -> Publisher {
+        Publisher {
+            lake: lake.clone(),
+            schema_name: table.split('.').next().unwrap_or_default().to_owned(),
+            table,
+            root: root.to_owned(),
+            query_id: query_id.to_owned(),
+            folder: Folder::of(&lake.resolve(root)),
+            standing: Standing::NotBegun,
+        }
+    }
+
+    /// Publishes a batch, whose files are in place. `with_nan` are the columns of its files that hold a NaN.
+    ///
+    /// # Errors
+    /// Storage; Corrupt: a file is not what its record says.
+    pub(crate) fn publish(
+        &mut self,
+        commit: &Commit,
+        now: DateTime<Utc>,
+        with_nan: &NanColumns,
+    ) -> Result<()> {
+        if let Standing::At(version, table) = &self.standing {
+            if commit.batch_id <= *version {
+                return Ok(());
+            }
+            if self.folder.is_there() {
+                let table = table.clone();
+                return self.go_on(&table, commit, now, with_nan);
+            }
+            tracing::warn!(
+                table = self.table,
+                "the Delta log was removed while the stream ran: it begins anew"
+            );
+            self.standing = Standing::NotBegun;
+        }
+        if !matches!(self.standing, Standing::NotBegun) || self.files_of(commit).0.is_empty() {
+            return Ok(());
+        }
+        match self.folder.versions()?.json.first() {
+            Some(version) => {
+                self.stop(&Refused(format!("version {version} is not of this stream: {ANEW}")));
+                Ok(())
+            }
+            None => self.begin(commit, now, Some(with_nan)),
+        }
+    }
+
+    /// The first version of a log: of a table that had files before, with a checkpoint.
+    pub(super) fn begin(
+        &mut self,
+        commit: &Commit,
+        now: DateTime<Utc>,
+        with_nan: Option<&NanColumns>,
+    ) -> Result<()> {
+        let version = commit.batch_id;
+        let live = committed_files(&self.lake, &self.schema_name, &self.table)?;
+        if live.is_empty() {
+            return Ok(());
+        }
+        // All files are in the commit of a first batch; later, those before it are not known to the caller.
+        let known = if version == 0 { with_nan } else { None };
+        let all = self.described(live.iter().collect(), known)?;
+        let (added, removed) = self.files_of(commit);
+        let is_new = |file: &&Described<'_>| added.iter().any(|new| new.path == file.file.path);
+        let new: Vec<&Described<'_>> = all.iter().filter(is_new).collect();
+        let table = match self.columns(Columns::default(), all.iter()) {
+            Ok(columns) => Table { columns, ..Table::default() },
+            Err(refused) => {
+                self.stop(&refused);
+                return Ok(());
+            }
+        };
+        let made = self.version(&table, version, now, new.iter().copied(), &removed)?;
+        let (actions, table) = match made {
+            Ok(made) => made,
+            Err(refused) => {
+                self.stop(&refused);
+                return Ok(());
+            }
+        };
+        self.folder.make()?;
+        let mut counts = None;
+        if version > 0 {
+            let head: Vec<Action> = actions
+                .iter()
+                .filter(|action| matches!(action, Action::Protocol(_) | Action::MetaData(_) | Action::Txn(_)))
+                .cloned()
+                .collect();
+            let adds =
+                all.iter().map(|file| self.add(file, table.timestamp, true)).collect::<Result<Vec<_>>>()?;
+            let checkpoint = Checkpoint::new(&head, adds)?;
+            self.folder.write_checkpoint(version, &checkpoint.bytes()?)?;
+            counts = Some(checkpoint.counts()?);
+        }
+        self.folder.replace(version, &text(&actions)?)?;
+        if let Some((lines, files)) = counts {
+            self.folder.write_hint(version, lines, files)?;
+        }
+        self.standing = Standing::At(version, Box::new(table));
+        Ok(())
+    }
+
+    /// The next version of a log that is there.
+    fn go_on(
+        &mut self,
+        table: &Table,
+        commit: &Commit,
+        now: DateTime<Utc>,
+        with_nan: &NanColumns,
+    ) -> Result<()> {
+        let version = commit.batch_id;
+        let (added, removed) = self.files_of(commit);
+        let described = self.described(added, Some(with_nan))?;
+        let (actions, next) = match self.version(table, version, now, &described, &removed)? {
+            Ok(made) => made,
+            Err(refused) => {
+                self.stop(&refused);
+                return Ok(());
+            }
+        };
+        let text = text(&actions)?;
+        if !self.folder.create(version, &text)? {
+            let is_own =
+                matches!(self.folder.read(version, &self.app_id())?, Version::Own(there) if there == actions);
+            if !is_own {
+                self.stop(&Refused(format!("version {version} is not of this stream: {ANEW}")));
+                return Ok(());
+            }
+        }
+        if version % CHECKPOINT_EVERY == 0 {
+            self.checkpoint(version, version, &next)?;
+        }
+        self.standing = Standing::At(version, Box::new(next));
+        Ok(())
+    }
+
+    /// The lines of a version that follows on a table of this kind, and what the table is then.
+    pub(super) fn version<'a>(
+        &self,
+        before: &Table,
+        version: u64,
+        now: DateTime<Utc>,
+        added: impl IntoIterator<Item = &'a Described<'a>> + Clone,
+        removed: &[&FileEntry],
+    ) -> Result<std::result::Result<(Vec<Action>, Table), Refused>> {
+        let columns = match self.columns(before.columns.clone(), added.clone()) {
+            Ok(columns) => columns,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let timestamp = match before.timestamp {
+            0 => now.timestamp_millis(),
+            before => now.timestamp_millis().max(before + 1),
+        };
+        // Files in the place of others that have as many rows: the rows stay as they are.
+        let added: Vec<&Described<'_>> = added.into_iter().collect();
+        let rows = added.iter().map(|described| described.file.rows).sum::<u64>();
+        let moves_rows = !removed.is_empty() && removed.iter().map(|file| file.rows).sum::<u64>() == rows;
+        let mut actions = vec![self.commit_info(version, timestamp, moves_rows)];
+        let schema_string = columns.schema_string();
+        let metadata = match &before.metadata {
+            Some(metadata) if metadata.schema_string == schema_string => metadata.clone(),
+            Some(metadata) => MetaData { schema_string, ..metadata.clone() },
+            None => MetaData::new(self.table_id(version), &self.table, schema_string),
+        };
+        if before.metadata.is_none() || before.columns.has_ntz() != columns.has_ntz() {
+            actions.push(Action::Protocol(Protocol::of(columns.has_ntz())));
+        }
+        if before.metadata.as_ref() != Some(&metadata) {
+            actions.push(Action::MetaData(metadata.clone()));
+        }
+        actions.push(Action::Txn(Txn { app_id: self.app_id(), last_updated: timestamp, version }));
+        for file in removed {
+            actions.push(Action::Remove(Remove {
+                data_change: !moves_rows,
+                deletion_timestamp: timestamp,
+                extended_file_metadata: true,
+                partition_values: partition_values(file),
+                path: path_in(&self.root, file)?,
+                size: file.bytes,
+            }));
+        }
+        for described in added {
+            actions.push(Action::Add(self.add(described, timestamp, !moves_rows)?));
+        }
+        Ok(Ok((actions, Table { columns, metadata: Some(metadata), timestamp })))
+    }
+
+    fn commit_info(&self, version: u64, timestamp: i64, moves_rows: bool) -> Action {
+        let parameters = [
+            ("epochId", version.to_string()),
+            ("outputMode", "Append".to_owned()),
+            ("queryId", self.query_id.clone()),
+        ];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
+        Action::CommitInfo(CommitInfo {
+            engine_info: "tidemill".to_owned(),
+            in_commit_timestamp: timestamp,
+            operation: if moves_rows { "OPTIMIZE" } else { "STREAMING UPDATE" }.to_owned(),
+            operation_parameters: if moves_rows { BTreeMap::new() } else { BTreeMap::from(parameters) },
+            timestamp,
+        })
+    }
+
+    fn add(&self, described: &Described<'_>, timestamp: i64, data_change: bool) -> Result<Add> {
+        let file = described.file;
+        Ok(Add {
+            data_change,
+            modification_time: timestamp,
+            partition_values: partition_values(file),
+            path: path_in(&self.root, file)?,
+            size: file.bytes,
+            stats: described.stats.clone(),
+        })
+    }
+
+    /// Columns, and those of these files.
+    fn columns<'a>(
+        &self,
+        columns: Columns,
+        files: impl IntoIterator<Item = &'a Described<'a>>,
+    ) -> std::result::Result<Columns, Refused> {
+        let mut files = files.into_iter();
+        files.try_fold(columns, |columns, file| columns.with(Columns::of(&file.schema)?)).map_err(Refused)
+    }
+
+    /// The files of the table that a batch adds and takes out.
+    pub(super) fn files_of<'a>(&self, commit: &'a Commit) -> (Vec<&'a FileEntry>, Vec<&'a FileEntry>) {
+        let own = |files: &'a [FileEntry]| files.iter().filter(|file| file.table == self.table).collect();
+        (own(&commit.added), own(&commit.removed))
+    }
+
+    /// Reads the footers of files; where it is not known which columns hold a NaN, these columns too.
+    pub(super) fn described<'a>(
+        &self,
+        files: Vec<&'a FileEntry>,
+        with_nan: Option<&NanColumns>,
+    ) -> Result<Vec<Described<'a>>> {
+        let describe = |file: &'a FileEntry| {
+            let path = checked_path(&self.lake, file)?;
+            let opened = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
+            let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::default())
+                .map_err(|e| Error::from(e).context(path.display().to_string()))?;
+            let nan = match with_nan {
+                Some(known) => known.get(&file.path).cloned().unwrap_or_default(),
+                None => nan_columns_of(&opened, &metadata)?,
+            };
+            Ok(Described { file, schema: metadata.schema().clone(), stats: of_file(&metadata, &nan) })
+        };
+        files.into_iter().map(describe).collect()
+    }
+
+    /// Writes the checkpoint of a version, and removes what is too old then. Where the log does not say enough for it, one of
+    /// the newest version is made of the records.
+    pub(super) fn checkpoint(&self, version: u64, newest: u64, table: &Table) -> Result<()> {
+        let (version, checkpoint) = match self.replayed(version) {
+            Ok(Some(checkpoint)) => (version, checkpoint),
+            other => {
+                let reason = other
+                    .err()
+                    .map_or_else(|| "a version before it is damaged".to_owned(), |e| e.to_string());
+                tracing::warn!(
+                    table = self.table,
+                    "a checkpoint of the Delta log is made of the records: {reason}"
+                );
+                (newest, self.of_records(newest, table)?)
+            }
+        };
+        let (lines, files) = checkpoint.counts()?;
+        self.folder.write_checkpoint(version, &checkpoint.bytes()?)?;
+        self.folder.write_hint(version, lines, files)?;
+        self.folder.clean(version)
+    }
+
+    /// The table at the newest version, by the records.
+    fn of_records(&self, newest: u64, table: &Table) -> Result<Checkpoint> {
+        let live = committed_files(&self.lake, &self.schema_name, &self.table)?;
+        let files = self.described(live.iter().collect(), None)?;
+        let adds =
+            files.iter().map(|file| self.add(file, table.timestamp, true)).collect::<Result<Vec<_>>>()?;
+        let mut head = vec![Action::Protocol(Protocol::of(table.columns.has_ntz()))];
+        head.extend(table.metadata.clone().map(Action::MetaData));
+        head.push(Action::Txn(Txn { app_id: self.app_id(), last_updated: table.timestamp, version: newest }));
+        Checkpoint::new(&head, adds)
+    }
+
+    /// The table at a version, by the checkpoint before it and the versions since.
+    fn replayed(&self, version: u64) -> Result<Option<Checkpoint>> {
+        let versions = self.folder.versions()?;
+        let base = versions.checkpoints.range(..version).next_back().copied();
+        let former = base.map(|base| Checkpoint::read(&self.folder.checkpoint(base))).transpose()?;
+        let mut head: [Option<Action>; 3] = [None, None, None];
+        let mut note = |action: &Action| match action {
+            Action::Protocol(_) => head[0] = Some(action.clone()),
+            Action::MetaData(_) => head[1] = Some(action.clone()),
+            Action::Txn(_) => head[2] = Some(action.clone()),
+            _ => {}
+        };
+        if let Some(former) = &former {
+            former.head()?.iter().for_each(&mut note);
+        }
+        let (mut added, mut removed): (Vec<Add>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
+        for version in base.map_or(0, |base| base + 1)..=version {
+            let Version::Own(actions) = self.folder.read(version, &self.app_id())? else { return Ok(None) };
+            for action in actions {
+                note(&action);
+                match action {
+                    Action::Add(add) => added.push(add),
+                    Action::Remove(remove) => drop(removed.insert(remove.path)),
+                    _ => {}
+                }
+            }
+        }
+        added.retain(|add| !removed.contains(&add.path));
+        let head: Vec<Action> = head.into_iter().flatten().collect();
+        Ok(Some(match former {
+            Some(former) => former.next(&head, added, &removed)?,
+            None => Checkpoint::new(&head, added)?,
+        }))
+    }
+
+    /// What the table calls itself in its log's transactions.
+    pub(super) fn app_id(&self) -> String {
+        app_id(&self.query_id, &self.table)
+    }
+
+    /// An id of the table, of the version that its log begins with: one that is begun anew is another table to who follows it.
+    fn table_id(&self, first: u64) -> String {
+        let hash = xxh3_128(format!("{}:{first}", self.app_id()).as_bytes());
+        uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid().to_string()
+    }
+
+    /// Goes on with no log, and says so.
+    pub(super) fn stop(&mut self, refused: &Refused) {
+        match self.folder.is_there() {
+            true => tracing::warn!(
+                table = self.table,
+                log = %self.folder.path().display(),
+                "the Delta log of the table is not gone on with: {}",
+                refused.0
+            ),
+            false => tracing::warn!(table = self.table, "the table has no Delta log: {}", refused.0),
+        }
+        self.standing = Standing::Stopped;
+    }
+}
+
+/// What a query calls its table in the log.
+pub(super) fn app_id(query_id: &str, table: &str) -> String {
+    format!("{query_id}:{table}")
+}
