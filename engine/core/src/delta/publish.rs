@@ -217,7 +217,7 @@ impl Publisher {
                 return Ok(());
             }
         }
-        if version % CHECKPOINT_EVERY == 0 {
+        if version.is_multiple_of(CHECKPOINT_EVERY) {
             self.checkpoint(version, version, &next)?;
         }
         self.standing = Standing::At(version, Box::new(next));

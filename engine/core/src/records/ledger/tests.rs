@@ -159,7 +159,8 @@ fn thirty(folder: &Path) -> Written {
 
 #[test]
 fn what_is_no_snapshot_of_these_records_is_not_taken_for_one() {
-    let harm: [(&str, fn(&Path)); 5] = [
+    type Harm = (&'static str, fn(&Path));
+    let harm: [Harm; 5] = [
         ("is not whole", |checkpoint| {
             let path = checkpoint.join("snapshots/19.json");
             let text = std::fs::read(&path).unwrap();
