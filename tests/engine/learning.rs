@@ -411,7 +411,7 @@ async fn batches_of_an_earlier_version_are_read_with_the_new_columns_null() {
     broker.create_topic("crimes", 1).await;
     broker.send("crimes", 1, &crimes(200, 10));
     let folder = tempfile::tempdir().unwrap();
-    let lake = Lake::new(folder.path());
+    let lake = Lake::new(folder.path().join("now"));
     stream_all(&job(&broker.address(), 100, &[]), &lake).await.unwrap();
     let first = committed_files(&lake, "chicago_arrests", "system.batches").unwrap().remove(0);
     let rows = read_rows(&lake, &first).unwrap();
@@ -437,9 +437,12 @@ async fn batches_of_an_earlier_version_are_read_with_the_new_columns_null() {
     let written = text.replace(&size(first.bytes), &size(bytes.len() as u64));
     assert_ne!(written, text);
     std::fs::write(&record, written).unwrap();
+    // Records never change, so that what was read of them is not read again: this is a lake of its own.
+    let then = Lake::new(folder.path().join("then"));
+    std::fs::rename(lake.root(), then.root()).unwrap();
     let found = format!("SELECT rows_read, {} FROM batches ORDER BY batch_id", new.join(", "));
     assert_eq!(
-        query(&lake, &found).await,
+        query(&then, &found).await,
         [["100", "", "", "", "", "", ""], ["100", "0", "0", "0", "0", "0", "[0]"]]
     );
 }
