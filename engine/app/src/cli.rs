@@ -7,13 +7,15 @@ mod doctor;
 pub(crate) mod metrics;
 mod models;
 mod plot;
+mod sql;
+mod stream;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use batch::{DescribeArgs, RunArgs, TestArgs};
 pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolderArgs};
@@ -22,6 +24,8 @@ pub(crate) use doctor::DoctorArgs;
 pub(crate) use metrics::{Evaluation, MetricsArgs};
 pub(crate) use models::{ExportArgs, ExportFormat, ModelsCommand, PredictArgs};
 pub(crate) use plot::{PlotArgs, PlotWhat};
+pub(crate) use sql::SqlArgs;
+pub(crate) use stream::{ProgressFormat, StreamArgs};
 
 use crate::output::Format;
 use crate::produce::Rate;
@@ -311,59 +315,6 @@ pub(crate) struct DemoArgs {
     /// Crimes to generate
     #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..=5_000_000))]
     pub(crate) rows: u64,
-}
-
-/// `tidemill stream`.
-#[derive(Debug, Args)]
-pub(crate) struct StreamArgs {
-    /// The job, as its file in jobs/ is named
-    pub(crate) job: String,
-    /// Kafka brokers, instead of the job's source.kafka.bootstrap_servers
-    #[arg(long, value_name = "HOST:PORT[,…]")]
-    pub(crate) brokers: Option<String>,
-    /// Read what is there now, then stop
-    #[arg(long)]
-    pub(crate) available_now: bool,
-    /// Stop after this many batches
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) batches: Option<u64>,
-    /// Override a key of the job file, e.g. source.max_offsets_per_trigger=5000; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) sets: Vec<(String, String)>,
-    /// How batches are reported on stdout
-    #[arg(long, value_enum, default_value_t = ProgressFormat::Text, value_name = "text|json", hide_possible_values = true)]
-    pub(crate) progress: ProgressFormat,
-}
-
-/// How `stream` reports batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProgressFormat {
-    /// A line a batch for people.
-    Text,
-    /// A JSON object a line, with Spark's field names.
-    Json,
-}
-
-/// `tidemill sql`.
-#[derive(Debug, Args)]
-pub(crate) struct SqlArgs {
-    /// One SELECT, or several separated by `;`
-    #[arg(conflicts_with = "file")]
-    pub(crate) statement: Option<String>,
-    /// Read the statements from a file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-    /// Read a file of the lake only if all its bytes are those that were committed, not its size alone
-    #[arg(long)]
-    pub(crate) verify: bool,
-    /// Read the lake as it was after this batch of --job; one table alone: FROM crimes VERSION AS OF 40
-    #[arg(long, value_name = "N", requires = "job")]
-    pub(crate) as_of_batch: Option<u64>,
-    /// The job whose batch --as-of-batch names
-    #[arg(long, value_name = "JOB", requires = "as_of_batch")]
-    pub(crate) job: Option<String>,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
 }
 
 /// `--format`.
