@@ -1,9 +1,7 @@
 //! Which version of a batch job's model is in use: gates, what people say, files that go.
 
-use serde_json::Value;
-
 use crate::bank::{Bank, CHURN, FEATURES, customers, steps};
-use crate::support::{run, texts};
+use crate::support::{run, texts, unsealed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_keeps_a_worse_version_out_and_a_person_has_the_last_word() {
@@ -264,7 +262,7 @@ fn a_version_that_is_being_archived_gets_no_tag() {
     bank.run(&[]);
     bank.says(&["models", "tag", "bank", "churn@1", "of the report"]);
     let records = bank.lake().checkpoint("bank").join("aliases");
-    let mut record: Value = serde_json::from_slice(&std::fs::read(records.join("0.json")).unwrap()).unwrap();
+    let mut record = unsealed(&records.join("0.json"));
     let archive = record.as_object_mut().unwrap();
     archive.remove("tag");
     archive.extend([

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::bank::{Bank, CHURN, FEATURES, GROUPS, customers, steps};
-use crate::support::{run, texts};
+use crate::support::{run, texts, unsealed};
 
 fn reproduced(bank: &Bank, model: &str) -> (Option<bool>, String) {
     let output = run(&mut bank.command(&["models", "reproduce", "bank", model, "--format", "json"]));
@@ -63,10 +63,7 @@ fn a_version_of_a_select_that_asks_the_time_is_trained_again() {
     let commits = bank.lake().checkpoint("bank").join("commits");
     let mut taken = 0;
     for file in std::fs::read_dir(&commits).unwrap().map(|entry| entry.unwrap().path()) {
-        let mut record: Value = match serde_json::from_slice(&std::fs::read(&file).unwrap()) {
-            Ok(record) => record,
-            Err(_) => continue,
-        };
+        let mut record = unsealed(&file);
         let Some(model) = record.get_mut("model").and_then(Value::as_object_mut) else { continue };
         taken += u32::from(model.remove("moment").is_some());
         std::fs::write(&file, serde_json::to_vec(&record).unwrap()).unwrap();

@@ -8,7 +8,7 @@ use tidemill_core::project::{Project, Settings, StreamJob};
 use tidemill_core::records::{Plan, RecordList};
 use tidemill_core::stream::{CrashPoint, Driver};
 
-use crate::support::{TestBroker, query, stream_all};
+use crate::support::{TestBroker, query, stream_all, unsealed, unsealed_text};
 
 /// What a job is written with.
 #[derive(Clone, Copy)]
@@ -173,7 +173,7 @@ async fn a_transform_that_is_refused_by_now_holds_no_batch() {
     dies(&first, &lake, 0, CrashPoint::Plan).await;
     // A plan of another version, whose transform this one refuses.
     let path = lake.checkpoint("s").join("offsets/0.json");
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = unsealed_text(&path);
     let refused =
         text.replace("SELECT n, y, s FROM batch", "SELECT n, y, s, nobody_knows(n) AS x FROM batch");
     assert_ne!(text, refused);
@@ -218,8 +218,7 @@ async fn a_commit_of_a_batch_job_is_told_by_its_name() {
     let job = job(folder.path(), &broker, AS_PLANNED);
     stream_all(&job, &lake).await.unwrap();
     let commits = lake.checkpoint("s").join("commits");
-    let text = std::fs::read_to_string(commits.join("1.json")).unwrap();
-    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut record = unsealed(&commits.join("1.json"));
     let theirs = serde_json::json!({"table": "t", "fingerprint": "", "built_at": "", "inputs": []});
     for number in [2, 3] {
         record["batch_id"] = number.into();

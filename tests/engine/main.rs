@@ -30,6 +30,7 @@ mod batch_times;
 mod batch_values;
 mod batch_versions;
 mod behind;
+mod checksums;
 mod cleaning;
 mod clusters;
 mod command_line;

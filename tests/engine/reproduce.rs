@@ -5,7 +5,7 @@ use tidemill_core::lake::Lake;
 use tidemill_core::project::StreamJob;
 
 use crate::rfm::{self, broker_with, order_rows};
-use crate::support::{JOB, TestBroker, crimes, job, run, stream_all, texts, tidemill};
+use crate::support::{JOB, TestBroker, crimes, job, run, stream_all, texts, tidemill, unsealed_text};
 
 const PER_BATCH: u64 = 150;
 
@@ -67,7 +67,7 @@ async fn what_is_recorded_makes_the_same_bytes_again() {
     );
     std::fs::rename(&aside, &file).unwrap();
     let record = lake.checkpoint("chicago_arrests").join("learn/2.json");
-    let text = std::fs::read_to_string(&record).unwrap();
+    let text = unsealed_text(&record);
     let (version, xxh3) = (env!("CARGO_PKG_VERSION"), reproduced(&lake, JOB, "logistic@2")["xxh3"].clone());
     let other = text.replace(xxh3.as_str().unwrap(), "0123456789abcdef");
     std::fs::write(&record, other.replace(&format!("\"version\": \"{version}\""), "\"version\": \"0.0.9\""))

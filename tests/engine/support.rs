@@ -165,6 +165,17 @@ pub async fn positions(lake: &Lake) -> (u64, u64) {
     (rows[0][0].parse().unwrap(), rows[0][1].parse().unwrap())
 }
 
+/// A record without its checksum, to be changed by a test: one without is not checked.
+pub fn unsealed(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&unsealed_text(path)).unwrap()
+}
+
+/// The same as it is laid out.
+pub fn unsealed_text(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().filter(|line| !line.starts_with("  \"crc32c\"")).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// The binary under test.
 pub fn tidemill(lake: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));

@@ -4,14 +4,14 @@
 //!
 //! It has the format of the newest record that may be there, and so is what carries a lake over to the format of this version:
 //!
-//! | query.json | records | a start of this version | of one that knows format 1 alone |
+//! | query.json | records | a start of this version | of one that knows an older format alone |
 //! | --- | --- | --- | --- |
-//! | 1 | all 1 | raises it to 2 once nothing stands against going on ([`carry_over`]), then goes on | goes on |
-//! | 2 | all 1, or 1 and then 2 | goes on | refuses it, before it writes anything |
+//! | older | all of it, or older still | raises it to [`FORMAT`] once nothing stands against going on ([`carry_over`]), then goes on | goes on, if it knows it |
+//! | [`FORMAT`] | older ones, and then of this | goes on | refuses it, before it writes anything |
 //!
 //! There is no step between the two, so a crash leaves one or the other; what is read alone needs neither. A start that is
 //! refused, or finds no broker, leaves the lake to the older version. The registry's records stand outside: `tag` and `promote`
-//! of a version that knows format 1 alone look at no `query.json`, and write an alias record of format 1 also where it has 2,
+//! of a version that knows format 1 alone look at no `query.json`, and write an alias record of format 1 also where it has 3,
 //! which this version reads as any other.
 
 use std::path::Path;

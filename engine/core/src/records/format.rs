@@ -5,11 +5,12 @@
 //! | format | |
 //! | --- | --- |
 //! | 1 | until November 2026: one `topic` beside its `partitions`, the fields of `program` each by itself |
-//! | 2 | since: `topics`, `program`, `made_by` in plans, `steps` in learn records, `first` and `snapshot` where a list is cut |
+//! | 2 | early December 2026: `topics`, `program`, `made_by` in plans, `steps` in learn records, `first` and `snapshot` where a list is cut |
+//! | 3 | since: `crc32c` in each record |
 //!
 //! A driver, or a run of a batch job, carries its job's lake over when it starts: the `format` of `query.json` is raised before
 //! its first record is written (see `checkpoint`), which an older version refuses to go on from. Records never change, so those
-//! that are there stay of format 1, and reading them gives what reading their like of format 2 does.
+//! that are there stay as they are, and reading them gives what reading their like of the newest format does.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -21,14 +22,17 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 
 /// The format number of every record that this version writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
+
+/// The first format whose records have a checksum.
+pub(super) const FIRST_SEALED: u32 = 3;
 
 /// The formats that this version reads.
 pub(crate) const FORMATS: RangeInclusive<u32> = 1..=FORMAT;
 
 /// A kind of record.
 pub trait Record: Serialize + DeserializeOwned {
-    /// Makes the fields of a record of format 1 those of format 2.
+    /// Makes the fields of a record of format 1 those of later ones.
     fn upgrade(_fields: &mut Map<String, Value>) {}
 
     /// What there is of the records of its list before it.
@@ -118,6 +122,7 @@ pub(super) mod only {
 mod tests {
     use serde_json::json;
 
+    use super::super::list::text_of;
     use super::super::{Commit, Learn, Mark, Plan, TopicRead, parse};
     use super::*;
 
@@ -190,8 +195,12 @@ mod tests {
 
     #[test]
     fn the_example_is_a_plan_as_it_is_written() {
-        let example = example();
+        let mut example = example();
+        // Of the plan as it is laid out in its file.
+        let sum = example.as_object_mut().unwrap().remove("crc32c").unwrap();
         let plan: Plan = read(&example).unwrap();
+        let text = text_of(FORMAT, &plan).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["crc32c"], sum);
         assert_eq!(serde_json::to_value(Written { format: FORMAT, record: &plan }).unwrap(), example);
         assert_eq!(plan.offsets(), 10_000);
     }

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use super::format::{Before, FORMAT, FORMATS, Record, Written, cut, newer};
+use super::format::{Before, FIRST_SEALED, FORMAT, FORMATS, Record, Written, cut, newer};
+use super::sealed::{is_whole, said, sealed};
 use crate::error::{Error, Result, io_error};
 use crate::files::{create_folders, entries, sync_folder};
 
@@ -213,12 +214,12 @@ pub(crate) fn create_at<R: Record>(path: &Path, format: u32, record: &R) -> Resu
     let (Some(folder), Some(name)) = (path.parent(), path.file_stem().and_then(|name| name.to_str())) else {
         return Err(Error::internal("a record without a name"));
     };
-    let mut text = serde_json::to_vec_pretty(&Written { format, record })
-        .map_err(|e| Error::internal(format!("record {name}: {e}")))?;
-    text.push(b'\n');
+    let text = text_of(format, record).map_err(|e| Error::internal(format!("record {name}: {e}")))?;
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
     let mut file = File::create(&temporary).map_err(|e| io_error("create", &temporary, &e))?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(|e| io_error("write", &temporary, &e))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|e| io_error("write", &temporary, &e))?;
     // A hard link fails where the name is taken: a rename would not.
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary).map_err(|e| io_error("remove", &temporary, &e))?;
@@ -230,6 +231,12 @@ pub(crate) fn create_at<R: Record>(path: &Path, format: u32, record: &R) -> Resu
         }
         Err(e) => Err(io_error("create", path, &e)),
     }
+}
+
+/// A record as it is written.
+pub(super) fn text_of<R: Record>(format: u32, record: &R) -> serde_json::Result<String> {
+    let text = serde_json::to_string_pretty(&Written { format, record })? + "\n";
+    Ok(if format < FIRST_SEALED { text } else { sealed(&text) })
 }
 
 /// The record of a number, of whichever format.
@@ -247,6 +254,9 @@ pub(crate) fn parse<R: Record>(path: &Path, number: u64, bytes: &[u8]) -> Result
     let format = format.ok_or_else(|| damaged(format!("{} has no format number", path.display())))?;
     if !FORMATS.map(u64::from).any(|known| known == format) {
         return Err(newer(path, format));
+    }
+    if said(&value).is_some_and(|sum| !is_whole(bytes, &sum)) {
+        return Err(damaged(format!("{} is not what was written: its checksum differs", path.display())));
     }
     let found = value.get("batch_id").or_else(|| value.get("number")).and_then(Value::as_u64);
     if found != Some(number) {
@@ -353,6 +363,29 @@ mod tests {
         assert_eq!(list.read(0).unwrap(), commit(0));
     }
 
+    /// A bit that a disk changed made `"to": 601` a `"to": 401`, and 200 rows were read twice.
+    #[test]
+    fn a_number_that_a_disk_has_changed_is_told_with_the_name_of_the_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = RecordList::open(folder.path().to_owned()).unwrap();
+        let mut with = commit(0);
+        with.counts.bytes_read = 601;
+        list.create(0, &with).unwrap();
+        let text = fs::read_to_string(list.path(0)).unwrap();
+        assert_eq!(list.read(0).unwrap(), with);
+        fs::write(list.path(0), text.replace("601", "401")).unwrap();
+        let error = list.read(0).unwrap_err();
+        assert!(
+            error.to_string().contains("0.json is not what was written: its checksum differs"),
+            "{error}"
+        );
+        assert!(error.next_step().is_some_and(|hint| hint.contains("from a copy")));
+        // Those of before have none.
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("crc32c")).collect();
+        fs::write(list.path(0), lines.join("\n").replace("\"format\": 3", "\"format\": 2")).unwrap();
+        assert_eq!(list.read(0).unwrap(), with);
+    }
+
     #[test]
     fn a_record_under_another_name_is_named() {
         let folder = tempfile::tempdir().unwrap();
@@ -372,9 +405,10 @@ mod tests {
 
         #[test]
         fn a_cut_record_is_an_error(keep in 0usize..150) {
-            let text = serde_json::to_vec(&Written { format: FORMAT, record: &commit(3) }).unwrap();
+            let text = text_of(FORMAT, &commit(3)).unwrap().into_bytes();
             prop_assert!(parse::<Commit>(Path::new("x"), 3, &text).is_ok());
-            let cut = &text[..keep.min(text.len() - 1)];
+            // The last byte ends the line.
+            let cut = &text[..keep.min(text.len() - 2)];
             prop_assert!(parse::<Commit>(Path::new("x"), 3, cut).is_err());
         }
     }

@@ -4,7 +4,8 @@
 //!
 //! ```json
 //! {
-//!   "format": 2,
+//!   "format": 3,
+//!   "crc32c": "0cc89ffb",
 //!   "batch_id": 7,
 //!   "query_id": "d5e0ff3c-3c3a-4d5d-9d5b-0d8f4a2f9a11",
 //!   "now": "2026-11-30T12:00:00.000Z",
@@ -30,6 +31,7 @@ mod ledger;
 mod list;
 mod maker;
 mod plan;
+mod sealed;
 pub(crate) mod snapshot;
 mod standing;
 mod trained_model;
