@@ -6,7 +6,7 @@
 //! cargo bench --bench records -- 100000     # as many as given
 //! ```
 //!
-//! Prints one JSON object. The first batch is streamed, of generated crimes and with the four models of the built-in job; the
+//! Prints one JSON object, with what it costs before the files are compacted and after it. The first batch is streamed, of generated crimes and with the four models of the built-in job; the
 //! others are empty batches for Kafka, whose files are the first one's by other names: three of the system and one of rows.
 
 use std::error::Error;
@@ -63,33 +63,50 @@ fn main() -> Done<()> {
 
     let without_snapshot = this("records", &root, &server)?;
     let first_start = this("start", &root, &server)?;
+    let before = costs(&root, &server, batches)?;
+    let began = Instant::now();
+    tidemill(&root, &["compact", JOB])?;
+    let compact_s = began.elapsed().as_secs_f64();
+    // What was taken out stays until a batch has told other engines.
+    tidemill(&root, &["produce", JOB, "--brokers", &server, "--rows", &rows, "--input", &input])?;
+    tidemill(&root, &["stream", JOB, "--brokers", &server, "--available-now"])?;
+    tidemill(&root, &["compact", JOB, "--set", "table.retain_removed=0s"])?;
+    println!(
+        "{}",
+        json!({
+            "batches": batches,
+            "made_s": made,
+            "records_without_snapshot_ms": without_snapshot,
+            "first_start_to_ready_ms": first_start,
+            "before": before,
+            "compact_s": compact_s,
+            "after": costs(&root, &server, batches + 1)?,
+        })
+    );
+    runtime.block_on(broker.shutdown())?;
+    Ok(())
+}
+
+/// What statements and a start cost now, and how many files there are.
+fn costs(root: &Path, server: &str, batches: u64) -> Done<Value> {
     let count = |what: &str, statement: &str, answer: Option<u64>| -> Done<f64> {
-        let (ms, text) = timed(&root, &["sql", "--format", "csv", statement])?;
+        let (ms, text) = timed(root, &["sql", "--format", "csv", statement])?;
         let answered = text.lines().last().and_then(|line| line.parse::<u64>().ok());
         if answer.is_some_and(|answer| answered != Some(answer)) {
             return Err(format!("{what}: {text}").into());
         }
         Ok(ms)
     };
-    println!(
-        "{}",
-        json!({
-            "batches": batches,
-            "files": files(&root)?,
-            "made_s": made,
-            "nothing_ms": count("nothing", "SELECT 1", None)?,
-            "records_ms": this("records", &root, &server)?,
-            "records_without_snapshot_ms": without_snapshot,
-            "count_ms": count("rows", "SELECT count(*) FROM crimes", Some(batches * ROWS))?,
-            "system_metrics_ms": count("metrics", "SELECT count(*) FROM system.metrics", None)?,
-            "metrics_last_3_ms": timed(&root, &["metrics", JOB, "--last", "3"])?.0,
-            "start_to_ready_ms": this("start", &root, &server)?,
-            "first_start_to_ready_ms": first_start,
-            "snapshot_bytes": newest_snapshot(&root)?,
-        })
-    );
-    runtime.block_on(broker.shutdown())?;
-    Ok(())
+    Ok(json!({
+        "files": files(root)?,
+        "nothing_ms": count("nothing", "SELECT 1", None)?,
+        "records_ms": this("records", root, server)?,
+        "count_ms": count("rows", "SELECT count(*) FROM crimes", Some(batches * ROWS))?,
+        "system_metrics_ms": count("metrics", "SELECT count(*) FROM system.metrics", None)?,
+        "metrics_last_3_ms": timed(root, &["metrics", JOB, "--last", "3"])?.0,
+        "start_to_ready_ms": this("start", root, server)?,
+        "snapshot_bytes": newest_snapshot(root)?,
+    }))
 }
 
 /// Milliseconds until a driver could plan a batch: the history of the models is read beside the first ones.

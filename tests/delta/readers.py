@@ -4,7 +4,8 @@
 
 A stream writes batches of all types that Delta has, with NaN, zeros of either sign, long texts and nulls in them, under names
 with umlauts and a per cent sign. While it runs each engine reads the newest version that it finds, and an older one; afterwards
-the newest, the first that is kept, and by filters that leave out files by their statistics. Each time the rows have to be those
+the newest, the first that is kept, and by filters that leave out files by their statistics. Every 100 batches small files become
+one. Each time the rows have to be those
 that `tidemill sql` gives of the batches up to that version: version N is batch N.
 """
 import argparse
@@ -275,6 +276,11 @@ def main():
                 checks.at(version)
             checks.filtered(newest)
             checks.no_writer()
+            # Of each 100 batches the files became one.
+            files = len(deltalake.DeltaTable(stream.table).file_uris())
+            if newest >= 100 and files > newest % 100 + newest // 100 + 1:
+                print(f"DIFFERENT: {files} files at version {newest}: they were not compacted")
+                checks.failed += 1
             doctor = subprocess.run(stream.command("doctor", "readings"), capture_output=True, text=True)
             if doctor.returncode:
                 print(f"DIFFERENT: doctor: {doctor.stdout}{doctor.stderr}")

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tidemill_core::doctor;
 use tidemill_core::lake::Lake;
 use tidemill_core::project::{Project, Settings, StreamJob};
-use tidemill_core::records::{Plan, RecordList};
+use tidemill_core::records::{Compaction, Plan, RecordList};
 use tidemill_core::stream::CrashPoint;
 
 use crate::support::{TestBroker, die_after, query, run, stream_all, texts};
@@ -122,16 +122,25 @@ fn paths(lake: &Lake) -> BTreeSet<String> {
         all.keys().filter_map(|name| number(name, ".json")).filter(|n| base.is_none_or(|base| *n > base))
     {
         let actions = version(lake, number);
-        paths.extend(of_kind(&actions, "add").iter().map(|add| add["path"].as_str().unwrap().to_owned()));
+        let of = |kind| of_kind(&actions, kind).into_iter().map(|of| of["path"].as_str().unwrap().to_owned());
+        of("remove").for_each(|path| assert!(paths.remove(&path), "{path}"));
+        paths.extend(of("add"));
     }
     paths
 }
 
-/// Files of the table's folder.
+/// Files of the table's folder, but for those that became others.
 fn data(lake: &Lake) -> BTreeSet<String> {
     let entries = std::fs::read_dir(lake.resolve("seen/rows")).unwrap().map(|entry| entry.unwrap());
     let data = entries.filter(|entry| entry.path().is_file());
-    data.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    let mut data: BTreeSet<String> = data.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    let compactions = RecordList::<Compaction>::read_only(lake.checkpoint("seen").join("compactions"));
+    for number in compactions.numbers().unwrap() {
+        for file in compactions.read(number).unwrap().removed() {
+            data.remove(file.path.rsplit('/').next().unwrap());
+        }
+    }
+    data
 }
 
 fn plans(lake: &Lake) -> RecordList<Plan> {
@@ -139,12 +148,13 @@ fn plans(lake: &Lake) -> RecordList<Plan> {
 }
 
 /// A log without what two runs differ in: ids, and times.
-fn essence(lake: &Lake) -> BTreeMap<String, String> {
+pub fn essence(lake: &Lake) -> BTreeMap<String, String> {
     let query_id = plans(lake).read(0).unwrap().query_id;
     let mut all = BTreeMap::new();
     for (name, bytes) in files(lake).into_iter().filter(|(name, _)| name.ends_with(".json")) {
         let mut text = String::from_utf8(bytes).unwrap().replace(&query_id, "QUERY");
-        for key in ["inCommitTimestamp", "timestamp", "lastUpdated", "modificationTime"] {
+        for key in ["inCommitTimestamp", "timestamp", "lastUpdated", "modificationTime", "deletionTimestamp"]
+        {
             let parts: Vec<&str> = text.split(&format!("\"{key}\":")).collect();
             let rest = parts[1..].iter().map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
             text = std::iter::once(parts[0]).chain(rest).collect::<Vec<_>>().join(&format!("\"{key}\":N"));
@@ -251,7 +261,14 @@ async fn what_is_lost_of_a_log_is_written_again_byte_for_byte() {
     let expected = (100..306).map(json_of).chain(checkpoints.clone()).chain(["_last_checkpoint".to_owned()]);
     assert_eq!(whole.keys().cloned().collect::<BTreeSet<_>>(), expected.collect());
     let hint: Value = serde_json::from_slice(&whole["_last_checkpoint"]).unwrap();
-    assert_eq!((&hint["version"], &hint["numOfAddFiles"]), (&json!(300), &json!(301)));
+    assert_eq!((&hint["version"], &hint["numOfAddFiles"]), (&json!(300), &json!(4)));
+    // Of each 100 batches one file, as the version of the next batch says; no row is another.
+    for number in [100, 200, 300] {
+        let actions = version(&lake, number);
+        let of =
+            |kind| of_kind(&actions, kind).into_iter().map(|of| of["dataChange"].clone()).collect::<Vec<_>>();
+        assert_eq!((of("add"), of("remove")), (vec![json!(true), json!(false)], vec![json!(false); 100]));
+    }
     assert_eq!(hint["sizeInBytes"], json!(whole[&checkpoints[2]].len()));
     assert_eq!(paths(&lake), data(&lake));
     assert_eq!(findings(&lake), [""; 0]);

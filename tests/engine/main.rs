@@ -34,6 +34,7 @@ mod checksums;
 mod cleaning;
 mod clusters;
 mod command_line;
+mod compaction;
 mod crash;
 mod cut_anew;
 mod damaged_parquet;

@@ -65,7 +65,8 @@ async fn a_crash_about_a_snapshot_changes_nothing() {
     let untouched = lake("untouched");
     stream_all(&job, &untouched).await.unwrap();
     let expected = rows(&untouched);
-    assert_eq!(expected.len(), BATCHES);
+    // And what the first hundred have become, which stay beside it for a while.
+    assert_eq!(expected.len(), BATCHES + 1);
     let all = format!("{BATCHES},{},0,{} {BATCHES}", BATCHES * (BATCHES - 1) / 2, BATCHES - 1);
     for point in [CrashPoint::Learn, CrashPoint::PublishLearn, CrashPoint::Snapshot] {
         let lake = lake(&format!("{point:?}"));

@@ -1,6 +1,7 @@
 //! The command line: every verb, flag and its help. What the verbs do is in `commands`.
 
 mod batch;
+mod compact;
 mod data;
 mod dlq;
 mod doctor;
@@ -18,6 +19,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use batch::{DescribeArgs, RunArgs, TestArgs};
+pub(crate) use compact::CompactArgs;
 pub(crate) use data::{DataCommand, GenerateArgs, GenerateCommand, GenerateFolderArgs};
 pub(crate) use dlq::{DlqCommand, DlqReplayArgs, DlqShowArgs};
 pub(crate) use doctor::DoctorArgs;
@@ -257,6 +259,17 @@ Examples:
   tidemill plot olist-rfm elbow --k 2..12
   tidemill plot olist-rfm centres --metric monetary --out centres.svg")]
     Plot(PlotArgs),
+    /// Make the many small files of a stream's tables few, as the stream does between its batches
+    #[command(after_help = "\
+A stream does so by itself, for each 100 batches that are learned from: rows,
+their order, models and scores stay as they are. This does all that is due at
+once, as of a lake of an earlier version, and removes the files that became
+others longer ago than [table] retain_removed. The stream must not run meanwhile.
+
+Examples:
+  tidemill compact chicago-arrests
+  tidemill compact chicago-arrests --set table.retain_removed=0s")]
+    Compact(CompactArgs),
     /// Look whether the lake is what its records say: each record, the size and checksum of each file
     #[command(after_help = "\
 A row for each thing that is wrong: a record that is gone or cannot be read, a

@@ -3,6 +3,8 @@
 //! Nothing is changed. Checked are the files that count: those of versions and batches that later ones have replaced, and
 //! model files past their retention, may be gone, but those of versions that have a name or a tag.
 
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -15,9 +17,10 @@ use crate::delta::examine as examine_delta;
 use crate::error::suggestion;
 use crate::error::{Error, Result};
 use crate::files::entries;
-use crate::lake::{Lake, batch_of_file_name};
-use crate::records::{Commit, FileEntry, Learn, Plan, Record, RecordList, snapshot};
-use crate::registry::{AliasRecord, Said};
+use crate::lake::Lake;
+use crate::records::RESTORE;
+use crate::records::{Commit, Compaction, FileEntry, Learn, Plan, Record, RecordList, snapshot};
+use crate::registry::AliasRecord;
 use crate::table::read::verified_path;
 
 /// What was looked at, and what is wrong.
@@ -129,6 +132,7 @@ impl Examination<'_> {
         let plans = self.records::<Plan>("offsets");
         let commits = self.records::<Commit>("commits");
         let learned = self.records::<Learn>("learn");
+        let compactions = self.records::<Compaction>("compactions");
         let newest = |numbers: Option<u64>| numbers.and_then(|end| end.checked_sub(1));
         let is_stream = matches!(kind_of_records(self.lake, self.job), Ok(Some(JobKind::Stream)));
         if is_stream && let Err(error) = decide(newest(plans.1), newest(commits.1), newest(learned.1)) {
@@ -161,6 +165,14 @@ impl Examination<'_> {
                 live.insert(file.path.clone(), file.clone());
             }
         }
+        for compaction in &compactions.0 {
+            compaction.removed().for_each(|file| drop(live.remove(&file.path)));
+            for file in compaction.added() {
+                listed.insert(file.path.clone());
+                live.insert(file.path.clone(), file.clone());
+            }
+        }
+        self.compactions(newest(compactions.1), learned.1);
         for model in learned.0.last().into_iter().flat_map(|record| &record.models) {
             // A start reads both.
             let challenger = model.challenger.as_ref().map(|challenger| &challenger.file);
@@ -168,7 +180,7 @@ impl Examination<'_> {
                 live.insert(file.path.clone(), file.clone());
             }
         }
-        self.snapshots((&commits.0, commits.1), (&learned.0, learned.1));
+        self.snapshots((&commits.0, commits.1), (&learned.0, learned.1), (&compactions.0, compactions.1));
         let aliases = self.records::<AliasRecord>("aliases").0;
         let learned = learned.0.iter().flat_map(|record| &record.added);
         let added: Vec<&FileEntry> =
@@ -177,17 +189,26 @@ impl Examination<'_> {
         for file in live.values() {
             self.file(file);
         }
-        self.beside(&live, &listed, is_stream);
+        // What became others stays for a while.
+        let former = compactions.0.iter().flat_map(Compaction::removed).map(|file| file.path.as_str());
+        self.beside(&live, &listed, &former.collect(), is_stream);
         if is_stream && let Some(newest) = commits.0.last() {
-            self.delta(newest, &live);
+            self.delta(newest, &live, &compactions.0);
         }
     }
 
     /// The Delta log of a stream's table.
-    fn delta(&mut self, newest: &Commit, live: &BTreeMap<String, FileEntry>) {
+    fn delta(&mut self, newest: &Commit, live: &BTreeMap<String, FileEntry>, compactions: &[Compaction]) {
         let own = format!("{}.", self.job);
-        let rows: Vec<FileEntry> =
+        let mut rows: Vec<FileEntry> =
             live.values().filter(|file| file.table.starts_with(&own)).cloned().collect();
+        // What was compacted since, the version of the next batch says.
+        let since = compactions.iter().rev().take_while(|of| of.committed > newest.batch_id);
+        for merged in since.flat_map(|of| of.merged.iter().rev()) {
+            if let Some(place) = rows.iter().position(|file| file.path == merged.into.path) {
+                rows.splice(place..=place, merged.of.iter().cloned());
+            }
+        }
         let found = examine_delta(self.lake, &newest.query_id, newest.batch_id, &rows);
         let job = self.job;
         let finding = |(problem, advice)| Finding { job: job.to_owned(), about: "delta", problem, advice };
@@ -216,60 +237,6 @@ impl Examination<'_> {
         (read, Some(numbers.end))
     }
 
-    /// Versions that have a name or a tag, or were restored, keep their files, whatever is newer: those count too.
-    fn named_versions(
-        &mut self,
-        aliases: &[AliasRecord],
-        added: &[&FileEntry],
-        live: &mut BTreeMap<String, FileEntry>,
-    ) {
-        let mut named: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
-        for AliasRecord { number, model, said, .. } in aliases {
-            match said {
-                Said::Set { alias, version, .. } => {
-                    named.insert((model.clone(), format!("@{alias}")), (*version, *number));
-                }
-                Said::Unset { alias } => {
-                    named.remove(&(model.clone(), format!("@{alias}")));
-                }
-                Said::Tag { version, tag } => {
-                    named.insert((model.clone(), format!("tag {tag} of {version}")), (*version, *number));
-                }
-                Said::Untag { version, tag } => {
-                    named.remove(&(model.clone(), format!("tag {tag} of {version}")));
-                }
-                Said::Restore { version } => {
-                    named.insert((model.clone(), format!("restored {version}")), (*version, *number));
-                }
-                Said::Archive { version } => {
-                    named.remove(&(model.clone(), format!("restored {version}")));
-                }
-            }
-        }
-        for ((model, name), (version, number)) in named {
-            let table = format!("model:{model}");
-            let is_it = |file: &&FileEntry| {
-                let file_name = file.path.rsplit('/').next().unwrap_or_default();
-                file.table == table && batch_of_file_name(file_name) == Some(version)
-            };
-            match added.iter().copied().find(is_it) {
-                Some(file) => {
-                    live.insert(file.path.clone(), file.clone());
-                }
-                None => {
-                    let place = self.lake.checkpoint(self.job).join(format!("aliases/{number}.json"));
-                    let what = format!(
-                        "{} names version {version} of the model {model} ({name}), of which no record tells",
-                        place.display()
-                    );
-                    let advice = "`tidemill models promote` and `alias` name another version; or restore the checkpoint folder \
-                                  as a whole";
-                    self.found("record", &Error::corrupt(what).hint(advice));
-                }
-            }
-        }
-    }
-
     /// Attempts at batches, which the next start removes where those are committed.
     fn attempts(&mut self, plans: Option<u64>) {
         let attempts = Attempts::of(&self.lake.checkpoint(self.job));
@@ -288,6 +255,16 @@ impl Examination<'_> {
                 }
                 Ok(_) => {}
             }
+        }
+    }
+
+    /// Files are compacted once their batches are learned from.
+    fn compactions(&mut self, newest: Option<u64>, learned: Option<u64>) {
+        let Some((newest, learned)) = newest.zip(learned) else { return };
+        if Compaction::due(newest) > learned {
+            let place = self.lake.checkpoint(self.job).join(format!("compactions/{newest}.json"));
+            let what = format!("{} is of batches that were never learned from", place.display());
+            self.found("record", &Error::corrupt(what).hint(RESTORE));
         }
     }
 
@@ -313,7 +290,12 @@ impl Examination<'_> {
     }
 
     /// Snapshots say what the records say that they begin with.
-    fn snapshots(&mut self, commits: (&[Commit], Option<u64>), learned: (&[Learn], Option<u64>)) {
+    fn snapshots(
+        &mut self,
+        commits: (&[Commit], Option<u64>),
+        learned: (&[Learn], Option<u64>),
+        compactions: (&[Compaction], Option<u64>),
+    ) {
         let checkpoint = self.lake.checkpoint(self.job);
         match snapshot::faults(&checkpoint) {
             Ok(faults) => faults.iter().for_each(|(_, error)| self.found("snapshot", error)),
@@ -321,12 +303,15 @@ impl Examination<'_> {
         }
         // What a record says that cannot be read is not known.
         let is_whole = |read: usize, end: Option<u64>| end == Some(read as u64);
-        if !is_whole(commits.0.len(), commits.1) || !is_whole(learned.0.len(), learned.1) {
+        if !is_whole(commits.0.len(), commits.1)
+            || !is_whole(learned.0.len(), learned.1)
+            || !is_whole(compactions.0.len(), compactions.1)
+        {
             return;
         }
         for (path, ledger) in snapshot::all(&checkpoint).unwrap_or_default() {
             self.report.records += 1;
-            if !ledger.is_of(commits.0, learned.0) {
+            if !ledger.is_of(commits.0, learned.0, compactions.0) {
                 self.found("snapshot", &snapshot::differs(&path));
             }
         }
@@ -343,7 +328,13 @@ impl Examination<'_> {
     }
 
     /// What a glob over a table finds, and no record lists; and what is hidden there.
-    fn beside(&mut self, live: &BTreeMap<String, FileEntry>, listed: &BTreeSet<String>, is_stream: bool) {
+    fn beside(
+        &mut self,
+        live: &BTreeMap<String, FileEntry>,
+        listed: &BTreeSet<String>,
+        former: &BTreeSet<&str>,
+        is_stream: bool,
+    ) {
         let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
         let mut folders: BTreeSet<String> = live.keys().filter_map(|path| folder(path)).collect();
         if is_stream {
@@ -355,8 +346,9 @@ impl Examination<'_> {
             let Ok(found) = entries(&self.lake.resolve(folder)) else { continue };
             for path in found.iter().filter(|path| path.is_file()) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let is_live = live.contains_key(&format!("{folder}/{name}"));
-                if !is_live && !is_of_engine(path, &name) {
+                let place = format!("{folder}/{name}");
+                let is_known = live.contains_key(&place) || former.contains(place.as_str());
+                if !is_known && !is_of_engine(path, &name) {
                     self.report.findings.push(Finding {
                         job: self.job.to_owned(),
                         about: "beside",

@@ -4,9 +4,11 @@
 //! lake/
 //!   chicago_arrests/                 a job (hyphens as underscores)
 //!     crimes/batch-00000000.parquet  its table: committed files and nothing else; a large batch has batch-00000000_0001.parquet too
+//!     crimes/batch-00000000.compact-00000000.parquet  what compaction 0 made of many such files, from that of batch 0 on
 //!     crimes/_delta_log/             the same to other engines: what of these files counts, by version
-//!     _checkpoint/                   offsets/N.json, commits/N.json, learn/N.json, snapshots/N.json, query.json, lock; `staged/`
-//!                                    holds what is being written, `former/` the last few files that a batch job has replaced
+//!     _checkpoint/                   offsets/N.json, commits/N.json, learn/N.json, compactions/N.json, snapshots/N.json, query.json,
+//!                                    lock; `staged/` holds what is being written, `former/` the last few files that a batch job has
+//!                                    replaced, and those of system tables that were compacted
 //!     _models/forest/batch-….model   the last versions of each model
 //!   system/                          metrics, models, batches, dead_letters, data_loss: <table>/<job>/batch-….parquet
 //! ```
@@ -99,7 +101,19 @@ pub fn part_file_name(batch_id: u64, part: usize, extension: &str) -> String {
     }
 }
 
-/// The batch that a file of [`batch_file_name`] stands for.
+/// The file name of what a compaction has made of files, of which `first` is the batch of the first; the compaction may make
+/// several that begin in one batch.
+pub(crate) fn compacted_file_name(first: u64, compaction: u64, part: usize) -> String {
+    let part = if part == 0 { String::new() } else { format!("-{part}") };
+    format!("batch-{first:08}.compact-{compaction:08}{part}.parquet")
+}
+
+/// The compaction that has made a file of [`compacted_file_name`].
+pub(crate) fn compaction_of_file_name(name: &str) -> Option<u64> {
+    name.split_once(".compact-")?.1.split(['.', '-']).next()?.parse().ok()
+}
+
+/// The batch that a file of [`batch_file_name`] stands for; of one that a compaction has made, the first.
 pub fn batch_of_file_name(name: &str) -> Option<u64> {
     name.strip_prefix("batch-")?.split(['.', '_']).next()?.parse().ok()
 }
@@ -107,6 +121,16 @@ pub fn batch_of_file_name(name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compacted_file_stands_where_its_first_batch_stood() {
+        let name = compacted_file_name(9_900, 99, 0);
+        assert_eq!((batch_of_file_name(&name), compaction_of_file_name(&name)), (Some(9_900), Some(99)));
+        assert_eq!(compaction_of_file_name(&compacted_file_name(9_900, 99, 2)), Some(99));
+        assert_eq!(compaction_of_file_name(&batch_file_name(9_900, "parquet")), None);
+        let others = [part_file_name(9_899, 1, "parquet"), part_file_name(9_901, 0, "parquet")];
+        assert!(others[0] < name && name < others[1]);
+    }
 
     #[test]
     fn the_files_of_a_batch_sort_by_their_rows() {

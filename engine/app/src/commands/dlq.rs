@@ -165,7 +165,7 @@ pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
 }
 
 /// An error where the job never ran in this lake: a replay would make an empty checkpoint.
-fn check_checkpoint(lake: &Lake, job: &str, schema_name: &str, verb: &str) -> Result<(), Error> {
+pub(super) fn check_checkpoint(lake: &Lake, job: &str, schema_name: &str, verb: &str) -> Result<(), Error> {
     if lake.checkpoint(schema_name).is_dir() {
         return Ok(());
     }

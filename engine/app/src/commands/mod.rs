@@ -1,6 +1,7 @@
 //! One module a verb. Each takes its arguments, calls the engine and prints; none decides anything of the engine's.
 
 mod broker;
+mod compact;
 mod data;
 mod demo;
 mod describe;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Models(command) => block_on(models::run(global, command)),
         Command::Predict(args) => block_on(predict::run(global, args)),
         Command::Plot(args) => block_on(plot::run(global, args)),
+        Command::Compact(args) => block_on(compact::run(global, args)),
         Command::Doctor(args) => doctor::run(global, args),
         Command::Dlq(DlqCommand::Show(args)) => block_on(dlq::show(global, args)),
         Command::Dlq(DlqCommand::Replay(args)) => block_on(dlq::replay(global, args)),

@@ -10,6 +10,7 @@ mod derived;
 mod describe;
 mod followed;
 mod model_files;
+mod past_rows;
 mod schemas;
 mod system_tables;
 mod unlisted;

@@ -12,7 +12,7 @@ use datafusion::datasource::MemTable;
 
 use super::followed::ResolvedFiles;
 use super::system_tables::{self, SYSTEM_TABLES};
-use super::{as_of, derived, model_files, unlisted};
+use super::{as_of, derived, model_files, past_rows, unlisted};
 use crate::error::{Error, ErrorKind};
 use crate::lake::Lake;
 use crate::records::{FileEntry, Ledger};
@@ -219,7 +219,10 @@ impl SchemaProvider for JobSchema {
         if !lake.is_past() {
             unlisted::warn(lake, &self.name, &full, &files);
         }
-        provider(resolved, &files, None).await.map(Some)
+        let rows = provider(resolved, &files, None).await?;
+        // Compacted since with rows of later batches.
+        let beyond = lake.batches(&self.name).filter(|batches| ledger.reaches_beyond(&full, *batches));
+        beyond.map_or(Ok(rows.clone()), |batches| past_rows::before(rows, "_batch_id", batches)).map(Some)
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -254,6 +257,8 @@ impl SchemaProvider for SystemSchema {
             return Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)));
         }
         let mut files = Vec::new();
+        // Of jobs of which files have rows of later batches too, read as they were.
+        let mut cut: Vec<Arc<dyn TableProvider>> = Vec::new();
         let Scope { lake, resolved, .. } = &self.scope;
         for job in lake.schema_names().map_err(external)? {
             let full = format!("system.{name}");
@@ -262,9 +267,17 @@ impl SchemaProvider for SystemSchema {
             if !lake.is_past() {
                 unlisted::warn(lake, &job, &full, &of_job);
             }
-            files.extend(of_job);
+            let batches = lake.batches(&job).filter(|batches| ledger.reaches_beyond(&full, *batches));
+            match batches {
+                Some(batches) => {
+                    let rows = provider(resolved, &of_job, Some((table.schema)())).await?;
+                    cut.push(past_rows::before(rows, "batch_id", batches)?);
+                }
+                None => files.extend(of_job),
+            }
         }
-        let table = provider(resolved, &files, Some((table.schema)())).await?;
+        let rest = provider(resolved, &files, Some((table.schema)())).await?;
+        let table = past_rows::together(rest, cut)?;
         Ok(Some(if name == "models" { model_files::only_what_is_there(table, lake)? } else { table }))
     }
 

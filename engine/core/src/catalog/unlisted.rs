@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::files::entries;
 use crate::lake::Lake;
 use crate::records::FileEntry;
+use crate::table::became::is_taken_out;
 use crate::table::read::committed_files;
 
 /// Folders that were looked at: one look a process is enough, which costs as much as it takes to list the folder.
@@ -30,6 +31,10 @@ pub(super) fn warn(lake: &Lake, schema_name: &str, table: &str, files: &[FileEnt
             // They may have been committed since the records were read.
             let now = committed_files(lake, schema_name, table).unwrap_or_default();
             found.retain(|path| !now.iter().any(|file| lake.resolve(&file.path) == *path));
+            // What compaction has made others of stays for a while.
+            found.retain(|path| {
+                !is_taken_out(lake, schema_name, &in_folder(folder, path)).unwrap_or_default()
+            });
         }
         if let Some(first) = found.first() {
             let (first, files) = (first.display().to_string(), found.len());
@@ -40,6 +45,11 @@ pub(super) fn warn(lake: &Lake, schema_name: &str, table: &str, files: &[FileEnt
             );
         }
     }
+}
+
+/// The path of a file of a folder, relative to the lake.
+fn in_folder(folder: &str, path: &Path) -> String {
+    format!("{folder}/{}", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// What `*.parquet` finds in a folder, and these are not.

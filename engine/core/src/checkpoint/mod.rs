@@ -9,7 +9,9 @@
 //!   commits/N.json   batch N is in the table                                   [Commit]
 //!   learn/N.json     what was learned after batch N                            [Learn]
 //!   attempts/N.K.json  a start tries batch N for the Kth time (see `attempts`)   [Attempt]
+//!   compactions/N.json  files of tables that have become others, of 100 batches or more  [Compaction]
 //!   snapshots/N.json what the records up to N say together, every 100 batches  [Ledger]
+//!   LIST/0-99.pack   the records of a list of the first hundred batches, once they are old, and so on
 //!   staged/          files of a record that is not written yet, or not rolled forward
 //! ```
 //!
@@ -34,7 +36,8 @@ use crate::error::{Error, ErrorKind, Result, io_error};
 use crate::files::create_folders;
 use crate::lake::Lake;
 use crate::project::StreamJob;
-use crate::records::{Commit, Learn, Plan, RecordList};
+use crate::records::{Commit, Compaction, FileEntry, Learn, Plan, RecordList};
+use crate::table::compact::publish;
 use crate::table::publish::{clear_leftovers, roll_forward};
 
 /// An open checkpoint, held by this process until dropped.
@@ -46,6 +49,8 @@ pub struct Checkpoint {
     pub commits: RecordList<Commit>,
     /// Learn records.
     pub learn: RecordList<Learn>,
+    /// Compactions.
+    pub(crate) compactions: RecordList<Compaction>,
     /// How often the batch in hand was tried.
     pub(crate) attempts: Attempts,
     /// Identity of this query.
@@ -71,19 +76,23 @@ impl Checkpoint {
         let offsets = RecordList::held(folder.join("offsets"))?;
         let commits = RecordList::<Commit>::held(folder.join("commits"))?;
         let learn = RecordList::<Learn>::held(folder.join("learn"))?;
+        let compactions = RecordList::<Compaction>::held(folder.join("compactions"))?;
+        let compacted = compactions.latest()?.map(|number| compactions.read(number)).transpose()?;
+        let in_place = |added: &[FileEntry]| Compaction::left_of(compacted.as_ref(), added);
         let newest = commits.latest()?.map(|number| commits.read(number)).transpose()?;
         let learned = learn.latest()?.map(|number| learn.read(number)).transpose()?;
         let query_id = claim.query_id(lake)?;
         let attempts = Attempts::of(&folder);
         if let Some(commit) = newest {
-            roll_forward(lake, &commit.added)?;
+            roll_forward(lake, &in_place(&commit.added))?;
             attempts.clear(commit.batch_id)?;
         }
-        learned.map_or(Ok(()), |record| roll_forward(lake, &record.added))?;
+        learned.map_or(Ok(()), |record| roll_forward(lake, &in_place(&record.added)))?;
+        compacted.as_ref().map_or(Ok(()), |compaction| publish(lake, compaction))?;
         let table = lake.resolve(&job.table_path);
         create_folders(&table)?;
         clear_leftovers(lake, &job.schema_name, &[table])?;
-        Ok(Checkpoint { offsets, commits, learn, attempts, query_id, _lock: lock })
+        Ok(Checkpoint { offsets, commits, learn, compactions, attempts, query_id, _lock: lock })
     }
 }
 

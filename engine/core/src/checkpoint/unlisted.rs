@@ -3,6 +3,7 @@
 //! ```text
 //! JOB/TABLE, system/{dead_letters,data_loss}/JOB, JOB/_checkpoint/state     one past the newest commit, or more: refused
 //! system/{batches,metrics,models,model_events,centres,importances}/JOB, JOB/_models/*  one past the newest learn record, or more
+//! all of them                                                               what a compaction made, one past the newest, or more
 //! JOB/TABLE                                                                 a name that no batch has
 //! ```
 //!
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, io_error};
 use crate::files::entries;
-use crate::lake::{Lake, batch_of_file_name};
+use crate::lake::{Lake, batch_of_file_name, compaction_of_file_name};
 use crate::records::{Commit, Learn, Ledger, RecordList};
 
 /// Tables of the system that commits add to, and those that learn records do.
@@ -41,7 +42,10 @@ pub(super) fn check(lake: &Lake, schema_name: &str, table: &str, ledger: &Ledger
     let learned = if records.has(ledger.learned()) { records.numbers()?.end } else { ledger.learned() };
     let mut found = of_table(lake, table, ledger, &RecordList::read_only(checkpoint.join("commits")))?;
     let mut look = |folder: PathBuf, extension, batch_of: fn(&str) -> Option<u64>, batches: u64| {
-        let beyond = |name: &String| batch_of(name).is_some_and(|batch| batch >= batches);
+        let beyond = |name: &String| match compaction_of_file_name(name) {
+            Some(compaction) => compaction >= ledger.compactions(),
+            None => batch_of(name).is_some_and(|batch| batch >= batches),
+        };
         let mut names = visible(&folder, extension)?;
         names.sort();
         found.extend(names.into_iter().filter(beyond).map(|name| folder.join(name)));
@@ -79,10 +83,13 @@ fn of_table(lake: &Lake, table: &str, ledger: &Ledger, commits: &RecordList<Comm
     // Of batches whose rows were in several files, that were taken out since.
     let mut parts: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for name in visible(&lake.resolve(table), "parquet")? {
-        if counts.contains(name.as_str()) {
+        // What a compaction made, a later one may have taken out.
+        let is_compacted = compaction_of_file_name(&name).is_some_and(|of| of < ledger.compactions());
+        if counts.contains(name.as_str()) || is_compacted {
             continue;
         }
-        match batch_of_file_name(&name).filter(|batch| *batch < ledger.commits()) {
+        let batch = batch_of_file_name(&name).filter(|_| compaction_of_file_name(&name).is_none());
+        match batch.filter(|batch| *batch < ledger.commits()) {
             None => found.push(name),
             Some(batch) if name.contains('_') => parts.entry(batch).or_default().push(name),
             Some(_) => {}

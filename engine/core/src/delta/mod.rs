@@ -21,6 +21,8 @@
 //! | a checkpoint that cannot be read, or is gone | it is written anew |
 //! | a version that is not of this stream | nothing: the log is left as it is, and each start says so |
 //!
+//! Files that compaction has made others of (`dataChange: false`) are told by the version of the batch that comes next.
+//!
 //! A column of a type that Delta has not, or of a name that it forbids, is a table without a log (`schema`). Others are kept
 //! from writing by a writer feature that no other engine knows, `tidemill`.
 

@@ -17,7 +17,7 @@ use super::schema::Columns;
 use super::statistics::{NanColumns, nan_columns_of, of_file};
 use crate::error::{Error, Result, io_error};
 use crate::lake::Lake;
-use crate::records::{Commit, FileEntry};
+use crate::records::{Commit, Compaction, FileEntry, Merged, RecordList};
 use crate::table::read::{checked_path, committed_files};
 
 /// What to do about a log of which a version is somebody else's.
@@ -36,6 +36,9 @@ pub(crate) struct Publisher {
     query_id: String,
     pub(super) folder: Folder,
     pub(super) standing: Standing,
+    /// What compaction made of files since the newest version: the next one says so.
+    pub(super) moves: Vec<Merged>,
+    pub(super) compactions: RecordList<Compaction>,
 }
 
 /// How far a log is.
@@ -88,15 +91,24 @@ pub(super) struct Described<'a> {
 impl Publisher {
     /// That of a stream's table, which is in `root` (relative to the lake). Nothing is read or written yet.
     pub(crate) fn new(lake: &Lake, root: &str, table: String, query_id: &str) -> Publisher {
+        let schema_name = table.split('.').next().unwrap_or_default().to_owned();
         Publisher {
             lake: lake.clone(),
-            schema_name: table.split('.').next().unwrap_or_default().to_owned(),
+            compactions: RecordList::read_only(lake.checkpoint(&schema_name).join("compactions")),
+            schema_name,
             table,
             root: root.to_owned(),
             query_id: query_id.to_owned(),
             folder: Folder::of(&lake.resolve(root)),
             standing: Standing::NotBegun,
+            moves: Vec::new(),
         }
+    }
+
+    /// Files of the table have become others, which the version of the next batch will say.
+    pub(crate) fn compacted(&mut self, compaction: &Compaction) {
+        let own = compaction.merged.iter().filter(|merged| merged.into.table == self.table);
+        self.moves.extend(own.cloned());
     }
 
     /// Publishes a batch, whose files are in place. `with_nan` are the columns of its files that hold a NaN.
@@ -114,8 +126,8 @@ impl Publisher {
                 return Ok(());
             }
             if self.folder.is_there() {
-                let table = table.clone();
-                return self.go_on(&table, commit, now, with_nan);
+                let (table, moves) = (table.clone(), std::mem::take(&mut self.moves));
+                return self.go_on(&table, commit, &moves, now, with_nan);
             }
             tracing::warn!(
                 table = self.table,
@@ -123,6 +135,8 @@ impl Publisher {
             );
             self.standing = Standing::NotBegun;
         }
+        // A log that begins has the files as they are.
+        self.moves.clear();
         if !matches!(self.standing, Standing::NotBegun) || self.files_of(commit).0.is_empty() {
             return Ok(());
         }
@@ -143,7 +157,7 @@ impl Publisher {
         with_nan: Option<&NanColumns>,
     ) -> Result<()> {
         let version = commit.batch_id;
-        let live = committed_files(&self.lake, &self.schema_name, &self.table)?;
+        let live = self.live()?;
         if live.is_empty() {
             return Ok(());
         }
@@ -160,7 +174,7 @@ impl Publisher {
                 return Ok(());
             }
         };
-        let made = self.version(&table, version, now, new.iter().copied(), &removed)?;
+        let made = self.version(&table, version, now, new.iter().copied(), &removed, &[])?;
         let (actions, table) = match made {
             Ok(made) => made,
             Err(refused) => {
@@ -195,13 +209,14 @@ impl Publisher {
         &mut self,
         table: &Table,
         commit: &Commit,
+        moves: &[Merged],
         now: DateTime<Utc>,
         with_nan: &NanColumns,
     ) -> Result<()> {
         let version = commit.batch_id;
         let (added, removed) = self.files_of(commit);
         let described = self.described(added, Some(with_nan))?;
-        let (actions, next) = match self.version(table, version, now, &described, &removed)? {
+        let (actions, next) = match self.version(table, version, now, &described, &removed, moves)? {
             Ok(made) => made,
             Err(refused) => {
                 self.stop(&refused);
@@ -232,6 +247,7 @@ impl Publisher {
         now: DateTime<Utc>,
         added: impl IntoIterator<Item = &'a Described<'a>> + Clone,
         removed: &[&FileEntry],
+        moves: &[Merged],
     ) -> Result<std::result::Result<(Vec<Action>, Table), Refused>> {
         let columns = match self.columns(before.columns.clone(), added.clone()) {
             Ok(columns) => columns,
@@ -260,17 +276,16 @@ impl Publisher {
         }
         actions.push(Action::Txn(Txn { app_id: self.app_id(), last_updated: timestamp, version }));
         for file in removed {
-            actions.push(Action::Remove(Remove {
-                data_change: !moves_rows,
-                deletion_timestamp: timestamp,
-                extended_file_metadata: true,
-                partition_values: partition_values(file),
-                path: path_in(&self.root, file)?,
-                size: file.bytes,
-            }));
+            actions.push(Action::Remove(self.remove(file, timestamp, !moves_rows)?));
         }
         for described in added {
             actions.push(Action::Add(self.add(described, timestamp, !moves_rows)?));
+        }
+        for file in moves.iter().flat_map(|merged| &merged.of) {
+            actions.push(Action::Remove(self.remove(file, timestamp, false)?));
+        }
+        for described in self.described(moves.iter().map(|merged| &merged.into).collect(), None)? {
+            actions.push(Action::Add(self.add(&described, timestamp, false)?));
         }
         Ok(Ok((actions, Table { columns, metadata: Some(metadata), timestamp })))
     }
@@ -288,6 +303,17 @@ impl Publisher {
             operation: if moves_rows { "OPTIMIZE" } else { "STREAMING UPDATE" }.to_owned(),
             operation_parameters: if moves_rows { BTreeMap::new() } else { BTreeMap::from(parameters) },
             timestamp,
+        })
+    }
+
+    fn remove(&self, file: &FileEntry, timestamp: i64, data_change: bool) -> Result<Remove> {
+        Ok(Remove {
+            data_change,
+            deletion_timestamp: timestamp,
+            extended_file_metadata: true,
+            partition_values: partition_values(file),
+            path: path_in(&self.root, file)?,
+            size: file.bytes,
         })
     }
 
@@ -317,6 +343,17 @@ impl Publisher {
     pub(super) fn files_of<'a>(&self, commit: &'a Commit) -> (Vec<&'a FileEntry>, Vec<&'a FileEntry>) {
         let own = |files: &'a [FileEntry]| files.iter().filter(|file| file.table == self.table).collect();
         (own(&commit.added), own(&commit.removed))
+    }
+
+    /// The files that count at the newest version: what compaction has made since is of the next.
+    fn live(&self) -> Result<Vec<FileEntry>> {
+        let mut live = committed_files(&self.lake, &self.schema_name, &self.table)?;
+        for merged in self.moves.iter().rev() {
+            if let Some(place) = live.iter().position(|file| file.path == merged.into.path) {
+                live.splice(place..=place, merged.of.iter().cloned());
+            }
+        }
+        Ok(live)
     }
 
     /// Reads the footers of files; where it is not known which columns hold a NaN, these columns too.
@@ -363,7 +400,7 @@ impl Publisher {
 
     /// The table at the newest version, by the records.
     fn of_records(&self, newest: u64, table: &Table) -> Result<Checkpoint> {
-        let live = committed_files(&self.lake, &self.schema_name, &self.table)?;
+        let live = self.live()?;
         let files = self.described(live.iter().collect(), None)?;
         let adds =
             files.iter().map(|file| self.add(file, table.timestamp, true)).collect::<Result<Vec<_>>>()?;

@@ -11,7 +11,7 @@ use super::folder::{CHECKPOINT_EVERY, RETAINED, Version};
 use super::publish::{ANEW, Publisher, Refused, Standing, Table};
 use super::schema::Columns;
 use crate::error::Result;
-use crate::records::{Commit, Plan, RecordList};
+use crate::records::{Commit, Merged, Plan, RecordList};
 
 /// What is recorded of a batch, and its time.
 type Record<'a> = &'a dyn Fn(u64) -> Result<(Commit, DateTime<Utc>)>;
@@ -29,6 +29,7 @@ impl Publisher {
         gives: &Schema,
     ) -> Result<()> {
         if let Some(newest) = commits.latest()? {
+            self.moves = self.moves_of(newest + 1, u64::MAX)?;
             self.folder.clear_leftovers()?;
             self.bring_up(newest, &|version| Ok((commits.read(version)?, plans.read(version)?.moment()?)))?;
         }
@@ -121,15 +122,30 @@ impl Publisher {
     ) -> Result<std::result::Result<Table, Refused>> {
         let (commit, now) = record(version)?;
         let (added, removed) = self.files_of(&commit);
+        let moves = self.moves_of(version, version)?;
         // Files that were taken out since may be gone: then there is no such version any more.
         let described = self.described(added, None)?;
-        Ok(match self.version(table, version, now, &described, &removed)? {
+        Ok(match self.version(table, version, now, &described, &removed, &moves)? {
             Ok((actions, next)) => {
                 self.folder.replace(version, &text(&actions)?)?;
                 Ok(next)
             }
             Err(refused) => Err(refused),
         })
+    }
+
+    /// What compaction made of files that the versions from one to another say.
+    fn moves_of(&self, first: u64, last: u64) -> Result<Vec<Merged>> {
+        let mut found: Vec<Merged> = Vec::new();
+        for number in self.compactions.numbers()?.rev() {
+            let compaction = self.compactions.read(number)?;
+            if compaction.committed < first {
+                break;
+            }
+            let is_own = |merged: &Merged| compaction.committed <= last && merged.into.table == self.table;
+            found.splice(0..0, compaction.merged.iter().filter(|merged| is_own(merged)).cloned());
+        }
+        Ok(found)
     }
 
     /// The lines before the files of each checkpoint; those that cannot be read are removed.

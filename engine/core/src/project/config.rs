@@ -142,4 +142,8 @@ pub(crate) struct TriggerFile {
 pub(crate) struct TableFile {
     pub path: String,
     pub transform: Option<String>,
+    /// How large files are made of small ones.
+    pub target_file_size: Option<Size>,
+    /// For how long files stay that were made others.
+    pub retain_removed: Option<String>,
 }

@@ -46,7 +46,7 @@ pub(crate) use schema::{may_follow, number_unit};
 pub use source::SourceConfig;
 pub use state::{Aggregate, AggregateConfig, StateConfig, StateSpec};
 pub(crate) use state::{SCORED_KEYS, greatest_name, seen_name};
-pub use stream_job::{StreamJob, Trigger};
+pub use stream_job::{Compacting, StreamJob, Trigger};
 pub(crate) use target::TargetForm;
 pub use target::TaskKey;
 pub use turn::Turn;

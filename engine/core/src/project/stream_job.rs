@@ -32,10 +32,21 @@ pub struct StreamJob {
     pub table_name: String,
     /// Table folder relative to the lake: `chicago_arrests/crimes`.
     pub table_path: String,
+    /// How its files, and those of the system's tables, are compacted.
+    pub compacting: Compacting,
     /// What is made of the messages.
     pub program: Program,
     /// Models whose hold-out key is that of a built-in job's file, of which a later version may have another.
     pub built_in_splits: BTreeSet<String>,
+}
+
+/// How files of tables are compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacting {
+    /// Most bytes of a file that is made of others.
+    pub target_bytes: u64,
+    /// For how long the others stay.
+    pub retained: Duration,
 }
 
 /// When a batch starts.
@@ -57,6 +68,7 @@ impl Project {
         let source = self.source(name, file.source, &schema_sql, memory_limit)?;
         let transform_sql = file.table.transform.as_deref().map(|path| self.read(path)).transpose()?;
         let table_path = table_path(&file.table.path)?;
+        let compacting = compacting(&file.table)?;
         let material = if file.stateful { Material::State } else { Material::Rows };
         let mut models = Vec::new();
         for config in file.models {
@@ -95,6 +107,7 @@ impl Project {
             memory_limit,
             table_name,
             table_path,
+            compacting,
             program: Program { schema_sql, transform_sql, double_encoded, models, state, views },
             built_in_splits: BTreeSet::new(),
         })
@@ -136,6 +149,20 @@ fn trigger(file: &config::TriggerFile) -> Result<Trigger> {
         }
         (None, _) => Ok(Trigger::ProcessingTime(Duration::from_secs(10))),
     }
+}
+
+/// 128 MB, as other engines have it, and a day.
+fn compacting(file: &config::TableFile) -> Result<Compacting> {
+    const TARGET_BYTES: u64 = 128 * 1000 * 1000;
+    const RETAINED: Duration = Duration::from_secs(24 * 60 * 60);
+    let retained = match &file.retain_removed {
+        None => RETAINED,
+        Some(text) => humantime::parse_duration(text).map_err(|e| {
+            Error::user(format!("table.retain_removed: `{text}`: {e}")).hint("write \"1day\" or \"2h\"")
+        })?,
+    };
+    let target_bytes = size("table.target_file_size", file.target_file_size.clone())?.unwrap_or(TARGET_BYTES);
+    Ok(Compacting { target_bytes, retained })
 }
 
 /// `lake/job/table`: `lake` stands for the lake folder, wherever that is.

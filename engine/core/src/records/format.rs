@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | 1 | until November 2026: one `topic` beside its `partitions`, the fields of `program` each by itself |
 //! | 2 | early December 2026: `topics`, `program`, `made_by` in plans, `steps` in learn records, `first` and `snapshot` where a list is cut |
-//! | 3 | since: `crc32c` in each record |
+//! | 3 | since: `crc32c` in each record; records of compactions |
 //!
 //! A driver, or a run of a batch job, carries its job's lake over when it starts: the `format` of `query.json` is raised before
 //! its first record is written (see `checkpoint`), which an older version refuses to go on from. Records never change, so those

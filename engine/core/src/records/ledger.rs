@@ -6,8 +6,12 @@
 //! ```text
 //! snapshots/9899.json ─┐
 //! commits/9900 … 9953 ─┼─> Ledger: j.t [batch-00000000.parquet, …], system.metrics […], …
-//! learn/9900 … 9953  ──┘
+//! learn/9900 … 9953  ──┤
+//! compactions/99  ─────┘
 //! ```
+//!
+//! A compaction puts a file in the place of others, which are of batches that were learned from: it is taken once these are
+//! there, and the tables are the same however many batches came since.
 //!
 //! Where a list ends is found without listing its folder: the record after the last is asked for. A process keeps what it has
 //! read and goes on from there, unless the last records are not those that they were: then it reads all again.
@@ -16,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Commit, FileEntry, Learn, Plan, RecordList, snapshot};
-use crate::error::Result;
+use super::{Commit, Compaction, FileEntry, Learn, Plan, RecordList, snapshot};
+use crate::error::{Error, Result};
 use crate::lake::Lake;
 
 /// The tables of a job after so many batches.
@@ -29,6 +33,8 @@ pub struct Ledger {
     pub(super) commits: u64,
     /// How many learn records; no more than commits.
     pub(super) learned: u64,
+    /// How many compactions.
+    pub(super) compactions: u64,
     /// By table as in SQL: the files that it consists of, in the order of their batches.
     pub(super) tables: BTreeMap<String, Vec<Listed>>,
     /// The tables of the job itself, as in SQL: of a batch job all that it ever had.
@@ -40,8 +46,10 @@ pub struct Ledger {
 /// A file that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The number of the record that lists it.
+    /// The number of the record that lists it; of one that a compaction has made, the first batch with rows in it.
     pub record: u64,
+    /// The last batch with rows in it.
+    pub last: u64,
     /// The file.
     pub file: FileEntry,
 }
@@ -51,6 +59,7 @@ struct Lists {
     plans: RecordList<Plan>,
     commits: RecordList<Commit>,
     learn: RecordList<Learn>,
+    compactions: RecordList<Compaction>,
 }
 
 impl Lists {
@@ -59,6 +68,7 @@ impl Lists {
             plans: RecordList::read_only(checkpoint.join("offsets")),
             commits: RecordList::read_only(checkpoint.join("commits")),
             learn: RecordList::read_only(checkpoint.join("learn")),
+            compactions: RecordList::read_only(checkpoint.join("compactions")),
         }
     }
 }
@@ -66,8 +76,8 @@ impl Lists {
 /// By checkpoint: what this process has read, and how the last records looked.
 static KNOWN: Mutex<BTreeMap<PathBuf, (Arc<Ledger>, Stamps)>> = Mutex::new(BTreeMap::new());
 
-/// How the last commit and the last learn record look to the file system.
-type Stamps = [Option<(u64, std::time::SystemTime)>; 2];
+/// How the last commit, learn record and compaction look to the file system.
+type Stamps = [Option<(u64, std::time::SystemTime)>; 3];
 
 impl Ledger {
     /// The tables of a job as they are now, or as the lake is read.
@@ -110,10 +120,12 @@ impl Ledger {
                 ledger.take_learn(lists.learn.read(ledger.learned)?);
             }
         }
+        ledger.follow_compactions(&lists)?;
         Ok(ledger)
     }
 
-    /// The tables as they were after so many batches, of which the last may not be learned from yet.
+    /// The tables as they were after so many batches, of which the last may not be learned from yet. Files that were compacted
+    /// with those of later batches may be gone: what they have become is there instead, and [`Listed::last`] says so.
     fn until(checkpoint: &Path, batches: u64) -> Result<Ledger> {
         let lists = Lists::of(checkpoint);
         let mut ledger = snapshot::newest(checkpoint, batches).unwrap_or_default();
@@ -125,12 +137,23 @@ impl Ledger {
                 ledger.take_learn(learn);
             }
         }
+        ledger.follow_compactions(&lists)?;
+        for number in batches.checked_sub(1).map(Compaction::taking).unwrap_or_default() {
+            if number >= ledger.compactions
+                && let Some(compaction) = lists.compactions.find(number)?
+            {
+                ledger.replace(&compaction);
+            }
+        }
         Ok(ledger)
     }
 
     /// Whether there are records that it has not, or may be: none is missing among those that come after it.
     fn is_behind(&self, lists: &Lists) -> Result<bool> {
         if lists.commits.has(self.commits) || self.learned < self.commits && lists.learn.has(self.learned) {
+            return Ok(true);
+        }
+        if Compaction::due(self.compactions) <= self.learned && lists.compactions.has(self.compactions) {
             return Ok(true);
         }
         // A stream plans what it commits, one batch ahead, so that a commit that was deleted by hand has a plan after its own.
@@ -155,12 +178,54 @@ impl Ledger {
             {
                 self.take_learn(learn);
             }
+            self.follow_compactions(lists)?;
             match lists.commits.find(self.commits)? {
                 Some(commit) => self.take_commit(commit),
                 None if self.is_behind(lists)? => {}
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Takes the compactions of batches that were learned from.
+    fn follow_compactions(&mut self, lists: &Lists) -> Result<()> {
+        while Compaction::due(self.compactions) <= self.learned
+            && let Some(compaction) = lists.compactions.find(self.compactions)?
+        {
+            self.take_compaction(&compaction)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_compaction(&mut self, compaction: &Compaction) -> Result<()> {
+        let taken = self.replace(compaction);
+        let wanted = compaction.removed().count();
+        if taken != wanted {
+            let number = compaction.number;
+            return Err(Error::corrupt(format!(
+                "compactions/{number}.json takes {wanted} files out of tables, which have {taken} of them"
+            ))
+            .hint(format!("a record was deleted or copied by hand: {}", super::RESTORE)));
+        }
+        self.compactions += 1;
+        Ok(())
+    }
+
+    /// Puts files in the place of those that they were made of, as far as these are listed, and says how many were.
+    fn replace(&mut self, compaction: &Compaction) -> usize {
+        let mut taken = 0;
+        for merged in &compaction.merged {
+            let Some(files) = self.tables.get_mut(&merged.into.table) else { continue };
+            let of: HashSet<&str> = merged.of.iter().map(|file| file.path.as_str()).collect();
+            let is_taken = |listed: &Listed| of.contains(listed.file.path.as_str());
+            let Some(place) = files.iter().position(is_taken) else { continue };
+            let before = files.len();
+            files.retain(|listed| !is_taken(listed));
+            taken += before - files.len();
+            let file = merged.into.clone();
+            files.insert(place, Listed { record: merged.first, last: merged.last, file });
+        }
+        taken
     }
 
     pub(super) fn take_commit(&mut self, commit: Commit) {
@@ -183,7 +248,7 @@ impl Ledger {
             }
             let place = places.get_mut(file.table.as_str()).filter(|_| is_stream);
             let files = self.tables.entry(file.table.clone()).or_default();
-            let listed = Listed { record: commit.batch_id, file };
+            let listed = Listed { record: commit.batch_id, last: commit.batch_id, file };
             match place {
                 Some(place) => {
                     files.insert(*place, listed);
@@ -205,25 +270,27 @@ impl Ledger {
         self.learned += 1;
         for file in learn.added.into_iter().filter(is_of_table) {
             let files = self.tables.entry(file.table.clone()).or_default();
-            files.push(Listed { record: learn.batch_id, file });
+            files.push(Listed { record: learn.batch_id, last: learn.batch_id, file });
         }
     }
 
     /// Whether it is what these records say that it was folded from; they are all from the first on.
-    pub(crate) fn is_of(&self, commits: &[Commit], learned: &[Learn]) -> bool {
+    pub(crate) fn is_of(&self, commits: &[Commit], learned: &[Learn], compactions: &[Compaction]) -> bool {
         let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let Some(commits) = commits.get(..count(self.commits)) else { return false };
         let Some(learned) = learned.get(..count(self.learned)) else { return false };
+        let Some(compactions) = compactions.get(..count(self.compactions)) else { return false };
         let (mut ledger, mut learned) = (Ledger::default(), learned.iter());
         for commit in commits {
             ledger.take_commit(commit.clone());
             learned.next().into_iter().for_each(|learn| ledger.take_learn(learn.clone()));
         }
-        ledger == *self
+        compactions.iter().all(|of| ledger.take_compaction(of).is_ok()) && ledger == *self
     }
 
     fn stamps(&self, checkpoint: &Path) -> Stamps {
-        [("commits", self.commits), ("learn", self.learned)].map(|(list, count)| {
+        let lists = [("commits", self.commits), ("learn", self.learned), ("compactions", self.compactions)];
+        lists.map(|(list, count)| {
             let path = checkpoint.join(list).join(format!("{}.json", count.checked_sub(1)?));
             let found = std::fs::metadata(path).ok()?;
             Some((found.len(), found.modified().ok()?))
@@ -238,6 +305,21 @@ impl Ledger {
     /// How many batches are learned from.
     pub fn learned(&self) -> u64 {
         self.learned
+    }
+
+    /// How many compactions were made.
+    pub(crate) fn compactions(&self) -> u64 {
+        self.compactions
+    }
+
+    /// All tables with the files that they consist of.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, &[Listed])> {
+        self.tables.iter().map(|(table, files)| (table.as_str(), files.as_slice()))
+    }
+
+    /// Whether files of a table have rows of later batches too, where it is the ledger of so many.
+    pub(crate) fn reaches_beyond(&self, table: &str, batches: u64) -> bool {
+        self.files(table).iter().any(|listed| listed.last >= batches)
     }
 
     /// The files that a table consists of, in the order of their batches; `table` as in SQL, with its schema.

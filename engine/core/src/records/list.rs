@@ -5,6 +5,7 @@
 //! ```text
 //! offsets/7.json      as it was planned
 //! offsets/7.1.json    cut anew, with the job's texts of a later start: this one holds
+//! 0-99.pack          the first hundred of them, once they are old (see `pack`)
 //! ```
 
 use std::fs::{self, File};
@@ -12,13 +13,15 @@ use std::io::Write;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
 use super::format::{Before, FIRST_SEALED, FORMAT, FORMATS, Record, Written, cut, newer};
+use super::pack::{self, Pack};
 use super::sealed::{is_whole, said, sealed};
 use crate::error::{Error, Result, io_error};
-use crate::files::{create_folders, entries, sync_folder};
+use crate::files::{checksum, create_folders, entries, sync_folder};
 
 /// What to do about a checkpoint whose records are not what they were.
 pub(crate) const RESTORE: &str = "put back the checkpoint and its tables from one copy of the lake, as they belong together: an \
@@ -31,6 +34,8 @@ pub struct RecordList<R> {
     format: u32,
     /// One past the newest, where it is known and nobody else writes; else [`UNKNOWN`].
     end: Option<AtomicU64>,
+    /// The pack that was read last, by its path.
+    pack: Mutex<Option<(PathBuf, Arc<Pack>)>>,
     record: PhantomData<R>,
 }
 
@@ -61,7 +66,7 @@ impl<R: Record> RecordList<R> {
 
     /// Opens a list for reading; an absent folder is an empty list.
     pub fn read_only(folder: PathBuf) -> Self {
-        RecordList { folder, format: FORMAT, end: None, record: PhantomData }
+        RecordList { folder, format: FORMAT, end: None, pack: Mutex::default(), record: PhantomData }
     }
 
     /// The numbers there are, ascending, from 0.
@@ -80,8 +85,12 @@ impl<R: Record> RecordList<R> {
         Ok(numbers)
     }
 
-    /// As [`Self::numbers`], by the folder.
+    /// As [`Self::numbers`], by the folder. Records may go into a pack between two looks.
     fn listed(&self) -> Result<std::ops::Range<u64>> {
+        self.listed_once().or_else(|_| self.listed_once())
+    }
+
+    fn listed_once(&self) -> Result<std::ops::Range<u64>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0..0),
@@ -90,11 +99,13 @@ impl<R: Record> RecordList<R> {
         let mut found = Vec::new();
         for entry in entries {
             let name = entry.map_err(|e| io_error("list", &self.folder, &e))?.file_name();
-            found.extend(
-                name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse::<u64>().ok()),
-            );
+            let Some(name) = name.to_str() else { continue };
+            found.extend(name.strip_suffix(".json").and_then(|name| name.parse::<u64>().ok()));
+            found.extend(pack::numbers(name).into_iter().flatten());
         }
-        let Some(newest) = found.iter().copied().max() else { return Ok(0..0) };
+        found.sort_unstable();
+        found.dedup();
+        let Some(newest) = found.last().copied() else { return Ok(0..0) };
         let end = newest.saturating_add(1);
         if found.len() as u64 != end {
             // A newer version may have cut the list: then the newest record says so.
@@ -119,7 +130,7 @@ impl<R: Record> RecordList<R> {
 
     /// Whether there is a record of this number.
     pub fn has(&self, number: u64) -> bool {
-        self.path(number).is_file()
+        self.path(number).is_file() || pack::path(&self.folder, number).is_file()
     }
 
     /// Reads a record; of one that was replaced, the newest.
@@ -131,8 +142,51 @@ impl<R: Record> RecordList<R> {
             0 => self.path(number),
             times => self.replacement(number, times),
         };
-        let bytes = fs::read(&path).map_err(|e| io_error("read", &path, &e))?;
-        parse(&path, number, &bytes)
+        match fs::read(&path) {
+            Ok(bytes) => parse(&path, number, &bytes),
+            Err(e) => match self.packed(number, |path, bytes| parse(path, number, bytes))? {
+                Some(record) => Ok(record),
+                None => Err(io_error("read", &path, &e)),
+            },
+        }
+    }
+
+    /// The bytes of a record as it was created, with a checksum of them in the way of files.
+    ///
+    /// # Errors
+    /// Storage, if it is not there.
+    pub(super) fn sum(&self, number: u64) -> Result<String> {
+        let path = self.path(number);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(checksum(&bytes)),
+            Err(e) => match self.packed(number, |_, bytes| Ok(checksum(bytes)))? {
+                Some(sum) => Ok(sum),
+                None => Err(io_error("read", &path, &e)),
+            },
+        }
+    }
+
+    /// Does something with the bytes of a record in its pack; `None` where there is none.
+    fn packed<T>(&self, number: u64, read: impl FnOnce(&Path, &[u8]) -> Result<T>) -> Result<Option<T>> {
+        let path = pack::path(&self.folder, number);
+        let mut last = self.pack.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.as_ref().filter(|(of, _)| *of == path).map(|(_, pack)| pack.clone());
+        let pack = match known {
+            Some(pack) => pack,
+            None => match Pack::with(&self.folder, number)? {
+                Some(pack) => Arc::new(pack),
+                None => return Ok(None),
+            },
+        };
+        *last = Some((path.clone(), pack.clone()));
+        drop(last);
+        let in_it = PathBuf::from(format!("{}, in which {number}.json is,", path.display()));
+        pack.record(number).map(|bytes| read(&in_it, bytes)).transpose()
+    }
+
+    /// When the record of this number was written; `None` where it is not there.
+    pub(crate) fn written(&self, number: u64) -> Option<std::time::SystemTime> {
+        fs::metadata(self.path(number)).ok()?.modified().ok()
     }
 
     /// Reads a record of a kind that is never replaced; `None` where it is not there.
@@ -143,7 +197,9 @@ impl<R: Record> RecordList<R> {
         let path = self.path(number);
         match fs::read(&path) {
             Ok(bytes) => parse(&path, number, &bytes).map(Some),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                self.packed(number, |path, bytes| parse(path, number, bytes))
+            }
             Err(e) => Err(io_error("read", &path, &e)),
         }
     }

@@ -1,6 +1,6 @@
 //! The kinds of record of a job's checkpoint, each with the number of its [format](FORMAT), and the list that holds those of
 //! one kind: `offsets/N.json` is a [`Plan`], `commits/N.json` a [`Commit`], `learn/N.json` a [`Learn`], `attempts/N.K.json` an
-//! [`Attempt`]; `aliases/N.json` stands in the registry. What they say together is a [`Ledger`]. A plan:
+//! [`Attempt`], `compactions/N.json` a [`Compaction`]; `aliases/N.json` stands in the registry. What they say together is a [`Ledger`]. A plan:
 //!
 //! ```json
 //! {
@@ -24,12 +24,14 @@
 //! ```
 
 mod commit;
+mod compaction;
 mod format;
 mod input_report;
 mod learn;
 mod ledger;
 mod list;
 mod maker;
+pub(crate) mod pack;
 mod plan;
 mod sealed;
 pub(crate) mod snapshot;
@@ -42,6 +44,7 @@ use tidemill_ml::Algorithm;
 pub use tidemill_ml::Scores;
 
 pub use commit::{BatchCounts, Build, Commit, Condemned, Mark, TopicRead};
+pub use compaction::{Compaction, Merged};
 pub use format::{Before, FORMAT, Record};
 pub(crate) use format::{FORMATS, newer};
 pub(crate) use input_report::DEAD_LETTER;

@@ -1,11 +1,11 @@
 //! `snapshots/N.json`: what the records up to number N say together, so that whoever reads them begins there.
 //!
 //! ```text
-//! {"format":1,"xxh3":"0f1e2d3c4b5a6978"}
-//! {"number":99,"query_id":"…","commit":"<xxh3>","learn":"<xxh3>","learned":100,"tables":{"j.t":[[0,"j/t/batch-00000000.parquet",120,4711,"<xxh3>"], …]}, …}
+//! {"format":2,"xxh3":"0f1e2d3c4b5a6978"}
+//! {"number":99,"query_id":"…","commit":"<xxh3>","learn":"<xxh3>","learned":100,"tables":{"j.t":[[0,0,"j/t/batch-00000000.parquet",120,4711,"<xxh3>"], …]}, …}
 //! ```
 //!
-//! The first line has the checksum of what follows, the second those of the two records that it ends with: it holds for these
+//! The first line has the checksum of what follows, the second those of the records that it ends with: it holds for these
 //! and no others. It is an index and no record: whoever finds none that is whole and of these records reads all of them. So it
 //! is not flushed to disk; readers write none; a driver, or a run of a batch job, writes one every [`EVERY`] batches, keeps the
 //! [`KEPT`] newest, and writes anew at its start what is not as it should be.
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FileEntry, Ledger, Listed};
+use super::{Commit, FileEntry, Ledger, Listed, RecordList};
 use crate::error::{Error, Result, io_error};
 use crate::files::{checksum, create_folders, entries};
 
@@ -26,7 +26,7 @@ pub(crate) const EVERY: u64 = 100;
 /// Snapshots that stay: the newest may not be whole after a power cut.
 const KEPT: usize = 2;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const ADVICE: &str = "it says no more than the records, which are read instead: remove it, or start the job, which writes it anew";
 
@@ -36,8 +36,8 @@ struct Head {
     xxh3: String,
 }
 
-/// Of a file: the record that lists it, its path, rows, bytes and checksum.
-type Short = (u64, String, u64, u64, String);
+/// Of a file: the first and the last batch in it, its path, rows, bytes and checksum.
+type Short = (u64, u64, String, u64, u64, String);
 
 #[derive(Serialize, Deserialize)]
 struct Body {
@@ -49,6 +49,10 @@ struct Body {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     learn: Option<String>,
     learned: u64,
+    /// Checksum of the last compaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compaction: Option<String>,
+    compactions: u64,
     tables: BTreeMap<String, Vec<Short>>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     names: BTreeSet<String>,
@@ -155,8 +159,8 @@ fn numbers(checkpoint: &Path) -> Result<Vec<u64>> {
 
 /// The checksum of a record.
 fn sum(checkpoint: &Path, list: &str, number: u64) -> Result<String> {
-    let path = checkpoint.join(list).join(format!("{number}.json"));
-    fs::read(&path).map(|bytes| checksum(&bytes)).map_err(|e| io_error("read", &path, &e))
+    // Of whatever kind: its bytes are what counts.
+    RecordList::<Commit>::read_only(checkpoint.join(list)).sum(number)
 }
 
 fn text(checkpoint: &Path, ledger: Ledger) -> Result<Vec<u8>> {
@@ -164,7 +168,9 @@ fn text(checkpoint: &Path, ledger: Ledger) -> Result<Vec<u8>> {
         return Err(Error::internal("a snapshot of no record"));
     };
     let learn = ledger.learned.checked_sub(1).map(|last| sum(checkpoint, "learn", last)).transpose()?;
-    let short = |Listed { record, file }| (record, file.path, file.rows, file.bytes, file.xxh3);
+    let compaction = ledger.compactions.checked_sub(1);
+    let compaction = compaction.map(|last| sum(checkpoint, "compactions", last)).transpose()?;
+    let short = |Listed { record, last, file }| (record, last, file.path, file.rows, file.bytes, file.xxh3);
     let tables = ledger.tables.into_iter();
     let body = Body {
         number,
@@ -172,6 +178,8 @@ fn text(checkpoint: &Path, ledger: Ledger) -> Result<Vec<u8>> {
         commit: sum(checkpoint, "commits", number)?,
         learn,
         learned: ledger.learned,
+        compaction,
+        compactions: ledger.compactions,
         tables: tables.map(|(table, files)| (table, files.into_iter().map(short).collect())).collect(),
         names: ledger.names,
         partition_columns: ledger.partition_columns,
@@ -209,9 +217,12 @@ fn read(checkpoint: &Path, number: u64) -> Result<Ledger> {
     let learned = body.learned.checked_sub(1);
     let commit = sum(checkpoint, "commits", number);
     let learn = learned.map(|last| sum(checkpoint, "learn", last)).transpose();
-    match (commit, learn) {
-        (Ok(commit), Ok(learn)) if commit == body.commit && learn == body.learn => {}
-        (Ok(_), Ok(_)) => {
+    let last = body.compactions.checked_sub(1);
+    let compaction = last.map(|last| sum(checkpoint, "compactions", last)).transpose();
+    match (commit, learn, compaction) {
+        (Ok(commit), Ok(learn), Ok(compaction))
+            if commit == body.commit && learn == body.learn && compaction == body.compaction => {}
+        (Ok(_), Ok(_), Ok(_)) => {
             return Err(wrong(
                 "is of other records than those that are there, as when an older checkpoint was put back",
             ));
@@ -219,8 +230,9 @@ fn read(checkpoint: &Path, number: u64) -> Result<Ledger> {
         _ => return Err(wrong("is newer than the records, as when an older checkpoint was put back")),
     }
     let table_files = |(table, files): (String, Vec<Short>)| {
-        let of_table = |(record, path, rows, bytes, xxh3)| Listed {
+        let of_table = |(record, last, path, rows, bytes, xxh3)| Listed {
             record,
+            last,
             file: FileEntry { table: table.clone(), path, rows, bytes, xxh3 },
         };
         let files = files.into_iter().map(of_table).collect();
@@ -230,6 +242,7 @@ fn read(checkpoint: &Path, number: u64) -> Result<Ledger> {
         query_id: body.query_id,
         commits: number + 1,
         learned: body.learned,
+        compactions: body.compactions,
         tables: body.tables.into_iter().map(table_files).collect(),
         names: body.names,
         partition_columns: body.partition_columns,

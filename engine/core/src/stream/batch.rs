@@ -27,7 +27,8 @@ use arrow::record_batch::RecordBatch;
 use tokio::task::block_in_place;
 
 use super::bounds::Steps;
-use super::driver::{CrashPoint, Driver, ms};
+use super::crash_point::CrashPoint;
+use super::driver::{Driver, ms};
 use super::files::{Files, Staged};
 use super::guard::Guard;
 use super::letters::Letters;

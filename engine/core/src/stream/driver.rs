@@ -14,6 +14,7 @@ use super::behind::Behind;
 use super::bounds::{Found, Seen};
 use super::checks::recovery;
 use super::compare::newest_marks;
+use super::crash_point::CrashPoint;
 use super::split;
 use super::stateful::{StatefulJob, check_state, forget_state_files};
 use super::{StreamEvent, StreamSummary};
@@ -37,48 +38,6 @@ use crate::source::kafka::KafkaSource;
 use crate::source::lag::Lag;
 use crate::source::plan::{Watermarks, end_at, next_positions, split_limit};
 use crate::table::evolve::{newest_schema, nullable};
-use crate::table::publish::roll_forward;
-
-/// Steps after which a test may have the driver die; see [`Driver::crash_after`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CrashPoint {
-    /// The plan is written.
-    Plan,
-    /// The messages are read.
-    Read,
-    /// The table file is staged.
-    Stage,
-    /// The commit is created, nothing is renamed.
-    Commit,
-    /// The staged files of the commit are renamed.
-    Publish,
-    /// The table's Delta log has the batch.
-    Delta,
-    /// The models are trained and staged.
-    Train,
-    /// The learn record is created, nothing is renamed.
-    Learn,
-    /// The files of the learn record are renamed.
-    PublishLearn,
-    /// The snapshot of the records is written, where one is due.
-    Snapshot,
-}
-
-impl CrashPoint {
-    /// All points, in the order of a batch.
-    pub const ALL: [CrashPoint; 10] = [
-        CrashPoint::Plan,
-        CrashPoint::Read,
-        CrashPoint::Stage,
-        CrashPoint::Commit,
-        CrashPoint::Publish,
-        CrashPoint::Delta,
-        CrashPoint::Train,
-        CrashPoint::Learn,
-        CrashPoint::PublishLearn,
-        CrashPoint::Snapshot,
-    ];
-}
 
 /// A job being driven. Holds the checkpoint's lock until dropped.
 pub struct Driver {
@@ -113,6 +72,8 @@ pub struct Driver {
     /// How many messages a batch found in its offsets.
     pub(super) found: Option<Found>,
     crash_after: Option<(u64, CrashPoint)>,
+    /// So many batches have to be learned from before compaction is tried again, which could not be done.
+    pub(super) compacts_after: Option<u64>,
     /// Where the partitions ended when this batch was planned.
     pub(super) ends: Option<(u64, BTreeMap<i32, Watermarks>)>,
     /// Where a run ends that takes what is there when it begins.
@@ -202,6 +163,7 @@ impl Driver {
             seen: None,
             found: None,
             crash_after: None,
+            compacts_after: None,
             ends: None,
             until: None,
             transform: Arc::new(transform),
@@ -252,14 +214,13 @@ impl Driver {
     pub async fn recover(&mut self, on_event: &mut (dyn FnMut(StreamEvent<'_>) + Send)) -> Result<()> {
         let learned = self.checkpoint.learn.latest()?;
         let recovery = recovery(&self.checkpoint, &self.lake.checkpoint(&self.job.schema_name))?;
+        // The checkpoint, as it was opened, has put in place what records list.
         if let Some(number) = self.committed {
             let commit = self.checkpoint.commits.read(number)?;
-            roll_forward(&self.lake, &commit.added)?;
             forget_state_files(&self.lake, &commit.removed);
         }
         if let Some(number) = learned {
             let record = self.checkpoint.learn.read(number)?;
-            roll_forward(&self.lake, &record.added)?;
             self.behind.learner()?.restore(&self.lake, &record)?;
         }
         self.catch_up_state(recovery.learn.start)?;
@@ -270,6 +231,7 @@ impl Driver {
         };
         // All has been looked at that may refuse this start: from here on there are records of this version.
         carry_over(&self.lake, &self.job.schema_name)?;
+        self.compact_what_was_begun()?;
         snapshot::mend(&self.lake.checkpoint(&self.job.schema_name), learned.map_or(0, |number| number + 1));
         let Checkpoint { commits, offsets, .. } = &self.checkpoint;
         self.delta.repair(commits, offsets, self.transform.schema())?;

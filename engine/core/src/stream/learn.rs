@@ -7,7 +7,8 @@ use tokio::task::block_in_place;
 
 use super::asked::own;
 use super::batch::stage_system;
-use super::driver::{CrashPoint, Driver, ms};
+use super::crash_point::CrashPoint;
+use super::driver::{Driver, ms};
 use super::stateful::StatefulJob;
 use crate::error::Result;
 use crate::files::at_once;
@@ -85,6 +86,7 @@ impl Driver {
         self.forget_versions(plan, &record)?;
         durations.learn = Some(ms(started));
         self.crash(batch_id, CrashPoint::PublishLearn)?;
+        self.compact()?;
         snapshot::write(&self.lake.checkpoint(&self.job.schema_name), batch_id + 1);
         self.crash(batch_id, CrashPoint::Snapshot)?;
         Ok((record, durations))

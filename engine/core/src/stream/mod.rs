@@ -13,14 +13,17 @@
 //! the commit, which lists its files too; `stateful` is that path. A batch that ends the process again and again is decoded
 //! in processes of their own, until the message is found that does it: `guard`. After a start the models' history is read beside the
 //! stream, and learning falls behind the commits until it is there: `behind`. Where a transform asks models, the plan says
-//! which versions: `asked`. Once a batch's files are in place, the table's Delta log says so (`delta`).
+//! which versions: `asked`. Once a batch's files are in place, the table's Delta log says so (`delta`). After 100 batches
+//! their files become one: `compact`.
 
 mod asked;
 mod batch;
 mod behind;
 mod bounds;
 mod checks;
+mod compact;
 mod compare;
+mod crash_point;
 #[cfg(unix)]
 mod descriptors;
 mod driver;
@@ -43,7 +46,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-pub use driver::{CrashPoint, Driver};
+pub use compact::{Compacted, compact};
+pub use crash_point::CrashPoint;
+pub use driver::Driver;
 pub use guard::{guard_with, serve as serve_guard};
 pub use watch::{GoesOn, begin_anew_with};
 

@@ -117,6 +117,35 @@ pub fn retire(lake: &Lake, files: &[FileEntry]) -> Result<()> {
     Ok(())
 }
 
+/// Takes a file out of sight that nothing names any more, as [`retire`]: it stays until it is [discarded](discard).
+///
+/// # Errors
+/// Storage.
+pub(crate) fn set_aside(lake: &Lake, file: &FileEntry) -> Result<()> {
+    let former = aside(lake, file, FORMER);
+    former.parent().map_or(Ok(()), create_folders)?;
+    move_to(&lake.resolve(&file.path), &former).map(drop)
+}
+
+/// Whether a file that was taken out of its table is still there.
+pub(crate) fn is_there(lake: &Lake, file: &FileEntry) -> bool {
+    lake.resolve(&file.path).is_file() || aside(lake, file, FORMER).is_file()
+}
+
+/// Removes a file that was taken out of its table.
+///
+/// # Errors
+/// Storage.
+pub(crate) fn discard(lake: &Lake, file: &FileEntry) -> Result<()> {
+    for path in [lake.resolve(&file.path), aside(lake, file, FORMER)] {
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != IoKind::NotFound => return Err(io_error("remove", &path, &e)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Where a listed file can be read now: its final place, the staged one while the rename is still to come, or the
 /// place of former files if it has been taken out of the table since.
 pub fn readable_path(lake: &Lake, file: &FileEntry) -> PathBuf {
@@ -150,7 +179,7 @@ pub(crate) fn staged_names(lake: &Lake, schema_name: &str, folder: &str) -> Vec<
 pub(crate) fn clear_leftovers(lake: &Lake, schema_name: &str, folders: &[PathBuf]) -> Result<()> {
     let checkpoint = lake.checkpoint(schema_name);
     remove_folder(&checkpoint.join(STAGED))?;
-    for list in ["", "offsets", "commits", "learn", "attempts", "snapshots"] {
+    for list in ["", "offsets", "commits", "learn", "attempts", "compactions", "snapshots"] {
         for path in entries(&checkpoint.join(list))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with('.') && name.ends_with(".tmp") {

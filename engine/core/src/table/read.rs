@@ -13,14 +13,15 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::became::{Became, became};
 use super::publish::readable_path;
 use crate::error::{Context, Error, Result, io_error};
 use crate::files::checksum;
-use crate::lake::{Lake, batch_of_file_name};
+use crate::lake::{Lake, batch_of_file_name, compaction_of_file_name};
 use crate::records::{Commit, FileEntry, Learn, Ledger, RecordList};
 
 /// The files that the records of one job publish for `table`, in the order of the batches.
@@ -57,7 +58,7 @@ pub(crate) fn checked_path(lake: &Lake, file: &FileEntry) -> Result<PathBuf> {
 pub(crate) fn missing(lake: &Lake, file: &FileEntry) -> Error {
     let checkpoint = lake.checkpoint(file.schema_name());
     let ledger = Ledger::of(lake, file.schema_name()).unwrap_or_default();
-    // Where it counts the record is known.
+    // Where it counts, the record is known.
     let known = ledger.files(&file.table).iter().find(|listed| listed.file.path == file.path);
     let known: Option<u64> = known.map(|listed| listed.record);
     let lists = |added: &[FileEntry]| added.iter().any(|listed| listed.path == file.path);
@@ -66,10 +67,11 @@ pub(crate) fn missing(lake: &Lake, file: &FileEntry) -> Error {
     let newest = |numbers: Result<Range<u64>>| known.into_iter().chain(numbers.unwrap_or_default().rev());
     let commit = newest(commits.numbers()).find(|n| commits.read(*n).is_ok_and(|c| lists(&c.added)));
     let learned = || newest(learn.numbers()).find(|n| learn.read(*n).is_ok_and(|l| lists(&l.added)));
+    let compaction = compaction_of_file_name(file.path.rsplit('/').next().unwrap_or_default());
     let by = match (commit, commit.map_or_else(learned, |_| None)) {
         (Some(number), _) => format!(", commits/{number}.json lists it"),
         (_, Some(number)) => format!(", learn/{number}.json lists it"),
-        _ => String::new(),
+        _ => compaction.map_or(String::new(), |number| format!(", compactions/{number}.json lists it")),
     };
     let path = lake.resolve(&file.path);
     let gone = Error::corrupt(format!("{} is listed but is not there{by}", path.display()));
@@ -164,11 +166,22 @@ pub(crate) fn damage<'a>(lake: &Lake, files: impl IntoIterator<Item = &'a FileEn
     files.into_iter().find_map(|file| verified_path(lake, file).err())
 }
 
-/// All rows of one committed file, in their order.
+/// What a file has become that compaction has taken out of its table, once it is gone.
+fn gone_into(lake: &Lake, file: &FileEntry) -> Result<Option<Became>> {
+    match readable_path(lake, file).is_file() {
+        true => Ok(None),
+        false => became(lake, file.schema_name(), &file.path),
+    }
+}
+
+/// All rows of one committed file, in their order, wherever they are since.
 ///
 /// # Errors
 /// Storage; Corrupt, if the file is not what its record says.
 pub fn read_rows(lake: &Lake, file: &FileEntry) -> Result<RecordBatch> {
+    if let Some(Became { file: now, from }) = gone_into(lake, file)? {
+        return read_some(lake, &now, from, file.rows);
+    }
     let (path, bytes) = checked_bytes(lake, file)?;
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(|e| unreadable(&path, e))?;
@@ -176,6 +189,26 @@ pub fn read_rows(lake: &Lake, file: &FileEntry) -> Result<RecordBatch> {
     let reader = builder.with_batch_size(1 << 16).build().map_err(|e| unreadable(&path, e))?;
     let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(&path, e))?;
     concat_batches(&schema, &batches).context_with(|| path.display().to_string())
+}
+
+/// So many rows of a committed file from one on.
+fn read_some(lake: &Lake, file: &FileEntry, from: u64, rows: u64) -> Result<RecordBatch> {
+    let path = verified_once(lake, file)?;
+    let opened = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|e| unreadable(&path, e))?;
+    let schema = builder.schema().clone();
+    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let wanted = vec![RowSelector::skip(count(from)), RowSelector::select(count(rows))];
+    let builder = builder.with_row_selection(RowSelection::from(wanted)).with_batch_size(1 << 16);
+    let reader = builder.build().map_err(|e| unreadable(&path, e))?;
+    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| unreadable(&path, e))?;
+    let found = concat_batches(&schema, &batches).context_with(|| path.display().to_string())?;
+    match found.num_rows() as u64 == rows {
+        true => Ok(found),
+        false => {
+            Err(unreadable(&path, Error::corrupt(format!("it has not {rows} rows from its row {from} on"))))
+        }
+    }
 }
 
 /// All rows of one committed file, in their order and in parts of at most `rows` of one row group, so that they are never there
@@ -208,6 +241,10 @@ pub(crate) fn read_parts(
 /// # Errors
 /// Storage; Corrupt, if the file is not what its record says.
 pub(crate) fn read_schema(lake: &Lake, file: &FileEntry) -> Result<SchemaRef> {
+    if let Some(Became { file: now, .. }) = gone_into(lake, file)? {
+        // What becomes one has the same columns.
+        return read_schema(lake, &now);
+    }
     let (path, bytes) = checked_bytes(lake, file)?;
     let file = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes));
     Ok(file.map_err(|e| unreadable(&path, e))?.schema().clone())

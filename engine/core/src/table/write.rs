@@ -30,12 +30,8 @@ pub(crate) fn parquet_of_parts(
     rows: usize,
     parts: impl Iterator<Item = Result<RecordBatch>>,
 ) -> Result<Vec<u8>> {
-    let properties = WriterProperties::builder()
-        .set_created_by("tidemill".to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .build();
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties))?;
+    let mut writer = parquet_writer(&mut bytes, schema)?;
     for part in parts {
         let part = part?;
         writer.write(&part)?;
@@ -45,6 +41,18 @@ pub(crate) fn parquet_of_parts(
     }
     writer.close()?;
     Ok(bytes)
+}
+
+/// What encodes rows of these columns.
+///
+/// # Errors
+/// As [`parquet_bytes`].
+pub(crate) fn parquet_writer(bytes: &mut Vec<u8>, schema: SchemaRef) -> Result<ArrowWriter<&mut Vec<u8>>> {
+    let properties = WriterProperties::builder()
+        .set_created_by("tidemill".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .build();
+    Ok(ArrowWriter::try_new(bytes, schema, Some(properties))?)
 }
 
 /// Most rows of a file.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::records::snapshot::{faults, write_at};
-use crate::records::{Build, Record};
+use crate::records::{Build, Merged, Record};
 
 /// What a batch does.
 #[derive(Debug, Clone, Copy)]
@@ -140,7 +140,7 @@ proptest! {
         let read = |texts: Vec<String>| texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect::<Vec<Commit>>();
         let learned: Vec<Learn> = all("learn", written.learned).iter().map(|text| serde_json::from_str(text).unwrap()).collect();
         for (_, ledger) in snapshot::all(&written.checkpoint).unwrap() {
-            prop_assert!(ledger.is_of(&read(all("commits", written.commits)), &learned));
+            prop_assert!(ledger.is_of(&read(all("commits", written.commits)), &learned, &[]));
         }
     }
 }
@@ -275,4 +275,67 @@ fn a_batch_job_has_all_its_tables_and_the_files_of_the_newest_versions() {
     std::fs::remove_file(written.checkpoint.join("commits/3.json")).unwrap();
     KNOWN.lock().unwrap().remove(&written.checkpoint);
     assert!(Ledger::of(&written.lake, "j").unwrap_err().to_string().contains("holds 4 records"));
+}
+
+/// The record of a compaction that makes one file of those of each table of these batches.
+fn compacted(number: u64, ledger: &Ledger) -> Compaction {
+    let batches = Compaction::first_batch(number)..Compaction::due(number);
+    let merged = [ROWS, METRICS].map(|table| Merged {
+        first: batches.start,
+        last: batches.end - 1,
+        into: entry(table, format!("{table}/compacted-{number}")),
+        of: {
+            let files = ledger.files(table).iter().filter(|listed| batches.contains(&listed.record));
+            files.map(|listed| listed.file.clone()).collect()
+        },
+    });
+    Compaction { number, query_id: "q".into(), committed: ledger.commits(), merged: merged.to_vec() }
+}
+
+#[test]
+fn a_compaction_puts_one_file_in_the_place_of_others_whenever_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut written = Written::new(folder.path());
+    let now = |written: &Written| Ledger::of(&written.lake, "j").unwrap();
+    let anew = |written: &Written| {
+        KNOWN.lock().unwrap().remove(&written.checkpoint);
+        Ledger::of(&written.lake, "j").unwrap()
+    };
+    let paths = |ledger: &Ledger, table: &str| {
+        ledger.files(table).iter().map(|listed| listed.file.path.clone()).collect::<Vec<_>>()
+    };
+    for _ in 0..130 {
+        written.step(Step::Rows(1, true));
+    }
+    let before = now(&written);
+    let record = compacted(0, &before);
+    written.write("compactions", 0, &record);
+    assert_eq!(now(&written), anew(&written));
+    assert_eq!((now(&written).compactions(), paths(&now(&written), ROWS).len()), (1, 31));
+    assert_eq!(paths(&now(&written), ROWS)[..2], ["j.t/compacted-0".to_owned(), "j/t/100_0".to_owned()]);
+    assert_eq!(paths(&now(&written), METRICS)[0], "system.metrics/compacted-0");
+    // So is a snapshot, which holds as long as the record is the same.
+    write_at(&written.checkpoint, 99).unwrap();
+    assert_eq!(now(&written), anew(&written));
+    let at = written.checkpoint.join("compactions/0.json");
+    let text = std::fs::read_to_string(&at).unwrap();
+    std::fs::write(&at, text.replace("\"committed\":130", "\"committed\":131")).unwrap();
+    assert_eq!(faults(&written.checkpoint).unwrap().len(), 1);
+    std::fs::write(&at, text).unwrap();
+    assert!(faults(&written.checkpoint).unwrap().is_empty());
+    // As it was in the midst of what became one it is read by that, which has later rows too; else by the files of then.
+    let until = |batches| Ledger::until(&written.checkpoint, batches).unwrap();
+    assert_eq!(paths(&until(40), ROWS), ["j.t/compacted-0"]);
+    assert!(until(40).reaches_beyond(ROWS, 40) && !until(100).reaches_beyond(ROWS, 100));
+    assert_eq!(paths(&until(102), ROWS), ["j.t/compacted-0", "j/t/100_0", "j/t/101_0"]);
+
+    for _ in 130..200 {
+        written.step(Step::Rows(1, true));
+    }
+    // A record that takes what no table has is none of these tables.
+    let mut other = compacted(1, &now(&written));
+    other.merged[0].of[0].path = "elsewhere".into();
+    written.write("compactions", 1, &other);
+    let error = Ledger::of(&written.lake, "j").unwrap_err().to_string();
+    assert!(error.contains("compactions/1.json takes 200 files out of tables, which have 199"), "{error}");
 }
