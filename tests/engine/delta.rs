@@ -16,6 +16,7 @@ use tidemill_core::records::{Compaction, Plan, RecordList};
 use tidemill_core::stream::CrashPoint;
 
 use crate::support::{TestBroker, die_after, query, run, stream_all, texts};
+use crate::time_travel::copy;
 
 const SCHEMA: &str = "id BIGINT NOT NULL, x DOUBLE, t TEXT";
 
@@ -297,6 +298,25 @@ async fn what_is_lost_of_a_log_is_written_again_byte_for_byte() {
         assert!(files(&lake) == whole, "{says}");
         assert_eq!(findings(&lake), [""; 0]);
     }
+    // Without an older checkpoint nothing before the next one can be read.
+    let older = seen.lake("older");
+    copy(lake.root(), older.root());
+    std::fs::write(log(&older).join(checkpoint_of(100)), "PAR1").unwrap();
+    let found = findings(&older);
+    assert!(
+        found.len() == 2 && found.iter().any(|f| f.contains("versions from 100 on cannot be read")),
+        "{found:?}"
+    );
+    stream_all(&job, &older).await.unwrap();
+    let left = (200..306).map(json_of).chain(checkpoints[1..].iter().cloned()).chain([HINT.to_owned()]);
+    assert_eq!(files(&older).into_keys().collect::<BTreeSet<_>>(), left.collect());
+    assert_eq!((findings(&older), paths(&older)), (vec![String::new(); 0], data(&older)));
+    // What a driver that began anew was killed before it took out.
+    for version in [105, 106] {
+        std::fs::write(log(&older).join(json_of(version)), &whole[&json_of(version)]).unwrap();
+    }
+    stream_all(&job, &older).await.unwrap();
+    assert_eq!(files(&older).len(), 106 + 2 + 1);
     // Far behind, as after an older version of Tidemill: the log begins anew.
     seen.send(rows(306..307));
     (101..306).for_each(|old| std::fs::remove_file(path(&json_of(old))).unwrap());
@@ -336,6 +356,23 @@ async fn a_table_that_was_there_begins_at_its_newest_batch_and_one_without_rows_
     // Its checkpoint alone is half: there is nothing before it to make it of but the records.
     std::fs::write(log(&lake).join(checkpoint_of(3)), "PAR1").unwrap();
     assert_eq!(findings(&lake).len(), 2);
+    stream_all(&job, &lake).await.unwrap();
+    assert_eq!(paths(&lake), data(&lake));
+    assert_eq!(findings(&lake), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_where_its_log_cannot_be_written() {
+    let seen = Seen::start().await;
+    let (lake, job) = (seen.lake("lake"), seen.job(ALL));
+    seen.send(rows(0..2));
+    stream_all(&job, &lake).await.unwrap();
+    std::fs::remove_dir_all(log(&lake)).unwrap();
+    std::fs::write(log(&lake), "").unwrap();
+    seen.send(rows(2..4));
+    stream_all(&job, &lake).await.unwrap();
+    assert_eq!(data(&lake).len(), 4);
+    std::fs::remove_file(log(&lake)).unwrap();
     stream_all(&job, &lake).await.unwrap();
     assert_eq!(paths(&lake), data(&lake));
     assert_eq!(findings(&lake), [""; 0]);

@@ -9,6 +9,7 @@ use tidemill_core::project::StreamJob;
 use tidemill_core::stream::StreamOptions;
 use tidemill_core::{batch, catalog};
 
+use crate::bank::{Bank, CHURN, customers};
 use crate::batch::Shop;
 use crate::rfm::{self, order_rows};
 use crate::support::{query, run, texts, tidemill};
@@ -22,7 +23,7 @@ const ROWS: &str = "SELECT * FROM olist_rfm.order_rows ORDER BY _batch_id, _part
 const STATE: &str = "SELECT * FROM olist_rfm.customers ORDER BY customer_unique_id";
 const BATCHES_TOLD: &str = "SELECT * FROM system.batches ORDER BY batch_id";
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -90,12 +91,24 @@ async fn a_stream_is_what_it_was() {
         ("SELECT 1 FROM order_rows TIMESTAMP AS OF 'noon'", "`noon` is no time"),
         ("SELECT 1 FROM order_rows TIMESTAMP AS OF '2999-01-01'", "is to come"),
         ("SELECT 1 FROM order_rows TIMESTAMP AS OF '1999-01-01'", "there was no olist_rfm.order_rows then"),
-        ("SELECT 1 FROM order_row VERSION AS OF 1", "there is no table `order_row"),
+        ("SELECT 1 FROM order_row VERSION AS OF 1", "there is no table `order_row`"),
+        ("SELECT 1 FROM order_row TIMESTAMP AS OF '2026-11-30 12:00:00.5'", "did you mean `order_rows`"),
+        (
+            "WITH order_rows AS (SELECT 1) SELECT 1 FROM order_rows VERSION AS OF 1",
+            "`order_rows` is a part of WITH",
+        ),
         ("SELECT 1 FROM system.metrics VERSION AS OF 1", "no versions of its own"),
     ] {
         let (code, (_, error)) = told(&[statement]);
         assert!(code == Some(2) && error.contains(says), "{statement}: {code:?} {error}");
     }
+    // What is beside such a table stays as it was written.
+    let literals = format!(
+        r"SELECT count(*) FROM order_rows VERSION AS OF {THEN} WHERE E'a\\b' = 'a\b' AND E'it\'s' LIKE E'%\'%' AND length(E'a\\nb') = 4"
+    );
+    assert_eq!(query(&lake, &literals).await, query(&then, count).await);
+    let (code, (_, error)) = told(&["--job", "nosuch", "--as-of-batch", "0", count]);
+    assert!(code == Some(2) && error.contains("there is no job `nosuch`"), "{error}");
     let (code, (_, error)) = told(&["--job", "olist-rfm", "--as-of-batch", "7", count]);
     assert!(code == Some(2) && error.contains("olist-rfm has no batch 7: its newest is 4"), "{error}");
 }
@@ -121,7 +134,46 @@ async fn a_batch_table_is_what_it_was() {
     for _ in 0..batch::KEPT {
         shop.run(&["--select", "wide", "--force"]);
     }
-    let output = run(shop.command(&["sql", &as_of(0)]).env("NO_COLOR", "1"));
-    let error = texts(&output).1;
-    assert!(output.status.code() == Some(2) && error.contains("shop.wide as it was is gone"), "{error}");
+    let whole = ["sql", "--job", "shop", "--as-of-batch", "2", "SELECT count(*) FROM shop.wide"];
+    for arguments in [&["sql", &as_of(0)][..], &whole[..]] {
+        let output = run(shop.command(arguments).env("NO_COLOR", "1"));
+        let error = texts(&output).1;
+        assert!(output.status.code() == Some(2) && error.contains("shop.wide as it was is gone"), "{error}");
+    }
+}
+
+/// A statement over the lake as it was asks the models that there were.
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_what_they_were() {
+    let bank = Bank::new(&format!("{CHURN}keep = 9\n"));
+    bank.run(&[]);
+    let mean = "SELECT round(avg(predict_proba('bank.churn', age, income, region)), 6) AS p FROM people";
+    let first = bank.says(&["sql", "--format", "csv", mean]);
+    let commits = std::fs::read_dir(bank.lake().checkpoint("bank").join("commits")).unwrap().count();
+    let then = (commits - 1).to_string();
+    bank.data(&customers(600, 600, 40));
+    bank.run(&[]);
+    assert_ne!(bank.says(&["sql", "--format", "csv", mean]), first);
+    let as_of = ["sql", "--job", "bank", "--as-of-batch", &then, "--format", "csv", mean];
+    assert_eq!(bank.says(&as_of), first);
+    // What was said of versions since, too.
+    bank.says(&["models", "promote", "bank", "churn@1"]);
+    assert_eq!(bank.says(&as_of), first);
+}
+
+/// A state as it was outlives the models of then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_is_there_without_its_old_models() {
+    let messages = order_rows(300, 3);
+    let broker = rfm::broker_with(&messages).await;
+    let job = rfm::job(&broker.address(), (messages.len() as u64).div_ceil(BATCHES), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(folder.path().join("lake"));
+    stream(&job, &lake, BATCHES).await;
+    let customers = "SELECT count(*), count(DISTINCT customer_unique_id) FROM customers VERSION AS OF 1";
+    let expected = query(&lake, customers).await;
+    for model in std::fs::read_dir(lake.root().join("olist_rfm/_models")).unwrap() {
+        std::fs::remove_file(model.unwrap().path().join("batch-00000001.model")).unwrap();
+    }
+    assert_eq!(query(&lake, customers).await, expected);
 }

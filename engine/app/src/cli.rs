@@ -123,7 +123,7 @@ Examples:
 Runs until stopped. Ctrl-C or SIGTERM finishes and commits the batch in hand;
 a second one stops at once, and the next start runs that batch again.
 Started again it goes on where it was: it commits at once, and learns once the
-history of its models is read.
+history of its models is read. -v says of each batch where its time went.
 
 Examples:
   tidemill stream chicago-arrests
@@ -141,11 +141,12 @@ replaced as a whole or, at any error, not at all; the others go on.
 --input names other files than the job's. --select takes tables by name:
 `wide+` and all that read it, `+wide` and all that it reads.
 
-What came of each file and table is printed on stdout: rows read, rows left out
-by reason, rows that an audit found, rows and bytes of the table, and the peaks:
-of the memory that is limited, and (bytes, on Linux) of the whole process.
-The seconds of a file are those that its reader took to decompress, decode and
-parse it, MB/s those of the file as it lies there; files are read side by side.
+What came of each table is printed on stdout. -v, and the formats for programs,
+have what came of each file too: rows read, rows left out by reason, rows that
+an audit found, rows and bytes of the table, and the peaks: of the memory that
+is limited, and (bytes, on Linux) of the whole process. The seconds of a file
+are those that its reader took to decompress, decode and parse it, MB/s those of
+the file as it lies there; files are read side by side.
 
 Examples:
   tidemill data generate chicago-crimes --rows 10000 --seed 1 --out crimes.csv

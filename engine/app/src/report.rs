@@ -3,11 +3,53 @@
 use tidemill_core::progress::{BatchProgress, ModelProgress};
 use tidemill_core::records::{ModelStatus, Scores};
 
+use crate::output::Room;
 use crate::style;
 
+/// How much of a batch a line tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line {
+    /// Columns of the terminal: models that do not fit are counted. `None`: there is room for all.
+    pub(crate) width: Option<u16>,
+    /// Where the time went, too.
+    pub(crate) parts: bool,
+}
+
+impl Line {
+    /// As wide as the terminal on stdout; the parts where more is asked for than usual.
+    pub(crate) fn of_stdout(verbose: u8) -> Line {
+        Line { width: Room::of_stdout().width, parts: verbose > 0 }
+    }
+}
+
 /// One line, aligned with those before it:
-/// `batch    3      5,000 rows, dead letters 0     412 ms = plan 3.1, …, learn 180 (forest 120)  forest accuracy 0.8912 AUC 0.8934`
-pub(crate) fn batch_line(progress: &BatchProgress) -> String {
+/// `batch    3      5,000 rows   412 ms  forest AUC 0.8934 accuracy 0.8912`
+pub(crate) fn batch_line(progress: &BatchProgress, room: Line) -> String {
+    let mut line = format!(
+        "batch {:>4}  {:>14}  {:>6} ms",
+        progress.batch_id,
+        style::rows(progress.num_input_rows),
+        format!("{:.0}", progress.duration_ms.total()),
+    );
+    if room.parts {
+        line.push_str(&format!(" = {}", parts(progress)));
+    }
+    if progress.dead_letters > 0 {
+        line.push_str(&format!("  dead letters {}", style::count(progress.dead_letters)));
+    }
+    if progress.data_loss > 0 {
+        line.push_str(&format!("  LOST RANGES {}", style::count(progress.data_loss)));
+    }
+    if progress.duration_ms.learn.is_none() {
+        line.push_str("  committed; the next start learns from it");
+    }
+    let models: Vec<String> = progress.models.iter().map(|model| format!("  {}", scores(model))).collect();
+    line.push_str(&fitted(&models, room.width.map(|width| usize::from(width).saturating_sub(line.len()))));
+    line
+}
+
+/// Where the time went, and how long each model took.
+fn parts(progress: &BatchProgress) -> String {
     let parts: Vec<_> =
         progress.duration_ms.parts().iter().map(|(name, ms)| format!("{name} {}", short_ms(*ms))).collect();
     let trained: Vec<_> = progress
@@ -17,25 +59,21 @@ pub(crate) fn batch_line(progress: &BatchProgress) -> String {
         .map(|model| format!("{} {}", model.name, short_ms(model.train_ms)))
         .collect();
     let trained = if trained.is_empty() { String::new() } else { format!(" ({})", trained.join(", ")) };
-    let mut line = format!(
-        "batch {:>4}  {:>14}, dead letters {:<2}  {:>5} ms = {}{trained}",
-        progress.batch_id,
-        style::rows(progress.num_input_rows),
-        style::count(progress.dead_letters),
-        format!("{:.0}", progress.duration_ms.total()),
-        parts.join(", "),
-    );
-    if progress.data_loss > 0 {
-        line.push_str(&format!("  LOST RANGES {}", style::count(progress.data_loss)));
+    format!("{}{trained}", parts.join(", "))
+}
+
+/// As many of the texts as there is room for, and how many others there are.
+fn fitted(texts: &[String], room: Option<usize>) -> String {
+    let Some(room) = room.filter(|room| texts.concat().chars().count() > *room) else {
+        return texts.concat();
+    };
+    let rest = |shown: usize| format!("  +{}", texts.len() - shown);
+    let fits = |shown: &usize| texts[..*shown].concat().chars().count() + rest(*shown).len() <= room;
+    match (1..texts.len()).rev().find(fits) {
+        Some(shown) => texts[..shown].concat() + &rest(shown),
+        // What it is about goes before what fits.
+        None => texts[..1].concat() + &if texts.len() > 1 { rest(1) } else { String::new() },
     }
-    if progress.duration_ms.learn.is_none() {
-        line.push_str("  committed; the next start learns from it");
-    }
-    for model in &progress.models {
-        line.push_str("  ");
-        line.push_str(&scores(model));
-    }
-    line
 }
 
 /// That what the models learned from takes long to read.
@@ -72,7 +110,7 @@ fn scores(model: &ModelProgress) -> String {
         }
         Some(Scores::Binary(scores)) => {
             let auc = scores.auc.map_or_else(|| "-".to_string(), |auc| format!("{auc:.4}"));
-            format!("{name} accuracy {:.4} AUC {auc}", scores.accuracy)
+            format!("{name} AUC {auc} accuracy {:.4}", scores.accuracy)
         }
         Some(Scores::Outliers(scores)) => {
             let auc = scores.outlier_auc.map(|auc| format!(" AUC {auc:.4}")).unwrap_or_default();
@@ -141,25 +179,40 @@ mod tests {
         }
     }
 
+    const WIDE: Line = Line { width: None, parts: false };
+
     #[test]
-    fn a_line_has_the_parts_of_the_time_and_each_models_scores() {
-        let line = batch_line(&progress(vec![
-            model("forest", Some((0.88, Some(0.912_34)))),
-            model("other", Some((0.5, None))),
-        ]));
+    fn a_line_has_each_models_scores_and_on_request_the_parts_of_the_time() {
+        let progress =
+            progress(vec![model("forest", Some((0.88, Some(0.912_34)))), model("other", Some((0.5, None)))]);
+        let line = |room| batch_line(&progress, room);
+        let all = "batch    3      5,000 rows      72 ms  dead letters 2  forest AUC 0.9123 accuracy 0.8800  other AUC - accuracy 0.5000";
+        assert_eq!(line(WIDE), all);
+        assert_eq!(line(Line { width: Some(200), parts: false }), all);
         assert_eq!(
-            line,
-            "batch    3      5,000 rows, dead letters 2      72 ms = plan 1.2, read 20, learn 50 (forest 42, other 42)  \
-             forest accuracy 0.8800 AUC 0.9123  other accuracy 0.5000 AUC -"
+            line(Line { width: Some(92), parts: false }),
+            "batch    3      5,000 rows      72 ms  dead letters 2  forest AUC 0.9123 accuracy 0.8800  +1"
         );
+        assert_eq!(
+            line(Line { width: None, parts: true }),
+            all.replace("72 ms", "72 ms = plan 1.2, read 20, learn 50 (forest 42, other 42)")
+        );
+    }
+
+    #[test]
+    fn a_line_of_one_model_fits_80_columns() {
+        let mut progress = progress(vec![model("forest", Some((0.88, Some(0.9)))), model("tree", None)]);
+        progress.dead_letters = 0;
+        let line = batch_line(&progress, Line { width: Some(80), parts: false });
+        assert!(line.len() <= 80 && line.ends_with("forest AUC 0.9000 accuracy 0.8800  +1"), "{line}");
     }
 
     #[test]
     fn a_batch_that_is_not_learned_from_says_so() {
         let mut progress = progress(Vec::new());
         progress.duration_ms.learn = None;
-        let line = batch_line(&progress);
-        assert!(line.ends_with("plan 1.2, read 20  committed; the next start learns from it"), "{line}");
+        let line = batch_line(&progress, WIDE);
+        assert!(line.ends_with(" ms  dead letters 2  committed; the next start learns from it"), "{line}");
     }
 
     #[test]
@@ -169,7 +222,7 @@ mod tests {
         failed.reason = Some("one class".into());
         let mut progress = progress(vec![failed]);
         progress.data_loss = 1;
-        let line = batch_line(&progress);
+        let line = batch_line(&progress, WIDE);
         assert!(line.contains("LOST RANGES 1") && line.ends_with("forest not trained: one class"), "{line}");
     }
 

@@ -344,6 +344,7 @@ impl FeatureTable {
         let mut table = FeatureTable::new(self.numeric_names.clone(), self.categorical_names.clone());
         for (to, column) in table.categorical.iter_mut().zip(&self.categorical) {
             to.dictionary.clone_from(&column.dictionary);
+            to.code_of.clone_from(&column.code_of);
         }
         table
     }

@@ -362,7 +362,17 @@ fn importances_find_what_the_label_depends_on() {
     let rows = all(&table);
     let (train, test) = rows.split_at(6_000);
     let logistic = SupervisedParams::LogisticRegression(LogisticRegressionParams::default());
-    for algorithm in [forest(20), tree(6, 20, ClassWeight::Equal), boosting(30), logistic] {
+    let mut algorithms = vec![logistic];
+    for categories in [Categories::Native, Categories::TargetEncoded, Categories::Auto] {
+        algorithms.extend([forest(20), tree(6, 20, ClassWeight::Equal), boosting(30)]);
+        algorithms.iter_mut().rev().take(3).for_each(|algorithm| match algorithm {
+            SupervisedParams::RandomForest(params) => params.categories = categories,
+            SupervisedParams::DecisionTree(params) => params.categories = categories,
+            SupervisedParams::GradientBoosting(params) => params.categories = categories,
+            other => panic!("{}", other.name()),
+        });
+    }
+    for algorithm in algorithms {
         let model = binary::fit(&algorithm, &table, &labels, train, 0, None).unwrap();
         let shuffled = model.permutation_importances(&table, &labels, test, 3, 1).unwrap();
         let names: Vec<&str> = shuffled.iter().map(|i| i.feature.as_str()).collect();

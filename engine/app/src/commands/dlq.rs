@@ -18,6 +18,7 @@ use crate::cli::{DlqReplayArgs, DlqShowArgs, GlobalArgs};
 use crate::exit::{Done, Outcome, print_line};
 use crate::notes::note;
 use crate::output::{Format, Room, write_rows};
+use crate::report::Line;
 use crate::{invocation, report, signals, style};
 
 /// Characters of a payload that a table shows.
@@ -140,7 +141,7 @@ pub(crate) async fn replay(global: &GlobalArgs, args: &DlqReplayArgs) -> Done {
         StreamEvent::Batch(progress) => {
             out += progress.sink.num_output_rows;
             if output.is_ok() {
-                output = print_line(&report::batch_line(progress));
+                output = print_line(&report::batch_line(progress, Line::of_stdout(global.verbose)));
             }
             if output.is_err() {
                 end.store(true, std::sync::atomic::Ordering::Release);

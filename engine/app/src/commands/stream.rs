@@ -10,6 +10,7 @@ use super::{FINISHING, LEAVING, job, lake, project};
 use crate::cli::{GlobalArgs, ProgressFormat, StreamArgs};
 use crate::exit::{Done, Failure, print_line};
 use crate::notes::note;
+use crate::report::Line;
 use crate::{invocation, report, signals, style};
 
 /// Runs until what was asked for is done or a signal asks for the end.
@@ -37,6 +38,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     // A reader of stdout that has gone ends the stream as a signal does: after the batch in hand.
     let mut output: Done<()> = Ok(());
     let end = stop.flag();
+    let room = Line::of_stdout(global.verbose);
     let summary = stream::run(&job, &lake, &options, stop.flag(), &mut |event| match event {
         StreamEvent::Ready { latest_batch, startup_ms } => {
             let from = match latest_batch {
@@ -48,7 +50,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
         StreamEvent::Planned { .. } => stop.say(FINISHING),
         StreamEvent::Guarded { .. } => stop.say(LEAVING),
         StreamEvent::Batch(progress) if output.is_ok() => {
-            output = line(progress, args.progress).and_then(|line| print_line(&line));
+            output = line(progress, args.progress, room).and_then(|line| print_line(&line));
             if output.is_err() {
                 end.store(true, std::sync::atomic::Ordering::Release);
             }
@@ -76,9 +78,9 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     Ok(stop.outcome())
 }
 
-fn line(progress: &BatchProgress, format: ProgressFormat) -> Result<String, Failure> {
+fn line(progress: &BatchProgress, format: ProgressFormat, room: Line) -> Result<String, Failure> {
     match format {
-        ProgressFormat::Text => Ok(report::batch_line(progress)),
+        ProgressFormat::Text => Ok(report::batch_line(progress, room)),
         ProgressFormat::Json => Ok(serde_json::to_string(progress).map_err(|e| {
             Error::internal(format!("the progress of batch {} is no JSON: {e}", progress.batch_id))
         })?),

@@ -44,13 +44,32 @@ fn built_at(commit: &Commit) -> Result<DateTime<Utc>> {
     })
 }
 
-/// The lake as a table of it was: `name` of the job.
+/// The lake as a table of it was, `name` of the job; the others as they were then.
 ///
 /// # Errors
 /// User: there is no such version, or none yet; Storage or Corrupt: the records.
 pub(super) fn lake_as_of(lake: &Lake, schema_name: &str, name: &str, as_of: AsOf) -> Result<Lake> {
+    match as_of {
+        AsOf::Moment(moment) => lake_at(lake, moment),
+        AsOf::Version(version) if kind_of_records(lake, schema_name)? == Some(JobKind::Stream) => {
+            lake_after(lake, schema_name, version)
+        }
+        AsOf::Version(_) => job_as_of(lake, schema_name, name, as_of),
+    }
+}
+
+/// The same, but for the other jobs, which are as they are: no record of theirs is read.
+///
+/// # Errors
+/// As [`lake_as_of`].
+pub(super) fn job_as_of(lake: &Lake, schema_name: &str, name: &str, as_of: AsOf) -> Result<Lake> {
+    let of_job = |batches| Ok(lake.after(BTreeMap::from([(schema_name.to_owned(), batches)])));
     let version = match as_of {
-        AsOf::Moment(moment) => return lake_at(lake, moment),
+        AsOf::Moment(moment) => {
+            check_past(moment)?;
+            let count = moments(lake, schema_name)?.partition_point(|of| *of <= moment);
+            return of_job(count as u64);
+        }
         AsOf::Version(version) => version,
     };
     let full = format!("{schema_name}.{name}");
@@ -58,7 +77,7 @@ pub(super) fn lake_as_of(lake: &Lake, schema_name: &str, name: &str, as_of: AsOf
     let end = commits.numbers()?.end;
     if kind_of_records(lake, schema_name)? == Some(JobKind::Stream) {
         return match version < end {
-            true => lake_after(lake, schema_name, version),
+            true => of_job(version + 1),
             false => Err(no_version(&full, version, "a version of it is a batch", end.checked_sub(1))),
         };
     }
@@ -69,7 +88,7 @@ pub(super) fn lake_as_of(lake: &Lake, schema_name: &str, name: &str, as_of: AsOf
             continue;
         }
         if commit.version() == version {
-            return Ok(lake.after(BTreeMap::from([(schema_name.to_owned(), number + 1)])));
+            return of_job(number + 1);
         }
         newest = newest.or(Some(commit.version()));
     }
@@ -86,7 +105,7 @@ fn no_version(full: &str, version: u64, what: &str, newest: Option<u64>) -> Erro
 /// What a table was is gone.
 pub(super) fn gone(full: &str, why: &str) -> Error {
     Error::user(format!("{full} as it was is gone: {why}")).hint(
-        "the last versions of a batch job's table are kept, and of a state what came since its last snapshots: ask for a newer one",
+        "the last versions of a batch job's table are kept, with what its dead letters were then, and of a state what came since its last snapshots: ask for a newer one",
     )
 }
 
@@ -95,6 +114,10 @@ pub(super) fn gone(full: &str, why: &str) -> Error {
 /// # Errors
 /// User: there is no such batch; Storage or Corrupt: the records.
 pub fn lake_after(lake: &Lake, schema_name: &str, batch: u64) -> Result<Lake> {
+    let jobs = lake.schema_names()?;
+    if !jobs.iter().any(|job| job == schema_name) {
+        return Err(Error::unknown("job", &schema_name.replace('_', "-"), &jobs));
+    }
     let of_job = moments(lake, schema_name)?;
     let moment = usize::try_from(batch).ok().and_then(|at| of_job.get(at)).ok_or_else(|| {
         let newest = match of_job.len() {
@@ -102,7 +125,7 @@ pub fn lake_after(lake: &Lake, schema_name: &str, batch: u64) -> Result<Lake> {
             many => format!("its newest is {}", many - 1),
         };
         Error::user(format!("{} has no batch {batch}: {newest}", schema_name.replace('_', "-")))
-            .hint("batches are numbered from 0: `SELECT job, batch_id FROM system.batches`")
+            .hint("batches are numbered from 0: `SELECT job, batch_id FROM system.batches` lists those of streams; of a batch job they are its commits, one for each table that a run has built")
     })?;
     let mut counts = counts_at(lake, *moment)?;
     counts.insert(schema_name.to_owned(), batch + 1);
@@ -114,12 +137,17 @@ pub fn lake_after(lake: &Lake, schema_name: &str, batch: u64) -> Result<Lake> {
 /// # Errors
 /// User: it is to come; Storage or Corrupt: the records.
 pub(super) fn lake_at(lake: &Lake, moment: DateTime<Utc>) -> Result<Lake> {
+    check_past(moment)?;
+    Ok(lake.after(counts_at(lake, moment)?))
+}
+
+fn check_past(moment: DateTime<Utc>) -> Result<()> {
     if moment > Utc::now() {
         let text = moment.to_rfc3339_opts(SecondsFormat::Secs, true);
         return Err(Error::user(format!("{text} is to come: what a table will be then is not known"))
             .hint("times without an offset are UTC"));
     }
-    Ok(lake.after(counts_at(lake, moment)?))
+    Ok(())
 }
 
 fn counts_at(lake: &Lake, moment: DateTime<Utc>) -> Result<BTreeMap<String, u64>> {

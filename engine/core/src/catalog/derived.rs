@@ -33,6 +33,7 @@ use crate::registry::{self, Loaded, load};
 use crate::rowwise::RowSql;
 use crate::sql;
 use crate::state::KeyedState;
+use crate::table::publish::readable_path;
 
 /// The state of a job as it was after its newest batch.
 pub struct StateView {
@@ -49,8 +50,8 @@ pub struct StateView {
 }
 
 /// Names of the state's table and the views of a job.
-pub(super) fn names(lake: &Lake, schema_name: &str) -> Result<Vec<String>> {
-    let Some((plan, _)) = newest_plan(lake, schema_name)? else { return Ok(Vec::new()) };
+pub(super) fn names(lake: &Lake, schema_name: &str, ledger: &Ledger) -> Result<Vec<String>> {
+    let Some((plan, _)) = newest_plan(lake, schema_name, ledger)? else { return Ok(Vec::new()) };
     let state = plan.program.state.map(|spec| spec.config.table);
     Ok(state.into_iter().chain(plan.program.views.into_keys()).collect())
 }
@@ -74,10 +75,11 @@ pub(crate) enum Derived {
 /// # Errors
 /// Storage or Corrupt: the checkpoint.
 pub(crate) fn derived(lake: &Lake, schema_name: &str, name: &str) -> Result<Option<Derived>> {
-    let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
+    let ledger = Ledger::of(lake, schema_name)?;
+    let Some((plan, batches)) = newest_plan(lake, schema_name, &ledger)? else { return Ok(None) };
     if plan.program.state.is_some_and(|spec| spec.config.table == name) {
         // Its clusters are by the models of the newest learn record.
-        let learned = Ledger::of(lake, schema_name)?.learned();
+        let learned = ledger.learned();
         let as_of = format!("{} {batches} {learned}", plan.query_id);
         return Ok(Some(Derived::State { as_of }));
     }
@@ -91,9 +93,11 @@ pub(super) async fn table(
     name: &str,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     let lake = &scope.lake;
-    let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
+    // The one of all tables of the statement.
+    let ledger = scope.ledger(schema_name)?;
+    let Some((plan, batches)) = newest_plan(lake, schema_name, &ledger)? else { return Ok(None) };
     if let Some(spec) = plan.program.state.clone().filter(|spec| spec.config.table == name) {
-        let view = read_state(lake, schema_name, plan, &spec, batches).await?;
+        let view = read_state(lake, schema_name, plan, &spec, (batches, ledger.learned())).await?;
         let rows = view.rows(lake).await?;
         return Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)));
     }
@@ -115,17 +119,19 @@ pub(super) async fn table(
 /// # Errors
 /// Storage or Corrupt: the checkpoint.
 pub async fn state(lake: &Lake, schema_name: &str) -> Result<Option<StateView>> {
-    let Some((plan, batches)) = newest_plan(lake, schema_name)? else { return Ok(None) };
+    let ledger = Ledger::of(lake, schema_name)?;
+    let Some((plan, batches)) = newest_plan(lake, schema_name, &ledger)? else { return Ok(None) };
     let Some(spec) = plan.program.state.clone() else { return Ok(None) };
-    read_state(lake, schema_name, plan, &spec, batches).await.map(Some)
+    read_state(lake, schema_name, plan, &spec, (batches, ledger.learned())).await.map(Some)
 }
 
+/// The state after so many batches, with the models of so many learn records.
 async fn read_state(
     lake: &Lake,
     schema_name: &str,
     plan: Plan,
     spec: &StateSpec,
-    batches: u64,
+    (batches, learned): (u64, u64),
 ) -> Result<StateView> {
     let columns = columns_of(lake, schema_name, &plan).await?;
     let mut state = KeyedState::new(spec, &columns)?;
@@ -134,8 +140,7 @@ async fn read_state(
     let select = RowSql::new(&spec.select_sql, &spec.config.table, state.schema(), &[]);
     let select = select.await.map_err(|e| e.context(spec.config.select.clone()))?;
     let learn: RecordList<Learn> = RecordList::read_only(lake.checkpoint(schema_name).join("learn"));
-    let newest = Ledger::of(lake, schema_name)?.learned().checked_sub(1);
-    let learned = newest.map(|newest| learn.read(newest)).transpose()?;
+    let learned = learned.checked_sub(1).map(|newest| learn.read(newest)).transpose()?;
     let learned = learned.map_or_else(Vec::new, |record| record.models);
     Ok(StateView { state, select, plan, schema_name: schema_name.to_owned(), spec: spec.clone(), learned })
 }
@@ -244,6 +249,16 @@ impl StateView {
         let Some((outcome, file)) = outcome.and_then(|o| Some((o, o.file.as_ref()?))) else {
             return Ok(None);
         };
+        // Fewer versions of a model stay than batches of a state as it was.
+        if lake.is_past() && !readable_path(lake, file).is_file() {
+            tracing::warn!(
+                "model `{}` of {} as it was is gone, {} was removed since: there are no answers of it",
+                outcome.name,
+                self.schema_name,
+                file.path
+            );
+            return Ok(None);
+        }
         // One that another version of Tidemill wrote is trained anew by the next batch.
         let Ok(fitted) = load(lake, &outcome.name, file)? else { return Ok(None) };
         let (job, version) = (self.schema_name.clone(), outcome.version.unwrap_or_default());
@@ -258,9 +273,9 @@ fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
 }
 
 /// The plan of the newest commit, and the number of batches with it.
-fn newest_plan(lake: &Lake, schema_name: &str) -> Result<Option<(Plan, u64)>> {
+fn newest_plan(lake: &Lake, schema_name: &str, ledger: &Ledger) -> Result<Option<(Plan, u64)>> {
     let plans: RecordList<Plan> = RecordList::read_only(lake.checkpoint(schema_name).join("offsets"));
-    let batches = Ledger::of(lake, schema_name)?.commits();
+    let batches = ledger.commits();
     // A batch job commits without plans.
     match batches.checked_sub(1) {
         Some(newest) if plans.has(newest) => Ok(Some((plans.read(newest)?, batches))),

@@ -43,7 +43,7 @@ use crate::memory;
 use crate::predict;
 use crate::records::Ledger;
 use crate::registry::Models;
-use crate::sql::{collect, context, explain_memory, frame, settled};
+use crate::sql::{self, collect, context, explain_memory, frame, settled};
 use crate::table::rowless::rowless;
 
 /// A statement whose files were taken out of their table meanwhile, as it was built anew more often than former ones are
@@ -251,6 +251,11 @@ pub(crate) fn explain(error: DataFusionError, lake: &Lake) -> Error {
         };
     };
     let name = missing.trim_start_matches("tidemill.").trim_start_matches("public.");
+    // Of a table as it was, what it is called.
+    let name = match sql::as_of::split(name) {
+        Ok(Some((table, _))) => table,
+        _ => name,
+    };
     let error = missing_table(name, &table_names(lake).unwrap_or_default());
     match rowless(lake, name) {
         Some(why) => error.hint(why),

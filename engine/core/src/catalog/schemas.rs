@@ -40,11 +40,11 @@ impl Scope {
 
     /// The scope of the lake as it was.
     fn at(&self, lake: Lake) -> Scope {
-        Scope { lake, ..self.clone() }
+        Scope { models: Models::of(&lake), lake, ..self.clone() }
     }
 
     /// What the records of a job say together: as they are while the statement is planned, or as they were.
-    fn ledger(&self, schema_name: &str) -> crate::error::Result<Arc<Ledger>> {
+    pub(super) fn ledger(&self, schema_name: &str) -> crate::error::Result<Arc<Ledger>> {
         match self.lake.is_past() {
             true => Ledger::of(&self.lake, schema_name),
             false => self.resolved.ledger(schema_name),
@@ -129,31 +129,22 @@ impl JobSchema {
 impl JobSchema {
     /// A table as it was.
     async fn as_it_was(&self, name: &str, as_of: AsOf) -> Result<Option<Arc<dyn TableProvider>>> {
-        if !self.table_exist(name) {
-            return Ok(None);
-        }
         let full = format!("{}.{name}", self.name);
+        let alone = as_of::job_as_of(&self.scope.lake, &self.name, name, as_of).map_err(external)?;
+        let ledger = Ledger::of(&alone, &self.name).map_err(external)?;
+        let names = job_tables(&alone, &self.name, &ledger).map_err(external)?;
+        if !names.contains(name) {
+            return match self.table_exist(name) {
+                true => Err(external(Error::user(format!("there was no {full} then")))),
+                false => Ok(None),
+            };
+        }
+        // What files hold needs no other job. A view may read others.
+        if !of_table(&ledger, &full).is_empty() {
+            return JobSchema::new(self.scope.at(alone), self.name.clone()).table(name).await;
+        }
         let lake = as_of::lake_as_of(&self.scope.lake, &self.name, name, as_of).map_err(external)?;
-        let files = of_table(&*Ledger::of(&lake, &self.name).map_err(external)?, &full);
-        let is_gone = |file: &&FileEntry| !readable_path(&lake, file).is_file();
-        if let Some(gone) = files.iter().find(is_gone) {
-            return Err(external(as_of::gone(&full, &format!("{} was removed since", gone.path))));
-        }
-        let past = JobSchema::new(self.scope.at(lake), self.name.clone());
-        match past.table(name).await {
-            Ok(None) => Err(external(Error::user(format!("there was no {full} then")))),
-            // A state is made anew of its snapshot and what came since, of which the last few stay.
-            Err(error) if files.is_empty() => {
-                let error = Error::from(error);
-                match error.kind() {
-                    ErrorKind::Corrupt | ErrorKind::Storage => {
-                        Err(external(as_of::gone(&full, &error.to_string())))
-                    }
-                    _ => Err(external(error)),
-                }
-            }
-            found => found,
-        }
+        JobSchema::new(self.scope.at(lake), self.name.clone()).table(name).await
     }
 }
 
@@ -190,7 +181,7 @@ pub(super) fn job_tables(
     ledger: &Ledger,
 ) -> crate::error::Result<BTreeSet<String>> {
     let mut names: BTreeSet<String> = ledger.names(schema_name).map(String::from).collect();
-    names.extend(derived::names(lake, schema_name)?);
+    names.extend(derived::names(lake, schema_name, ledger)?);
     Ok(names)
 }
 
@@ -209,7 +200,16 @@ impl SchemaProvider for JobSchema {
         let ledger = self.scope.ledger(&self.name).map_err(external)?;
         let files = of_table(&ledger, &full);
         if files.is_empty() {
-            return derived::table(&self.scope, &self.name, name).await.map_err(external);
+            return match derived::table(&self.scope, &self.name, name).await {
+                // A state is made anew of its snapshot and what came since, of which the last few stay.
+                Err(error) if lake.is_past() && is_of_files(&error) && is_state(lake, &self.name, name) => {
+                    Err(external(as_of::gone(&full, &error.to_string())))
+                }
+                made => made.map_err(external),
+            };
+        }
+        if lake.is_past() {
+            check_there(lake, &full, &files)?;
         }
         let columns = ledger.partition_columns(&full);
         if !columns.is_empty() {
@@ -264,8 +264,9 @@ impl SchemaProvider for SystemSchema {
             let full = format!("system.{name}");
             let ledger = self.scope.ledger(&job).map_err(external)?;
             let of_job = of_table(&ledger, &full);
-            if !lake.is_past() {
-                unlisted::warn(lake, &job, &full, &of_job);
+            match lake.is_past() {
+                true => check_there(lake, &full, &of_job)?,
+                false => unlisted::warn(lake, &job, &full, &of_job),
             }
             let batches = lake.batches(&job).filter(|batches| ledger.reaches_beyond(&full, *batches));
             match batches {
@@ -326,6 +327,22 @@ async fn provider(
 /// The files of a table, in the order of their batches.
 fn of_table(ledger: &Ledger, full: &str) -> Vec<FileEntry> {
     ledger.files(full).iter().map(|listed| listed.file.clone()).collect()
+}
+
+/// Refuses a table as it was of which a file was removed since.
+fn check_there(lake: &Lake, full: &str, files: &[FileEntry]) -> Result<()> {
+    match files.iter().find(|file| !readable_path(lake, file).is_file()) {
+        Some(gone) => Err(external(as_of::gone(full, &format!("{} was removed since", gone.path)))),
+        None => Ok(()),
+    }
+}
+
+fn is_of_files(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Storage)
+}
+
+fn is_state(lake: &Lake, schema_name: &str, name: &str) -> bool {
+    matches!(derived::derived(lake, schema_name, name), Ok(Some(derived::Derived::State { .. })))
 }
 
 /// Where these files are.

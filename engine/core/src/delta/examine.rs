@@ -25,6 +25,9 @@ pub(crate) struct Examined {
 const AT_START: &str =
     "SQL here does not read it: the next start of the stream writes it anew from the records";
 
+/// What it does about versions that nobody can read.
+const NOT_BEFORE: &str = "newer ones can: the next start of the stream takes them out, and the log begins at a version that can be read";
+
 /// Looks at the log of a stream's table, of which these files count after the newest batch. A table without rows, or of a
 /// version of Tidemill that wrote none, has none.
 pub(crate) fn examine(lake: &Lake, query_id: &str, newest: u64, live: &[FileEntry]) -> Examined {
@@ -75,10 +78,13 @@ fn look(lake: &Lake, query_id: &str, newest: u64, live: &[FileEntry], found: &mu
             Version::CutOff => problem(format!("version {version} is cut off"), AT_START),
         }
     }
-    let mut base = None;
+    let (mut base, mut lowest) = (None, None);
     for version in versions.checkpoints.iter().rev() {
         match Checkpoint::read(&folder.checkpoint(*version)).and_then(|checkpoint| checkpoint.files()) {
-            Ok(files) => base = base.or(Some((*version, files))),
+            Ok(files) => {
+                base = base.or(Some((*version, files)));
+                lowest = Some(*version);
+            }
             Err(error) => problem(format!("the checkpoint of version {version}: {error}"), AT_START),
         }
     }
@@ -87,6 +93,8 @@ fn look(lake: &Lake, query_id: &str, newest: u64, live: &[FileEntry], found: &mu
     }
     if first > 0 && base.is_none() {
         problem(format!("it begins at version {first}, of which there is no checkpoint"), AT_START);
+    } else if first > 0 && lowest.is_some_and(|lowest| lowest > first) {
+        problem(format!("versions from {first} on cannot be read, as their checkpoint cannot"), NOT_BEFORE);
     }
     if is_foreign || !found.problems.is_empty() {
         return Ok(());

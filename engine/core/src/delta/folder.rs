@@ -1,9 +1,10 @@
 //! The files of a log: which there are, created once, and removed when newer ones stand for them.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -93,10 +94,13 @@ impl Folder {
 
     /// Creates a version: it is seen whole or not at all. Not flushed: what a power cut takes of it, the next start writes again.
     /// False where the number is taken.
-    pub(super) fn create(&self, version: u64, text: &str) -> Result<bool> {
+    ///
+    /// deltalake goes by the time of the file, so that is when the version was made: `at`, in milliseconds since the epoch.
+    pub(super) fn create(&self, version: u64, text: &str, at: i64) -> Result<bool> {
         let path = self.json(version);
         let temporary = self.path.join(format!(".{version:020}.{}.tmp", std::process::id()));
         fs::write(&temporary, text).map_err(|e| io_error("write", &temporary, &e))?;
+        set_time(&temporary, at)?;
         // A hard link fails where the name is taken: a rename would not.
         let linked = fs::hard_link(&temporary, &path);
         fs::remove_file(&temporary).map_err(|e| io_error("remove", &temporary, &e))?;
@@ -108,8 +112,9 @@ impl Folder {
     }
 
     /// Writes a version anew, or for the first time.
-    pub(super) fn replace(&self, version: u64, text: &str) -> Result<()> {
-        write_atomically(&self.json(version), text.as_bytes())
+    pub(super) fn replace(&self, version: u64, text: &str, at: i64) -> Result<()> {
+        write_atomically(&self.json(version), text.as_bytes())?;
+        set_time(&self.json(version), at)
     }
 
     /// Writes a checkpoint, flushed: versions before it may go.
@@ -163,6 +168,12 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+fn set_time(path: &Path, at: i64) -> Result<()> {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or_default());
+    let file = File::options().write(true).open(path);
+    file.and_then(|file| file.set_modified(at)).map_err(|e| io_error("set the time of", path, &e))
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -228,13 +239,15 @@ mod tests {
         assert!(folder.versions().unwrap().json.is_empty());
         folder.make().unwrap();
         for version in 0..=420 {
-            assert!(folder.create(version, OWN).unwrap());
+            assert!(folder.create(version, OWN, 1_700_000_000_123).unwrap());
             if version % CHECKPOINT_EVERY == 0 && version > 0 {
                 folder.write_checkpoint(version, b"x").unwrap();
                 folder.clean(version).unwrap();
             }
         }
-        assert!(!folder.create(420, "other").unwrap());
+        assert!(!folder.create(420, "other", 7).unwrap());
+        let made = fs::metadata(folder.json(420)).unwrap().modified().unwrap();
+        assert_eq!(made.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis(), 1_700_000_000_123);
         assert_eq!(fs::read_to_string(folder.json(420)).unwrap(), OWN);
         folder.write_hint(400, 7, 4).unwrap();
         assert_eq!(folder.hint(), Some(400));

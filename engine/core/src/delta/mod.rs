@@ -16,9 +16,11 @@
 //! | what is there at a start | what is done |
 //! | --- | --- |
 //! | no log, and rows | it begins at the newest batch, with a checkpoint that has all files |
-//! | a log that is behind | the versions that lack are written; of more than 200 it begins anew |
+//! | a log that is behind | the versions that lack are written; where more than 200 lack it begins anew |
 //! | a version cut off (nothing of the log is flushed, a power cut may take the end of it), or gone | it is written anew |
-//! | a checkpoint that cannot be read, or is gone | it is written anew |
+//! | the newest checkpoint cannot be read, or is gone | it is written anew |
+//! | an older one cannot be read, or is gone | what cannot be read without it is taken out |
+//! | the log cannot be written | nothing: the stream goes on without it, and says so |
 //! | a version that is not of this stream | nothing: the log is left as it is, and each start says so |
 //!
 //! Files that compaction has made others of (`dataChange: false`) are told by the version of the batch that comes next.

@@ -24,6 +24,9 @@ use crate::table::read::{checked_path, committed_files};
 pub(super) const ANEW: &str = "other engines read it as it is, the stream goes on without it: remove the folder, and the next start \
      writes it anew";
 
+/// What to do about a log that cannot be written.
+pub(super) const AGAIN: &str = "once that is mended, the next start of the stream brings it up";
+
 /// The log of a stream's table, as far as its driver has brought it.
 #[derive(Debug)]
 pub(crate) struct Publisher {
@@ -59,7 +62,7 @@ pub(super) struct Table {
     /// None before the log's first version.
     pub(super) metadata: Option<MetaData>,
     /// When its newest version was made, in milliseconds since the epoch: each is later than the one before.
-    timestamp: i64,
+    pub(super) timestamp: i64,
 }
 
 impl Table {
@@ -105,22 +108,15 @@ impl Publisher {
         }
     }
 
-    /// Files of the table have become others, which the version of the next batch will say.
-    pub(crate) fn compacted(&mut self, compaction: &Compaction) {
-        let own = compaction.merged.iter().filter(|merged| merged.into.table == self.table);
-        self.moves.extend(own.cloned());
+    /// Publishes a batch, whose files are in place. `with_nan` are the columns of its files that hold a NaN. Where that cannot be
+    /// done the stream goes on without a log, and says so.
+    pub(crate) fn publish(&mut self, commit: &Commit, now: DateTime<Utc>, with_nan: &NanColumns) {
+        if let Err(error) = self.try_publish(commit, now, with_nan) {
+            self.stop(&Refused(format!("{error}: {AGAIN}")));
+        }
     }
 
-    /// Publishes a batch, whose files are in place. `with_nan` are the columns of its files that hold a NaN.
-    ///
-    /// # Errors
-    /// Storage; Corrupt: a file is not what its record says.
-    pub(crate) fn publish(
-        &mut self,
-        commit: &Commit,
-        now: DateTime<Utc>,
-        with_nan: &NanColumns,
-    ) -> Result<()> {
+    fn try_publish(&mut self, commit: &Commit, now: DateTime<Utc>, with_nan: &NanColumns) -> Result<()> {
         if let Standing::At(version, table) = &self.standing {
             if commit.batch_id <= *version {
                 return Ok(());
@@ -196,7 +192,7 @@ impl Publisher {
             self.folder.write_checkpoint(version, &checkpoint.bytes()?)?;
             counts = Some(checkpoint.counts()?);
         }
-        self.folder.replace(version, &text(&actions)?)?;
+        self.folder.replace(version, &text(&actions)?, table.timestamp)?;
         if let Some((lines, files)) = counts {
             self.folder.write_hint(version, lines, files)?;
         }
@@ -224,7 +220,7 @@ impl Publisher {
             }
         };
         let text = text(&actions)?;
-        if !self.folder.create(version, &text)? {
+        if !self.folder.create(version, &text, next.timestamp)? {
             let is_own =
                 matches!(self.folder.read(version, &self.app_id())?, Version::Own(there) if there == actions);
             if !is_own {

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::action::{Action, text};
 use super::checkpoint::Checkpoint;
-use super::folder::{CHECKPOINT_EVERY, RETAINED, Version};
-use super::publish::{ANEW, Publisher, Refused, Standing, Table};
+use super::folder::{CHECKPOINT_EVERY, RETAINED, Version, Versions};
+use super::publish::{AGAIN, ANEW, Publisher, Refused, Standing, Table};
 use super::schema::Columns;
 use crate::error::Result;
 use crate::records::{Commit, Merged, Plan, RecordList};
@@ -18,11 +18,14 @@ type Record<'a> = &'a dyn Fn(u64) -> Result<(Commit, DateTime<Utc>)>;
 
 impl Publisher {
     /// Brings a log to where the records are: what the driver before has not written, or a power cut has taken. `gives` are the
-    /// columns that the transform gives from now on.
-    ///
-    /// # Errors
-    /// As [`Self::publish`]; what records cannot be read.
-    pub(crate) fn repair(
+    /// columns that the transform gives from now on. Where that cannot be done the stream goes on without a log, and says so.
+    pub(crate) fn repair(&mut self, commits: &RecordList<Commit>, plans: &RecordList<Plan>, gives: &Schema) {
+        if let Err(error) = self.try_repair(commits, plans, gives) {
+            self.stop(&Refused(format!("{error}: {AGAIN}")));
+        }
+    }
+
+    fn try_repair(
         &mut self,
         commits: &RecordList<Commit>,
         plans: &RecordList<Plan>,
@@ -41,7 +44,7 @@ impl Publisher {
     }
 
     fn bring_up(&mut self, newest: u64, record: Record<'_>) -> Result<()> {
-        let versions = self.folder.versions()?;
+        let mut versions = self.folder.versions()?;
         let beyond = |version: &&u64| **version > newest;
         if let Some(version) = versions.json.iter().chain(&versions.checkpoints).find(beyond) {
             self.stop(&Refused(format!("version {version} is of no batch, the newest is {newest}: {ANEW}")));
@@ -62,20 +65,36 @@ impl Publisher {
             let (commit, now) = record(newest)?;
             publisher.begin_over(&commit, now)
         };
-        let (Some(first), Some(last)) = (versions.json.first().copied(), versions.json.last()) else {
-            return anew(self);
+        let readable = self.readable_checkpoints(&versions.checkpoints)?;
+        let lacking = |versions: &Versions, from: u64, to: u64| {
+            (to + 1).saturating_sub(from) - versions.json.range(from..=to).count() as u64
         };
-        if newest - last > RETAINED {
-            tracing::info!(
+        // What no checkpoint begins cannot be read, and neither is worth the time what lacks of many versions before one.
+        if let Some(first) = versions.json.first().copied().filter(|first| *first > 0)
+            && let Some(base) = match readable.first_key_value() {
+                Some((lowest, _)) if *lowest > first => Some(*lowest),
+                _ => readable
+                    .keys()
+                    .next_back()
+                    .filter(|last| lacking(&versions, first, **last) > RETAINED)
+                    .copied(),
+            }
+        {
+            tracing::warn!(
                 table = self.table,
-                "the Delta log ends at version {last}: it begins anew at {newest}"
+                "the Delta log cannot be read before version {base}, it begins there now"
             );
+            self.folder.clear_below(&versions, base)?;
+            versions = self.folder.versions()?;
+        }
+        let Some(first) = versions.json.first().copied() else { return anew(self) };
+        if lacking(&versions, first, newest) > RETAINED {
+            tracing::info!(table = self.table, "the Delta log is far behind: it begins anew at {newest}");
             return anew(self);
         }
-        let readable = self.readable_checkpoints(&versions.checkpoints)?;
         let mut table = Table::default();
         if first > 0 {
-            let Some((_, head)) = readable.first_key_value() else { return anew(self) };
+            let Some((_, head)) = readable.range(..=first).next_back() else { return anew(self) };
             table.follow(head);
         }
         for version in first..=newest {
@@ -127,7 +146,7 @@ impl Publisher {
         let described = self.described(added, None)?;
         Ok(match self.version(table, version, now, &described, &removed, &moves)? {
             Ok((actions, next)) => {
-                self.folder.replace(version, &text(&actions)?)?;
+                self.folder.replace(version, &text(&actions)?, next.timestamp)?;
                 Ok(next)
             }
             Err(refused) => Err(refused),
@@ -156,7 +175,7 @@ impl Publisher {
             match Checkpoint::read(&path).and_then(|checkpoint| checkpoint.head()) {
                 Ok(head) => drop(readable.insert(*version, head)),
                 Err(error) => {
-                    tracing::warn!(table = self.table, "{} is written anew: {error}", path.display());
+                    tracing::warn!(table = self.table, "{} is removed: {error}", path.display());
                     self.folder.remove_checkpoint(*version)?;
                 }
             }

@@ -184,7 +184,9 @@ fn unknown(field: &Field) -> String {
         DataType::Date64 => "DATE",
         _ => "TEXT",
     };
-    format!("the column `{name}` is {kind}, which Delta has not: CAST(… AS {cast}) AS {name} is one")
+    format!(
+        "the column `{name}` is {kind}, which Delta has not: CAST(… AS {cast}) AS {name} is one, in a new lake: a table that has rows keeps its types"
+    )
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::format_of;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::records::{Record, RecordList};
+use crate::records::{Commit, Plan, Record, RecordList};
 
 /// The alias of the version in use.
 pub const CHAMPION: &str = "champion";
@@ -104,6 +104,34 @@ pub struct Aliases {
 /// The list of a job.
 pub(crate) fn records(lake: &Lake, schema_name: &str) -> RecordList<AliasRecord> {
     RecordList::read_only(lake.checkpoint(schema_name).join("aliases"))
+}
+
+/// How many records of the list the newest batch has seen that counts in a lake as it was; `None`: all count.
+///
+/// # Errors
+/// Storage or Corrupt.
+pub(super) fn seen(lake: &Lake, schema_name: &str) -> Result<Option<u64>> {
+    let Some(batches) = lake.batches(schema_name) else { return Ok(None) };
+    let Some(newest) = batches.checked_sub(1) else { return Ok(Some(0)) };
+    let checkpoint = lake.checkpoint(schema_name);
+    let plans: RecordList<Plan> = RecordList::read_only(checkpoint.join("offsets"));
+    if plans.has(newest) {
+        return Ok(Some(plans.read(newest)?.aliases));
+    }
+    // A batch job has no plans: what was said until its tables were built.
+    let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
+    let built_at = commits.read(newest)?.build.map(|build| build.built_at).unwrap_or_default();
+    let list = records(lake, schema_name);
+    for number in list.numbers()? {
+        if moment(&list.read(number)?.at)? > moment(&built_at)? {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
+}
+
+fn moment(text: &str) -> Result<DateTime<Utc>> {
+    text.parse().map_err(|e| Error::corrupt(format!("the time `{text}` of a record cannot be read: {e}")))
 }
 
 impl Aliases {

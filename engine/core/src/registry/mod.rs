@@ -85,7 +85,7 @@ impl Registry {
             return Err(Error::unknown("job", job, &jobs));
         }
         let records = Outcomes::read(lake, &schema_name)?;
-        let aliases = Aliases::read(lake, &schema_name, None)?;
+        let aliases = Aliases::read(lake, &schema_name, aliases::seen(lake, &schema_name)?)?;
         Ok(Registry { lake: lake.clone(), schema_name, records, aliases })
     }
 

@@ -45,7 +45,9 @@ impl Outcomes {
         }
         let commits: RecordList<Commit> = RecordList::read_only(checkpoint.join("commits"));
         let mut models: BTreeMap<String, BTreeMap<u64, TrainedModel>> = BTreeMap::new();
-        for number in commits.numbers()? {
+        let numbers = commits.numbers()?;
+        let end = lake.batches(schema_name).map_or(numbers.end, |batches| batches.min(numbers.end));
+        for number in numbers.start..end {
             let commit = commits.read(number)?;
             let step = commit.version();
             if let Some(model) = commit.model {

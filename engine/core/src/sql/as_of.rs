@@ -3,11 +3,16 @@
 //! The parser that DataFusion 55 is called with reads neither. So where a statement cannot be read, such a table becomes one name,
 //! `"crimes VERSION AS OF 40" AS crimes`, which the catalog of a lake takes apart again: [`split`].
 
+use std::ops::ControlFlow;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use datafusion::common::plan_err;
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, Statement, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
+use super::order_names::normal;
 use crate::error::{Error, Result};
 
 /// Which state of a table is meant.
@@ -64,18 +69,18 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>> {
 /// # Errors
 /// User: what follows AS OF is neither a number nor a time that is written out.
 pub(super) fn as_names(sql: &str) -> Result<Option<String>> {
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).with_unescape(false).tokenize() else {
+    let Ok(mut said) = Tokenizer::new(&GenericDialect {}, sql).with_unescape(false).tokenize_with_location()
+    else {
         return Ok(None);
     };
-    let said: Vec<usize> =
-        (0..tokens.len()).filter(|at| !matches!(tokens[*at], Token::Whitespace(_))).collect();
-    let token = |place: usize| said.get(place).map(|at| &tokens[*at]);
+    said.retain(|part| !matches!(part.token, Token::Whitespace(_)));
+    let token = |place: usize| said.get(place).map(|part: &TokenWithSpan| &part.token);
     let keyword = |place: usize| match token(place) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
         _ => Keyword::NoKeyword,
     };
-    // By the first token that is replaced: what stands there, and the last one.
-    let mut made: Vec<(usize, usize, String)> = Vec::new();
+    // Where what is replaced begins and ends, and what stands there then. All else stays as it is written.
+    let mut made: Vec<(Location, Location, String)> = Vec::new();
     for place in 1..said.len() {
         let kind = match keyword(place) {
             Keyword::VERSION => VERSION,
@@ -115,19 +120,73 @@ pub(super) fn as_names(sql: &str) -> Result<Option<String>> {
         if !has_alias {
             text = format!("{text} AS {}", quoted(&name));
         }
-        made.push((said[place - 1], said[value], text));
+        made.push((said[place - 1].span.start, said[value].span.end, text));
     }
     if made.is_empty() {
         return Ok(None);
     }
     let (mut statement, mut next) = (String::with_capacity(sql.len() + 32 * made.len()), 0);
     for (begin, end, text) in made {
-        tokens[next..begin].iter().for_each(|token| statement.push_str(&token.to_string()));
+        statement.push_str(sql.get(next..place_of(sql, begin)).unwrap_or_default());
         statement.push_str(&text);
-        next = end + 1;
+        next = place_of(sql, end);
     }
-    tokens[next..].iter().for_each(|token| statement.push_str(&token.to_string()));
+    statement.push_str(sql.get(next..).unwrap_or_default());
     Ok(Some(statement))
+}
+
+/// The byte at which the tokenizer was: it counts lines and their characters from 1.
+fn place_of(sql: &str, at: Location) -> usize {
+    let before = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
+    let line: usize = sql.split_inclusive('\n').take(before).map(str::len).sum();
+    let column = usize::try_from(at.column.saturating_sub(1)).unwrap_or(usize::MAX);
+    let rest = sql.get(line..).unwrap_or_default();
+    line + rest.char_indices().nth(column).map_or(rest.len(), |(place, _)| place)
+}
+
+/// Refuses a part of WITH as it was: it is no table, and a table of its name is not meant.
+///
+/// # Errors
+/// Plan: there is one.
+pub(super) fn check(statement: &Statement) -> datafusion::common::Result<()> {
+    match statement.visit(&mut Parts { names: Vec::new() }) {
+        ControlFlow::Break(name) => plan_err!(
+            "`{name}` is a part of WITH, which has no versions: write VERSION AS OF within it, behind the table that it reads, or schema.{name} for a table of that name"
+        ),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// The names of the parts of WITH, of each query around.
+struct Parts {
+    names: Vec<Vec<String>>,
+}
+
+impl Visitor for Parts {
+    type Break = String;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        let parts = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.names.push(parts.map(|part| normal(&part.alias.name)).collect());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<String> {
+        self.names.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<String> {
+        let [ObjectNamePart::Identifier(name)] = relation.0.as_slice() else {
+            return ControlFlow::Continue(());
+        };
+        match split(&name.value) {
+            Ok(Some((table, _))) if self.names.iter().flatten().any(|part| part == table) => {
+                ControlFlow::Break(table.to_owned())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// Whether the word is the last part of a name after FROM, JOIN or a comma.
@@ -173,6 +232,12 @@ mod tests {
             (
                 "SELECT 1 FROM a TIMESTAMP AS OF DATE '2026-11-30' WHERE true",
                 Some("SELECT 1 FROM \"a TIMESTAMP AS OF 2026-11-30\" AS \"a\" WHERE true"),
+            ),
+            (
+                "SELECT E'a\\\\b', E'it\\'s', '\u{e4}'\n  -- \u{fc}\n,  $$x$$ FROM\n\t\u{e4} version AS OF 1\n, b  TIMESTAMP AS OF '2026-11-30'WHERE t = E'\\n'",
+                Some(
+                    "SELECT E'a\\\\b', E'it\\'s', '\u{e4}'\n  -- \u{fc}\n,  $$x$$ FROM\n\t\"\u{e4} VERSION AS OF 1\" AS \"\u{e4}\"\n, \"b TIMESTAMP AS OF 2026-11-30\" AS \"b\"WHERE t = E'\\n'",
+                ),
             ),
             ("SELECT timestamp AS of FROM t", None),
             ("SELECT x, version AS of FROM t", None),

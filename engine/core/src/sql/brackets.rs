@@ -3,11 +3,18 @@
 //! `(SELECT -k AS k FROM t) ORDER BY k + 0` is the SELECT without brackets to PostgreSQL and DuckDB: the k of an expression is the
 //! table's. DataFusion 55 takes it for the column of the result, as after a UNION. Where the SELECT in brackets has an order or a
 //! LIMIT of its own they do not agree on what comes first: such a name is refused there.
+//!
+//! `(SELECT DISTINCT ON (k) … ORDER BY k, n DESC) ORDER BY n` has an order by which a row of each is chosen, and one of the result. To
+//! DataFusion the second takes the place of the first, which chooses other rows. So the SELECT in brackets becomes a table.
 
 use std::ops::ControlFlow;
 
-use datafusion::common::{Result, plan_err};
-use datafusion::sql::sqlparser::ast::{Expr, OrderByKind, Query, Select, SetExpr, Visit, Visitor};
+use datafusion::common::{Result, internal_datafusion_err, plan_err};
+use datafusion::sql::sqlparser::ast::{
+    Distinct, Expr, OrderByKind, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 
 use super::order_names::{computed, is_bare, normal};
 use super::shallow::no_rows;
@@ -25,9 +32,14 @@ pub(super) fn open(query: &mut Query) -> Result<()> {
         query.with = query.with.take().or(inner.with.take());
         *query.body = body;
     }
-    let (SetExpr::Query(inner), Some(order_by)) = (query.body.as_ref(), &query.order_by) else {
+    let (SetExpr::Query(inner), Some(order_by)) = (query.body.as_mut(), &query.order_by) else {
         return Ok(());
     };
+    if select_of(inner).is_some_and(|select| matches!(select.distinct, Some(Distinct::On(_)))) {
+        let inner = std::mem::replace(query.body.as_mut(), no_rows());
+        *query.body = all_of(inner)?;
+        return Ok(());
+    }
     let (Some(select), OrderByKind::Expressions(sorts)) = (select_of(inner), &order_by.kind) else {
         return Ok(());
     };
@@ -40,6 +52,20 @@ pub(super) fn open(query: &mut Query) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// `SELECT * FROM (…)`.
+fn all_of(body: SetExpr) -> Result<SetExpr> {
+    let mut parsed = Parser::parse_sql(&GenericDialect {}, "SELECT * FROM (SELECT 1) AS t")?;
+    if let Some(Statement::Query(mut outer)) = parsed.pop()
+        && let SetExpr::Select(select) = outer.body.as_mut()
+        && let [from] = select.from.as_mut_slice()
+        && let TableFactor::Derived { subquery, .. } = &mut from.relation
+    {
+        *subquery.body = body;
+        return Ok(*outer.body);
+    }
+    Err(internal_datafusion_err!("a SELECT over brackets that is none"))
 }
 
 /// Whether there is nothing behind a SELECT.
@@ -111,6 +137,22 @@ mod tests {
             (&format!("(SELECT k AS a FROM {t}) ORDER BY s"), &["2", "1", "0"]),
         ])
         .await;
+        let t = "(VALUES (2, 1), (1, 5), (2, 9), (1, 7)) AS t (k, n)";
+        check(&[
+            (
+                &format!("(SELECT DISTINCT ON (k) k, n FROM {t} ORDER BY k, n DESC) ORDER BY k, n"),
+                &["1|7", "2|9"] as &[&str],
+            ),
+            (&format!("(SELECT DISTINCT ON (k) k, n FROM {t} ORDER BY k, n) ORDER BY n LIMIT 1"), &["2|1"]),
+            (
+                &format!("((SELECT DISTINCT ON (k) k, n FROM {t} ORDER BY k, n DESC LIMIT 1)) ORDER BY n"),
+                &["1|7"],
+            ),
+            (&format!("(SELECT DISTINCT ON (k) k, n FROM {t} ORDER BY k, n DESC) LIMIT 1"), &["1|7"]),
+            (&format!("(SELECT DISTINCT ON (k) k, n FROM {t}) ORDER BY k, n DESC"), &["1|7", "2|9"]),
+        ])
+        .await;
+        let t = "(VALUES (1, 'b'), (2, 'a'), (0, 'c')) AS t (k, s)";
         refused(&[(&format!("(SELECT -k AS k FROM {t} LIMIT 2) ORDER BY k + 0"), "behind brackets")]).await;
     }
 }

@@ -1,7 +1,8 @@
 //! ROLLUP, CUBE and GROUPING SETS as they are written.
 //!
 //! DataFusion 55 refuses a column that is twice in ROLLUP or CUBE, several columns in brackets there, and either of them within
-//! GROUPING SETS, all of which it has as sets: `ROLLUP (a, b, a)` is `GROUPING SETS ((a, b), (a, b), (a), ())`.
+//! GROUPING SETS, all of which it has as sets: `ROLLUP (a, b, a)` is `GROUPING SETS ((a, b), (a, b), (a), ())`. A place,
+//! `ROLLUP (1, 2)`, which it takes for a constant there, is the column of that place.
 //!
 //! Of `a NATURAL JOIN b` it takes `k` and `a.k` for one column, and PostgreSQL and DuckDB do not where one of them is in a set and the
 //! other one is not: both together are refused.
@@ -11,12 +12,12 @@ use std::ops::ControlFlow;
 use datafusion::common::{Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint,
-    JoinOperator, Select, Visit, Visitor,
+    JoinOperator, Select, SelectItem, Visit, Visitor,
 };
 
 use super::merged_columns::name_of;
 use super::order_names::normal;
-use super::orders::folded;
+use super::orders::{folded, number};
 
 /// The most sets that are written out.
 const MOST: usize = 1 << 12;
@@ -46,10 +47,29 @@ pub(super) fn of_select(select: &mut Select) -> Result<()> {
         if is_more(key)
             && let Some(sets) = sets_of(key)
         {
-            *key = Expr::GroupingSets(sets.into_iter().map(once).collect());
+            *key = Expr::GroupingSets(sets);
+        }
+        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = &mut *key else { continue };
+        for part in sets.iter_mut().flatten() {
+            at_place(part, &select.projection)?;
+        }
+        if let Expr::GroupingSets(sets) = key {
+            sets.iter_mut().for_each(|set| *set = once(std::mem::take(set)));
         }
     }
     Ok(())
+}
+
+/// Puts the column of a place where the place is.
+fn at_place(part: &mut Expr, columns: &[SelectItem]) -> Result<()> {
+    let Some(place) = number(part).and_then(|number| number.parse::<usize>().ok()) else { return Ok(()) };
+    match place.checked_sub(1).and_then(|at| columns.get(at)) {
+        Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) => {
+            *part = expr.clone();
+            Ok(())
+        }
+        _ => plan_err!("GROUP BY {place}: no column is written there, write the expression"),
+    }
 }
 
 /// Whether it is more than DataFusion plans as it is written.
@@ -205,6 +225,12 @@ mod tests {
                     "||10",
                 ],
             ),
+            (
+                "k + 1, s, sum(v)",
+                "ROLLUP (1, 2)",
+                &["2|a|1", "2|b|2", "2||3", "3||3", "3||3", "|a|4", "||4", "||10"],
+            ),
+            ("k, sum(v)", "GROUPING SETS ((1), (), (k))", &["1|3", "1|3", "2|3", "2|3", "|4", "|4", "|10"]),
             ("k, sum(v)", "k, ROLLUP (k, k)", &["1|3", "1|3", "1|3", "2|3", "2|3", "2|3", "|4", "|4", "|4"]),
         ] {
             let all: Vec<String> =
@@ -215,6 +241,21 @@ mod tests {
             )])
             .await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_that_of_a_column() {
+        refused(&[
+            (
+                &format!("SELECT k FROM {ROWS} GROUP BY ROLLUP (1, 2)"),
+                "GROUP BY 2: no column is written there",
+            ),
+            (
+                &format!("SELECT count(*) FROM {ROWS} GROUP BY ROLLUP (1)"),
+                "an aggregate stands where there are no groups yet",
+            ),
+        ])
+        .await;
     }
 
     #[tokio::test]

@@ -165,7 +165,9 @@ fn of_input(name: &str, input: &LogicalPlan) -> Result<Option<Expr>> {
     match is_merged {
         true if is_left => Ok(columns.next()),
         true if is_one_type => Ok(Some(coalesce(columns.collect()))),
-        _ => plan_err!("`{name}` in an expression of ORDER BY may be of several tables: write table.{name}"),
+        _ => plan_err!(
+            "`{name}` in an expression of ORDER BY may be of several tables: give the selected column another name than `{name}`, and write ORDER BY table.{name}"
+        ),
     }
 }
 
@@ -289,7 +291,10 @@ mod tests {
         .await;
         refused(&[
             (&format!("SELECT DISTINCT -k AS k FROM {t} ORDER BY k + 0"), "ORDER BY k alone"),
-            (&format!("SELECT -t.k AS k FROM {t} JOIN {u} ON t.k = u.k ORDER BY k + 0"), "write table.k"),
+            (
+                &format!("SELECT -t.k AS k FROM {t} JOIN {u} ON t.k = u.k ORDER BY k + 0"),
+                "another name than `k`, and write ORDER BY table.k",
+            ),
             (&format!("SELECT unnest([k, i]) AS k FROM {t} ORDER BY k + 0"), "beside UNNEST"),
             (
                 &format!("SELECT CAST(d AS DATE) AS d FROM {d} ORDER BY d - TIMESTAMP '2024-01-01 00:00:00'"),
@@ -332,7 +337,7 @@ mod tests {
         .await;
         refused(&[(
             &format!("SELECT t.k, sum(y) AS x FROM {t} JOIN {u} ON t.k = u.k GROUP BY t.k ORDER BY -sum(x)"),
-            "write table.x",
+            "table.x",
         )])
         .await;
     }

@@ -23,6 +23,7 @@ mod outer_tables;
 mod patterns;
 mod relations;
 mod rules;
+mod same_names;
 mod schema_check;
 mod settled;
 mod shadowed_names;

@@ -40,7 +40,7 @@ fn visit(statement: &mut Statement, queries: &mut Queries<'_>) -> Result<()> {
 }
 
 /// The only table that a SELECT reads from, as its columns are called by.
-fn table_of(select: &Select) -> Option<Ident> {
+pub(super) fn table_of(select: &Select) -> Option<Ident> {
     let [TableWithJoins { relation, joins }] = select.from.as_slice() else { return None };
     match relation {
         _ if !joins.is_empty() => None,

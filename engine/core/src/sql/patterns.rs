@@ -1,24 +1,42 @@
 //! `LIKE … ESCAPE` and `FETCH FIRST`, which DataFusion 55 has by other names only: LIKE with a backslash, and LIMIT.
 
+use datafusion::common::{Result, plan_err};
 use datafusion::sql::sqlparser::ast::{Expr, Fetch, LimitClause, Query, Value, ValueWithSpan};
 
 /// Writes a pattern that is escaped by another character with backslashes.
-pub(super) fn with_backslash(expr: &mut Expr) {
+///
+/// # Errors
+/// Plan: an escape that is not one character, or that nothing follows; a pattern that is computed.
+pub(super) fn with_backslash(expr: &mut Expr) -> Result<()> {
     let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) = expr else {
-        return;
+        return Ok(());
     };
-    let Some(ValueWithSpan { value: Value::SingleQuotedString(escape), .. }) = escape_char else { return };
+    let Some(ValueWithSpan { value: Value::SingleQuotedString(escape), .. }) = escape_char else {
+        return Ok(());
+    };
     let mut letters = escape.chars();
-    let (Some(escape), None) = (letters.next(), letters.next()) else { return };
+    let (Some(escape), None) = (letters.next(), letters.next()) else {
+        return plan_err!("ESCAPE takes one character, and '{escape}' is not one");
+    };
     if escape == '\\' {
-        return;
-    }
-    if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = pattern.as_mut()
-        && let Some(written) = escaped(text, escape)
-    {
-        *text = written;
         *escape_char = None;
+        return Ok(());
     }
+    let mut text = pattern.as_mut();
+    while let Expr::Nested(inner) = text {
+        text = inner;
+    }
+    let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = text else {
+        return plan_err!(
+            "LIKE with ESCAPE '{escape}' takes a pattern that is written out: escape with a backslash in one that is computed, and leave ESCAPE out"
+        );
+    };
+    let Some(written) = escaped(text, escape) else {
+        return plan_err!("nothing follows the escape '{escape}' at the end of the pattern '{text}'");
+    };
+    *text = written;
+    *escape_char = None;
+    Ok(())
 }
 
 /// `None`: nothing follows the last escape.
@@ -74,7 +92,17 @@ mod tests {
             (&format!("SELECT s FROM {t} WHERE s LIKE '%$$%' ESCAPE '$' ORDER BY s"), &["$", "a$b"]),
         ])
         .await;
-        refused(&[(&format!("SELECT s FROM {t} WHERE s LIKE 'a$' ESCAPE '$'"), "escape")]).await;
+        check(&[
+            (&format!("SELECT s FROM {t} WHERE s LIKE ('x!%%') ESCAPE '!'"), &["x%y_z"] as &[&str]),
+            (&format!("SELECT s FROM {t} WHERE s LIKE 'x\\%%' ESCAPE '\\'"), &["x%y_z"]),
+        ])
+        .await;
+        refused(&[
+            (&format!("SELECT s FROM {t} WHERE s LIKE 'a$' ESCAPE '$'"), "nothing follows the escape"),
+            (&format!("SELECT s FROM {t} WHERE s LIKE 'a' ESCAPE '$$'"), "takes one character"),
+            (&format!("SELECT s FROM {t} WHERE s LIKE '$' || s ESCAPE '$'"), "a pattern that is written out"),
+        ])
+        .await;
     }
 
     #[tokio::test]

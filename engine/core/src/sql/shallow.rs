@@ -1,19 +1,20 @@
 //! Trees of little depth of what a statement has side by side.
 //!
 //! What is written side by side, 3,000 conditions with OR between them say, is a tree as deep as it is long for the parser,
-//! and each step of planning goes down it by recursion. AND, OR, `||` and UNION may be put together in any order, so they
-//! are made trees of little depth; of anything else only so much may stand side by side.
+//! and each step of planning goes down it by recursion. AND, OR and UNION may be put together in any order, so they are made
+//! trees of little depth; of anything else only so much may stand side by side. `||` is one of these: `['a'] || 'b' || 'c'`
+//! puts two texts into a list, and `['a'] || ('b' || 'c')` one.
 
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, SetExpr, SetOperator, SetQuantifier, Value, Values,
 };
 
-/// How many operators other than AND, OR, `||` and UNION may stand side by side.
+/// How many operators other than AND, OR and UNION may stand side by side.
 const MOST_SIDE_BY_SIDE: usize = 500;
 
 fn is_associative(op: &BinaryOperator) -> bool {
-    matches!(op, BinaryOperator::And | BinaryOperator::Or | BinaryOperator::StringConcat)
+    matches!(op, BinaryOperator::And | BinaryOperator::Or)
 }
 
 /// Makes a row of the same operator, which the parser has as a tree leaning to the left, a balanced one.
@@ -162,4 +163,26 @@ pub(super) fn balanced<T>(mut level: Vec<T>, join: &impl Fn(T, T) -> T) -> Optio
         level = next;
     }
     level.pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::{check, refused};
+
+    /// DuckDB's values.
+    #[tokio::test]
+    async fn texts_are_put_into_a_list_one_by_one() {
+        check(&[
+            ("SELECT ['a'] || 'b' || 'c' || 'd'", &["[a, b, c, d]"] as &[&str]),
+            ("SELECT 'a' || 'b' || ['c']", &["[ab, c]"]),
+            (
+                "SELECT 'a' || k || 'c' || NULL IS NULL, 'a' || k || 'c' FROM (VALUES (1)) AS t (k)",
+                &["true|a1c"],
+            ),
+        ])
+        .await;
+        let many = vec!["'x'"; 300].join(" || ");
+        check(&[(&format!("SELECT length({many})"), &["300"])]).await;
+        refused(&[(&format!("SELECT 'x'{}", " || 'x'".repeat(3000)), "stand side by side")]).await;
+    }
 }

@@ -1,9 +1,18 @@
-//! Functions that stand for something longer.
+//! What stands for something longer: functions, and `FROM t` alone.
 
 use datafusion::sql::sqlparser::ast::{
     CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Interval,
-    Value, ValueWithSpan, helpers::attached_token::AttachedToken,
+    Select, SelectFlavor, SelectItem, Value, ValueWithSpan, WildcardAdditionalOptions,
+    helpers::attached_token::AttachedToken,
 };
+
+/// Makes `FROM t` alone `SELECT * FROM t`: DataFusion 55 plans it as a query without columns.
+pub(super) fn from_alone(select: &mut Select) {
+    if matches!(select.flavor, SelectFlavor::FromFirstNoSelect) {
+        select.flavor = SelectFlavor::FromFirst;
+        select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+    }
+}
 
 /// Whether it is `nvl2(x, a, b)`.
 pub(super) fn is_nvl2(expr: &Expr) -> bool {
@@ -140,6 +149,20 @@ mod tests {
         refused(&[
             ("SELECT INTERVAL '01:75:00'", "Invalid input syntax for type interval"),
             ("SELECT INTERVAL '1:2:3:4'", "Invalid input syntax for type interval"),
+        ])
+        .await;
+    }
+
+    /// DuckDB's rows.
+    #[tokio::test]
+    async fn a_table_alone_is_all_of_it() {
+        let t = "(VALUES (2, 'b'), (1, 'a')) AS t (k, s)";
+        check(&[
+            (&format!("FROM {t}"), &["2|b", "1|a"] as &[&str]),
+            (&format!("FROM {t} ORDER BY k LIMIT 1"), &["1|a"]),
+            (&format!("SELECT count(*) FROM (FROM {t}) AS q"), &["2"]),
+            (&format!("FROM {t} SELECT s ORDER BY k"), &["a", "b"]),
+            (&format!("SELECT k FROM {t} WHERE k IN (FROM (VALUES (2)) AS u (k))"), &["2"]),
         ])
         .await;
     }

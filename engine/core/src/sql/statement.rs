@@ -26,7 +26,7 @@ use super::shallow::{flatten, flatten_unions, nothing};
 use super::{
     as_of, bare_names, brackets, coalesces, distinct_on, first_in_lists, grouping_sets, input_names,
     literals, merged_columns, names, nested, order_names, orders, outer_tables, patterns, relations,
-    schema_check, shadowed_names, shorthands, unjoined, unplanned, values,
+    same_names, schema_check, shadowed_names, shorthands, unjoined, unplanned, values,
 };
 use crate::error::Error;
 use crate::panics::{self, Guard, caught_in};
@@ -252,6 +252,8 @@ fn settled(mut statement: Statement) -> Result<Statement> {
     match settle(inner)
         .map(|()| shadowed_names::rename(inner))
         .and_then(|()| relations::check(inner))
+        .and_then(|()| same_names::check(inner))
+        .and_then(|()| as_of::check(inner))
         .and_then(|()| orders::check(inner))
     {
         Ok(()) => Ok(statement),
@@ -294,6 +296,7 @@ impl VisitorMut for Settle {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        shorthands::from_alone(select);
         names::of_select(select);
         literals::mark_columns(select);
         match merged_columns::of_select(select).and_then(|()| grouping_sets::of_select(select)) {
@@ -309,10 +312,9 @@ impl VisitorMut for Settle {
         }
         literals::mark_doubles(expr);
         coalesces::flat(expr);
-        patterns::with_backslash(expr);
         shorthands::nvl2_as_case(expr);
         shorthands::interval_of_text(expr);
-        match whole_operand(expr).and_then(|()| flatten(expr)) {
+        match patterns::with_backslash(expr).and_then(|()| whole_operand(expr)).and_then(|()| flatten(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }

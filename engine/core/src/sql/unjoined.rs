@@ -7,7 +7,7 @@ use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Subquery};
 
-use super::rules::reads_rows_around;
+use super::rules::{is_lateral, reads_rows_around};
 use crate::error::Error;
 
 /// The error of a plan that could not be made, with what to write instead.
@@ -36,7 +36,15 @@ pub(super) fn told(error: DataFusionError, plan: &LogicalPlan) -> DataFusionErro
         };
         return DataFusionError::External(Box::new(Error::user(what).hint(instead)));
     }
+    if of_no_join && text.contains("AggregateFunction") {
+        let made = Error::user("an aggregate stands where there are no groups yet, as a key of GROUP BY say");
+        return DataFusionError::External(Box::new(made.hint("compute it in a WITH before, and group that")));
+    }
     let (what, instead) = match (is_membership, of_no_join || of_lost_name) {
+        (_, true) if limits_lateral(plan) => (
+            "there is no plan for LATERAL with LIMIT, the first rows of each outer row",
+            "number them in a WITH before, row_number() OVER (PARTITION BY k ORDER BY v) AS place, and JOIN on k with place <= 3",
+        ),
         (true, _) => (
             "IN (SELECT …) and EXISTS stand in WHERE and as columns of SELECT, as keys and arguments, not here",
             "LEFT JOIN (SELECT DISTINCT k, TRUE AS found FROM b) AS b ON b.k = a.k, and COALESCE(b.found, FALSE) for the column",
@@ -68,6 +76,16 @@ pub(super) fn of_frame(error: DataFusionError) -> DataFusionError {
     DataFusionError::External(Box::new(made.hint(
         "for bool_and write min(x) OVER …, for bool_or max(x); else join the rows of the frame and GROUP BY the row",
     )))
+}
+
+/// Whether the right side of a LATERAL has a LIMIT.
+fn limits_lateral(plan: &LogicalPlan) -> bool {
+    let has_limit = |side: &LogicalPlan| side.exists(|node| Ok(matches!(node, LogicalPlan::Limit(_))));
+    let found = plan.exists(|node| match node {
+        LogicalPlan::Join(join) if is_lateral(&join.right) => has_limit(&join.right),
+        _ => Ok(false),
+    });
+    found.unwrap_or(false)
 }
 
 /// Whether a subquery meets the outer row by another condition than `=`.
@@ -109,5 +127,22 @@ fn is_equality(condition: &Expr) -> bool {
             (of_outer(left) && !right.contains_outer()) || (of_outer(right) && !left.contains_outer())
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::tests::refused;
+
+    #[tokio::test]
+    async fn the_first_rows_of_each_are_numbered_instead() {
+        let (t, u) = ("(VALUES (1), (2)) AS t (k)", "(VALUES (1, 5), (1, 6)) AS u (k, v)");
+        refused(&[(
+            &format!(
+                "SELECT k, l.v FROM {t}, LATERAL (SELECT v FROM {u} WHERE u.k = t.k ORDER BY v LIMIT 1) AS l"
+            ),
+            "LATERAL with LIMIT",
+        )])
+        .await;
     }
 }

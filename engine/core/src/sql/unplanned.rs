@@ -28,8 +28,18 @@ pub(super) fn told(text: &str, sql: &str) -> Option<DataFusionError> {
             "for (a, b) IN (SELECT c, d FROM t) write EXISTS (SELECT 1 FROM (SELECT c, d FROM t) AS m WHERE m.c = a AND m.d = b)",
         )
     } else if text.contains("Only identifiers and literals are supported in tuples") {
-        Error::user("(a, b) IN ((c, d), …) is of columns and of what is written out, not of what is computed")
-            .hint("write (a = c AND b = d) OR …, or compute the values in a WITH before")
+        Error::user("a row in brackets, (a, b), is of columns and of what is written out, not of what is computed")
+            .hint("write struct(a, b + 1) for a row as a value, and for IN ((c, d), …) write (a = c AND b = d) OR …")
+    } else if text.contains("Empty tuple not supported yet") {
+        Error::user("GROUP BY () is one group of all rows").hint("leave GROUP BY out")
+    } else if let Some((call, takes)) = of_no_match(text) {
+        let hint = match call.contains("Bool") {
+            true => {
+                "for how many are true write count(*) FILTER (WHERE x), and for their share avg(CAST(x AS INT))"
+            }
+            false => "write CAST(x AS DOUBLE), say, where a text holds numbers",
+        };
+        Error::user(format!("there is no {call}: it takes {takes}")).hint(hint)
     } else if let Some((_, rest)) = text.split_once("ORDER BY expressions ")
         && let Some((columns, _)) = rest.split_once(" must appear in select list")
     {
@@ -47,6 +57,19 @@ pub(super) fn told(text: &str, sql: &str) -> Option<DataFusionError> {
         return None;
     };
     Some(DataFusionError::External(Box::new(made)))
+}
+
+/// A call that fits no function of its name, where DataFusion calls that an error of its own, and what it takes instead.
+fn of_no_match(text: &str) -> Option<(&str, String)> {
+    let (of_types, rest) = text.split_once("No function matches the given name and argument types '")?;
+    if !of_types.contains("failed to match any signature") {
+        return None;
+    }
+    let (call, rest) = rest.split_once('\'')?;
+    let (_, candidates) = rest.split_once("Candidate functions:")?;
+    let takes = candidates.lines().filter_map(|line| line.split_once('(')?.1.strip_suffix(')'));
+    let takes = takes.collect::<Vec<_>>().join(" or ");
+    (!takes.is_empty()).then_some((call, takes))
 }
 
 /// The name, without a table, of a column that is not there.
@@ -80,6 +103,13 @@ mod tests {
             ),
             ("SELECT 1 WHERE 1 = (SELECT 1, 2)", "has one column"),
             ("SELECT 1 WHERE (1, 2) IN ((1 + 0, 2), (3, 4))", "write (a = c AND b = d) OR"),
+            ("SELECT count(DISTINCT (k % 2, k)) FROM (VALUES (1)) AS t (k)", "write struct(a, b + 1) for a row as a value"),
+            ("SELECT count(*) FROM (VALUES (1)) AS t (k) GROUP BY ()", "GROUP BY () is one group of all rows; leave"),
+            (
+                "SELECT sum(s) FROM (VALUES ('1')) AS t (s)",
+                "there is no sum(Utf8): it takes Decimal or UInt64 or Int64 or Float64 or Duration or Interval; write CAST(x AS DOUBLE)",
+            ),
+            ("SELECT avg(s > 'a') FROM (VALUES ('1')) AS t (s)", "count(*) FILTER (WHERE x)"),
             (
                 "SELECT a, string_agg(b, ',' ORDER BY b), string_agg(b, ',' ORDER BY c DESC) FROM (VALUES (1, 'x', 2), (1, 'y', 1)) AS v (a, b, c) GROUP BY a",
                 "do not go together; make each in a WITH of its own",

@@ -367,7 +367,7 @@ impl<'a> Batch<'a> {
         roll_forward(&self.driver.lake, &commit.added)?;
         forget_state_files(&self.driver.lake, &commit.removed);
         self.driver.crash(commit.batch_id, CrashPoint::Publish)?;
-        self.driver.delta.publish(commit, self.plan.moment()?, &self.with_nan)?;
+        self.driver.delta.publish(commit, self.plan.moment()?, &self.with_nan);
         self.durations.commit = Some(ms(started));
         self.driver.crash(commit.batch_id, CrashPoint::Delta)
     }

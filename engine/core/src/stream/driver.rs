@@ -234,7 +234,7 @@ impl Driver {
         self.compact_what_was_begun()?;
         snapshot::mend(&self.lake.checkpoint(&self.job.schema_name), learned.map_or(0, |number| number + 1));
         let Checkpoint { commits, offsets, .. } = &self.checkpoint;
-        self.delta.repair(commits, offsets, self.transform.schema())?;
+        self.delta.repair(commits, offsets, self.transform.schema());
         let plan = plan.map(|planned| self.cut_anew(planned, asked)).transpose()?;
         self.take_up(recovery.learn, plan.as_ref(), on_event).await?;
         let Some(plan) = plan else {

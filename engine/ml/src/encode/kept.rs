@@ -175,7 +175,11 @@ impl KeptBins {
     fn with(&self, table: &FeatureTable, bins: &TableBins, rows: &[u32]) -> Option<BinnedRows> {
         let state = self.state.as_ref().filter(|state| state.is_of(table))?;
         match state.bins == *bins {
-            true => lock(&state.binned.0)?.as_ref().map(|binned| binned.take(rows)),
+            true => {
+                // Held no longer than it takes to find them: models that learn at the same time take theirs side by side.
+                let binned = lock(&state.binned.0)?.clone()?;
+                Some(binned.take(rows))
+            }
             false => self.encodings.scored(table, rows, bins),
         }
     }

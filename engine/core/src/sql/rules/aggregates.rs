@@ -5,7 +5,7 @@
 //! number of them, and then has to fit its type; `avg` of decimals is computed with a digit more and then rounded half
 //! away from zero, as PostgreSQL and Spark do, and that of whole numbers is [exact](super::whole_means). `array_agg` and `string_agg` of DISTINCT values in an order are put in order
 //! afterwards: DataFusion gives them the order of another aggregate beside them. `min` and `max` of doubles are those of [`ordered`](super::ordered) numbers. What aggregates make of floating point numbers has one NaN and one zero.
-//! Distinct structs and lists are counted by their [bytes](super::row_bytes).
+//! Distinct structs and lists are counted by their [bytes](super::row_bytes), and the greatest struct is one of [`extremes`](super::extremes).
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Operation};
+use super::extremes::Extreme;
 use super::moving::Moving;
 use super::moving_xor::MovingXor;
 use super::of_its_type::OfItsType;
@@ -192,6 +193,9 @@ fn one(function: Expr, input: &DFSchema, has_distinct: bool) -> Result<(Expr, Af
             return Ok((bare, After::Narrow(result, text)));
         }
     }
+    if of_structs(&mut bare, &result) {
+        return Ok((bare, After::Named));
+    }
     of_pairs(&mut bare);
     if let Expr::WindowFunction(window) = &mut bare
         && let WindowFunctionDefinition::AggregateUDF(func) = &window.fun
@@ -266,6 +270,25 @@ fn of_whole_numbers(function: &mut Expr, input: &DFSchema) -> Result<bool> {
     *argument = if kind == whole { given } else { cast(given, whole) };
     *func = Arc::new(AggregateUDF::from(WholeMean::new()));
     Ok(true)
+}
+
+/// Makes `min` and `max` of structs those that compare what is in them. Gives whether it is one.
+fn of_structs(function: &mut Expr, kind: &DataType) -> bool {
+    let func = match function {
+        Expr::AggregateFunction(call) => &mut call.func,
+        Expr::WindowFunction(window) => match &mut window.fun {
+            WindowFunctionDefinition::AggregateUDF(func) => func,
+            WindowFunctionDefinition::WindowUDF(_) => return false,
+        },
+        _ => return false,
+    };
+    match Extreme::of(func, kind) {
+        Some(extreme) => {
+            *func = Arc::new(AggregateUDF::from(extreme));
+            true
+        }
+        None => false,
+    }
 }
 
 /// Gives an aggregate of pairs its own figures.

@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
     Distinct, Expr, Limit, LogicalPlan, Operator, Projection, Subquery, lit, not, when,
 };
 
+use super::has_subquery;
 use super::one_row::{binary, is_one_row, is_some};
 
 /// A subquery of one row, what it is made of.
@@ -96,16 +97,6 @@ fn of_one_row(subquery: &LogicalPlan) -> Option<Row<'_>> {
             _ => return None,
         };
     }
-}
-
-fn has_subquery(expression: &Expr) -> bool {
-    let is_one = |part: &Expr| {
-        Ok(matches!(
-            part,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
-        ))
-    };
-    expression.exists(is_one).unwrap_or(true)
 }
 
 /// An expression above the aggregate as one of the rows around.

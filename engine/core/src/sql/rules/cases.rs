@@ -26,6 +26,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::checked::{Checked, Divisor, Risk};
 use super::guards::is_narrower;
+use super::has_subquery;
 use super::told::Told;
 
 /// Keeps a CASE from being computed for rows that it leaves out.
@@ -130,16 +131,6 @@ fn value(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let all = std::iter::once(made).chain(apart).collect::<Vec<_>>();
     let made = joined(all).ok_or_else(|| internal_datafusion_err!("no part"))?;
     Ok(Transformed::new(made, true, TreeNodeRecursion::Jump))
-}
-
-fn has_subquery(expression: &Expr) -> bool {
-    let is_one = |part: &Expr| {
-        Ok(matches!(
-            part,
-            Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_)
-        ))
-    };
-    expression.exists(is_one).unwrap_or(true)
 }
 
 /// Keeps the arguments of an aggregate, and what it puts them in order by, from being computed for rows that its FILTER leaves out.

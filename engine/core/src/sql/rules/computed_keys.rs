@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::grouped_subqueries::has_subquery;
+use super::has_subquery;
 
 /// Computes keys that compare something below the node that sorts by them.
 #[derive(Debug)]

@@ -4,12 +4,12 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, TryCast, cast};
 use datafusion::optimizer::AnalyzerRule;
+
+use super::with_parts;
 
 /// Makes casts of decimals to BOOLEAN comparisons, and casts to decimals casts of whole numbers.
 #[derive(Debug)]
@@ -21,21 +21,9 @@ impl AnalyzerRule for DecimalTruths {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(node)?.data)
+        let may_change = |part: &Expr| cast_of(part).is_some();
+        Ok(plan.transform_up_with_subqueries(|plan| with_parts(plan, may_change, compared))?.data)
     }
-}
-
-fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !has_such_cast(&plan)? {
-        return Ok(Transformed::no(plan));
-    }
-    let schema = merge_schema(&plan.inputs());
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expression| {
-        let name = names.save(&expression);
-        let made = expression.transform_up(|part| compared(part, &schema))?;
-        Ok(made.update_data(|expression| name.restore(expression)))
-    })
 }
 
 /// What is cast, and to which type, if it may be one that there is no cast to.
@@ -45,16 +33,6 @@ fn cast_of(part: &Expr) -> Option<(&Expr, &DataType)> {
     };
     let to = field.data_type();
     (*to == DataType::Boolean || to.is_decimal()).then_some((expr, to))
-}
-
-/// Whether it is worth while to look at types.
-fn has_such_cast(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_expressions(|expression| {
-        found |= expression.exists(|part| Ok(cast_of(part).is_some()))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
 }
 
 fn compared(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

@@ -4,11 +4,12 @@
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::common::tree_node::Transformed;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::AnalyzerRule;
 
 use super::grouping_keys::as_columns;
+use super::has_subquery;
 
 /// Makes subqueries that are grouped by columns.
 #[derive(Debug)]
@@ -28,14 +29,4 @@ impl AnalyzerRule for GroupedSubqueries {
         };
         Ok(plan.transform_up_with_subqueries(of_node)?.data)
     }
-}
-
-pub(super) fn has_subquery(expression: &Expr) -> bool {
-    let is_subquery = |part: &Expr| {
-        Ok(matches!(
-            part,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
-        ))
-    };
-    expression.exists(is_subquery).unwrap_or(false)
 }

@@ -20,6 +20,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::cases::risk;
 use super::checked::Risk;
+use super::{any, has_subquery};
 
 /// Keeps what a subquery has of the row around it from being computed where nobody asks.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl AnalyzerRule for GuardedSubqueries {
 }
 
 fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !plan.expressions().iter().any(has_subquery) {
+    if !any(&plan, has_subquery)? {
         return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());
@@ -61,16 +62,6 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         true => made.map_data(LogicalPlan::recompute_schema),
         false => Ok(made),
     }
-}
-
-fn has_subquery(expression: &Expr) -> bool {
-    let is_one = |part: &Expr| {
-        Ok(matches!(
-            part,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
-        ))
-    };
-    expression.exists(is_one).unwrap_or(false)
 }
 
 struct Search<'a> {

@@ -27,6 +27,7 @@
 //! | [`in_list`] | a list whose values are computed row by row |
 //! | [`many_conditions`] | thousands of conditions, which take the stack or minutes |
 //! | [`nested_order`] | nulls in lists and rows that are compared |
+//! | [`extremes`] | nulls in structs of which one is the greatest |
 //! | [`cases`] | what a CASE leaves out, and is computed all the same |
 //! | [`truths`] | `IS TRUE` and the like as keys |
 //! | [`unordered_casts`] | rows that are lost to statistics of casts that keep no order |
@@ -52,6 +53,7 @@ mod constant_sums;
 mod counted_sets;
 mod decimal_truths;
 mod doubles;
+mod extremes;
 mod filter_pushdown;
 mod first_rows;
 mod grouped_subqueries;
@@ -93,10 +95,12 @@ mod whole_means;
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result};
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::{LogicalPlan, Union};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan, Union};
 
 pub(crate) use of_its_type::OfItsType;
 pub(crate) use one_nan::one_nan;
@@ -105,7 +109,7 @@ pub(super) use arguments::SettledArguments;
 pub(super) use filter_pushdown::physical_rules as physical;
 pub(super) use grouping_keys::GroupingKeys;
 pub(super) use null_joins::logical_rules as logical;
-pub(super) use outer_rows::{looked_up, reads_rows_around};
+pub(super) use outer_rows::{is_lateral, looked_up, reads_rows_around};
 
 /// Adds the rules for logical plans to a session.
 pub(super) fn register(context: &SessionContext) {
@@ -136,6 +140,45 @@ pub(super) fn register(context: &SessionContext) {
     context.add_analyzer_rule(Arc::new(many_conditions::ManyConditions));
     context.add_optimizer_rule(Arc::new(guarded_keys::GuardedKeys));
     context.add_optimizer_rule(Arc::new(unordered_casts::HideUnorderedCasts::new()));
+}
+
+/// Whether a subquery is part of an expression.
+fn has_subquery(expression: &Expr) -> bool {
+    let is_one = |part: &Expr| {
+        Ok(matches!(
+            part,
+            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+        ))
+    };
+    expression.exists(is_one).unwrap_or(true)
+}
+
+/// Whether it is so of an expression of a node.
+fn any(plan: &LogicalPlan, is_so: impl Fn(&Expr) -> bool) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expression| {
+        found |= is_so(expression);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// A node with other parts in its expressions, which are called as they were. It stays as it is if `may_change` of no part.
+fn with_parts(
+    plan: LogicalPlan,
+    may_change: impl Fn(&Expr) -> bool,
+    change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    if !any(&plan, |expression| expression.exists(|part| Ok(may_change(part))).unwrap_or(true))? {
+        return Ok(Transformed::no(plan));
+    }
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        let made = expression.transform_up(|part| change(part, &schema))?;
+        Ok(made.update_data(|expression| name.restore(expression)))
+    })
 }
 
 /// A plan whose nodes know what the ones below them give now.

@@ -1,4 +1,4 @@
-//! `<`, `<=`, `>` and `>=` of lists, structs and rows like `(a, b)`.
+//! `<`, `<=`, `>` and `>=` of lists, structs and rows like `(a, b)`, and the greatest of several ([`extremes`](super::extremes)).
 //!
 //! A null in them is more than any value to DuckDB (and in arrays to PostgreSQL). To DataFusion 55 it is less, though ORDER BY has it last there
 //! too. So such a comparison is computed here.
@@ -10,16 +10,17 @@ use arrow::array::{Array, BooleanArray, make_comparator};
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::Between;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::expr::{Between, ScalarFunction};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, not,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use super::extremes::OfSeveral;
+use super::with_parts;
 
 /// Compares what has values in it.
 #[derive(Debug)]
@@ -31,36 +32,17 @@ impl AnalyzerRule for NestedOrder {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(node)?.data)
+        Ok(plan.transform_up_with_subqueries(|plan| with_parts(plan, may_compare, compared))?.data)
     }
-}
-
-fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    if !has_order(&plan)? {
-        return Ok(Transformed::no(plan));
-    }
-    let schema = merge_schema(&plan.inputs());
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expression| {
-        let name = names.save(&expression);
-        let made = expression.transform_up(|part| compared(part, &schema))?;
-        Ok(made.update_data(|expression| name.restore(expression)))
-    })
 }
 
 /// Whether it is worth while to look at types.
-fn has_order(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_expressions(|expression| {
-        found |= expression.exists(|part| {
-            Ok(match part {
-                Expr::BinaryExpr(BinaryExpr { op, .. }) => is_order(*op),
-                other => matches!(other, Expr::Between(_)),
-            })
-        })?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
+fn may_compare(part: &Expr) -> bool {
+    match part {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => is_order(*op),
+        Expr::ScalarFunction(function) => OfSeveral::of(function.func.name()).is_some(),
+        other => matches!(other, Expr::Between(_)),
+    }
 }
 
 fn is_order(op: Operator) -> bool {
@@ -88,6 +70,14 @@ fn compared(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let within =
                 call(Operator::GtEq, expr.as_ref().clone(), *low).and(call(Operator::LtEq, *expr, *high));
             Transformed::yes(if negated { not(within) } else { within })
+        }
+        Expr::ScalarFunction(ScalarFunction { func, args })
+            if args.len() > 1 && args.windows(2).all(|pair| is_nested(&pair[0], &pair[1], schema)) =>
+        {
+            match OfSeveral::of(func.name()) {
+                Some(best) => Transformed::yes(ScalarUDF::from(best).call(args)),
+                None => Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })),
+            }
         }
         other => Transformed::no(other),
     })

@@ -25,6 +25,7 @@ use super::by_values::by_values;
 use super::of_its_type::OfItsType;
 use super::outer_rows::is_lateral;
 use super::recomputed;
+use super::{any, has_subquery};
 
 /// Keeps the one row of an aggregate, and the null of a subquery without a row.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         );
     }
     let names = NamePreserver::new(&plan);
-    if !has_subquery(&plan)? {
+    if !any(&plan, has_subquery)? {
         return Ok(Transformed::no(plan));
     }
     let around = merge_schema(&plan.inputs());
@@ -123,20 +124,6 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         true => made.map_data(LogicalPlan::recompute_schema),
         false => Ok(made),
     }
-}
-
-fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_expressions(|expression| {
-        found |= expression.exists(|part| {
-            Ok(matches!(
-                part,
-                Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
-            ))
-        })?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
 }
 
 /// Whether an aggregate has a row where its input has none.

@@ -249,7 +249,7 @@ fn with_sides(left: Arc<LogicalPlan>, right: Arc<LogicalPlan>, join: Join) -> Re
 }
 
 /// Whether the right side of a join sees the left one.
-pub(super) fn is_lateral(plan: &LogicalPlan) -> bool {
+pub(in crate::sql) fn is_lateral(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Subquery(_) => true,
         LogicalPlan::SubqueryAlias(alias) => is_lateral(&alias.input),
