@@ -3,6 +3,8 @@
 //! Nothing is changed. Checked are the files that count: those of versions and batches that later ones have replaced, and
 //! model files past their retention, may be gone, but those of versions that have a name or a tag.
 
+mod shown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::lake::{Lake, batch_of_file_name};
 use crate::records::{Commit, FileEntry, Learn, Plan, Record, RecordList, snapshot};
 use crate::registry::{AliasRecord, Said};
 use crate::table::read::verified_path;
+use crate::table::versioned::carried_over;
 
 /// What was looked at, and what is wrong.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -178,17 +181,23 @@ impl Examination<'_> {
             self.file(file);
         }
         self.beside(&live, &listed, is_stream);
-        if is_stream && let Some(newest) = commits.0.last() {
-            self.delta(newest, &live);
+        let own = format!("{}.", self.job);
+        let mut tables: BTreeMap<&str, Vec<FileEntry>> = BTreeMap::new();
+        for file in live.values().filter(|file| file.table.starts_with(&own)) {
+            tables.entry(&file.table).or_default().push(file.clone());
+        }
+        for (table, rows) in tables {
+            let makes = |commit: &&Commit| is_stream || commit.added.iter().any(|file| file.table == table);
+            let Some(newest) = commits.0.iter().rev().find(makes) else { continue };
+            let root = (!is_stream).then(|| table.replacen('.', "/", 1));
+            self.delta(newest, &rows, root.as_deref());
         }
     }
 
-    /// The Delta log of a stream's table.
-    fn delta(&mut self, newest: &Commit, live: &BTreeMap<String, FileEntry>) {
-        let own = format!("{}.", self.job);
-        let rows: Vec<FileEntry> =
-            live.values().filter(|file| file.table.starts_with(&own)).cloned().collect();
-        let found = examine_delta(self.lake, &newest.query_id, newest.batch_id, &rows);
+    /// The Delta log of a table.
+    fn delta(&mut self, newest: &Commit, rows: &[FileEntry], root: Option<&str>) {
+        let version = if root.is_some() { newest.version() } else { newest.batch_id };
+        let found = examine_delta(self.lake, &newest.query_id, version, rows, root);
         let job = self.job;
         let finding = |(problem, advice)| Finding { job: job.to_owned(), about: "delta", problem, advice };
         self.report.findings.extend(found.problems.into_iter().map(finding));
@@ -352,7 +361,11 @@ impl Examination<'_> {
             folders.extend(SYSTEM_TABLES.iter().map(|table| format!("system/{}/{}", table.name, self.job)));
         }
         for folder in folders.iter().filter(|folder| !folder.contains("/_models")) {
-            let Ok(found) = entries(&self.lake.resolve(folder)) else { continue };
+            let mut place = self.lake.resolve(folder);
+            if let Some(moved) = carried_over(&format!("{folder}/")).filter(|_| !place.is_dir()) {
+                place = self.lake.resolve(&moved);
+            }
+            let Ok(found) = entries(&place) else { continue };
             for path in found.iter().filter(|path| path.is_file()) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let is_live = live.contains_key(&format!("{folder}/{name}"));
@@ -366,6 +379,9 @@ impl Examination<'_> {
                     });
                 }
             }
+        }
+        if !is_stream {
+            self.report.findings.extend(shown::findings(self.lake, self.job, live.values()));
         }
     }
 
