@@ -120,7 +120,8 @@ async fn a_table_that_is_read_while_it_is_replaced_is_whole() {
             let mut looks = 0;
             while !is_done() {
                 let names = std::fs::read_dir(&table).unwrap().map(|entry| entry.unwrap().file_name());
-                let names: Vec<_> = names.filter(|name| name.to_str().unwrap().starts_with("batch-")).collect();
+                let names: Vec<_> =
+                    names.filter(|name| name.to_str().unwrap().starts_with("batch-")).collect();
                 assert_eq!(names.len(), 1, "{names:?}");
                 looks += 1;
             }
