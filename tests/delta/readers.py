@@ -1,12 +1,15 @@
-"""A stream's table as other engines read it: deltalake, Polars and DuckDB, while the stream runs and afterwards.
+"""Tables as other engines read them: deltalake, Polars and DuckDB, while a stream runs and afterwards, and of a batch job.
 
-    tests/delta/run.sh [--batches N]
+    tests/delta/run.sh [--batches N] [--only batch]
 
 A stream writes batches of all types that Delta has, with NaN, zeros of either sign, long texts and nulls in them, under names
 with umlauts and a per cent sign. While it runs each engine reads the newest version that it finds, and an older one; afterwards
 the newest, the first that is kept, and by filters that leave out files by their statistics. Every 100 batches small files become
 one. Each time the rows have to be those
 that `tidemill sql` gives of the batches up to that version: version N is batch N.
+
+A batch job builds tables of the same columns, one of them in folders, again and again, also while they are read: version N is
+build N, and its rows those of `VERSION AS OF N`.
 """
 import argparse
 import datetime
@@ -178,7 +181,7 @@ def of_duckdb(connection, table, version, condition="TRUE"):
 
 def canonical(row):
     """Comparable, NaN with NaN and -0.0 not with 0.0."""
-    return repr([(name, plain(row[name])) for name in COLUMNS])
+    return repr([(name, plain(row[name])) for name in sorted(row)])
 
 
 def plain(cell):
@@ -189,6 +192,61 @@ def plain(cell):
     if isinstance(cell, dict):
         return sorted((key, plain(part)) for key, part in cell.items())
     return cell
+
+
+class Batch:
+    """A batch job over rows of the same kind, whose tables are built again and again."""
+
+    def __init__(self, folder):
+        self.folder, self.lake = folder, f"{folder}/lake"
+        for name in ["jobs", "sql/builds"]:
+            os.makedirs(f"{folder}/{name}", exist_ok=True)
+        select = TRANSFORM.split(",\n    _batch_id")[0]
+        types = "id = 'BIGINT', small = 'INT', x = 'DOUBLE', t = 'TEXT', flag = 'BOOLEAN', day = 'DATE', at = 'TIMESTAMP', k = 'TEXT'"
+        for name, content in [
+            ("sql/builds/flat.sql", f"{select} FROM readings"),
+            ("sql/builds/folded.sql", f"{select}, k FROM readings"),
+            ("sql/builds/written.sql", "SELECT id, t, x FROM readings"),
+            ("jobs/builds.toml", f"""
+sql = "sql/builds"
+[inputs.readings]
+path = "{folder}/readings.jsonl"
+types = {{ {types} }}
+[[tables]]
+name = "folded"
+partition_by = ["k", "day", "flag", "tiny"]
+[[tables]]
+name = "written"
+format = "json"
+"""),
+        ]:
+            with open(f"{folder}/{name}", "w") as file:
+                file.write(content)
+        columns = {name: both for name, both in COLUMNS.items() if not name.startswith("_")}
+        self.tables = {
+            "flat": columns,
+            "folded": {**columns, "k": ("k", lambda cell: cell)},
+            "written": {name: COLUMNS[name] for name in ["id", "t", "x"]},
+        }
+
+    def data(self, numbers):
+        folders = ["a b", "100%", "a/b=c:d", "ü#?", None, "%20", "a+b&c", "'\""]
+        with open(f"{self.folder}/readings.jsonl", "w") as file:
+            for n, line in zip(numbers, messages(numbers)):
+                file.write(json.dumps({**json.loads(line), "k": folders[n % len(folders)]}) + "\n")
+
+    def run(self):
+        done = subprocess.run(self.command("run", "builds", "--force"), capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+
+    def rows(self, table, version):
+        columns = self.tables[table]
+        asked = ", ".join(f'{sql} AS "{name}"' for name, (sql, _) in columns.items())
+        rows = self.sql(f"SELECT {asked} FROM builds.{table} VERSION AS OF {version}")
+        return [{name: parse(row.get(name)) for name, (_, parse) in columns.items()} for row in rows]
+
+    command, sql = Stream.command, Stream.sql
 
 
 class Checks:
@@ -218,6 +276,12 @@ class Checks:
         self.same(f"polars at {version}", of_polars(table, version), expected)
         self.same(f"duckdb at {version}", of_duckdb(self.duckdb, table, version), expected)
 
+    def built(self, table, version):
+        place, expected = f"{self.stream.lake}/builds/{table}", self.stream.rows(table, version)
+        self.same(f"deltalake, {table} at {version}", of_deltalake(place, version), expected)
+        self.same(f"polars, {table} at {version}", of_polars(place, version), expected)
+        self.same(f"duckdb, {table} at {version}", of_duckdb(self.duckdb, place, version), expected)
+
     def filtered(self, version):
         for condition, expression in FILTERS:
             expected = self.stream.rows(version, condition)
@@ -244,10 +308,53 @@ class Checks:
         print("DIFFERENT: deltalake was not kept from appending by the feature `tidemill`")
 
 
+def of_batch():
+    """What is built again and again."""
+    with tempfile.TemporaryDirectory(prefix="delta-") as folder:
+        job = Batch(folder)
+        checks = Checks(job)
+        for build in range(14):
+            job.data(range(build, build + 40 + build * 7 % 11))
+            job.run()
+            if build in [0, 1, 13]:
+                for table in job.tables:
+                    checks.built(table, build)
+        for table in job.tables:
+            for version in [4, 9, 12]:
+                checks.built(table, version)
+        newest = lambda table: deltalake.DeltaTable(f"{job.lake}/builds/{table}").version()
+        again = 'for n in 1 2 3 4 5 6; do "$@" || exit 1; done'
+        command = ["sh", "-c", again, "run", *job.command("run", "builds", "--force")]
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        looks = 0
+        while running.poll() is None:
+            for table in job.tables:
+                checks.built(table, newest(table))
+            looks += 1
+        if running.returncode:
+            raise SystemExit("a run failed")
+        for table in job.tables:
+            checks.built(table, newest(table))
+        for table, files in [("flat", "flat/*.parquet"), ("folded", "folded/*/*/*/*/*.parquet"), ("written", "written/*.json")]:
+            found = duckdb.sql(f"SELECT id FROM '{job.lake}/builds/{files}'").fetchall()
+            expected = [{"id": row["id"]} for row in job.rows(table, newest(table))]
+            checks.same(files, [{"id": number} for (number,) in found], expected)
+        doctor = subprocess.run(job.command("doctor"), capture_output=True, text=True)
+        if doctor.returncode:
+            print(f"DIFFERENT: doctor: {doctor.stdout}{doctor.stderr}")
+            checks.failed += 1
+    print(f"{looks} looks while tables were built; {checks.done} comparisons of a batch job's tables, {checks.failed} different")
+    return checks
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--batches", type=int, default=325, help="batches of the stream")
+    arguments.add_argument("--only", choices=["batch"], help="no stream")
     arguments = arguments.parse_args()
+    built = of_batch()
+    if arguments.only:
+        sys.exit(1 if built.failed else 0)
     with tempfile.TemporaryDirectory(prefix="delta-") as folder:
         stream = Stream(folder)
         try:
@@ -288,8 +395,9 @@ def main():
         finally:
             stream.stop()
     versions = f"deltalake {deltalake.__version__}, polars {polars.__version__}, duckdb {duckdb.__version__}"
-    print(f"{checks.done} comparisons, {checks.failed} different ({versions}, pyarrow {pyarrow.__version__})")
-    sys.exit(1 if checks.failed else 0)
+    done, failed = checks.done + built.done, checks.failed + built.failed
+    print(f"{done} comparisons, {failed} different ({versions}, pyarrow {pyarrow.__version__})")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

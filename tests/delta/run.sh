@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reads a stream's table as a Delta table while the stream runs, by deltalake, Polars and DuckDB in an environment of its own
+# Reads tables of a stream while it runs and of a batch job as Delta tables, by deltalake, Polars and DuckDB in an environment of its own
 # with the pinned packages, and compares it row for row with what `tidemill sql` says.
 #   tests/delta/run.sh [ARGUMENT…]     arguments of readers.py
 #   TIDEMILL=FILE                      the binary, else target/release/tidemill

@@ -140,13 +140,15 @@ impl Bank {
             for entry in std::fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-                // Links to versions, and records, which have times.
-                if path.is_symlink() || name == "_checkpoint" || folder.ends_with("lake") && name == "system"
-                {
+                // Records and logs have times.
+                let is_record = name == "_checkpoint" || name == "_delta_log";
+                if is_record || folder.ends_with("lake") && name == "system" {
                     continue;
                 }
                 match path.is_dir() {
                     true => todo.push(path),
+                    // Of the newest version's files these are second names.
+                    false if folder.join("_versions").is_dir() => {}
                     false => {
                         let bytes = std::fs::read(&path).unwrap();
                         files.insert(path.strip_prefix(self.path()).unwrap().to_owned(), bytes);

@@ -186,7 +186,7 @@ async fn a_failure_keeps_what_reads_it_from_being_built_and_the_former_tables_st
     assert!(error.contains("orders.csv, line 2, column state: ") && error.contains("'SP'"), "{error}");
     assert_eq!(shop.rows("SELECT * FROM wide ORDER BY 1, 4").await, before);
     assert_eq!(shop.rows("SELECT count(*) FROM states WHERE state = 'BA'").await, ["1"]);
-    let left: Vec<_> = std::fs::read_dir(shop.lake().root().join("shop/_versions/wide")).unwrap().collect();
+    let left: Vec<_> = std::fs::read_dir(shop.lake().root().join("shop/wide/_versions")).unwrap().collect();
     assert_eq!(left.iter().filter(|e| e.as_ref().unwrap().path().is_dir()).count(), 1, "{left:?}");
 }
 
@@ -196,7 +196,7 @@ async fn the_last_ten_versions_stay_and_a_glob_sees_one() {
     for _ in 0..12 {
         shop.run(&["--force", "--select", "wide"]);
     }
-    let versions = std::fs::read_dir(shop.lake().root().join("shop/_versions/wide")).unwrap();
+    let versions = std::fs::read_dir(shop.lake().root().join("shop/wide/_versions")).unwrap();
     let mut names: Vec<String> = versions.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| !name.starts_with('.'));
     names.sort();
@@ -296,6 +296,6 @@ async fn kill_9_at_any_moment_leaves_a_whole_table() {
     // What the last kill left is cleared away, and the tables are those of the files.
     shop.run(&[]);
     assert_eq!(shop.rows("SELECT * FROM by_state").await, [format!("{attempt}|20000")]);
-    let left = std::fs::read_dir(shop.lake().root().join("shop/_versions/wide")).unwrap();
+    let left = std::fs::read_dir(shop.lake().root().join("shop/wide/_versions")).unwrap();
     assert!(left.flatten().all(|entry| entry.file_name() != ".building"));
 }

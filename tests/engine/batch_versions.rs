@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::bank::{Bank, CHURN, FEATURES, GROUPS, customers, steps};
-use crate::support::{run, texts, unsealed};
+use crate::support::{run, texts, unsealed, visible_files};
 
 fn reproduced(bank: &Bank, model: &str) -> (Option<bool>, String) {
     let output = run(&mut bank.command(&["models", "reproduce", "bank", model, "--format", "json"]));
@@ -33,7 +33,7 @@ fn a_version_is_trained_again_from_the_tables_of_then() {
     bank.says(&["models", "reproduce", "bank", "churn@0", "--restore"]);
     assert_eq!(bank.model(0), first);
     // Without the rows of then it cannot be.
-    let people = bank.lake().resolve("bank/_versions/people/00000000");
+    let people = bank.lake().resolve("bank/people/_versions/00000000");
     std::fs::rename(&people, bank.path().join("aside")).unwrap();
     let (is_same, err) = reproduced(&bank, "churn@0");
     assert!(
@@ -129,12 +129,13 @@ async fn after_unpin_what_is_trained_is_in_use_with_the_next_run() {
 async fn a_profile_goes_with_the_clusters() {
     let bank = Bank::new(GROUPS);
     bank.run(&[]);
-    let link = bank.lake().resolve("bank/groups_profile");
-    assert!(link.is_symlink());
+    let shown = |table: &str| visible_files(&bank.lake().resolve(table)).len();
+    assert_eq!((shown("bank/groups_rows"), shown("bank/groups_profile")), (1, 1));
     bank.edit("jobs/bank.toml", "kmeans", "isolation_forest");
     bank.edit("jobs/bank.toml", "clusters = 3", "trees = 20");
     assert!(bank.run(&[]).contains(&"train bank.groups trained".to_owned()));
-    assert!(!link.is_symlink() && bank.lake().resolve("bank/groups_rows").is_symlink());
+    assert_eq!((shown("bank/groups_rows"), shown("bank/groups_profile")), (1, 0));
+    assert_eq!(bank.rows("SELECT count(*) FROM groups_profile VERSION AS OF 0").await, ["3"]);
     // How much of an outlier each is: in its table, by SQL and of a file.
     let differ = "SELECT count(*), count(*) FILTER (WHERE (s IS DISTINCT FROM r.score) OR (s IS DISTINCT FROM r.prediction)) FROM groups_rows AS r \
         JOIN (SELECT id, score('bank.groups', age, income) AS s FROM people) AS p USING (id)";

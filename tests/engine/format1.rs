@@ -13,7 +13,7 @@ use tidemill_core::registry::AliasRecord;
 use tidemill_core::stream::{CrashPoint, Driver};
 use tidemill_core::{ErrorKind, doctor};
 
-use crate::support::{TestBroker, query, run, stream_all, texts};
+use crate::support::{TestBroker, query, run, stream_all, texts, visible_files};
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/engine/fixtures/format1");
 const PER_BATCH: usize = 60;
@@ -255,6 +255,15 @@ fn a_run_goes_on_with_it_and_what_is_said_of_versions_has_the_format_of_the_lake
     let text = std::fs::read_to_string(&sales).unwrap();
     std::fs::write(&sales, text.replace("119,", "219,")).unwrap();
     done(&lake, &["run", "shop", "--input", sales.to_str().unwrap()]);
+    // Its tables were links into a folder of versions.
+    let table = lake.resolve("shop/clean");
+    assert!(!table.is_symlink() && !lake.resolve("shop/_versions").exists());
+    assert_eq!(visible_files(&table), [table.join("batch-00000001.parquet")]);
+    for version in 0..2 {
+        let asked = format!("SELECT count(*) FROM shop.clean VERSION AS OF {version}");
+        assert_eq!(done(&lake, &["sql", &asked, "--format", "csv"]), "count(*)\n120\n");
+    }
+    assert_eq!(doctor::examine(&lake, Some("shop")).unwrap().findings, []);
     let new = u64::from(FORMAT);
     assert_eq!(identity(&lake, "shop")["format"], new);
     done(&lake, &["models", "tag", "shop", "returns@1", "second"]);

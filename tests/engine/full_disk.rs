@@ -37,8 +37,12 @@ fn shop() -> Shop {
 
 /// What a build leaves before it is a version.
 fn building(shop: &Shop) -> Vec<std::path::PathBuf> {
-    let tables = ["wide", "by_state"].map(|table| shop.lake().root().join("shop/_versions").join(table));
-    tables.into_iter().map(|table| table.join(".building")).filter(|folder| folder.exists()).collect()
+    let tables = ["wide", "by_state"].map(|table| shop.lake().root().join("shop").join(table));
+    tables
+        .into_iter()
+        .map(|table| table.join("_versions/.building"))
+        .filter(|folder| folder.exists())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +69,7 @@ async fn a_full_disk_names_the_file_and_leaves_the_former_table() {
         };
         let (_, error) = texts(&output);
         assert_eq!(output.status.code(), Some(1), "{error}");
-        let file = format!("shop/_versions/wide/.building/part.{format}: ");
+        let file = format!("shop/wide/_versions/.building/part.{format}: ");
         let place = error.split_once("cannot write ").unwrap_or_else(|| panic!("{error}")).1;
         assert!(place.contains(&file) && place.contains("File too large"), "{error}");
         assert!(error.contains("make room"), "{error}");

@@ -4,6 +4,7 @@
 //! model files past their retention, may be gone, but those of versions that have a name or a tag.
 
 mod named;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::records::RESTORE;
 use crate::records::{Commit, Compaction, FileEntry, Learn, Plan, Record, RecordList, snapshot};
 use crate::registry::AliasRecord;
 use crate::table::read::verified_path;
+use crate::table::versioned::carried_over;
 
 /// What was looked at, and what is wrong.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -192,16 +194,27 @@ impl Examination<'_> {
         // What became others stays for a while.
         let former = compactions.0.iter().flat_map(Compaction::removed).map(|file| file.path.as_str());
         self.beside(&live, &listed, &former.collect(), is_stream);
-        if is_stream && let Some(newest) = commits.0.last() {
-            self.delta(newest, &live, &compactions.0);
+        let own = format!("{}.", self.job);
+        let mut tables: BTreeMap<&str, Vec<FileEntry>> = BTreeMap::new();
+        for file in live.values().filter(|file| file.table.starts_with(&own)) {
+            tables.entry(&file.table).or_default().push(file.clone());
+        }
+        for (table, rows) in tables {
+            let makes = |commit: &&Commit| is_stream || commit.added.iter().any(|file| file.table == table);
+            let Some(newest) = commits.0.iter().rev().find(makes) else { continue };
+            let root = (!is_stream).then(|| table.replacen('.', "/", 1));
+            self.delta(newest, rows, root.as_deref(), &compactions.0);
         }
     }
 
-    /// The Delta log of a stream's table.
-    fn delta(&mut self, newest: &Commit, live: &BTreeMap<String, FileEntry>, compactions: &[Compaction]) {
-        let own = format!("{}.", self.job);
-        let mut rows: Vec<FileEntry> =
-            live.values().filter(|file| file.table.starts_with(&own)).cloned().collect();
+    /// The Delta log of a table.
+    fn delta(
+        &mut self,
+        newest: &Commit,
+        mut rows: Vec<FileEntry>,
+        root: Option<&str>,
+        compactions: &[Compaction],
+    ) {
         // What was compacted since, the version of the next batch says.
         let since = compactions.iter().rev().take_while(|of| of.committed > newest.batch_id);
         for merged in since.flat_map(|of| of.merged.iter().rev()) {
@@ -209,7 +222,8 @@ impl Examination<'_> {
                 rows.splice(place..=place, merged.of.iter().cloned());
             }
         }
-        let found = examine_delta(self.lake, &newest.query_id, newest.batch_id, &rows);
+        let version = if root.is_some() { newest.version() } else { newest.batch_id };
+        let found = examine_delta(self.lake, &newest.query_id, version, &rows, root);
         let job = self.job;
         let finding = |(problem, advice)| Finding { job: job.to_owned(), about: "delta", problem, advice };
         self.report.findings.extend(found.problems.into_iter().map(finding));
@@ -343,7 +357,11 @@ impl Examination<'_> {
             folders.extend(SYSTEM_TABLES.iter().map(|table| format!("system/{}/{}", table.name, self.job)));
         }
         for folder in folders.iter().filter(|folder| !folder.contains("/_models")) {
-            let Ok(found) = entries(&self.lake.resolve(folder)) else { continue };
+            let mut place = self.lake.resolve(folder);
+            if let Some(moved) = carried_over(&format!("{folder}/")).filter(|_| !place.is_dir()) {
+                place = self.lake.resolve(&moved);
+            }
+            let Ok(found) = entries(&place) else { continue };
             for path in found.iter().filter(|path| path.is_file()) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let place = format!("{folder}/{name}");
@@ -358,6 +376,9 @@ impl Examination<'_> {
                     });
                 }
             }
+        }
+        if !is_stream {
+            self.report.findings.extend(shown::findings(self.lake, self.job, live.values()));
         }
     }
 

@@ -22,11 +22,12 @@ fn set() -> Option<&'static [String; 3]> {
     set.as_ref()
 }
 
-/// Looks whether the build of this table of a batch job does something: `build:TABLE:panic`.
-pub(crate) fn build(table: &str) {
+/// Looks whether a step of a batch job does something at this point: `build:TABLE:panic`, or behind what its commit does
+/// (`written`, `committed`, `shown`, `logged`, `removed`).
+pub(crate) fn step(point: &str, step: &str) {
     if let Some([stage, name, what]) = set()
-        && stage == "build"
-        && name == table
+        && stage == point
+        && name == step
     {
         act(what);
     }

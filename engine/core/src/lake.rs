@@ -10,6 +10,9 @@
 //!                                    lock; `staged/` holds what is being written, `former/` the last few files that a batch job has
 //!                                    replaced, and those of system tables that were compacted
 //!     _models/forest/batch-….model   the last versions of each model
+//!   olist/                           a batch job
+//!     wide/batch-00000007.parquet    its table: the newest version, by second names of its files
+//!     wide/_versions/00000007/…      the last versions, each in a folder that never moves
 //!   system/                          metrics, models, batches, dead_letters, data_loss: <table>/<job>/batch-….parquet
 //! ```
 

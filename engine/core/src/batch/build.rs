@@ -31,6 +31,7 @@ use crate::project::{BatchJob, BatchModel, SqlFile, TableConfig};
 use crate::records::Commit;
 use crate::registry::{ModelRef, Models};
 use crate::sql;
+use crate::table::publish::readable_path;
 use crate::table::read::{committed_files, damage};
 use crate::table::scan::version_table;
 
@@ -191,7 +192,7 @@ impl Builder {
         let full = format!("{}.{name}", self.job.schema_name);
         if let Some(commit) = self.as_of.get(name) {
             let files = commit.added.iter().filter(|file| file.table == full);
-            let paths: Vec<PathBuf> = files.map(|file| self.lake.resolve(&file.path)).collect();
+            let paths: Vec<PathBuf> = files.map(|file| readable_path(&self.lake, file)).collect();
             let of_folders = commit.build.as_ref().filter(|build| build.table == full);
             return version_table(&paths, of_folders.map_or(&[], |build| &build.partition_columns)).await;
         }

@@ -40,7 +40,7 @@
 //! A job may also train models of its tables (`[[models]]`, `models/`): each is a step of the run as a table is, and has tables of
 //! its own.
 //!
-//! A table is replaced as a whole, or stays as it was (`versions.rs`). It is built where something that it is made of has
+//! A table is replaced as a whole, or stays as it was (`versions.rs`, `version_commits.rs`). It is built where something that it is made of has
 //! changed (`fingerprint.rs`): its SELECT, its settings, the content of a file, a table that it or an audit reads
 //! (`others.rs`); or a file's form or type in the job; where it asks for the time (`volatile.rs`); and where its files are
 //! gone.
@@ -50,6 +50,7 @@ mod build;
 mod clean;
 mod csv_file;
 mod csv_text;
+mod delta_logs;
 mod fingerprint;
 pub mod graph;
 mod input;
@@ -68,6 +69,7 @@ mod sql_test;
 mod test_csv;
 mod test_rows;
 mod turns;
+mod version_commits;
 mod versions;
 mod volatile;
 
@@ -82,4 +84,5 @@ pub use plan::plan;
 pub use run::run;
 pub use run_report::{ModelReport, RunEvent, RunOptions, RunReport, TableOutcome, TableReport};
 pub use sql_test::{SqlTestReport, test};
-pub use versions::{KEPT, committed_versions};
+pub use version_commits::committed_versions;
+pub use versions::KEPT;

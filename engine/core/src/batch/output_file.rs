@@ -1,5 +1,6 @@
 //! One file of a table's new version: encoded, counted, hashed, on disk.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Error as IoError, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::parquet_file::ParquetFile;
 use crate::calendar;
+use crate::delta::nan_columns;
 use crate::error::{Error, Result, io_error};
 use crate::project::TableFormat;
 
@@ -31,6 +33,8 @@ pub(super) struct Written {
     pub bytes: u64,
     /// XXH3 (64 bits) of the content, hexadecimal.
     pub xxh3: String,
+    /// Columns of floats that hold a NaN, of a Parquet file.
+    pub with_nan: BTreeSet<String>,
 }
 
 impl Written {
@@ -120,6 +124,7 @@ pub(super) struct FileWriter {
     extension: &'static str,
     is_export: bool,
     rows: u64,
+    with_nan: BTreeSet<String>,
     encoder: Encoder,
     failure: Failure,
 }
@@ -169,7 +174,16 @@ impl FileWriter {
             }
             TableFormat::Json => Encoder::Json(Box::new(LineDelimitedWriter::new(out))),
         };
-        Ok(FileWriter { path, folder, extension, is_export, rows: 0, encoder, failure })
+        Ok(FileWriter {
+            path,
+            folder,
+            extension,
+            is_export,
+            rows: 0,
+            with_nan: BTreeSet::new(),
+            encoder,
+            failure,
+        })
     }
 
     /// Writes some rows.
@@ -182,7 +196,10 @@ impl FileWriter {
             calendar::check(rows)?;
         }
         match &mut self.encoder {
-            Encoder::Parquet(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
+            Encoder::Parquet(writer) => {
+                self.with_nan.extend(nan_columns(rows));
+                writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e))
+            }
             Encoder::Csv(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
             Encoder::Json(writer) => writer.write(rows).map_err(|e| self.failure.explain(&self.path, &e)),
         }
@@ -212,7 +229,7 @@ impl FileWriter {
     /// # Errors
     /// Storage.
     pub(super) fn finish(self) -> Result<Written> {
-        let FileWriter { path, folder, extension, is_export, rows, encoder, failure } = self;
+        let FileWriter { path, folder, extension, is_export, rows, with_nan, encoder, failure } = self;
         let out = match encoder {
             Encoder::Parquet(writer) => writer.finish().map_err(|e| failure.explain(&path, &e))?,
             Encoder::Csv(writer) => writer.into_inner(),
@@ -224,6 +241,7 @@ impl FileWriter {
         let mut out = out;
         out.flush().map_err(|e| io_error("write", &path, &e))?;
         let Hashed { hash, bytes, .. } = out;
-        Ok(Written { folder, extension, is_export, rows, bytes, xxh3: format!("{:016x}", hash.digest()) })
+        let xxh3 = format!("{:016x}", hash.digest());
+        Ok(Written { folder, extension, is_export, rows, bytes, xxh3, with_nan })
     }
 }

@@ -396,7 +396,7 @@ impl Run {
             let start = Instant::now();
             let name = step_name(&builder.job, at);
             #[cfg(debug_assertions)]
-            crate::failpoint::build(name);
+            crate::failpoint::step("build", name);
             let built_at = Utc::now().to_rfc3339();
             let mut audited = Vec::new();
             let model = model_of(&builder.job, at);

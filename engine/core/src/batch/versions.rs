@@ -1,15 +1,17 @@
-//! Versions of a job's tables: each build is a folder of its own, and a link says which one counts.
+//! Versions of a job's tables: each build is a folder of its own that never moves, and a glob finds the files of the newest.
 //!
 //! ```text
-//! lake/olist/_versions/wide/.building/        written and fsynced           nobody sees it
-//! lake/olist/_versions/wide/00000007/         renamed; of CSV or JSON what SQL reads is in 00000007.sql/
-//! lake/olist/_checkpoint/commits/12.json      created                       from here on `tidemill sql` reads version 7
-//! lake/olist/wide -> _versions/wide/00000007  the link replaced by a rename: so does a plain glob
+//! lake/olist/wide/_versions/.building/        written and fsynced        nobody sees it
+//! lake/olist/wide/_versions/00000007/         renamed; of CSV or JSON what SQL reads is in 00000007.sql/
+//! lake/olist/_checkpoint/commits/12.json      created                    from here on `tidemill sql` reads version 7
+//! lake/olist/wide/batch-00000007.parquet      in the place of 00000006   so does a plain glob: a second name of the file
+//! lake/olist/wide/_delta_log/…7.json          created                    so do those who read Delta
+//! lake/olist/wide/_versions/00000000/         removed by version 10      the last [`KEPT`] versions of a table stay
 //! ```
 //!
-//! A glob sees one version, whole, at every moment: the link is replaced by one rename. What a crash leaves undone is
+//! How names are changed, so that a glob never finds a mixture, is told in `table::versioned`. What a crash leaves undone is
 //! done, or cleared away, by the next run before anything else. Version N of a table counts its builds, from 0; commits count
-//! those of all tables of the job. The last [`KEPT`] versions of a table stay.
+//! those of all tables of the job.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -22,12 +24,15 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, TimeUnit};
 
+use super::delta_logs::Builds;
 use super::input::DeadLetter;
 use super::output::HIDDEN;
 use super::output_file::Written;
+use super::version_commits::{DEAD_LETTERS, check_steps, replaced, step_of, tables_of};
 use crate::checkpoint::{Claim, JobKind, carry_over, take_lock};
 use crate::decode::{ERROR_BYTES, dead_letters_schema};
-use crate::error::{Error, Result, io_error, shortened};
+use crate::delta::NanColumns;
+use crate::error::{Result, io_error, shortened};
 use crate::files::{at_once, create_folders, entries as list, sync_folder};
 use crate::lake::{Lake, batch_file_name};
 use crate::project::{BatchJob, BatchModel};
@@ -36,15 +41,12 @@ use crate::records::{
 };
 use crate::table::publish::{clear_leftovers, readable_path, retire, roll_forward, stage};
 use crate::table::read::checked_path;
+use crate::table::versioned::{self, OF_SQL, VERSIONS, shown_as};
 use crate::table::write::parquet_bytes;
 
 /// Versions of a table that stay, with the one that counts.
 pub const KEPT: usize = 10;
-const VERSIONS: &str = "_versions";
 const BUILDING: &str = ".building";
-const DEAD_LETTERS: &str = "system.dead_letters";
-/// Beside the folder of a version: the Parquet files of a table that is written in another format.
-const OF_SQL: &str = ".sql";
 
 /// The tables of one job, held by this run until dropped.
 #[derive(Debug)]
@@ -54,14 +56,16 @@ pub(super) struct Versions {
     schema_name: String,
     commits: RecordList<Commit>,
     query_id: String,
-    /// The newest commit of each table and model, by its name in SQL; and the number of the next.
     state: Mutex<State>,
     _lock: File,
 }
 
 #[derive(Debug)]
 struct State {
+    /// The newest commit of each table and model, by its name in SQL.
     newest: BTreeMap<String, Commit>,
+    builds: Builds,
+    /// The number of the next commit.
     next: u64,
 }
 
@@ -109,10 +113,11 @@ impl Versions {
         let query_id = claim.query_id(lake)?;
         let commits = RecordList::<Commit>::open(checkpoint.join("commits"))?;
         let numbers = commits.numbers()?;
-        let mut newest = BTreeMap::new();
+        let (mut newest, mut builds) = (BTreeMap::new(), Builds::default());
         let mut known = BTreeSet::new();
         for number in numbers.clone() {
             let commit = commits.read(number)?;
+            builds.add(&commit);
             known.extend(tables_of(&commit).into_iter().map(|table| (table, commit.version())));
             if let Some(step) = step_of(&commit) {
                 newest.insert(step, commit);
@@ -125,44 +130,83 @@ impl Versions {
             schema_name: schema_name.to_owned(),
             commits,
             query_id,
-            state: Mutex::new(State { newest, next: numbers.end }),
+            state: Mutex::new(State { newest, builds, next: numbers.end }),
             _lock: lock,
         };
         versions.recover(&known)?;
         carry_over(lake, schema_name)?;
+        versions.bring_over()?;
+        versions.show_newest(&known)?;
         snapshot::mend(&checkpoint, numbers.end);
         Ok(versions)
     }
 
-    /// Removes what has no commit; makes the newest commits visible.
+    /// Removes what has no commit; makes what the newest commits have beside their tables visible.
     fn recover(&self, known: &BTreeSet<(String, u64)>) -> Result<()> {
-        let tables = self.lake.resolve(&self.schema_name).join(VERSIONS);
-        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for table in list(&tables)? {
-            let full = format!("{}{}", self.prefix(), name(&table));
-            for version in list(&table)? {
-                let name = name(&version);
+        for (table, folder) in self.version_folders()? {
+            let full = format!("{}{table}", self.prefix());
+            for version in list(&folder)? {
+                let is_building = version.file_name().is_some_and(|name| name == BUILDING);
                 let uncommitted =
                     number_of(&version).is_some_and(|number| !known.contains(&(full.clone(), number)));
-                if version.is_dir() && (name == BUILDING || uncommitted) {
+                if version.is_dir() && (is_building || uncommitted) {
                     fs::remove_dir_all(&version).map_err(|e| io_error("remove", &version, &e))?;
                 }
             }
+            self.remove_empty(&table);
         }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.newest.values().try_for_each(|commit| show_files(&self.lake, commit))?;
+        clear_leftovers(&self.lake, &self.schema_name, &[])
+    }
+
+    /// Tables, each with the folder of its versions: below the table's, or where lakes of before have it.
+    fn version_folders(&self) -> Result<Vec<(String, PathBuf)>> {
+        let job = self.lake.resolve(&self.schema_name);
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let of_now = list(&job)?.into_iter().map(|table| (name(&table), table.join(VERSIONS)));
+        let of_before = list(&job.join(VERSIONS))?.into_iter().map(|folder| (name(&folder), folder));
+        Ok(of_now.chain(of_before).filter(|(_, folder)| folder.is_dir()).collect())
+    }
+
+    /// Carries a lake of before over, whose tables are links into `JOB/_versions/TABLE`. What is done of it is not done again.
+    fn bring_over(&self) -> Result<()> {
+        let job = self.lake.resolve(&self.schema_name);
+        let of_before = job.join(VERSIONS);
+        if !of_before.is_dir() {
+            return Ok(());
+        }
+        for versions in list(&of_before)?.into_iter().filter(|path| path.is_dir()) {
+            let table = job.join(versions.file_name().unwrap_or_default());
+            // A link that somebody else has made leads elsewhere.
+            if fs::read_link(&table).is_ok_and(|target| target.starts_with(VERSIONS)) {
+                fs::remove_file(&table).map_err(|e| io_error("remove", &table, &e))?;
+            }
+            let folder = table.join(VERSIONS);
+            create_folders(&folder)?;
+            for version in list(&versions)? {
+                let to = folder.join(version.file_name().unwrap_or_default());
+                fs::rename(&version, &to).map_err(|e| io_error("rename", &version, &e))?;
+            }
+            sync_folder(&folder)?;
+            fs::remove_dir(&versions).map_err(|e| io_error("remove", &versions, &e))?;
+        }
+        fs::remove_dir(&of_before).map_err(|e| io_error("remove", &of_before, &e))?;
+        sync_folder(&job)
+    }
+
+    /// Lets globs, and those who read Delta, find the newest version of each table.
+    fn show_newest(&self, known: &BTreeSet<(String, u64)>) -> Result<()> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let counts: BTreeSet<String> = state.newest.values().flat_map(tables_of).collect();
         for (table, _) in known.iter().filter(|(table, _)| !counts.contains(table)) {
             self.hide(table)?;
         }
         for commit in state.newest.values() {
-            show_files(&self.lake, commit)?;
-            for table in tables_of(commit) {
-                if let Some(name) = table.strip_prefix(&self.prefix()) {
-                    self.show(name, commit.version())?;
-                }
-            }
+            tables_of(commit).iter().try_for_each(|table| self.show(table, commit))?;
         }
-        clear_leftovers(&self.lake, &self.schema_name, &[])
+        state.builds.mend(&self.lake, &self.commits, &self.query_id);
+        Ok(())
     }
 
     /// The dead letters of a version, as a file of `system.dead_letters` that is not visible yet.
@@ -209,7 +253,7 @@ impl Versions {
     }
 
     fn folder(&self, table: &str) -> PathBuf {
-        self.lake.resolve(&self.schema_name).join(VERSIONS).join(table)
+        self.lake.resolve(&self.schema_name).join(table).join(VERSIONS)
     }
 
     /// An empty folder for the files of a new version.
@@ -219,7 +263,7 @@ impl Versions {
     pub(super) fn begin(&self, table: &str) -> Result<PathBuf> {
         let folder = self.folder(table).join(BUILDING);
         self.abandon(table)?;
-        fs::create_dir_all(&folder).map_err(|e| io_error("create", &folder, &e))?;
+        create_folders(&folder)?;
         Ok(folder)
     }
 
@@ -230,9 +274,17 @@ impl Versions {
     pub(super) fn abandon(&self, table: &str) -> Result<()> {
         let folder = self.folder(table).join(BUILDING);
         match fs::remove_dir_all(&folder) {
-            Err(e) if e.kind() != IoKind::NotFound => Err(io_error("remove", &folder, &e)),
-            _ => Ok(()),
+            Err(e) if e.kind() != IoKind::NotFound => return Err(io_error("remove", &folder, &e)),
+            _ => self.remove_empty(table),
         }
+        Ok(())
+    }
+
+    /// Removes the folder of a table that has no version.
+    fn remove_empty(&self, table: &str) {
+        let folder = self.folder(table);
+        let folders = [Some(folder.as_path()), folder.parent()].into_iter().flatten();
+        let _ = folders.map(fs::remove_dir).take_while(std::io::Result::is_ok).count();
     }
 
     /// Whether all files of the version that counts are there, as far as their sizes tell; what is wrong where not.
@@ -257,10 +309,13 @@ impl Versions {
         let former = state.newest.get(&full);
         let count = former.map_or(0, |commit| commit.version() + 1);
 
-        let mut added = Vec::new();
+        let (mut added, mut with_nan) = (Vec::new(), NanColumns::new());
         let mut tables = Vec::new();
         for (table, files) in new.tables {
-            added.extend(self.name_files(&table, count, files)?);
+            for (file, columns) in self.name_files(&table, count, files)? {
+                with_nan.insert(file.path.clone(), columns);
+                added.push(file);
+            }
             tables.push(table);
         }
         let letters = self.stage_letters(number, &new.letters)?;
@@ -278,6 +333,7 @@ impl Versions {
         for table in &tables {
             self.place_folder(table, count)?;
         }
+        at("written", step);
         let commit = Commit {
             batch_id: number,
             query_id: self.query_id.clone(),
@@ -292,21 +348,30 @@ impl Versions {
         };
         let gone: Vec<String> = former.map(tables_of).unwrap_or_default().into_iter().collect();
         self.commits.create(number, &commit)?;
+        at("committed", step);
         show_files(&self.lake, &commit)?;
         let counts = tables_of(&commit);
         gone.iter().filter(|table| !counts.contains(*table)).try_for_each(|table| self.hide(table))?;
+        counts.iter().try_for_each(|table| self.show(table, &commit))?;
+        at("shown", step);
         state.next = number + 1;
-        state.newest.insert(full, commit);
-        for table in &tables {
-            self.show(table, count)?;
-            self.forget(table)?;
-        }
+        state.builds.add(&commit);
+        state.newest.insert(full.clone(), commit);
+        state.builds.log(&self.lake, &self.commits, &self.query_id, &full, &with_nan);
+        at("logged", step);
+        tables.iter().try_for_each(|table| self.forget(table))?;
+        at("removed", step);
         snapshot::write(&self.lake.checkpoint(&self.schema_name), number + 1);
         Ok(count)
     }
 
-    /// Gives the files of a new version of a table their names, and says where they will be.
-    fn name_files(&self, table: &str, count: u64, files: Vec<Written>) -> Result<Vec<FileEntry>> {
+    /// Gives the files of a new version of a table their names, and says where they will be, and which columns hold a NaN.
+    fn name_files(
+        &self,
+        table: &str,
+        count: u64,
+        files: Vec<Written>,
+    ) -> Result<Vec<(FileEntry, BTreeSet<String>)>> {
         let full = format!("{}{table}", self.prefix());
         let (version, building) = (format!("{count:08}"), self.folder(table).join(BUILDING));
         let (mut added, mut places) = (Vec::new(), Vec::new());
@@ -321,13 +386,14 @@ impl Versions {
                 None => ("", file.folder.as_str()),
             };
             let inner = if inner.is_empty() { name } else { format!("{inner}/{name}") };
-            added.push(FileEntry {
+            let entry = FileEntry {
                 table: if file.is_export { format!("export:{full}") } else { full.clone() },
-                path: format!("{}/{VERSIONS}/{table}/{version}{of}/{inner}", self.schema_name),
+                path: format!("{}/{table}/{VERSIONS}/{version}{of}/{inner}", self.schema_name),
                 rows: file.rows,
                 bytes: file.bytes,
                 xxh3: file.xxh3,
-            });
+            };
+            added.push((entry, file.with_nan));
         }
         at_once(&places, |place| sync_folder(place)).into_iter().collect::<Result<()>>()?;
         Ok(added)
@@ -338,7 +404,7 @@ impl Versions {
         let (version, folder) = (format!("{count:08}"), self.folder(table));
         let building = folder.join(BUILDING);
         sync_folder(&building)?;
-        // Under a table's folder lies what it is, and nothing else.
+        // What SQL alone reads has no place among what others are to read.
         let hidden = building.join(HIDDEN);
         let moves =
             [(&hidden, folder.join(format!("{version}{OF_SQL}"))), (&building, folder.join(&version))];
@@ -348,37 +414,24 @@ impl Versions {
         sync_folder(&folder)
     }
 
-    /// Lets the table's link point at a version.
-    fn show(&self, table: &str, version: u64) -> Result<()> {
-        let job = self.lake.resolve(&self.schema_name);
-        let (link, new) = (job.join(table), job.join(format!(".{table}.link")));
-        let target = Path::new(VERSIONS).join(table).join(format!("{version:08}"));
-        if !job.join(&target).is_dir() || fs::read_link(&link).is_ok_and(|now| now == target) {
-            return Ok(());
+    /// Lets a glob find the version of a table (as in SQL) that a commit has. Of one whose files are damaged nothing is changed.
+    fn show(&self, table: &str, commit: &Commit) -> Result<()> {
+        let Some(name) = table.strip_prefix(&self.prefix()) else { return Ok(()) };
+        let is_of = |file: &&FileEntry| file.table.strip_prefix("export:").unwrap_or(&file.table) == table;
+        let of_file = |file: &FileEntry| Some((shown_as(&file.path)?.1, readable_path(&self.lake, file)));
+        let files: BTreeMap<String, PathBuf> =
+            commit.added.iter().filter(is_of).filter_map(of_file).collect();
+        match !files.is_empty() && files.values().all(|path| path.is_file()) {
+            true => versioned::show(&self.lake.resolve(&self.schema_name).join(name), &files),
+            false => Ok(()),
         }
-        // Made by a version of Tidemill that had folders instead of links.
-        if fs::symlink_metadata(&link).is_ok_and(|found| found.is_dir()) {
-            let before = self.folder(table).join("before");
-            fs::rename(&link, &before).map_err(|e| io_error("rename", &link, &e))?;
-        }
-        match fs::remove_file(&new) {
-            Err(e) if e.kind() != IoKind::NotFound => return Err(io_error("remove", &new, &e)),
-            _ => {}
-        }
-        std::os::unix::fs::symlink(&target, &new).map_err(|e| io_error("create", &new, &e))?;
-        fs::rename(&new, &link).map_err(|e| io_error("rename", &new, &e))?;
-        sync_folder(&job)
     }
 
-    /// Takes the link of a table away that its step does not make any more: of a model that is no clustering now.
+    /// Lets a glob find nothing of a table that its step does not make any more: of a model that is no clustering now.
     fn hide(&self, table: &str) -> Result<()> {
         let Some(name) = table.strip_prefix(&self.prefix()) else { return Ok(()) };
-        let link = self.lake.resolve(&self.schema_name).join(name);
-        if !link.is_symlink() {
-            return Ok(());
-        }
-        fs::remove_file(&link).map_err(|e| io_error("remove", &link, &e))?;
-        sync_folder(&self.lake.resolve(&self.schema_name))
+        let folder = self.lake.resolve(&self.schema_name).join(name);
+        if folder.is_dir() { versioned::show(&folder, &BTreeMap::new()) } else { Ok(()) }
     }
 
     /// Removes all but the last versions of a table.
@@ -396,24 +449,18 @@ impl Versions {
     }
 }
 
+/// For tests: what is set to happen to this step at this point.
+fn at(point: &str, step: &str) {
+    #[cfg(debug_assertions)]
+    crate::failpoint::step(point, step);
+    #[cfg(not(debug_assertions))]
+    let _ = (point, step);
+}
+
 /// The version that a folder is of.
 fn number_of(folder: &Path) -> Option<u64> {
     let name = folder.file_name()?.to_str()?;
     name.strip_suffix(OF_SQL).unwrap_or(name).parse().ok()
-}
-
-/// The table (or model) and its version that each commit of a batch job made, by the number of the commit.
-///
-/// # Errors
-/// Storage or Corrupt.
-pub fn committed_versions(lake: &Lake, schema_name: &str) -> Result<BTreeMap<u64, (String, u64)>> {
-    let commits: RecordList<Commit> = RecordList::read_only(lake.checkpoint(schema_name).join("commits"));
-    let mut versions = BTreeMap::new();
-    for number in commits.numbers()? {
-        let commit = commits.read(number)?;
-        versions.extend(step_of(&commit).map(|step| (number, (step, commit.version()))));
-    }
-    Ok(versions)
 }
 
 /// Lets a glob see what a version has beside its tables: dead letters, and no more those of the former one; the file of a
@@ -425,55 +472,4 @@ fn show_files(lake: &Lake, commit: &Commit) -> Result<()> {
     let shown = commit.added.iter().filter(|file| is_beside(file) || is_model(file));
     roll_forward(lake, &shown.cloned().collect::<Vec<_>>())?;
     retire(lake, &commit.removed.iter().filter(is_beside).cloned().collect::<Vec<_>>())
-}
-
-/// What the next version of the same takes out of its tables. What models were, and what is told of them, stays.
-fn replaced(commit: &Commit) -> Vec<FileEntry> {
-    let stays = |file: &&FileEntry| {
-        let of_system = file.table.starts_with("system.") && file.table != DEAD_LETTERS;
-        of_system || file.table.starts_with("model:")
-    };
-    commit.added.iter().filter(|file| !stays(file)).cloned().collect()
-}
-
-/// Checks that no table of a model was one of its own before, or the other way round: their versions are counted apart.
-fn check_steps<'a>(job: &BatchJob, newest: impl Iterator<Item = (&'a String, &'a Commit)>) -> Result<()> {
-    let full = |name: &str| format!("{}.{name}", job.schema_name);
-    let mut steps: BTreeMap<String, String> = BTreeMap::new();
-    steps.extend(job.tables.iter().map(|table| (full(&table.file.name), full(&table.file.name))));
-    for model in &job.models {
-        steps.extend(model.tables().iter().map(|table| (full(table), full(model.name()))));
-    }
-    for (step, commit) in newest {
-        for table in tables_of(commit) {
-            if steps.get(&table).is_some_and(|now| now != step) {
-                let of = |step: &String| match *step == table {
-                    true => "a table of its own".to_owned(),
-                    false => format!("a table of the model {step}"),
-                };
-                let now = steps.get(&table).map(of).unwrap_or_default();
-                return Err(Error::user(format!(
-                    "{table} was {} in this lake, and would be {now}",
-                    of(step)
-                ))
-                .hint("call the model, or the table, otherwise"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The table or model that a commit is a version of.
-fn step_of(commit: &Commit) -> Option<String> {
-    let built = commit.build.as_ref().map(|build| build.table.clone());
-    built.or_else(|| commit.added.first().map(|file| file.table.clone()))
-}
-
-/// The tables that a commit has a version of.
-fn tables_of(commit: &Commit) -> BTreeSet<String> {
-    if commit.model.is_none() {
-        return step_of(commit).into_iter().collect();
-    }
-    let tables = commit.added.iter().map(|file| &file.table);
-    tables.filter(|table| !table.starts_with("system.") && !table.starts_with("model:")).cloned().collect()
 }

@@ -24,6 +24,7 @@ use crate::files::{entries, write_atomically};
 use crate::lake::Lake;
 use crate::records::{Commit, FORMAT, FORMATS, Ledger, Plan, RecordList, newer};
 use crate::table::read::checked_path;
+use crate::table::versioned::VERSIONS;
 
 const FILE: &str = "query.json";
 /// Where lakes of before have the same beside a table's files.
@@ -308,8 +309,10 @@ impl Claim<'_> {
 
     /// The versions of a batch job's tables are those of its checkpoint.
     fn check_batch(&self, lake: &Lake, identity: &Identity, is_known: bool) -> Result<()> {
-        let versions = lake.root().join(self.schema_name).join("_versions");
-        for table in entries(&versions)? {
+        let job = lake.root().join(self.schema_name);
+        let of_before = entries(&job.join(VERSIONS))?;
+        let of_now = entries(&job)?.into_iter().map(|table| table.join(VERSIONS));
+        for table in of_before.into_iter().chain(of_now) {
             let numbered = |path: &std::path::PathBuf| {
                 path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.parse::<u64>().is_ok())
             };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::records::FileEntry;
 use crate::table::partitioned::{NULL_VALUE, folder_value};
+use crate::table::versioned::carried_over;
 
 /// The feature that no other engine knows, and that one has to know who wants to write.
 const OWN_FEATURE: &str = "tidemill";
@@ -100,7 +101,7 @@ impl MetaData {
     }
 }
 
-/// Which batch of which query it is.
+/// Which batch of which query it is, or which build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Txn {
@@ -158,7 +159,8 @@ const ESCAPED: &AsciiSet =
 /// # Errors
 /// Internal: it is not below it.
 pub(super) fn path_in(root: &str, file: &FileEntry) -> Result<String> {
-    let below = file.path.strip_prefix(root).and_then(|below| below.strip_prefix('/'));
+    let path = carried_over(&file.path).unwrap_or_else(|| file.path.clone());
+    let below = path.strip_prefix(root).and_then(|below| below.strip_prefix('/'));
     let below = below.ok_or_else(|| Error::internal(format!("{} is not in {root}", file.path)))?;
     Ok(utf8_percent_encode(below, ESCAPED).to_string())
 }

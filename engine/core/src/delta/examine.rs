@@ -24,23 +24,41 @@ pub(crate) struct Examined {
 /// What the next start does about it.
 const AT_START: &str =
     "SQL here does not read it: the next start of the stream writes it anew from the records";
+/// What a build of the table does about it.
+const AT_BUILD: &str = "SQL here does not read it: the next build of the table writes it anew from the records, `tidemill run JOB --force` at once";
 
 /// What it does about versions that nobody can read.
 const NOT_BEFORE: &str = "newer ones can: the next start of the stream takes them out, and the log begins at a version that can be read";
 
-/// Looks at the log of a stream's table, of which these files count after the newest batch. A table without rows, or of a
-/// version of Tidemill that wrote none, has none.
-pub(crate) fn examine(lake: &Lake, query_id: &str, newest: u64, live: &[FileEntry]) -> Examined {
+/// Looks at the log of a table, of which these files count at its newest version. A table without rows, or of a version of
+/// Tidemill that wrote none, has none. `root` is its folder (relative to the lake) where it is a batch job's.
+pub(crate) fn examine(
+    lake: &Lake,
+    query_id: &str,
+    newest: u64,
+    live: &[FileEntry],
+    root: Option<&str>,
+) -> Examined {
     let mut found = Examined::default();
-    if let Err(error) = look(lake, query_id, newest, live, &mut found) {
-        found.problems.push((error.to_string(), AT_START.to_owned()));
+    if let Err(error) = look(lake, query_id, newest, live, root, &mut found) {
+        let advice = if root.is_some() { AT_BUILD } else { AT_START };
+        found.problems.push((error.to_string(), advice.to_owned()));
     }
     found
 }
 
-fn look(lake: &Lake, query_id: &str, newest: u64, live: &[FileEntry], found: &mut Examined) -> Result<()> {
+fn look(
+    lake: &Lake,
+    query_id: &str,
+    newest: u64,
+    live: &[FileEntry],
+    root: Option<&str>,
+    found: &mut Examined,
+) -> Result<()> {
     let Some(file) = live.last() else { return Ok(()) };
-    let Some((root, _)) = file.path.rsplit_once('/') else { return Ok(()) };
+    let advice = if root.is_some() { AT_BUILD } else { AT_START };
+    let what = if root.is_some() { "build" } else { "batch" };
+    let Some(root) = root.or(file.path.rsplit_once('/').map(|(root, _)| root)) else { return Ok(()) };
     let folder = Folder::of(&lake.resolve(root));
     let versions = folder.versions()?;
     // What cannot be read of the rows is told of them.
@@ -62,20 +80,20 @@ fn look(lake: &Lake, query_id: &str, newest: u64, live: &[FileEntry], found: &mu
     };
     let (mut own, mut is_foreign) = (BTreeMap::new(), last > newest);
     if is_foreign {
-        problem(format!("version {last} is of no batch, the newest is {newest}"), ANEW);
+        problem(format!("version {last} is of no {what}, the newest is {newest}"), ANEW);
     }
     for version in first..=last.min(newest) {
         if !versions.json.contains(&version) {
-            problem(format!("version {version} is not there"), AT_START);
+            problem(format!("version {version} is not there"), advice);
             continue;
         }
         match folder.read(version, &app_id(query_id, &file.table))? {
             Version::Own(actions) => drop(own.insert(version, actions)),
             Version::Foreign => {
                 is_foreign = true;
-                problem(format!("version {version} is not of this stream"), ANEW);
+                problem(format!("version {version} is not of this job"), ANEW);
             }
-            Version::CutOff => problem(format!("version {version} is cut off"), AT_START),
+            Version::CutOff => problem(format!("version {version} is cut off"), advice),
         }
     }
     let (mut base, mut lowest) = (None, None);
@@ -85,14 +103,14 @@ fn look(lake: &Lake, query_id: &str, newest: u64, live: &[FileEntry], found: &mu
                 base = base.or(Some((*version, files)));
                 lowest = Some(*version);
             }
-            Err(error) => problem(format!("the checkpoint of version {version}: {error}"), AT_START),
+            Err(error) => problem(format!("the checkpoint of version {version}: {error}"), advice),
         }
     }
     if last < newest {
-        problem(format!("it ends at version {last}, the newest batch is {newest}"), AT_START);
+        problem(format!("it ends at version {last}, the newest {what} is {newest}"), advice);
     }
     if first > 0 && base.is_none() {
-        problem(format!("it begins at version {first}, of which there is no checkpoint"), AT_START);
+        problem(format!("it begins at version {first}, of which there is no checkpoint"), advice);
     } else if first > 0 && lowest.is_some_and(|lowest| lowest > first) {
         problem(format!("versions from {first} on cannot be read, as their checkpoint cannot"), NOT_BEFORE);
     }

@@ -10,20 +10,27 @@ use serde_json::{Value, json};
 
 use super::action::Action;
 use crate::error::{Result, io_error};
-use crate::files::{create_folders, entries, write_atomically};
+use crate::files::{create_folders, entries, remove_folder, write_atomically};
 
 /// The folder of a table's log, in the table's own.
 pub(super) const NAME: &str = "_delta_log";
 const HINT: &str = "_last_checkpoint";
 /// So many versions are a checkpoint apart.
-pub(super) const CHECKPOINT_EVERY: u64 = 100;
+const CHECKPOINT_EVERY: u64 = 100;
 /// So many versions before a checkpoint can still be read.
-pub(super) const RETAINED: u64 = 200;
+const RETAINED: u64 = 200;
+
+/// The same of a batch job's table, of which so many builds are kept.
+const BUILDS: u64 = 10;
 
 /// A log's folder.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    /// So many versions are a checkpoint apart.
+    pub(super) every: u64,
+    /// So many versions before a checkpoint can still be read.
+    pub(super) retained: u64,
 }
 
 /// Which versions there are.
@@ -36,7 +43,7 @@ pub(super) struct Versions {
 /// What a version's file is.
 #[derive(Debug)]
 pub(super) enum Version {
-    /// Whole, and of this stream.
+    /// Whole, and of this job.
     Own(Vec<Action>),
     /// Somebody else's.
     Foreign,
@@ -47,7 +54,17 @@ pub(super) enum Version {
 impl Folder {
     /// That of a table, which is in this folder.
     pub(super) fn of(table: &Path) -> Folder {
-        Folder { path: table.join(NAME) }
+        Folder { path: table.join(NAME), every: CHECKPOINT_EVERY, retained: RETAINED }
+    }
+
+    /// That of a batch job's table.
+    pub(super) fn of_builds(table: &Path) -> Folder {
+        Folder { every: BUILDS, retained: BUILDS, ..Folder::of(table) }
+    }
+
+    /// Removes it with all that is in it.
+    pub(super) fn remove(&self) -> Result<()> {
+        remove_folder(&self.path)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -139,7 +156,7 @@ impl Folder {
     /// Removes what is older than the versions that a checkpoint of this number keeps, where there is one to read those from.
     pub(super) fn clean(&self, checkpoint: u64) -> Result<()> {
         let versions = self.versions()?;
-        let kept = checkpoint.saturating_sub(RETAINED);
+        let kept = checkpoint.saturating_sub(self.retained);
         match versions.checkpoints.range(..=kept).next_back() {
             Some(base) => self.clear_below(&versions, *base),
             None => Ok(()),

@@ -1,6 +1,6 @@
-//! Writes what a stream's records say of its table into the table's log.
+//! Writes what a job's records say of a table into the table's log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 
 use arrow::datatypes::SchemaRef;
@@ -12,7 +12,7 @@ use super::action::{
     Action, Add, CommitInfo, MetaData, Protocol, Remove, Txn, partition_values, path_in, text,
 };
 use super::checkpoint::Checkpoint;
-use super::folder::{CHECKPOINT_EVERY, Folder, Version};
+use super::folder::{Folder, Version};
 use super::schema::Columns;
 use super::statistics::{NanColumns, nan_columns_of, of_file};
 use crate::error::{Error, Result, io_error};
@@ -21,13 +21,13 @@ use crate::records::{Commit, Compaction, FileEntry, Merged, RecordList};
 use crate::table::read::{checked_path, committed_files};
 
 /// What to do about a log of which a version is somebody else's.
-pub(super) const ANEW: &str = "other engines read it as it is, the stream goes on without it: remove the folder, and the next start \
+pub(super) const ANEW: &str = "other engines read it as it is, the job goes on without it: remove the folder, and the next start \
      writes it anew";
 
 /// What to do about a log that cannot be written.
-pub(super) const AGAIN: &str = "once that is mended, the next start of the stream brings it up";
+pub(super) const AGAIN: &str = "once that is mended, the next start of the job brings it up";
 
-/// The log of a stream's table, as far as its driver has brought it.
+/// The log of a table, as far as its job has brought it.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     lake: Lake,
@@ -37,11 +37,21 @@ pub(crate) struct Publisher {
     /// Its folder, relative to the lake.
     root: String,
     query_id: String,
+    pub(super) of: Of,
     pub(super) folder: Folder,
     pub(super) standing: Standing,
     /// What compaction made of files since the newest version: the next one says so.
     pub(super) moves: Vec<Merged>,
     pub(super) compactions: RecordList<Compaction>,
+}
+
+/// What a table's versions are.
+#[derive(Debug)]
+pub(super) enum Of {
+    /// A stream's batches, each of which adds to the table.
+    Batches,
+    /// A batch job's builds, each of which is all of the table. Of these files it is known which columns hold a NaN.
+    Builds(NanColumns),
 }
 
 /// How far a log is.
@@ -102,6 +112,7 @@ impl Publisher {
             table,
             root: root.to_owned(),
             query_id: query_id.to_owned(),
+            of: Of::Batches,
             folder: Folder::of(&lake.resolve(root)),
             standing: Standing::NotBegun,
             moves: Vec::new(),
@@ -138,7 +149,7 @@ impl Publisher {
         }
         match self.folder.versions()?.json.first() {
             Some(version) => {
-                self.stop(&Refused(format!("version {version} is not of this stream: {ANEW}")));
+                self.stop(&Refused(format!("version {version} is not of this job: {ANEW}")));
                 Ok(())
             }
             None => self.begin(commit, now, Some(with_nan)),
@@ -160,23 +171,17 @@ impl Publisher {
         // All files are in the commit of a first batch; later, those before it are not known to the caller.
         let known = if version == 0 { with_nan } else { None };
         let all = self.described(live.iter().collect(), known)?;
-        let (added, removed) = self.files_of(commit);
+        let (added, _) = self.files_of(commit);
         let is_new = |file: &&Described<'_>| added.iter().any(|new| new.path == file.file.path);
         let new: Vec<&Described<'_>> = all.iter().filter(is_new).collect();
         let table = match self.columns(Columns::default(), all.iter()) {
             Ok(columns) => Table { columns, ..Table::default() },
-            Err(refused) => {
-                self.stop(&refused);
-                return Ok(());
-            }
+            Err(refused) => return self.refuse(&refused),
         };
-        let made = self.version(&table, version, now, new.iter().copied(), &removed, &[])?;
+        let made = self.version(&table, commit, now, new.iter().copied(), &[])?;
         let (actions, table) = match made {
             Ok(made) => made,
-            Err(refused) => {
-                self.stop(&refused);
-                return Ok(());
-            }
+            Err(refused) => return self.refuse(&refused),
         };
         self.folder.make()?;
         let mut counts = None;
@@ -210,59 +215,69 @@ impl Publisher {
         with_nan: &NanColumns,
     ) -> Result<()> {
         let version = commit.batch_id;
-        let (added, removed) = self.files_of(commit);
-        let described = self.described(added, Some(with_nan))?;
-        let (actions, next) = match self.version(table, version, now, &described, &removed, moves)? {
+        let described = self.described(self.files_of(commit).0, Some(with_nan))?;
+        let (actions, next) = match self.version(table, commit, now, &described, moves)? {
             Ok(made) => made,
-            Err(refused) => {
-                self.stop(&refused);
-                return Ok(());
-            }
+            Err(refused) => return self.refuse(&refused),
         };
         let text = text(&actions)?;
         if !self.folder.create(version, &text, next.timestamp)? {
             let is_own =
                 matches!(self.folder.read(version, &self.app_id())?, Version::Own(there) if there == actions);
             if !is_own {
-                self.stop(&Refused(format!("version {version} is not of this stream: {ANEW}")));
+                self.stop(&Refused(format!("version {version} is not of this job: {ANEW}")));
                 return Ok(());
             }
         }
-        if version.is_multiple_of(CHECKPOINT_EVERY) {
+        if version.is_multiple_of(self.folder.every) {
             self.checkpoint(version, version, &next)?;
         }
         self.standing = Standing::At(version, Box::new(next));
         Ok(())
     }
 
-    /// The lines of a version that follows on a table of this kind, and what the table is then.
+    /// The lines of the version of a commit, which follows on a table of this kind, and what the table is then.
     pub(super) fn version<'a>(
         &self,
         before: &Table,
-        version: u64,
+        commit: &Commit,
         now: DateTime<Utc>,
-        added: impl IntoIterator<Item = &'a Described<'a>> + Clone,
-        removed: &[&FileEntry],
+        added: impl IntoIterator<Item = &'a Described<'a>>,
         moves: &[Merged],
     ) -> Result<std::result::Result<(Vec<Action>, Table), Refused>> {
-        let columns = match self.columns(before.columns.clone(), added.clone()) {
+        let (version, removed) = (commit.batch_id, self.files_of(commit).1);
+        let added: Vec<&Described<'_>> = added.into_iter().collect();
+        let is_anew = matches!(self.of, Of::Builds(_)) && !added.is_empty();
+        let former = if is_anew { Columns::default() } else { before.columns.clone() };
+        let columns = match self.columns(former, added.iter().copied()) {
             Ok(columns) => columns,
             Err(refused) => return Ok(Err(refused)),
+        };
+        let kept = before.metadata.as_ref().map(|metadata| metadata.partition_columns.clone());
+        let (columns, partition_columns) = match is_anew {
+            true => match self.of_folders(columns, commit)? {
+                Ok(both) => both,
+                Err(refused) => return Ok(Err(refused)),
+            },
+            false => (columns, kept.unwrap_or_default()),
         };
         let timestamp = match before.timestamp {
             0 => now.timestamp_millis(),
             before => now.timestamp_millis().max(before + 1),
         };
-        // Files in the place of others that have as many rows: the rows stay as they are.
-        let added: Vec<&Described<'_>> = added.into_iter().collect();
+        // Files in the place of others that have as many rows: the rows of a stream stay as they are.
         let rows = added.iter().map(|described| described.file.rows).sum::<u64>();
-        let moves_rows = !removed.is_empty() && removed.iter().map(|file| file.rows).sum::<u64>() == rows;
+        let is_stream = matches!(self.of, Of::Batches);
+        let moves_rows =
+            is_stream && !removed.is_empty() && removed.iter().map(|file| file.rows).sum::<u64>() == rows;
         let mut actions = vec![self.commit_info(version, timestamp, moves_rows)];
         let schema_string = columns.schema_string();
         let metadata = match &before.metadata {
-            Some(metadata) if metadata.schema_string == schema_string => metadata.clone(),
-            Some(metadata) => MetaData { schema_string, ..metadata.clone() },
-            None => MetaData::new(self.table_id(version), &self.table, schema_string),
+            Some(metadata) => MetaData { schema_string, partition_columns, ..metadata.clone() },
+            None => MetaData {
+                partition_columns,
+                ..MetaData::new(self.table_id(version), &self.table, schema_string)
+            },
         };
         if before.metadata.is_none() || before.columns.has_ntz() != columns.has_ntz() {
             actions.push(Action::Protocol(Protocol::of(columns.has_ntz())));
@@ -287,17 +302,26 @@ impl Publisher {
     }
 
     fn commit_info(&self, version: u64, timestamp: i64, moves_rows: bool) -> Action {
-        let parameters = [
-            ("epochId", version.to_string()),
-            ("outputMode", "Append".to_owned()),
-            ("queryId", self.query_id.clone()),
-        ];
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
+        let (operation, parameters) = match self.of {
+            Of::Builds(_) => ("WRITE", vec![("mode", "Overwrite".to_owned())]),
+            Of::Batches if moves_rows => ("OPTIMIZE", Vec::new()),
+            Of::Batches => (
+                "STREAMING UPDATE",
+                vec![
+                    ("epochId", version.to_string()),
+                    ("outputMode", "Append".to_owned()),
+                    ("queryId", self.query_id.clone()),
+                ],
+            ),
+        };
         Action::CommitInfo(CommitInfo {
             engine_info: "tidemill".to_owned(),
             in_commit_timestamp: timestamp,
-            operation: if moves_rows { "OPTIMIZE" } else { "STREAMING UPDATE" }.to_owned(),
-            operation_parameters: if moves_rows { BTreeMap::new() } else { BTreeMap::from(parameters) },
+            operation: operation.to_owned(),
+            operation_parameters: parameters
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
             timestamp,
         })
     }
@@ -363,9 +387,12 @@ impl Publisher {
             let opened = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
             let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::default())
                 .map_err(|e| Error::from(e).context(path.display().to_string()))?;
-            let nan = match with_nan {
-                Some(known) => known.get(&file.path).cloned().unwrap_or_default(),
-                None => nan_columns_of(&opened, &metadata)?,
+            let nan = match (with_nan, &self.of) {
+                (Some(known), _) => known.get(&file.path).cloned().unwrap_or_default(),
+                (None, Of::Builds(known)) if known.contains_key(&file.path) => known[&file.path].clone(),
+                // It will have no log.
+                (None, _) if Columns::of(metadata.schema()).is_err() => BTreeSet::new(),
+                (None, _) => nan_columns_of(&opened, &metadata)?,
             };
             Ok(Described { file, schema: metadata.schema().clone(), stats: of_file(&metadata, &nan) })
         };
@@ -450,6 +477,20 @@ impl Publisher {
     fn table_id(&self, first: u64) -> String {
         let hash = xxh3_128(format!("{}:{first}", self.app_id()).as_bytes());
         uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid().to_string()
+    }
+
+    /// Goes on without a log, as Delta has not what the table has.
+    pub(super) fn refuse(&mut self, refused: &Refused) -> Result<()> {
+        match self.of {
+            Of::Batches => self.stop(refused),
+            // The next build may be another; until then nobody is to take an older one for it.
+            Of::Builds(_) => {
+                tracing::info!(table = self.table, "the table has no Delta log: {}", refused.0);
+                self.folder.remove()?;
+                self.standing = Standing::NotBegun;
+            }
+        }
+        Ok(())
     }
 
     /// Goes on with no log, and says so.

@@ -7,14 +7,14 @@ use chrono::{DateTime, Utc};
 
 use super::action::{Action, text};
 use super::checkpoint::Checkpoint;
-use super::folder::{CHECKPOINT_EVERY, RETAINED, Version, Versions};
-use super::publish::{AGAIN, ANEW, Publisher, Refused, Standing, Table};
+use super::folder::{Version, Versions};
+use super::publish::{AGAIN, ANEW, Of, Publisher, Refused, Standing, Table};
 use super::schema::Columns;
 use crate::error::Result;
 use crate::records::{Commit, Merged, Plan, RecordList};
 
 /// What is recorded of a batch, and its time.
-type Record<'a> = &'a dyn Fn(u64) -> Result<(Commit, DateTime<Utc>)>;
+pub(super) type Record<'a> = &'a dyn Fn(u64) -> Result<(Commit, DateTime<Utc>)>;
 
 impl Publisher {
     /// Brings a log to where the records are: what the driver before has not written, or a power cut has taken. `gives` are the
@@ -43,18 +43,19 @@ impl Publisher {
         Ok(())
     }
 
-    fn bring_up(&mut self, newest: u64, record: Record<'_>) -> Result<()> {
+    pub(super) fn bring_up(&mut self, newest: u64, record: Record<'_>) -> Result<()> {
         let mut versions = self.folder.versions()?;
         let beyond = |version: &&u64| **version > newest;
         if let Some(version) = versions.json.iter().chain(&versions.checkpoints).find(beyond) {
-            self.stop(&Refused(format!("version {version} is of no batch, the newest is {newest}: {ANEW}")));
+            let what = if matches!(self.of, Of::Builds(_)) { "build" } else { "batch" };
+            self.stop(&Refused(format!("version {version} is of no {what}, the newest is {newest}: {ANEW}")));
             return Ok(());
         }
         let mut found = BTreeMap::new();
         for version in &versions.json {
             match self.folder.read(*version, &self.app_id())? {
                 Version::Foreign => {
-                    self.stop(&Refused(format!("version {version} is not of this stream: {ANEW}")));
+                    self.stop(&Refused(format!("version {version} is not of this job: {ANEW}")));
                     return Ok(());
                 }
                 Version::Own(actions) => drop(found.insert(*version, actions)),
@@ -76,7 +77,7 @@ impl Publisher {
                 _ => readable
                     .keys()
                     .next_back()
-                    .filter(|last| lacking(&versions, first, **last) > RETAINED)
+                    .filter(|last| lacking(&versions, first, **last) > self.folder.retained)
                     .copied(),
             }
         {
@@ -88,7 +89,7 @@ impl Publisher {
             versions = self.folder.versions()?;
         }
         let Some(first) = versions.json.first().copied() else { return anew(self) };
-        if lacking(&versions, first, newest) > RETAINED {
+        if lacking(&versions, first, newest) > self.folder.retained {
             tracing::info!(table = self.table, "the Delta log is far behind: it begins anew at {newest}");
             return anew(self);
         }
@@ -102,10 +103,7 @@ impl Publisher {
                 Some(actions) => table.follow(actions),
                 None => match self.again(&table, version, record) {
                     Ok(Ok(next)) => table = next,
-                    Ok(Err(refused)) => {
-                        self.stop(&refused);
-                        return Ok(());
-                    }
+                    Ok(Err(refused)) => return self.refuse(&refused),
                     Err(error) => {
                         tracing::warn!(
                             table = self.table,
@@ -120,7 +118,7 @@ impl Publisher {
             return anew(self);
         }
         self.standing = Standing::At(newest, Box::new(table));
-        let due = newest - newest % CHECKPOINT_EVERY;
+        let due = newest - newest % self.folder.every;
         let has = readable.last_key_value().map(|(version, _)| *version);
         if due > first && has.is_none_or(|has| has < due) {
             let Standing::At(_, table) = &self.standing else { return Ok(()) };
@@ -140,11 +138,10 @@ impl Publisher {
         record: Record<'_>,
     ) -> Result<std::result::Result<Table, Refused>> {
         let (commit, now) = record(version)?;
-        let (added, removed) = self.files_of(&commit);
         let moves = self.moves_of(version, version)?;
         // Files that were taken out since may be gone: then there is no such version any more.
-        let described = self.described(added, None)?;
-        Ok(match self.version(table, version, now, &described, &removed, &moves)? {
+        let described = self.described(self.files_of(&commit).0, None)?;
+        Ok(match self.version(table, &commit, now, &described, &moves)? {
             Ok((actions, next)) => {
                 self.folder.replace(version, &text(&actions)?, next.timestamp)?;
                 Ok(next)

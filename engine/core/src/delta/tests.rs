@@ -79,8 +79,8 @@ fn files_that_are_taken_out_are_removed_and_a_checkpoint_has_what_is_left() {
     assert_eq!(paths, expected);
     let live = committed_files(&lake, "j", "j.t").unwrap();
     assert_eq!(live.len(), 89);
-    assert!(examine(&lake, "q", 100, &live).problems.is_empty());
-    assert_eq!(examine(&lake, "q", 100, &live[1..]).problems.len(), 1);
+    assert!(examine(&lake, "q", 100, &live, None).problems.is_empty());
+    assert_eq!(examine(&lake, "q", 100, &live[1..], None).problems.len(), 1);
     // A batch that is there already is passed over.
     let before = std::fs::read(log.json(100)).unwrap();
     running.publish(&commits.read(100).unwrap(), DateTime::UNIX_EPOCH, &NanColumns::new());

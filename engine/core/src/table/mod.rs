@@ -8,4 +8,5 @@ pub mod publish;
 pub mod read;
 pub(crate) mod rowless;
 pub(crate) mod scan;
+pub(crate) mod versioned;
 pub mod write;

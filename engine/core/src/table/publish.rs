@@ -16,6 +16,7 @@ use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
 use super::read::missing;
+use super::versioned::carried_over;
 use crate::error::{Error, Result, io_error};
 use crate::files::{at_once, checksum, create_folders, entries, remove_folder, sync_folder, write_synced};
 use crate::lake::Lake;
@@ -151,6 +152,11 @@ pub(crate) fn discard(lake: &Lake, file: &FileEntry) -> Result<()> {
 pub fn readable_path(lake: &Lake, file: &FileEntry) -> PathBuf {
     let path = lake.resolve(&file.path);
     if path.is_file() {
+        return path;
+    }
+    // The versions of a batch job's tables are carried over as folders.
+    if let Some(path) = carried_over(&file.path).map(|path| lake.resolve(&path)).filter(|path| path.is_file())
+    {
         return path;
     }
     let elsewhere = [
