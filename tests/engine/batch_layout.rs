@@ -9,7 +9,7 @@ use tidemill_core::doctor;
 use tidemill_core::lake::Lake;
 
 use crate::batch::Shop;
-use crate::support::{run, texts, visible_files};
+use crate::support::{run, texts, unsealed, visible_files};
 
 /// `wide` has rows of one kind alone, so that a mixture would show.
 fn shop_of_kinds(settings: &str) -> Shop {
@@ -160,7 +160,7 @@ fn as_before(lake: &Lake, tables: &[&str]) {
     }
     let commits = lake.checkpoint("shop").join("commits");
     for path in std::fs::read_dir(commits).unwrap().map(|entry| entry.unwrap().path()) {
-        let mut commit: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let mut commit = unsealed(&path);
         for list in ["added", "removed"] {
             for file in commit[list].as_array_mut().unwrap() {
                 let place = file["path"].as_str().unwrap().to_owned();

@@ -119,6 +119,12 @@ impl Publisher {
         }
     }
 
+    /// Files of the table have become others, which the version of the next batch will say.
+    pub(crate) fn compacted(&mut self, compaction: &Compaction) {
+        let own = compaction.merged.iter().filter(|merged| merged.into.table == self.table);
+        self.moves.extend(own.cloned());
+    }
+
     /// Publishes a batch, whose files are in place. `with_nan` are the columns of its files that hold a NaN. Where that cannot be
     /// done the stream goes on without a log, and says so.
     pub(crate) fn publish(&mut self, commit: &Commit, now: DateTime<Utc>, with_nan: &NanColumns) {
