@@ -243,7 +243,7 @@ async fn a_label_of_three_values_trains_nothing_until_the_select_says_which_is_m
     let said = visits.stream(50, |i| (i % 3).to_string());
     let failed = "SELECT rows_without_features FROM batches ORDER BY batch_id";
     assert_eq!(query(&visits.lake(), failed).await, [["0"], ["0"], ["0"], ["1"]]);
-    assert!(said.contains("tree accuracy"), "{said}");
+    assert!(said.contains("tree AUC"), "{said}");
     let newest = "SELECT o.status, m.rows > 150 FROM models o JOIN metrics m ON o.batch_id = m.batch_id \
         WHERE evaluation = 'holdout'";
     assert_eq!(query(&visits.lake(), newest).await, [["trained", "true"]]);

@@ -2,8 +2,8 @@
 //!
 //! What is written side by side, 3,000 conditions with OR between them say, is a tree as deep as it is long for the parser,
 //! and each step of planning goes down it by recursion. AND, OR and UNION may be put together in any order, so they are made
-//! trees of little depth; of anything else only so much may stand side by side. `||` is one of these: `['a'] || 'b' || 'c'`
-//! puts two texts into a list, and `['a'] || ('b' || 'c')` one.
+//! trees of little depth; of anything else only so much may stand side by side. `||` may not: `['a'] || 'b' || 'c'` puts two
+//! texts into a list, and `['a'] || ('b' || 'c')` one. Only what is written out is known to be no list.
 
 use datafusion::common::{Result, plan_datafusion_err};
 use datafusion::sql::sqlparser::ast::{
@@ -17,10 +17,21 @@ fn is_associative(op: &BinaryOperator) -> bool {
     matches!(op, BinaryOperator::And | BinaryOperator::Or)
 }
 
+/// Whether it is a row of `||` between values that are written out.
+fn is_written_out(mut expr: &Expr) -> bool {
+    while let Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right } = expr {
+        if !matches!(**right, Expr::Value(_)) {
+            return false;
+        }
+        expr = left;
+    }
+    matches!(expr, Expr::Value(_))
+}
+
 /// Makes a row of the same operator, which the parser has as a tree leaning to the left, a balanced one.
 pub(super) fn flatten(expr: &mut Expr) -> Result<()> {
     if let Expr::BinaryOp { op, .. } = &*expr
-        && is_associative(op)
+        && (is_associative(op) || is_written_out(expr))
     {
         let op = op.clone();
         let mut operands = Vec::new();
@@ -183,6 +194,8 @@ mod tests {
         .await;
         let many = vec!["'x'"; 300].join(" || ");
         check(&[(&format!("SELECT length({many})"), &["300"])]).await;
-        refused(&[(&format!("SELECT 'x'{}", " || 'x'".repeat(3000)), "stand side by side")]).await;
+        check(&[(&format!("SELECT length('x'{})", " || 'x'".repeat(3000)), &["3001"])]).await;
+        let row = format!("SELECT k{} FROM (VALUES ('x')) AS t (k)", " || 'x'".repeat(3000));
+        refused(&[(&row, "stand side by side")]).await;
     }
 }
