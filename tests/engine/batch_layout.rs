@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use tidemill_core::doctor;
 use tidemill_core::lake::Lake;
 
