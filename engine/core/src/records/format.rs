@@ -217,6 +217,8 @@ mod tests {
     #[test]
     fn several_topics_are_told_and_none_is_left_out() {
         let mut plan = example();
+        // One without a checksum is not compared with it.
+        plan.as_object_mut().unwrap().remove("crc32c");
         let topic = plan["topics"][0].clone();
         plan["topics"].as_array_mut().unwrap().push(topic);
         let error = read::<Plan>(&plan).unwrap_err().to_string();

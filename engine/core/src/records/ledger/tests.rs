@@ -175,10 +175,10 @@ fn what_is_no_snapshot_of_these_records_is_not_taken_for_one() {
             let text = std::fs::read_to_string(&path).unwrap();
             std::fs::write(path, text.replace("\"q\"", "\"another\"")).unwrap();
         }),
-        ("has format 9, this version reads 1", |checkpoint| {
+        ("has format 9, this version reads 2", |checkpoint| {
             let path = checkpoint.join("snapshots/19.json");
             let text = std::fs::read_to_string(&path).unwrap();
-            std::fs::write(path, text.replacen("\"format\":1", "\"format\":9", 1)).unwrap();
+            std::fs::write(path, text.replacen("\"format\":2", "\"format\":9", 1)).unwrap();
         }),
     ];
     for (what, harm) in harm {
