@@ -148,11 +148,14 @@ mod tests {
         }
         for (sql, rows) in [
             (format!("SELECT u.a.column2 {join} ORDER BY t.a.column2"), 2),
-            (format!("SELECT a.column2 FROM t.a JOIN u.a AS b ON a.column1 = b.column1"), 2),
+            ("SELECT a.column2 FROM t.a JOIN u.a AS b ON a.column1 = b.column1".to_owned(), 2),
             (format!("SELECT (SELECT max(a.column2) FROM t.a) {join}"), 2),
             (format!("SELECT t.a.* {join}"), 2),
             (format!("{part} a.column2 FROM a UNION ALL SELECT a.column2 FROM t.a"), 3),
-            (format!("SELECT * FROM (SELECT a.column1 FROM t.a) AS x, (SELECT a.column1 FROM u.a) AS y"), 4),
+            (
+                "SELECT * FROM (SELECT a.column1 FROM t.a) AS x, (SELECT a.column1 FROM u.a) AS y".to_owned(),
+                4,
+            ),
         ] {
             let made = collect(frame(&session, &sql).await.unwrap()).await.unwrap();
             assert_eq!(made.iter().map(|batch| batch.num_rows()).sum::<usize>(), rows, "{sql}");
