@@ -12,7 +12,7 @@ use super::snapshot::EVERY;
 const SPANS: [u64; 3] = [EVERY * 10_000, EVERY * 100, EVERY];
 
 /// `compactions/N.json`: files of tables that others stand for from now on, with the same rows in the same order. Record N is
-/// written when the batches before [`Compaction::due`] are learned from; what it does is a function of the records of these
+/// written when the batches before `Compaction::due` are learned from; what it does is a function of the records of these
 /// batches, whenever it is done. Its creation changes the tables at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compaction {
