@@ -39,6 +39,7 @@ mod examine;
 mod folder;
 mod publish;
 mod repair;
+mod replay;
 mod schema;
 mod statistics;
 
