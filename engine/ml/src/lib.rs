@@ -96,6 +96,7 @@ mod stats;
 mod supervised;
 mod table;
 mod training;
+mod wide;
 
 pub use algorithms::{ALGORITHMS, Algorithm, AlgorithmInfo, Material, Task};
 pub use cache::Cache;

@@ -14,6 +14,7 @@ use crate::file::{self, Kind};
 use crate::table::check_names;
 use crate::{Error, FeatureTable};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 /// Fitted clusters: knows its columns and their scales, and so assigns the rows of any table of these columns.
@@ -163,10 +164,7 @@ impl KMeans {
             }
         };
         let centres = solve::solve(params, points, learned.weights.as_deref(), seed, start)?;
-        let mut sizes = vec![0; params.clusters as usize];
-        for cluster in nearest::assign(points, &centres).0 {
-            sizes[cluster as usize] += 1;
-        }
+        let sizes = nearest::sizes(points, &centres);
         let names = table.numeric_names().to_vec();
         Ok(KMeans { names, scales, centres, sizes, left_out: learned.left_out })
     }
@@ -321,21 +319,21 @@ impl<'a> Start<'a> {
 }
 
 /// The rows that are learned from: complete ones that weigh anything.
-struct Learned {
-    rows: Vec<u32>,
+struct Learned<'a> {
+    rows: Cow<'a, [u32]>,
     /// A weight a row, as a share of the largest, so that no sum overflows.
     weights: Option<Vec<f64>>,
     /// Rows left out for a missing value.
     left_out: u64,
 }
 
-impl Learned {
+impl<'a> Learned<'a> {
     fn of(
         params: &KMeansParams,
         table: &FeatureTable,
-        rows: &[u32],
+        rows: &'a [u32],
         weights: Option<&[f64]>,
-    ) -> Result<Learned, Error> {
+    ) -> Result<Learned<'a>, Error> {
         let learned = match weights {
             None => {
                 let kept = complete(table, rows);
@@ -355,7 +353,7 @@ impl Learned {
         table: &FeatureTable,
         rows: &[u32],
         weights: &[f64],
-    ) -> Result<Learned, Error> {
+    ) -> Result<Learned<'a>, Error> {
         if weights.len() != rows.len() {
             let (expected, found) = (rows.len(), weights.len());
             return Err(Error::LengthMismatch { what: "weights", expected, found });
@@ -373,8 +371,8 @@ impl Learned {
         // A weight so small that its share of the largest is 0 has no say either.
         let share = |w: &f64| if largest > 0.0 { w / largest } else { 0.0 };
         let kept = pairs().map(|(row, w)| (*row, share(w))).filter(|(_, w)| *w > 0.0);
-        let (rows, weights) = kept.unzip();
-        Ok(Learned { rows, weights: Some(weights), left_out })
+        let (rows, weights): (Vec<u32>, Vec<f64>) = kept.unzip();
+        Ok(Learned { rows: rows.into(), weights: Some(weights), left_out })
     }
 }
 

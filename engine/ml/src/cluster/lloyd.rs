@@ -19,7 +19,7 @@
 use super::nearest::{LANES, Tile};
 use super::points::Points;
 use super::squared_distance;
-use super::wide::{Wide, wide};
+use crate::wide::{Wide, wide};
 use rayon::prelude::*;
 
 /// Iterations after which sums are made anew.

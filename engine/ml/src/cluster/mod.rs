@@ -20,7 +20,6 @@ mod rows;
 mod solve;
 mod stream;
 mod sweep;
-mod wide;
 
 pub use kmeans::KMeans;
 pub use metrics::{ClusterMetrics, SilhouetteRows};

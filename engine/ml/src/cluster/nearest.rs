@@ -85,6 +85,31 @@ pub(super) struct NearestTwo {
     pub(super) cluster: [u64; LANES],
 }
 
+/// How many points are nearest to each of these centres (row-major).
+pub(super) fn sizes(points: Points<'_>, centres: &[f64]) -> Vec<u64> {
+    let clusters = centres.len() / points.columns;
+    let of_piece = |first: usize| {
+        let points = points.slice(first, PIECE_ROWS.min(points.rows() - first));
+        let (mut tile, mut sizes) = (Tile::new(points.columns), vec![0; clusters]);
+        for first in (0..points.rows()).step_by(LANES) {
+            let count = LANES.min(points.rows() - first);
+            tile.load_run(points, first, count);
+            tile.nearest_two(centres).cluster[..count].iter().for_each(|&c| sizes[c as usize] += 1);
+        }
+        sizes
+    };
+    let plus = |mut all: Vec<u64>, of_piece: Vec<u64>| {
+        all.iter_mut().zip(of_piece).for_each(|(all, of_piece)| *all += of_piece);
+        all
+    };
+    // To wake another thread takes longer than a piece.
+    if points.rows() <= PIECE_ROWS {
+        return of_piece(0);
+    }
+    let pieces = (0..points.rows()).into_par_iter().step_by(PIECE_ROWS);
+    pieces.map(of_piece).reduce(|| vec![0; clusters], plus)
+}
+
 /// The nearest of these centres (row-major) to every point, and the squared distance to it.
 pub(super) fn assign(points: Points<'_>, centres: &[f64]) -> (Vec<u32>, Vec<f64>) {
     let mut clusters = vec![0u32; points.rows()];
@@ -127,6 +152,8 @@ mod tests {
             let centres: Vec<f64> = (0..clusters * columns).map(|i| number(i + 10_000)).collect();
             let points = Points::dense(columns, &values);
             let (assigned, squared) = assign(points, &centres);
+            let count = |of: usize| assigned.iter().filter(|cluster| **cluster as usize == of).count() as u64;
+            prop_assert_eq!(sizes(points, &centres), (0..clusters).map(count).collect::<Vec<u64>>());
             for row in 0..rows {
                 let mut distances: Vec<(f64, u32)> = centres
                     .chunks_exact(columns)

@@ -3,6 +3,7 @@
 use crate::encode::scale::NumericScale;
 use crate::{Error, FeatureTable};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Rows of a parallel piece of work.
 const PIECE_ROWS: usize = 2_048;
@@ -20,18 +21,26 @@ pub(super) fn is_complete(table: &FeatureTable, row: u32) -> bool {
     (0..table.features()).all(|c| !table.numeric(c).get(row as usize).is_nan())
 }
 
-/// Those of these rows that have a value in every column.
-pub(super) fn complete(table: &FeatureTable, rows: &[u32]) -> Vec<u32> {
-    let of_piece = |rows: &[u32]| {
+/// Those of these rows that have a value in every column; as they are where all have.
+pub(super) fn complete<'a>(table: &FeatureTable, rows: &'a [u32]) -> Cow<'a, [u32]> {
+    let of_piece = |rows: &'a [u32]| {
         let (mut values, mut complete) = (vec![0.0; rows.len()], vec![true; rows.len()]);
         for c in 0..table.features() {
             table.numeric(c).put(rows, &mut values);
             complete.iter_mut().zip(&values).for_each(|(complete, value)| *complete &= !value.is_nan());
         }
-        rows.iter().zip(complete).filter(|(_, complete)| *complete).map(|(row, _)| *row).collect()
+        match complete.iter().all(|complete| *complete) {
+            true => Cow::Borrowed(rows),
+            false => {
+                rows.iter().zip(complete).filter(|(_, complete)| *complete).map(|(row, _)| *row).collect()
+            }
+        }
     };
-    let pieces: Vec<Vec<u32>> = rows.par_chunks(PIECE_ROWS).map(of_piece).collect();
-    pieces.concat()
+    let pieces: Vec<Cow<'a, [u32]>> = rows.par_chunks(PIECE_ROWS).map(of_piece).collect();
+    match pieces.iter().all(|piece| matches!(piece, Cow::Borrowed(_))) {
+        true => Cow::Borrowed(rows),
+        false => Cow::Owned(pieces.concat()),
+    }
 }
 
 /// Scales of the columns over these rows, each row counting as often as its weight says.

@@ -4,6 +4,7 @@
 //! not depend on the number of threads.
 
 use super::cell::{Cell, Source};
+use super::few::FewCounts;
 use super::histogram::Histogram;
 use super::kept::{Before, Children, KeptNode, KeptTree, Moved, Side, is_kept};
 use super::params::Growth;
@@ -17,6 +18,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// Entries of a node whose sides are worth a task each.
 pub(crate) const TASK: usize = 8_192;
+
+/// Entries below which a node counts for itself what it tries, feature by feature: to look at the bins of all features, and
+/// to take its sibling's from its parent's, costs as much however few there are. The tree is the same.
+const FEW: usize = 512;
 
 /// Grows one tree.
 pub(crate) struct Grower<'a, S: Source> {
@@ -103,7 +108,9 @@ impl<S: Source> Grower<'_, S> {
         }
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let search = &self.search_of(entries, cell);
-        let (found, histogram) = if self.params.counts_tried_only(self.binned.features) {
+        let (found, histogram) = if entries.len() < FEW {
+            (self.best_of_few(search, entries, cell, &mut random), None)
+        } else if self.params.counts_tried_only(self.binned.features) {
             (self.best_of_tried(search, entries, cell, &mut random), None)
         } else {
             let histogram =
@@ -141,7 +148,8 @@ impl<S: Source> Grower<'_, S> {
         let (left_histogram, right_histogram) = match histogram {
             None => (None, None),
             Some(histogram) => {
-                let (side, children) = self.of_children(histogram, known.counted, left, right, leaves);
+                let uncounted = (leaves.0 || left.len() < FEW, leaves.1 || right.len() < FEW);
+                let (side, children) = self.of_children(histogram, known.counted, left, right, uncounted);
                 if keeps {
                     let of_side = if side == Side::Left { &children.0 } else { &children.1 };
                     counted = of_side.clone().map(|histogram| (side, histogram));
@@ -192,10 +200,10 @@ impl<S: Source> Grower<'_, S> {
         kept: Option<(Side, Hist<S>)>,
         left: &[S::Entry],
         right: &[S::Entry],
-        (left_leaf, right_leaf): (bool, bool),
+        (left_uncounted, right_uncounted): (bool, bool),
     ) -> (Side, Histograms<S>) {
         let smaller = if left.len() <= right.len() { Side::Left } else { Side::Right };
-        if left_leaf && right_leaf {
+        if left_uncounted && right_uncounted {
             return (smaller, (None, None));
         }
         let (side, counted) = kept.unwrap_or_else(|| {
@@ -204,11 +212,11 @@ impl<S: Source> Grower<'_, S> {
         });
         match side {
             Side::Left => {
-                let other = (!right_leaf).then(|| histogram.subtract(&counted));
+                let other = (!right_uncounted).then(|| histogram.subtract(&counted));
                 (side, (Some(counted), other))
             }
             Side::Right => {
-                let other = (!left_leaf).then(|| histogram.subtract(&counted));
+                let other = (!left_uncounted).then(|| histogram.subtract(&counted));
                 (side, (other, Some(counted)))
             }
         }
@@ -253,6 +261,34 @@ impl<S: Source> Grower<'_, S> {
             }
             pick(&mut order, i, random);
             best = better(best, order[i], self.split_of(search, histogram, order[i], cell));
+        }
+        best
+    }
+
+    /// As [`best_split`](Grower::best_split), with the same draws and outcome, for few entries.
+    fn best_of_few(
+        &self,
+        search: &Search<S::Cell>,
+        entries: &[S::Entry],
+        cell: S::Cell,
+        random: &mut Xoshiro256PlusPlus,
+    ) -> Option<(usize, Split<S::Cell>)> {
+        let features = self.binned.features;
+        let mut order: Vec<usize> = (0..features).collect();
+        let (mut counts, mut best) = (FewCounts::none(), None);
+        for i in 0..features {
+            if i >= self.params.tried(features) && best.is_some() {
+                break;
+            }
+            pick(&mut order, i, random);
+            let feature = order[i];
+            counts.add(self.binned, &self.source, entries, feature);
+            let split = match self.numeric_bins.get(feature) {
+                Some(_) => search.numeric_of(counts.cells(), counts.value_bins(), cell),
+                None => search.categorical_of(counts.cells(), counts.bins(), cell),
+            };
+            best = better(best, feature, split);
+            counts.clear();
         }
         best
     }
@@ -316,6 +352,7 @@ mod tests {
     use super::super::split::tests::search;
     use super::super::tree::{Node, Tree};
     use super::*;
+    use crate::encode::bins::MISSING_BIN;
 
     /// Depth of each leaf, and the rows that end in it.
     fn leaves(tree: &Tree, binned: &BinnedRows) -> Vec<(usize, usize)> {
@@ -359,8 +396,10 @@ mod tests {
 
     #[test]
     fn counting_what_is_tried_grows_the_same_tree() {
+        // Some of the bins are those of missing values.
+        let bin = |draw: u64| if draw % 10 == 9 { MISSING_BIN } else { (draw % 10) as u8 };
         let bins: Vec<u8> =
-            (0..6_000u32).flat_map(|i| (0..6).map(move |f| (derive(u64::from(i), f) % 9) as u8)).collect();
+            (0..6_000u32).flat_map(|i| (0..6).map(move |f| bin(derive(u64::from(i), f)))).collect();
         let binned = BinnedRows { features: 6, bins };
         let grower = Grower {
             binned: &binned,
@@ -376,13 +415,15 @@ mod tests {
             bins[0] > 4 && bins[4].is_multiple_of(2)
         };
         let mut entries: Vec<Draw> = (0..6_000).map(|row| Draw::new(row, 1, label(row))).collect();
-        let cell = entries.iter().fold(Count(0), |sum, &e| sum.plus(Unweighted.cell(e)));
-        let histogram = Histogram::of(&binned, &Unweighted, &entries, true);
-        for seed in 0..40 {
+        for (count, seed) in [6_000, 300, 40, 9].into_iter().cycle().zip(0..160) {
+            let entries = &entries[..count];
+            let cell = entries.iter().fold(Count(0), |sum, &e| sum.plus(Unweighted.cell(e)));
+            let histogram = Histogram::of(&binned, &Unweighted, entries, true);
             let random = || Xoshiro256PlusPlus::seed_from_u64(seed);
             let found = grower.best_split(&grower.search, &histogram, cell, &mut random());
-            assert_eq!(found, grower.best_of_tried(&grower.search, &entries, cell, &mut random()));
-            assert!(found.is_some());
+            assert_eq!(found, grower.best_of_tried(&grower.search, entries, cell, &mut random()));
+            assert_eq!(found, grower.best_of_few(&grower.search, entries, cell, &mut random()));
+            assert!(found.is_some() || count < 6_000);
         }
         assert!(grower.params.counts_tried_only(6));
         assert!(matches!(grower.grow(&mut entries, None, 3).0, Grown::Split { .. }));

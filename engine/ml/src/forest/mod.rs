@@ -16,6 +16,7 @@ mod boost;
 mod cell;
 mod classes;
 mod draw;
+mod few;
 mod grow;
 mod histogram;
 mod kept;

@@ -163,14 +163,18 @@ impl<C: Cell> Search<C> {
             bins[count] = bin;
             count += usize::from(cell.rows() > 0 || bin == 0);
         }
-        match count <= FEW_CUTS {
-            true => self.numeric_of::<FEW_CUTS>(cells, &bins[..count], node),
-            false => self.numeric_of::<BINS>(cells, &bins[..count], node),
+        self.numeric_of(cells, &bins[..count], node)
+    }
+
+    /// The same with cuts after these bins alone: the first, and those of values that have rows.
+    pub(crate) fn numeric_of(&self, cells: &[C; BINS], bins: &[u8], node: C) -> Option<Split<C>> {
+        match bins.len() <= FEW_CUTS {
+            true => self.numeric_cut::<FEW_CUTS>(cells, bins, node),
+            false => self.numeric_cut::<BINS>(cells, bins, node),
         }
     }
 
-    /// The same with cuts after these bins alone.
-    fn numeric_of<const MOST: usize>(&self, cells: &[C; BINS], bins: &[u8], node: C) -> Option<Split<C>> {
+    fn numeric_cut<const MOST: usize>(&self, cells: &[C; BINS], bins: &[u8], node: C) -> Option<Split<C>> {
         let missing = cells[MISSING_BIN as usize];
         let cuts = Cuts::<MOST>::of(bins.iter().map(|&bin| cells[bin as usize]), &self.scale);
         let mut best = cuts.best(self, node, C::default()).map(|found| (found, false));
@@ -182,7 +186,7 @@ impl<C: Cell> Search<C> {
         }
         let ((worth, at), missing_goes_left) = best?;
         let (gain, bin) = (self.gain(node, worth)?, bins[at]);
-        let known = cells[..=bin as usize].iter().fold(C::default(), |sum, &cell| sum.plus(cell));
+        let known = bins[..=at].iter().fold(C::default(), |sum, &bin| sum.plus(cells[bin as usize]));
         let left = if missing_goes_left { known.plus(missing) } else { known };
         // Without missing values here the flag is set by the larger side.
         let missing_left =
@@ -193,10 +197,21 @@ impl<C: Cell> Search<C> {
     /// The best split of a categorical feature. Bins without rows here (also that of missing values) and categories that
     /// no training row had go to the side with more rows.
     pub(crate) fn categorical(&self, cells: &[C; BINS], node: C) -> Option<Split<C>> {
+        self.categorical_of(cells, 0..=MISSING_BIN, node)
+    }
+
+    /// The same where no other bins than these, ascending, have rows.
+    pub(crate) fn categorical_of(
+        &self,
+        cells: &[C; BINS],
+        bins: impl Iterator<Item = u8>,
+        node: C,
+    ) -> Option<Split<C>> {
         let share = node.sums(&self.scale).share();
         let mut keys = [0u64; BINS];
         let (mut count, mut ordered) = (0, C::default());
-        for (cell, bin) in cells.iter().zip(0u8..=MISSING_BIN) {
+        for bin in bins {
+            let cell = cells[bin as usize];
             if cell.rows() > 0 && cell.rows() >= self.min_category {
                 let sums = cell.sums(&self.scale);
                 let mean = (sums.sum + self.smoothing * share) / (sums.weight + self.smoothing);
@@ -204,7 +219,7 @@ impl<C: Cell> Search<C> {
                 let bits = mean.to_bits();
                 let key = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
                 keys[count] = (key & !0xFF) | u64::from(bin);
-                ordered = ordered.plus(*cell);
+                ordered = ordered.plus(cell);
                 count += 1;
             }
         }

@@ -7,6 +7,7 @@
 //! ```
 
 mod grow;
+mod ranked;
 mod walk;
 
 use crate::file::{self, Kind, MOST_ROWS};

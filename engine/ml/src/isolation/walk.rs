@@ -1,7 +1,7 @@
 //! Trees as rows walk them: every tree has all places of its depth, so that a walk has no branch and eight rows go side by
-//! side. For trees of up to 256 rows and tables of up to 64 columns, places and rows are arrays of a power of two, so that no
-//! index needs a check.
+//! side. Many rows walk trees of [`ranked`](super::ranked) to the same places.
 
+use super::ranked::{MANY, Ranked};
 use crate::FeatureTable;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,6 @@ use serde::{Deserialize, Serialize};
 const LANES: usize = 8;
 /// Rows of a block, a multiple of [`LANES`]: with their columns in a row they stay in cache while all trees are walked.
 const BLOCK: usize = 256;
-/// Rows from which on trees are laid out anew for them.
-const FEW: usize = 64;
-/// Places of a tree that is laid out.
-const PLACES: usize = 256;
 /// Values of a block at most, where it has more than [`LANES`] rows.
 const BLOCK_VALUES: usize = 1 << 15;
 /// The bit of a column by which missing values go right.
@@ -40,8 +36,16 @@ impl Split {
         (self.column & !MISSING_RIGHT) as usize
     }
 
+    pub(super) fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    pub(super) fn missing_goes_right(&self) -> bool {
+        self.column & MISSING_RIGHT != 0
+    }
+
     pub(super) fn goes_right(&self, value: f64) -> bool {
-        (value > self.threshold) | (value.is_nan() & (self.column & MISSING_RIGHT != 0))
+        (value > self.threshold) | (value.is_nan() & self.missing_goes_right())
     }
 }
 
@@ -82,6 +86,16 @@ impl Tree {
         self.paths[node - self.splits.len()] = path;
     }
 
+    /// By place, from the first on.
+    pub(super) fn splits(&self) -> &[Split] {
+        &self.splits
+    }
+
+    /// The path to each lowest place; as many as a power of two.
+    pub(super) fn paths(&self) -> &[f64] {
+        &self.paths
+    }
+
     /// What stands at a place; the lowest ones are leaves.
     pub(crate) fn place(&self, at: usize) -> Place {
         match self.splits.get(at) {
@@ -89,7 +103,7 @@ impl Tree {
             Some(split) => Place::Split {
                 column: split.column(),
                 threshold: split.threshold,
-                missing_right: split.column & MISSING_RIGHT != 0,
+                missing_right: split.missing_goes_right(),
             },
             None => Place::Leaf(self.paths.get(at - self.splits.len()).copied().unwrap_or_default()),
         }
@@ -109,17 +123,17 @@ impl Tree {
 
 /// The sum of each row's paths over the trees, which are as deep as each other.
 pub(super) fn paths(trees: &[Tree], table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
-    let columns = table.features();
-    if rows.len() >= FEW {
-        let laid_out: Option<Vec<LaidOut>> = trees.iter().map(LaidOut::of).collect();
-        match (laid_out, columns) {
-            (Some(trees), 0..=8) => return paths_laid_out::<8>(&trees, table, rows),
-            (Some(trees), 9..=16) => return paths_laid_out::<16>(&trees, table, rows),
-            (Some(trees), 17..=32) => return paths_laid_out::<32>(&trees, table, rows),
-            (Some(trees), 33..=64) => return paths_laid_out::<64>(&trees, table, rows),
-            _ => {}
-        }
+    if rows.len() >= MANY
+        && let Some(ranked) = Ranked::of(trees, table.features())
+    {
+        return ranked.paths(table, rows);
     }
+    one_by_one(trees, table, rows)
+}
+
+/// The same, each value compared with each threshold that it meets.
+pub(super) fn one_by_one(trees: &[Tree], table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
+    let columns = table.features();
     let block = (BLOCK_VALUES / columns.max(1)).clamp(LANES, BLOCK) / LANES * LANES;
     let mut sums = vec![0.0; rows.len()];
     sums.par_chunks_mut(block).zip(rows.par_chunks(block)).for_each(|(sums, rows)| {
@@ -139,73 +153,6 @@ pub(super) fn paths(trees: &[Tree], table: &FeatureTable, rows: &[u32]) -> Vec<f
         }
     });
     sums
-}
-
-/// A tree whose places are counted from 1: the two below place `i` are `2 i` and `2 i + 1`.
-struct LaidOut {
-    splits: Box<[Split; PLACES]>,
-    /// By the lower bits of their places.
-    paths: Box<[f64; PLACES]>,
-    depth: u32,
-}
-
-impl LaidOut {
-    /// Nothing of a tree that is too deep.
-    fn of(tree: &Tree) -> Option<LaidOut> {
-        let lowest = tree.paths.len();
-        let (mut splits, mut paths) = (Box::new([Split::NONE; PLACES]), Box::new([0.0; PLACES]));
-        splits.get_mut(1..lowest)?.copy_from_slice(&tree.splits);
-        tree.paths.iter().enumerate().for_each(|(at, path)| paths[(lowest + at) % PLACES] = *path);
-        Some(LaidOut { splits, paths, depth: lowest.trailing_zeros() })
-    }
-
-    /// Adds the paths of these rows, of which some have missing values or none has.
-    fn walk<const WIDTH: usize, const MISSING: bool>(
-        &self,
-        rows: &[[[f64; WIDTH]; LANES]],
-        sums: &mut [[f64; LANES]],
-    ) {
-        let LaidOut { splits, paths, depth } = self;
-        for (rows, sums) in rows.iter().zip(sums) {
-            let mut places = [1u64; LANES];
-            for _ in 0..*depth {
-                for (place, row) in places.iter_mut().zip(rows) {
-                    let split = &splits[*place as usize % PLACES];
-                    let value = row[split.column() % WIDTH];
-                    let right = if MISSING { split.goes_right(value) } else { value > split.threshold };
-                    // Added, not chosen: a branch would be lost half of the time.
-                    *place = 2 * *place + u64::from(right);
-                }
-            }
-            sums.iter_mut().zip(places).for_each(|(sum, place)| *sum += paths[place as usize % PLACES]);
-        }
-    }
-}
-
-/// [`paths`] of rows of at most so many columns.
-fn paths_laid_out<const WIDTH: usize>(trees: &[LaidOut], table: &FeatureTable, rows: &[u32]) -> Vec<f64> {
-    let mut all = vec![0.0; rows.len()];
-    all.par_chunks_mut(BLOCK).zip(rows.par_chunks(BLOCK)).for_each(|(all, rows)| {
-        // What rows have not is 0, as are rows beyond the last, which are for nobody.
-        let mut values = vec![[[0.0; WIDTH]; LANES]; rows.len().div_ceil(LANES)];
-        let mut is_missing = false;
-        for column in 0..table.features() {
-            let from = table.numeric(column);
-            for (to, &row) in values.as_flattened_mut().iter_mut().zip(rows) {
-                to[column] = from.get(row as usize);
-                is_missing |= to[column].is_nan();
-            }
-        }
-        let mut sums = vec![[0.0; LANES]; values.len()];
-        for tree in trees {
-            match is_missing {
-                true => tree.walk::<WIDTH, true>(&values, &mut sums),
-                false => tree.walk::<WIDTH, false>(&values, &mut sums),
-            }
-        }
-        all.copy_from_slice(&sums.as_flattened()[..rows.len()]);
-    });
-    all
 }
 
 impl Tree {
@@ -244,8 +191,7 @@ mod tests {
         let trees = [tree.clone(), tree];
         let (rows, expected) = ([0, 1, 2, 3, 4, 3], [4.0, 4.0, 6.0, 8.0, 8.0, 8.0]);
         assert_eq!(paths(&trees, &table, &rows), expected);
-        // Many rows, with missing values and without.
-        assert_eq!(paths(&trees, &table, &rows.repeat(60)), expected.repeat(60));
-        assert_eq!(paths(&trees, &table, &[0, 2, 3].repeat(60)), [4.0, 6.0, 8.0].repeat(60));
+        // Many rows.
+        assert_eq!(paths(&trees, &table, &rows.repeat(600)), expected.repeat(600));
     }
 }

@@ -150,11 +150,16 @@ fn is_rounding(within: f64, all: f64, rows: f64) -> bool {
 
 /// The clusters numbered 0 to count - 1 without gaps, in their order, and the count.
 fn compact(clusters: &[u32]) -> (Vec<u32>, usize) {
-    let mut present = clusters.to_vec();
-    present.sort_unstable();
-    present.dedup();
-    let number = |cluster: &u32| present.partition_point(|p| p < cluster) as u32;
-    (clusters.iter().map(number).collect(), present.len())
+    let most = clusters.iter().max().map_or(0, |most| *most as usize + 1);
+    let mut numbers = vec![0; most];
+    clusters.iter().for_each(|&cluster| numbers[cluster as usize] = 1);
+    let mut count = 0;
+    for number in &mut numbers {
+        let is_present = *number;
+        *number = count;
+        count += is_present;
+    }
+    (clusters.iter().map(|&cluster| numbers[cluster as usize]).collect(), count as usize)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ use crate::{Error, FeatureTable};
 use prepare::{Column, Prepared, capped, is_large, points};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use step::Centres;
 
@@ -461,7 +462,11 @@ fn counted(points: Points<'_>, of: Option<&[f64]>, coordinates: Vec<f64>, cluste
 }
 
 /// Complete rows that weigh anything, their weights scaled to a mean of 1, and how many rows are not complete.
-fn weighed(table: &FeatureTable, rows: &[u32], weights: &[f64]) -> (Vec<u32>, Option<Vec<f64>>, u64) {
+fn weighed(
+    table: &FeatureTable,
+    rows: &[u32],
+    weights: &[f64],
+) -> (Cow<'static, [u32]>, Option<Vec<f64>>, u64) {
     let complete = rows.iter().copied().zip(weights.iter().copied());
     let mut kept: Vec<(u32, f64)> = complete.filter(|(row, _)| is_complete(table, *row)).collect();
     let left_out = (rows.len() - kept.len()) as u64;
@@ -470,8 +475,8 @@ fn weighed(table: &FeatureTable, rows: &[u32], weights: &[f64]) -> (Vec<u32>, Op
     kept.iter_mut().for_each(|(_, w)| *w = if largest > 0.0 { *w / largest } else { 0.0 });
     kept.retain(|(_, w)| *w > 1e-9);
     let mean = kept.iter().map(|(_, w)| w).sum::<f64>() / kept.len().max(1) as f64;
-    let (rows, weights) = kept.into_iter().map(|(row, w)| (row, w / mean)).unzip();
-    (rows, Some(weights), left_out)
+    let (rows, weights): (Vec<u32>, Vec<f64>) = kept.into_iter().map(|(row, w)| (row, w / mean)).unzip();
+    (rows.into(), Some(weights), left_out)
 }
 
 /// Weights over the largest of them.
