@@ -55,7 +55,7 @@ async fn kill_9_at_random_moments(broker: &TestBroker, wanted: usize) {
         moment ^= moment << 13;
         moment ^= moment >> 7;
         moment ^= moment << 17;
-        std::thread::sleep(Duration::from_micros(moment % 200_000));
+        std::thread::sleep(Duration::from_micros(moment % 100_000));
         if child.try_wait().unwrap().is_none() {
             child.kill().unwrap();
             kills += 1;
@@ -85,19 +85,33 @@ async fn sigterm(broker: &TestBroker) {
     broker.create_topic(&broker.topic, 1).await;
     broker.send(&broker.topic, 1, &crimes(200, 4));
     let folder = tempfile::tempdir().unwrap();
-    let mut child = tidemill(folder.path())
+    let notes = folder.path().join("notes");
+    let mut child = tidemill(&folder.path().join("lake"))
         .args(["stream", JOB, "--brokers", &broker.address(), "--set", "trigger.processing_time=100ms"])
         .args(["--set", &format!("source.kafka.subscribe={}", broker.topic)])
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(&notes).unwrap())
         .spawn()
         .unwrap();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
         .unwrap();
     assert!(line.contains("200"), "{line}");
+    // Without new messages it says so, once.
+    let waits = || {
+        let notes = std::fs::read_to_string(&notes).unwrap();
+        notes.matches(&format!("for new messages of topic {}; looks every 100 ms", broker.topic)).count()
+    };
+    for _ in 0..1_000 {
+        if waits() > 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(waits(), 1, "{}", std::fs::read_to_string(&notes).unwrap());
     let kill = run(std::process::Command::new("kill").arg(child.id().to_string()));
     assert!(kill.status.success());
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert_eq!(positions(&Lake::new(folder.path())).await, (200, 200));
+    assert_eq!(positions(&Lake::new(folder.path().join("lake"))).await, (200, 200));
 }

@@ -124,6 +124,8 @@ Runs until stopped. Ctrl-C or SIGTERM finishes and commits the batch in hand;
 a second one stops at once, and the next start runs that batch again.
 Started again it goes on where it was: it commits at once, and learns once the
 history of its models is read. -v says of each batch where its time went.
+Without new messages it says once that it waits; with --progress json, as an
+object of numInputRows 0 and idleSince.
 
 Examples:
   tidemill stream chicago-arrests

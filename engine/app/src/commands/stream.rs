@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tidemill_core::Error;
 use tidemill_core::progress::BatchProgress;
+use tidemill_core::project::{StreamJob, Trigger};
 use tidemill_core::stream::{self, StreamEvent, StreamOptions};
 
 use super::{FINISHING, LEAVING, job, lake, project};
@@ -39,6 +40,7 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     let mut output: Done<()> = Ok(());
     let end = stop.flag();
     let room = Line::of_stdout(global.verbose);
+    let mut waits = false;
     let summary = stream::run(&job, &lake, &options, stop.flag(), &mut |event| match event {
         StreamEvent::Ready { latest_batch, startup_ms } => {
             let from = match latest_batch {
@@ -50,7 +52,16 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
         StreamEvent::Planned { .. } => stop.say(FINISHING),
         StreamEvent::Guarded { .. } => stop.say(LEAVING),
         StreamEvent::Batch(progress) if output.is_ok() => {
+            waits = false;
             output = line(progress, args.progress, room).and_then(|line| print_line(&line));
+            if output.is_err() {
+                end.store(true, std::sync::atomic::Ordering::Release);
+            }
+        }
+        // Once, not at each interval without a message.
+        StreamEvent::Idle if !waits && output.is_ok() => {
+            waits = true;
+            output = say_that_it_waits(&job, args.progress);
             if output.is_err() {
                 end.store(true, std::sync::atomic::Ordering::Release);
             }
@@ -76,6 +87,31 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
         style::duration_ms(style::elapsed_ms(start))
     ));
     Ok(stop.outcome())
+}
+
+/// That there is nothing new, since when, and what is waited for.
+fn say_that_it_waits(job: &StreamJob, format: ProgressFormat) -> Done<()> {
+    let (topic, now) = (&job.source.topic, jiff::Timestamp::now());
+    let every = match job.trigger {
+        Trigger::ProcessingTime(interval) => u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
+        Trigger::AvailableNow => 0,
+    };
+    let timestamp = now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+    match format {
+        ProgressFormat::Text => {
+            let since = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
+            let every = style::duration_ms(every);
+            note(format_args!("waits since {since} for new messages of topic {topic}; looks every {every}"));
+            Ok(())
+        }
+        ProgressFormat::Json => print_line(
+            &serde_json::json!({
+                "name": job.name, "timestamp": timestamp, "numInputRows": 0, "idleSince": timestamp,
+                "topic": topic, "triggerMs": every,
+            })
+            .to_string(),
+        ),
+    }
 }
 
 fn line(progress: &BatchProgress, format: ProgressFormat, room: Line) -> Result<String, Failure> {
