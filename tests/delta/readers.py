@@ -75,6 +75,8 @@ COLUMNS = {
     "moment": (text("moment"), optional(moment)),
     "list": ('"list"', lambda cell: cell),
     "struct": ('"struct"', lambda cell: cell),
+    "_topic": ('"_topic"', lambda cell: cell),
+    "_timestamp": (text("_timestamp"), optional(datetime.datetime.fromisoformat)),
 }
 # Left out by statistics, where these say that a file has none: (for tidemill and DuckDB, for Polars).
 FILTERS = [
