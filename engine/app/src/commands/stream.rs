@@ -41,36 +41,35 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
     let end = stop.flag();
     let room = Line::of_stdout(global.verbose);
     let mut waits = false;
-    let summary = stream::run(&job, &lake, &options, stop.flag(), &mut |event| match event {
-        StreamEvent::Ready { latest_batch, startup_ms } => {
-            let from = match latest_batch {
-                Some(batch_id) => format!("going on after batch {batch_id}"),
-                None => "no batch yet".to_string(),
-            };
-            note(format_args!("ready in {}, {from}", style::duration_ms(startup_ms)));
-        }
-        StreamEvent::Planned { .. } => stop.say(FINISHING),
-        StreamEvent::Guarded { .. } => stop.say(LEAVING),
-        StreamEvent::Batch(progress) if output.is_ok() => {
-            waits = false;
-            output = line(progress, args.progress, room).and_then(|line| print_line(&line));
-            if output.is_err() {
-                end.store(true, std::sync::atomic::Ordering::Release);
+    let summary = stream::run(&job, &lake, &options, stop.flag(), &mut |event| {
+        match event {
+            StreamEvent::Ready { latest_batch, startup_ms } => {
+                let from = match latest_batch {
+                    Some(batch_id) => format!("going on after batch {batch_id}"),
+                    None => "no batch yet".to_string(),
+                };
+                note(format_args!("ready in {}, {from}", style::duration_ms(startup_ms)));
             }
-        }
-        // Once, not at each interval without a message.
-        StreamEvent::Idle if !waits && output.is_ok() => {
-            waits = true;
-            output = say_that_it_waits(&job, args.progress);
-            if output.is_err() {
-                end.store(true, std::sync::atomic::Ordering::Release);
+            StreamEvent::Planned { .. } => stop.say(FINISHING),
+            StreamEvent::Guarded { .. } => stop.say(LEAVING),
+            StreamEvent::Batch(progress) if output.is_ok() => {
+                waits = false;
+                output = line(progress, args.progress, room).and_then(|line| print_line(&line));
             }
+            // Once, not at each interval without a message.
+            StreamEvent::Idle if !waits && output.is_ok() => {
+                waits = true;
+                output = say_that_it_waits(&job, args.progress);
+            }
+            StreamEvent::HistoryTakesLong { batches } => note(report::history_takes_long(batches)),
+            StreamEvent::Learned { batch_id } => {
+                note(format_args!("batch {batch_id} is learned from, which was committed before this start"));
+            }
+            _ => {}
         }
-        StreamEvent::HistoryTakesLong { batches } => note(report::history_takes_long(batches)),
-        StreamEvent::Learned { batch_id } => {
-            note(format_args!("batch {batch_id} is learned from, which was committed before this start"));
+        if output.is_err() {
+            end.store(true, std::sync::atomic::Ordering::Release);
         }
-        _ => {}
     })
     .await?;
     output?;
@@ -91,11 +90,10 @@ pub(crate) async fn run(global: &GlobalArgs, args: &StreamArgs) -> Done {
 
 /// That there is nothing new, since when, and what is waited for.
 fn say_that_it_waits(job: &StreamJob, format: ProgressFormat) -> Done<()> {
+    // What takes what is there and ends waits for nothing.
+    let Trigger::ProcessingTime(interval) = job.trigger else { return Ok(()) };
+    let every = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
     let (topic, now) = (&job.source.topic, jiff::Timestamp::now());
-    let every = match job.trigger {
-        Trigger::ProcessingTime(interval) => u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
-        Trigger::AvailableNow => 0,
-    };
     let timestamp = now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     match format {
         ProgressFormat::Text => {

@@ -8,14 +8,11 @@ pub(crate) struct FewCounts<C> {
     cells: [C; BINS],
     /// A bit a bin.
     present: [u64; BINS / 64],
-    /// Bins of values that have rows, and the first, ascending.
-    values: [u8; BINS],
-    count: usize,
 }
 
 impl<C: Cell> FewCounts<C> {
     pub(crate) fn none() -> FewCounts<C> {
-        FewCounts { cells: [C::default(); BINS], present: [0; BINS / 64], values: [0; BINS], count: 0 }
+        FewCounts { cells: [C::default(); BINS], present: [0; BINS / 64] }
     }
 
     /// Counts a feature, where nothing is counted yet.
@@ -32,20 +29,22 @@ impl<C: Cell> FewCounts<C> {
             *at = at.plus(source.cell(entry));
             self.present[bin as usize / 64] |= 1 << (bin % 64);
         }
-        self.count = 0;
-        for bin in with_first(self.present).filter(|bin| *bin != MISSING_BIN) {
-            self.values[self.count] = bin;
-            self.count += 1;
-        }
     }
 
     pub(crate) fn cells(&self) -> &[C; BINS] {
         &self.cells
     }
 
-    /// Bins of values that have rows, and the first, ascending.
-    pub(crate) fn value_bins(&self) -> &[u8] {
-        &self.values[..self.count]
+    /// Bins of values that have rows, and the first, ascending, written into an array.
+    pub(crate) fn value_bins<'a>(&self, bins: &'a mut [u8; BINS]) -> &'a [u8] {
+        let mut present = self.present;
+        present[0] |= 1;
+        let mut count = 0;
+        for bin in set_bits(present).filter(|bin| *bin != MISSING_BIN) {
+            bins[count] = bin;
+            count += 1;
+        }
+        &bins[..count]
     }
 
     /// Bins that have rows, also that of missing values, ascending.
@@ -58,11 +57,6 @@ impl<C: Cell> FewCounts<C> {
         set_bits(self.present).for_each(|bin| self.cells[bin as usize] = C::default());
         self.present = [0; BINS / 64];
     }
-}
-
-fn with_first(mut bits: [u64; BINS / 64]) -> impl Iterator<Item = u8> {
-    bits[0] |= 1;
-    set_bits(bits)
 }
 
 fn set_bits(words: [u64; BINS / 64]) -> impl Iterator<Item = u8> {
@@ -88,11 +82,11 @@ mod tests {
         let mut counts = FewCounts::<Count>::none();
         counts.add(&binned, &Unweighted, &entries, 1);
         assert_eq!(counts.bins().collect::<Vec<_>>(), [64, 70, 255]);
-        assert_eq!(counts.value_bins(), [0, 64, 70]);
+        assert_eq!(counts.value_bins(&mut [0; BINS]), [0, 64, 70]);
         assert_eq!([0, 64, 70, 255].map(|bin| counts.cells()[bin].rows()), [0, 3, 3, 4]);
         counts.clear();
         assert!(counts.cells().iter().all(|cell| cell.rows() == 0) && counts.bins().next().is_none());
         counts.add(&binned, &Unweighted, &entries, 0);
-        assert_eq!((counts.value_bins(), counts.cells()[9].rows()), (&[0, 9][..], 10));
+        assert_eq!((counts.value_bins(&mut [0; BINS]), counts.cells()[9].rows()), (&[0, 9][..], 10));
     }
 }

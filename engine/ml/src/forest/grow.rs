@@ -11,7 +11,7 @@ use super::params::Growth;
 use super::partition::{Cut, partition};
 use super::split::{Noise, Search, Split};
 use super::tree::Grown;
-use crate::encode::bins::BinnedRows;
+use crate::encode::bins::{BINS, BinnedRows};
 use crate::seed::derive;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -252,17 +252,7 @@ impl<S: Source> Grower<'_, S> {
         cell: S::Cell,
         random: &mut Xoshiro256PlusPlus,
     ) -> Option<(usize, Split<S::Cell>)> {
-        let features = self.binned.features;
-        let mut order: Vec<usize> = (0..features).collect();
-        let mut best = None;
-        for i in 0..features {
-            if i >= self.params.tried(features) && best.is_some() {
-                break;
-            }
-            pick(&mut order, i, random);
-            best = better(best, order[i], self.split_of(search, histogram, order[i], cell));
-        }
-        best
+        self.best_of_drawn(random, |feature| self.split_of(search, histogram, feature, cell))
     }
 
     /// As [`best_split`](Grower::best_split), with the same draws and outcome, for few entries.
@@ -273,22 +263,34 @@ impl<S: Source> Grower<'_, S> {
         cell: S::Cell,
         random: &mut Xoshiro256PlusPlus,
     ) -> Option<(usize, Split<S::Cell>)> {
+        let (mut counts, mut bins) = (FewCounts::none(), [0; BINS]);
+        self.best_of_drawn(random, |feature| {
+            counts.add(self.binned, &self.source, entries, feature);
+            let split = match self.numeric_bins.get(feature) {
+                Some(_) => search.numeric_of(counts.cells(), counts.value_bins(&mut bins), cell),
+                None => search.categorical_of(counts.cells(), counts.bins(), cell),
+            };
+            counts.clear();
+            split
+        })
+    }
+
+    /// The best of the splits that features have, drawn one after the other: of a share of them, and of others until one can
+    /// split.
+    fn best_of_drawn(
+        &self,
+        random: &mut Xoshiro256PlusPlus,
+        mut split_of: impl FnMut(usize) -> Option<Split<S::Cell>>,
+    ) -> Option<(usize, Split<S::Cell>)> {
         let features = self.binned.features;
         let mut order: Vec<usize> = (0..features).collect();
-        let (mut counts, mut best) = (FewCounts::none(), None);
+        let mut best = None;
         for i in 0..features {
             if i >= self.params.tried(features) && best.is_some() {
                 break;
             }
             pick(&mut order, i, random);
-            let feature = order[i];
-            counts.add(self.binned, &self.source, entries, feature);
-            let split = match self.numeric_bins.get(feature) {
-                Some(_) => search.numeric_of(counts.cells(), counts.value_bins(), cell),
-                None => search.categorical_of(counts.cells(), counts.bins(), cell),
-            };
-            best = better(best, feature, split);
-            counts.clear();
+            best = better(best, order[i], split_of(order[i]));
         }
         best
     }
